@@ -1,0 +1,62 @@
+"""A tap on the projections of one attention block: attach, read, release."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from mixpro_mm.attention.readers import class_row, find_attention_block
+
+__all__ = ['ClassAttentionTap']
+
+
+class ClassAttentionTap:
+    """Reads the class token's attention off a forward pass without touching it.
+
+    Forward hooks on the query and key projections of the last block compute the one row that labels need, B x T x C
+    multiply-adds, in fp32 and without gradient; the fused attention kernel runs as before and no T x T map exists.
+
+    Args:
+        model: A classifier or backbone.
+        path: Dotted name of the attention module, where the model is not known.
+
+    Raises:
+        ValueError: if the model has no class attention.
+    """
+
+    def __init__(self, model: nn.Module, path: str | None = None):
+        self.block = find_attention_block(model, path)
+        self._handles = []
+        self._outputs: dict[str, Tensor] = {}
+        self._row: Tensor | None = None
+        self._wanted: Callable[[], bool] = lambda: True
+
+    def attach(self, wanted: Callable[[], bool] | None = None) -> 'ClassAttentionTap':
+        """Start to listen; forward passes are ignored where ``wanted()`` says no."""
+        self.release()
+        self._wanted = wanted or (lambda: True)
+        for name in self.block.projections:
+            projection = getattr(self.block.attn, name)
+            self._handles.append(projection.register_forward_hook(self._listener(name)))
+        return self
+
+    def read(self) -> Tensor | None:
+        """(B, N) fp32, the row of the last forward pass, once; None if there was none."""
+        row, self._row = self._row, None
+        return row
+
+    def release(self) -> None:
+        """Remove every hook and forget everything."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._outputs, self._row = [], {}, None
+
+    def _listener(self, name: str):
+        def listen(module, args, output):
+            if not self._wanted():
+                return
+            self._outputs[name] = output.detach()
+            if len(self._outputs) == len(self.block.projections):
+                outputs, self._outputs = self._outputs, {}
+                self._row = class_row(self.block, outputs)
+
+        return listen

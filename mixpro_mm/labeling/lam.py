@@ -1,0 +1,58 @@
+"""How much of a mixed label belongs to the sample itself: equations 5, 8 and 9 of MixPro on plain tensors."""
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+__all__ = ['attention_lam', 'combine', 'cosine_factor']
+
+
+def attention_lam(class_attention: Tensor, mask: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Share of the class token's attention that falls on the sample itself (MixPro, eq. 5).
+
+    Rows are renormalised over the patches, as both TransMix's and MixPro's released code do: attention the class token
+    pays to itself belongs to neither image. The mask is brought to the token grid by area averaging, which equals the
+    paper's nearest neighbour wherever mask cells align with tokens.
+
+    Args:
+        class_attention: (B, N), non-negative, row-major over the token grid; rows need not sum to one.
+        mask: (B, 1, H, W), true where the sample itself shows.
+        grid: (h, w) of the tokens, ``h * w == N``.
+
+    Returns:
+        (B,) fp32 in [0, 1]. Where a row of attention is all zero, the mean of the mask.
+
+    Raises:
+        ValueError: if batch or grid do not match.
+    """
+    batch, tokens = class_attention.shape
+    if grid[0] * grid[1] != tokens or len(mask) != batch:
+        raise ValueError(
+            f'{tokens} attention weights of {batch} samples do not fit a {grid[0]}x{grid[1]} token grid '
+            f'and masks of {len(mask)} samples'
+        )
+    attention = class_attention.float()
+    share = F.adaptive_avg_pool2d(mask.float(), grid).flatten(1)
+    # a common factor cancels; dividing by the peak first keeps denormal rows from losing their digits
+    attention = attention / attention.amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+    total = attention.sum(dim=1)
+    lam = (attention * share).sum(dim=1) / total.clamp_min(torch.finfo(torch.float32).tiny)
+    return torch.where(total > 0, lam, share.mean(dim=1)).clamp(0, 1)
+
+
+def cosine_factor(logits: Tensor, target: Tensor) -> Tensor:
+    """The progressive factor: cosine similarity of softmax(logits) and the mixed label (MixPro, eq. 8).
+
+    Args:
+        logits: (B, C) in any float dtype; computed in fp32.
+        target: (B, C), the area-mixed label.
+
+    Returns:
+        (B,) fp32 in [0, 1], differentiable; 0 where a target row is all zero.
+    """
+    return F.cosine_similarity(logits.float().softmax(dim=1), target.float(), dim=1).clamp(0, 1)
+
+
+def combine(lam_area: Tensor, lam_attn: Tensor, factor: Tensor | float) -> Tensor:
+    """``factor * lam_attn + (1 - factor) * lam_area``, all (B,) (MixPro, eq. 9)."""
+    return factor * lam_attn + (1 - factor) * lam_area

@@ -1,0 +1,57 @@
+"""The two label sources of a mixed batch, kept apart until their weight is known (MixPro, eq. 7)."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+__all__ = ['MixedTarget']
+
+
+@dataclass(frozen=True, eq=False)
+class MixedTarget:
+    """Labels of both images of every mixed sample, and the mask that mixed them.
+
+    Args:
+        scores: (B, C) float, labels of the samples themselves; one-hot, soft or multi-label.
+        partner_scores: (B, C) float, labels of their partners.
+        mask: (B, 1, H, W) bool at the resolution of the images, true where the sample itself shows.
+
+    Raises:
+        ValueError: if the shapes do not belong together or the mask is not boolean.
+    """
+
+    scores: Tensor
+    partner_scores: Tensor
+    mask: Tensor
+
+    def __post_init__(self):
+        if self.scores.ndim != 2 or self.scores.shape != self.partner_scores.shape:
+            raise ValueError(
+                f'scores and partner_scores must share one shape (B, C), got {tuple(self.scores.shape)} '
+                f'and {tuple(self.partner_scores.shape)}'
+            )
+        if self.mask.dtype != torch.bool or self.mask.ndim != 4 or self.mask.shape[:2] != (len(self.scores), 1):
+            raise ValueError(
+                f'mask must be boolean of shape ({len(self.scores)}, 1, H, W), '
+                f'got {self.mask.dtype} of shape {tuple(self.mask.shape)}'
+            )
+
+    @cached_property
+    def lam_area(self) -> Tensor:
+        """(B,) fp32 in [0, 1]: share of pixels the sample itself shows, from the mask as applied (eq. 7)."""
+        pixels = self.mask.flatten(1)
+        return pixels.sum(dim=1).float() / pixels.shape[1]
+
+    def blend(self, lam: Tensor | None = None) -> Tensor:
+        """``lam * scores + (1 - lam) * partner_scores`` (eq. 7).
+
+        Args:
+            lam: (B,) weight of the samples themselves; ``lam_area`` if omitted.
+
+        Returns:
+            (B, C) in the dtype of ``scores``.
+        """
+        lam = (self.lam_area if lam is None else lam).to(self.scores.dtype).unsqueeze(1)
+        return lam * self.scores + (1 - lam) * self.partner_scores

@@ -1,0 +1,33 @@
+"""Child registries: ``mixpro_mm.X`` resolves from any host's config without ``custom_imports``.
+
+The same classes stand in the hosts' own registries too, so that plain names work once ``custom_imports`` has run.
+"""
+
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import Registry
+from mmpretrain.registry import BATCH_AUGMENTS as MMPRETRAIN_BATCH_AUGMENTS
+
+__all__ = ['BATCH_AUGMENTS', 'DATASETS', 'HOOKS', 'MODELS', 'register']
+
+
+def _child(parent: Registry, *locations: str) -> Registry:
+    return Registry(parent.name, parent=parent, scope='mixpro_mm', locations=list(locations))
+
+
+BATCH_AUGMENTS = _child(MMPRETRAIN_BATCH_AUGMENTS, 'mixpro_mm.augments')
+DATASETS = _child(MMENGINE_DATASETS, 'mixpro_mm.datasets')
+HOOKS = _child(MMENGINE_HOOKS, 'mixpro_mm.labeling.hook', 'mixpro_mm.transfer')
+MODELS = _child(MMENGINE_MODELS, 'mixpro_mm.backbones')
+
+
+def register(registry: Registry):
+    """Class decorator: enter the class here and, under its plain name, in the host registry this one is a child of."""
+
+    def enter(cls):
+        registry.register_module(module=cls)
+        registry.parent.register_module(module=cls)
+        return cls
+
+    return enter

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Sets up .venv beside this checkout: torch, the OpenMMLab stack with compiled mmcv ops, and mixpro_mm itself (editable).
+# Safe to call again: returns at once when nothing changed. Never touches the system Python.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+need() { echo "mixpro_mm set-up: $1" >&2; exit 1; }
+
+# ---- needs, all checked before anything is installed ---------------------------------------------------------------
+[ "$(uname -s)" = Linux ] || need "needs Linux, this is $(uname -s)."
+supported='import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))'
+python=
+for candidate in ${PYTHON:-python3 python3.11 python3.12 python3.10}; do
+  if "$candidate" -c "$supported" >/dev/null 2>&1; then python=$candidate; break; fi
+done
+[ -n "$python" ] || need "needs Python 3.10, 3.11 or 3.12, but ${PYTHON:-python3} is $("${PYTHON:-python3}" --version 2>/dev/null || echo missing); name another with PYTHON=/path/to/python make ..."
+"$python" -c 'import ensurepip, venv' 2>/dev/null || need "needs Python's venv module; on Debian and Ubuntu: apt-get install python3-venv."
+header=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include") + "/Python.h")')
+[ -e "$header" ] || need "needs Python's C headers ($header is missing); on Debian and Ubuntu: apt-get install python3-dev."
+compiler=${CXX:-$(command -v g++ || command -v c++ || true)}
+{ [ -n "$compiler" ] && command -v "${compiler%% *}" >/dev/null; } || need "needs a C++ compiler to build mmcv's ops; on Debian and Ubuntu: apt-get install g++."
+
+# ---- nothing to do? ------------------------------------------------------------------------------------------------
+stamp=.venv/.mixpro_mm-ready
+wanted=$(cat requirements/*.txt requirements/install.sh setup.py | sha256sum | cut -d' ' -f1)
+ready() { [ "$(cat "$stamp" 2>/dev/null || true)" = "$wanted $PWD" ]; }
+ready && exit 0
+exec 9>.venv.lock
+flock 9  # a second make waits here, then finds the work done
+ready && exit 0
+
+free_gb=$(( $(df -Pk . | awk 'NR == 2 {print $4}') / 1024 / 1024 ))
+[ -x .venv/bin/python ] || [ "$free_gb" -ge 10 ] || need "needs 10 GB of free disk for .venv, this disk has $free_gb GB."
+
+# ---- install -------------------------------------------------------------------------------------------------------
+cores=$(nproc)
+log=$PWD/.venv/setup.log
+step() {  # step "what it does" command...
+  local what=$1 from=$SECONDS; shift
+  printf 'set-up: %s ... ' "$what"
+  if ! "$@" >>"$log" 2>&1; then
+    printf 'failed\n'; tail -n 15 "$log" >&2
+    need "'$what' failed; the lines above are the end of $log."
+  fi
+  printf 'done in %d s\n' $((SECONDS - from))
+}
+echo "mixpro_mm set-up into .venv: about 5 minutes of downloads; the first time on a machine also about $((22 / cores + 1)) minutes to compile mmcv on $cores cores."
+"./.venv/bin/python" -c "$supported" >/dev/null 2>&1 || { rm -rf .venv; mkdir -p .venv; }
+[ -x .venv/bin/python ] || step "making .venv with $("$python" --version)" "$python" -m venv .venv
+venv=$PWD/.venv/bin
+export PATH="$venv:$PATH" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT="$PWD/requirements/constraints.txt"
+install() { "$venv/python" -m pip install "$@"; }
+
+# pip itself: old releases resolve slowly and read constraints differently
+step "pip and build tools" install "pip>=24" setuptools wheel ninja
+step "torch (the largest download, some 3 GB)" install torch torchvision numpy
+
+# mmcv is published as source. With build isolation it would install without its ops and say nothing, so it is built here
+# against the torch just installed, and the wheel is kept where later checkouts find it. The key names what it depends on.
+mmcv_wheel() {
+  local build="$wheels.building.$$"
+  MMCV_WITH_OPS=1 MAX_JOBS=$cores CFLAGS=-g0 "$venv/python" -m pip wheel --no-cache-dir --no-build-isolation --no-deps \
+    --no-binary onedl-mmcv --wheel-dir "$build" onedl-mmcv
+  mkdir -p "$wheels"
+  mv "$build"/*.whl "$wheels"/
+  rm -rf "$build"
+}
+key=$("$venv/python" -c 'import sys, torch
+print(f"py{sys.version_info[0]}{sys.version_info[1]}-torch{torch.__version__}-{torch.cuda.is_available() and torch.version.cuda or 0}")')
+wheels=${XDG_CACHE_HOME:-$HOME/.cache}/mixpro_mm/wheels/$key
+version=$(sed -n 's/^onedl-mmcv==//p' requirements/constraints.txt)
+wheel() { find "$wheels" -name "onedl_mmcv-$version-*.whl" 2>/dev/null | head -n 1; }
+[ -n "$(wheel)" ] || step "compiling mmcv's ops (11 minutes on 2 cores, once per machine)" mmcv_wheel
+step "mmcv" install "$(wheel)"
+# imaug and openxlab ask for packages by way of sdists; setuptools is here already
+step "mmengine, mmpretrain, mmsegmentation, mmdetection, mim" install -r requirements/mminstall.txt -r requirements/runtime.txt -r requirements/tests.txt
+step "mixpro_mm" install --no-build-isolation --no-deps -e .
+step "check: mmcv.ops computes" "$venv/python" -c 'import torch
+from mmcv.ops import nms, roi_align
+boxes = torch.tensor([[0., 0, 4, 4], [0, 0, 4, 4.1], [8, 8, 9, 9]])
+kept = nms(boxes, torch.tensor([.9, .8, .7]), 0.5)[1].tolist()
+assert kept == [0, 2], f"mmcv.ops.nms kept {kept}, expected [0, 2]"
+pooled = roi_align(torch.ones(1, 1, 8, 8), torch.tensor([[0., 0, 0, 4, 4]]), 2)
+assert torch.allclose(pooled, torch.ones(1, 1, 2, 2)), f"mmcv.ops.roi_align gave {pooled}"'
+step "check: versions agree" "$venv/python" -m pip check
+printf '%s %s' "$wanted" "$PWD" >"$stamp.new" && mv "$stamp.new" "$stamp"
+echo "set-up: ready"

@@ -1,0 +1,106 @@
+import math
+
+import pytest
+import torch
+
+from mixpro_mm.labeling import attention_lam, combine, cosine_factor
+from mixpro_mm.mixing import random_mask, to_pixels
+
+
+def test_attention_lam_is_the_attended_share_of_the_sample():
+    attention = torch.tensor([[0.1, 0.2, 0.3, 0.2]])  # sums to 0.8: the class token kept 0.2 for itself
+    mask = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
+    mask[..., :16, :] = True  # tokens 0 and 1
+    assert attention_lam(attention, mask, (2, 2)).item() == pytest.approx(0.3 / 0.8)
+
+
+def test_area_averaging_equals_nearest_where_cells_align_with_tokens():
+    torch.manual_seed(0)
+    cells = random_mask(torch.full((8,), 7), (4, 4))
+    mask = to_pixels(cells, 64, (224, 224))
+    attention = torch.rand(8, 196)
+    nearest = torch.nn.functional.interpolate(mask.float(), (14, 14), mode='nearest').flatten(1)
+    expected = (attention * nearest).sum(1) / attention.sum(1)
+    assert torch.allclose(attention_lam(attention, mask, (14, 14)), expected, atol=1e-6)
+
+
+def test_half_covered_tokens_count_half():
+    mask = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
+    mask[..., :8] = True
+    assert attention_lam(torch.ones(1, 4), mask, (2, 2)).item() == pytest.approx(0.25)
+
+
+def test_non_square_grids_are_row_major():
+    attention = torch.zeros(1, 6)
+    attention[0, 2] = 1.0  # the last token of the first of two rows
+    mask = torch.zeros(1, 1, 32, 48, dtype=torch.bool)
+    mask[..., :16, 32:] = True
+    assert attention_lam(attention, mask, (2, 3)).item() == 1.0
+
+
+@pytest.mark.parametrize('scale', [0.0, 1e-44, 1e-38, 1.0, 1e37])
+@pytest.mark.parametrize('fill', [True, False])
+def test_lam_stays_finite_and_in_range(scale, fill):
+    mask = torch.full((2, 1, 16, 16), fill)
+    lam = attention_lam(torch.full((2, 16), scale), mask, (4, 4))
+    assert torch.equal(lam, torch.full((2,), float(fill)))
+
+
+def test_no_attention_falls_back_to_the_area():
+    mask = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
+    mask[..., :4] = True
+    assert attention_lam(torch.zeros(1, 16), mask, (4, 4)).item() == 0.25
+
+
+def test_uniform_attention_gives_the_area():
+    torch.manual_seed(0)
+    mask = to_pixels(random_mask(torch.tensor([3, 9, 12]), (4, 4)), 64, (224, 224))
+    lam = attention_lam(torch.full((3, 196), 0.004), mask, (14, 14))
+    assert torch.allclose(lam, mask.float().mean((1, 2, 3)), atol=1e-6)
+
+
+def test_half_precision_attention_is_weighed_in_fp32():
+    attention = torch.rand(2, 196, dtype=torch.bfloat16)
+    mask = to_pixels(random_mask(torch.tensor([5, 5]), (7, 7)), 32, (224, 224))
+    lam = attention_lam(attention, mask, (14, 14))
+    assert lam.dtype == torch.float32
+    assert torch.equal(lam, attention_lam(attention.float(), mask, (14, 14)))
+
+
+@pytest.mark.parametrize('grid', [(3, 5), (14, 13)])
+def test_a_grid_that_does_not_match_is_one_sentence(grid):
+    with pytest.raises(ValueError, match=f'196 attention weights of 2 samples do not fit a {grid[0]}x{grid[1]}'):
+        attention_lam(torch.rand(2, 196), torch.ones(2, 1, 224, 224, dtype=torch.bool), grid)
+
+
+def test_cosine_factor_by_hand():
+    logits = torch.log(torch.tensor([[0.6, 0.3, 0.1]]))
+    target = torch.tensor([[0.75, 0.25, 0.0]])
+    dot = 0.6 * 0.75 + 0.3 * 0.25
+    norms = math.sqrt(0.36 + 0.09 + 0.01) * math.sqrt(0.75**2 + 0.25**2)
+    assert cosine_factor(logits, target).item() == pytest.approx(dot / norms, rel=1e-6)
+
+
+def test_cosine_factor_computes_in_fp32_whatever_comes_in():
+    logits = torch.randn(4, 10)
+    target = torch.eye(10)[:4]
+    low = cosine_factor(logits.bfloat16(), target.bfloat16())
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        inside = cosine_factor(logits.bfloat16(), target)
+    expected = cosine_factor(logits.bfloat16().float(), target)
+    assert low.dtype == inside.dtype == torch.float32
+    assert torch.equal(low, expected)
+    assert torch.equal(inside, expected)
+
+
+def test_cosine_factor_ends():
+    target = torch.eye(3)
+    assert torch.allclose(cosine_factor(target * 1e3, target), torch.ones(3))
+    assert cosine_factor(torch.randn(3, 3), torch.zeros(3, 3)).tolist() == [0, 0, 0]
+    assert cosine_factor(torch.full((3, 3), 1e4), target).isfinite().all()
+
+
+def test_combine_follows_equation_9():
+    area, attn = torch.tensor([0.2, 0.8]), torch.tensor([0.6, 0.4])
+    assert torch.allclose(combine(area, attn, torch.tensor([0.25, 1.0])), torch.tensor([0.3, 0.4]))
+    assert torch.equal(combine(area, attn, 0.0), area)
