@@ -1,0 +1,25 @@
+# DeiT-micro (64-dim, 4 layers, patch 4) on the embedded digits with MixPro: half the batches Mixup, half MixPro.
+# Run:      mim train onedl-mmpretrain configs/digits/deit-micro_mixpro_digits.py
+_base_ = ['mmpretrain::_base_/default_runtime.py', '../_base_/digits.py', '../_base_/digits_schedule.py']
+
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(
+        type='VisionTransformer',
+        arch=dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256),
+        img_size=32,
+        patch_size=4,
+        drop_path_rate=0.05,
+    ),
+    head=dict(
+        type='VisionTransformerClsHead',
+        num_classes=10,
+        in_channels=64,
+        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+    ),
+    train_cfg=dict(
+        augments=[dict(type='Mixup', alpha=0.8), dict(type='mixpro_mm.MixPro', patch_size=4, mask_scale=2)],
+        probs=[0.5, 0.5],
+    ),
+)
+custom_hooks = [dict(type='mixpro_mm.LabelingHook')]

@@ -1,0 +1,8 @@
+# Mask R-CNN on PVT-micro from its MixPro checkpoint; stops before training if a backbone tensor does not come over.
+# Needs:    the checkpoint of pvt-micro_mixpro_digits.py, and the data of the config below
+# Run:      mim train onedl-mmdetection configs/digits/mask-rcnn_pvt-micro_mixpro_digit-scenes.py
+_base_ = 'mask-rcnn_pvt-micro_scratch_digit-scenes.py'
+
+checkpoint = 'work_dirs/pvt-micro_mixpro_digits/epoch_60.pth'
+model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')))
+custom_hooks = [dict(type='mixpro_mm.TransferCheckHook')]

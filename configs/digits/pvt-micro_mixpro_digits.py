@@ -1,0 +1,36 @@
+# PVT-micro (four stages of 32 to 256 channels) on the embedded digits with MixPro: half Mixup, half MixPro.
+# Class attention lives at stride 32, so images are 64 px and a mask cell is one token of stage 4.
+# Run:      mim train onedl-mmpretrain configs/digits/pvt-micro_mixpro_digits.py
+_base_ = ['mmpretrain::_base_/default_runtime.py', '../_base_/digits.py', '../_base_/digits_schedule.py']
+
+img_size = 64
+train_dataloader = dict(dataset=dict(img_size=img_size))
+val_dataloader = dict(dataset=dict(img_size=img_size))
+test_dataloader = val_dataloader
+
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(
+        type='mixpro_mm.PVT',
+        arch=dict(
+            embed_dims=(32, 64, 128, 256),
+            num_heads=(1, 2, 4, 8),
+            mlp_ratios=(4, 4, 4, 4),
+            depths=(1, 1, 2, 1),
+            sr_ratios=(8, 4, 2, 1),
+        ),
+        img_size=img_size,
+        drop_path_rate=0.05,
+    ),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=10,
+        in_channels=256,
+        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+    ),
+    train_cfg=dict(
+        augments=[dict(type='Mixup', alpha=0.8), dict(type='mixpro_mm.MixPro', patch_size=32, mask_scale=1)],
+        probs=[0.5, 0.5],
+    ),
+)
+custom_hooks = [dict(type='mixpro_mm.LabelingHook')]

@@ -1,0 +1,8 @@
+# Segmenter on DeiT-micro from its MixPro checkpoint; stops before training if a backbone tensor does not come over.
+# Needs:    the checkpoint of deit-micro_mixpro_digits.py, and the data of the config below
+# Run:      mim train onedl-mmsegmentation configs/digits/segmenter_deit-micro_mixpro_digit-scenes.py
+_base_ = 'segmenter_deit-micro_scratch_digit-scenes.py'
+
+checkpoint = 'work_dirs/deit-micro_mixpro_digits/epoch_60.pth'
+model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')))
+custom_hooks = [dict(type='mixpro_mm.TransferCheckHook')]

@@ -1,0 +1,46 @@
+# Segmenter (mask transformer) on DeiT-micro from scratch: the row beside the one from the MixPro checkpoint.
+# Data:     python -m mixpro_mm.datasets.digit_scenes data/digit_scenes
+# Run:      mim train onedl-mmsegmentation configs/digits/segmenter_deit-micro_scratch_digit-scenes.py
+_base_ = ['../_base_/mmseg_runtime.py', '../_base_/digit_scenes_context.py']
+
+model = dict(
+    type='EncoderDecoder',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(
+        type='mmpretrain.VisionTransformer',
+        arch=dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256),
+        img_size=96,
+        patch_size=4,
+        drop_path_rate=0.05,
+        out_type='featmap',
+    ),
+    decode_head=dict(
+        type='SegmenterMaskTransformerHead',
+        in_channels=64,
+        channels=64,
+        embed_dims=64,
+        num_classes=11,
+        num_layers=2,
+        num_heads=4,
+        dropout_ratio=0.0,
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+    ),
+    test_cfg=dict(mode='whole'),
+)
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
+    clip_grad=dict(max_norm=5.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=30),
+    dict(type='PolyLR', eta_min=1e-5, power=0.9, by_epoch=False, begin=30, end=400),
+]
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=400, val_interval=1000)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+default_hooks = dict(
+    logger=dict(interval=20),
+    checkpoint=dict(interval=100, max_keep_ckpts=2),
+)

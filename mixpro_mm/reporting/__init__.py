@@ -1,0 +1,21 @@
+"""Render a study's work directory: result records and logs in, tables, figures and one report out.
+
+Needs numpy, matplotlib and Pillow only, so a report can be made anew on a machine without any mm* package.
+"""
+
+from mixpro_mm.reporting.curves import read_scalars, series
+from mixpro_mm.reporting.figures import factor_curve, learning_curves, results_overview, transfer_curves
+from mixpro_mm.reporting.report import write_report
+from mixpro_mm.reporting.tables import results_table, summary
+
+__all__ = [
+    'factor_curve',
+    'learning_curves',
+    'read_scalars',
+    'results_overview',
+    'results_table',
+    'series',
+    'summary',
+    'transfer_curves',
+    'write_report',
+]

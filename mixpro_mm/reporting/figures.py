@@ -1,0 +1,174 @@
+"""The figures of a report, drawn from logs and results: colour-blind safe (Okabe-Ito), the same bytes at every run.
+
+The curve functions take a study's stages, dicts with ``task, backbone, pretraining, work_dir``, write one PNG and
+return its path, or write nothing and return None where the logs hold nothing to draw.
+"""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from mixpro_mm.files import replacing
+from mixpro_mm.reporting.curves import by_epoch, epoch_means, read_scalars, series
+from mixpro_mm.reporting.tables import ResultsTable, label
+
+__all__ = ['factor_curve', 'learning_curves', 'results_overview', 'transfer_curves']
+
+STYLE = {
+    'font.family': 'DejaVu Sans', 'font.size': 10, 'axes.titlesize': 10.5, 'axes.titleweight': 'bold',
+    'axes.titlelocation': 'left', 'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True,
+    'axes.axisbelow': True, 'grid.color': '#e3e3e3', 'grid.linewidth': 0.6, 'lines.linewidth': 1.7,
+    'legend.frameon': False, 'figure.facecolor': 'white', 'figure.constrained_layout.use': True,
+    'figure.constrained_layout.wspace': 0.06, 'figure.constrained_layout.hspace': 0.06,
+}  # fmt: skip
+KNOWN = {'scratch': '#000000', 'mixpro': '#D55E00', 'cutmix': '#0072B2', 'transmix': '#009E73', 'mixup': '#E69F00'}
+COLORS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9')
+MARKERS = {'scratch': 'o', 'mixpro': 'D'}
+WIDTH = 7.2  # inches; 1080 pixels
+# task -> key of the validation lines, metric, factor that makes it a percentage
+VALIDATION = {
+    'classification': ('accuracy/top1', 'top1', 1),
+    'segmentation': ('mIoU', 'mIoU', 1),
+    'detection': ('coco/bbox_mAP', 'bbox_mAP', 100),
+}
+
+
+@matplotlib.rc_context(STYLE)
+def learning_curves(stages: list[dict], path: str | Path) -> Path | None:
+    """Pre-training: loss over iterations and validation top-1 over epochs, a row per backbone, a colour per method."""
+    return _loss_and_validation([stage for stage in stages if stage['task'] == 'classification'], path)
+
+
+@matplotlib.rc_context(STYLE)
+def transfer_curves(stages: list[dict], path: str | Path) -> Path | None:
+    """Segmentation and detection: loss and validation metric from each checkpoint and from scratch."""
+    return _loss_and_validation([stage for stage in stages if stage['task'] in ('segmentation', 'detection')], path)
+
+
+@matplotlib.rc_context(STYLE)
+def factor_curve(stages: list[dict], path: str | Path) -> Path | None:
+    """The progressive factor over epochs (the paper's Figure 2a), and the two weights it balances, by backbone."""
+    runs = [run for run in _runs(stages) if series(run[1], 'iter', 'factor')[0]]
+    if not runs:
+        return None
+    keys = ['backbone'] if len({stage['pretraining'] for stage, _ in runs}) == 1 else ['backbone', 'pretraining']
+    names = [', '.join(label(stage[key]) for key in keys) for stage, _ in runs]
+    colors = _cycle(names, COLORS)
+    figure = Figure(figsize=(WIDTH, 3.4))
+    left, right = figure.subplots(1, 2, sharey=True)
+    for name, (_, records) in zip(names, runs, strict=True):
+        left.plot(*epoch_means(records, 'factor'), color=colors[name], label=name)
+        right.plot(*epoch_means(records, 'lam_attn'), color=colors[name], linewidth=1.2)
+        right.plot(*epoch_means(records, 'lam_area'), color=colors[name], linewidth=1.2, linestyle=':')
+    unit, y_label = ('epoch', 'mean over the epoch') if by_epoch(runs[0][1]) else ('iteration', None)
+    _dress(left, unit, y_label, 'Progressive factor')
+    _dress(right, unit, None, 'Weight of the first image')
+    left.set_ylim(0, 1)
+    dashes = [Line2D([], [], color='#555555', linewidth=1.2, linestyle=style) for style in ('-', ':')]
+    right.legend(dashes, ['by attention', 'by area'], loc='upper right')
+    return _write(_share_legend(figure), path)
+
+
+@matplotlib.rc_context(STYLE)
+def results_overview(table: ResultsTable, path: str | Path) -> Path:
+    """Every row of the table on one axis in percent: a dot per pre-training, a bar for the deviation over seeds."""
+    figure = Figure(figsize=(WIDTH, 1.3 + 0.42 * len(table.rows)))
+    axes = figure.subplots()
+    for place, row in enumerate(table.rows):
+        means = [cell.mean for cell in row.cells.values()]
+        axes.plot([min(means), max(means)], [place, place], color='#b5b5b5', linewidth=2, zorder=1)
+    colors = _method_colors(table.pretrainings)
+    for name in table.pretrainings:
+        cells = [(place, row.cells[name]) for place, row in enumerate(table.rows) if name in row.cells]
+        stds = [np.nan if cell.std is None else cell.std for _, cell in cells]
+        axes.errorbar(
+            [cell.mean for _, cell in cells], [place for place, _ in cells], xerr=stds,
+            fmt=MARKERS.get(name, 's'), markersize=7, color=colors[name], label=label(name), elinewidth=1.4, capsize=3,
+        )  # fmt: skip
+    names = [f'{label(row.task)}, {label(row.metric)}\n{row.backbone}' for row in table.rows]
+    axes.set_yticks(range(len(names)), names, fontsize=9)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel('result (%)')
+    axes.grid(visible=False, axis='y')
+    axes.margins(x=0.06)
+    return _write(_share_legend(figure), path)
+
+
+def _loss_and_validation(stages: list[dict], path: str | Path) -> Path | None:
+    """A row of panels per task and backbone, a line per stage; the right column only where something was validated."""
+    rows = {}
+    for stage, records in _runs(stages):
+        losses = series(records, 'iter', 'loss')
+        scores = series(records, 'step', VALIDATION[stage['task']][0])
+        if losses[0] or scores[0]:
+            rows.setdefault((stage['task'], stage['backbone']), []).append((stage, records, losses, scores))
+    if not rows:
+        return None
+    columns = 2 if any(scores[0] for runs in rows.values() for *_, scores in runs) else 1
+    figure = Figure(figsize=(WIDTH, 0.4 + 2.4 * len(rows)))
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    colors = _method_colors([stage['pretraining'] for stage in stages])
+    for (loss_axes, *score_axes), ((task, backbone), runs) in zip(grid, rows.items(), strict=True):
+        _, metric, scale = VALIDATION[task]
+        for stage, _, losses, (steps, scores) in runs:
+            style = {'color': colors[stage['pretraining']], 'label': label(stage['pretraining'])}
+            _line(loss_axes, *losses, style)
+            for axes in score_axes:
+                axes.plot(steps, [score * scale for score in scores], marker='o', markersize=3, **style)
+        _dress(loss_axes, 'iteration', 'training loss', f'{label(task)}, {backbone}')
+        for axes in score_axes:
+            unit = 'epoch' if by_epoch(runs[0][1]) else 'iteration'
+            _dress(axes, unit, f'validation {label(metric)} (%)')
+    return _write(_share_legend(figure), path)
+
+
+def _runs(stages: list[dict]) -> list[tuple[dict, list]]:
+    """The stages that left a log, with its records; stages that share a work directory count once."""
+    unique = {str(stage['work_dir']): stage for stage in reversed(stages)}.values()
+    return [(stage, records) for stage in reversed(unique) if (records := read_scalars(stage['work_dir']))]
+
+
+def _method_colors(names) -> dict[str, str]:
+    return _cycle([name for name in names if name not in KNOWN], COLORS[:2:-1]) | KNOWN
+
+
+def _cycle(names, colors) -> dict[str, str]:
+    return {name: colors[i % len(colors)] for i, name in enumerate(dict.fromkeys(names))}
+
+
+def _line(axes, x: list, y: list, style: dict) -> None:
+    """A line as logged; a long one is drawn faint under its running mean over a thirtieth of its length."""
+    if len(x) <= 60:
+        axes.plot(x, y, marker='.' if len(x) < 3 else None, **style)
+        return
+    axes.plot(x, y, color=style['color'], alpha=0.25, linewidth=0.8)
+    window = np.ones(len(y) // 30)
+    axes.plot(x, np.convolve(y, window, 'same') / np.convolve(np.ones(len(y)), window, 'same'), **style)
+
+
+def _dress(axes, x_label: str, y_label: str | None, title: str | None = None) -> None:
+    axes.set(xlabel=x_label, ylabel=y_label, title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
+
+
+def _share_legend(figure: Figure) -> Figure:
+    """One legend above all panels, every label once."""
+    handles = {}
+    for axes in figure.axes:
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(name, handle)
+    figure.legend(handles.values(), handles.keys(), loc='outside upper center', ncols=min(4, len(handles)))
+    return figure
+
+
+def _write(figure: Figure, path: str | Path) -> Path:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format='png', dpi=150, metadata={'Software': None})
+    return path

@@ -1,0 +1,207 @@
+"""One study, one report: ``report.html`` (a single file that works offline) and ``report.md``, from the same blocks.
+
+The text is a list of blocks, ``(kind, ...)`` tuples, and the two renderers know every kind, so both files say the same.
+"""
+
+import base64
+import os
+import re
+import shutil
+import tempfile
+from html import escape
+from pathlib import Path
+
+from PIL import Image
+
+from mixpro_mm.reporting.figures import factor_curve, learning_curves, results_overview, transfer_curves
+from mixpro_mm.reporting.tables import (
+    ResultsTable,
+    html_table,
+    label,
+    markdown_table,
+    markdown_text,
+    results_table,
+    summary,
+)
+
+__all__ = ['write_report']
+
+CSS = """
+:root { color-scheme: light dark; --ink: #1d1f23; --soft: #5c6370; --line: #d9dce1; --paper: #ffffff; --band: #f5f6f8; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e6ea; --soft: #a0a7b4; --line: #3a3f48; --paper: #16181c; --band: #1f2228; }
+}
+body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 54rem; background: var(--paper); color: var(--ink);
+  font: 1rem/1.6 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .25rem; }
+h2 { font-size: 1.3rem; margin: 2.75rem 0 .75rem; padding-bottom: .3rem; border-bottom: 1px solid var(--line); }
+h3 { font-size: 1.05rem; margin: 1.75rem 0 .5rem; }
+p.note, figcaption { color: var(--soft); font-size: .9rem; }
+ul { padding-left: 1.25rem; } li { margin: .3rem 0; }
+.scroll { overflow-x: auto; margin: 1rem 0; }
+table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .55rem; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top; }
+th { background: var(--band); font-weight: 600; }
+td.number, th.number { text-align: right; white-space: nowrap; }
+figure { margin: 1.75rem 0; } figure img { display: block; max-width: 100%; height: auto; margin: auto;
+  background: #fff; border-radius: 6px; }
+figcaption { margin-top: .5rem; } figcaption strong { color: var(--ink); }
+@media print { body { max-width: none; padding: 0; } figure, tr { break-inside: avoid; } }
+"""
+
+
+def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures: list[dict] = ()) -> tuple[Path, Path]:
+    """Write ``report.html``, ``report.md`` and ``figures/*.png`` under ``out_dir``; return the paths of the first two.
+
+    Args:
+        out_dir: created if missing. Everything is prepared beside its final place and moved there at the end, so that
+            a failure leaves the previous report whole.
+        study: ``title``, ``date``, ``stages`` (dicts ``name, task, backbone, pretraining, work_dir, seconds``; seconds
+            may be None), ``versions`` and ``settings`` (str -> str).
+        records: ``{task, backbone, pretraining, metric, value, seed, config, checkpoint_sha256}``, value in percent.
+        pictures: PNG files to show, ``{path, title, caption}``.
+
+    Raises:
+        ValueError: no records, or two records for one cell and seed.
+    """
+    table = results_table(records)
+    out_dir = Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out_dir, prefix='.report-') as staging:
+        staging = Path(staging)
+        blocks = _blocks(study, records, table, pictures, staging / 'figures')
+        (staging / 'report.md').write_text(_markdown(blocks), encoding='utf-8')
+        (staging / 'report.html').write_text(_html(blocks, study['title']), encoding='utf-8')
+        (out_dir / 'figures').mkdir(exist_ok=True)
+        for file in sorted((staging / 'figures').iterdir()):
+            os.replace(file, out_dir / 'figures' / file.name)
+        for name in ('report.md', 'report.html'):
+            os.replace(staging / name, out_dir / name)
+    return out_dir / 'report.html', out_dir / 'report.md'
+
+
+def _blocks(study: dict, records: list[dict], table: ResultsTable, pictures: list[dict], figures: Path) -> list[tuple]:
+    """The whole report, top to bottom; draws the figures on the way."""
+    stages = study['stages']
+    overview = results_overview(table, figures / 'results.png')
+    curves = (
+        (learning_curves(stages, figures / 'pre-training.png'), 'Pre-training',
+         'Methods that mix images train on different targets, so their losses do not compare; the accuracies do.'),
+        (factor_curve(stages, figures / 'factor.png'), 'Progressive attention labeling',
+         "Left: how far the attention weight is trusted (the paper's Figure 2a). Right: the weight of the first image "
+         'by attention and by area, before the factor combines them.'),
+        (transfer_curves(stages, figures / 'transfer.png'), 'Transfer', 'From the checkpoints and from scratch.'),
+    )  # fmt: skip
+    curves = [('figure', *curve) for curve in curves if curve[0]]
+    pictures = [('figure', _adopt(Path(item['path']), figures), item['title'], item['caption']) for item in pictures]
+    seeds = 'Each number comes from a single seed; how far another seed would move it was not measured.'
+    if table.seeds_repeated:
+        seeds = '± is the sample standard deviation over n seeds; numbers without it come from a single seed.'
+    header, body = table.grid()
+    blocks = [
+        ('title', study['title'], str(study['date'])),
+        ('heading', 'Summary'), ('list', summary(table)), ('note', seeds),
+        ('heading', 'Results'), ('table', header, body, range(3, len(header))),
+        ('note', 'In percent. Differences are taken before rounding.'),
+        ('figure', overview, 'Results at a glance', 'A row per task, metric and backbone, a dot per pre-training.'),
+    ]  # fmt: skip
+    if pictures:
+        blocks += [('heading', 'What it looks like'), *pictures]
+    if curves:
+        note = 'From the training logs. Long curves are drawn faint as logged, with their running mean on top.'
+        blocks += [('heading', 'Training'), ('note', note), *curves]
+    return blocks + _origins(study, records)
+
+
+def _origins(study: dict, records: list[dict]) -> list[tuple]:
+    """How the numbers were made: a line per number, then settings, versions and times."""
+    header = ['task', 'backbone', 'pre-training', 'metric', 'value', 'seed', 'config', 'checkpoint']
+    numbers = [
+        [*(label(record[key]) for key in ('task', 'backbone', 'pretraining', 'metric')), f'{record["value"]:.1f}',
+         str(record['seed']), str(record['config']), (record.get('checkpoint_sha256') or '-')[:10]]
+        for record in records
+    ]  # fmt: skip
+    blocks = [
+        ('heading', 'How these numbers were made'),
+        ('table', header, numbers, (4, 5)),
+        ('note', 'Checkpoint: the first ten digits of the SHA-256 of the file that was evaluated.'),
+    ]
+    for name, key in (('settings', 'setting'), ('versions', 'package')):
+        if study.get(name):
+            rows = [[str(item), str(value)] for item, value in study[name].items()]
+            blocks += [
+                ('subheading', name.capitalize()),
+                ('table', [key, 'version' if name == 'versions' else 'value'], rows),
+            ]
+    times = [[stage['name'], _duration(stage['seconds'])] for stage in study['stages']]
+    times.append(['sum over stages', _duration(sum(stage['seconds'] or 0 for stage in study['stages']))])
+    return [*blocks, ('subheading', 'Time'), ('table', ['stage', 'time'], times, (1,))]
+
+
+def _adopt(picture: Path, figures: Path) -> Path:
+    """Copy a picture among the figures, under a name that is free and needs no quoting."""
+    with Image.open(picture) as image:
+        if image.format != 'PNG':
+            raise ValueError(f'{picture} is {image.format}, the report shows PNG files.')
+    name = re.sub(r'[^A-Za-z0-9._-]', '-', picture.name)
+    while (figures / name).exists():
+        name = f'other-{name}'
+    return Path(shutil.copyfile(picture, figures / name))
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return '-'
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours} h {minutes:02d} min' if hours else f'{minutes} min {rest:02d} s' if minutes else f'{rest} s'
+
+
+def _html(blocks: list[tuple], title: str) -> str:
+    body = '\n'.join(_HTML[kind](*content) for kind, *content in blocks)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n'
+    )
+
+
+def _html_figure(path: Path, title: str, caption: str) -> str:
+    with Image.open(path) as image:
+        width, height = image.size
+    data = base64.b64encode(path.read_bytes()).decode('ascii')
+    return (
+        f'<figure><img src="data:image/png;base64,{data}" width="{width}" height="{height}" alt="{escape(title)}">\n'
+        f'<figcaption><strong>{escape(title)}.</strong> {escape(caption)}</figcaption></figure>'
+    )
+
+
+_HTML = {
+    'title': lambda text, date: f'<h1>{escape(text)}</h1>\n<p class="note">{escape(date)}</p>',
+    'heading': lambda text: f'<h2>{escape(text)}</h2>',
+    'subheading': lambda text: f'<h3>{escape(text)}</h3>',
+    'note': lambda text: f'<p class="note">{escape(text)}</p>',
+    'list': lambda items: '<ul>\n' + '\n'.join(f'<li>{escape(item)}</li>' for item in items) + '\n</ul>',
+    'table': lambda *content: f'<div class="scroll">{html_table(*content)}</div>',
+    'figure': _html_figure,
+}
+
+
+def _markdown(blocks: list[tuple]) -> str:
+    return '\n\n'.join(_MARKDOWN[kind](*content) for kind, *content in blocks) + '\n'
+
+
+def _markdown_figure(path: Path, title: str, caption: str) -> str:
+    title = markdown_text(title)
+    return f'![{title}](figures/{path.name})\n\n**{title}.** {markdown_text(caption)}'
+
+
+_MARKDOWN = {
+    'title': lambda text, date: f'# {markdown_text(text)}\n\n{markdown_text(date)}',
+    'heading': lambda text: f'## {markdown_text(text)}',
+    'subheading': lambda text: f'### {markdown_text(text)}',
+    'note': markdown_text,
+    'list': lambda items: '\n'.join(f'- {markdown_text(item)}' for item in items),
+    'table': markdown_table,
+    'figure': _markdown_figure,
+}

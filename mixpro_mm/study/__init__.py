@@ -1,0 +1,1 @@
+"""A study: pre-train, hand over, evaluate, report; one command, resumable at any point."""

@@ -1,0 +1,157 @@
+"""Runs the stages of a study as separate processes, a few at a time, and picks up where an earlier run stopped."""
+
+import ctypes
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mixpro_mm.files import read_json, write_json
+from mixpro_mm.study.display import Display
+from mixpro_mm.study.plan import Plan, Stage
+from mixpro_mm.study.stage import DONE, PROGRESS
+
+__all__ = ['StageError', 'StudyRunner']
+
+LOG = 'stage.log'
+
+
+class StageError(RuntimeError):
+    """A stage ended with an error; the message holds its last lines and the path of its log."""
+
+
+class StudyRunner:
+    """Runs a plan in a work directory.
+
+    Args:
+        plan: The study.
+        work_dir: Its folder; every stage has one of its own inside.
+        display: Shows where the study stands.
+
+    Raises:
+        RuntimeError: if another process runs a study in that folder.
+    """
+
+    def __init__(self, plan: Plan, work_dir: Path, display: Display | None = None):
+        self.plan, self.work_dir = plan, work_dir
+        self.display = display or Display(plan.title)
+        self.running: dict[str, tuple[subprocess.Popen, float]] = {}
+        work_dir.mkdir(parents=True, exist_ok=True)
+        self._lock = open(work_dir / '.lock', 'w')  # noqa: SIM115 - held as long as the runner lives
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(f'another process runs a study in {work_dir}; wait for it or name another') from None
+
+    def run(self) -> None:
+        """Run every stage that is not finished.
+
+        Raises:
+            StageError: as soon as a stage fails; the others are stopped, and next time go on from their last
+                checkpoints.
+        """
+        waiting = [stage for stage in self.plan.stages if not self.finished(stage)]
+        self.display.start(self._state(), skipped=len(self.plan.stages) - len(waiting))
+        try:
+            while waiting or self.running:
+                for stage in list(waiting):
+                    ready = all(self.finished(self._stage(name)) for name in stage.waits_for)
+                    if ready and len(self.running) < self.plan.jobs:
+                        waiting.remove(stage)
+                        self._launch(stage)
+                time.sleep(0.5)
+                self._collect()
+                self.display.update(self._state())
+        finally:
+            self._stop()
+            self.display.stop()
+
+    def finished(self, stage: Stage) -> bool:
+        """Whether a stage has come to its end, in this run or an earlier one."""
+        return (self.folder(stage) / DONE).is_file()
+
+    def folder(self, stage: Stage) -> Path:
+        """The work directory of a stage."""
+        return self.work_dir / stage.name
+
+    def command(self, stage: Stage) -> list[str]:
+        """What a stage runs."""
+        if stage.command:
+            return [sys.executable, *(part.format(work_dir=self.work_dir) for part in stage.command)]
+        command = ['-m', 'mixpro_mm.study.stage', stage.config, '--work-dir', str(self.folder(stage))]
+        if stage.checkpoint:
+            done = read_json(self.work_dir / stage.checkpoint / DONE)
+            command += ['--checkpoint', done['checkpoint']]
+        return [sys.executable, *command, '--seed', str(self.plan.seed)]
+
+    def _launch(self, stage: Stage) -> None:
+        folder = self.folder(stage)
+        folder.mkdir(exist_ok=True)
+        threads = str(max(1, len(os.sched_getaffinity(0)) // self.plan.jobs))
+        environment = os.environ | dict(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, PYTHONUNBUFFERED='1')
+        with open(folder / LOG, 'ab') as log:
+            process = subprocess.Popen(
+                self.command(stage),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                preexec_fn=_die_with_parent,
+            )
+        self.running[stage.name] = process, time.monotonic()
+        self.display.started(stage.name)
+
+    def _collect(self) -> None:
+        for name, (process, started) in list(self.running.items()):
+            code = process.poll()
+            if code is None:
+                continue
+            del self.running[name]
+            stage, seconds = self._stage(name), time.monotonic() - started
+            if code == 0 and stage.command:
+                write_json(self.folder(stage) / DONE, dict(seconds=round(seconds, 1)))
+            if code or not self.finished(stage):
+                log = self.folder(stage) / LOG
+                lines = log.read_text(errors='replace').splitlines()[-12:]
+                raise StageError(
+                    f'stage {name} failed (exit code {code}); its last lines:\n  '
+                    + '\n  '.join(lines)
+                    + f'\nlog: {log}'
+                )
+            self.display.finished(name, seconds)
+
+    def _stop(self) -> None:
+        for process, _ in self.running.values():
+            process.terminate()
+        for process, _ in self.running.values():
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.running.clear()
+
+    def _state(self) -> list[tuple[Stage, str, float]]:
+        """Every stage with 'done', 'running' or 'waiting', and the share of it that is done."""
+        state = []
+        for stage in self.plan.stages:
+            if self.finished(stage):
+                state.append((stage, 'done', 1.0))
+            elif stage.name in self.running:
+                progress = read_json(self.folder(stage) / PROGRESS) or dict(done=0, total=1)
+                state.append((stage, 'running', 0.95 * progress['done'] / progress['total']))
+            else:
+                state.append((stage, 'waiting', 0.0))
+        return state
+
+    def _stage(self, name: str) -> Stage:
+        return next(stage for stage in self.plan.stages if stage.name == name)
+
+
+def _die_with_parent() -> None:
+    """In the child: a stage never outlives a study that is killed, so a restart cannot meet it in the same folder."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

@@ -1,0 +1,396 @@
+"""PVT against arithmetic, against mmdet's implementation and against explicit attention."""
+
+import math
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+import torch
+from mmdet.models.backbones.pvt import PyramidVisionTransformer, pvt_convert
+from mmdet.registry import MODELS as MMDET_MODELS
+from mmengine.config import ConfigDict
+from mmengine.optim import OptimWrapper
+from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
+from mmpretrain.structures import DataSample
+
+from mixpro_mm.backbones import PVT
+
+MICRO = dict(
+    embed_dims=(16, 32, 64, 128),
+    num_heads=(1, 2, 4, 8),
+    mlp_ratios=(4, 4, 2, 2),
+    depths=(1, 1, 2, 2),
+    sr_ratios=(8, 4, 2, 1),
+)
+MATCH = dict(rtol=1e-5, atol=1e-5)
+
+
+def micro(seed=0, **kwargs):
+    """A micro PVT in eval mode in which no bias is zero and no norm the identity, so that none can be mixed up."""
+    torch.manual_seed(seed)
+    model = PVT(**{'arch': MICRO, **kwargs}).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.05)
+    return model
+
+
+def images(*size, batch=2):
+    return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(1))
+
+
+def counted_by_hand(depths, dims=(64, 128, 320, 512), mlp_ratios=(8, 8, 4, 4), sr_ratios=(8, 4, 2, 1), classes=1000):
+    """Parameters of the published PVT at 224, from layer sizes: (with class token and linear head, feature maps)."""
+    total, in_channels = 0, 3
+    for c, r, sr, depth, patch, rows in zip(
+        dims, mlp_ratios, sr_ratios, depths, (4, 2, 2, 2), (3136, 784, 196, 49), strict=True
+    ):
+        total += patch**2 * in_channels * c + c + 2 * c + rows * c
+        reduction = sr**2 * c**2 + c + 2 * c if sr > 1 else 0
+        total += depth * (4 * c**2 + 4 * c + reduction + 4 * c + 2 * r * c**2 + r * c + c)
+        in_channels = c
+    return total + c + c + 2 * c + c * classes + classes, total
+
+
+@pytest.mark.parametrize(
+    'arch, depths, millions',
+    [
+        ('tiny', (2, 2, 2, 2), 13.229),
+        ('small', (3, 4, 6, 3), 24.486),
+        ('medium', (3, 4, 18, 3), 44.208),
+        ('large', (3, 8, 27, 3), 61.369),
+    ],
+)
+def test_parameter_counts_are_the_published_ones(arch, depths, millions):
+    with torch.device('meta'):
+        with_head = torch.nn.Sequential(PVT(arch), torch.nn.Linear(512, 1000))
+        featmap = PVT(arch, out_type='featmap')
+    counts = tuple(sum(p.numel() for p in model.parameters()) for model in (with_head, featmap))
+    assert counts == counted_by_hand(depths)
+    assert round(counts[0] / 1e6, 3) == millions
+    if arch == 'small':
+        assert counts == (24_485_864, 23_970_816)
+
+
+def test_parameter_names_and_rows_are_the_official_ones():
+    with torch.device('meta'):
+        shapes = {name: tuple(p.shape) for name, p in PVT('tiny').named_parameters()}
+    assert [shapes[f'pos_embed{stage}'][1] for stage in (1, 2, 3, 4)] == [3136, 784, 196, 50]
+    assert shapes['cls_token'] == (1, 1, 512) and shapes['norm.weight'] == (512,)
+    assert shapes['patch_embed2.proj.weight'] == (128, 64, 2, 2) and shapes['patch_embed2.norm.bias'] == (128,)
+    block = {name.removeprefix('block1.1.') for name in shapes if name.startswith('block1.1.')}
+    layers = ['attn.q', 'attn.kv', 'attn.proj', 'attn.sr', 'attn.norm', 'norm1', 'norm2', 'mlp.fc1', 'mlp.fc2']
+    assert block == {f'{layer}.{kind}' for layer in layers for kind in ('weight', 'bias')}
+    assert shapes['block1.1.attn.sr.weight'] == (64, 64, 8, 8) and shapes['block1.1.mlp.fc1.weight'] == (512, 64)
+    assert shapes['block4.1.attn.kv.weight'] == (1024, 512) and not any('block4.1.attn.sr' in name for name in shapes)
+
+
+def test_norm_eps_are_the_official_ones_and_can_be_set():
+    def eps(model):
+        return {name: module.eps for name, module in model.named_modules() if isinstance(module, torch.nn.LayerNorm)}
+
+    for name, value in eps(micro()).items():
+        behind_conv = name.startswith('patch_embed') or name.endswith('attn.norm')
+        assert value == (1e-5 if behind_conv else 1e-6), name
+    assert set(eps(micro(norm_eps=1e-3, conv_norm_eps=1e-3)).values()) == {1e-3}
+
+
+def mmdet_twin(model):
+    """mmdet's PVT v1 with the weights of a class-token micro model, converted by mmdet's own code."""
+    twin = PyramidVisionTransformer(
+        embed_dims=16,
+        num_layers=MICRO['depths'],
+        num_heads=MICRO['num_heads'],
+        mlp_ratios=MICRO['mlp_ratios'],
+        sr_ratios=MICRO['sr_ratios'],
+    ).eval()
+    twin.load_state_dict(pvt_convert(model.state_dict()), strict=True)
+    return twin
+
+
+@pytest.mark.parametrize('size', [(224, 224), (160, 96)])
+@torch.no_grad()
+def test_maps_equal_those_of_mmdet(size):
+    source = micro(conv_norm_eps=1e-6)
+    ours = micro(seed=1, out_type='featmap', conv_norm_eps=1e-6)
+    ours.load_state_dict(source.state_dict(), strict=True)
+    for stage, (a, b) in enumerate(zip(ours(images(*size)), mmdet_twin(source)(images(*size)), strict=True)):
+        assert a.shape == (2, MICRO['embed_dims'][stage], size[0] >> stage + 2, size[1] >> stage + 2)
+        assert a.std() > 0.1  # something to compare
+        torch.testing.assert_close(a, b, **MATCH)
+
+
+@torch.no_grad()
+def test_class_token_equals_mmdet_layers_run_by_hand():
+    """mmdet has no class token; its stage 4 takes 1 + 49 tokens when told that they form a 50 x 1 map."""
+    model = micro(conv_norm_eps=1e-6)
+    x = images(224, 224)
+    *_, stage3 = mmdet_twin(model)(x)[:3]
+    patch_embed, (_, *blocks), _ = mmdet_twin(model).layers[3]
+    tokens, _ = patch_embed(stage3)
+    tokens = torch.cat((model.cls_token.expand(2, -1, -1), tokens), 1) + model.pos_embed4
+    for block in blocks:
+        tokens = block(tokens, (50, 1))
+    expected = torch.nn.functional.layer_norm(tokens[:, 0], (128,), model.norm.weight, model.norm.bias, 1e-6)
+    torch.testing.assert_close(model(x), (expected,), **MATCH)
+
+
+@pytest.mark.parametrize('size', [(224, 224), (100, 131)])
+@torch.no_grad()
+def test_attention_equals_explicit_softmax_read_from_q_and_kv(size):
+    """q and kv are what other modules hook to read class attention: layout and ``scale`` are part of the promise."""
+    model, seen = micro(), {}
+    attentions = {name: module for name, module in model.named_modules() if name.endswith('attn')}
+    for name, attn in attentions.items():
+        for part in ('q', 'kv', 'proj'):
+            getattr(attn, part).register_forward_hook(
+                lambda _, args, out, key=(name, part): seen.__setitem__(key, (args[0], out))
+            )
+    model(images(*size))
+    assert len(attentions) == 6
+    for name, attn in attentions.items():
+        q, kv, heads = seen[name, 'q'][1], seen[name, 'kv'][1], attn.num_heads
+        b, n, c = q.shape
+        assert attn.scale == (c // heads) ** -0.5
+        q = q.reshape(b, n, heads, c // heads).transpose(1, 2)
+        k, v = kv.reshape(b, -1, 2, heads, c // heads).permute(2, 0, 3, 1, 4)
+        weights = (q @ k.transpose(-2, -1) * attn.scale).softmax(-1)
+        out = (weights @ v).transpose(1, 2).reshape(b, n, c)
+        torch.testing.assert_close(seen[name, 'proj'][0], out, **MATCH)
+
+
+@torch.no_grad()
+def test_class_token_joins_only_at_stage_4():
+    model, keys, maps = micro(), [], []
+    for stage in (1, 2, 3, 4):
+        block = getattr(model, f'block{stage}')[-1]
+        block.attn.kv.register_forward_hook(lambda _, args, out: keys.append(out.shape[1]))
+        block.register_forward_hook(lambda _, args, out: maps.append(out))
+    (feature,) = model(images(224, 224))
+    assert keys == [49, 49, 49, 49 + 1]
+    assert [tokens.shape[1] for tokens in maps] == [3136, 784, 196, 49 + 1]
+    assert feature.shape == (2, 128)
+    featmap = micro(seed=1, out_type='featmap')
+    featmap.load_state_dict(model.state_dict())
+    for tokens, feature_map in zip(maps[:3], featmap(images(224, 224))[:3], strict=True):
+        assert torch.equal(tokens, feature_map.flatten(2).transpose(1, 2))
+
+
+@pytest.mark.parametrize('size', [(200, 333), (33, 65), (1, 1), (224, 448)])
+@torch.no_grad()
+def test_any_input_size_gives_ceil_grids(size):
+    maps = micro(out_type='featmap')(images(*size))
+    grid = size
+    for stage, (feature_map, stride) in enumerate(zip(maps, (4, 2, 2, 2), strict=True)):
+        grid = tuple(math.ceil(side / stride) for side in grid)
+        assert feature_map.shape == (2, MICRO['embed_dims'][stage], *grid)
+        assert feature_map.isfinite().all() and feature_map.is_contiguous()
+    assert micro()(images(*size))[0].shape == (2, 128)
+
+
+@torch.no_grad()
+def test_padding_is_zeros_at_the_bottom_and_right():
+    """61 x 90 pads to 64 x 92 in stage 1, and 16 x 23 is not a multiple of sr 8: both paddings are at work."""
+    model, x = micro(), images(61, 90)
+    padded = torch.zeros(2, 3, 64, 92)
+    padded[:, :, :61, :90] = x
+    assert torch.equal(model(x)[0], model(padded)[0])
+    kv, block = [], model.block1[0]
+    block.attn.kv.register_forward_hook(lambda _, args, out: kv.append(out))
+    model(x)
+    assert kv[0].shape[1] == math.ceil(16 / 8) * math.ceil(23 / 8)
+
+
+@torch.no_grad()
+def test_position_embedding_follows_the_grid_of_its_own_stage():
+    """At 448 stage 2 has the 3136 tokens that stage 1 has at 224; the released code then adds 784 rows unresized."""
+    model = micro(out_type='featmap')
+    for stage in (1, 2, 3, 4):  # positions constant over the grid survive any resizing
+        pos_embed = getattr(model, f'pos_embed{stage}')
+        pos_embed.copy_(pos_embed[:, :1].expand_as(pos_embed))
+    large = micro(out_type='featmap', img_size=448)
+    large.load_state_dict(model.state_dict(), strict=True)
+    for a, b in zip(model(images(448, 448, batch=1)), large(images(448, 448, batch=1)), strict=True):
+        torch.testing.assert_close(a, b, **MATCH)
+
+
+@pytest.mark.parametrize('out_type', ['cls_token', 'featmap'])
+def test_every_parameter_gets_a_gradient(out_type):
+    model = micro(out_type=out_type, img_size=64).train()
+    sum(out.square().sum() for out in model(images(64, 64))).backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+
+
+@pytest.mark.parametrize('img_size', [64, 96, (64, 96)])
+@torch.no_grad()
+def test_hand_over_to_maps_is_strict_complete_and_leaves_the_source_alone(img_size):
+    source = micro(img_size=64)
+    file = {**source.state_dict(), 'head.weight': torch.ones(10, 128), 'head.bias': torch.ones(10)}
+    before = {key: value.clone() for key, value in file.items()}
+    model = micro(seed=1, img_size=img_size, out_type='featmap')
+    assert model.load_state_dict(file, strict=True) == ([], [])
+
+    assert file.keys() == before.keys() and all(torch.equal(file[key], before[key]) for key in file)
+    for name, value in model.state_dict().items():
+        if not name.startswith('pos_embed'):
+            assert torch.equal(value, before[name]), name
+    for stage, grid in enumerate(model.grids, 1):
+        rows = before[f'pos_embed{stage}'][:, -((64 >> stage + 1) ** 2) :]
+        side = math.isqrt(rows.shape[1])
+        square = rows.transpose(1, 2).reshape(1, -1, side, side)
+        expected = torch.nn.functional.interpolate(square, size=grid, mode='bilinear').flatten(2).transpose(1, 2)
+        torch.testing.assert_close(getattr(model, f'pos_embed{stage}').data, expected, rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+def test_hand_over_between_sizes_keeps_the_class_row():
+    source, model = micro(img_size=64), micro(seed=1, img_size=128)
+    model.load_state_dict({**source.state_dict(), 'head.weight': torch.ones(10, 128)}, strict=True)
+    assert model.pos_embed4.shape == (1, 1 + 16, 128)
+    assert torch.equal(model.pos_embed4[:, :1], source.pos_embed4[:, :1])
+    assert torch.equal(model.cls_token, source.cls_token)
+    # resizing once at load or on the fly at every forward is the same
+    torch.testing.assert_close(model(images(128, 128)), source(images(128, 128)), **MATCH)
+
+
+def test_hand_over_of_a_part_of_a_detector_is_strict_too():
+    detector = torch.nn.ModuleDict(dict(backbone=micro(img_size=64, out_type='featmap')))
+    file = {f'backbone.{key}': value for key, value in micro(seed=1).state_dict().items()}
+    assert detector.load_state_dict(file, strict=True) == ([], [])
+
+
+def test_what_cannot_fit_is_reported():
+    with pytest.raises(RuntimeError, match='size mismatch for pos_embed1'):  # 24 x 16 positions are not a square
+        micro(img_size=64).load_state_dict(micro(img_size=(96, 64)).state_dict())
+    with pytest.raises(RuntimeError, match=r'Missing key.*cls_token.*norm\.weight'):
+        micro(img_size=64).load_state_dict(micro(img_size=64, out_type='featmap').state_dict())
+
+
+@pytest.mark.parametrize('as_list', [False, True])
+def test_pretrained_init_with_prefix_loads_every_tensor(tmp_path, as_list):
+    source = micro(seed=3, img_size=64)
+    state_dict = {f'backbone.{key}': value for key, value in source.state_dict().items()}
+    torch.save(dict(state_dict={**state_dict, 'head.fc.weight': torch.ones(2, 128)}), tmp_path / 'epoch_1.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'epoch_1.pth'), prefix='backbone.')
+    model = PVT(MICRO, img_size=64, out_type='featmap', init_cfg=[init_cfg] if as_list else init_cfg)
+    model.init_weights()
+    for name, value in model.state_dict().items():
+        expected = source.state_dict()[name]
+        assert torch.equal(value, expected[:, 1:] if name == 'pos_embed4' else expected), name
+
+
+def test_drawn_parameters():
+    torch.manual_seed(0)
+    model = PVT('tiny', img_size=64)
+    for name, p in model.named_parameters():
+        module, _, kind = name.rpartition('.')
+        if name.startswith('pos_embed') or name == 'cls_token':
+            assert p.std().item() == pytest.approx(0.02, rel=0.15), name
+        elif kind == 'bias':
+            assert not p.any(), name
+        elif 'norm' in module:
+            assert (p == 1).all(), name
+        else:
+            fan_out = p.shape[0] * p[0, 0].numel()
+            assert p.std().item() == pytest.approx(math.sqrt(2 / fan_out) if p.dim() == 4 else 0.02, rel=0.1), name
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    model.init_weights()
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+
+def test_drop_path_rises_linearly_over_all_blocks_and_acts_in_training_only():
+    model = micro(img_size=64, drop_path_rate=0.5)
+    rates = [block.drop_path.drop_prob for stage in (1, 2, 3, 4) for block in getattr(model, f'block{stage}')]
+    assert rates == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    x = images(64, 64)
+    assert torch.equal(model(x)[0], model(x)[0])
+    assert model.train() is model and not torch.equal(model(x)[0], model(x)[0])
+
+
+@torch.no_grad()
+def test_every_place_of_dropout_and_drop_path_is_passed():
+    model, passed = micro(img_size=64), Counter()
+    for name, module in model.named_modules():
+        if name.rpartition('.')[2] in ('pos_drop', 'proj_drop', 'drop', 'drop_path'):
+            module.register_forward_hook(lambda *_, name=name: passed.update([name]))
+    model(images(64, 64))
+    blocks = [f'block{stage}.{index}' for stage in (1, 2, 3, 4) for index in range(MICRO['depths'][stage - 1])]
+    expected = {'attn.proj_drop': 1, 'mlp.drop': 2, 'drop_path': 2}
+    assert passed == {'pos_drop': 4} | {f'{block}.{name}': n for block in blocks for name, n in expected.items()}
+
+
+@pytest.mark.parametrize('rate', ['drop_rate', 'attn_drop_rate'])
+def test_dropout_acts_in_training_only(rate):
+    model, x = micro(img_size=64, **{rate: 0.5}), images(64, 64)
+    assert torch.equal(model(x)[0], micro(img_size=64)(x)[0])
+    model.train()
+    assert not torch.equal(model(x)[0], model(x)[0])
+
+
+@pytest.mark.parametrize(
+    'kwargs, sentence',
+    [
+        (dict(arch='huge'), "no arch 'huge'; choose one of tiny, small, medium, large"),
+        (dict(arch={**MICRO, 'depth': 1}), r'takes the keys embed_dims, .*missing: none; unknown: depth\)'),
+        (dict(arch={'depths': (1, 1, 1, 1)}), 'missing: embed_dims, mlp_ratios, num_heads, sr_ratios; unknown: none'),
+        (dict(arch={**MICRO, 'depths': (1, 2)}), r'four numbers for depths, one per stage, not \[1, 2\]'),
+        (dict(arch={**MICRO, 'num_heads': (1, 3, 4, 8)}), 'stage 2: 3 heads do not divide 32 dimensions'),
+        (dict(arch={**MICRO, 'sr_ratios': (8, 4, 2, 2)}), 'stage 4 holds the class token and needs sr_ratio 1, not 2'),
+        (dict(arch=MICRO, out_type='raw'), "no out_type 'raw'; choose one of cls_token, featmap"),
+    ],
+)
+def test_wrong_settings_fail_in_one_sentence(kwargs, sentence):
+    with pytest.raises(ValueError, match=sentence) as error:
+        PVT(**kwargs)
+    assert '\n' not in str(error.value)
+
+
+def test_patch_sizes_and_input_channels_can_be_set():
+    model = PVT({**MICRO, 'patch_sizes': (2, 2, 2, 2)}, img_size=32, in_channels=1, out_type='featmap')
+    assert model.grids == [(16, 16), (8, 8), (4, 4), (2, 2)]
+    assert [out.shape[2] for out in model(torch.zeros(1, 1, 32, 32))] == [16, 8, 4, 2]
+
+
+@pytest.mark.parametrize('registry', [MMPRETRAIN_MODELS, MMDET_MODELS], ids=['mmpretrain', 'mmdet'])
+@pytest.mark.parametrize('name', ['PVT', 'mixpro_mm.PVT'])
+def test_builds_from_the_registries_of_the_hosts(registry, name):
+    model = registry.build(ConfigDict(type=name, arch=MICRO, img_size=64, out_type='featmap'))
+    assert type(model) is PVT
+    assert model(images(64, 64))[3].shape == (2, 128, 2, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('host', ['mmpretrain', 'mmdet'])
+def test_scoped_name_resolves_without_custom_imports(host):
+    code = f'from {host}.registry import MODELS; print(type(MODELS.build(dict(type="mixpro_mm.PVT", arch="tiny"))))'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+    assert "<class 'mixpro_mm.backbones.pvt.PVT'>" in done.stdout, done.stderr
+
+
+def test_image_classifier_trains_with_it():
+    torch.manual_seed(0)
+    model = MMPRETRAIN_MODELS.build(
+        dict(
+            type='ImageClassifier',
+            data_preprocessor=dict(num_classes=3),
+            backbone=dict(type='mixpro_mm.PVT', arch=MICRO, img_size=32),
+            head=dict(type='LinearClsHead', num_classes=3, in_channels=128),
+        )
+    )
+    model.init_weights()
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    optim_wrapper = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=1e-3))
+    batch = dict(
+        inputs=list(images(32, 32, batch=6)), data_samples=[DataSample().set_gt_label(i % 3) for i in range(6)]
+    )
+    losses = [model.train_step(batch, optim_wrapper)['loss'].item() for _ in range(5)]
+    assert losses[-1] < losses[0]
+    assert [name for name, p in model.named_parameters() if torch.equal(p, before[name])] == []
+
+
+def test_fpn_of_mmdet_takes_the_maps():
+    backbone = MMDET_MODELS.build(dict(type='mixpro_mm.PVT', arch=MICRO, img_size=64, out_type='featmap'))
+    fpn = MMDET_MODELS.build(dict(type='FPN', in_channels=list(MICRO['embed_dims']), out_channels=8, num_outs=5))
+    assert [out.shape[2:] for out in fpn(backbone(images(96, 64)))] == [(24, 16), (12, 8), (6, 4), (3, 2), (2, 1)]

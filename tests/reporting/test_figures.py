@@ -1,0 +1,119 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mixpro_mm.reporting import figures
+from mixpro_mm.reporting.tables import results_table
+
+LOSSES = {'mixpro': [2.0, 1.5, 1.2, 1.1], 'cutmix': [2.1, 1.4, 1.0, 0.9], 'scratch': [3.0, 2.0, 1.8, 1.7]}
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Every figure as it is written."""
+    seen = []
+    write = figures._write
+    monkeypatch.setattr(figures, '_write', lambda figure, path: seen.append(figure) or write(figure, path))
+    return seen
+
+
+def stage(root, task, pretraining, backbone='DeiT-S', losses=None, val=None):
+    """A stage with two iterations an epoch; ``val`` is the key and the values of its validations."""
+    name = f'{task}_{backbone}_{pretraining}'
+    lines = []
+    for i, loss in enumerate(LOSSES[pretraining] if losses is None else losses):
+        lines.append({'loss': loss, 'iter': i + 1, 'step': i + 1, 'epoch': i // 2 + 1})
+        if pretraining == 'mixpro':
+            lines[-1] |= {'factor': 0.2 * (i + 1), 'lam_attn': 0.4, 'lam_area': 0.6}
+    if val:
+        lines += [{val[0]: value, 'step': i + 1} for i, value in enumerate(val[1])]
+    folder = root / name / '20240101_000000' / 'vis_data'
+    folder.mkdir(parents=True)
+    (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
+    return dict(name=name, task=task, backbone=backbone, pretraining=pretraining, work_dir=str(root / name), seconds=1)
+
+
+def lines(axes):
+    return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines}
+
+
+def check_png(path, name):
+    assert path.name == name and [file.name for file in path.parent.iterdir()] == [name]
+    with Image.open(path) as image:
+        assert image.format == 'PNG' and image.width == 1080
+        assert np.asarray(image.convert('L')).std() > 5
+
+
+def test_learning_curves_show_the_logs(tmp_path, drawn):
+    stages = [stage(tmp_path, 'classification', name, val=('accuracy/top1', [50, 60])) for name in ('cutmix', 'mixpro')]
+    stages.append(stage(tmp_path, 'segmentation', 'scratch'))
+    check_png(figures.learning_curves(stages, tmp_path / 'figures' / 'a.png'), 'a.png')
+    loss, top1 = drawn[0].axes
+    steps = [1, 2, 3, 4]
+    assert lines(loss) == {'CutMix': (steps, LOSSES['cutmix']), 'MixPro': (steps, LOSSES['mixpro'])}
+    assert lines(top1) == {'CutMix': ([1, 2], [50, 60]), 'MixPro': ([1, 2], [50, 60])}
+    assert (loss.get_xlabel(), top1.get_xlabel()) == ('iteration', 'epoch')
+    assert top1.get_ylabel() == 'validation top-1 (%)'
+
+
+def test_transfer_curves_show_percent_and_a_row_per_task(tmp_path, drawn):
+    stages = [stage(tmp_path, 'segmentation', name, val=('mIoU', [30, 40])) for name in ('scratch', 'mixpro')]
+    stages += [stage(tmp_path, 'detection', 'mixpro', 'PVT', val=('coco/bbox_mAP', [0.25, 0.5]))]
+    stages += [stages[-1] | {'name': 'test of the same'}]  # shares the work directory: one line
+    check_png(figures.transfer_curves(stages, tmp_path / 'figures' / 'b.png'), 'b.png')
+    assert len(drawn[0].axes) == 4
+    assert lines(drawn[0].axes[1]) == {'scratch': ([1, 2], [30, 40]), 'MixPro': ([1, 2], [30, 40])}
+    assert [line.get_ydata().tolist() for line in drawn[0].axes[3].lines] == [[25, 50]]
+    assert drawn[0].axes[2].get_title(loc='left') == 'Detection, PVT'
+
+
+def test_methods_keep_their_colour(tmp_path, drawn):
+    stages = [stage(tmp_path, 'classification', name) for name in ('cutmix', 'mixpro')]
+    stages += [stage(tmp_path, 'segmentation', name) for name in ('mixpro', 'scratch')]
+    figures.learning_curves(stages, tmp_path / 'a.png')
+    figures.transfer_curves(stages, tmp_path / 'b.png')
+    colors = [{line.get_label(): line.get_color() for line in figure.axes[0].lines} for figure in drawn]
+    assert colors[0]['MixPro'] == colors[1]['MixPro']
+    assert len({*colors[0].values(), *colors[1].values()}) == 3
+
+
+def test_factor_curve_is_the_mean_over_each_epoch(tmp_path, drawn):
+    stages = [stage(tmp_path, 'classification', 'mixpro', name) for name in ('DeiT-S', 'PVT')]
+    stages.append(stage(tmp_path, 'classification', 'cutmix'))
+    check_png(figures.factor_curve(stages, tmp_path / 'figures' / 'c.png'), 'c.png')
+    left, right = drawn[0].axes
+    assert {name: data[0] for name, data in lines(left).items()} == {'DeiT-S': [1, 2], 'PVT': [1, 2]}
+    np.testing.assert_allclose(lines(left)['PVT'][1], [0.3, 0.7])
+    np.testing.assert_allclose([line.get_ydata() for line in right.lines], [[0.4] * 2, [0.6] * 2] * 2)
+
+
+def test_long_curves_get_a_running_mean_of_the_same_level(tmp_path, drawn):
+    figures.learning_curves([stage(tmp_path, 'classification', 'mixpro', losses=[2.0] * 120)], tmp_path / 'a.png')
+    raw, mean = drawn[0].axes[0].lines
+    np.testing.assert_allclose(raw.get_ydata(), 2.0)
+    np.testing.assert_allclose(mean.get_ydata(), 2.0)  # to the very ends
+
+
+def test_nothing_logged_draws_nothing(tmp_path):
+    silent = dict(name='a', task='classification', backbone='b', pretraining='mixpro', work_dir=tmp_path / 'none')
+    for draw in (figures.learning_curves, figures.transfer_curves, figures.factor_curve):
+        assert draw([silent], tmp_path / 'x.png') is None
+    assert not (tmp_path / 'x.png').exists()
+
+
+def test_results_overview_places_every_mean(tmp_path, drawn):
+    row = dict(task='segmentation', backbone='DeiT-S', metric='mIoU')
+    values = [('scratch', 0, 30.0), ('mixpro', 0, 40.0), ('mixpro', 1, 42.0)]
+    table = results_table([row | dict(pretraining=name, seed=seed, value=value) for name, seed, value in values])
+    check_png(figures.results_overview(table, tmp_path / 'figures' / 'd.png'), 'd.png')
+    scratch, mixpro = drawn[0].axes[0].containers
+    assert scratch.lines[0].get_xdata().tolist() == [30.0]
+    assert mixpro.lines[0].get_xdata().tolist() == [41.0]
+
+
+def test_same_input_same_bytes(tmp_path):
+    stages = [stage(tmp_path, 'classification', 'mixpro', val=('accuracy/top1', [50, 60]))]
+    first, second = (figures.learning_curves(stages, tmp_path / name).read_bytes() for name in ('a.png', 'b.png'))
+    assert first == second

@@ -1,0 +1,29 @@
+import hashlib
+
+import pytest
+
+from mixpro_mm.files import read_json, replacing, sha256_of, write_json
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / 'results.json'
+    write_json(path, [1])
+    with pytest.raises(TypeError):
+        write_json(path, [object()])
+    with pytest.raises(OSError, match='disk'), replacing(path) as temporary:
+        temporary.write_text('half')
+        raise OSError('disk full')
+    assert read_json(path) == [1]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_unreadable_json_is_none(tmp_path):
+    (tmp_path / 'cut.json').write_text('{"done": 3, "tot')
+    assert read_json(tmp_path / 'cut.json') is None
+    assert read_json(tmp_path / 'absent.json') is None
+
+
+def test_sha256(tmp_path):
+    content = bytes(range(256)) * 8192
+    (tmp_path / 'file').write_bytes(content)
+    assert sha256_of(tmp_path / 'file') == hashlib.sha256(content).hexdigest()
