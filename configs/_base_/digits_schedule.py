@@ -1,4 +1,6 @@
 # Schedule and runtime of the pre-training runs on the embedded digits: AdamW, warm-up, cosine, 60 epochs of 12 batches.
+_base_ = 'mmpretrain::_base_/default_runtime.py'
+
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
     paramwise_cfg=dict(

@@ -1,11 +1,11 @@
 # PVT-micro (four stages of 32 to 256 channels) on the embedded digits with MixPro: half Mixup, half MixPro.
 # Class attention lives at stride 32, so images are 64 px and a mask cell is one token of stage 4.
 # Run:      mim train onedl-mmpretrain configs/digits/pvt-micro_mixpro_digits.py
-_base_ = ['mmpretrain::_base_/default_runtime.py', '../_base_/digits.py', '../_base_/digits_schedule.py']
+_base_ = ['../_base_/digits.py', '../_base_/digits_schedule.py']
 
-img_size = 64
-train_dataloader = dict(dataset=dict(img_size=img_size))
-val_dataloader = dict(dataset=dict(img_size=img_size))
+larger = [dict(type='Resize', scale=64, interpolation='bicubic'), dict(type='PackInputs')]
+train_dataloader = dict(dataset=dict(pipeline=[*_base_.train_pipeline[:-1], *larger]))
+val_dataloader = dict(dataset=dict(pipeline=larger))
 test_dataloader = val_dataloader
 
 model = dict(
@@ -19,7 +19,7 @@ model = dict(
             depths=(1, 1, 2, 1),
             sr_ratios=(8, 4, 2, 1),
         ),
-        img_size=img_size,
+        img_size=64,
         drop_path_rate=0.05,
     ),
     head=dict(

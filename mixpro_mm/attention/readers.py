@@ -63,6 +63,11 @@ def find_attention_block(model: nn.Module, path: str | None = None) -> Attention
             f'{type(block.attn).__name__} at {path or "the last block"} offers no class attention: '
             f'it needs num_heads and linear layers qkv, q and kv, or q and k'
         )
+    if getattr(block.attn, 'rope', None) is not None:
+        raise ValueError(
+            f'{type(block.attn).__name__} at {path or "the last block"} rotates q and k after their projections, '
+            f'so its class attention cannot be read from them'
+        )
     return block
 
 

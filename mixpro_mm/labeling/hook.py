@@ -46,6 +46,7 @@ class LabelingHook(Hook):
 
     def before_train(self, runner) -> None:
         """Find augments, attention and loss, or stop in one sentence before the first iteration."""
+        self.after_train(runner)  # which a run that stopped halfway never came to
         model = _unwrap(runner.model)
         self._augments = _label_augments(model)
         if not self._augments and runner.iter == 0:  # a recipe may have switched mixing off before a resume
@@ -56,8 +57,9 @@ class LabelingHook(Hook):
         for augment in self._augments:
             augment.take()  # left over from a run that stopped halfway
         self._logger = next((hook for hook in runner.hooks if isinstance(hook, LoggerHook)), None)
-        self._tap = ClassAttentionTap(model, self.attention).attach(wanted=self._pending)
+        self._tap = ClassAttentionTap(model, self.attention)
         self._hook_loss(model)
+        self._tap.attach(wanted=self._pending)  # last: whatever stops above leaves no hook behind
 
     def before_train_epoch(self, runner) -> None:
         """Look augments and loss up again: SwitchRecipeHook may have replaced them."""
@@ -81,6 +83,7 @@ class LabelingHook(Hook):
             self._handle.remove()
         self._tap = self._loss = self._handle = self._logger = None
         self._augments = []
+        self._sums, self._batches = 0.0, 0
 
     def _hook_loss(self, model) -> None:
         loss = _loss_module(model)

@@ -1,0 +1,231 @@
+"""Digit scenes: scanned digits on textured grounds, written once in the on-disk layouts of Pascal Context and of COCO.
+
+    ROOT/VOCdevkit/VOC2010/   JPEGImages, SegmentationClassContext (0 = background, 1..10 = digits 0..9), ImageSets
+    ROOT/coco/                annotations/instances_{train,val}2017.json (visible parts as RLE), train2017, val2017
+    ROOT/scenes.json          what was asked for, what was written, and a hash over all annotation files
+
+Both layouts hold the same scenes. Train scenes show train digits, val scenes held-out ones: the key ``digit_index`` of
+a COCO annotation is the scan's position in scikit-learn's file. How many scenes are written changes none of them.
+Run as ``python -m mixpro_mm.datasets.digit_scenes ROOT``.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import shutil
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mixpro_mm.datasets.digits import load_digit_images, split_indices
+
+__all__ = ['CLASSES', 'PALETTE', 'draw_scene', 'write_digit_scenes']
+
+CLASSES = ('background', *'0123456789')
+PALETTE = ((60, 60, 60), (230, 25, 75), (245, 130, 48), (255, 225, 25), (170, 255, 60), (60, 180, 75), (70, 240, 240))
+PALETTE += ((0, 130, 200), (145, 30, 180), (240, 50, 230), (170, 110, 40))  # one a class, background first
+
+FORMAT = 1  # raise it when the same parameters come to give other scenes
+ON_MASK = 0.4  # a pixel belongs to a digit from this opacity on
+MIN_VISIBLE = 0.7  # share of each digit that those laid over it must leave in sight
+
+
+def _resized(array: np.ndarray, size: int) -> np.ndarray:
+    """Bicubic (h, w) -> (size, size), float32."""
+    return np.asarray(Image.fromarray(array.astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def _tints(hue: np.ndarray, luminance: np.ndarray) -> np.ndarray:
+    """RGB colours (N, 3) in 0..1 of given hue and luminance (N,): a pure hue, mixed with black or white as needed."""
+    pure = 0.5 + 0.5 * np.cos(2 * np.pi * (hue[:, None] - np.arange(3) / 3))
+    own = pure @ (0.299, 0.587, 0.114)
+    darker = np.minimum(luminance / own, 1)[:, None]
+    whiter = np.maximum((luminance - own) / (1 - own), 0)[:, None]
+    return pure * darker * (1 - whiter) + whiter
+
+
+def _ground(rng: np.random.Generator, size: int, luminance: tuple[float, float]) -> np.ndarray:
+    """Stripes and low-frequency noise between two tints, with some grain: (size, size, 3) in 0..1."""
+    angle, phase, waves = rng.uniform((0, 0, 1.5), (np.pi, 2 * np.pi, 6))
+    clouds = _resized(rng.uniform(-1, 1, (5, 5)), size)
+    tints = _tints(rng.uniform(size=2), rng.uniform(*luminance, size=2))
+    y, x = np.mgrid[:size, :size] / size
+    stripes = np.sin(2 * np.pi * waves * (x * np.cos(angle) + y * np.sin(angle)) + phase)
+    share = np.clip(0.5 + 0.25 * stripes + 0.4 * clouds, 0, 1)[..., None]
+    return tints[0] * share + tints[1] * (1 - share) + rng.normal(0, 0.025, (size, size, 1))
+
+
+def draw_scene(rng: np.random.Generator, digits: np.ndarray, size: int, max_digits: int):
+    """One scene with 1 to ``max_digits`` different scans, later over earlier, each left in sight by ``MIN_VISIBLE``.
+
+    Args:
+        rng: Source of every draw.
+        digits: Scans to choose from, (N, 8, 8) uint8, ink 255.
+        size: Side of the scene in pixels; digits are a quarter to 7/12 of it (24 to 56 of 96).
+        max_digits: A digit for which no free spot turns up is left out.
+
+    Returns:
+        image (size, size, 3) uint8 RGB; chosen (K,), positions in ``digits``; masks (K, size, size) bool, the visible
+        pixels of each, which do not overlap.
+    """
+    bands = (0.1, 0.35), (0.62, 0.9)  # dark and light: the ground takes one, the digits the other
+    ground_band, ink_band = bands if rng.random() < 0.5 else bands[::-1]
+    image = _ground(rng, size, ground_band)
+    candidates = rng.choice(len(digits), rng.integers(1, max_digits + 1), replace=False)
+    hues = rng.random() + np.arange(len(candidates)) / len(candidates)
+    inks = _tints(hues, rng.uniform(*ink_band, size=len(candidates)))
+
+    chosen, masks = [], np.zeros((0, size, size), dtype=bool)
+    full = np.zeros(0)  # pixels of each digit before anything covered it
+    for index, ink in zip(candidates, inks, strict=True):
+        side = rng.integers(size // 4, size * 7 // 12 + 1)
+        stroke = np.clip(1.4 * _resized(np.pad(digits[index], 1), side) / 255 - 0.15, 0, 1)
+        for top, left in rng.integers(0, size - side + 1, (20, 2)):
+            alpha = np.pad(stroke, ((top, size - side - top), (left, size - side - left)))
+            mask = alpha > ON_MASK
+            uncovered = masks & ~mask
+            if (uncovered.sum((1, 2)) >= MIN_VISIBLE * full).all():
+                image = image * (1 - alpha[..., None]) + ink * alpha[..., None]
+                masks, full = np.concatenate([uncovered, mask[None]]), np.append(full, mask.sum())
+                chosen.append(index)
+                break
+    return np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8), np.array(chosen), masks
+
+
+def _write_split(root: Path, split: str, count: int, size: int, max_digits: int, seed: int) -> dict:
+    """All files of one part under both layouts; returns its counts."""
+    from pycocotools import mask as coco_mask
+
+    source = 'train' if split == 'train' else 'test'
+    (digits, labels), positions = load_digit_images(source), split_indices(source)
+    voc, coco = root / 'VOCdevkit' / 'VOC2010', root / 'coco'
+    folders = [voc / 'JPEGImages', voc / 'SegmentationClassContext', coco / f'{split}2017']
+    for folder in (*folders, coco / 'annotations', voc / 'ImageSets' / 'SegmentationContext'):
+        folder.mkdir(parents=True, exist_ok=True)
+
+    names, images, annotations = [], [], []
+    for number in range(count):
+        rng = np.random.default_rng([seed, split != 'train', number])
+        image, chosen, masks = draw_scene(rng, digits, size, max_digits)
+        class_ids = labels[chosen] + 1
+        name = f'{split}_{number:06d}'
+        names.append(name)
+        Image.fromarray(image).save(folders[0] / f'{name}.jpg', quality=95, subsampling=0)
+        shutil.copyfile(folders[0] / f'{name}.jpg', folders[2] / f'{name}.jpg')
+        class_map = Image.fromarray((masks * class_ids[:, None, None]).sum(0).astype(np.uint8), mode='P')
+        class_map.putpalette(np.array(PALETTE, dtype=np.uint8).tobytes())
+        class_map.save(folders[1] / f'{name}.png')
+        images.append(dict(id=number + 1, file_name=f'{name}.jpg', width=size, height=size))
+        for mask, class_id, position in zip(masks, class_ids, positions[chosen], strict=True):
+            rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=number + 1,
+                    category_id=int(class_id),
+                    bbox=coco_mask.toBbox(rle).tolist(),
+                    area=int(coco_mask.area(rle)),
+                    iscrowd=0,
+                    segmentation=dict(size=[size, size], counts=rle['counts'].decode('ascii')),
+                    digit_index=int(position),
+                )
+            )
+    (voc / 'ImageSets' / 'SegmentationContext' / f'{split}.txt').write_text('\n'.join(names) + '\n')
+    categories = [dict(id=i, name=name, supercategory='digit') for i, name in enumerate(CLASSES) if i > 0]
+    instances = dict(images=images, annotations=annotations, categories=categories)
+    (coco / 'annotations' / f'instances_{split}2017.json').write_text(json.dumps(instances))
+    return dict(images=len(images), instances=len(annotations))
+
+
+def _annotation_hash(root: Path) -> str:
+    """SHA-256 over names and contents of every annotation file."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in root.glob('*/**/*') if p.suffix in ('.json', '.png', '.txt')):
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_written(root: Path, parameters: dict) -> bool:
+    """Whether ``root`` holds exactly this set; False where nothing stands yet, ValueError where something else does."""
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return False
+    way_out = 'remove it or name another directory'
+    try:
+        manifest = json.loads((root / 'scenes.json').read_text())
+        found = dict(manifest['parameters'])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError(f'{root} has no readable scenes.json, so it is no set of digit scenes: {way_out}') from None
+    differing = [f'{k} {found.get(k)} instead of {v}' for k, v in parameters.items() if found.get(k) != v]
+    if differing:
+        raise ValueError(f'{root} holds digit scenes with {", ".join(differing)}: {way_out}')
+    if _annotation_hash(root) != manifest.get('sha256'):
+        raise ValueError(f'{root} holds digit scenes whose annotations were changed after writing: {way_out}')
+    return True
+
+
+def write_digit_scenes(
+    root, num_train: int = 240, num_val: int = 80, size: int = 96, max_digits: int = 4, seed: int = 0
+) -> Path:
+    """Write the scenes under ``root``, or find them there; the directory appears whole or not at all.
+
+    Args:
+        root: Directory of the set; it must be missing, empty, or the same set.
+        num_train, num_val: Scenes in each part.
+        size: Side of a scene in pixels.
+        max_digits: A scene shows 1 to this many digits.
+        seed: Same seed, same bytes (with the same versions of numpy and Pillow); global generators stay untouched.
+
+    Raises:
+        ValueError: A number is too small, or ``root`` holds something else (the sentence says what differs).
+    """
+    root = Path(root).resolve()
+    parameters = dict(num_train=num_train, num_val=num_val, size=size, max_digits=max_digits, seed=seed)
+    for key, least in dict(num_train=1, num_val=1, size=32, max_digits=1, seed=0).items():
+        if parameters[key] < least:
+            raise ValueError(f'{key} must be at least {least}, not {parameters[key]}')
+    parameters['format'] = FORMAT
+    if _is_written(root, parameters):
+        return root
+
+    for left in root.parent.glob(f'.{root.name}.draft-*'):  # of writers that were killed; a living one is not a day old
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > 86400:
+                shutil.rmtree(left, ignore_errors=True)
+    draft = root.parent / f'.{root.name}.draft-{uuid.uuid4().hex}'
+    draft.mkdir(parents=True)
+    try:
+        counts = {
+            split: _write_split(draft, split, count, size, max_digits, seed)
+            for split, count in (('train', num_train), ('val', num_val))
+        }
+        manifest = dict(parameters=parameters, counts=counts, sha256=_annotation_hash(draft))
+        (draft / 'scenes.json').write_text(json.dumps(manifest, indent=2) + '\n')
+        try:
+            draft.rename(root)
+        except OSError:  # another writer was there first: fine if it wrote the same
+            if not _is_written(root, parameters):
+                raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return root
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description='Write digit scenes in the layouts of Pascal Context and COCO.')
+    parser.add_argument('root', type=Path)
+    parser.add_argument('--num-train', type=int, default=240)
+    parser.add_argument('--num-val', type=int, default=80)
+    parser.add_argument('--size', type=int, default=96, help='side of a scene in pixels')
+    parser.add_argument('--max-digits', type=int, default=4)
+    parser.add_argument('--seed', type=int, default=0)
+    args = vars(parser.parse_args(argv))
+    print(write_digit_scenes(args.pop('root'), **args))
+
+
+if __name__ == '__main__':
+    main()

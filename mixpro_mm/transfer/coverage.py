@@ -1,0 +1,198 @@
+"""What a module holds against what a checkpoint file holds, tensor by tensor."""
+
+import copy
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from math import isqrt
+
+import torch
+from mmengine.runner.checkpoint import load_state_dict
+from torch import Tensor, nn
+
+from mixpro_mm.files import sha256_of
+
+__all__ = ['Coverage', 'compare', 'read_state_dict']
+
+NOT_FOR_FEATURES = ('cls_token', 'norm.*', 'head.*')  # what a model without class token and head leaves in the file
+
+
+class Inert:
+    """Stands in for the harmless things that mmengine and the authors pickle beside the tensors."""
+
+    def __init__(self, *args, **kwargs): ...
+
+    def __setstate__(self, state): ...
+
+
+HARMLESS = (  # none of these is called or imported, Inert takes its place
+    'argparse.Namespace',
+    'builtins.getattr',
+    'builtins.slice',
+    'mmengine.logging.history_buffer.HistoryBuffer',
+    'numpy.dtype',
+    'numpy.ndarray',
+    'numpy._core.multiarray._reconstruct',
+    'numpy._core.multiarray.scalar',
+    'numpy.core.multiarray._reconstruct',
+    'numpy.core.multiarray.scalar',
+    'pathlib.PosixPath',
+)
+
+
+def read_state_dict(path: str | os.PathLike) -> tuple[dict[str, Tensor], str]:
+    """Tensors of a checkpoint on the CPU, and the SHA-256 of the file; no code of the file is run.
+
+    The tensors lie under ``state_dict``, under ``model``, or at the top.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the address is remote, or the file is truncated, no checkpoint, without tensors, or runs code.
+    """
+    path = os.path.expanduser(path)
+    if '://' in path:
+        raise ValueError(f'Checkpoint {path} is a remote address: download it and name the local file.')
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'Checkpoint {path} is not an existing file.')
+    sha256 = sha256_of(path)
+    with torch.serialization.safe_globals([(Inert, name) for name in HARMLESS]):
+        try:
+            content = torch.load(path, map_location='cpu', weights_only=True)
+        except Exception as error:
+            raise ValueError(_why_unreadable(path, error)) from error
+    for key in ('state_dict', 'model'):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    entries = content.items() if isinstance(content, Mapping) else ()
+    tensors = {key: value for key, value in entries if isinstance(key, str) and isinstance(value, Tensor)}
+    if not tensors:
+        raise ValueError(f'Checkpoint {path} holds no tensors under `state_dict`, under `model` or at its top.')
+    return tensors, sha256
+
+
+def _why_unreadable(path: str, error: Exception) -> str:
+    if refused := re.search(r'GLOBAL (\S+)', str(error)):
+        return f'Checkpoint {path} is refused: to unpickle it is to run {refused[1]}, which tensors do not need.'
+    return f'Checkpoint {path} cannot be read: it is truncated or was not written by torch.save.'
+
+
+@dataclass
+class Coverage:
+    """How much of a file a module holds. Tensors of the module go by its names, entries of the file by the file's.
+
+    Tensors of another shape are ``dict(name, file, module)`` with both shapes, and ``class_row_dropped`` where the file
+    has a class row and the module none.
+    """
+
+    module: str  # its class
+    checkpoint: str = ''
+    sha256: str = ''
+    prefix: str = ''  # under which the file has the module
+    loaded: list[str] = field(default_factory=list)  # equal to the file's
+    resized: list[dict] = field(default_factory=list)  # equal to what the module's load hook makes of another shape
+    fresh: list[str] = field(default_factory=list)  # not in the file, and allowed to be
+    missing: list[str] = field(default_factory=list)  # not in the file
+    mismatched: list[dict] = field(default_factory=list)  # in the file, in a shape that cannot be loaded
+    altered: list[str] = field(default_factory=list)  # in the file, but the module holds other values
+    dropped: list[str] = field(default_factory=list)  # entries not for this module; outside of the prefix by first name
+    unexpected: list[str] = field(default_factory=list)  # entries under the prefix without a place in the module
+
+    @property
+    def total(self) -> int:
+        """Number of tensors that should come over."""
+        return sum(map(len, (self.loaded, self.resized, self.missing, self.mismatched, self.altered)))
+
+    @property
+    def ratio(self) -> float:
+        """Share of the tensors that should come over and did."""
+        return (len(self.loaded) + len(self.resized)) / max(self.total, 1)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every tensor came over, and nothing of the file was lost."""
+        return self.ratio == 1 and not self.unexpected
+
+    def to_dict(self) -> dict:
+        """All fields, ``ratio`` and ``complete``, ready for JSON."""
+        return {**asdict(self), 'ratio': self.ratio, 'complete': self.complete}
+
+    def summary(self) -> str:
+        """One line for the log."""
+        came = len(self.loaded) + len(self.resized)
+        return (
+            f'{came} of {self.total} tensors of {self.module} ({self.ratio:.1%}) come from {self.checkpoint} '
+            f'(SHA-256 {self.sha256[:12]}), {len(self.resized)} of them resized; left in the file: '
+            f'{", ".join(self.dropped + self.unexpected) or "nothing"}'
+        )
+
+
+def compare(module: nn.Module, state_dict: dict, prefix: str = '', allow: str | Sequence[str] = ()) -> Coverage:
+    """Compare what ``module`` holds with what its own load hooks make of the file's tensors.
+
+    A copy of the module on the CPU loads the file in the way mmengine does; the module must then hold what the copy
+    holds. ``num_batches_tracked`` of batch norms may be missing, as everywhere in mmengine.
+
+    Args:
+        module: After initialisation; before it, all but ``loaded``, ``resized`` and ``altered`` are settled already.
+        state_dict: Tensors of the file; entries that start with ``prefix`` are the module's.
+        prefix: Such as ``'backbone.'``.
+        allow: Pattern(s) (``'ln1.*'``) of module tensors that may be missing and of entries that may stay in the file.
+
+    Raises:
+        ValueError: If a load hook of the module cannot take the file in.
+    """
+    allow = [allow] if isinstance(allow, str) else list(allow)
+    given = {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
+    expected, unplaced = _load_copy(module, given)
+    coverage = Coverage(type(module).__name__, prefix=prefix)
+    held = {name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)}
+    for name, value in held.items():
+        if name not in given and name.endswith('num_batches_tracked'):
+            continue
+        shapes = dict(name=name, file=list(given[name].shape), module=list(value.shape)) if name in given else None
+        if name not in expected and shapes:
+            coverage.mismatched.append(shapes)
+        elif name not in expected:
+            (coverage.fresh if _matches(name, allow) else coverage.missing).append(name)
+        elif not torch.equal(value.cpu(), expected[name]):
+            coverage.altered.append(name)
+        elif shapes and shapes['file'] != shapes['module']:
+            coverage.resized.append(shapes)
+        else:
+            coverage.loaded.append(name)
+    for name in (name for name in given if name not in held):
+        lost = name in unplaced and not _matches(name, (*NOT_FOR_FEATURES, *allow))
+        (coverage.unexpected if lost else coverage.dropped).append(prefix + name)
+    for shapes in coverage.resized:
+        if 'cls_token' in given and 'cls_token' not in held and _has_class_row(shapes):
+            shapes['class_row_dropped'] = True
+            coverage.dropped.append(f'{prefix}{shapes["name"]} (class row)')
+    outside = {re.sub(r'\..*', '.*', key) for key in state_dict if not key.startswith(prefix)}
+    coverage.dropped = [*sorted(coverage.dropped), *sorted(outside)]
+    return coverage
+
+
+def _load_copy(module: nn.Module, given: dict[str, Tensor]) -> tuple[dict[str, Tensor], set[str]]:
+    """What a copy of the module holds of ``given`` after loading it, and the entries it had no place for."""
+    reference, unplaced = copy.deepcopy(module).cpu(), set()
+    reference.register_load_state_dict_post_hook(lambda _, keys: unplaced.update(keys.unexpected_keys))
+    tensors = {name: value for name, value in reference.state_dict(keep_vars=True).items() if isinstance(value, Tensor)}
+    versions = {name: value._version for name, value in tensors.items()}
+    try:
+        load_state_dict(reference, given, strict=False, logger='silent')
+    except Exception as error:
+        raise ValueError(f'{type(module).__name__} cannot take in the tensors of the file: {error}') from error
+    written = {name: value.detach() for name, value in tensors.items() if value._version > versions[name]}
+    return written, unplaced
+
+
+def _has_class_row(shapes: dict) -> bool:
+    """Whether the file's tensor is a position embedding (1, 1 + n*n, C)."""
+    patches = shapes['file'][1] - 1 if shapes['name'].startswith('pos_embed') else 0
+    return 0 < patches == isqrt(patches) ** 2
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -1,0 +1,192 @@
+"""The hook that stops a run whose backbone did not get the checkpoint it was promised."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import PretrainedInit, is_model_wrapper
+from mmengine.runner import BaseLoop, find_latest_checkpoint
+from torch import nn
+
+from mixpro_mm.files import write_json
+from mixpro_mm.registry import HOOKS, register
+from mixpro_mm.transfer.coverage import Coverage, compare, read_state_dict
+
+__all__ = ['TransferCheckHook']
+
+
+@register(HOOKS)
+class TransferCheckHook(Hook):
+    """Checks, tensor by tensor, that a module starts from its checkpoint, and stops the run if it does not.
+
+    Names and shapes are checked before the weights are initialised, values after it. The result of the second check
+    is ``transfer.json`` in the work dir. A resumed run is not checked, it keeps the ``transfer.json`` it has.
+
+    The file is the one that is loaded last: ``load_from``, else ``model.init_cfg``, else the module's own ``init_cfg``
+    of type ``Pretrained``. Modules are understood that take a file in by their load hooks, as mmpretrain's and PVT do;
+    not those that convert a file in ``init_weights``.
+
+    Args:
+        module: Dotted name of the module in the model.
+        checkpoint: Local file, where the config does not name it.
+        prefix: Prefix of the module in the file, where it is not that of ``init_cfg`` or, for a file with a whole
+            model, ``module`` itself; '' for none.
+        allow: Pattern(s) of tensors that may stay behind, such as ``'ln1.*'`` for a backbone without final norm.
+
+    Raises:
+        RuntimeError: in ``before_run``, if no checkpoint is named, ``init_cfg`` is a list, or names or shapes of file
+            and module do not agree; in ``before_train``, if the module does not hold the values of the file.
+        FileNotFoundError, ValueError: in ``before_run``, if the file cannot be read (see ``read_state_dict``).
+    """
+
+    priority = 'VERY_HIGH'  # before hooks that would be copied along with the module
+
+    def __init__(self, module='backbone', checkpoint: str | None = None, prefix: str | None = None, allow=()):
+        self.module = module
+        self.checkpoint = checkpoint
+        self.prefix = prefix
+        self.allow = allow
+        self._file: dict | None = None  # from before_run to before_train
+
+    def before_run(self, runner) -> None:
+        """Read the file and check names and shapes, before mmengine loads it."""
+        self._file = None
+        if not _starts_training(runner):
+            return
+        model = _unwrap(runner.model)
+        checkpoint, prefix = self._source(runner, model)
+        state_dict, sha256 = read_state_dict(checkpoint)
+        self._file = dict(checkpoint=checkpoint, prefix=prefix, state_dict=state_dict, sha256=sha256)
+        self._stop(self._names_problem(self._compare(model)))
+
+    def before_train(self, runner) -> None:
+        """Check the values, write ``transfer.json``, log one line."""
+        if self._file is None:
+            runner.logger.info('TransferCheckHook: this run is resumed, its transfer.json stays as it is')
+            return
+        model = _unwrap(runner.model)
+        coverage = self._compare(model)
+        problem = self._names_problem(coverage) or self._values_problem(coverage)
+        self._file = None
+        if is_main_process():
+            write_json(Path(runner.work_dir, 'transfer.json'), coverage.to_dict())
+        runner.logger.info(f'TransferCheckHook: {coverage.summary()}')
+        self._stop(problem)
+
+    def _compare(self, model: nn.Module) -> Coverage:
+        file = self._file
+        coverage = compare(_find(model, self.module), file['state_dict'], file['prefix'], self.allow)
+        coverage.checkpoint, coverage.sha256 = file['checkpoint'], file['sha256']
+        return coverage
+
+    def _source(self, runner, model: nn.Module) -> tuple[str, str]:
+        """Checkpoint and prefix of the module in it; what mmengine loads last comes first."""
+        own, whole, inside = _pretrained(_find(model, self.module), self.module), _pretrained(model), f'{self.module}.'
+        candidates = (
+            (self.checkpoint, inside),
+            (runner._load_from, inside),
+            (whole.get('checkpoint'), _dotted(whole.get('prefix')) + inside),
+            (own.get('checkpoint'), _dotted(own.get('prefix'))),
+        )
+        checkpoint, prefix = next((found for found in candidates if found[0]), (None, ''))
+        if checkpoint is None:
+            self._stop(
+                f'this run should start from a checkpoint and none is named: give {self.module}.init_cfg=dict('
+                "type='Pretrained', checkpoint=..., prefix='backbone.'), load_from, or this hook's checkpoint"
+            )
+        return str(checkpoint), prefix if self.prefix is None else _dotted(self.prefix)
+
+    def _names_problem(self, coverage: Coverage) -> str:
+        """The sentence about names and shapes that do not agree, or ''."""
+        file, what, prefix = coverage.checkpoint, f'{self.module} ({coverage.module})', coverage.prefix
+        missing, unexpected = coverage.missing, coverage.unexpected
+        if len(missing) == coverage.total:
+            keys = self._file['state_dict'].keys()
+            fits, tops = _fitting_prefix(keys, missing), ', '.join(sorted({key.partition('.')[0] for key in keys}))
+            if fits is not None:
+                return f"{file} has {what} under the prefix '{fits}', not '{prefix}'; its top-level names: {tops}"
+            if not unexpected:
+                return f"{file} holds no {what} at all, neither under the prefix '{prefix}' nor elsewhere, only {tops}"
+        if coverage.mismatched:
+            first = coverage.mismatched[0]
+            return (
+                f'{file} is of another architecture than {what}: {len(coverage.mismatched)} of {coverage.total} shapes '
+                f'differ, {first["name"]} is {first["file"]} in the file and {first["module"]} in the module'
+            )
+        if missing and unexpected:
+            return (
+                f'{file} has other names than {what}: {len(missing)} of {coverage.total} tensors are not found '
+                f'({_some(missing)}), {len(unexpected)} of the file have no place ({_some(unexpected)})'
+            )
+        if missing:
+            return f'{file} lacks {len(missing)} of {coverage.total} tensors of {what}: {_some(missing)}'
+        if unexpected:
+            return f'{file} has {len(unexpected)} tensors for which {what} has no place: {_some(unexpected)}'
+        return ''
+
+    def _values_problem(self, coverage: Coverage) -> str:
+        """The sentence about tensors that hold other values than the file, or ''."""
+        altered, what = coverage.altered, f'{self.module} ({coverage.module})'
+        why = 'they were drawn again after loading'
+        if 2 * len(altered) > coverage.total:
+            why = 'it was not loaded: init_weights of this class ignores `prefix`, or the tensors lie under `model`'
+        counts = f'{len(altered)} of {coverage.total} tensors of {what} do not hold what {coverage.checkpoint} has'
+        return f'{counts} ({_some(altered)}); {why}' if altered else ''
+
+    @staticmethod
+    def _stop(problem: str) -> None:
+        if problem:
+            raise RuntimeError(f'TransferCheckHook: {problem}.')
+
+
+def _starts_training(runner) -> bool:
+    """Whether this is the start of ``Runner.train``, not a test, a second call or a resumed run."""
+    if not isinstance(runner._train_loop, BaseLoop) or runner.iter > 0:
+        return False
+    return not (runner._resume and (runner._load_from or find_latest_checkpoint(runner.work_dir)))
+
+
+def _unwrap(model: nn.Module) -> nn.Module:
+    return model.module if is_model_wrapper(model) else model
+
+
+def _find(model: nn.Module, name: str) -> nn.Module:
+    for part in name.split('.'):
+        children = dict(model.named_children())
+        if part not in children:
+            raise RuntimeError(
+                f"TransferCheckHook: {type(model).__name__} has no '{part}', only {', '.join(children)}."
+            )
+        model = _unwrap(children[part])
+    return model
+
+
+def _pretrained(owner: nn.Module, name: str = 'model') -> dict:
+    """The ``init_cfg`` that names a checkpoint, or {}."""
+    init_cfg = getattr(owner, 'init_cfg', None)
+    parts = init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]
+    found = next((cfg for cfg in parts if cfg and cfg.get('type') in ('Pretrained', PretrainedInit)), {})
+    if found and found is not init_cfg:
+        raise RuntimeError(
+            f'TransferCheckHook: {name}.init_cfg is a list, after which backbones such as VisionTransformer draw '
+            "pos_embed again; make it the dict(type='Pretrained', ...) alone."
+        )
+    return found
+
+
+def _dotted(prefix: str | None) -> str:
+    return f'{prefix}.' if prefix and not prefix.endswith('.') else prefix or ''
+
+
+def _fitting_prefix(keys: Iterable[str], names: Sequence[str]) -> str | None:
+    """The prefix under which at least half of the names stand among the keys."""
+    wanted = set(names)
+    starts = ((key, [0, *(i + 1 for i, char in enumerate(key) if char == '.')]) for key in keys)
+    counts = Counter(key[:i] for key, cuts in starts for i in cuts if key[i:] in wanted)
+    return next((prefix for prefix, count in counts.most_common(1) if 2 * count >= len(wanted)), None)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')

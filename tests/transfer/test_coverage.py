@@ -1,0 +1,227 @@
+import argparse
+import hashlib
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import nn
+from torch.nn.utils import parametrizations
+
+from mixpro_mm.backbones import PVT
+from mixpro_mm.transfer import compare, read_state_dict
+
+TENSORS = {'backbone.weight': torch.arange(6.0).reshape(2, 3), 'head.fc.weight': torch.ones(2)}
+
+
+def save(content, path):
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize('wrap', [lambda x: x, lambda x: dict(state_dict=x, meta={}), lambda x: dict(model=x, epoch=1)])
+def test_reads_all_three_layouts(tmp_path, wrap):
+    path = save(wrap(TENSORS), tmp_path / 'a.pth')
+    state_dict, sha256 = read_state_dict(path)
+    assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert state_dict.keys() == TENSORS.keys()
+    assert all(torch.equal(state_dict[key], TENSORS[key]) for key in TENSORS)
+
+
+def test_reads_what_mmengine_and_the_authors_pickle_beside_the_tensors(tmp_path):
+    beside = dict(
+        message_hub=dict(log_scalars={'train/loss': HistoryBuffer([0.5], [1])}, runtime_info=dict(iter=np.int64(3))),
+        args=argparse.Namespace(lr=0.1, output_dir=tmp_path),
+        array=np.arange(3),
+    )
+    before = dict(HistoryBuffer._statistics_methods), set(torch.serialization.get_safe_globals())
+    state_dict, _ = read_state_dict(save(dict(state_dict=TENSORS, **beside), tmp_path / 'a.pth'))
+    assert state_dict.keys() == TENSORS.keys()
+    assert (HistoryBuffer._statistics_methods, set(torch.serialization.get_safe_globals())) == before
+
+
+def test_missing_and_remote_files_have_their_sentence(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'^Checkpoint .*none\.pth is not an existing file\.$'):
+        read_state_dict(tmp_path / 'none.pth')
+    with pytest.raises(ValueError, match=r'^Checkpoint https://x\.org/a\.pth is a remote address: download it'):
+        read_state_dict('https://x.org/a.pth')
+
+
+@pytest.mark.parametrize('damage', [lambda data: data[: len(data) // 2], lambda data: b'', lambda data: b'not torch'])
+def test_truncated_and_foreign_files_are_named(tmp_path, damage):
+    path = save(TENSORS, tmp_path / 'a.pth')
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(
+        ValueError, match=r'^Checkpoint .*a\.pth cannot be read: it is truncated or was not written by torch\.save\.$'
+    ):
+        read_state_dict(path)
+
+
+@pytest.mark.parametrize('content', [dict(epoch=3), [torch.ones(1)], dict(state_dict={})])
+def test_files_without_tensors_are_named(tmp_path, content):
+    with pytest.raises(ValueError, match='holds no tensors under `state_dict`, under `model` or at its top'):
+        read_state_dict(save(content, tmp_path / 'a.pth'))
+
+
+class Bomb:
+    def __init__(self, function, *args):
+        self.function, self.args = function, args
+
+    def __reduce__(self):
+        return self.function, self.args
+
+
+@pytest.mark.parametrize('function', [os.mkdir, exec, eval])
+@pytest.mark.parametrize('raw', [False, True])
+def test_no_code_of_a_file_is_run(tmp_path, function, raw):
+    target = tmp_path / 'ran'
+    argument = str(target) if function is os.mkdir else f'__import__("os").mkdir({str(target)!r})'
+    content = dict(state_dict=TENSORS, meta=Bomb(function, argument))
+    path = tmp_path / 'a.pth'
+    if raw:
+        path.write_bytes(pickle.dumps(content, protocol=2))
+    else:
+        torch.save(content, path)
+    with pytest.raises(ValueError, match=r'is refused: to unpickle it is to run'):
+        read_state_dict(path)
+    assert not target.exists()
+    pickle.loads(path.read_bytes()) if raw else torch.load(path, weights_only=False)  # the bomb is live
+    assert target.exists()
+
+
+class Net(nn.Module):
+    def __init__(self, width=4):
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, 1)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.scaled = parametrizations.weight_norm(nn.Linear(width, 2))
+        self.register_buffer('index', torch.arange(3))
+        self.conv.weight.requires_grad = False
+
+
+def pair():
+    """A module, and the file that it holds completely: 9 tensors and a batch counter."""
+    net = Net()
+    for tensor in net.state_dict().values():
+        tensor.copy_(torch.randn_like(tensor.float()).mul(9))
+    return net, {f'backbone.{key}': value.clone() for key, value in net.state_dict().items()}
+
+
+def test_complete_file():
+    net, file = pair()
+    coverage = compare(net, {**file, 'head.fc.weight': torch.ones(2), 'head.fc.bias': torch.ones(2)}, 'backbone.')
+    assert coverage.complete and coverage.ratio == 1
+    assert sorted(coverage.loaded) == sorted(net.state_dict())
+    assert coverage.dropped == ['head.*']
+    assert coverage.to_dict()['complete'] is True
+    assert '11 of 11 tensors of Net (100.0%)' in coverage.summary() and '\n' not in coverage.summary()
+
+
+@pytest.mark.parametrize('name', list(Net().state_dict()))
+def test_every_kind_of_tensor_counts(name):
+    net, file = pair()
+    net.state_dict()[name].add_(1)
+    coverage = compare(net, file, 'backbone.')
+    assert coverage.altered == [name] and not coverage.complete
+    assert coverage.ratio == 10 / 11
+
+
+def test_missing_unexpected_and_mismatched_are_told_apart():
+    net, file = pair()
+    del file['backbone.conv.bias'], file['backbone.norm1.num_batches_tracked']
+    file['backbone.conv.extra'] = torch.ones(1)
+    file['backbone.index'] = torch.arange(4)
+    coverage = compare(net, file, 'backbone.')
+    assert coverage.missing == ['conv.bias']
+    assert coverage.unexpected == ['backbone.conv.extra']
+    assert coverage.mismatched == [dict(name='index', file=[4], module=[3])]
+    assert coverage.ratio == 8 / 10
+
+
+def test_lost_entries_make_it_incomplete_unless_allowed_or_made_for_classification():
+    net, file = pair()
+    file |= {'backbone.cls_token': torch.ones(1), 'backbone.norm.bias': torch.ones(1)}
+    coverage = compare(net, file, 'backbone.')
+    assert coverage.complete and coverage.dropped == ['backbone.cls_token', 'backbone.norm.bias']
+    file |= {'backbone.ln1.bias': torch.ones(1)}
+    coverage = compare(net, file, 'backbone.')
+    assert coverage.ratio == 1 and coverage.unexpected == ['backbone.ln1.bias'] and not coverage.complete
+    assert compare(net, file, 'backbone.', allow=['ln1.*']).complete
+    assert not compare(net, file, 'backbone.', allow='ln2.*').complete  # one pattern, not one per letter
+
+
+def test_tensors_may_be_allowed_to_stay_fresh():
+    net, file = pair()
+    del file['backbone.index']
+    assert not compare(net, file, 'backbone.').complete
+    coverage = compare(net, file, 'backbone.', allow=['ind*'])
+    assert coverage.fresh == ['index'] and coverage.complete and coverage.total == 10
+
+
+def test_half_precision_file_equals_what_the_module_makes_of_it():
+    net, file = pair()
+    file = {key: value.half() if value.is_floating_point() else value for key, value in file.items()}
+    assert not compare(net, file, 'backbone.').complete
+    net.load_state_dict({key[9:]: value for key, value in file.items()})
+    assert compare(net, file, 'backbone.').complete
+
+
+def test_module_and_file_are_left_alone():
+    net, file = pair()
+    file = {key: value + 1 for key, value in file.items()}
+    held, given = {k: v.clone() for k, v in net.state_dict().items()}, {k: v.clone() for k, v in file.items()}
+    compare(net, file, 'backbone.')
+    assert all(torch.equal(value, held[name]) for name, value in net.state_dict().items())
+    assert all(torch.equal(value, given[name]) for name, value in file.items())
+    assert not net._load_state_dict_post_hooks
+
+
+def pvt(img_size, out_type):
+    arch = dict(embed_dims=[8] * 4, num_heads=[1] * 4, mlp_ratios=[1] * 4, depths=[1] * 4, sr_ratios=[2, 2, 2, 1])
+    return PVT(arch, img_size=img_size, out_type=out_type)
+
+
+@pytest.mark.parametrize('img_size', [64, (96, 128)])
+def test_pvt_hands_feature_maps_all_but_its_class_token(img_size):
+    file = {f'backbone.{key}': value for key, value in pvt(64, 'cls_token').state_dict().items()}
+    net = pvt(img_size, 'featmap')
+    assert not compare(net, file, 'backbone.').complete
+    net.load_state_dict({key[9:]: value for key, value in file.items()})
+    coverage = compare(net, file, 'backbone.')
+    assert coverage.complete
+    assert coverage.dropped == [
+        f'backbone.{n}' for n in ('cls_token', 'norm.bias', 'norm.weight', 'pos_embed4 (class row)')
+    ]
+    shapes = {entry.pop('name'): entry for entry in coverage.resized}
+    if img_size == 64:
+        assert shapes == dict(pos_embed4=dict(file=[1, 5, 8], module=[1, 4, 8], class_row_dropped=True))
+    else:
+        assert shapes.keys() == {f'pos_embed{i}' for i in range(1, 5)}
+        assert shapes['pos_embed1'] == dict(file=[1, 256, 8], module=[1, 768, 8])
+        assert shapes['pos_embed4'] == dict(file=[1, 5, 8], module=[1, 12, 8], class_row_dropped=True)
+    net.pos_embed4.data[0, 0, 0] += 1
+    assert compare(net, file, 'backbone.').altered == ['pos_embed4']
+
+
+def test_what_a_load_hook_renames_or_takes_out_is_not_lost():
+    net, file = pair()
+    file |= {'backbone.old_index': file.pop('backbone.index'), 'backbone.attn_mask': torch.ones(1)}
+    assert compare(net, file, 'backbone.').unexpected == ['backbone.old_index', 'backbone.attn_mask']
+
+    def convert(state_dict, *_):
+        state_dict['index'] = state_dict.pop('old_index')
+        del state_dict['attn_mask']
+
+    net._register_load_state_dict_pre_hook(convert)
+    coverage = compare(net, file, 'backbone.')
+    assert coverage.complete and 'index' in coverage.loaded
+    assert coverage.dropped == ['backbone.attn_mask', 'backbone.old_index']
+
+
+def test_load_hooks_that_fail_get_a_sentence():
+    net, file = pair()
+    net._register_load_state_dict_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(ValueError, match='Net cannot take in the tensors of the file: division by zero'):
+        compare(net, file, 'backbone.')

@@ -1,0 +1,294 @@
+import hashlib
+import json
+import os
+import re
+
+import pytest
+import torch
+from mmengine.model import BaseModel, MMDistributedDataParallel, PretrainedInit
+from mmengine.registry import MODELS
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from mixpro_mm.transfer import hook
+
+ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
+SENTENCES = {
+    'prefix': r"has backbone \(VisionTransformer\) under the prefix 'backbone\.', not 'encoder\.'; .*: backbone, head",
+    'head only': r"holds no backbone \(VisionTransformer\) at all, neither under the prefix 'backbone\.' .*, only head",
+    'renamed': r'has other names than .*: 24 of 30 .* \(layers\.0\.ln1\.weight, .*\), 24 .* \(backbone\.blocks\.0\.',
+    'shape': r'another architecture .*: 6 of 30 .*, layers\.0\.ffn.* is \[96, 32\] in the file and \[64, 32\] in',
+    'shallow': r'lacks 12 of 30 tensors of backbone \(VisionTransformer\): layers\.1\.ln1\.weight',
+    'deep': r'has 12 tensors for which backbone \(VisionTransformer\) has no place: backbone\.layers\.2\.',
+    'list': r'backbone\.init_cfg is a list, after which .* pos_embed again; make it the dict\(type=.Pretrained',
+    'none': r'this run should start from a checkpoint and none is named: give backbone\.init_cfg=dict\(',
+    'gone': r'Checkpoint .* is not an existing file',
+    'truncated': r'Checkpoint .* cannot be read: it is truncated',
+    'bomb': r'Checkpoint .* is refused: to unpickle it is to run',
+    'ignored': r'do not hold what .* has \(.*\); it was not loaded: init_weights of this class ignores `prefix`',
+    'redrawn': r'1 of 30 .* do not hold what .* has \(pos_embed\); they were drawn again after loading',
+}
+
+
+class Model(BaseModel):
+    """A backbone, and the number of steps it was trained for."""
+
+    def __init__(self, backbone, init_cfg=None):
+        super().__init__(init_cfg=init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.steps = 0
+
+    def forward(self, inputs, mode='tensor'):
+        self.steps += 1
+        return dict(loss=self.backbone(inputs)[-1].mean())
+
+
+def vit(img_size=32, **kwargs):
+    kwargs = dict(type='mmpretrain.VisionTransformer', arch=ARCH, patch_size=8, out_type='featmap') | kwargs
+    return dict(kwargs, img_size=img_size)
+
+
+def pretrained(path, prefix='backbone.', **kwargs):
+    return dict(type='Pretrained', checkpoint=str(path), prefix=prefix, **kwargs)
+
+
+def write(path, backbone=None, rename=lambda key: f'backbone.{key}'):
+    """A checkpoint with every tensor drawn at random, so that no fresh value equals it by chance."""
+    state_dict = MODELS.build(backbone or vit(out_type='cls_token')).state_dict()
+    state_dict = {rename(key): torch.randn_like(value) for key, value in state_dict.items()}
+    torch.save(dict(state_dict={**state_dict, 'head.layers.head.weight': torch.randn(3, 32)}), path)
+    return path
+
+
+@pytest.fixture
+def good(tmp_path):
+    return write(tmp_path / 'good.pth')
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Train one epoch of two steps; returns (model, transfer.json)."""
+
+    def run(model, work_dir='run', epochs=1, hook_cfg=None, images=32, **kwargs):
+        work_dir = tmp_path / work_dir
+        run.runner = Runner(
+            model,
+            str(work_dir),
+            train_dataloader=DataLoader([dict(inputs=torch.randn(3, images, images))] * 2),
+            train_cfg=dict(by_epoch=True, max_epochs=epochs),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+            custom_hooks=[dict(type='mixpro_mm.TransferCheckHook', **(hook_cfg or {}))],
+            experiment_name=f'{tmp_path.name}-{len(os.listdir(tmp_path))}',
+            log_level='WARNING',
+            **kwargs,
+        )
+        run.runner.train()
+        return model, json.loads((work_dir / 'transfer.json').read_text())
+
+    return run
+
+
+def stopped(train, tmp_path, model, sentence, **kwargs):
+    """The run stops before its first step with this sentence and no other, and leaves no draft."""
+    with pytest.raises((RuntimeError, ValueError, FileNotFoundError)) as stop:
+        train(model, **kwargs)
+    message = str(stop.value)
+    assert [name for name, pattern in SENTENCES.items() if re.search(pattern, message)] == [sentence], message
+    assert '\n' not in message and message.endswith('.') and len(message) < 450
+    assert model.steps == 0
+    assert not list(tmp_path.rglob('*.tmp'))
+    return message
+
+
+def test_good_file_comes_over_whole(train, good):
+    model, report = train(Model(vit(init_cfg=pretrained(good))))
+    assert model.steps == 2
+    assert report['complete'] and report['ratio'] == 1
+    assert report['sha256'] == hashlib.sha256(good.read_bytes()).hexdigest()
+    assert (report['checkpoint'], report['prefix'], report['module']) == (str(good), 'backbone.', 'VisionTransformer')
+    assert sorted(report['loaded']) == sorted(model.backbone.state_dict())
+    assert report['dropped'] == ['head.*']
+    assert not any(report[key] for key in ('resized', 'missing', 'mismatched', 'altered', 'unexpected', 'fresh'))
+
+
+def test_checkpoint_of_a_real_run_comes_over(train, tmp_path, good):
+    first, _ = train(Model(vit(init_cfg=pretrained(good))))
+    second, report = train(Model(vit(init_cfg=pretrained(tmp_path / 'run' / 'epoch_1.pth'))), 'run2')
+    assert report['complete'] and report['dropped'] == [] and second.steps == first.steps == 2
+
+
+def test_other_image_size_is_listed_as_resized(train, good):
+    model, report = train(Model(vit((64, 48), init_cfg=pretrained(good))), images=48)
+    assert model.steps == 2 and report['complete'] and len(report['loaded']) == 29
+    assert report['resized'] == [dict(name='pos_embed', file=[1, 17, 32], module=[1, 49, 32])]
+
+
+def test_whole_model_file_by_load_from_or_model_init_cfg(train, good):
+    for number, kwargs in enumerate([dict(load_from=str(good)), dict(model=pretrained(good, prefix=None))]):
+        model = Model(vit(), init_cfg=kwargs.pop('model', None))
+        _, report = train(model, f'run{number}', **kwargs)
+        assert report['complete'] and report['prefix'] == 'backbone.' and model.steps == 2
+
+
+def test_model_inside_a_larger_file(train, tmp_path):
+    path = write(tmp_path / 'wrapped.pth', rename=lambda key: f'student.backbone.{key}')
+    _, report = train(Model(vit(), init_cfg=pretrained(path, prefix='student')))
+    assert report['complete'] and report['prefix'] == 'student.backbone.'
+
+
+def test_what_is_loaded_last_is_what_counts(train, good, tmp_path):
+    other = write(tmp_path / 'other.pth')
+    _, report = train(Model(vit(init_cfg=pretrained(good))), load_from=str(other))
+    assert report['complete'] and report['checkpoint'] == str(other)
+
+
+def test_file_and_prefix_may_be_told_to_the_hook(train, tmp_path):
+    bare = write(tmp_path / 'bare.pth', rename=lambda key: key)
+
+    class Own(Model):
+        def init_weights(self):
+            self.backbone.load_state_dict(torch.load(bare)['state_dict'], strict=False)
+
+    _, report = train(Own(vit()), hook_cfg=dict(checkpoint=str(bare), prefix=''))
+    assert report['complete'] and report['dropped'] == ['head.layers.head.weight']
+
+
+def test_allowed_names_may_stay_behind(train, good):
+    _, report = train(Model(vit(final_norm=False, init_cfg=pretrained(good))), hook_cfg=dict(allow=['ln1.*']))
+    assert report['complete'] and {'backbone.ln1.bias', 'backbone.ln1.weight'} < set(report['dropped'])
+
+
+def official(key):
+    return 'backbone.' + key.replace('layers.', 'blocks.', 1) if key.startswith('layers') else f'backbone.{key}'
+
+
+@pytest.mark.parametrize(
+    'sentence', ['prefix', 'head only', 'renamed', 'shape', 'shallow', 'deep', 'truncated', 'gone']
+)
+def test_a_wrong_file_stops_the_run(train, tmp_path, sentence):
+    path, cfg = tmp_path / 'wrong.pth', dict(prefix='encoder.' if sentence == 'prefix' else 'backbone.')
+    if sentence == 'head only':
+        torch.save(dict(state_dict={'head.layers.head.weight': torch.randn(3, 32)}), path)
+    elif sentence == 'renamed':
+        write(path, rename=official)
+    elif sentence == 'shape':
+        write(path, vit(arch=dict(ARCH, feedforward_channels=96), layer_scale_init_value=0.0))
+    elif sentence in ('shallow', 'deep'):
+        write(path, vit(arch=dict(ARCH, num_layers=1 if sentence == 'shallow' else 3)))
+    elif sentence != 'gone':
+        write(path)
+    if sentence == 'truncated':
+        path.write_bytes(path.read_bytes()[:-1000])
+    stopped(train, tmp_path, Model(vit(init_cfg=pretrained(path, **cfg))), sentence)
+    assert not list(tmp_path.rglob('transfer.json'))
+
+
+def test_a_file_that_runs_code_stops_the_run_before_mmengine_falls_back(train, tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / 'ran'),)
+
+    torch.save(dict(state_dict={'backbone.cls_token': torch.ones(1, 1, 32)}, meta=Bomb()), tmp_path / 'bomb.pth')
+    stopped(train, tmp_path, Model(vit(init_cfg=pretrained(tmp_path / 'bomb.pth'))), 'bomb')
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_list_form_stops_the_run_even_where_it_would_work(train, tmp_path, good):
+    stopped(train, tmp_path, Model(vit(init_cfg=[pretrained(good)])), 'list')
+    with pytest.raises(RuntimeError, match=r'model\.init_cfg is a list'):
+        train(Model(vit(), init_cfg=[pretrained(good, prefix=None)]), 'run2')
+
+
+def test_no_checkpoint_at_all(train, tmp_path):
+    stopped(train, tmp_path, Model(vit(init_cfg=[dict(type='TruncNormal', layer='Linear')])), 'none')
+
+
+def test_no_such_module(train, good):
+    with pytest.raises(RuntimeError, match=r"Model has no 'neck', only data_preprocessor, backbone\."):
+        train(Model(vit(init_cfg=pretrained(good))), hook_cfg=dict(module='neck'))
+
+
+def test_redrawn_position_embedding_is_named(train, tmp_path, good):
+    init_cfg = pretrained(good) | dict(type=PretrainedInit)  # the class: mmpretrain only knows the string
+    stopped(train, tmp_path, Model(vit(init_cfg=init_cfg)), 'redrawn')
+    report = json.loads((tmp_path / 'run' / 'transfer.json').read_text())
+    assert report['altered'] == ['pos_embed'] and report['ratio'] == 29 / 30 and not report['complete']
+
+
+def test_stock_mmseg_vit_ignores_the_prefix(train, tmp_path):
+    backbone = dict(
+        type='mmseg.VisionTransformer', img_size=32, patch_size=8, embed_dims=32, num_layers=2, num_heads=2, mlp_ratio=2
+    )
+    path = write(tmp_path / 'a.pth', backbone)
+    stopped(train, tmp_path, Model(dict(backbone, init_cfg=pretrained(path))), 'ignored')
+
+
+def test_tensors_under_model_are_not_what_mmengine_loads(train, tmp_path):
+    state_dict = torch.load(write(tmp_path / 'a.pth', rename=lambda key: key))['state_dict']
+    torch.save(dict(model=state_dict), tmp_path / 'a.pth')
+    message = stopped(train, tmp_path, Model(vit(init_cfg=pretrained(tmp_path / 'a.pth', prefix=None))), 'ignored')
+    assert 'or the tensors lie under `model`' in message
+
+
+def test_a_backbone_without_tensors_is_not_a_success(train, tmp_path, good):
+    model = Model(vit(), init_cfg=pretrained(good, prefix=None))
+    model.backbone, model.head = torch.nn.Identity(), torch.nn.Linear(1, 1)
+    with pytest.raises(RuntimeError, match=r'has 29 tensors for which backbone \(Identity\) has no place'):
+        train(model)
+    with pytest.raises(RuntimeError, match=r'holds no backbone \(Identity\) at all'):
+        train(model, 'run2', hook_cfg=dict(prefix='encoder'))
+
+
+@pytest.mark.parametrize('told', [False, True])
+def test_resumed_run_is_not_checked_and_keeps_its_report(train, tmp_path, good, told):
+    _, report = train(Model(vit(init_cfg=pretrained(good))))
+    stamp = os.stat(tmp_path / 'run' / 'transfer.json').st_mtime_ns
+    load_from = str(tmp_path / 'run' / 'epoch_1.pth') if told else None
+    if told:
+        (tmp_path / 'run' / 'last_checkpoint').unlink()
+    model, again = train(Model(vit(init_cfg=pretrained(good))), epochs=2, resume=True, load_from=load_from)
+    assert model.steps == 2 and train.runner.iter == 4
+    assert again == report and os.stat(tmp_path / 'run' / 'transfer.json').st_mtime_ns == stamp
+
+
+def test_auto_resume_that_finds_nothing_is_a_start(train, tmp_path, good):
+    assert train(Model(vit(init_cfg=pretrained(good))), resume=True)[1]['complete']
+    stopped(train, tmp_path, Model(vit()), 'none', work_dir='run2', resume=True)
+
+
+def test_test_time_needs_no_checkpoint(train, tmp_path, good):
+    train(Model(vit(init_cfg=pretrained(good))))
+    good.unlink()
+    runner = train.runner
+    runner.call_hook('before_run')  # a test after training
+    runner._train_loop = dict(by_epoch=True, max_epochs=1)  # a test alone: the loop was never built
+    runner.call_hook('before_run')
+    assert runner._train_loop == dict(by_epoch=True, max_epochs=1)
+
+
+def test_nothing_of_the_file_is_kept(train, good):
+    train(Model(vit(init_cfg=pretrained(good))))
+    assert [h._file for h in train.runner.hooks if isinstance(h, hook.TransferCheckHook)] == [None]
+
+
+def test_interrupted_write_leaves_the_older_report(train, tmp_path, good, monkeypatch):
+    _, report = train(Model(vit(init_cfg=pretrained(good))))
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    for target, name in ((os, 'replace'), (hook.json, 'dumps')):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(target, name, interrupt)
+            train(Model(vit(init_cfg=pretrained(good))))
+        assert json.loads((tmp_path / 'run' / 'transfer.json').read_text()) == report
+
+
+def test_wrapped_model_is_unwrapped(train, tmp_path, good):
+    torch.distributed.init_process_group('gloo', f'file://{tmp_path}/store', rank=0, world_size=1)
+    try:
+        model = MMDistributedDataParallel(Model(vit(init_cfg=pretrained(good))))
+        _, report = train(model)
+    finally:
+        torch.distributed.destroy_process_group()
+    assert report['complete'] and model.module.steps == 2
