@@ -1,0 +1,230 @@
+"""Rows read from projections against maps written out head by head from the weights."""
+
+import itertools
+import math
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F  # noqa: N812
+from mmpretrain.models import (
+    DeiT3,
+    DistilledVisionTransformer,
+    ImageClassifier,
+    LinearClsHead,
+    ResNet,
+    SwinTransformer,
+    TimmClassifier,
+    VisionTransformer,
+    ViTEVA02,
+    XCiT,
+)
+from torch import nn
+
+from mixpro_mm.attention import AttentionBlock, ClassAttentionTap, class_row, find_attention_block, token_grid
+from mixpro_mm.backbones import PVT
+
+SIZE = dict(img_size=32, patch_size=8)
+ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
+PVT_ARCH = dict(
+    embed_dims=(8, 16, 16, 32),
+    num_heads=(1, 1, 2, 4),
+    mlp_ratios=(2, 2, 2, 2),
+    depths=(1, 1, 1, 2),
+    sr_ratios=(4, 2, 1, 1),
+)
+TIMM = dict(**SIZE, embed_dim=32, depth=2, num_heads=2, num_classes=10)
+XCIT = dict(patch_size=8, embed_dims=32, depth=1, cls_attn_layers=2, num_heads=2, layer_scale_init_value=1.0)
+
+
+def vit(**kwargs):
+    return VisionTransformer(**{'arch': ARCH, **SIZE, **kwargs})
+
+
+def timm_model(name='vit_tiny_patch16_224', **kwargs):
+    return timm.create_model(name, **{**TIMM, **kwargs})
+
+
+# name -> (model, dotted name of its last block, norm before attention, heads, prefix tokens, attention path or None)
+CASES = {
+    'vit': (vit, 'layers.1', 'ln1', 2, 1, None),
+    'vit-distilled': (lambda: DistilledVisionTransformer(arch=ARCH, **SIZE), 'layers.1', 'ln1', 2, 2, None),
+    'deit3': (lambda: DeiT3(ARCH, **SIZE), 'layers.1', 'ln1', 2, 1, None),
+    'timm': (timm_model, 'blocks.1', 'norm1', 2, 1, None),
+    'timm-qk-norm': (lambda: timm_model(qk_norm=True), 'blocks.1', 'norm1', 2, 1, None),
+    'timm-registers': (lambda: timm_model(reg_tokens=3), 'blocks.1', 'norm1', 2, 4, None),
+    'pvt': (lambda: PVT(PVT_ARCH, img_size=64), 'block4.1', 'norm1', 4, 1, None),
+    'cait-by-path': (
+        lambda: timm_model('cait_xxs24_224', depth=1),
+        'blocks_token_only.1',
+        'norm1',
+        2,
+        1,
+        'blocks_token_only.1.attn',
+    ),
+    'xcit-by-path': (lambda: XCiT(**XCIT), 'ca_layers.1', 'norm1', 2, 1, 'ca_layers.1.attn'),
+}
+
+
+def lively(model, seed=0):
+    """Every parameter moved, so that attention is far from uniform, no bias is zero and no norm the identity."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.2)
+    model.eval()
+    return model
+
+
+def normed(x, norm):
+    return F.layer_norm(x, x.shape[-1:], norm.weight.double(), norm.bias.double(), norm.eps)
+
+
+def explicit_map(attn, x, heads):
+    """softmax(Q K^T / sqrt(d)) (B, T, T), mean over heads, in double precision from the weights; x (B, T, C)."""
+    width, weights = x.shape[-1], {name: p.double() for name, p in attn.named_parameters()}
+    if 'qkv.weight' in weights:
+        (wq, wk, _), (bq, bk, _) = weights['qkv.weight'].split(width), weights['qkv.bias'].split(width)
+    else:
+        key = 'kv' if 'kv.weight' in weights else 'k'
+        wq, bq = weights['q.weight'], weights['q.bias']
+        wk, bk = weights[f'{key}.weight'][:width], weights[f'{key}.bias'][:width]
+    depth, maps = width // heads, []
+    for rows in torch.arange(width).split(depth):
+        q, k = x @ wq[rows].T + bq[rows], x @ wk[rows].T + bk[rows]
+        if isinstance(getattr(attn, 'q_norm', None), nn.LayerNorm):
+            q, k = normed(q, attn.q_norm), normed(k, attn.k_norm)
+        maps.append((q @ k.transpose(1, 2) / math.sqrt(depth)).softmax(-1))
+    return torch.stack(maps).mean(0)
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_row_is_the_class_row_of_the_explicit_map(name):
+    build, block_name, norm, heads, prefix, path = CASES[name]
+    torch.manual_seed(0)
+    model = lively(build())
+    block, entered = model.get_submodule(block_name), []
+    block.register_forward_pre_hook(lambda module, args: entered.append(args))
+    tap = ClassAttentionTap(model, path).attach()
+    size = (64, 64) if name == 'pvt' else (32, 32)
+    model(torch.randn(3, 3, *size))
+    row = tap.read()
+
+    (args,) = entered
+    x = torch.cat((args[1], args[0]), 1) if name.startswith('cait') else args[0]  # CaiT hands the class token apart
+    full = explicit_map(block.attn, normed(x.detach().double(), getattr(block, norm)), heads)
+    assert row.dtype == torch.float32
+    assert full.std() > 0.02  # something to compare
+    torch.testing.assert_close(row.double(), full[:, 0, prefix:], rtol=0, atol=1e-6)
+    torch.testing.assert_close(1 - row.sum(1).double(), full[:, 0, :prefix].sum(1), rtol=0, atol=1e-6)
+
+
+def test_the_last_block_is_found_through_every_wrapper():
+    classifier = ImageClassifier(backbone=vit(), head=LinearClsHead(10, 32))
+    last = classifier.backbone.layers[1].attn
+    for model in (classifier, classifier.backbone, nn.DataParallel(classifier)):
+        assert find_attention_block(model) == AttentionBlock(last, 1)
+    wrapped = TimmClassifier('vit_tiny_patch16_224', **TIMM)
+    assert find_attention_block(wrapped).attn is wrapped.model.blocks[1].attn
+    pyramid = ImageClassifier(backbone=PVT(PVT_ARCH, img_size=64), head=LinearClsHead(10, 32))
+    assert find_attention_block(pyramid).attn is pyramid.backbone.block4[1].attn
+
+
+def test_a_path_overrides_the_last_block():
+    classifier = ImageClassifier(backbone=vit(), head=LinearClsHead(10, 32))
+    assert find_attention_block(classifier, 'backbone.layers.0.attn').attn is classifier.backbone.layers[0].attn
+
+
+@pytest.mark.parametrize(
+    ('build', 'path', 'sentence'),
+    [
+        (
+            lambda: ResNet(18),
+            None,
+            r"^ResNet has no class attention known here \(.*PVT.*attention='path.to.attn'.*MaskMix",
+        ),
+        (
+            lambda: SwinTransformer(dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4), 32, window_size=2),
+            None,
+            '^SwinTransformer has no class attention known here',
+        ),
+        (
+            lambda: vit(with_cls_token=False, out_type='avg_featmap'),
+            None,
+            '^VisionTransformer was built without a class token, so it has no class attention$',
+        ),
+        (
+            lambda: timm_model(class_token=False, global_pool='avg'),
+            None,
+            '^VisionTransformer was built without a class token',
+        ),
+        (lambda: PVT(PVT_ARCH, img_size=64, out_type='featmap'), None, '^PVT was built without a class token'),
+        (
+            lambda: ViTEVA02(ARCH, **SIZE),
+            None,
+            '^AttentionWithRoPE at the last block rotates q and k after their projections',
+        ),
+        (vit, 'layers.7.attn', "^attention path 'layers.7.attn' leads nowhere in VisionTransformer: .*7"),
+        (vit, 'layers.1.ffn', '^FFN at layers.1.ffn offers no class attention: it needs num_heads and linear layers'),
+        (vit, 'layers.1.attn.qkv', '^Linear at layers.1.attn.qkv offers no class attention'),
+    ],
+)
+def test_models_without_class_attention_are_one_sentence(build, path, sentence):
+    with pytest.raises(ValueError, match=sentence) as error:
+        find_attention_block(build(), path)
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('shape', ['(B, T, C)', '(B, 1, C)', '(B, C)'])
+def test_the_query_may_come_with_or_without_the_other_tokens(shape):
+    torch.manual_seed(0)
+    attn = nn.Module()
+    attn.num_heads, attn.q, attn.k = 2, nn.Linear(8, 8), nn.Linear(8, 8)
+    query, key = torch.randn(3, 5, 8), torch.randn(3, 5, 8)
+    given = {'(B, T, C)': query, '(B, 1, C)': query[:, :1], '(B, C)': query[:, 0]}[shape]
+    row = class_row(AttentionBlock(attn, 1), {'q': given, 'k': key})
+    halves = [(query[:, :1, h] @ key[..., h].transpose(1, 2) / 2).softmax(-1) for h in (slice(4), slice(4, 8))]
+    torch.testing.assert_close(row, (sum(halves) / 2)[:, 0, 1:], rtol=0, atol=1e-6)
+
+
+def test_row_by_hand():
+    """One head of width 1: logits 0, ln 2, ln 5 for the class token and two patches, so 1/8, 2/8 and 5/8."""
+    attn = nn.Module()
+    attn.num_heads, attn.qkv = 1, nn.Linear(1, 3)
+    qkv = torch.tensor([[[1.0, 0.0, 9.0], [7.0, math.log(2), 9.0], [7.0, math.log(5), 9.0]]])
+    row = class_row(AttentionBlock(attn, 1), {'qkv': qkv})
+    assert row.tolist()[0] == pytest.approx([2 / 8, 5 / 8])
+
+
+@pytest.mark.parametrize('patch', [1, 4, 8, 14, 16, 32])
+@pytest.mark.parametrize('up', [True, False], ids=['padded', 'dropped'])
+def test_token_grid_is_that_of_the_patches(patch, up):
+    sizes = [32, 48, 56, 64, 80, 96, 112, 224, 384, *([33, 100, 131, 333] if up else [])]
+    for size in itertools.product(sizes, repeat=2):
+        if patch > min(size):
+            continue
+        grid = tuple(-(-length // patch) if up else length // patch for length in size)
+        assert token_grid(grid[0] * grid[1], size) == grid, size
+
+
+@pytest.mark.parametrize(
+    ('tokens', 'size', 'grid'),
+    [
+        (196, (224, 224), (14, 14)),
+        (6, (32, 48), (2, 3)),
+        (6, (48, 32), (3, 2)),
+        (25 * 42, (800, 1333), (25, 42)),  # stride 32, padded
+        (9, (50, 50), (3, 3)),  # floor of 50 / 16, which no padding gives
+        (1, (5, 300), (1, 1)),
+    ],
+)
+def test_token_grid_by_hand(tokens, size, grid):
+    assert token_grid(tokens, size) == grid
+
+
+@pytest.mark.parametrize(('tokens', 'size'), [(197, (224, 224)), (5, (32, 32)), (0, (32, 32)), (7, (32, 64))])
+def test_tokens_that_fit_no_grid_are_one_sentence(tokens, size):
+    with pytest.raises(
+        ValueError, match=rf'^{tokens} patch tokens do not cover an input of {size[0]}x{size[1]} pixels'
+    ):
+        token_grid(tokens, size)

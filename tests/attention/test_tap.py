@@ -1,0 +1,212 @@
+"""The tap changes nothing, costs one row, and leaves nothing behind."""
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F  # noqa: N812
+from mmpretrain.models import VisionTransformer
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from mixpro_mm.attention import ClassAttentionTap, find_attention_block
+from mixpro_mm.backbones import PVT
+
+ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
+PVT_ARCH = dict(
+    embed_dims=(8, 16, 16, 32),
+    num_heads=(1, 1, 2, 4),
+    mlp_ratios=(2, 2, 2, 2),
+    depths=(1, 1, 1, 2),
+    sr_ratios=(4, 2, 1, 1),
+)
+TIMM = dict(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=2, num_classes=10)
+MODELS = {
+    'vit': lambda: VisionTransformer(ARCH, img_size=32, patch_size=8),
+    'timm': lambda: timm.create_model('vit_tiny_patch16_224', **TIMM),
+    'timm-qk-norm': lambda: timm.create_model('vit_tiny_patch16_224', qk_norm=True, **TIMM),
+    'pvt': lambda: PVT(PVT_ARCH, img_size=64),
+}
+HOOKS = [name for name in vars(torch.nn.Module()) if name.endswith('_hooks')]
+
+
+@pytest.fixture(params=MODELS)
+def model(request):
+    torch.manual_seed(0)
+    model = MODELS[request.param]()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.2)
+    return model
+
+
+def images(model, batch=3):
+    side = 64 if isinstance(model, PVT) else 32
+    return torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(1))
+
+
+def output(model, x):
+    out = model(x)
+    return out[0] if isinstance(out, tuple) else out
+
+
+def count_hooks(model):
+    return {(name, kind): len(getattr(module, kind)) for name, module in model.named_modules() for kind in HOOKS}
+
+
+class Spy(TorchFunctionMode):
+    """Counts the calls of the fused kernel, however its name was imported."""
+
+    calls = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.calls += func is F.scaled_dot_product_attention
+        return func(*args, **(kwargs or {}))
+
+
+class Shapes(TorchDispatchMode):
+    """Collects the shape of every tensor any operator returns."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.seen |= {tuple(leaf.shape) for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)}
+        return out
+
+
+def test_output_and_gradients_are_bit_identical(model):
+    results = []
+    for tapped in (False, True):
+        tap = ClassAttentionTap(model)
+        if tapped:
+            tap.attach()
+        out = output(model, images(model))
+        out.square().sum().backward()
+        assert (tap.read() is not None) is tapped
+        results.append([out.detach(), *(p.grad.clone() for p in model.parameters())])
+        model.zero_grad()
+        tap.release()
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_the_fused_kernel_stays_and_no_square_map_appears(model):
+    calls, shapes = [], []
+    for attach in (False, True):
+        tap = ClassAttentionTap(model)
+        if attach:
+            tap.attach()
+        with Spy() as spy, Shapes() as spied, torch.no_grad():
+            output(model, images(model))
+        calls.append(spy.calls)
+        shapes.append(spied.seen)
+        tokens = 1 + tap.read().shape[1] if attach else None
+        tap.release()
+    blocks = 5 if isinstance(model, PVT) else 2
+    assert calls == [blocks, blocks]
+    assert not any(shape[-2:] == (tokens, tokens) for shape in shapes[1])
+    assert any(shape[-1] == tokens for shape in shapes[1] - shapes[0])  # the row, the only new thing of that length
+
+
+def test_row_carries_no_gradient_and_is_read_once(model):
+    tap = ClassAttentionTap(model).attach()
+    assert tap.read() is None
+    output(model, images(model))
+    row = tap.read()
+    assert not row.requires_grad
+    assert row.grad_fn is None
+    assert tap.read() is None
+    tap.release()
+
+
+def test_the_last_forward_pass_wins(model):
+    tap = ClassAttentionTap(model).attach()
+    x = images(model)
+    output(model, x)
+    first = tap.read()
+    output(model, x)
+    output(model, x.flip(0))
+    assert torch.equal(tap.read(), first.flip(0))
+    tap.release()
+
+
+def test_row_is_fp32_inside_autocast(model):
+    """Equal to the fp32 softmax of the bf16 q and k, which is not what attention rounded to bf16 would be."""
+    block, seen = find_attention_block(model), {}
+    for name in block.projections:
+        getattr(block.attn, name).register_forward_hook(lambda m, args, out, name=name: seen.__setitem__(name, out))
+    tap = ClassAttentionTap(model).attach()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        output(model, images(model))
+    row = tap.read()
+    tap.release()
+
+    assert {out.dtype for out in seen.values()} == {torch.bfloat16}
+    width = seen['q'].shape[-1] if 'q' in seen else seen['qkv'].shape[-1] // 3
+    q, k = (seen['q'], seen['kv'][..., :width]) if 'q' in seen else seen['qkv'].split(width, -1)[:2]
+
+    def by_hand(dtype):
+        heads = [t.detach().unflatten(-1, (block.attn.num_heads, -1)).transpose(1, 2) for t in (q, k)]
+        if isinstance(getattr(block.attn, 'q_norm', None), torch.nn.LayerNorm):
+            heads = [
+                norm(head.float()) for norm, head in zip((block.attn.q_norm, block.attn.k_norm), heads, strict=True)
+            ]
+        query, key = (head.to(dtype) for head in heads)
+        rows = (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(-1)
+        return rows.detach().mean(1)[:, 0, 1:].double()
+
+    assert row.dtype == torch.float32
+    torch.testing.assert_close(row.double(), by_hand(torch.float64), rtol=0, atol=1e-6)
+    assert (row - by_hand(torch.bfloat16)).abs().max() > 1e-4
+
+
+def test_release_leaves_no_hooks_twice(model):
+    before = count_hooks(model)
+    tap = ClassAttentionTap(model)
+    assert count_hooks(model) == before  # nothing is installed before attach
+    for _ in range(2):
+        tap.attach()
+        assert sum(count_hooks(model).values()) - sum(before.values()) == len(tap.block.projections)
+        output(model, images(model))
+        tap.release()
+        assert count_hooks(model) == before
+        assert tap.read() is None  # released, so forgotten
+    tap.release()  # once more does no harm
+    output(model, images(model))
+    assert tap.read() is None
+
+
+def test_attaching_twice_listens_once(model):
+    before = count_hooks(model)
+    tap = ClassAttentionTap(model).attach().attach()
+    assert sum(count_hooks(model).values()) - sum(before.values()) == len(tap.block.projections)
+    tap.release()
+    assert count_hooks(model) == before
+
+
+def test_nothing_is_stored_while_nobody_wants_it(model):
+    wanted = False
+    tap = ClassAttentionTap(model).attach(wanted=lambda: wanted)
+    with Spy(), Shapes() as asleep, torch.no_grad():
+        output(model, images(model))
+    assert tap.read() is None
+    assert not tap._outputs
+    wanted = True
+    with Shapes() as awake, torch.no_grad():
+        output(model, images(model))
+    assert tap.read() is not None
+    assert awake.seen - asleep.seen  # asleep, the row was not even computed
+    tap.release()
+
+
+def test_state_dict_and_evaluation_stay_stock(model):
+    keys = list(model.state_dict())
+    tap = ClassAttentionTap(model).attach()
+    assert list(model.state_dict()) == keys
+    model.eval()
+    with torch.inference_mode():
+        output(model, images(model, batch=1))
+    assert tap.read().shape[0] == 1
+    tap.release()

@@ -1,0 +1,272 @@
+import json
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import Runner
+from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from sklearn.datasets import load_digits
+
+from mixpro_mm.datasets import digit_scenes, load_digit_images, split_indices
+from mixpro_mm.datasets.digit_scenes import CLASSES, PALETTE, draw_scene, main, write_digit_scenes
+
+CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_'
+SMALL = dict(num_train=12, num_val=8, seed=3)
+VOC = Path('VOCdevkit') / 'VOC2010'
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    return write_digit_scenes(tmp_path_factory.mktemp('data') / 'scenes', **SMALL)
+
+
+def contents(root):
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob('*') if path.is_file()}
+
+
+def coco(root, split):
+    return COCO(root / 'coco' / 'annotations' / f'instances_{split}2017.json')
+
+
+def class_map(root, image):
+    name = Path(image['file_name']).with_suffix('.png')
+    return np.asarray(Image.open(root / VOC / 'SegmentationClassContext' / name))
+
+
+# the scenes
+
+
+@pytest.mark.parametrize(('split', 'source'), [('train', 'train'), ('val', 'test')])
+def test_train_digits_in_train_scenes_and_held_out_digits_in_val_scenes(scenes, split, source):
+    annotations = coco(scenes, split).dataset['annotations']
+    drawn = [annotation['digit_index'] for annotation in annotations]
+    assert set(drawn) <= set(split_indices(source).tolist())
+    assert [annotation['category_id'] - 1 for annotation in annotations] == load_digits().target[drawn].tolist()
+
+
+def test_digits_stand_out_are_mostly_visible_and_vary_in_size():
+    images, _ = load_digit_images('train')
+    heights = []
+    for number in range(40):
+        image, chosen, masks = draw_scene(np.random.default_rng(number), images, size=96, max_digits=4)
+        assert 1 <= len(chosen) == len(masks) <= 4 and len(set(chosen.tolist())) == len(chosen)
+        assert masks.sum(0).max() == 1  # visible parts do not overlap
+        luminance = image @ (0.299, 0.587, 0.114)
+        for mask in masks:
+            assert abs(np.median(luminance[mask]) - np.median(luminance[~masks.any(0)])) > 25
+            assert mask.sum() >= 20
+            heights.append(np.ptp(np.flatnonzero(mask.any(1))) + 1)
+    assert min(heights) < 25 and max(heights) > 40
+
+
+def test_the_more_must_stay_in_sight_the_less_is_covered(monkeypatch):
+    images, _ = load_digit_images('train')
+
+    def pixels(share):
+        monkeypatch.setattr(digit_scenes, 'MIN_VISIBLE', share)
+        return sum(draw_scene(np.random.default_rng(i), images, 96, 4)[2].sum() for i in range(20))
+
+    assert pixels(1.0) > pixels(0.0)
+
+
+# the two layouts
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_class_maps_and_coco_masks_agree_pixel_by_pixel(scenes, split):
+    api = coco(scenes, split)
+    assert len(api.imgs) == SMALL[f'num_{split}']
+    assert {c['id']: c['name'] for c in api.dataset['categories']} == dict(enumerate(CLASSES[1:], start=1))
+    for image in api.dataset['images']:
+        expected = np.zeros((96, 96), dtype=np.uint8)
+        for annotation in api.loadAnns(api.getAnnIds(image['id'])):
+            mask = api.annToMask(annotation).astype(bool)
+            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            extent = [columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1]
+            assert annotation['bbox'] == extent and annotation['area'] == mask.sum()
+            assert (expected[mask] == 0).all()
+            expected[mask] = annotation['category_id']
+        assert np.array_equal(class_map(scenes, image), expected)
+        jpegs = scenes / VOC / 'JPEGImages', scenes / 'coco' / f'{split}2017'
+        assert len({(folder / image['file_name']).read_bytes() for folder in jpegs}) == 1
+
+
+@pytest.mark.parametrize('iou_type', ['bbox', 'segm'])
+def test_pycocotools_gives_the_ground_truth_full_marks(scenes, iou_type, capsys):
+    api = coco(scenes, 'val')
+    keys = ('image_id', 'category_id', 'bbox', 'segmentation')
+    found = api.loadRes([{**{k: a[k] for k in keys}, 'score': 1.0} for a in api.dataset['annotations']])
+    evaluation = COCOeval(api, found, iou_type)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert evaluation.stats[0] == pytest.approx(1.0)
+
+
+def test_mmseg_reads_the_pascal_context_layout(scenes):
+    from mmseg.datasets import PascalContextDataset
+    from mmseg.datasets.transforms import LoadAnnotations
+
+    for split in ('train', 'val'):
+        dataset = PascalContextDataset(
+            data_root=str(scenes / VOC),
+            data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassContext'),
+            ann_file=f'ImageSets/SegmentationContext/{split}.txt',
+            pipeline=[LoadAnnotations()],
+        )
+        assert len(dataset) == SMALL[f'num_{split}']
+        for item, image in zip(dataset, coco(scenes, split).dataset['images'], strict=True):
+            assert Path(item['img_path']).is_file()
+            assert np.array_equal(item['gt_seg_map'], class_map(scenes, image))
+
+
+# the configs
+
+
+def built(name, root, scope):
+    """Data loaders and preprocessor of a base config, over the small set."""
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    parts = [cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]
+    for part in parts:
+        part.dataset.data_root = part.dataset.data_root.replace('data/digit_scenes', str(root))
+    with DefaultScope.overwrite_default_scope(scope):
+        loaders = [Runner.build_dataloader(part, seed=0) for part in parts]
+        return cfg, loaders, MODELS.build(cfg.data_preprocessor)
+
+
+def test_context_config(scenes):
+    cfg, loaders, preprocessor = built('digit_scenes_context', scenes, 'mmseg')
+    assert [len(loader.dataset) for loader in loaders] == [12, 8, 8]
+    assert tuple(cfg.metainfo.classes) == CLASSES and tuple(map(tuple, cfg.metainfo.palette)) == PALETTE
+    for loader, training in zip(loaders, (True, False, False), strict=True):
+        batch = preprocessor(next(iter(loader)), training=training)
+        maps = torch.stack([sample.gt_sem_seg.data for sample in batch['data_samples']])
+        assert batch['inputs'].shape == (8, 3, 96, 96) and maps.shape == (8, 1, 96, 96)
+        assert set(maps.unique().tolist()) <= {*range(11), 255}
+    for i, image in enumerate(coco(scenes, 'val').dataset['images']):
+        assert np.array_equal(maps[i, 0], class_map(scenes, image))  # nothing is done to held-out scenes
+
+
+def test_coco_config(scenes):
+    cfg, loaders, preprocessor = built('digit_scenes_coco', scenes, 'mmdet')
+    assert [len(loader.dataset) for loader in loaders] == [12, 8, 8]
+    assert tuple(cfg.metainfo.classes) == CLASSES[1:] and tuple(map(tuple, cfg.metainfo.palette)) == PALETTE[1:]
+    for loader, training in zip(loaders, (True, False, False), strict=True):
+        batch = preprocessor(next(iter(loader)), training=training)
+        assert len(batch['inputs']) == 8 and not any(side % 32 for side in batch['inputs'].shape[2:])
+        for sample in batch['data_samples']:
+            instances = sample.gt_instances
+            assert len(instances) > 0 and len(sample.ignored_instances) == 0
+            extents = instances.masks.get_bboxes(dst_type='hbox').tensor.to(instances.bboxes)
+            tolerance = 2.5 if training else 0  # masks are resized by nearest neighbour
+            assert (extents - instances.bboxes).abs().max() <= tolerance
+    api, sample = coco(scenes, 'val'), batch['data_samples'][0]
+    annotations = api.loadAnns(api.getAnnIds(sample.img_id))
+    assert (sample.gt_instances.labels + 1).tolist() == [a['category_id'] for a in annotations]
+    assert sample.gt_instances.masks.areas.tolist() == [a['area'] for a in annotations]
+
+
+# writing
+
+
+def test_same_seed_same_bytes(scenes, tmp_path):
+    assert contents(write_digit_scenes(tmp_path / 'again', **SMALL)) == contents(scenes)
+
+
+def test_other_seed_other_scenes_and_other_count_same_scenes(scenes, tmp_path):
+    other = write_digit_scenes(tmp_path / 'other', **{**SMALL, 'seed': 4}) / VOC / 'JPEGImages'
+    fewer = write_digit_scenes(tmp_path / 'fewer', **{**SMALL, 'num_train': 2}) / VOC / 'JPEGImages'
+    for name in ('train_000001.jpg', 'val_000007.jpg'):
+        reference = (scenes / VOC / 'JPEGImages' / name).read_bytes()
+        assert (other / name).read_bytes() != reference
+        assert (fewer / name).read_bytes() == reference
+
+
+def test_global_generators_stay_untouched(tmp_path):
+    def states():
+        return random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()  # noqa: NPY002
+
+    before = states()
+    write_digit_scenes(tmp_path / 'scenes', num_train=2, num_val=1)
+    assert states() == before
+
+
+def test_a_whole_set_is_found_again_and_not_written(scenes, monkeypatch):
+    monkeypatch.setattr(digit_scenes, '_write_split', None)
+    assert write_digit_scenes(scenes, **SMALL) == scenes
+
+
+def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
+    calls = iter(range(100))
+
+    def interrupted(*args):
+        if next(calls) == 5:
+            raise KeyboardInterrupt
+        return draw_scene(*args)
+
+    monkeypatch.setattr(digit_scenes, 'draw_scene', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_digit_scenes(tmp_path / 'scenes', **SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_drafts_of_killed_writers_do_no_harm_and_go_after_a_day(tmp_path):
+    fresh, old = tmp_path / '.scenes.draft-fresh', tmp_path / '.scenes.draft-old'
+    for draft in (fresh, old):
+        (draft / 'coco').mkdir(parents=True)
+    os.utime(old, (0, 0))
+    write_digit_scenes(tmp_path / 'scenes', num_train=1, num_val=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [fresh.name, 'scenes']
+
+
+def test_the_slower_of_two_writers_takes_the_set_of_the_faster(tmp_path, monkeypatch):
+    root, hash_of = tmp_path / 'scenes', digit_scenes._annotation_hash
+
+    def overtaken(draft):
+        monkeypatch.setattr(digit_scenes, '_annotation_hash', hash_of)
+        write_digit_scenes(root, num_train=2, num_val=1)
+        return hash_of(draft)
+
+    monkeypatch.setattr(digit_scenes, '_annotation_hash', overtaken)
+    assert write_digit_scenes(root, num_train=2, num_val=1) == root
+    assert list(tmp_path.iterdir()) == [root]
+
+
+def test_another_set_is_named_and_left_alone(scenes, tmp_path):
+    before = contents(scenes)
+    with pytest.raises(
+        ValueError, match=r'with num_val 8 instead of 9, seed 3 instead of 0: remove it or name another'
+    ):
+        write_digit_scenes(scenes, num_train=12, num_val=9)
+    assert contents(scenes) == before
+    (tmp_path / 'holiday.txt').touch()
+    with pytest.raises(ValueError, match=r'no readable scenes.json'):
+        write_digit_scenes(tmp_path)
+
+
+def test_changed_annotations_are_noticed(tmp_path):
+    root = write_digit_scenes(tmp_path / 'scenes', num_train=1, num_val=1)
+    path = root / 'coco' / 'annotations' / 'instances_val2017.json'
+    path.write_text(json.dumps({**json.loads(path.read_text()), 'annotations': []}))
+    with pytest.raises(ValueError, match='annotations were changed'):
+        write_digit_scenes(root, num_train=1, num_val=1)
+
+
+def test_too_small_a_number_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='size must be at least 32, not 16'):
+        write_digit_scenes(tmp_path / 'scenes', size=16)
+
+
+def test_command_line(tmp_path, capsys):
+    main([str(tmp_path / 'scenes'), '--num-train', '2', '--num-val', '1', '--size', '48', '--seed', '5'])
+    assert capsys.readouterr().out.strip() == str(tmp_path / 'scenes')
+    manifest = json.loads((tmp_path / 'scenes' / 'scenes.json').read_text())
+    assert manifest['parameters'] == dict(num_train=2, num_val=1, size=48, max_digits=4, seed=5, format=1)
+    assert {split: count['images'] for split, count in manifest['counts'].items()} == dict(train=2, val=1)

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import Runner, set_random_seed
+from mmpretrain.registry import DATASETS
+from sklearn.datasets import load_digits
+
+from mixpro_mm.datasets import Digits, load_digit_images, split_indices
+
+CONFIG = Path(__file__).parents[2] / 'configs' / '_base_' / 'digits.py'
+
+
+def test_split_is_stratified_disjoint_and_complete():
+    train, test = split_indices('train'), split_indices('test')
+    assert (len(train), len(test)) == (1442, 355)
+    assert np.array_equal(np.sort(np.concatenate([train, test])), np.arange(1797))
+    target = load_digits().target
+    assert np.bincount(target[train]).tolist() == [143, 146, 142, 147, 145, 146, 145, 144, 140, 144]
+    assert np.bincount(target[test]).tolist() == [35, 36, 35, 36, 36, 36, 36, 35, 34, 36]
+    zeros = np.flatnonzero(target == 0)
+    assert np.flatnonzero(np.isin(zeros, test)).tolist() == list(range(4, 178, 5))  # every fifth, in file order
+
+
+def test_images_are_the_scans_of_the_file():
+    images, labels = load_digit_images('test')
+    assert images.dtype == np.uint8 and images.shape == (355, 8, 8)
+    assert (images.min(), images.max()) == (0, 255)
+    reference = load_digits()
+    index = split_indices('test')
+    assert np.array_equal(labels, reference.target[index])
+    assert np.abs(images / 255 - reference.images[index] / 16).max() <= 0.5 / 255
+
+
+def test_no_image_stands_in_both_parts():
+    train, test = (load_digit_images(split)[0].reshape(-1, 64) for split in ('train', 'test'))
+    assert not set(map(bytes, train)) & set(map(bytes, test))
+
+
+def test_unknown_split_names_the_known_ones():
+    with pytest.raises(ValueError, match="no split 'val' of the digits, only 'train' and 'test'"):
+        Digits(split='val')
+
+
+def test_builds_by_its_scoped_name_and_hands_over_bgr_arrays():
+    dataset = DATASETS.build(dict(type='mixpro_mm.Digits', split='test', img_size=24))
+    assert isinstance(dataset, Digits) and len(dataset) == 355
+    assert dataset.metainfo['classes'] == tuple('0123456789')
+    assert np.array_equal(dataset.get_gt_labels(), load_digit_images('test')[1])
+    item = dataset[7]
+    assert item['img'].dtype == np.uint8 and item['img'].shape == (24, 24, 3)
+    assert (item['img'] == item['img'][..., :1]).all()
+    small = item['img'][..., 0].reshape(8, 3, 8, 3).mean((1, 3))  # the scan again
+    assert np.corrcoef(small.ravel(), load_digit_images('test')[0][7].ravel())[0, 1] > 0.98
+    assert 'Split: \ttest' in repr(dataset)
+
+
+def test_transforms_do_not_reach_the_stored_images():
+    dataset = Digits(split='test')
+    before = dataset[0]['img'].copy()
+    dataset[0]['img'][:] = 0
+    assert np.array_equal(dataset[0]['img'], before)
+
+
+def test_config_gives_normalised_batches():
+    cfg = Config.fromfile(CONFIG)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        loaders = [Runner.build_dataloader(cfg[f'{name}_dataloader'], seed=0) for name in ('train', 'val', 'test')]
+        preprocessor = MODELS.build(dict(type='ClsDataPreprocessor', **cfg.data_preprocessor))
+    assert [len(loader.dataset) for loader in loaders] == [1442, 355, 355]
+    for loader, training in zip(loaders, (True, False, False), strict=True):
+        batch = preprocessor(next(iter(loader)), training=training)
+        assert batch['inputs'].shape == (128, 3, 32, 32) and batch['inputs'].dtype == torch.float32
+        assert all(0 <= sample.gt_label.item() <= 9 for sample in batch['data_samples'])
+    paper = (0 - torch.tensor(cfg.data_preprocessor.mean)) / torch.tensor(cfg.data_preprocessor.std)
+    assert torch.allclose(batch['inputs'].amin((0, 2, 3)), paper)  # a held-out scan is not augmented, RGB order
+
+
+def test_config_trains_on_coloured_digits_of_either_polarity_and_never_mirrors():
+    cfg = Config.fromfile(CONFIG)
+    assert not any('Flip' in step.type for step in cfg.train_pipeline)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        dataset = Runner.build_dataloader(cfg.train_dataloader, seed=0).dataset
+    set_random_seed(0)
+    images = torch.stack([dataset[i]['inputs'].float() for i in range(200)])
+    coloured = (images.amax(1) - images.amin(1)).amax((1, 2)) > 20
+    assert 0.5 < coloured.float().mean() < 1
+    centre, border = images[:, :, 10:22, 10:22].mean((1, 2, 3)), images[:, :, :, :2].mean((1, 2, 3))
+    assert 0.3 < (centre > border).float().mean() < 0.7  # light ink on dark paper about as often as the reverse

@@ -1,0 +1,517 @@
+"""LabelingHook in mmengine's Runner: when it acts, what it leaves alone, what it leaves behind, what it logs."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.hooks import EMAHook, Hook
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+from mmpretrain.engine.hooks import SwitchRecipeHook
+from mmpretrain.models import LabelSmoothLoss, Mixup
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch.utils.data import DataLoader, Dataset
+
+from mixpro_mm.augments import MaskMix, MixAugment, MixPro, RegionMix
+from mixpro_mm.labeling import LabelWeights, ProgressiveAttentionLabeling
+from mixpro_mm.labeling.hook import LabelingHook
+
+CLASSES = 5
+VIT = dict(
+    type='VisionTransformer',
+    arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64),
+    img_size=32,
+    patch_size=8,
+)
+HOOK_KINDS = [name for name in vars(torch.nn.Module()) if name.endswith('_hooks')]
+SERIAL = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def no_globals_left():
+    """A Runner enters itself, its scope and its log under global names; other tests want them as they were."""
+    managers = (DefaultScope, MMLogger, MessageHub, Visualizer)
+    saved = [dict(manager._instance_dict) for manager in managers]
+    yield
+    for handler in [handler for logger in MMLogger._instance_dict.values() for handler in logger.handlers]:
+        handler.close()
+    for manager, instances in zip(managers, saved, strict=True):
+        manager._instance_dict.clear()
+        manager._instance_dict.update(instances)
+
+
+def mixpro(method=MixPro, **kwargs):
+    """About half of each image stays, and partners in a batch of four have other labels."""
+    return method(alpha=20.0, partner='flip', **{'patch_size': 8, 'mask_scale': 1, **kwargs})
+
+
+def regions():
+    return RegionMix(alpha=20.0, partner='flip')
+
+
+def classifier(train_cfg, backbone=VIT, head='VisionTransformerClsHead'):
+    """A micro classifier, always the same, with attention and logits far from uniform."""
+    torch.manual_seed(0)
+    loss = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=CLASSES, mode='original')
+    model = MODELS.build(
+        dict(
+            type='ImageClassifier',
+            backbone=dict(backbone),
+            head=dict(type=head, num_classes=CLASSES, in_channels=32, loss=loss),
+            data_preprocessor=dict(num_classes=CLASSES),
+            train_cfg=train_cfg,
+        )
+    )
+    model.init_weights()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.2)
+    return model
+
+
+class Samples(Dataset):
+    """Random images, labelled in turn; samples are made anew on every access, for the host writes into them."""
+
+    def __init__(self, count):
+        self.images = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(9))
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return dict(inputs=self.images[index].clone(), data_samples=DataSample().set_gt_label(index % CLASSES))
+
+
+def make_runner(model, work_dir, *hooks, batches=2, batch_size=4, epochs=1, interval=1, lr=0.05, **settings):
+    return Runner(
+        model=model,
+        work_dir=str(work_dir),
+        train_dataloader=DataLoader(Samples(batches * batch_size), batch_size, collate_fn=pseudo_collate),
+        optim_wrapper=OptimWrapper(torch.optim.SGD(model.parameters(), lr=lr)),
+        custom_hooks=list(hooks),
+        **{
+            'train_cfg': dict(by_epoch=True, max_epochs=epochs),
+            'default_hooks': dict(logger=dict(type='LoggerHook', interval=interval), checkpoint=None),
+            'randomness': dict(seed=3),
+            'default_scope': 'mmpretrain',
+            'experiment_name': f'hook-{next(SERIAL)}',
+            **settings,
+        },
+    )
+
+
+def train(*args, **kwargs):
+    runner = make_runner(*args, **kwargs)
+    runner.train()
+    return runner
+
+
+def count_hooks(model):
+    return {(name, kind): len(getattr(module, kind)) for name, module in model.named_modules() for kind in HOOK_KINDS}
+
+
+def parameters(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+class Watch(Hook):
+    """Per iteration: which augment mixed the batch, the labels it returned, and those the loss was given."""
+
+    priority = 'VERY_LOW'  # after LabelingHook
+
+    def __init__(self, monkeypatch):
+        self.mixed_by, self.returned, self.given, self.losses = [], [], [], []
+        for cls in (MixAugment, Mixup):
+            monkeypatch.setattr(cls, '__call__', self.named(cls.__call__))
+        forward = LabelSmoothLoss.forward
+
+        def on_loss(loss, logits, target, **kwargs):
+            self.given.append(target.detach().clone())
+            self.losses.append(loss)
+            return forward(loss, logits, target, **kwargs)
+
+        monkeypatch.setattr(LabelSmoothLoss, 'forward', on_loss)
+
+    def named(self, call):
+        def mix(augment, *args):
+            self.mixed_by.append(type(augment).__name__)
+            return call(augment, *args)
+
+        return mix
+
+    def before_train(self, runner):
+        self.handle = runner.model.register_forward_pre_hook(self.on_model, with_kwargs=True)
+
+    def after_train(self, runner):
+        self.handle.remove()
+
+    def on_model(self, module, args, kwargs):
+        if kwargs['mode'] == 'loss':
+            self.returned.append(torch.stack([sample.gt_score for sample in kwargs['data_samples']]))
+            self.mixed_by += ['nobody'] * (len(self.returned) - len(self.mixed_by))
+
+    @property
+    def relabelled(self):
+        return [not torch.equal(a, b) for a, b in zip(self.returned, self.given, strict=True)]
+
+
+def test_batches_mixed_by_others_or_by_nobody_pass_through(tmp_path, monkeypatch):
+    watch = Watch(monkeypatch)
+    model = classifier(dict(augments=[Mixup(alpha=0.8), mixpro()], probs=[0.4, 0.4]))
+    train(model, tmp_path, LabelingHook(), watch, batches=20)
+    assert set(watch.mixed_by) == {'Mixup', 'MixPro', 'nobody'}
+    assert watch.relabelled == [name == 'MixPro' for name in watch.mixed_by]
+    for target in watch.given:
+        torch.testing.assert_close(target.sum(1), torch.ones(4))
+
+
+def test_two_labelled_augments_take_turns(tmp_path, monkeypatch):
+    watch = Watch(monkeypatch)
+    train(classifier(dict(augments=[regions(), mixpro()])), tmp_path, LabelingHook(), watch, batches=10)
+    assert len(watch.given) == 10
+    assert set(watch.mixed_by) == {'RegionMix', 'MixPro'}
+    assert all(watch.relabelled)
+
+
+def test_training_without_the_hook_stops_at_the_second_batch(tmp_path):
+    runner = make_runner(classifier(dict(augments=mixpro())), tmp_path, batches=3)
+    with pytest.raises(RuntimeError, match=r"nobody took the labels .* add dict\(type='mixpro_mm.LabelingHook'\)"):
+        runner.train()
+    assert runner.iter == 1
+
+
+@pytest.mark.parametrize(
+    ('model', 'hook', 'sentence'),
+    [
+        (dict(train_cfg=None), {}, r"^LabelingHook has nothing to label: no batch augment .*'mixpro_mm\.MixPro'"),
+        (
+            dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)])),
+            {},
+            '^LabelingHook has nothing to label',
+        ),
+        (
+            dict(
+                train_cfg=dict(augments=mixpro()),
+                backbone=dict(type='ResNet', depth=18, base_channels=4, stem_channels=4),
+                head='LinearClsHead',
+            ),
+            {},
+            '^ResNet has no class attention known here',
+        ),
+        (
+            dict(
+                train_cfg=dict(augments=mixpro()),
+                backbone=dict(**VIT, with_cls_token=False, out_type='avg_featmap'),
+            ),
+            {},
+            '^VisionTransformer was built without a class token',
+        ),
+        (
+            dict(train_cfg=dict(augments=mixpro())),
+            dict(attention='backbone.layers.5.attn'),
+            "^attention path 'backbone.layers.5.attn' leads nowhere in ImageClassifier",
+        ),
+    ],
+)
+def test_what_cannot_be_labelled_stops_before_the_first_iteration(model, hook, sentence, tmp_path):
+    model = classifier(**model)
+    before, hooks = parameters(model), count_hooks(model)
+    runner = make_runner(model, tmp_path, LabelingHook(**hook))
+    with pytest.raises(ValueError, match=sentence) as error:
+        runner.train()
+    assert '\n' not in str(error.value)
+    assert runner.iter == 0
+    assert torch.equal(parameters(model), before)
+    assert count_hooks(model) == hooks
+
+
+def test_a_model_without_a_loss_module_is_one_sentence(tmp_path):
+    model = classifier(dict(augments=mixpro()))
+    runner = make_runner(model, tmp_path, LabelingHook())
+    del model.head.loss_module
+    hooks = count_hooks(model)
+    with pytest.raises(ValueError, match=r'^LabelingHook found no loss to hook in ImageClassifier'):
+        runner.train()
+    assert runner.iter == 0
+    assert count_hooks(model) == hooks
+
+
+def test_an_unknown_labeling_is_one_sentence_at_construction():
+    with pytest.raises(ValueError, match=r"^labeling 'PAL' is unknown; known: AttentionLabeling, ProgressiveAttention"):
+        LabelingHook('PAL')
+    with pytest.raises(TypeError, match='detached'):
+        LabelingHook(dict(type='ProgressiveAttentionLabeling', detached=True))
+
+
+@pytest.mark.parametrize('same_hook', [True, False], ids=['same hook', 'new hook'])
+def test_nothing_is_left_after_training_and_the_model_trains_again(same_hook, tmp_path, monkeypatch):
+    watch = Watch(monkeypatch)
+    model, hook = classifier(dict(augments=mixpro())), LabelingHook()
+    hooks = count_hooks(model)
+    for run in range(2):
+        before = parameters(model)
+        train(model, tmp_path / str(run), hook if same_hook else LabelingHook(), watch)
+        assert count_hooks(model) == hooks
+        assert not torch.equal(parameters(model), before)
+    assert watch.relabelled == [True] * 4
+    model(torch.rand(2, 3, 32, 32))  # and works on its own
+    assert count_hooks(model) == hooks
+
+
+class Stop(Hook):
+    """What Ctrl-C does to a run."""
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_can_be_started_again(tmp_path, monkeypatch):
+    """``after_train`` never comes then; the hook starts over and still leaves nothing."""
+    model, hook = classifier(dict(augments=mixpro())), LabelingHook()
+    hooks = count_hooks(model)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, tmp_path / 'cut', hook, Stop(), interval=10)
+    watch = Watch(monkeypatch)
+    runner = train(model, tmp_path / 'again', hook, watch)
+    assert watch.relabelled == [True, True]
+    assert count_hooks(model) == hooks
+    records = scalars(runner)
+    assert records[0]['lam_area'] == pytest.approx(lam_of(watch.returned[0], 0), abs=1e-6)  # nothing of the cut run
+
+
+def lam_of(labels, batch):
+    """Mean weight of the samples themselves in the labels (4, C) of a batch."""
+    own = (4 * batch + torch.arange(4)) % CLASSES
+    return labels[torch.arange(4), own].mean().item()
+
+
+def scalars(runner):
+    (file,) = Path(runner.log_dir).rglob('scalars.json')
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_a_target_left_before_training_does_not_leak(tmp_path, monkeypatch):
+    """Somebody mixed a batch to look at it; the first batch of training is not mixed at all."""
+    augment = mixpro()
+    model = classifier(dict(augments=augment, probs=0.0))
+    augment(torch.rand(4, 3, 32, 32), torch.eye(CLASSES)[:4])
+    watch = Watch(monkeypatch)
+    train(model, tmp_path, LabelingHook(), watch)
+    assert not augment.pending
+    assert watch.mixed_by == ['nobody'] * 2
+    assert watch.relabelled == [False, False]
+
+
+def test_validation_style_passes_in_training_mode_leave_no_row(tmp_path):
+    """A forward pass with nothing pending stores nothing, so it cannot stand in for the one that matters."""
+    hook = LabelingHook()
+
+    class Peek(Hook):
+        priority = 'VERY_LOW'
+        rows = []
+
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            runner.model(torch.rand(4, 3, 32, 32))
+            self.rows.append(hook._tap.read())
+
+    train(classifier(dict(augments=mixpro())), tmp_path, hook, Peek())
+    assert Peek.rows == [None, None]
+
+
+def test_checkpoints_have_the_keys_of_a_stock_run(tmp_path):
+    keys = []
+    for augment, hooks in ((dict(type='Mixup', alpha=0.8), []), (mixpro(), [LabelingHook()])):
+        model = classifier(dict(augments=augment))
+        saver = dict(type='CheckpointHook', interval=1)
+        folder = tmp_path / str(len(keys))
+        train(model, folder, *hooks, default_hooks=dict(checkpoint=saver))
+        file = torch.load(folder / 'epoch_1.pth', weights_only=False)
+        keys.append((list(file['state_dict']), set(file), list(file['optimizer']['state'])))
+        assert all(torch.equal(p, file['state_dict'][name]) for name, p in model.named_parameters())
+    assert keys[0] == keys[1]
+
+
+class Scripted:
+    """Says in the factor which batch it is: 0.01 for the first, 0.02 for the second, ..."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, target, class_attention, grid, logits):
+        self.calls += 1
+        value = torch.full_like(target.lam_area, self.calls / 100)
+        return LabelWeights(target.lam_area, target.lam_area, 1 - value, value)
+
+
+def test_log_shows_the_mean_since_the_last_line(tmp_path):
+    """Five batches an epoch, a line every two: the fifth of one epoch counts into the first line of the next."""
+    runner = train(
+        classifier(dict(augments=mixpro())), tmp_path, LabelingHook(Scripted()), batches=5, epochs=2, interval=2
+    )
+    records = scalars(runner)
+    assert [record['iter'] for record in records] == [2, 4, 7, 9]
+    means = [0.015, 0.035, 0.06, 0.085]  # of batches 1 and 2; 3 and 4; 5, 6 and 7; 8 and 9
+    assert [record['factor'] for record in records] == pytest.approx(means, abs=1e-6)
+    assert [record['lam_attn'] for record in records] == pytest.approx([1 - mean for mean in means], abs=1e-6)
+    history = runner.message_hub.get_scalar('train/factor').data
+    assert history[0].tolist() == pytest.approx(means, abs=1e-6)  # once a line, not once a batch
+
+
+@pytest.mark.parametrize(
+    ('batches', 'interval', 'ignore_last', 'expected'),
+    [(2, 5, True, {2: 0.015}), (3, 2, True, {2: 0.015}), (3, 2, False, {2: 0.015, 3: 0.03})],
+)
+def test_log_follows_the_logger_at_the_end_of_an_epoch(batches, interval, ignore_last, expected, tmp_path):
+    logger = dict(type='LoggerHook', interval=interval, ignore_last=ignore_last)
+    runner = train(
+        classifier(dict(augments=mixpro())),
+        tmp_path,
+        LabelingHook(Scripted()),
+        batches=batches,
+        default_hooks=dict(logger=logger, checkpoint=None),
+    )
+    assert {record['iter']: record['factor'] for record in scalars(runner)} == pytest.approx(expected, abs=1e-6)
+
+
+def test_log_of_a_run_counted_in_iterations(tmp_path):
+    runner = train(
+        classifier(dict(augments=mixpro())),
+        tmp_path,
+        LabelingHook(Scripted()),
+        batches=6,
+        interval=2,
+        train_cfg=dict(by_epoch=False, max_iters=6),
+        log_processor=dict(by_epoch=False),
+    )
+    found = {record['step']: record['factor'] for record in scalars(runner)}
+    assert found == pytest.approx({2: 0.015, 4: 0.035, 6: 0.055}, abs=1e-6)
+
+
+def test_logged_lam_area_is_that_of_the_labels(tmp_path, monkeypatch):
+    watch = Watch(monkeypatch)
+    runner = train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(), watch, batches=3)
+    logged = [record['lam_area'] for record in scalars(runner)]
+    assert logged == pytest.approx([lam_of(labels, batch) for batch, labels in enumerate(watch.returned)], abs=1e-6)
+
+
+def test_batches_without_open_labels_do_not_count_into_the_mean(tmp_path, monkeypatch):
+    watch = Watch(monkeypatch)
+    model = classifier(dict(augments=[Mixup(alpha=0.8), mixpro()], probs=[0.5, 0.5]))
+    labeling = Scripted()
+    runner = train(model, tmp_path, LabelingHook(labeling), watch, batches=8, interval=8)
+    labelled = watch.mixed_by.count('MixPro')
+    assert 0 < labelled == labeling.calls < 8
+    (record,) = scalars(runner)
+    assert record['factor'] == pytest.approx(sum(range(1, labelled + 1)) / labelled / 100, abs=1e-6)
+
+
+def recipes(*schedule):
+    return SwitchRecipeHook([dict(action_epoch=epoch, **recipe) for epoch, recipe in schedule])
+
+
+def test_augments_and_loss_replaced_on_the_way_are_found(tmp_path, monkeypatch):
+    watch = Watch(monkeypatch)
+    other_loss = dict(type='LabelSmoothLoss', label_smooth_val=0.3, mode='original')
+    switch = recipes(
+        (2, dict(batch_augments=dict(augments=mixpro(mask_scale=2)), loss=other_loss)),
+        (3, dict(batch_augments=None)),
+        (4, dict(batch_augments=dict(augments=regions()))),
+    )
+    model = classifier(dict(augments=mixpro(MaskMix)))
+    first_loss, hooks = model.head.loss_module, count_hooks(model)
+    train(model, tmp_path, switch, LabelingHook(), watch, epochs=4)
+    assert watch.relabelled == [True, True, True, True, False, False, True, True]
+    assert watch.losses == [first_loss] * 2 + [model.head.loss_module] * 6
+    assert model.head.loss_module.label_smooth_val == 0.3
+    assert not first_loss._forward_pre_hooks
+    assert count_hooks(model) == hooks
+
+
+def test_mixing_may_start_late_behind_a_probability_of_zero(tmp_path, monkeypatch):
+    watch = Watch(monkeypatch)
+    switch = recipes((2, dict(batch_augments=dict(augments=mixpro()))))
+    model = classifier(dict(augments=mixpro(), probs=0.0))
+    train(model, tmp_path, switch, LabelingHook(), watch, epochs=2)
+    assert watch.relabelled == [False, False, True, True]
+
+
+def test_a_run_resumes_after_mixing_was_switched_off(tmp_path, monkeypatch):
+    def hooks():
+        return recipes((2, dict(batch_augments=None))), LabelingHook()
+
+    saver = dict(checkpoint=dict(type='CheckpointHook', interval=1))
+    train(classifier(dict(augments=mixpro())), tmp_path, *hooks(), epochs=2, default_hooks=saver)
+    watch = Watch(monkeypatch)
+    model = classifier(dict(augments=mixpro()))
+    before = count_hooks(model)
+    runner = train(model, tmp_path, *hooks(), watch, epochs=4, resume=True, default_hooks=dict(checkpoint=None))
+    assert runner.epoch == 4
+    assert watch.mixed_by == ['nobody'] * 4
+    assert count_hooks(model) == before
+
+
+def test_a_run_resumes_into_labelled_batches(tmp_path, monkeypatch):
+    saver = dict(checkpoint=dict(type='CheckpointHook', interval=1))
+    train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(), default_hooks=saver)
+    watch = Watch(monkeypatch)
+    train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(), watch, epochs=2, resume=True)
+    assert watch.relabelled == [True, True]
+
+
+def test_the_averaged_model_is_a_plain_copy(tmp_path, monkeypatch):
+    """EMAHook deep-copies the model in ``before_run``; neither our hooks nor what they hold come along."""
+    watch, ema, labeling = Watch(monkeypatch), EMAHook(momentum=0.5), LabelingHook()
+    model = classifier(dict(augments=mixpro()))
+    start, hooks = parameters(model), count_hooks(model)
+    train(model, tmp_path, ema, labeling, watch)
+    assert watch.relabelled == [True, True]
+    copy = ema.ema_model.module
+    assert count_hooks(copy) == count_hooks(model) == hooks
+    averaged = parameters(copy)
+    assert not torch.equal(averaged, start)
+    assert not torch.equal(averaged, parameters(model))
+    copy(torch.rand(2, 3, 32, 32))
+
+
+def test_a_labeling_of_ones_own_decides(tmp_path, monkeypatch):
+    """A callable that always sides with the partner: the loss is given the partner's labels alone."""
+
+    def partner(target, class_attention, grid, logits):
+        assert grid == (4, 4)
+        assert class_attention.shape == (4, 16)
+        zero = torch.zeros_like(target.lam_area)
+        partner.labels = target.partner_scores
+        return LabelWeights(zero, target.lam_area, zero, zero)
+
+    watch = Watch(monkeypatch)
+    train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(partner), watch, batches=1)
+    assert torch.equal(watch.given[0], torch.eye(CLASSES)[[3, 2, 1, 0]])
+
+
+def test_a_named_attention_module_is_read(tmp_path):
+    """The first block instead of the last: its attention is what the labeling sees."""
+    rows = []
+
+    class Keep(ProgressiveAttentionLabeling):
+        def __call__(self, target, class_attention, grid, logits):
+            rows.append(class_attention)
+            return super().__call__(target, class_attention, grid, logits)
+
+    for path in (None, 'backbone.layers.1.attn', 'backbone.layers.0.attn'):
+        train(classifier(dict(augments=mixpro())), tmp_path / str(path), LabelingHook(Keep(), path), batches=1)
+    assert torch.equal(rows[0], rows[1])
+    assert (rows[0] - rows[2]).abs().max() > 1e-3
+
+
+def test_an_attention_module_that_takes_no_part_is_one_sentence(tmp_path):
+    model = classifier(dict(augments=mixpro()))
+    model.spare = type(model.backbone.layers[1].attn)(32, 2)
+    with pytest.raises(RuntimeError, match=r'^the attention module MultiheadAttention took no part in'):
+        train(model, tmp_path, LabelingHook(attention='spare'))

@@ -1,0 +1,453 @@
+"""Whole training steps in mmengine's Runner against losses and gradients worked out in the open.
+
+The oracle knows nothing of the package: it recovers mask and partners from the pixels the backbone was given, computes
+the full attention map of the last block, and writes equations 5, 7, 8 and 9 and label smoothing out.
+"""
+
+import itertools
+import json
+import math
+import os
+import subprocess
+import sys
+from copy import deepcopy
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from mmengine.dataset import pseudo_collate
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch.utils.data import DataLoader, Dataset
+
+from mixpro_mm.augments import MixPro, RegionMix
+from mixpro_mm.labeling.hook import LabelingHook
+
+CLASSES = 5
+SMOOTHING = 0.1
+LOSS = dict(type='LabelSmoothLoss', label_smooth_val=SMOOTHING, num_classes=CLASSES, mode='original')
+PVT_ARCH = dict(
+    embed_dims=(8, 16, 16, 32),
+    num_heads=(1, 1, 2, 4),
+    mlp_ratios=(2, 2, 2, 2),
+    depths=(1, 1, 1, 2),
+    sr_ratios=(4, 2, 1, 1),
+)
+SERIAL = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def no_globals_left():
+    """A Runner enters itself, its scope and its log under global names; other tests want them as they were."""
+    managers = (DefaultScope, MMLogger, MessageHub, Visualizer)
+    saved = [dict(manager._instance_dict) for manager in managers]
+    yield
+    for handler in [h for name in MMLogger._instance_dict for h in MMLogger._instance_dict[name].handlers]:
+        handler.close()
+    for manager, instances in zip(managers, saved, strict=True):
+        manager._instance_dict.clear()
+        manager._instance_dict.update(instances)
+
+
+def vit(size=32):
+    arch = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
+    return dict(
+        type='ImageClassifier',
+        backbone=dict(type='VisionTransformer', arch=arch, img_size=size, patch_size=8),
+        head=dict(type='VisionTransformerClsHead', num_classes=CLASSES, in_channels=32, loss=LOSS),
+    )
+
+
+def timm_vit(size=32, **kwargs):
+    arch = dict(img_size=size, patch_size=8, embed_dim=32, depth=2, num_heads=2, num_classes=CLASSES)
+    return dict(type='TimmClassifier', model_name='vit_tiny_patch16_224', loss=LOSS, **arch, **kwargs)
+
+
+def pvt(size=64):
+    return dict(
+        type='ImageClassifier',
+        backbone=dict(type='mixpro_mm.PVT', arch=PVT_ARCH, img_size=size),
+        head=dict(type='LinearClsHead', num_classes=CLASSES, in_channels=32, loss=LOSS),
+    )
+
+
+def lively(config, augment):
+    """The model of a config, always the same, every parameter moved so that attention and logits are not uniform."""
+    torch.manual_seed(0)
+    model = MODELS.build(
+        dict(**deepcopy(config), data_preprocessor=dict(num_classes=CLASSES), train_cfg=dict(augments=augment))
+    )
+    model.init_weights()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.2)
+    return model
+
+
+def mixpro(mask_scale=1):
+    """About half of each image stays."""
+    return MixPro(alpha=20.0, patch_size=8, mask_scale=mask_scale)
+
+
+class Samples(Dataset):
+    """Images in which every pixel has a value of its own, labelled in turn; samples are made anew on every access."""
+
+    def __init__(self, count, size=(32, 32)):
+        self.images = torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(9))
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return dict(inputs=self.images[index].clone(), data_samples=DataSample().set_gt_label(index % CLASSES))
+
+
+class KeepGradients(OptimWrapper):
+    """Keeps what every step was taken with."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.steps = []
+
+    def step(self, **kwargs):
+        self.steps.append([p.grad.clone() for group in self.optimizer.param_groups for p in group['params']])
+        super().step(**kwargs)
+
+
+class KeepBatches:
+    """Keeps what the last block's loss module and the model were really given in training."""
+
+    def __init__(self, model):
+        self.inputs, self.targets, self.logits = [], [], []
+        model.register_forward_pre_hook(self.on_model, with_kwargs=True)
+        loss = model.head.loss_module if hasattr(model, 'head') else model.loss_module
+        loss.register_forward_hook(self.on_loss)
+
+    def on_model(self, module, args, kwargs):
+        if kwargs['mode'] == 'loss':
+            self.inputs.append(kwargs['inputs'].clone())
+
+    def on_loss(self, module, args, output):
+        self.logits.append(args[0].detach())
+        self.targets.append(args[1].detach())
+
+
+def train(model, samples, work_dir, hook, batch_size=None, wrapper=KeepGradients, wrapper_args=None, cfg=None):
+    """One epoch of a real Runner; returns it. The optimiser's wrapper holds the gradients."""
+    optim = wrapper(torch.optim.SGD(list(model.parameters()), lr=0.05), **(wrapper_args or {}))
+    runner = Runner(
+        model=model,
+        work_dir=str(work_dir),
+        train_dataloader=DataLoader(samples, batch_size or len(samples), collate_fn=pseudo_collate),
+        optim_wrapper=optim,
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        custom_hooks=[hook],
+        default_hooks=dict(logger=dict(type='LoggerHook', interval=1), checkpoint=None),
+        randomness=dict(seed=3),
+        default_scope='mmpretrain',
+        experiment_name=f'training-{next(SERIAL)}',
+        cfg=cfg,
+    )
+    runner.train()
+    return runner
+
+
+def last_block(model):
+    """(block, its norm before attention) of each kind of model here."""
+    if hasattr(model, 'head'):
+        stage = getattr(model.backbone, 'layers', None) or model.backbone.block4
+        return stage[-1], stage[-1].ln1 if hasattr(stage[-1], 'ln1') else stage[-1].norm1
+    return model.model.blocks[-1], model.model.blocks[-1].norm1
+
+
+def forward(model, inputs):
+    """Logits (B, K) and the class row (B, N) of the last block's full attention map, mean over heads."""
+    block, norm = last_block(model)
+    entered = []
+    handle = block.register_forward_pre_hook(lambda module, args: entered.append(args[0]))
+    logits = model(inputs, mode='tensor')
+    handle.remove()
+    x, attn = norm(entered[0]), block.attn
+    q, k = attn.qkv(x).chunk(3, -1)[:2] if hasattr(attn, 'qkv') else (attn.q(x), attn.kv(x).chunk(2, -1)[0])
+    q, k = (t.float().unflatten(-1, (attn.num_heads, -1)).transpose(1, 2) for t in (q, k))
+    full = (q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])).softmax(-1).mean(1)
+    return logits, full[:, 0, 1:].detach()
+
+
+def sources(mixed, images):
+    """(B, H, W) whether a pixel is the sample's own, (B,) whose the others are: looked up by pixel value."""
+    own = (mixed == images).all(1)
+    partner = torch.arange(len(images))
+    for b, j in itertools.product(range(len(images)), repeat=2):
+        if not own[b].all() and (mixed[b] == images[j]).all(0)[~own[b]].all():
+            partner[b] = j
+    rebuilt = torch.where(own[:, None], images, images[partner])
+    assert torch.equal(rebuilt, mixed)
+    return own, partner
+
+
+def open_target(logits, row, mixed, images, labels, patch, rule, detach=True):
+    """The target of equations 5, 7, 8 and 9 (rule 'PAL') or TransMix's mean of area and attention, (B, K)."""
+    own, partner = sources(mixed, images)
+    y = torch.eye(CLASSES)[labels]
+    area = own.float().mean((1, 2))
+    tokens = F.avg_pool2d(own.float()[:, None], patch).flatten(1)
+    attended = (row * tokens).sum(1) / row.sum(1)  # eq. 5
+    mixed_label = area[:, None] * y + (1 - area[:, None]) * y[partner]  # eq. 7
+    if rule == 'PAL':
+        p = (logits.detach() if detach else logits).float().softmax(1)
+        factor = (p * mixed_label).sum(1) / (p.norm(dim=1) * mixed_label.norm(dim=1))  # eq. 8
+    else:
+        factor = torch.full_like(area, 0.5)
+    lam = (factor * attended + (1 - factor) * area)[:, None]  # eq. 9
+    return lam * y + (1 - lam) * y[partner], mixed_label
+
+
+def smoothed_cross_entropy(logits, target):
+    smooth = (1 - SMOOTHING) * target + SMOOTHING / CLASSES
+    return -(smooth * logits.log_softmax(1)).sum(1).mean()
+
+
+def gradients(loss, model):
+    return torch.autograd.grad(loss, list(model.parameters()))
+
+
+def assert_close(actual, expected):
+    for a, b in zip(actual, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+PAL, TRANSMIX = 'ProgressiveAttentionLabeling', 'AttentionLabeling'
+STEPS = {
+    'vit': (vit, 32, MixPro, PAL, 6),
+    'vit-transmix': (vit, 32, RegionMix, TRANSMIX, 6),
+    'vit-region-pal': (vit, 32, RegionMix, PAL, 6),
+    'vit-not-square': (vit, (32, 64), MixPro, PAL, 6),
+    'vit-odd-batch': (vit, 32, MixPro, PAL, 5),
+    'vit-batch-of-one': (vit, 32, MixPro, PAL, 1),
+    'timm': (timm_vit, 32, MixPro, PAL, 6),
+    'timm-transmix': (timm_vit, 32, RegionMix, TRANSMIX, 6),
+    'timm-not-square': (timm_vit, (64, 32), MixPro, PAL, 6),
+    'pvt': (pvt, 64, MixPro, PAL, 6),
+    'pvt-transmix': (pvt, 64, RegionMix, TRANSMIX, 6),
+    'pvt-not-square': (pvt, (96, 64), MixPro, PAL, 6),
+}
+
+
+@pytest.mark.parametrize('name', STEPS)
+def test_loss_and_gradient_of_a_step_are_those_of_the_open_formula(name, tmp_path):
+    build, size, augment, rule, batch = STEPS[name]
+    model = lively(build(size), mixpro(mask_scale=2) if augment is MixPro else RegionMix(alpha=20.0))
+    twin = deepcopy(model)
+    samples = Samples(batch, size if isinstance(size, tuple) else (size, size))
+    kept = KeepBatches(model)
+    runner = train(model, samples, tmp_path, LabelingHook(rule))
+
+    (mixed,), (given,) = kept.inputs, kept.targets
+    patch = 32 if build is pvt else 8  # of a token of the last block; on PVT the mask cells cover a quarter of one
+    logits, row = forward(twin, mixed)
+    rule = {PAL: 'PAL', TRANSMIX: 'TransMix'}[rule]
+    target, by_area = open_target(logits, row, mixed, samples.images, torch.arange(batch) % CLASSES, patch, rule)
+    loss = smoothed_cross_entropy(logits, target)
+    torch.testing.assert_close(given, target, rtol=0, atol=2e-6)
+    assert batch == 1 or (given - by_area).abs().max() > 1e-3  # attention did say something
+    assert runner.message_hub.get_scalar('train/loss').current() == pytest.approx(loss.item(), abs=2e-6)
+    assert_close(runner.optim_wrapper.steps[0], gradients(loss, twin))
+
+
+@pytest.mark.parametrize('build', [vit, timm_vit])
+def test_gradient_flows_through_the_factor_only_where_asked(build, tmp_path):
+    """detach=True: the gradient of a constant target; False: autograd of the whole expression."""
+    taken = {}
+    samples, labels = Samples(6), torch.arange(6) % CLASSES
+    for detach in (True, False):
+        model = lively(build(), mixpro())
+        twin, kept = deepcopy(model), KeepBatches(model)
+        hook = LabelingHook(dict(type='ProgressiveAttentionLabeling', detach=detach))
+        taken[detach] = train(model, samples, tmp_path / str(detach), hook).optim_wrapper.steps[0]
+        logits, row = forward(twin, kept.inputs[0])
+        target, _ = open_target(logits, row, kept.inputs[0], samples.images, labels, 8, 'PAL', detach)
+        assert target.requires_grad is not detach
+        assert_close(taken[detach], gradients(smoothed_cross_entropy(logits, target), twin))
+    assert max((a - b).abs().max() for a, b in zip(taken[True], taken[False], strict=True)) > 1e-3
+
+
+def test_released_code_compares_with_the_smoothed_label(tmp_path):
+    model = lively(vit(), mixpro())
+    twin, kept, samples = deepcopy(model), KeepBatches(model), Samples(6)
+    train(model, samples, tmp_path, LabelingHook(dict(type=PAL, smooth_target=True, label_smooth_val=0.3)))
+    logits, row = forward(twin, kept.inputs[0])
+    _, by_area = open_target(logits, row, kept.inputs[0], samples.images, torch.arange(6) % CLASSES, 8, 'PAL')
+    factor = F.cosine_similarity(logits.softmax(1), 0.7 * by_area + 0.3 / CLASSES)
+    own, partner = sources(kept.inputs[0], samples.images)
+    attended = (row * F.avg_pool2d(own.float()[:, None], 8).flatten(1)).sum(1) / row.sum(1)
+    lam = (factor * attended + (1 - factor) * own.float().mean((1, 2)))[:, None]
+    y = torch.eye(CLASSES)[torch.arange(6) % CLASSES]
+    torch.testing.assert_close(kept.targets[0], lam * y + (1 - lam) * y[partner], rtol=0, atol=2e-6)
+
+
+class HalfPrecision(KeepGradients):
+    """What AmpOptimWrapper does, on a CPU."""
+
+    def optim_context(self, model):
+        return torch.autocast('cpu', dtype=torch.bfloat16)
+
+
+@pytest.mark.parametrize('build', [vit, timm_vit, pvt])
+def test_labels_stay_fp32_under_autocast(build, tmp_path):
+    """Equal to fp32 arithmetic on the bf16 q, k and logits of the very same forward pass."""
+    size, patch = (64, 32) if build is pvt else (32, 8)
+    model = lively(build(), mixpro(mask_scale=2))
+    twin, kept, samples = deepcopy(model), KeepBatches(model), Samples(6, (size, size))
+    train(model, samples, tmp_path, LabelingHook(), wrapper=HalfPrecision)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        block, _ = last_block(twin)
+        seen = {}
+        for name in ('qkv', 'q', 'kv'):
+            if hasattr(block.attn, name):
+                getattr(block.attn, name).register_forward_hook(
+                    lambda m, a, out, name=name: seen.__setitem__(name, out)
+                )
+        logits = twin(kept.inputs[0], mode='tensor')
+    q, k = seen['qkv'].chunk(3, -1)[:2] if 'qkv' in seen else (seen['q'], seen['kv'].chunk(2, -1)[0])
+    q, k = (t.detach().float().unflatten(-1, (block.attn.num_heads, -1)).transpose(1, 2) for t in (q, k))
+    row = (q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])).softmax(-1).mean(1)[:, 0, 1:]
+    target, _ = open_target(logits, row, kept.inputs[0], samples.images, torch.arange(6) % CLASSES, patch, 'PAL')
+    assert kept.logits[0].dtype == logits.dtype == torch.bfloat16
+    assert kept.targets[0].dtype == torch.float32
+    torch.testing.assert_close(kept.targets[0], target, rtol=0, atol=2e-6)
+
+
+def test_gradient_accumulation_labels_every_micro_batch(tmp_path):
+    model = lively(vit(), mixpro())
+    twin, kept, samples = deepcopy(model), KeepBatches(model), Samples(12)
+    runner = train(model, samples, tmp_path, LabelingHook(), batch_size=4, wrapper_args=dict(accumulative_counts=3))
+    losses = []
+    for i, (mixed, given) in enumerate(zip(kept.inputs, kept.targets, strict=True)):
+        own = slice(4 * i, 4 * i + 4)
+        logits, row = forward(twin, mixed)
+        target, _ = open_target(logits, row, mixed, samples.images[own], torch.arange(12)[own] % CLASSES, 8, 'PAL')
+        torch.testing.assert_close(given, target, rtol=0, atol=2e-6)
+        losses.append(smoothed_cross_entropy(logits, target))
+    assert len(losses) == 3
+    (taken,) = runner.optim_wrapper.steps
+    assert_close(taken, gradients(sum(losses) / 3, twin))
+
+
+@pytest.mark.filterwarnings('ignore::UserWarning')  # of the host's use of torch's checkpoint
+@pytest.mark.parametrize('name', ['vit', 'timm'])
+def test_activation_checkpointing_changes_nothing(name, tmp_path):
+    """The last block runs a second time in the backward pass; by then nothing is pending, so it counts once."""
+    results = []
+    for checkpointed in (False, True):
+        config = vit() if name == 'vit' else timm_vit(with_cp=checkpointed)
+        model = lively(config, mixpro())
+        kept, passes = KeepBatches(model), []
+        last_block(model)[0].attn.qkv.register_forward_hook(lambda module, args, out, passes=passes: passes.append(1))
+        cfg = dict(activation_checkpointing=['backbone.layers.1']) if checkpointed and name == 'vit' else {}
+        runner = train(model, Samples(12), tmp_path / str(checkpointed), LabelingHook(), batch_size=6, cfg=cfg)
+        assert len(passes) == (4 if checkpointed else 2)
+        results.append([*kept.targets, *itertools.chain(*runner.optim_wrapper.steps)])
+        assert len(kept.targets) == 2
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+STOCK = """
+default_scope = 'mmpretrain'
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(
+        type='VisionTransformer',
+        arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64),
+        img_size=32,
+        patch_size=8),
+    head=dict(
+        type='VisionTransformerClsHead',
+        num_classes=2,
+        in_channels=32,
+        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')),
+    data_preprocessor=dict(num_classes=2, mean=[127.5] * 3, std=[127.5] * 3),
+    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]))
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='CustomDataset',
+        data_root='DATA',
+        pipeline=[dict(type='LoadImageFromFile'), dict(type='PackInputs')]))
+optim_wrapper = dict(optimizer=dict(type='AdamW', lr=1e-3))
+train_cfg = dict(by_epoch=True, max_epochs=1)
+default_hooks = dict(logger=dict(type='LoggerHook', interval=1))
+work_dir = 'WORK_DIR'
+"""
+DELTAS = {
+    'two lines': """
+model = dict(train_cfg=dict(augments=[dict(type='mixpro_mm.MixPro', patch_size=8, mask_scale=1)]))
+custom_hooks = [dict(type='mixpro_mm.LabelingHook')]
+""",
+    'three lines': """
+custom_imports = dict(imports=['mixpro_mm.plugin'], allow_failed_imports=False)
+model = dict(train_cfg=dict(augments=[dict(type='MixPro', patch_size=8, mask_scale=1)]))
+custom_hooks = [dict(type='LabelingHook', labeling=dict(type='ProgressiveAttentionLabeling', detach=False))]
+""",
+}
+SCRIPT = """
+import sys
+from mmengine.config import Config
+from mmengine.runner import Runner
+Runner.from_cfg(Config.fromfile(sys.argv[1])).train()
+"""
+
+
+@pytest.fixture(scope='module')
+def trainings(tmp_path_factory):
+    """Both configs train side by side, each in a fresh interpreter."""
+    root = tmp_path_factory.mktemp('configs')
+    for index, kind in itertools.product(range(4), ('a', 'b')):
+        (root / 'images' / kind).mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(index).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        cv2.imwrite(str(root / 'images' / kind / f'{index}.png'), noise)
+    started = {}
+    for name, delta in DELTAS.items():
+        folder = root / name.replace(' ', '-')
+        folder.mkdir()
+        stock = STOCK.replace('DATA', str(root / 'images')).replace('WORK_DIR', str(folder / 'work'))
+        (folder / 'stock.py').write_text(stock)
+        (folder / 'mixpro.py').write_text(f"_base_ = './stock.py'\n{delta}")
+        started[name] = (
+            folder,
+            subprocess.Popen(
+                [sys.executable, '-c', SCRIPT, str(folder / 'mixpro.py')],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env={**os.environ, 'OMP_NUM_THREADS': '1'},
+            ),
+        )
+    yield started
+    for _, process in started.values():
+        process.kill()
+
+
+@pytest.mark.parametrize('name', DELTAS)
+def test_a_stock_config_becomes_mixpro_by(name, trainings):
+    folder, process = trainings[name]
+    log, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, log
+    (file,) = (folder / 'work').rglob('scalars.json')
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [record['iter'] for record in records] == [1, 2]
+    for record in records:
+        assert 0 < record['factor'] <= 1
+        assert 0 <= record['lam_attn'] <= 1
+        assert record['lam_area'] * 16 == pytest.approx(round(record['lam_area'] * 16))  # floor(16 tau) of 16 cells
+    keys = torch.load(folder / 'work' / 'epoch_1.pth', weights_only=False)['state_dict'].keys()
+    assert {key.partition('.')[0] for key in keys} == {'backbone', 'head'}

@@ -1,0 +1,25 @@
+"""What an import costs, seen from fresh interpreters."""
+
+import subprocess
+import sys
+
+REPORT = 'import sys; print(*sorted({name.partition(".")[0] for name in sys.modules}))'
+
+
+def modules_after(statement):
+    done = subprocess.run(
+        [sys.executable, '-c', f'{statement}; {REPORT}'], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_the_package_alone_costs_nothing():
+    before, after = modules_after('pass'), modules_after('import mixpro_mm; assert mixpro_mm.__version__')
+    assert after - before == {'mixpro_mm'}  # no torch, no numpy, no mm* package
+
+
+def test_the_maths_needs_torch_only():
+    after = modules_after('import mixpro_mm.mixing, mixpro_mm.labeling, mixpro_mm.attention')
+    assert {'mixpro_mm', 'torch'} <= after
+    assert not after & {'mmengine', 'mmcv', 'mmpretrain', 'mmseg', 'mmdet', 'timm', 'matplotlib', 'cv2'}
