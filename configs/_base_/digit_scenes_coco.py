@@ -1,6 +1,5 @@
 # Digit scenes in the layout of COCO 2017: 240 train and 80 val scenes of 96 px, 10 digits, masks of the visible parts.
 # Write them once: python -m mixpro_mm.datasets.digit_scenes data/digit_scenes
-default_scope = 'mmdet'
 data_root = 'data/digit_scenes/coco/'
 metainfo = dict(
     classes=('0', '1', '2', '3', '4', '5', '6', '7', '8', '9'),

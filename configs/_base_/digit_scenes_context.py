@@ -2,9 +2,8 @@
 # Write them once: python -m mixpro_mm.datasets.digit_scenes data/digit_scenes
 # The reader is the base class of mmseg's PascalContextDataset, which adds nothing to it but its 60 class names and
 # admits no others: same files, same loading, our 11 names.
-default_scope = 'mmseg'
 data_root = 'data/digit_scenes/VOCdevkit/VOC2010'
-crop_size = (96, 96)
+crop_size = (64, 64)
 metainfo = dict(
     classes=('background', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'),
     palette=[
@@ -26,7 +25,7 @@ data_preprocessor = dict(
 train_pipeline = [  # no flip: these are digits
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    dict(type='RandomResize', scale=crop_size, ratio_range=(0.75, 1.5), keep_ratio=True),
+    dict(type='RandomResize', scale=(96, 96), ratio_range=(0.75, 1.5), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size),
     dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs'),

@@ -1,8 +1,8 @@
-# Schedule and runtime of the pre-training runs on the embedded digits: AdamW, warm-up, cosine, 60 epochs of 12 batches.
+# Schedule and runtime of the pre-training runs on the embedded digits: AdamW, warm-up, cosine, 60 epochs of 23 batches.
 _base_ = 'mmpretrain::_base_/default_runtime.py'
 
 optim_wrapper = dict(
-    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.95), weight_decay=0.05),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
@@ -19,6 +19,6 @@ val_cfg = dict()
 test_cfg = dict()
 
 default_hooks = dict(
-    logger=dict(type='LoggerHook', interval=12),
+    logger=dict(type='LoggerHook', interval=23),
     checkpoint=dict(type='CheckpointHook', interval=5, max_keep_ckpts=2),
 )

@@ -9,7 +9,6 @@ model = dict(
         arch=dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256),
         img_size=32,
         patch_size=4,
-        drop_path_rate=0.05,
     ),
     head=dict(
         type='VisionTransformerClsHead',

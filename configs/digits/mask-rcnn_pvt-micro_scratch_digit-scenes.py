@@ -20,7 +20,6 @@ model = dict(
             sr_ratios=(8, 4, 2, 1),
         ),
         img_size=96,
-        drop_path_rate=0.05,
         out_type='featmap',
     ),
     neck=dict(in_channels=[32, 64, 128, 256], out_channels=64, num_outs=4),

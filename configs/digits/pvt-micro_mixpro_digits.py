@@ -20,7 +20,6 @@ model = dict(
             sr_ratios=(8, 4, 2, 1),
         ),
         img_size=64,
-        drop_path_rate=0.05,
     ),
     head=dict(
         type='LinearClsHead',
@@ -34,3 +33,4 @@ model = dict(
     ),
 )
 custom_hooks = [dict(type='mixpro_mm.LabelingHook')]
+train_cfg = dict(max_epochs=40)

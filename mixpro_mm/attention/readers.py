@@ -91,7 +91,8 @@ def class_row(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
     with torch.no_grad(), torch.autocast(packed.device.type, enabled=False):
         query = getattr(attn, 'q_norm', nn.Identity())(query.float().unflatten(-1, (heads, -1)))
         key = getattr(attn, 'k_norm', nn.Identity())(key.float().unflatten(-1, (heads, -1)))
-        scale = (width // heads) ** -0.5
+        scale = getattr(attn, 'scale', None)
+        scale = scale if isinstance(scale, float) else (width // heads) ** -0.5
         row = (torch.einsum('bhd,bthd->bht', query, key) * scale).softmax(dim=-1).mean(dim=1)
         return row[:, block.prefix_tokens :]
 

@@ -29,7 +29,8 @@ CLASSES = ('background', *'0123456789')
 PALETTE = ((60, 60, 60), (230, 25, 75), (245, 130, 48), (255, 225, 25), (170, 255, 60), (60, 180, 75), (70, 240, 240))
 PALETTE += ((0, 130, 200), (145, 30, 180), (240, 50, 230), (170, 110, 40))  # one a class, background first
 
-FORMAT = 1  # raise it when the same parameters come to give other scenes
+FORMAT = 2  # raise it when the same parameters come to give other scenes
+GROUND_LUMINANCE, INK_LUMINANCE = (0.08, 0.35), (0.62, 0.95)  # light on dark, as the scans are
 ON_MASK = 0.4  # a pixel belongs to a digit from this opacity on
 MIN_VISIBLE = 0.7  # share of each digit that those laid over it must leave in sight
 
@@ -72,12 +73,10 @@ def draw_scene(rng: np.random.Generator, digits: np.ndarray, size: int, max_digi
         image (size, size, 3) uint8 RGB; chosen (K,), positions in ``digits``; masks (K, size, size) bool, the visible
         pixels of each, which do not overlap.
     """
-    bands = (0.1, 0.35), (0.62, 0.9)  # dark and light: the ground takes one, the digits the other
-    ground_band, ink_band = bands if rng.random() < 0.5 else bands[::-1]
-    image = _ground(rng, size, ground_band)
+    image = _ground(rng, size, GROUND_LUMINANCE)
     candidates = rng.choice(len(digits), rng.integers(1, max_digits + 1), replace=False)
     hues = rng.random() + np.arange(len(candidates)) / len(candidates)
-    inks = _tints(hues, rng.uniform(*ink_band, size=len(candidates)))
+    inks = _tints(hues, rng.uniform(*INK_LUMINANCE, size=len(candidates)))
 
     chosen, masks = [], np.zeros((0, size, size), dtype=bool)
     full = np.zeros(0)  # pixels of each digit before anything covered it

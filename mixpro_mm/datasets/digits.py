@@ -9,7 +9,7 @@ train  1,442 143, 146, 142, 147, 145, 146, 145, 144, 140, 144
 test     355  35,  36,  35,  36,  36,  36,  36,  35,  34,  36
 ====== ===== ==============================================
 
-The file does not say who wrote what, so the same hands are in both parts.
+The file does not say who wrote what, so the same hands may be in both parts.
 """
 
 import numpy as np

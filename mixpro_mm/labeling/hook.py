@@ -1,5 +1,7 @@
 """The label head hook: between the logits and the loss, it puts attention into the labels of mixed batches."""
 
+from inspect import signature
+
 import torch
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.model import is_model_wrapper
@@ -21,17 +23,17 @@ class LabelingHook(Hook):
     the class attention of that same forward pass, and hands the loss the re-weighted target. Model, head, loss and
     checkpoint keys stay the host's; batches that nobody mixed, or that Mixup mixed, pass through.
 
-    The log shows, once per log interval, means since the last one over the samples of this process: ``factor`` (the
-    paper's Figure 2a), ``lam_attn`` and ``lam_area``.
+    The log shows, once per log interval, means over the mixed batches of this process since the last line: ``factor``
+    (the paper's Figure 2a), ``lam_attn`` and ``lam_area``.
 
     Args:
-        labeling: Name of a labeling, ``dict(type=name, ...)`` or a callable: ProgressiveAttentionLabeling (PAL) or
-            AttentionLabeling (TransMix).
+        labeling: Name of a labeling or ``dict(type=name, ...)``: ProgressiveAttentionLabeling (PAL) or
+            AttentionLabeling (TransMix); or a callable of the same signature that returns ``LabelWeights``.
         attention: Dotted name of the attention module to read, for models that are not known.
 
     Raises:
         ValueError: at construction for an unknown labeling; in ``before_train`` if no augment yields labels to weigh,
-            the model has no class attention, or there is no loss module to hook.
+            the model has no class attention, there is no loss module to hook, or another LabelingHook does it already.
     """
 
     priority = 55  # after SwitchRecipeHook (50), which replaces augments and loss; before LoggerHook (60)
@@ -52,10 +54,11 @@ class LabelingHook(Hook):
         if not self._augments and runner.iter == 0:  # a recipe may have switched mixing off before a resume
             raise ValueError(
                 'LabelingHook has nothing to label: no batch augment of this model keeps its labels open; add '
-                "dict(type='mixpro_mm.MixPro') to model.train_cfg.augments, or remove the hook"
+                "dict(type='mixpro_mm.MixPro') to model.train_cfg.augments (with probability 0 if SwitchRecipeHook "
+                'brings it in later), or remove the hook'
             )
-        for augment in self._augments:
-            augment.take()  # left over from a run that stopped halfway
+        if sum(isinstance(hook, LabelingHook) for hook in runner.hooks) > 1:
+            raise ValueError('this run has two LabelingHooks, but a batch can be labelled only once: keep one of them')
         self._logger = next((hook for hook in runner.hooks if isinstance(hook, LoggerHook)), None)
         self._tap = ClassAttentionTap(model, self.attention)
         self._hook_loss(model)
@@ -67,13 +70,32 @@ class LabelingHook(Hook):
         self._augments = _label_augments(model)
         self._hook_loss(model)
 
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        """Forget labels that a look at the data between two steps, or an interrupted run, has left open."""
+        for augment in self._augments:
+            augment.take()
+
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Push the means to the message hub whenever the logger is about to read them."""
-        if self._batches and self._logger is not None and self._logs_now(runner, batch_idx):
-            means = (self._sums / self._batches).tolist()  # the only device synchronisation, once per log line
-            for name, value in zip(LOGGED, means, strict=True):
-                runner.message_hub.update_scalar(f'train/{name}', value)
-            self._sums, self._batches = 0.0, 0
+        """Push the means to the message hub whenever the logger is about to read them.
+
+        Raises:
+            RuntimeError: if this batch was mixed but never came to the loss that is hooked.
+        """
+        if self._pending():
+            raise RuntimeError(
+                f'a mixed batch was trained on without its labels being weighed: {type(self._loss).__name__}, the loss '
+                'LabelingHook listens to, was not called'
+            )
+        if self._logger is None or not self._logs_now(runner, batch_idx):
+            return
+        if not self._batches:  # nothing was mixed since the last line: show nothing, not the last value again
+            for name in LOGGED:
+                runner.message_hub.log_scalars.pop(f'train/{name}', None)
+            return
+        means = (self._sums / self._batches).tolist()  # the only device synchronisation, once per log line
+        for name, value in zip(LOGGED, means, strict=True):
+            runner.message_hub.update_scalar(f'train/{name}', value)
+        self._sums, self._batches = 0.0, 0
 
     def after_train(self, runner) -> None:
         """Leave the model as it was found."""
@@ -101,8 +123,9 @@ class LabelingHook(Hook):
         target = next((augment.take() for augment in self._augments if augment.pending), None)
         if target is None:
             return None
-        logits, _, *rest = args
-        row = self._tap.read()
+        call = signature(module.forward).bind(*args, **kwargs)
+        logits_name, target_name = list(call.arguments)[:2]
+        logits, row = call.arguments[logits_name], self._tap.read()
         if row is None or len(row) != len(target.scores):
             raise RuntimeError(
                 f'the attention module {type(self._tap.block.attn).__name__} took no part in the forward pass of this '
@@ -110,7 +133,8 @@ class LabelingHook(Hook):
             )
         weights = self.labeling(target, row, token_grid(row.shape[1], tuple(target.mask.shape[2:])), logits)
         self._note(weights)
-        return (logits, target.blend(weights.lam), *rest), kwargs
+        call.arguments[target_name] = target.blend(weights.lam)
+        return call.args, call.kwargs
 
     def _note(self, weights) -> None:
         self._sums = self._sums + torch.stack([getattr(weights, name).detach().mean() for name in LOGGED])

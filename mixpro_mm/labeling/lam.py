@@ -12,7 +12,8 @@ def attention_lam(class_attention: Tensor, mask: Tensor, grid: tuple[int, int]) 
 
     Rows are renormalised over the patches, as both TransMix's and MixPro's released code do: attention the class token
     pays to itself belongs to neither image. The mask is brought to the token grid by area averaging, which equals the
-    paper's nearest neighbour wherever mask cells align with tokens.
+    paper's nearest neighbour wherever mask cells align with tokens. Where patches do not tile the image and the model
+    pads it, the averaged areas differ from the true patches by part of a patch.
 
     Args:
         class_attention: (B, N), non-negative, row-major over the token grid; rows need not sum to one.

@@ -73,13 +73,14 @@ def test_config_gives_normalised_batches():
     assert [len(loader.dataset) for loader in loaders] == [1442, 355, 355]
     for loader, training in zip(loaders, (True, False, False), strict=True):
         batch = preprocessor(next(iter(loader)), training=training)
-        assert batch['inputs'].shape == (128, 3, 32, 32) and batch['inputs'].dtype == torch.float32
+        assert batch['inputs'].shape == (64 if training else 128, 3, 32, 32)
+        assert batch['inputs'].dtype == torch.float32
         assert all(0 <= sample.gt_label.item() <= 9 for sample in batch['data_samples'])
     paper = (0 - torch.tensor(cfg.data_preprocessor.mean)) / torch.tensor(cfg.data_preprocessor.std)
     assert torch.allclose(batch['inputs'].amin((0, 2, 3)), paper)  # a held-out scan is not augmented, RGB order
 
 
-def test_config_trains_on_coloured_digits_of_either_polarity_and_never_mirrors():
+def test_config_trains_on_coloured_digits_and_never_mirrors():
     cfg = Config.fromfile(CONFIG)
     assert not any('Flip' in step.type for step in cfg.train_pipeline)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -87,6 +88,4 @@ def test_config_trains_on_coloured_digits_of_either_polarity_and_never_mirrors()
     set_random_seed(0)
     images = torch.stack([dataset[i]['inputs'].float() for i in range(200)])
     coloured = (images.amax(1) - images.amin(1)).amax((1, 2)) > 20
-    assert 0.5 < coloured.float().mean() < 1
-    centre, border = images[:, :, 10:22, 10:22].mean((1, 2, 3)), images[:, :, :, :2].mean((1, 2, 3))
-    assert 0.3 < (centre > border).float().mean() < 0.7  # light ink on dark paper about as often as the reverse
+    assert coloured.float().mean() > 0.9

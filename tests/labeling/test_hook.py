@@ -515,3 +515,65 @@ def test_an_attention_module_that_takes_no_part_is_one_sentence(tmp_path):
     model.spare = type(model.backbone.layers[1].attn)(32, 2)
     with pytest.raises(RuntimeError, match=r'^the attention module MultiheadAttention took no part in'):
         train(model, tmp_path, LabelingHook(attention='spare'))
+
+
+def test_a_batch_mixed_between_two_steps_does_not_leak(tmp_path, monkeypatch):
+    """Somebody looks at mixed images between two steps; the next batch, which nobody mixed, keeps its labels."""
+    augment = mixpro()
+
+    class Look(Hook):
+        priority = 'VERY_LOW'
+
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            augment(torch.rand(4, 3, 32, 32), torch.eye(CLASSES)[:4])
+
+    watch = Watch(monkeypatch)
+    train(classifier(dict(augments=augment, probs=0.0)), tmp_path, LabelingHook(), Look(), watch)
+    assert watch.relabelled == [False, False]
+
+
+def test_two_labeling_hooks_are_one_too_many(tmp_path):
+    runner = make_runner(
+        classifier(dict(augments=mixpro())), tmp_path, LabelingHook(), LabelingHook('AttentionLabeling')
+    )
+    with pytest.raises(ValueError, match=r'^this run has two LabelingHooks'):
+        runner.train()
+    assert runner.iter == 0
+
+
+def test_a_loss_called_by_keyword_is_labelled_too(tmp_path, monkeypatch):
+    model = classifier(dict(augments=mixpro()))
+
+    class ByKeyword(torch.nn.Module):
+        given = []
+
+        def forward(self, cls_score, label, avg_factor=None):
+            self.given.append(label.clone())
+            return torch.nn.functional.cross_entropy(cls_score, label)
+
+    loss = model.head.loss_module = ByKeyword()
+    call = type(loss).__call__
+    monkeypatch.setattr(
+        ByKeyword, '__call__', lambda self, score, target, **kw: call(self, label=target, cls_score=score)
+    )
+    watch = Watch(monkeypatch)
+    train(model, tmp_path, LabelingHook(), watch)
+    assert len(loss.given) == 2
+    assert not any(torch.equal(a, b) for a, b in zip(watch.returned, loss.given, strict=True))
+
+
+def test_mixed_batches_that_never_meet_the_loss_stop_training(tmp_path):
+    model = classifier(dict(augments=mixpro(MaskMix)))
+    model.head.loss = lambda feats, data_samples: dict(loss=model.head(feats).square().mean())  # a loss of its own
+    runner = make_runner(model, tmp_path, LabelingHook())
+    with pytest.raises(RuntimeError, match=r'without its labels being weighed: LabelSmoothLoss'):
+        runner.train()
+    assert runner.iter == 0
+
+
+def test_the_log_shows_nothing_once_mixing_is_over(tmp_path):
+    schedule = [dict(action_epoch=2, batch_augments=None)]
+    runner = train(
+        classifier(dict(augments=mixpro())), tmp_path, LabelingHook(), SwitchRecipeHook(schedule), epochs=2, interval=1
+    )
+    assert ['factor' in record for record in scalars(runner)] == [True, True, False, False]

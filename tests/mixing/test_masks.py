@@ -56,7 +56,7 @@ def test_region_mask_is_one_clipped_box_of_the_wanted_side():
         half = (int(height) // 2, int(width) // 2)
         assert len(rows) <= 2 * half[0]
         assert len(columns) <= 2 * half[1]
-        if len(rows) and 0 < rows[0] and rows[-1] < size[0] - 1:  # not clipped above or below
+        if len(rows) and rows[0] > 0 and rows[-1] < size[0] - 1:  # not clipped above or below
             assert len(rows) == 2 * half[0]
     assert (mask.flatten(1).float().mean(1) >= lam - 1e-6).all()
 

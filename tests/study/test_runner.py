@@ -1,6 +1,5 @@
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -96,24 +95,36 @@ def test_one_study_a_folder(tmp_path):
     StudyRunner(plan(note('a')), tmp_path)._lock.close()
 
 
-def test_stages_die_with_a_study_that_is_killed(tmp_path):
+def wait_for(path, deadline):
+    while not (path.exists() and path.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return path.read_text()
+
+
+def is_alive(pid):
+    status = Path(f'/proc/{pid}/status')
+    return status.exists() and 'State:\tZ' not in status.read_text()
+
+
+@pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGINT])
+def test_stages_die_with_a_study_that_is_cut(tmp_path, how):
     study = tmp_path / 'study.py'
     script = f'import os, time; open("{tmp_path}/pid", "w").write(str(os.getpid())); time.sleep(60)'
     study.write_text(f"title = 'T'\nstages = [dict(name='slow', command=['-c', {script!r}])]")
     command = [sys.executable, str(ROOT / 'tools' / 'study.py'), str(study), '--work-dir', str(tmp_path / 'work')]
-    parent = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    parent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not ((tmp_path / 'pid').exists() and (tmp_path / 'pid').read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    child = int((tmp_path / 'pid').read_text())
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    while Path(f'/proc/{child}').exists() and 'State:\tZ' not in Path(f'/proc/{child}/status').read_text():
+    child = wait_for(tmp_path / 'pid', deadline)
+    parent.send_signal(how)
+    _, said = parent.communicate(timeout=60)
+    while is_alive(child):
         assert time.monotonic() < deadline, 'the stage outlived its study'
         time.sleep(0.1)
     assert not (tmp_path / 'work' / 'slow' / 'done.json').exists()
-    assert os.path.exists(tmp_path / 'work' / 'slow' / 'stage.log')
+    if how == signal.SIGINT:
+        assert parent.returncode == 130
+        assert 'the same command goes on from here' in said
 
 
 def test_time_left_follows_the_pace(monkeypatch):

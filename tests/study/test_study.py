@@ -1,0 +1,123 @@
+"""A whole study in miniature, on the real entry point: killed, continued, and called again when it is finished."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mixpro_mm.datasets.digit_scenes import write_digit_scenes
+from mixpro_mm.files import sha256_of
+
+ROOT = Path(__file__).parents[2]
+DIGITS = ROOT / 'configs' / 'digits'
+
+PRETRAIN = f"""
+_base_ = '{DIGITS}/deit-micro_mixpro_digits.py'
+train_dataloader = dict(batch_size=8, dataset=dict(indices=32))
+val_dataloader = dict(dataset=dict(indices=16))
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=4, val_interval=2)
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))
+"""
+SEGMENTER = """
+_base_ = '{base}'
+train_dataloader = dict(batch_size=2, dataset=dict(data_root='{data}'))
+val_dataloader = dict(dataset=dict(data_root='{data}'))
+test_dataloader = val_dataloader
+train_cfg = dict(max_iters=2)
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))
+"""
+STUDY = """
+title = 'Miniature'
+seed = 5
+jobs = 2
+stages = [
+    dict(name='pre', config='pre.py', task='classification', backbone='DeiT', pretraining='mixpro'),
+    dict(name='scratch', config='scratch.py', task='segmentation', backbone='DeiT', pretraining='scratch'),
+    dict(name='seg', config='seg.py', task='segmentation', backbone='DeiT', pretraining='mixpro', checkpoint='pre'),
+]
+"""
+
+
+@pytest.fixture(scope='module')
+def study(tmp_path_factory):
+    root = tmp_path_factory.mktemp('study')
+    data = write_digit_scenes(root / 'scenes', num_train=4, num_val=2) / 'VOCdevkit' / 'VOC2010'
+    (root / 'pre.py').write_text(PRETRAIN)
+    for name, start in (('seg', 'mixpro'), ('scratch', 'scratch')):
+        base = DIGITS / f'segmenter_deit-micro_{start}_digit-scenes.py'
+        (root / f'{name}.py').write_text(SEGMENTER.format(base=base, data=data))
+    (root / 'study.py').write_text(STUDY)
+    return root
+
+
+def command(study):
+    return [
+        sys.executable,
+        str(ROOT / 'tools' / 'study.py'),
+        str(study / 'study.py'),
+        '--work-dir',
+        str(study / 'work'),
+    ]
+
+
+def run(study):
+    return subprocess.run(command(study), capture_output=True, text=True, timeout=400, cwd=study)
+
+
+@pytest.mark.slow
+def test_a_study_survives_a_kill_and_ends_with_results_and_a_report(study):
+    work, deadline = study / 'work', time.monotonic() + 300
+    first = subprocess.Popen(command(study), stdout=subprocess.DEVNULL, cwd=study, start_new_session=True)
+    while not (work / 'pre' / 'epoch_1.pth').exists():
+        assert first.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    cut = max((work / 'pre').glob('*.pth'), key=os.path.getmtime)
+    cut.write_bytes(cut.read_bytes()[:1000])  # what a kill in the middle of writing leaves
+
+    second = run(study)
+    assert second.returncode == 0, second.stdout + second.stderr
+    records = json.loads((work / 'results.json').read_text())
+    assert [(r['task'], r['pretraining'], r['metric'], r['seed']) for r in records] == [
+        ('classification', 'mixpro', 'top1', 5),
+        ('segmentation', 'scratch', 'mIoU', 5),
+        ('segmentation', 'mixpro', 'mIoU', 5),
+    ]
+    assert all(0 <= record['value'] <= 100 for record in records)
+    assert records[0]['checkpoint_sha256'] == sha256_of(work / 'pre' / 'epoch_4.pth')
+    transfer = json.loads((work / 'seg' / 'transfer.json').read_text())
+    assert transfer['complete']
+    assert transfer['sha256'] == records[0]['checkpoint_sha256']
+    assert 'Miniature' in (work / 'report.html').read_text()
+    assert (work / 'report.md').is_file()
+    for figure in ('mixed-pre', 'segmentation-deit', 'factor'):
+        assert (work / 'figures' / f'{figure}.png').stat().st_size > 5000
+
+    third = run(study)
+    assert '3 of 3 stages are finished already' in third.stdout
+    assert json.loads((work / 'results.json').read_text()) == records
+
+
+@pytest.mark.slow
+def test_a_stage_of_another_config_is_not_continued(study):
+    """Runs after the test above, on its folder."""
+    work = study / 'work'
+    if not (work / 'scratch' / 'stage.json').exists():
+        pytest.skip('needs the finished study of the test above')
+    (study / 'scratch.py').write_text(
+        (study / 'scratch.py').read_text() + 'optim_wrapper = dict(optimizer=dict(lr=1))\n'
+    )
+    (work / 'scratch' / 'done.json').unlink()
+    result = run(study)
+    assert result.returncode == 1
+    assert 'stage scratch failed (exit code 2)' in result.stderr
+    assert 'holds a stage of another config or checkpoint: remove that folder' in result.stderr
+    assert str(work / 'scratch' / 'stage.log') in result.stderr
