@@ -11,7 +11,7 @@ data_preprocessor = dict(
 
 contrasts = [[1, 1, 1], [1, 1, 1.6], [1, 1.6, 1], [1.6, 1, 1], [1, 1.6, 1.6], [1.6, 1, 1.6], [1.6, 1.6, 1]]
 train_pipeline = [
-    dict(type='RandomCrop', crop_size=40, padding=4),  # 4 px of paper all round
+    dict(type='RandomCrop', crop_size=40, padding=4),  # nothing to choose: this lays 4 px of paper all round
     dict(type='RandomResizedCrop', scale=32, crop_ratio_range=(0.7, 1.0), aspect_ratio_range=(0.8, 1.25)),
     # ink: divide each channel by its own number; paper: shift each on its own (on floats, for Lighting wraps integers)
     dict(

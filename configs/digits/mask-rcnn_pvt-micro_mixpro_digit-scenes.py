@@ -3,6 +3,6 @@
 # Run:      mim train onedl-mmdetection configs/digits/mask-rcnn_pvt-micro_mixpro_digit-scenes.py
 _base_ = 'mask-rcnn_pvt-micro_scratch_digit-scenes.py'
 
-checkpoint = 'work_dirs/pvt-micro_mixpro_digits/epoch_60.pth'
+checkpoint = 'work_dirs/pvt-micro_mixpro_digits/epoch_40.pth'
 model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')))
 custom_hooks = [dict(type='mixpro_mm.TransferCheckHook')]

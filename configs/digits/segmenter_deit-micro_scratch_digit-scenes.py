@@ -9,7 +9,7 @@ model = dict(
     backbone=dict(
         type='mmpretrain.VisionTransformer',
         arch=dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256),
-        img_size=64,
+        img_size=32,
         patch_size=4,
         out_type='featmap',
     ),
@@ -25,7 +25,7 @@ model = dict(
         # nine pixels in ten are background
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0, class_weight=[0.1] + [1.0] * 10),
     ),
-    test_cfg=dict(mode='slide', crop_size=(64, 64), stride=(32, 32)),
+    test_cfg=dict(mode='slide', crop_size=(32, 32), stride=(16, 16)),
 )
 
 optim_wrapper = dict(
@@ -35,12 +35,12 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=30),
-    dict(type='PolyLR', eta_min=1e-5, power=0.9, by_epoch=False, begin=30, end=400),
+    dict(type='PolyLR', eta_min=1e-5, power=0.9, by_epoch=False, begin=30, end=1000),
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=400, val_interval=1000)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=1000, val_interval=10000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 default_hooks = dict(
     logger=dict(interval=20),
-    checkpoint=dict(interval=100, max_keep_ckpts=2),
+    checkpoint=dict(interval=200, max_keep_ckpts=2),
 )

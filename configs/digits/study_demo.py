@@ -5,13 +5,26 @@ title = 'MixPro on embedded digits'
 seed = 0
 jobs = 0  # as many as there are cores
 
-scenes = ('scenes',)
+# cost: seconds on one core, roughly; the display of the time left goes by it
+deit, pvt, scenes = dict(backbone='DeiT'), dict(backbone='PVT'), dict(needs=['scenes'])
+pretrain = dict(task='classification', pretraining='mixpro')
+detect = dict(task='detection', cost=200, **pvt, **scenes)
+segment = dict(task='segmentation', cost=170, **deit, **scenes)
+from_pvt, from_deit = (dict(pretraining='mixpro', checkpoint=stage) for stage in ('pvt_mixpro', 'deit_mixpro'))
+
 stages = [
     dict(name='scenes', command=['-m', 'mixpro_mm.datasets.digit_scenes', 'data/digit_scenes'], cost=15),
-    dict(name='pvt_mixpro', config='pvt-micro_mixpro_digits.py', task='classification', backbone='PVT', pretraining='mixpro', cost=200),
-    dict(name='deit_mixpro', config='deit-micro_mixpro_digits.py', task='classification', backbone='DeiT', pretraining='mixpro', cost=200),
-    dict(name='maskrcnn_scratch', config='mask-rcnn_pvt-micro_scratch_digit-scenes.py', task='detection', backbone='PVT', pretraining='scratch', needs=scenes, cost=200),
-    dict(name='maskrcnn_mixpro', config='mask-rcnn_pvt-micro_mixpro_digit-scenes.py', task='detection', backbone='PVT', pretraining='mixpro', checkpoint='pvt_mixpro', needs=scenes, cost=200),
-    dict(name='segmenter_scratch', config='segmenter_deit-micro_scratch_digit-scenes.py', task='segmentation', backbone='DeiT', pretraining='scratch', needs=scenes, cost=100),
-    dict(name='segmenter_mixpro', config='segmenter_deit-micro_mixpro_digit-scenes.py', task='segmentation', backbone='DeiT', pretraining='mixpro', checkpoint='deit_mixpro', needs=scenes, cost=100),
-]  # fmt: skip
+    dict(name='deit_mixpro', config='deit-micro_mixpro_digits.py', cost=270, **deit, **pretrain),
+    dict(name='pvt_mixpro', config='pvt-micro_mixpro_digits.py', cost=220, **pvt, **pretrain),
+    dict(name='maskrcnn_mixpro', config='mask-rcnn_pvt-micro_mixpro_digit-scenes.py', **detect, **from_pvt),
+    dict(
+        name='maskrcnn_scratch', config='mask-rcnn_pvt-micro_scratch_digit-scenes.py', **detect, pretraining='scratch'
+    ),
+    dict(name='segmenter_mixpro', config='segmenter_deit-micro_mixpro_digit-scenes.py', **segment, **from_deit),
+    dict(
+        name='segmenter_scratch',
+        config='segmenter_deit-micro_scratch_digit-scenes.py',
+        **segment,
+        pretraining='scratch',
+    ),
+]

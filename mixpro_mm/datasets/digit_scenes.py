@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from mixpro_mm.datasets.digits import load_digit_images, split_indices
+from mixpro_mm.datasets.paint import INK_LUMINANCE, ground, opacity, resized, tints
 
 __all__ = ['CLASSES', 'PALETTE', 'draw_scene', 'write_digit_scenes']
 
@@ -30,34 +31,8 @@ PALETTE = ((60, 60, 60), (230, 25, 75), (245, 130, 48), (255, 225, 25), (170, 25
 PALETTE += ((0, 130, 200), (145, 30, 180), (240, 50, 230), (170, 110, 40))  # one a class, background first
 
 FORMAT = 2  # raise it when the same parameters come to give other scenes
-GROUND_LUMINANCE, INK_LUMINANCE = (0.08, 0.35), (0.62, 0.95)  # light on dark, as the scans are
 ON_MASK = 0.4  # a pixel belongs to a digit from this opacity on
 MIN_VISIBLE = 0.7  # share of each digit that those laid over it must leave in sight
-
-
-def _resized(array: np.ndarray, size: int) -> np.ndarray:
-    """Bicubic (h, w) -> (size, size), float32."""
-    return np.asarray(Image.fromarray(array.astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC))
-
-
-def _tints(hue: np.ndarray, luminance: np.ndarray) -> np.ndarray:
-    """RGB colours (N, 3) in 0..1 of given hue and luminance (N,): a pure hue, mixed with black or white as needed."""
-    pure = 0.5 + 0.5 * np.cos(2 * np.pi * (hue[:, None] - np.arange(3) / 3))
-    own = pure @ (0.299, 0.587, 0.114)
-    darker = np.minimum(luminance / own, 1)[:, None]
-    whiter = np.maximum((luminance - own) / (1 - own), 0)[:, None]
-    return pure * darker * (1 - whiter) + whiter
-
-
-def _ground(rng: np.random.Generator, size: int, luminance: tuple[float, float]) -> np.ndarray:
-    """Stripes and low-frequency noise between two tints, with some grain: (size, size, 3) in 0..1."""
-    angle, phase, waves = rng.uniform((0, 0, 1.5), (np.pi, 2 * np.pi, 6))
-    clouds = _resized(rng.uniform(-1, 1, (5, 5)), size)
-    tints = _tints(rng.uniform(size=2), rng.uniform(*luminance, size=2))
-    y, x = np.mgrid[:size, :size] / size
-    stripes = np.sin(2 * np.pi * waves * (x * np.cos(angle) + y * np.sin(angle)) + phase)
-    share = np.clip(0.5 + 0.25 * stripes + 0.4 * clouds, 0, 1)[..., None]
-    return tints[0] * share + tints[1] * (1 - share) + rng.normal(0, 0.025, (size, size, 1))
 
 
 def draw_scene(rng: np.random.Generator, digits: np.ndarray, size: int, max_digits: int):
@@ -73,16 +48,16 @@ def draw_scene(rng: np.random.Generator, digits: np.ndarray, size: int, max_digi
         image (size, size, 3) uint8 RGB; chosen (K,), positions in ``digits``; masks (K, size, size) bool, the visible
         pixels of each, which do not overlap.
     """
-    image = _ground(rng, size, GROUND_LUMINANCE)
+    image = ground(rng, size)
     candidates = rng.choice(len(digits), rng.integers(1, max_digits + 1), replace=False)
     hues = rng.random() + np.arange(len(candidates)) / len(candidates)
-    inks = _tints(hues, rng.uniform(*INK_LUMINANCE, size=len(candidates)))
+    inks = tints(hues, rng.uniform(*INK_LUMINANCE, size=len(candidates)))
 
     chosen, masks = [], np.zeros((0, size, size), dtype=bool)
     full = np.zeros(0)  # pixels of each digit before anything covered it
     for index, ink in zip(candidates, inks, strict=True):
         side = rng.integers(size // 4, size * 7 // 12 + 1)
-        stroke = np.clip(1.4 * _resized(np.pad(digits[index], 1), side) / 255 - 0.15, 0, 1)
+        stroke = opacity(resized(np.pad(digits[index], 1), side))
         for top, left in rng.integers(0, size - side + 1, (20, 2)):
             alpha = np.pad(stroke, ((top, size - side - top), (left, size - side - left)))
             mask = alpha > ON_MASK

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
+from PIL import Image
 from torch.nn.functional import interpolate
 
 from mixpro_mm.attention import ClassAttentionTap, token_grid
@@ -111,9 +112,10 @@ def _to_rgb(preprocessor):
 
 
 def _scene(dataset, index: int) -> tuple[np.ndarray, dict]:
-    """A scene as RGB in [0, 1], and the packed item for the model."""
+    """A scene as it lies on disk, RGB in [0, 1], and the packed item for the model."""
     item = dataset[index]
-    return item['inputs'].flip(0).permute(1, 2, 0).numpy() / 255, item
+    with Image.open(item['data_samples'].img_path) as image:
+        return np.asarray(image.convert('RGB')) / 255, item
 
 
 @torch.no_grad()

@@ -148,11 +148,11 @@ def test_context_config(scenes):
     for loader, training in zip(loaders, (True, False, False), strict=True):
         batch = preprocessor(next(iter(loader)), training=training)
         maps = torch.stack([sample.gt_sem_seg.data for sample in batch['data_samples']])
-        side = 64 if training else 96  # a crop in training, whole scenes in tests
-        assert batch['inputs'].shape == (8, 3, side, side) and maps.shape == (8, 1, side, side)
+        count, side, mapped = (32, 32, 32) if training else (8, 64, 96)  # crops; whole scenes against untouched labels
+        assert batch['inputs'].shape == (count, 3, side, side) and maps.shape == (count, 1, mapped, mapped)
         assert set(maps.unique().tolist()) <= {*range(11), 255}
     for i, image in enumerate(coco(scenes, 'val').dataset['images']):
-        assert np.array_equal(maps[i, 0], class_map(scenes, image))  # nothing is done to held-out scenes
+        assert np.array_equal(maps[i, 0], class_map(scenes, image))  # nothing is done to held-out labels
 
 
 def test_coco_config(scenes):

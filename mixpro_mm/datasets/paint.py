@@ -1,0 +1,60 @@
+"""Light inks on dark textured grounds: how digit scenes are painted, and a transform that paints single digits so."""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from PIL import Image
+
+from mixpro_mm.registry import TRANSFORMS, register
+
+__all__ = ['INK_LUMINANCE', 'PaintDigit', 'ground', 'opacity', 'resized', 'tints']
+
+GROUND_LUMINANCE, INK_LUMINANCE = (0.08, 0.35), (0.62, 0.95)  # light on dark, as the scans are
+PERIOD = 96  # pixels that 1.5 to 6 stripes and five clouds share
+
+
+def resized(array: np.ndarray, size: int) -> np.ndarray:
+    """Bicubic (h, w) -> (size, size), float32."""
+    return np.asarray(Image.fromarray(array.astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def opacity(scan: np.ndarray) -> np.ndarray:
+    """Ink (H, W) in 0..255 -> opacity in 0..1, a little firmer than the scan."""
+    return np.clip(1.4 * scan / 255 - 0.15, 0, 1)
+
+
+def tints(hue: np.ndarray, luminance: np.ndarray) -> np.ndarray:
+    """RGB colours (N, 3) in 0..1 of given hue and luminance (N,): a pure hue, mixed with black or white as needed."""
+    pure = 0.5 + 0.5 * np.cos(2 * np.pi * (hue[:, None] - np.arange(3) / 3))
+    own = pure @ (0.299, 0.587, 0.114)
+    darker = np.minimum(luminance / own, 1)[:, None]
+    whiter = np.maximum((luminance - own) / (1 - own), 0)[:, None]
+    return pure * darker * (1 - whiter) + whiter
+
+
+def ground(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Stripes and low-frequency noise between two dark tints, with some grain: (size, size, 3) in 0..1."""
+    angle, phase, waves = rng.uniform((0, 0, 1.5), (np.pi, 2 * np.pi, 6))
+    clouds = resized(rng.uniform(-1, 1, (5, 5)), max(size, PERIOD))[:size, :size]
+    colours = tints(rng.uniform(size=2), rng.uniform(*GROUND_LUMINANCE, size=2))
+    y, x = np.mgrid[:size, :size] / PERIOD
+    stripes = np.sin(2 * np.pi * waves * (x * np.cos(angle) + y * np.sin(angle)) + phase)
+    share = np.clip(0.5 + 0.25 * stripes + 0.4 * clouds, 0, 1)[..., None]
+    return colours[0] * share + colours[1] * (1 - share) + rng.normal(0, 0.025, (size, size, 1))
+
+
+@register(TRANSFORMS)
+class PaintDigit(BaseTransform):
+    """Paints a grey scan in a random light ink on a random dark textured ground, anew on every access.
+
+    Reads and writes ``img``: (H, H, 3) uint8 in, ink 255 on paper 0; (H, H, 3) uint8 BGR out. Draws from numpy's global
+    generator, which the host seeds.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Paint one image."""
+        rng = np.random.default_rng(np.random.randint(2**31, size=4))  # noqa: NPY002 - the host seeds the global one
+        alpha = opacity(results['img'][..., :1].astype(np.float32))
+        ink = tints(rng.random(1), rng.uniform(*INK_LUMINANCE, size=1))
+        painted = ground(rng, alpha.shape[0]) * (1 - alpha) + ink * alpha
+        results['img'] = np.rint(255 * np.clip(painted[..., ::-1], 0, 1)).astype(np.uint8)
+        return results
