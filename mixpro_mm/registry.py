@@ -6,11 +6,10 @@ The same classes stand in the hosts' own registries too, so that plain names wor
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 from mmpretrain.registry import BATCH_AUGMENTS as MMPRETRAIN_BATCH_AUGMENTS
 
-__all__ = ['BATCH_AUGMENTS', 'DATASETS', 'HOOKS', 'MODELS', 'TRANSFORMS', 'register']
+__all__ = ['BATCH_AUGMENTS', 'DATASETS', 'HOOKS', 'MODELS', 'register']
 
 
 def _child(parent: Registry, *locations: str) -> Registry:
@@ -21,7 +20,6 @@ BATCH_AUGMENTS = _child(MMPRETRAIN_BATCH_AUGMENTS, 'mixpro_mm.augments')
 DATASETS = _child(MMENGINE_DATASETS, 'mixpro_mm.datasets')
 HOOKS = _child(MMENGINE_HOOKS, 'mixpro_mm.labeling.hook', 'mixpro_mm.transfer')
 MODELS = _child(MMENGINE_MODELS, 'mixpro_mm.backbones')
-TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'mixpro_mm.datasets')
 
 
 def register(registry: Registry):

@@ -1,6 +1,6 @@
 # Digit scenes in the layout of COCO 2017: 240 train and 80 val scenes of 96 px, 10 digits, masks of the visible parts.
 # Write them once: python -m mixpro_mm.datasets.digit_scenes data/digit_scenes
-# Scenes are read at 64 px, the size of the images PVT-micro is pre-trained on.
+# Scenes are read at 128 px and cut to 96: digits are then 32 to 75 px, about as large as in pre-training at 64 px.
 data_root = 'data/digit_scenes/coco/'
 metainfo = dict(
     classes=('0', '1', '2', '3', '4', '5', '6', '7', '8', '9'),
@@ -22,12 +22,13 @@ data_preprocessor = dict(
 train_pipeline = [  # no flip: these are digits
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),  # RLE needs poly2mask=True, the default
-    dict(type='RandomResize', scale=(64, 64), ratio_range=(0.8, 1.25), keep_ratio=True),
+    dict(type='RandomResize', scale=(128, 128), ratio_range=(0.8, 1.25), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=(96, 96), allow_negative_crop=False),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(64, 64), keep_ratio=True),
+    dict(type='Resize', scale=(128, 128), keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]

@@ -1,4 +1,4 @@
-# Schedule and runtime of the pre-training runs on the embedded digits: AdamW, warm-up, cosine, 60 epochs of 23 batches.
+# Schedule and runtime of the pre-training runs on the embedded digits: AdamW, warm-up, cosine, 50 epochs of 23 batches.
 _base_ = 'mmpretrain::_base_/default_runtime.py'
 
 optim_wrapper = dict(
@@ -14,7 +14,7 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=True, end=5, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=True, begin=5, convert_to_iter_based=True),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=60, val_interval=5)
+train_cfg = dict(by_epoch=True, max_epochs=50, val_interval=5)
 val_cfg = dict()
 test_cfg = dict()
 

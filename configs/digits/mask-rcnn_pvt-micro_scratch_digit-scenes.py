@@ -1,4 +1,6 @@
-# Mask R-CNN on PVT-micro from scratch: the row beside the one from the MixPro checkpoint. Heads are narrow, for CPUs.
+# Mask R-CNN on PVT-micro from scratch: the row beside the one from the MixPro checkpoint. Heads are narrow, for CPUs;
+# group norm in the FPN, because PVT's maps are not normalised and a pre-trained stage 4 is four times as large as a new
+# one; RoI levels for digits, not for objects of COCO's size.
 # Data:     python -m mixpro_mm.datasets.digit_scenes data/digit_scenes
 # Run:      mim train onedl-mmdetection configs/digits/mask-rcnn_pvt-micro_scratch_digit-scenes.py
 _base_ = [
@@ -19,7 +21,7 @@ model = dict(
             depths=(1, 1, 2, 1),
             sr_ratios=(8, 4, 2, 1),
         ),
-        img_size=64,
+        img_size=96,
         out_type='featmap',
     ),
     neck=dict(in_channels=[32, 64, 128, 256], out_channels=64, num_outs=4, norm_cfg=dict(type='GN', num_groups=32)),
@@ -29,9 +31,9 @@ model = dict(
         anchor_generator=dict(scales=[4], strides=[4, 8, 16, 32]),
     ),
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=64, finest_scale=14),
+        bbox_roi_extractor=dict(out_channels=64, finest_scale=28),
         bbox_head=dict(in_channels=64, fc_out_channels=128, num_classes=10),
-        mask_roi_extractor=dict(out_channels=64, finest_scale=14),
+        mask_roi_extractor=dict(out_channels=64, finest_scale=28),
         mask_head=dict(num_convs=2, in_channels=64, conv_out_channels=64, num_classes=10),
     ),
     train_cfg=dict(
@@ -56,5 +58,5 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 default_hooks = dict(
     logger=dict(interval=15),
-    checkpoint=dict(interval=2, max_keep_ckpts=2),
+    checkpoint=dict(interval=4, max_keep_ckpts=2),
 )

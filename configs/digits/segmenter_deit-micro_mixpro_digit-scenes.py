@@ -3,6 +3,6 @@
 # Run:      mim train onedl-mmsegmentation configs/digits/segmenter_deit-micro_mixpro_digit-scenes.py
 _base_ = 'segmenter_deit-micro_scratch_digit-scenes.py'
 
-checkpoint = 'work_dirs/deit-micro_mixpro_digits/epoch_60.pth'
+checkpoint = 'work_dirs/deit-micro_mixpro_digits/epoch_50.pth'
 model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')))
 custom_hooks = [dict(type='mixpro_mm.TransferCheckHook')]

@@ -8,13 +8,13 @@ jobs = 0  # as many as there are cores
 # cost: seconds on one core, roughly; the display of the time left goes by it
 deit, pvt, scenes = dict(backbone='DeiT'), dict(backbone='PVT'), dict(needs=['scenes'])
 pretrain = dict(task='classification', pretraining='mixpro')
-detect = dict(task='detection', cost=200, **pvt, **scenes)
+detect = dict(task='detection', cost=260, **pvt, **scenes)
 segment = dict(task='segmentation', cost=170, **deit, **scenes)
 from_pvt, from_deit = (dict(pretraining='mixpro', checkpoint=stage) for stage in ('pvt_mixpro', 'deit_mixpro'))
 
 stages = [
     dict(name='scenes', command=['-m', 'mixpro_mm.datasets.digit_scenes', 'data/digit_scenes'], cost=15),
-    dict(name='deit_mixpro', config='deit-micro_mixpro_digits.py', cost=270, **deit, **pretrain),
+    dict(name='deit_mixpro', config='deit-micro_mixpro_digits.py', cost=230, **deit, **pretrain),
     dict(name='pvt_mixpro', config='pvt-micro_mixpro_digits.py', cost=220, **pvt, **pretrain),
     dict(name='maskrcnn_mixpro', config='mask-rcnn_pvt-micro_mixpro_digit-scenes.py', **detect, **from_pvt),
     dict(

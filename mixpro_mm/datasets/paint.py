@@ -1,12 +1,9 @@
-"""Light inks on dark textured grounds: how digit scenes are painted, and a transform that paints single digits so."""
+"""Light inks on dark textured grounds: how digit scenes are painted."""
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 from PIL import Image
 
-from mixpro_mm.registry import TRANSFORMS, register
-
-__all__ = ['INK_LUMINANCE', 'PaintDigit', 'ground', 'opacity', 'resized', 'tints']
+__all__ = ['INK_LUMINANCE', 'ground', 'opacity', 'resized', 'tints']
 
 GROUND_LUMINANCE, INK_LUMINANCE = (0.08, 0.35), (0.62, 0.95)  # light on dark, as the scans are
 PERIOD = 96  # pixels that 1.5 to 6 stripes and five clouds share
@@ -40,21 +37,3 @@ def ground(rng: np.random.Generator, size: int) -> np.ndarray:
     stripes = np.sin(2 * np.pi * waves * (x * np.cos(angle) + y * np.sin(angle)) + phase)
     share = np.clip(0.5 + 0.25 * stripes + 0.4 * clouds, 0, 1)[..., None]
     return colours[0] * share + colours[1] * (1 - share) + rng.normal(0, 0.025, (size, size, 1))
-
-
-@register(TRANSFORMS)
-class PaintDigit(BaseTransform):
-    """Paints a grey scan in a random light ink on a random dark textured ground, anew on every access.
-
-    Reads and writes ``img``: (H, H, 3) uint8 in, ink 255 on paper 0; (H, H, 3) uint8 BGR out. Draws from numpy's global
-    generator, which the host seeds.
-    """
-
-    def transform(self, results: dict) -> dict:
-        """Paint one image."""
-        rng = np.random.default_rng(np.random.randint(2**31, size=4))  # noqa: NPY002 - the host seeds the global one
-        alpha = opacity(results['img'][..., :1].astype(np.float32))
-        ink = tints(rng.random(1), rng.uniform(*INK_LUMINANCE, size=1))
-        painted = ground(rng, alpha.shape[0]) * (1 - alpha) + ink * alpha
-        results['img'] = np.rint(255 * np.clip(painted[..., ::-1], 0, 1)).astype(np.uint8)
-        return results
