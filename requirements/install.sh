@@ -45,10 +45,10 @@ step() {  # step "what it does" command...
   printf 'done in %d s\n' $((SECONDS - from))
 }
 echo "mixpro_mm set-up into .venv: about 5 minutes of downloads; the first time on a machine also about $((22 / cores + 1)) minutes to compile mmcv on $cores cores."
-"./.venv/bin/python" -c "$supported" >/dev/null 2>&1 || { rm -rf .venv; mkdir -p .venv; }
+{ .venv/bin/python -c "$supported" && .venv/bin/python -m pip --version; } >/dev/null 2>&1 || { rm -rf .venv; mkdir -p .venv; }
 [ -x .venv/bin/python ] || step "making .venv with $("$python" --version)" "$python" -m venv .venv
 venv=$PWD/.venv/bin
-export PATH="$venv:$PATH" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT="$PWD/requirements/constraints.txt"
+export PATH="$venv:$PATH" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=requirements/constraints.txt
 install() { "$venv/python" -m pip install "$@"; }
 
 # pip itself: old releases resolve slowly and read constraints differently
@@ -59,12 +59,14 @@ step "torch (the largest download, some 3 GB)" install torch torchvision numpy
 # against the torch just installed, and the wheel is kept where later checkouts find it. The key names what it depends on.
 mmcv_wheel() {
   local build="$wheels.building.$$"
+  # chained, because bash ignores set -e inside a function whose result is tested
   MMCV_WITH_OPS=1 MAX_JOBS=$cores CFLAGS=-g0 "$venv/python" -m pip wheel --no-cache-dir --no-build-isolation --no-deps \
-    --no-binary onedl-mmcv --wheel-dir "$build" onedl-mmcv
-  mkdir -p "$wheels"
-  mv "$build"/*.whl "$wheels"/
-  rm -rf "$build"
+    --no-binary onedl-mmcv --wheel-dir "$build" onedl-mmcv &&
+    mkdir -p "$wheels" && mv "$build"/*.whl "$wheels"/ && rm -rf "$build"
 }
+if ! command -v nvcc >/dev/null && [ -z "${CUDA_HOME:-}" ]; then
+  export CUDA_VISIBLE_DEVICES=  # a GPU without the CUDA toolkit: mmcv's ops are built for the CPU
+fi
 key=$("$venv/python" -c 'import sys, torch
 print(f"py{sys.version_info[0]}{sys.version_info[1]}-torch{torch.__version__}-{torch.cuda.is_available() and torch.version.cuda or 0}")')
 wheels=${XDG_CACHE_HOME:-$HOME/.cache}/mixpro_mm/wheels/$key

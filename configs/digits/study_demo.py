@@ -12,8 +12,9 @@ detect = dict(task='detection', cost=260, **pvt, **scenes)
 segment = dict(task='segmentation', cost=170, **deit, **scenes)
 from_pvt, from_deit = (dict(pretraining='mixpro', checkpoint=stage) for stage in ('pvt_mixpro', 'deit_mixpro'))
 
+data = 'data/digit_scenes'
 stages = [
-    dict(name='scenes', command=['-m', 'mixpro_mm.datasets.digit_scenes', 'data/digit_scenes'], cost=15),
+    dict(name='scenes', command=['-m', 'mixpro_mm.datasets.digit_scenes', data], creates=data, cost=15),
     dict(name='deit_mixpro', config='deit-micro_mixpro_digits.py', cost=230, **deit, **pretrain),
     dict(name='pvt_mixpro', config='pvt-micro_mixpro_digits.py', cost=220, **pvt, **pretrain),
     dict(name='maskrcnn_mixpro', config='mask-rcnn_pvt-micro_mixpro_digit-scenes.py', **detect, **from_pvt),

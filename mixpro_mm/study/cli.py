@@ -1,6 +1,7 @@
 """The study from start to report, as one call."""
 
 import argparse
+import contextlib
 import datetime
 import importlib.metadata
 import platform
@@ -39,14 +40,15 @@ def run_study(plan: Plan, work_dir: Path) -> Path:
         RuntimeError: if another process works in ``work_dir``.
     """
     work_dir = work_dir.resolve()
-    StudyRunner(plan, work_dir).run()
-    records = records_of(plan, work_dir, Path.cwd())
-    write_json(work_dir / 'results.json', records)
-    # only now: drawing needs torch and the three toolkits, and should cost nothing where a stage fails
-    from mixpro_mm.reporting.report import write_report
-    from mixpro_mm.study.pictures import draw_pictures
+    with contextlib.closing(StudyRunner(plan, work_dir)) as runner:
+        runner.run()
+        records = records_of(plan, work_dir, Path.cwd())
+        write_json(work_dir / 'results.json', records)
+        # only now: drawing needs the three toolkits, and should cost nothing where a stage fails
+        from mixpro_mm.reporting.report import write_report
+        from mixpro_mm.study.pictures import draw_pictures
 
-    return write_report(work_dir, _describe(plan, work_dir), records, draw_pictures(plan, work_dir))[0]
+        return write_report(work_dir, _describe(plan, work_dir), records, draw_pictures(plan, work_dir))[0]
 
 
 def main(arguments=None) -> int:
@@ -86,9 +88,17 @@ def _describe(plan: Plan, work_dir: Path) -> dict:
         title=plan.title,
         date=datetime.date.today().isoformat(),
         stages=stages,
-        versions=dict(Python=platform.python_version()) | {name: importlib.metadata.version(name) for name in PACKAGES},
+        versions=_versions(),
         settings=dict(seed=str(plan.seed), **{'stages at a time': str(plan.jobs)}),
     )
+
+
+def _versions() -> dict[str, str]:
+    versions = dict(Python=platform.python_version())
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # the original packages go by other names
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 if __name__ == '__main__':

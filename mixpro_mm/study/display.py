@@ -38,7 +38,7 @@ class Display:
             self.console.print(f'{self.title}: {skipped} of {len(state)} stages are finished already, going on')
         else:
             self.console.print(f'{self.title}: {len(state)} stages')
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
             self.live = Live(self._table(state), console=self.console, refresh_per_second=2)
             self.live.start()
 

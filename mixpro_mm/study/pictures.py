@@ -52,7 +52,9 @@ def _load(stage: Stage, work_dir: Path):
     config = Config.fromfile(stage.config)
     init_default_scope(config.default_scope)
     model_config = config.model
-    model_config.backbone.pop('init_cfg', None)
+    model_config.get('backbone', {}).pop('init_cfg', None)
+    if 'data_preprocessor' in config:  # as Runner does
+        model_config.setdefault('data_preprocessor', config.data_preprocessor)
     model = MODELS.build(model_config)
     load_checkpoint(model, read_json(work_dir / stage.name / DONE)['checkpoint'], map_location='cpu')
     model.eval()
@@ -66,6 +68,10 @@ def _mixed(stage: Stage, work_dir: Path, path: Path, seed: int) -> dict | None:
     augment = next((a for a in getattr(batch_augments, 'augments', []) if hasattr(a, 'take')), None)
     if augment is None:
         return None
+    try:
+        tap = ClassAttentionTap(model)
+    except ValueError:  # a model without class attention has nothing to show here
+        return None
     torch.manual_seed(seed)
     index = torch.randperm(len(dataset))[:COLUMNS].tolist()
     data = model.data_preprocessor(pseudo_collate([dataset[i] for i in index]))
@@ -73,7 +79,7 @@ def _mixed(stage: Stage, work_dir: Path, path: Path, seed: int) -> dict | None:
     classes = model.head.num_classes
     mixed, _ = augment(images, torch.nn.functional.one_hot(labels, classes).float())
     target = augment.take()
-    tap = ClassAttentionTap(model).attach()
+    tap.attach()
     logits = model(mixed)
     attention = tap.read()
     tap.release()

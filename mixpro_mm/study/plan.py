@@ -24,6 +24,7 @@ class Stage:
         checkpoint: Name of the stage whose last checkpoint its backbone starts from.
         command: Arguments for Python, instead of a config.
         needs: Names of stages to wait for, beside that of ``checkpoint``.
+        creates: Path a command writes; without it the stage is not finished, whatever an earlier run noted.
         cost: Expected share of the study's time, in any unit; only the display of the time left depends on it.
     """
 
@@ -35,6 +36,7 @@ class Stage:
     checkpoint: str | None = None
     command: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    creates: str | None = None
     cost: float = 1.0
 
     @property
@@ -67,6 +69,11 @@ def read_plan(path: str | Path) -> Plan:
     if not path.is_file():
         raise FileNotFoundError(f'there is no study config at {path}')
     settings = Config.fromfile(path)
+    missing = [key for key in ('title', 'stages') if key not in settings]
+    if missing or int(settings.get('jobs', 0)) < 0:
+        raise ValueError(
+            f'{path.name} needs a title, stages, and jobs of at least 0; it has no {missing or "such jobs"}'
+        )
     stages = []
     for entry in settings.stages:
         entry = dict(entry)
@@ -90,8 +97,19 @@ def _check(stage: Stage, before: list[Stage], study: str) -> None:
         raise ValueError(f'stage {stage.name} of {study} needs either a config or a command')
     if stage.config and stage.task not in TASKS:
         raise ValueError(f'stage {stage.name} of {study}: task {stage.task!r} is unknown; known: {", ".join(TASKS)}')
+    lacking = [key for key in ('backbone', 'pretraining') if stage.config and getattr(stage, key) is None]
+    if lacking:
+        raise ValueError(
+            f'stage {stage.name} of {study} needs {" and ".join(lacking)}, the names of its row in the results'
+        )
+    if stage.name == 'figures' or Path(stage.name).name != stage.name:
+        raise ValueError(f'stage {stage.name!r} of {study} cannot be the name of its own folder')
     if any(stage.name == other.name for other in before):
         raise ValueError(f'{study} has two stages named {stage.name}')
     missing = [name for name in stage.waits_for if name not in {other.name for other in before}]
     if missing:
         raise ValueError(f'stage {stage.name} of {study} waits for {missing[0]}, which does not come before it')
+    if stage.checkpoint and not next(other for other in before if other.name == stage.checkpoint).config:
+        raise ValueError(
+            f'stage {stage.name} of {study} wants a checkpoint of {stage.checkpoint}, which trains nothing'
+        )

@@ -2,6 +2,7 @@
 
 import ctypes
 import fcntl
+import functools
 import os
 import signal
 import subprocess
@@ -12,11 +13,12 @@ from pathlib import Path
 from mixpro_mm.files import read_json, write_json
 from mixpro_mm.study.display import Display
 from mixpro_mm.study.plan import Plan, Stage
-from mixpro_mm.study.stage import DONE, PROGRESS
+from mixpro_mm.study.stage import DONE, OTHER_STAGE, PROGRESS, fingerprint, stage_config
 
 __all__ = ['StageError', 'StudyRunner']
 
 LOG = 'stage.log'
+LIBC = ctypes.CDLL(None)  # loaded here, for a forked child should load nothing
 
 
 class StageError(RuntimeError):
@@ -50,9 +52,11 @@ class StudyRunner:
         """Run every stage that is not finished.
 
         Raises:
+            RuntimeError: if a finished stage had another config, seed or checkpoint.
             StageError: as soon as a stage fails; the others are stopped, and next time go on from their last
                 checkpoints.
         """
+        self._check_finished()
         waiting = [stage for stage in self.plan.stages if not self.finished(stage)]
         self.display.start(self._state(), skipped=len(self.plan.stages) - len(waiting))
         try:
@@ -69,9 +73,14 @@ class StudyRunner:
             self._stop()
             self.display.stop()
 
+    def close(self) -> None:
+        """Let another process run a study in this folder."""
+        self._lock.close()
+
     def finished(self, stage: Stage) -> bool:
         """Whether a stage has come to its end, in this run or an earlier one."""
-        return (self.folder(stage) / DONE).is_file()
+        written = stage.creates is None or Path(stage.creates).exists()
+        return written and (self.folder(stage) / DONE).is_file()
 
     def folder(self, stage: Stage) -> Path:
         """The work directory of a stage."""
@@ -80,17 +89,28 @@ class StudyRunner:
     def command(self, stage: Stage) -> list[str]:
         """What a stage runs."""
         if stage.command:
-            return [sys.executable, *(part.format(work_dir=self.work_dir) for part in stage.command)]
+            return [sys.executable, *(part.replace('{work_dir}', str(self.work_dir)) for part in stage.command)]
         command = ['-m', 'mixpro_mm.study.stage', stage.config, '--work-dir', str(self.folder(stage))]
         if stage.checkpoint:
             done = read_json(self.work_dir / stage.checkpoint / DONE)
             command += ['--checkpoint', done['checkpoint']]
         return [sys.executable, *command, '--seed', str(self.plan.seed)]
 
+    def _check_finished(self) -> None:
+        for stage in self.plan.stages:
+            folder = self.folder(stage)
+            if not stage.config or not self.finished(stage):
+                continue
+            parent = (read_json(self.work_dir / stage.checkpoint / DONE) or {}) if stage.checkpoint else {}
+            config = stage_config(stage.config, folder, self.plan.seed, parent.get('checkpoint'))
+            if read_json(folder / DONE)['fingerprint'] != fingerprint(config, parent.get('checkpoint_sha256')):
+                raise RuntimeError(f'stage {stage.name} is finished, but {OTHER_STAGE.format(folder)}')
+
     def _launch(self, stage: Stage) -> None:
         folder = self.folder(stage)
         folder.mkdir(exist_ok=True)
-        threads = str(max(1, len(os.sched_getaffinity(0)) // self.plan.jobs))
+        at_once = min(self.plan.jobs, len(self.plan.stages))
+        threads = str(max(1, len(os.sched_getaffinity(0)) // at_once))
         environment = os.environ | dict(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, PYTHONUNBUFFERED='1')
         with open(folder / LOG, 'ab') as log:
             process = subprocess.Popen(
@@ -99,7 +119,7 @@ class StudyRunner:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env=environment,
-                preexec_fn=_die_with_parent,
+                preexec_fn=functools.partial(_die_with_parent, os.getpid()),
             )
         self.running[stage.name] = process, time.monotonic()
         self.display.started(stage.name)
@@ -140,18 +160,19 @@ class StudyRunner:
         for stage in self.plan.stages:
             if self.finished(stage):
                 state.append((stage, 'done', 1.0))
-            elif stage.name in self.running:
-                progress = read_json(self.folder(stage) / PROGRESS) or dict(done=0, total=1)
-                state.append((stage, 'running', 0.95 * progress['done'] / progress['total']))
             else:
-                state.append((stage, 'waiting', 0.0))
+                progress = read_json(self.folder(stage) / PROGRESS) or dict(done=0, total=1)
+                status = 'running' if stage.name in self.running else 'waiting'
+                state.append((stage, status, 0.95 * progress['done'] / progress['total']))
         return state
 
     def _stage(self, name: str) -> Stage:
         return next(stage for stage in self.plan.stages if stage.name == name)
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     """In the child: a stage never outlives a study that is killed, so a restart cannot meet it in the same folder."""
     pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    LIBC.prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before that call
+        os._exit(1)

@@ -15,9 +15,10 @@ from mmengine.runner import Runner
 from mixpro_mm.files import read_json, sha256_of, write_json
 from mixpro_mm.transfer.coverage import read_state_dict
 
-__all__ = ['DONE', 'PROGRESS', 'fingerprint', 'last_checkpoint', 'main', 'stage_config']
+__all__ = ['DONE', 'OTHER_STAGE', 'PROGRESS', 'fingerprint', 'last_checkpoint', 'main', 'stage_config']
 
 DONE, PROGRESS, STARTED = 'done.json', 'progress.json', 'stage.json'
+OTHER_STAGE = '{} holds a stage of another config, seed or checkpoint: remove that folder, or name another work dir'
 
 
 class ProgressHook(Hook):
@@ -86,10 +87,7 @@ def main(arguments=None) -> int:
     mark = fingerprint(config, sha256_of(args.checkpoint) if args.checkpoint else None)
     started = read_json(work_dir / STARTED) or dict(fingerprint=mark)
     if started['fingerprint'] != mark:
-        print(
-            f'{work_dir} holds a stage of another config or checkpoint: remove that folder, or name another work dir',
-            file=sys.stderr,
-        )
+        print(OTHER_STAGE.format(work_dir), file=sys.stderr)
         return 2
     write_json(work_dir / STARTED, started)
 

@@ -6,7 +6,8 @@ STAGES = """
 stages = [
     dict(name='data', command=['-c', 'pass'], cost=2),
     dict(name='pre', config='pre.py', task='classification', backbone='DeiT', pretraining='mixpro'),
-    dict(name='seg', config='sub/seg.py', task='segmentation', checkpoint='pre', needs=['data']),
+    dict(name='seg', config='sub/seg.py', task='segmentation', backbone='DeiT', pretraining='mixpro', checkpoint='pre',
+         needs=['data']),
 ]
 """
 
@@ -48,12 +49,29 @@ def test_jobs_default_to_the_cores_this_process_may_use(write, monkeypatch):
         ("[dict(name='a', config='pre.py', task='captioning')]", "task 'captioning' is unknown; known: classification"),
         ("[dict(name='a', config='pre.py', task='detection', chekpoint='b')]", 'stage a of study.py: .*chekpoint'),
         ("[dict(name='a', command=['x']), dict(name='a', command=['x'])]", 'two stages named a'),
+        (
+            "[dict(name='a', config='pre.py', task='detection', backbone='PVT')]",
+            'stage a of study.py needs pretraining',
+        ),
+        ("[dict(name='figures', command=['x'])]", "stage 'figures' of study.py cannot be the name of its own folder"),
+        ("[dict(name='a/b', command=['x'])]", "stage 'a/b' of study.py cannot be the name"),
+        (
+            "[dict(name='a', command=['x']), dict(name='b', config='pre.py', task='detection', backbone='PVT',"
+            " pretraining='mixpro', checkpoint='a')]",
+            'stage b of study.py wants a checkpoint of a, which trains nothing',
+        ),
         ("[dict(name='a', command=['x'], needs=['b']), dict(name='b', command=['x'])]", 'waits for b, which does not'),
     ],
 )
 def test_a_wrong_plan_is_one_sentence(write, stages, sentence):
     with pytest.raises(ValueError, match=sentence):
         read_plan(write(f"title = 'T'\nstages = {stages}"))
+
+
+@pytest.mark.parametrize('text', ["title = 'T'", 'stages = []', "title = 'T'\nstages = []\njobs = -1"])
+def test_a_plan_without_its_parts_is_one_sentence(write, text):
+    with pytest.raises(ValueError, match=r'study\.py needs a title, stages, and jobs of at least 0'):
+        read_plan(write(text))
 
 
 def test_missing_files_are_named(write, tmp_path):

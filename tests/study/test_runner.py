@@ -26,7 +26,7 @@ def run(work_dir, *stages, jobs=2):
     try:
         runner.run()
     finally:
-        runner._lock.close()
+        runner.close()
     return output.getvalue()
 
 
@@ -65,6 +65,17 @@ def test_finished_stages_are_skipped(tmp_path):
     assert json.loads((tmp_path / 'a' / 'done.json').read_text())['seconds'] > 0.2
 
 
+def test_a_command_whose_product_is_gone_runs_again(tmp_path):
+    product = tmp_path / 'product'
+    stage = Stage(name='make', command=('-c', f'open({str(product)!r}, "a").write("x")'), creates=str(product))
+    for content in ('x', 'x'):
+        run(tmp_path, stage)
+        assert product.read_text() == content
+    product.unlink()
+    run(tmp_path, stage)
+    assert product.exists()
+
+
 def test_a_failing_stage_shows_its_last_lines_and_its_log(tmp_path):
     script = 'import sys; print("first of all"); print("no luck: 42 apples", file=sys.stderr); sys.exit(3)'
     with pytest.raises(StageError) as error:
@@ -91,8 +102,8 @@ def test_one_study_a_folder(tmp_path):
     first = StudyRunner(plan(note('a')), tmp_path)
     with pytest.raises(RuntimeError, match='another process runs a study in'):
         StudyRunner(plan(note('a')), tmp_path)
-    first._lock.close()
-    StudyRunner(plan(note('a')), tmp_path)._lock.close()
+    first.close()
+    StudyRunner(plan(note('a')), tmp_path).close()
 
 
 def wait_for(path, deadline):

@@ -112,12 +112,17 @@ def test_a_stage_of_another_config_is_not_continued(study):
     work = study / 'work'
     if not (work / 'scratch' / 'stage.json').exists():
         pytest.skip('needs the finished study of the test above')
-    (study / 'scratch.py').write_text(
-        (study / 'scratch.py').read_text() + 'optim_wrapper = dict(optimizer=dict(lr=1))\n'
-    )
+    with (study / 'scratch.py').open('a') as config:
+        config.write('optim_wrapper = dict(optimizer=dict(lr=1))\n')
+    results = (work / 'results.json').read_bytes()
+    finished = run(study)
+    assert finished.returncode == 1
+    assert 'stage scratch is finished, but' in finished.stderr
+    assert 'holds a stage of another config, seed or checkpoint: remove that folder' in finished.stderr
+    assert (work / 'results.json').read_bytes() == results
     (work / 'scratch' / 'done.json').unlink()
-    result = run(study)
-    assert result.returncode == 1
-    assert 'stage scratch failed (exit code 2)' in result.stderr
-    assert 'holds a stage of another config or checkpoint: remove that folder' in result.stderr
-    assert str(work / 'scratch' / 'stage.log') in result.stderr
+    cut = run(study)
+    assert cut.returncode == 1
+    assert 'stage scratch failed (exit code 2)' in cut.stderr
+    assert 'holds a stage of another config, seed or checkpoint: remove that folder' in cut.stderr
+    assert str(work / 'scratch' / 'stage.log') in cut.stderr
