@@ -99,7 +99,7 @@ def results_overview(table: ResultsTable, path: str | Path) -> Path:
 
 
 def _loss_and_validation(stages: list[dict], path: str | Path) -> Path | None:
-    """A row of panels per task and backbone, a line per stage; the right column only where something was validated."""
+    """A row of panels per task and backbone, a line per stage; the right column only where a curve was validated."""
     rows = {}
     for stage, records in _runs(stages):
         losses = series(records, 'iter', 'loss')
@@ -108,7 +108,7 @@ def _loss_and_validation(stages: list[dict], path: str | Path) -> Path | None:
             rows.setdefault((stage['task'], stage['backbone']), []).append((stage, records, losses, scores))
     if not rows:
         return None
-    columns = 2 if any(scores[0] for runs in rows.values() for *_, scores in runs) else 1
+    columns = 2 if any(len(scores[0]) > 1 for runs in rows.values() for *_, scores in runs) else 1
     figure = Figure(figsize=(WIDTH, 0.4 + 2.4 * len(rows)))
     grid = figure.subplots(len(rows), columns, squeeze=False)
     colors = _method_colors([stage['pretraining'] for stage in stages])

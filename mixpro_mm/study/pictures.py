@@ -15,6 +15,7 @@ from mixpro_mm.attention import ClassAttentionTap, token_grid
 from mixpro_mm.files import read_json
 from mixpro_mm.labeling import ProgressiveAttentionLabeling
 from mixpro_mm.reporting.pictures import detection_panel, mix_panel, segmentation_panel
+from mixpro_mm.reporting.tables import label
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.stage import DONE
 
@@ -77,8 +78,12 @@ def _mixed(stage: Stage, work_dir: Path, path: Path, seed: int) -> dict | None:
     data = model.data_preprocessor(pseudo_collate([dataset[i] for i in index]))
     images, labels = data['inputs'], torch.stack([sample.gt_label for sample in data['data_samples']]).flatten()
     classes = model.head.num_classes
-    mixed, _ = augment(images, torch.nn.functional.one_hot(labels, classes).float())
-    target = augment.take()
+    scores = torch.nn.functional.one_hot(labels, classes).float()
+    for _ in range(50):  # until both images of a pair have something to show
+        mixed, _ = augment(images, scores)
+        target = augment.take()
+        if 0.35 < target.lam_area.mean() < 0.65:
+            break
     tap.attach()
     logits = model(mixed)
     attention = tap.read()
@@ -140,7 +145,7 @@ def _segmentation(stages: list[Stage], work_dir: Path, path: Path) -> dict:
         scenes = [_scene(dataset, index) for index in _spread(len(dataset))]
         images = [image for image, _ in scenes]
         columns['ground truth'] = [item['data_samples'].gt_sem_seg.data[0].numpy() for _, item in scenes]
-        columns[stage.pretraining] = [_predict(model, item).pred_sem_seg.data[0].numpy() for _, item in scenes]
+        columns[label(stage.pretraining)] = [_predict(model, item).pred_sem_seg.data[0].numpy() for _, item in scenes]
     segmentation_panel(images, columns, np.array(dataset.metainfo['palette']), path)
     return dict(
         path=str(path),
@@ -157,7 +162,7 @@ def _detection(stages: list[Stage], work_dir: Path, path: Path) -> dict:
         images = [image for image, _ in scenes]
         columns['ground truth'] = [_instances(item['data_samples'].gt_instances) for _, item in scenes]
         found = [_predict(model, item).pred_instances for _, item in scenes]
-        columns[stage.pretraining] = [_instances(instances[instances.scores > MIN_SCORE]) for instances in found]
+        columns[label(stage.pretraining)] = [_instances(instances[instances.scores > MIN_SCORE]) for instances in found]
     names, palette = list(dataset.metainfo['classes']), np.array(dataset.metainfo['palette'])
     detection_panel(images, columns, names, palette, path)
     return dict(
