@@ -71,7 +71,7 @@ def test_the_more_must_stay_in_sight_the_less_is_covered(monkeypatch):
 
     def pixels(share):
         monkeypatch.setattr(digit_scenes, 'MIN_VISIBLE', share)
-        return sum(draw_scene(np.random.default_rng(i), images, 96, 4)[2].sum() for i in range(20))
+        return sum(draw_scene(np.random.default_rng(i), images, 96, 4)[2].sum() for i in range(200))
 
     assert pixels(1.0) > pixels(0.0)
 
@@ -166,8 +166,11 @@ def test_coco_config(scenes):
             instances = sample.gt_instances
             assert len(instances) > 0 and len(sample.ignored_instances) == 0
             extents = instances.masks.get_bboxes(dst_type='hbox').tensor.to(instances.bboxes)
-            tolerance = 2.5 if training else 0  # masks are resized by nearest neighbour
-            assert (extents - instances.bboxes).abs().max() <= tolerance
+            if training:  # masks are resized by nearest neighbour, and a crop can leave a box wider than its digit
+                margin = (extents - instances.bboxes) * torch.tensor([1, 1, -1, -1])
+                assert margin.min() >= -2.5
+            else:
+                assert torch.equal(extents, instances.bboxes)
     api, sample = coco(scenes, 'val'), batch['data_samples'][0]
     annotations = api.loadAnns(api.getAnnIds(sample.img_id))
     assert (sample.gt_instances.labels + 1).tolist() == [a['category_id'] for a in annotations]
@@ -269,5 +272,5 @@ def test_command_line(tmp_path, capsys):
     main([str(tmp_path / 'scenes'), '--num-train', '2', '--num-val', '1', '--size', '48', '--seed', '5'])
     assert capsys.readouterr().out.strip() == str(tmp_path / 'scenes')
     manifest = json.loads((tmp_path / 'scenes' / 'scenes.json').read_text())
-    assert manifest['parameters'] == dict(num_train=2, num_val=1, size=48, max_digits=4, seed=5, format=1)
+    assert manifest['parameters'] == dict(num_train=2, num_val=1, size=48, max_digits=4, seed=5, format=2)
     assert {split: count['images'] for split, count in manifest['counts'].items()} == dict(train=2, val=1)

@@ -22,6 +22,7 @@ train_dataloader = dict(batch_size=8, dataset=dict(indices=32))
 val_dataloader = dict(dataset=dict(indices=16))
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=4, val_interval=2)
+param_scheduler = []
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))
 """
 SEGMENTER = """

@@ -10,6 +10,7 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from mixpro_mm import files
 from mixpro_mm.transfer import hook
 
 ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
@@ -277,7 +278,7 @@ def test_interrupted_write_leaves_the_older_report(train, tmp_path, good, monkey
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    for target, name in ((os, 'replace'), (hook.json, 'dumps')):
+    for target, name in ((os, 'replace'), (files.json, 'dumps')):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(target, name, interrupt)
             train(Model(vit(init_cfg=pretrained(good))))
