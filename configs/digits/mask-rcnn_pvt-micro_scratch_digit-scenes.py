@@ -3,6 +3,7 @@
 # one; RoI levels for digits, not for objects of COCO's size.
 # Data:     python -m mixpro_mm.datasets.digit_scenes data/digit_scenes
 # Run:      mim train onedl-mmdetection configs/digits/mask-rcnn_pvt-micro_scratch_digit-scenes.py
+# Result:   box AP 34.2, mask AP 29.6 as a stage of study_demo.py, seed 0
 _base_ = [
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
     'mmdet::_base_/default_runtime.py',
