@@ -8,6 +8,7 @@ _base_ = [
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
     'mmdet::_base_/default_runtime.py',
     '../_base_/digit_scenes_coco.py',
+    '../_base_/micro_backbones.py',
 ]
 
 model = dict(
@@ -15,13 +16,7 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='mixpro_mm.PVT',
-        arch=dict(
-            embed_dims=(32, 64, 128, 256),
-            num_heads=(1, 2, 4, 8),
-            mlp_ratios=(4, 4, 4, 4),
-            depths=(1, 1, 2, 1),
-            sr_ratios=(8, 4, 2, 1),
-        ),
+        arch=_base_.pvt_micro,
         img_size=96,
         out_type='featmap',
     ),

@@ -2,14 +2,14 @@
 # Data:     python -m mixpro_mm.datasets.digit_scenes data/digit_scenes
 # Run:      mim train onedl-mmsegmentation configs/digits/segmenter_deit-micro_scratch_digit-scenes.py
 # Result:   mIoU 12.2 as a stage of study_demo.py, seed 0
-_base_ = ['../_base_/mmseg_runtime.py', '../_base_/digit_scenes_context.py']
+_base_ = ['../_base_/mmseg_runtime.py', '../_base_/digit_scenes_context.py', '../_base_/micro_backbones.py']
 
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
         type='mmpretrain.VisionTransformer',
-        arch=dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256),
+        arch=_base_.deit_micro,
         img_size=32,
         patch_size=4,
         out_type='featmap',
