@@ -19,7 +19,7 @@ def _child(parent: Registry, *locations: str) -> Registry:
 BATCH_AUGMENTS = _child(MMPRETRAIN_BATCH_AUGMENTS, 'mixpro_mm.augments')
 DATASETS = _child(MMENGINE_DATASETS, 'mixpro_mm.datasets')
 HOOKS = _child(MMENGINE_HOOKS, 'mixpro_mm.labeling.hook', 'mixpro_mm.transfer')
-MODELS = _child(MMENGINE_MODELS, 'mixpro_mm.backbones')
+MODELS = _child(MMENGINE_MODELS, 'mixpro_mm.backbones', 'mixpro_mm.losses')
 
 
 def register(registry: Registry):

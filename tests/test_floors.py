@@ -19,6 +19,7 @@ FLOORS = {
     'mixpro_mm.labeling': 1,
     'mixpro_mm.attention': 1,
     'mixpro_mm.backbones': 1,
+    'mixpro_mm.losses': 1,
     'mixpro_mm.reporting': 1,
     'mixpro_mm.robustness.functional': 0,
     'mixpro_mm.robustness': 2,

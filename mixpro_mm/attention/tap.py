@@ -4,27 +4,30 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from mixpro_mm.attention.readers import class_row, find_attention_block
+from mixpro_mm.attention.readers import find_attention_block
 
 __all__ = ['ClassAttentionTap']
 
 
 class ClassAttentionTap:
-    """Reads the class token's attention off a forward pass without touching it.
+    """Reads one attention value per patch off a forward pass without touching it.
 
-    Forward hooks on the query and key projections of the last block compute the one row that labels need, B x T x C
-    multiply-adds, in fp32 and without gradient; the fused attention kernel runs as before and no T x T map exists.
+    Forward hooks on the query and key projections of the last block compute the one row that labels need, in fp32 and
+    without gradient: the class token's for B x T x C multiply-adds, the mean over queries for T times as many, piece
+    by piece. The fused attention kernel runs as before and no T x T map of the batch exists.
 
     Args:
         model: A classifier or backbone.
-        path: Dotted name of the attention module, where the model is not known.
+        attention: What to read and where: None for the class token's row in the last block; 'query_mean' for the mean
+            over heads and image queries there, which needs no class token; the dotted name of an attention module,
+            where the model is not known; or ``dict(reading='query_mean', path='path.to.attn')``.
 
     Raises:
-        ValueError: if the model has no class attention.
+        ValueError: if the model has no such attention.
     """
 
-    def __init__(self, model: nn.Module, path: str | None = None):
-        self.block = find_attention_block(model, path)
+    def __init__(self, model: nn.Module, attention: str | dict | None = None):
+        self.block = find_attention_block(model, attention)
         self._handles = []
         self._outputs: dict[str, Tensor] = {}
         self._row: Tensor | None = None
@@ -57,6 +60,6 @@ class ClassAttentionTap:
             self._outputs[name] = output.detach()
             if len(self._outputs) == len(self.block.projections):
                 outputs, self._outputs = self._outputs, {}
-                self._row = class_row(self.block, outputs)
+                self._row = self.block.read(outputs)
 
         return listen

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from numbers import Real
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixpro_mm.mixing import MixedTarget
 
-__all__ = ['PARTNERS', 'MixAugment', 'one_of', 'positive']
+__all__ = ['PARTNERS', 'MixAugment', 'one_of', 'positive', 'share']
 
 PARTNERS: dict[str, Callable[[int, torch.device], Tensor]] = {
     'permutation': lambda batch, device: torch.randperm(batch, device=device),
@@ -32,25 +32,35 @@ def positive(name: str, value) -> float:
     return value
 
 
-class MixAugment:
-    """Base of the batch augments that mix two images by a mask (MixPro, eq. 7). A method overrides :meth:`draw_mask`.
+def share(name: str, value) -> float:
+    """``value`` if it is a number above 0 and at most 1, else a ValueError that shows it."""
+    if positive(name, value) > 1:
+        raise ValueError(f'{name} must be at most 1, got {value!r}')
+    return value
 
-    Without anybody asking, the labels come back mixed by area. Who wants to weigh them otherwise calls :meth:`take`
-    after the forward pass, before the loss.
+
+class MixAugment:
+    """Base of the batch augments that mix two images by a mask (MixPro, eq. 7).
+
+    A method that only draws a mask overrides :meth:`draw_mask`; one that moves pixels or knows better labels than areas
+    overrides :meth:`mix`. Without anybody asking, the labels come back mixed by area. Who wants to weigh them otherwise
+    calls :meth:`take` after the forward pass, before the loss.
 
     Args:
         alpha: Both parameters of the Beta distribution of the mixing ratio.
         partner: Who is mixed with whom: a random 'permutation' of the batch, or the batch in reverse ('flip').
         ratio: One ratio drawn for the whole 'batch', or one per 'sample'.
+        prob: Probability with which each sample of the batch is mixed at all, drawn per sample.
 
     Raises:
         ValueError: if an argument is not among the known ones.
     """
 
-    def __init__(self, alpha: float = 1.0, partner: str = 'permutation', ratio: str = 'batch'):
+    def __init__(self, alpha: float = 1.0, partner: str = 'permutation', ratio: str = 'batch', prob: float = 1.0):
         self.alpha = positive('alpha', alpha)
         self.partner = one_of('partner', partner, PARTNERS)
         self.ratio = one_of('ratio', ratio, RATIOS)
+        self.prob = share('prob', prob)
         self._pending: MixedTarget | None = None
 
     def __call__(self, batch_inputs: Tensor, batch_scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,7 +71,7 @@ class MixAugment:
             batch_scores: (B, K) labels, one-hot, soft or multi-label.
 
         Returns:
-            The mixed images, and the labels blended by area as floats.
+            The mixed images, and the labels blended by area (or by what the method knows better) as floats.
 
         Raises:
             ValueError: if the shapes do not fit each other or the method.
@@ -72,10 +82,13 @@ class MixAugment:
                 f'got {tuple(batch_inputs.shape)} and {tuple(batch_scores.shape)}'
             )
         scores = batch_scores if batch_scores.is_floating_point() else batch_scores.float()
-        mask = self.draw_mask(len(batch_inputs), tuple(batch_inputs.shape[2:]), batch_inputs.device)
         index = PARTNERS[self.partner](len(batch_inputs), batch_inputs.device)
-        self._pending = MixedTarget(scores, scores[index], mask)
-        return torch.where(mask, batch_inputs, batch_inputs[index]), self._pending.blend()
+        mixed, target = self.mix(batch_inputs, scores, index)
+        if self.prob < 1:
+            chosen = torch.rand(len(batch_inputs), device=batch_inputs.device) < self.prob
+            mixed, target = torch.where(chosen[:, None, None, None], mixed, batch_inputs), target.only(chosen)
+        self._pending = target
+        return mixed, target.blend()
 
     @property
     def pending(self) -> bool:
@@ -87,11 +100,30 @@ class MixAugment:
         target, self._pending = self._pending, None
         return target
 
+    def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
+        """Told by ``LabelingHook`` before training which classifier is trained, and its moving average if there is one.
+
+        Most methods have no use for either. One that has keeps them out of every state dict.
+        """
+
+    def unbind(self) -> None:
+        """Told by ``LabelingHook`` after training: let go of what :meth:`bind` gave."""
+
     def draw_ratio(self, batch: int) -> Tensor:
         """(B,) wanted share of each sample itself, from Beta(alpha, alpha) on the CPU (MixPro, eq. 6)."""
         beta = torch.distributions.Beta(float(self.alpha), float(self.alpha))
         return beta.sample((batch,)) if self.ratio == 'sample' else beta.sample((1,)).expand(batch)
 
-    def draw_mask(self, batch: int, size: tuple[int, int], device: torch.device) -> Tensor:
-        """(B, 1, H, W) bool on ``device``, true where the sample itself shows; everything random happens here."""
+    def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
+        """(B, 1, H, W) bool on the device of the images, true where the sample itself shows.
+
+        Args:
+            images: (B, C, H, W), only to be looked at.
+            index: (B,) each sample's partner.
+        """
         raise NotImplementedError
+
+    def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
+        """Mix every sample with its partner; arguments as of :meth:`draw_mask`, ``scores`` (B, K) float."""
+        mask = self.draw_mask(images, index)
+        return torch.where(mask, images, images[index]), MixedTarget(scores, scores[index], mask)

@@ -1,15 +1,25 @@
-"""MaskMix and MixPro (Zhao et al., MixPro, ICLR 2023, section 3.2)."""
+"""MaskMix and MixPro (Zhao et al., MixPro, ICLR 2023, section 3.2 and the variants of tables 8 and 9)."""
+
+from numbers import Integral
 
 import torch
 from torch import Tensor
 
-from mixpro_mm.augments.base import MixAugment, one_of, positive
-from mixpro_mm.mixing import random_mask, to_pixels
+from mixpro_mm.augments.base import MixAugment, one_of, positive, share
+from mixpro_mm.mixing import MixedTarget, random_mask, to_pixels
+from mixpro_mm.mixing.shuffle import SHUFFLES, shuffle_patches
 from mixpro_mm.registry import BATCH_AUGMENTS, register
 
-__all__ = ['MaskMix', 'MixPro']
+__all__ = ['ROUNDINGS', 'MaskMix', 'MixPro', 'whole']
 
 ROUNDINGS = {'floor': torch.floor, 'ceil': torch.ceil}
+
+
+def whole(name: str, value, least: int = 1) -> int:
+    """``value`` if it is a whole number of at least ``least``, else a ValueError that shows it."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f'{name} must be a whole number of at least {least}, got {value!r}')
+    return int(value)
 
 
 @register(BATCH_AUGMENTS)
@@ -17,7 +27,9 @@ class MaskMix(MixAugment):
     """Mix two images on a random grid whose cells are whole groups of image patches (eq. 6 and 7).
 
     Cells are ``mask_scale * patch_size`` pixels wide; those of the last row and column are cut where they do not tile
-    the image (4 x 16 = 64 does not tile 224), and the area label counts pixels, not cells.
+    the image (4 x 16 = 64 does not tile 224), and the area label counts pixels, not cells. ``offset``, ``unit`` and
+    ``shuffle`` are the paper's ways to make the mix worse, here to repeat its tables; the paper gives no value for the
+    first two.
 
     Args:
         alpha: Both parameters of the Beta distribution of tau, the paper's beta.
@@ -27,9 +39,17 @@ class MaskMix(MixAugment):
             (released code).
         partner: 'permutation' (released code) or 'flip' (pseudo-code).
         ratio: One tau per 'batch' or per 'sample'; the cells are drawn per sample in both.
+        prob: Probability with which each sample of the batch is mixed at all.
+        offset: Pixels by which the cells are moved right and down against the patches (table 8, B), below the size of a
+            cell. The gap is closed by another, cut row and column, which S counts too.
+        unit: Side of the pasted square as a share of its cell's, in whole pixels, centred (table 8, C). The rest of the
+            cell shows the sample itself.
+        shuffle: Patches that change places among themselves (table 9): those from the partner ('pasted'), those that
+            still show the sample ('canvas'), 'both', each for itself, or 'none'. Patches that show both images stay.
 
     Raises:
-        ValueError: at construction for a bad argument; at the first batch if a cell does not fit into the image.
+        ValueError: at construction for a bad argument; at the first batch if a cell does not fit into the image, or if
+            patches are to be shuffled that do not tile it.
     """
 
     def __init__(
@@ -40,8 +60,12 @@ class MaskMix(MixAugment):
         rounding: str = 'floor',
         partner: str = 'permutation',
         ratio: str = 'batch',
+        prob: float = 1.0,
+        offset: int = 0,
+        unit: float = 1.0,
+        shuffle: str = 'none',
     ):
-        super().__init__(alpha=alpha, partner=partner, ratio=ratio)
+        super().__init__(alpha=alpha, partner=partner, ratio=ratio, prob=prob)
         self.patch_size = positive('patch_size', patch_size)
         self.mask_scale = positive('mask_scale', mask_scale)
         self.rounding = one_of('rounding', rounding, ROUNDINGS)
@@ -52,17 +76,32 @@ class MaskMix(MixAugment):
                 f'is not a multiple of a whole patch size'
             )
         self.cell = int(cell)
+        self.offset = whole('offset', offset, least=0)
+        if self.offset >= self.cell:
+            raise ValueError(f'offset {offset} must be smaller than the mask size {self.cell}')
+        self.side = int(share('unit', unit) * self.cell + 0.5)
+        if not self.side:
+            raise ValueError(f'unit {unit} of the mask size {self.cell} is less than half a pixel')
+        self.shuffle = one_of('shuffle', shuffle, SHUFFLES)
 
-    def draw_mask(self, batch: int, size: tuple[int, int], device: torch.device) -> Tensor:
+    def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
         """(B, 1, H, W) bool: a share tau of the grid cells, at places drawn per sample."""
-        if self.cell > min(size) or self.cell == max(size):
+        size = tuple(images.shape[2:])
+        cut = -self.offset % self.cell  # pixels of the first row and column that lie outside
+        grid = tuple(-(-(length + cut) // self.cell) for length in size)
+        if self.cell > min(size) or grid == (1, 1):
             raise ValueError(
                 f'mask size {self.cell} (mask_scale {self.mask_scale} x patch_size {self.patch_size}) leaves nothing '
                 f'to mix in an image of {size[0]}x{size[1]} pixels'
             )
-        grid = tuple(-(-length // self.cell) for length in size)
-        keep = ROUNDINGS[self.rounding](grid[0] * grid[1] * self.draw_ratio(batch)).long()
-        return to_pixels(random_mask(keep, grid, device=device), self.cell, size)
+        keep = ROUNDINGS[self.rounding](grid[0] * grid[1] * self.draw_ratio(len(images))).long()
+        cells = random_mask(keep, grid, device=images.device)
+        return to_pixels(cells, self.cell, size, offset=self.offset, side=self.side)
+
+    def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
+        """Mix by the mask, then let the chosen patches change places; neither mask nor labels see that."""
+        mixed, target = super().mix(images, scores, index)
+        return shuffle_patches(mixed, target.mask, int(self.patch_size), self.shuffle), target
 
 
 @register(BATCH_AUGMENTS)

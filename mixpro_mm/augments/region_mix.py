@@ -1,9 +1,9 @@
 """CutMix's region on the contract of this package, so that TransMix can label it (Yun et al., CutMix, ICCV 2019)."""
 
-import torch
 from torch import Tensor
 
 from mixpro_mm.augments.base import MixAugment
+from mixpro_mm.augments.mask_mix import whole
 from mixpro_mm.mixing import region_mask
 from mixpro_mm.registry import BATCH_AUGMENTS, register
 
@@ -18,11 +18,29 @@ class RegionMix(MixAugment):
         alpha: Both parameters of the Beta distribution of the share outside the box.
         partner: 'permutation' or 'flip'.
         ratio: One box per 'batch', as the host's CutMix draws it, or one per 'sample'.
+        prob: Probability with which each sample of the batch is mixed at all.
+        align: Side of the model's patches in pixels, to whose borders those of the box are rounded (MixPro, table 8,
+            A); the box stays as drawn if omitted.
+
+    Raises:
+        ValueError: at construction for a bad argument; at the first batch if ``align`` is larger than the image.
     """
 
-    def draw_mask(self, batch: int, size: tuple[int, int], device: torch.device) -> Tensor:
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        partner: str = 'permutation',
+        ratio: str = 'batch',
+        prob: float = 1.0,
+        align: int | None = None,
+    ):
+        super().__init__(alpha=alpha, partner=partner, ratio=ratio, prob=prob)
+        self.align = None if align is None else whole('align', align)
+
+    def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
         """(B, 1, H, W) bool, false inside the box."""
+        batch, size = len(images), tuple(images.shape[2:])
         lam = self.draw_ratio(batch)
         if self.ratio == 'batch':
-            return region_mask(lam[:1], size, device=device).expand(batch, -1, -1, -1)
-        return region_mask(lam, size, device=device)
+            return region_mask(lam[:1], size, align=self.align, device=images.device).expand(batch, -1, -1, -1)
+        return region_mask(lam, size, align=self.align, device=images.device)

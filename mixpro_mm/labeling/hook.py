@@ -1,13 +1,14 @@
 """The label head hook: between the logits and the loss, it puts attention into the labels of mixed batches."""
 
+from functools import partial
 from inspect import signature
 
-import torch
 from mmengine.hooks import Hook, LoggerHook
-from mmengine.model import is_model_wrapper
 
 from mixpro_mm.attention import ClassAttentionTap, token_grid
+from mixpro_mm.labeling.find import average_of, each, label_augments, loss_module, missing, progress_of, unwrap
 from mixpro_mm.labeling.rules import build_labeling
+from mixpro_mm.losses import hand_factor_over, wrappers_of
 from mixpro_mm.registry import HOOKS, register
 
 __all__ = ['LabelingHook']
@@ -17,23 +18,30 @@ LOGGED = ('factor', 'lam_attn', 'lam_area')
 
 @register(HOOKS)
 class LabelingHook(Hook):
-    """Labels batches mixed by MixPro, MaskMix or RegionMix by what the model attends to.
+    """Labels batches mixed by this package's methods by what the model attends to, and shows the model to the methods.
 
     A forward pre-hook on the head's loss module takes the pending labels from the augment that mixed the batch, reads
     the class attention of that same forward pass, and hands the loss the re-weighted target. Model, head, loss and
     checkpoint keys stay the host's; batches that nobody mixed, or that Mixup mixed, pass through.
 
+    An augment with ``bind`` is given the classifier and its moving average (or None) once, when it is found, and let go
+    by ``unbind``. A loss of ``mixpro_mm.losses`` is shown the model and the target of each mixed batch. A labeling is
+    told the ``progress`` of the training and the ``learned`` factor if it asks for them.
+
     The log shows, once per log interval, means over the mixed batches of this process since the last line: ``factor``
     (the paper's Figure 2a), ``lam_attn`` and ``lam_area``.
 
     Args:
-        labeling: Name of a labeling or ``dict(type=name, ...)``: ProgressiveAttentionLabeling (PAL) or
-            AttentionLabeling (TransMix); or a callable of the same signature that returns ``LabelWeights``.
+        labeling: Name of a labeling or ``dict(type=name, ...)``: ProgressiveAttentionLabeling (PAL), AttentionLabeling
+            (TransMix) or AreaLabeling (labels as mixed, any model); or a callable of the same signature that returns
+            ``LabelWeights``.
         attention: Dotted name of the attention module to read, for models that are not known.
 
     Raises:
-        ValueError: at construction for an unknown labeling; in ``before_train`` if no augment yields labels to weigh,
-            the model has no class attention, there is no loss module to hook, or another LabelingHook does it already.
+        ValueError: at construction for an unknown labeling; before training if no augment yields labels to weigh, the
+            model has no class attention, there is no loss module to hook, labeling and loss disagree about a learned
+            factor, or another LabelingHook does it already; before an epoch if the loss was replaced by one with
+            parameters of its own.
     """
 
     priority = 55  # after SwitchRecipeHook (50), which replaces augments and loss; before LoggerHook (60)
@@ -42,38 +50,33 @@ class LabelingHook(Hook):
         self.labeling = build_labeling(labeling)
         self.attention = attention
         self._tap: ClassAttentionTap | None = None
-        self._loss = self._handle = self._logger = None
-        self._augments: list = []
-        self._sums, self._batches = 0.0, 0
+        self._built = self._loss = self._handle = self._logger = None
+        self._augments, self._wrappers = [], []
+        self._sums = {}
+
+    def before_run(self, runner) -> None:
+        """Remember the loss that the optimizer was built for."""
+        self._built = loss_module(unwrap(runner.model))
 
     def before_train(self, runner) -> None:
         """Find augments, attention and loss, or stop in one sentence before the first iteration."""
         self.after_train(runner)  # which a run that stopped halfway never came to
-        model = _unwrap(runner.model)
-        self._augments = _label_augments(model)
-        if not self._augments and runner.iter == 0:  # a recipe may have switched mixing off before a resume
-            raise ValueError(
-                'LabelingHook has nothing to label: no batch augment of this model keeps its labels open; add '
-                "dict(type='mixpro_mm.MixPro') to model.train_cfg.augments (with probability 0 if SwitchRecipeHook "
-                'brings it in later), or remove the hook'
-            )
-        if sum(isinstance(hook, LabelingHook) for hook in runner.hooks) > 1:
-            raise ValueError('this run has two LabelingHooks, but a batch can be labelled only once: keep one of them')
-        self._logger = next((hook for hook in runner.hooks if isinstance(hook, LoggerHook)), None)
-        self._tap = ClassAttentionTap(model, self.attention)
-        self._hook_loss(model)
-        self._tap.attach(wanted=self._pending)  # last: whatever stops above leaves no hook behind
+        try:
+            self._start(runner)
+        except Exception:
+            self.after_train(runner)
+            raise
 
     def before_train_epoch(self, runner) -> None:
         """Look augments and loss up again: SwitchRecipeHook may have replaced them."""
-        model = _unwrap(runner.model)
-        self._augments = _label_augments(model)
-        self._hook_loss(model)
+        self._look_up(runner)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         """Forget labels that a look at the data between two steps, or an interrupted run, has left open."""
         for augment in self._augments:
             augment.take()
+        if hasattr(self.labeling, 'progress'):
+            self.labeling.progress = progress_of(runner)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Push the means to the message hub whenever the logger is about to read them.
@@ -88,32 +91,76 @@ class LabelingHook(Hook):
             )
         if self._logger is None or not self._logs_now(runner, batch_idx):
             return
-        if not self._batches:  # nothing was mixed since the last line: show nothing, not the last value again
-            for name in LOGGED:
+        for name in LOGGED:
+            if name in self._sums:
+                total, batches = self._sums[name]
+                runner.message_hub.update_scalar(f'train/{name}', total.item() / batches)
+            else:  # nothing since the last line: show nothing, not the last value again
                 runner.message_hub.log_scalars.pop(f'train/{name}', None)
-            return
-        means = (self._sums / self._batches).tolist()  # the only device synchronisation, once per log line
-        for name, value in zip(LOGGED, means, strict=True):
-            runner.message_hub.update_scalar(f'train/{name}', value)
-        self._sums, self._batches = 0.0, 0
+        self._sums = {}
 
     def after_train(self, runner) -> None:
         """Leave the model as it was found."""
         if self._tap is not None:
             self._tap.release()
-        if self._handle is not None:
-            self._handle.remove()
-        self._tap = self._loss = self._handle = self._logger = None
-        self._augments = []
-        self._sums, self._batches = 0.0, 0
+        self._let_go_of_loss()
+        each(self._augments, 'unbind')
+        self._tap = self._logger = None
+        self._augments, self._sums = [], {}
 
-    def _hook_loss(self, model) -> None:
-        loss = _loss_module(model)
-        if loss is self._loss:
-            return
+    def _start(self, runner) -> None:
+        model = unwrap(runner.model)
+        if not label_augments(model) and runner.iter == 0:  # a recipe may have switched mixing off before a resume
+            raise ValueError(
+                'LabelingHook has nothing to label: no batch augment of this model keeps its labels open; add '
+                "dict(type='mixpro_mm.MixPro') to model.train_cfg.augments (with probability 0 if SwitchRecipeHook "
+                'brings it in later), or remove the hook'
+            )
+        if sum(isinstance(hook, LabelingHook) for hook in runner.hooks) > 1:
+            raise ValueError('this run has two LabelingHooks, but a batch can be labelled only once: keep one of them')
+        self._logger = next((hook for hook in runner.hooks if isinstance(hook, LoggerHook)), None)
+        if getattr(self.labeling, 'uses_attention', True):
+            self._tap = ClassAttentionTap(model, self.attention).attach(wanted=self._pending)
+        self._look_up(runner)
+
+    def _look_up(self, runner) -> None:
+        model = unwrap(runner.model)
+        found, known = label_augments(model), self._augments
+        each(missing(known, found), 'unbind')
+        self._augments = found
+        each(missing(found, known), 'bind', model, average_of(runner))
+        loss = loss_module(model)
+        if loss is None:
+            raise ValueError(
+                f'LabelingHook found no loss to hook in {type(model).__name__}: '
+                'neither head.loss_module nor loss_module'
+            )
+        if loss is not self._loss:
+            self._hook_loss(loss, model)
+        if self._augments:  # without them nobody asks the labeling
+            hand_factor_over(loss, self.labeling)
+
+    def _hook_loss(self, loss, model) -> None:
+        self._let_go_of_loss()
+        wrappers = wrappers_of(loss)
+        if self._built is not None and loss is not self._built and (wrappers or wrappers_of(self._built)):
+            raise ValueError(
+                f'{type(self._built).__name__} cannot be replaced by {type(loss).__name__} during training: the '
+                'parameters of a loss have to be there from the beginning to the end; keep one loss in all recipes'
+            )
+        self._loss, self._wrappers = loss, wrappers
+        self._handle = loss.register_forward_pre_hook(self._label, with_kwargs=True)
+        for wrapper in wrappers:
+            wrapper.attach(model)
+
+    def _let_go_of_loss(self) -> None:
         if self._handle is not None:
             self._handle.remove()
-        self._loss, self._handle = loss, loss.register_forward_pre_hook(self._label, with_kwargs=True)
+        for wrapper in self._wrappers:
+            wrapper.release()
+        if hasattr(self.labeling, 'learned'):
+            self.labeling.learned = None
+        self._loss, self._handle, self._wrappers = None, None, []
 
     def _pending(self) -> bool:
         return any(augment.pending for augment in self._augments)
@@ -125,20 +172,27 @@ class LabelingHook(Hook):
             return None
         call = signature(module.forward).bind(*args, **kwargs)
         logits_name, target_name = list(call.arguments)[:2]
-        logits, row = call.arguments[logits_name], self._tap.read()
-        if row is None or len(row) != len(target.scores):
-            raise RuntimeError(
-                f'the attention module {type(self._tap.block.attn).__name__} took no part in the forward pass of this '
-                'batch, so its labels cannot be weighed; name the right module with attention='
-            )
-        weights = self.labeling(target, row, token_grid(row.shape[1], tuple(target.mask.shape[2:])), logits)
+        row = grid = None
+        if self._tap is not None:
+            row = self._tap.read()
+            if row is None or len(row) != len(target.scores):
+                raise RuntimeError(
+                    f'the attention module {type(self._tap.block.attn).__name__} took no part in the forward pass of '
+                    'this batch, so its labels cannot be weighed; name the right module with attention='
+                )
+            grid = token_grid(row.shape[1], tuple(target.mask.shape[2:]))
+        weights = self.labeling(target, row, grid, call.arguments[logits_name])
         self._note(weights)
+        for wrapper in self._wrappers:
+            wrapper.expect(target, partial(token_grid, size=tuple(target.mask.shape[2:])))
         call.arguments[target_name] = target.blend(weights.lam)
         return call.args, call.kwargs
 
     def _note(self, weights) -> None:
-        self._sums = self._sums + torch.stack([getattr(weights, name).detach().mean() for name in LOGGED])
-        self._batches += 1
+        for name in LOGGED:
+            if (value := getattr(weights, name)) is not None:
+                total, batches = self._sums.get(name, (0, 0))
+                self._sums[name] = total + value.detach().float().mean(), batches + 1
 
     def _logs_now(self, runner, batch_idx: int) -> bool:
         logger = self._logger
@@ -146,22 +200,3 @@ class LabelingHook(Hook):
             return True
         short = len(runner.train_dataloader) <= logger.interval
         return self.end_of_epoch(runner.train_dataloader, batch_idx) and (short or not logger.ignore_last)
-
-
-def _unwrap(model):
-    return model.module if is_model_wrapper(model) else model
-
-
-def _label_augments(model) -> list:
-    random_augment = getattr(getattr(model, 'data_preprocessor', None), 'batch_augments', None)
-    return [augment for augment in getattr(random_augment, 'augments', []) if hasattr(augment, 'take')]
-
-
-def _loss_module(model):
-    loss = getattr(getattr(model, 'head', None), 'loss_module', None)
-    loss = getattr(model, 'loss_module', None) if loss is None else loss
-    if loss is None:
-        raise ValueError(
-            f'LabelingHook found no loss to hook in {type(model).__name__}: neither head.loss_module nor loss_module'
-        )
-    return loss

@@ -1,10 +1,10 @@
-"""How much of a mixed label belongs to the sample itself: equations 5, 8 and 9 of MixPro on plain tensors."""
+"""How much of a mixed label belongs to the sample itself: equations 5, 8 and 9 and Table 10 of MixPro."""
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-__all__ = ['attention_lam', 'combine', 'cosine_factor']
+__all__ = ['attention_lam', 'combine', 'cosine_factor', 'linear_factor', 'parabolic_factor']
 
 
 def attention_lam(class_attention: Tensor, mask: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -52,6 +52,26 @@ def cosine_factor(logits: Tensor, target: Tensor) -> Tensor:
         (B,) fp32 in [0, 1], differentiable; 0 where a target row is all zero.
     """
     return F.cosine_similarity(logits.float().softmax(dim=1), target.float(), dim=1).clamp(0, 1)
+
+
+def linear_factor(progress: float) -> float:
+    """``T / Tmax``: trust in the attention grows with the training (MixPro, Table 10).
+
+    Args:
+        progress: Share of the training that is done, in [0, 1]. The paper does not say whether its T counts the epoch
+            that runs; here it does not, so a training starts on area labels alone.
+
+    Raises:
+        ValueError: if ``progress`` is outside [0, 1].
+    """
+    if not 0 <= progress <= 1:
+        raise ValueError(f'progress must lie in [0, 1], got {progress}')
+    return float(progress)
+
+
+def parabolic_factor(progress: float) -> float:
+    """``(T / Tmax) ** 2`` (MixPro, Table 10); argument and errors as of :func:`linear_factor`."""
+    return linear_factor(progress) ** 2
 
 
 def combine(lam_area: Tensor, lam_attn: Tensor, factor: Tensor | float) -> Tensor:

@@ -1,27 +1,61 @@
-"""Labelings: they look at a mixed batch after its forward pass and decide the weight of its two labels."""
+"""Labelings: they look at a mixed batch after its forward pass and decide the weight of its two labels.
 
+A labeling is a callable like :meth:`AttentionLabeling.__call__`. ``LabelingHook`` reads from it, where they exist,
+``uses_attention`` (True unless it says otherwise) and ``uses_learned`` (False), and sets ``progress`` and ``learned``.
+"""
+
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mixpro_mm.labeling.lam import attention_lam, combine, cosine_factor
+from mixpro_mm.labeling.lam import attention_lam, combine, cosine_factor, linear_factor, parabolic_factor
 from mixpro_mm.mixing import MixedTarget
 
-__all__ = ['LABELINGS', 'AttentionLabeling', 'LabelWeights', 'ProgressiveAttentionLabeling', 'build_labeling']
+__all__ = [
+    'FACTORS',
+    'LABELINGS',
+    'AreaLabeling',
+    'AttentionLabeling',
+    'LabelWeights',
+    'ProgressiveAttentionLabeling',
+    'build_labeling',
+]
+
+
+FACTORS = ('cosine', 'equal', 'learnable', 'linear', 'parabolic')
 
 
 class LabelWeights(NamedTuple):
-    """What a labeling decided, each (B,) in [0, 1]: ``lam`` goes into the label, the rest into the log."""
+    """What a labeling decided, each (B,) in [0, 1]: ``lam`` goes into the label, the rest into the log.
 
-    lam: Tensor
+    None as ``lam`` leaves the label as the mixing method gave it; None elsewhere stays out of the log.
+    """
+
+    lam: Tensor | None
     lam_area: Tensor
-    lam_attn: Tensor
-    factor: Tensor
+    lam_attn: Tensor | None = None
+    factor: Tensor | None = None
+
+
+class AreaLabeling:
+    """Leaves labels as the mixing method gave them; for models without class attention (Table 7 of MixPro).
+
+    With it, ``LabelingHook`` still shows a method the model it asks for, and logs ``lam_area``.
+    """
+
+    uses_attention = False
+
+    def __call__(self, target: MixedTarget, class_attention: None, grid: None, logits: Tensor) -> LabelWeights:
+        """Weigh nothing; neither attention nor grid is needed."""
+        return LabelWeights(None, target.lam_area)
 
 
 class AttentionLabeling:
     """TransMix's label: the mean of area and attention (Chen et al., TransMix, CVPR 2022; see also eq. 5 of MixPro)."""
+
+    uses_attention = True
 
     def __call__(
         self, target: MixedTarget, class_attention: Tensor, grid: tuple[int, int], logits: Tensor
@@ -48,30 +82,67 @@ class ProgressiveAttentionLabeling(AttentionLabeling):
 
     Args:
         detach: Treat the factor as a constant, as the pseudo-code does; False lets gradients flow through it, as the
-            released code does.
+            released code does. This and the two below apply to 'cosine' only.
         smooth_target: Compare with the smoothed label, as the released code does, instead of the mixed label itself.
         label_smooth_val: Smoothing used for that comparison only; the loss keeps its own.
+        factor: How far to trust (Table 10): 'cosine' of prediction and label per sample (eq. 8), 'equal' (a half, which
+            is TransMix's label), 'linear' or 'parabolic' in the share of the training that is done, or 'learnable', a
+            parameter of the loss: wrap that in ``mixpro_mm.LearnableFactor``.
+
+    Attributes:
+        progress: Epochs done of all epochs (iterations where the training counts those), set by ``LabelingHook``.
+        learned: Gives the learned factor, a tensor that broadcasts to (B,); set by ``LabelingHook``.
 
     Raises:
-        ValueError: if ``label_smooth_val`` is not in [0, 1).
+        ValueError: if ``label_smooth_val`` is not in [0, 1) or ``factor`` is unknown; when called, if the factor is
+            to be learned but nobody has set ``learned``.
     """
 
-    def __init__(self, detach: bool = True, smooth_target: bool = False, label_smooth_val: float = 0.1):
+    def __init__(
+        self,
+        detach: bool = True,
+        smooth_target: bool = False,
+        label_smooth_val: float = 0.1,
+        factor: str = 'cosine',
+    ):
         if not 0 <= label_smooth_val < 1:
             raise ValueError(f'label_smooth_val must lie in [0, 1), got {label_smooth_val}')
+        if factor not in FACTORS:
+            raise ValueError(f'factor {factor!r} is unknown; known: {", ".join(FACTORS)}')
         self.detach = detach
         self.smooth_target = smooth_target
         self.label_smooth_val = label_smooth_val
+        self.strategy = factor
+        self.progress = 0.0
+        self.learned: Callable[[], Tensor] | None = None
+
+    @property
+    def uses_learned(self) -> bool:
+        """Whether the factor is a parameter of the loss."""
+        return self.strategy == 'learnable'
 
     def factor(self, target: MixedTarget, logits: Tensor) -> Tensor:
-        """(B,) cosine similarity of prediction and area-mixed label (eq. 8)."""
-        mixed = target.blend()
+        """(B,) trust in the attention, by the strategy that was chosen."""
+        if self.strategy == 'cosine':
+            return self._cosine(target, logits)
+        if self.strategy == 'linear':
+            return torch.full_like(target.lam_area, linear_factor(self.progress))
+        if self.strategy == 'parabolic':
+            return torch.full_like(target.lam_area, parabolic_factor(self.progress))
+        if self.strategy == 'learnable':
+            if self.learned is None:
+                raise ValueError("factor='learnable' needs LabelingHook, which finds the parameter in the loss")
+            return self.learned().expand_as(target.lam_area)
+        return super().factor(target, logits)
+
+    def _cosine(self, target: MixedTarget, logits: Tensor) -> Tensor:
+        mixed = target.blend(target.lam_area)
         if self.smooth_target:
             mixed = mixed * (1 - self.label_smooth_val) + self.label_smooth_val / mixed.shape[1]
         return cosine_factor(logits.detach() if self.detach else logits, mixed)
 
 
-LABELINGS = {rule.__name__: rule for rule in (AttentionLabeling, ProgressiveAttentionLabeling)}
+LABELINGS = {rule.__name__: rule for rule in (AreaLabeling, AttentionLabeling, ProgressiveAttentionLabeling)}
 
 
 def build_labeling(labeling):

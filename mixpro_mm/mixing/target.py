@@ -1,6 +1,6 @@
 """The two label sources of a mixed batch, kept apart until their weight is known (MixPro, eq. 7)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -17,6 +17,8 @@ class MixedTarget:
         scores: (B, C) float, labels of the samples themselves; one-hot, soft or multi-label.
         partner_scores: (B, C) float, labels of their partners.
         mask: (B, 1, H, W) bool at the resolution of the images, true where the sample itself shows.
+        weights: (B, 2) float, what the method itself holds the label of the sample and that of its partner to be
+            worth, if not their areas; rows need not sum to one.
 
     Raises:
         ValueError: if the shapes do not belong together or the mask is not boolean.
@@ -25,6 +27,7 @@ class MixedTarget:
     scores: Tensor
     partner_scores: Tensor
     mask: Tensor
+    weights: Tensor | None = None
 
     def __post_init__(self):
         if self.scores.ndim != 2 or self.scores.shape != self.partner_scores.shape:
@@ -37,6 +40,8 @@ class MixedTarget:
                 f'mask must be boolean of shape ({len(self.scores)}, 1, H, W), '
                 f'got {self.mask.dtype} of shape {tuple(self.mask.shape)}'
             )
+        if self.weights is not None and self.weights.shape != (len(self.scores), 2):
+            raise ValueError(f'weights must have shape ({len(self.scores)}, 2), got {tuple(self.weights.shape)}')
 
     @cached_property
     def lam_area(self) -> Tensor:
@@ -48,10 +53,20 @@ class MixedTarget:
         """``lam * scores + (1 - lam) * partner_scores`` (eq. 7).
 
         Args:
-            lam: (B,) weight of the samples themselves; ``lam_area`` if omitted.
+            lam: (B,) weight of the samples themselves; if omitted, ``weights`` decide, or ``lam_area`` without them.
 
         Returns:
             (B, C) in the dtype of ``scores``.
         """
+        if lam is None and self.weights is not None:
+            own, partner = self.weights.to(self.scores.dtype).unsqueeze(2).unbind(1)
+            return own * self.scores + partner * self.partner_scores
         lam = (self.lam_area if lam is None else lam).to(self.scores.dtype).unsqueeze(1)
         return lam * self.scores + (1 - lam) * self.partner_scores
+
+    def only(self, chosen: Tensor) -> 'MixedTarget':
+        """The same target with every sample outside ``chosen`` (B,) bool left unmixed: all its own, label and all."""
+        weights = self.weights
+        if weights is not None:
+            weights = torch.where(chosen[:, None], weights, weights.new_tensor([1.0, 0.0]))
+        return replace(self, mask=self.mask | ~chosen[:, None, None, None], weights=weights)

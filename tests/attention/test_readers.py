@@ -14,14 +14,26 @@ from mmpretrain.models import (
     LinearClsHead,
     ResNet,
     SwinTransformer,
+    SwinTransformerV2,
     TimmClassifier,
     VisionTransformer,
     ViTEVA02,
     XCiT,
 )
+from timm.layers.diff_attention import DiffAttention
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from mixpro_mm.attention import AttentionBlock, ClassAttentionTap, class_row, find_attention_block, token_grid
+from mixpro_mm.attention import (
+    AttentionBlock,
+    ClassAttentionTap,
+    class_row,
+    find_attention_block,
+    parse_attention,
+    query_mean,
+    token_grid,
+)
 from mixpro_mm.backbones import PVT
 
 SIZE = dict(img_size=32, patch_size=8)
@@ -34,6 +46,7 @@ PVT_ARCH = dict(
     sr_ratios=(4, 2, 1, 1),
 )
 TIMM = dict(**SIZE, embed_dim=32, depth=2, num_heads=2, num_classes=10)
+SWIN = dict(embed_dims=8, depths=[1] * 4, num_heads=[1, 2, 2, 4])
 XCIT = dict(patch_size=8, embed_dims=32, depth=1, cls_attn_layers=2, num_heads=2, layer_scale_init_value=1.0)
 
 
@@ -119,6 +132,188 @@ def test_row_is_the_class_row_of_the_explicit_map(name):
     torch.testing.assert_close(1 - row.sum(1).double(), full[:, 0, :prefix].sum(1), rtol=0, atol=1e-6)
 
 
+FINE = dict(patch_size=4)  # 64 patches, so that the queries come in several pieces
+AVERAGED = dict(class_token=False, global_pool='avg')
+# name -> (model, dotted name of its last block, norm before attention, heads, prefix tokens, image size)
+QUERY_CASES = {
+    'vit': (lambda: vit(**FINE), 'layers.1', 'ln1', 2, 1, 32),
+    'vit-no-class': (lambda: vit(with_cls_token=False, out_type='avg_featmap', **FINE), 'layers.1', 'ln1', 2, 0, 32),
+    'vit-distilled': (lambda: DistilledVisionTransformer(arch=ARCH, img_size=32, **FINE), 'layers.1', 'ln1', 2, 2, 32),
+    'deit3-no-class': (
+        lambda: DeiT3(ARCH, img_size=32, with_cls_token=False, out_type='raw', **FINE),
+        'layers.1',
+        'ln1',
+        2,
+        0,
+        32,
+    ),
+    'timm': (lambda: timm_model(**FINE), 'blocks.1', 'norm1', 2, 1, 32),
+    'timm-no-class': (lambda: timm_model(**AVERAGED, **FINE), 'blocks.1', 'norm1', 2, 0, 32),
+    'timm-qk-norm': (lambda: timm_model(qk_norm=True, **AVERAGED, **FINE), 'blocks.1', 'norm1', 2, 0, 32),
+    'timm-registers': (lambda: timm_model(reg_tokens=3, **AVERAGED, **FINE), 'blocks.1', 'norm1', 2, 3, 32),
+    'pvt': (lambda: PVT(PVT_ARCH, img_size=128), 'block4.1', 'norm1', 4, 1, 128),
+    'pvt-featmap': (lambda: PVT(PVT_ARCH, img_size=128, out_type='featmap'), 'block4.1', 'norm1', 4, 0, 128),
+}
+
+
+@pytest.mark.parametrize('name', QUERY_CASES)
+def test_query_mean_is_the_mean_over_patches_of_the_explicit_map(name):
+    build, block_name, norm, heads, prefix, side = QUERY_CASES[name]
+    torch.manual_seed(0)
+    model = lively(build())
+    block, entered = model.get_submodule(block_name), []
+    block.register_forward_pre_hook(lambda module, args: entered.append(args[0]))
+    tap = ClassAttentionTap(model, 'query_mean').attach()
+    model(torch.randn(3, 3, side, side))
+    row = tap.read()
+
+    (x,) = entered
+    full = explicit_map(block.attn, normed(x.detach().double(), getattr(block, norm)), heads)
+    expected = full[:, prefix:, prefix:].mean(1)
+    assert row.dtype == torch.float32
+    assert not row.requires_grad
+    assert row.shape == (3, (side // (32 if 'pvt' in name else 4)) ** 2)
+    assert expected.std() > 1e-3  # something to compare
+    torch.testing.assert_close(row.double(), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(1 - row.sum(1).double(), full[:, prefix:, :prefix].sum(2).mean(1), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('of', ['mmpretrain', 'timm'])
+def test_query_mean_of_swin_counts_its_position_bias(of):
+    """Where one window covers the map, as in the last stage; the oracle is the module's own softmax."""
+    torch.manual_seed(0)
+    size = dict(window_size=6, depths=(1,) * 4, num_heads=(1, 2, 2, 4))  # 36 tokens of 16 channels a head: three pieces
+    if of == 'timm':
+        model = timm.create_model('swin_tiny_patch4_window7_224', img_size=192, embed_dim=8, **size)
+        path = 'layers.3.blocks.0.attn'
+        model.get_submodule(path).fused_attn = False
+    else:
+        model, path = SwinTransformer(SWIN, 192, window_size=6), 'stages.3.blocks.0.attn.w_msa'
+    attn, maps = lively(model).get_submodule(path), []
+    attn.softmax.register_forward_hook(lambda module, args, output: maps.append(output))
+    tap = ClassAttentionTap(model, dict(reading='query_mean', path=path)).attach()
+    images = torch.randn(2, 3, 192, 192)
+    model(images)
+    row = tap.read()
+    assert row.shape == (2, 36)
+    torch.testing.assert_close(row, maps[0].mean(dim=(1, 2)).detach(), rtol=0, atol=1e-6)
+    bias = attn.relative_position_bias_table
+    with torch.no_grad():
+        bias.copy_(bias.flip(0))
+    model(images)
+    assert (tap.read() - row).abs().max() > 1e-4
+
+
+def test_windows_come_as_so_many_samples():
+    model = SwinTransformer(SWIN, 64, window_size=2)
+    tap = ClassAttentionTap(model, dict(reading='query_mean', path='stages.2.blocks.0.attn.w_msa')).attach()
+    model(torch.randn(3, 3, 64, 64))
+    assert tap.read().shape == (3 * 4, 4)  # which whoever reads the tap can tell from its batch
+
+
+def test_stages_before_the_class_token_have_no_prefix():
+    """Stage 1 of PVT: 32 x 32 queries, but a key for each square of 4 x 4 of them."""
+    torch.manual_seed(0)
+    model, seen = lively(PVT(PVT_ARCH, img_size=128)), {}
+    attn = model.block1[0].attn
+    for name in ('q', 'kv'):
+        getattr(attn, name).register_forward_hook(lambda m, args, out, name=name: seen.__setitem__(name, out.detach()))
+    tap = ClassAttentionTap(model, dict(reading='query_mean', path='block1.0.attn')).attach()
+    model(torch.randn(2, 3, 128, 128))
+    row = tap.read()
+    full = (seen['q'] @ seen['kv'][..., :8].transpose(1, 2) * attn.scale).softmax(-1)
+    assert full.shape == (2, 1024, 64)
+    torch.testing.assert_close(row, full.mean(1), rtol=0, atol=1e-6)
+
+
+def hand_made(heads=2, width=16):
+    attn = nn.Module()
+    attn.num_heads, attn.qkv = heads, nn.Linear(width, 3 * width)
+    return attn
+
+
+class Largest(TorchDispatchMode):
+    """The number of bytes of the largest tensor any operator returns."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        sizes = [leaf.numel() * leaf.element_size() for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
+        self.bytes = max(self.bytes, *sizes)
+        return out
+
+
+@pytest.mark.parametrize('tokens', [5, 64, 257])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_query_mean_makes_nothing_larger_than_the_keys(tokens, dtype):
+    torch.manual_seed(0)
+    qkv = torch.randn(3, tokens, 48).to(dtype)
+    block = AttentionBlock(hand_made(), 1, 'query_mean')
+    with Largest() as largest:
+        row = query_mean(block, {'qkv': qkv})
+    keys = 3 * tokens * 16 * 4
+    assert largest.bytes <= keys  # the full map: 3 x 2 x T x T x 4 bytes, sixteen times that of 257 tokens
+    query, key = (part.double().unflatten(-1, (2, 8)).transpose(1, 2) for part in qkv.split(16, -1)[:2])
+    full = (query @ key.transpose(2, 3) / math.sqrt(8)).softmax(-1)
+    torch.testing.assert_close(row.double(), full[:, :, 1:, 1:].mean(dim=(1, 2)), rtol=0, atol=1e-6)
+
+
+def test_query_mean_by_hand():
+    """One head of width 1 over two patches behind a class token that only keys count.
+
+    Patch 1 asks 1: logits 0, ln 2, ln 5, so 1/8, 2/8, 5/8. Patch 2 asks 0: thirds.
+    """
+    attn = hand_made(heads=1, width=1)
+    qkv = torch.tensor([[[7.0, 0.0, 9.0], [1.0, math.log(2), 9.0], [0.0, math.log(5), 9.0]]])
+    row = query_mean(AttentionBlock(attn, 1, 'query_mean'), {'qkv': qkv})
+    assert row.tolist()[0] == pytest.approx([(2 / 8 + 1 / 3) / 2, (5 / 8 + 1 / 3) / 2])
+
+
+@pytest.mark.parametrize(
+    ('attention', 'parsed'),
+    [
+        (None, ('class', None)),
+        ('class', ('class', None)),
+        ('query_mean', ('query_mean', None)),
+        ('backbone.layers.0.attn', ('class', 'backbone.layers.0.attn')),
+        (dict(reading='query_mean'), ('query_mean', None)),
+        (dict(path='a.b'), ('class', 'a.b')),
+        (dict(reading='query_mean', path='a.b'), ('query_mean', 'a.b')),
+        (dict(reading='class', path=None), ('class', None)),
+    ],
+)
+def test_what_a_user_may_ask_for(attention, parsed):
+    assert parse_attention(attention) == parsed
+
+
+@pytest.mark.parametrize(
+    ('attention', 'error', 'sentence'),
+    [
+        (dict(reading='key_mean'), ValueError, "^attention reading 'key_mean' is unknown; known: class, query_mean$"),
+        (dict(reading=['class']), ValueError, '^attention reading .*is unknown; known: class, query_mean$'),
+        (dict(reading='class', where='a.b'), ValueError, "^attention has no key 'where'; known: path, reading$"),
+        (dict(path=3), TypeError, r'^attention must be a reading, a path, or dict\(.* got .*3'),
+        (3, TypeError, '^attention must be a reading, a path, .* got 3$'),
+    ],
+)
+def test_what_nobody_can_read_is_one_sentence(attention, error, sentence):
+    for read in (parse_attention, lambda asked: ClassAttentionTap(vit(), asked)):
+        with pytest.raises(error, match=sentence):
+            read(attention)
+
+
+@pytest.mark.parametrize('name', ['cait-by-path', 'xcit-by-path'])
+def test_a_mean_over_queries_needs_the_queries_of_patches(name):
+    build, _, _, _, _, path = CASES[name]
+    model = build()
+    ClassAttentionTap(model, dict(reading='query_mean', path=path)).attach()
+    with pytest.raises(
+        ValueError, match=r'^Class.*Att.* takes queries from the class token only, so its attention has no'
+    ):
+        model(torch.randn(2, 3, 32, 32))
+
+
 def test_the_last_block_is_found_through_every_wrapper():
     classifier = ImageClassifier(backbone=vit(), head=LinearClsHead(10, 32))
     last = classifier.backbone.layers[1].attn
@@ -132,7 +327,12 @@ def test_the_last_block_is_found_through_every_wrapper():
 
 def test_a_path_overrides_the_last_block():
     classifier = ImageClassifier(backbone=vit(), head=LinearClsHead(10, 32))
-    assert find_attention_block(classifier, 'backbone.layers.0.attn').attn is classifier.backbone.layers[0].attn
+    first = classifier.backbone.layers[0].attn
+    assert find_attention_block(classifier, 'backbone.layers.0.attn') == AttentionBlock(first, 1)
+    asked = dict(reading='query_mean', path='backbone.layers.0.attn')
+    assert find_attention_block(classifier, asked) == AttentionBlock(first, 1, 'query_mean')
+    asked = dict(reading='class', path='backbone.layers.0.attn')
+    assert find_attention_block(classifier, asked) == AttentionBlock(first, 1)
 
 
 @pytest.mark.parametrize(
@@ -149,21 +349,53 @@ def test_a_path_overrides_the_last_block():
             '^SwinTransformer has no class attention known here',
         ),
         (
+            lambda: SwinTransformer(SWIN, 32, window_size=2),
+            'query_mean',
+            r"^SwinTransformer has no attention known here .*attention=dict\(reading='query_mean', path='path",
+        ),
+        (
+            lambda: SwinTransformerV2(dict(SWIN, extra_norm_every_n_blocks=0), 32, window_size=2),
+            dict(reading='query_mean', path='stages.3.blocks.0.attn.w_msa'),
+            '^WindowMSAV2 at stages.3.* compares q and k by their cosine, so its attention cannot be read',
+        ),
+        (
+            lambda: timm_model('cait_xxs24_224', depth=1),
+            dict(reading='query_mean', path='blocks.0.attn'),
+            '^TalkingHeadAttn at blocks.0.attn mixes its heads, so its attention cannot be read',
+        ),
+        (
+            lambda: timm_model(attn_layer=DiffAttention),
+            'query_mean',
+            '^DiffAttention at the last block takes the difference of two attentions, so its attention cannot be read',
+        ),
+        (
             lambda: vit(with_cls_token=False, out_type='avg_featmap'),
             None,
-            '^VisionTransformer was built without a class token, so it has no class attention$',
+            '^VisionTransformer was built without a class token, so it has no class attention; '
+            "attention='query_mean' reads the mean over its patches instead$",
         ),
         (
             lambda: timm_model(class_token=False, global_pool='avg'),
             None,
-            '^VisionTransformer was built without a class token',
+            "^VisionTransformer was built without a class token.*attention='query_mean'",
         ),
-        (lambda: PVT(PVT_ARCH, img_size=64, out_type='featmap'), None, '^PVT was built without a class token'),
+        (
+            lambda: PVT(PVT_ARCH, img_size=64, out_type='featmap'),
+            None,
+            "^PVT was built without a class token.*attention='query_mean'",
+        ),
         (
             lambda: ViTEVA02(ARCH, **SIZE),
             None,
             '^AttentionWithRoPE at the last block rotates q and k after their projections',
         ),
+        (
+            lambda: ViTEVA02(ARCH, **SIZE),
+            'query_mean',
+            '^AttentionWithRoPE at the last block rotates q and k after their projections, so its attention cannot',
+        ),
+        (vit, 'query_maen', "^attention path 'query_maen' leads nowhere .* only the readings class, query_mean$"),
+        (vit, dict(reading='query_mean', path='layers.1.ffn'), '^FFN at layers.1.ffn offers no attention: it needs'),
         (vit, 'layers.7.attn', "^attention path 'layers.7.attn' leads nowhere in VisionTransformer: .*7"),
         (vit, 'layers.1.ffn', '^FFN at layers.1.ffn offers no class attention: it needs num_heads and linear layers'),
         (vit, 'layers.1.attn.qkv', '^Linear at layers.1.attn.qkv offers no class attention'),

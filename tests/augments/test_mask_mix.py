@@ -18,6 +18,10 @@ def unique_batch(batch, size, channels=3):
 
 METHODS = {
     'mask': lambda **kw: MaskMix(patch_size=8, mask_scale=2, **kw),
+    'moved': lambda **kw: MaskMix(patch_size=8, mask_scale=2, offset=5, **kw),
+    'shrunken': lambda **kw: MixPro(patch_size=8, mask_scale=2, unit=0.6, **kw),
+    'shuffled': lambda **kw: MaskMix(patch_size=8, mask_scale=2, shuffle='both', **kw),
+    'all': lambda **kw: MaskMix(patch_size=8, mask_scale=2, offset=3, unit=0.8, shuffle='both', prob=0.7, **kw),
     'region': RegionMix,
 }
 
@@ -63,6 +67,109 @@ def test_number_of_cells_follows_tau(rounding, operation, monkeypatch):
         augment(images, scores)
         cells = augment.take().mask[:, 0, ::32, ::32].flatten(1).sum(1)
         assert cells.tolist() == [operation(49 * tau)] * 3
+
+
+@pytest.mark.parametrize('ratio', ['batch', 'sample'])
+@pytest.mark.parametrize('cls', [MaskMix, MixPro])
+def test_without_options_nothing_else_is_drawn(cls, ratio):
+    images, scores = torch.rand(6, 3, 56, 40), torch.eye(6)
+    torch.manual_seed(5)
+    mixed, blended = cls(patch_size=8, mask_scale=2, ratio=ratio)(images, scores)
+    state = torch.get_rng_state()
+    torch.manual_seed(5)
+    index = torch.randperm(6)
+    tau = torch.distributions.Beta(1.0, 1.0).sample((6,) if ratio == 'sample' else (1,)).expand(6)
+    order = torch.rand(6, 4 * 3).argsort(dim=1)
+    assert torch.equal(state, torch.get_rng_state())
+    cells = torch.zeros(6, 4 * 3, dtype=torch.bool)
+    for sample in range(6):
+        cells[sample, order[sample, : int(12 * tau[sample])]] = True
+    mask = F.interpolate(cells.view(6, 1, 4, 3).float(), scale_factor=16)[:, :, :56, :40].bool()
+    assert torch.equal(mixed, torch.where(mask, images, images[index]))
+    lam = mask.float().mean((1, 2, 3))[:, None]
+    assert torch.allclose(blended, lam * scores + (1 - lam) * scores[index])
+
+
+@pytest.mark.parametrize(
+    ('offset', 'rows', 'columns'),
+    [
+        (0, [16, 16, 16], [16, 16, 8]),
+        (5, [5, 16, 16, 11], [5, 16, 16, 3]),  # one more of each, cut at both ends
+        (12, [12, 16, 16, 4], [12, 16, 12]),  # as many columns as before suffice
+    ],
+)
+def test_offset_moves_the_cells_and_counts_the_cut_ones(offset, rows, columns, monkeypatch):
+    torch.manual_seed(0)
+    augment = MaskMix(patch_size=8, mask_scale=2, offset=offset)
+    for tau in (0.0, 0.3, 0.5, 0.99, 1.0):
+        monkeypatch.setattr(augment, 'draw_ratio', lambda batch, tau=tau: torch.full((batch,), tau))
+        augment(*unique_batch(100, (48, 40), channels=1))
+        mask = augment.take().mask[:, 0]
+        cells = [part for strip in mask.split(rows, dim=1) for part in strip.split(columns, dim=2)]
+        assert len(cells) == len(rows) * len(columns)
+        own = torch.stack([cell.float().mean((1, 2)) for cell in cells], dim=1)
+        assert set(own.unique().tolist()) <= {0.0, 1.0}
+        assert own.sum(1).tolist() == [math.floor(len(cells) * tau)] * 100
+        assert tau in (0, 1) or own.mean(0).gt(0).all()  # every cell is drawn at times, the cut ones too
+
+
+@pytest.mark.parametrize(
+    ('unit', 'first', 'side'), [(0.5, 4, 8), (0.25, 6, 4), (0.55, 3, 9), (0.04, 7, 1), (0.99, 0, 16)]
+)
+def test_unit_shrinks_what_is_pasted(unit, first, side, monkeypatch):
+    augment = MaskMix(patch_size=8, mask_scale=2, unit=unit, partner='flip')
+    monkeypatch.setattr(augment, 'draw_ratio', lambda batch: torch.full((batch,), 0.0))
+    images, scores = unique_batch(2, (32, 48))
+    mixed, blended = augment(images, scores)
+    expected = torch.zeros(32, 48)
+    for top, left in itertools.product(range(0, 32, 16), range(0, 48, 16)):
+        expected[top + first : top + first + side, left + first : left + first + side] = 1
+    assert torch.equal(mixed[0, 0], expected)
+    assert torch.equal(mixed[1, 0], 1 - expected)
+    assert blended[0, 1].item() == pytest.approx(side**2 / 256)
+
+
+@pytest.mark.parametrize('which', ['pasted', 'canvas', 'both'])
+def test_shuffling_moves_patches_and_nothing_else(which):
+    images, scores = torch.rand(8, 3, 64, 48), torch.eye(8)
+    seen = {}
+    for shuffle in ('none', which):
+        torch.manual_seed(2)
+        augment = MaskMix(patch_size=8, mask_scale=2, ratio='sample', shuffle=shuffle)
+        seen[shuffle] = (*augment(images, scores), augment.take().mask)
+    (plain, labels, mask), (mixed, new_labels, new_mask) = seen.values()
+    assert torch.equal(labels, new_labels)
+    assert torch.equal(mask, new_mask)
+    patches, moved = (F.unfold(batch, 8, stride=8) for batch in (plain, mixed))
+    own = F.unfold(mask.float(), 8, stride=8).bool()[:, 0]
+    for sample in range(8):
+        for group, takes_part in ((own[sample], which != 'pasted'), (~own[sample], which != 'canvas')):
+            before, after = (one[sample][:, group].T.tolist() for one in (patches, moved))
+            assert (before == after) == (not takes_part or len(before) < 2)
+            assert sorted(before) == sorted(after)
+
+
+def test_unmixed_samples_keep_their_patches_in_place():
+    torch.manual_seed(0)
+    augment = MaskMix(patch_size=8, mask_scale=2, shuffle='both', partner='flip', prob=0.5)
+    images = torch.rand(32, 3, 32, 32)
+    mixed, blended = augment(images, torch.eye(32))
+    alone = blended.diagonal() == 1
+    assert 4 < (mixed == images).flatten(1).all(1).sum() < 28
+    assert torch.equal((mixed == images).flatten(1).all(1), alone)
+
+
+def test_shuffling_needs_whole_patches():
+    augment = MaskMix(patch_size=8, mask_scale=2, shuffle='pasted')
+    with pytest.raises(ValueError, match='multiples of patch_size 8, got 36x32 pixels'):
+        augment(*unique_batch(2, (36, 32)))
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_masks_are_drawn_where_the_images_are(method):
+    images, scores = unique_batch(4, (32, 32))
+    mixed, blended = METHODS[method]()(images.to('meta'), scores.to('meta'))
+    assert mixed.device.type == blended.device.type == 'meta'
 
 
 def test_one_tau_a_batch_or_one_a_sample():
@@ -169,6 +276,18 @@ def test_both_spellings_resolve_in_the_host(name):
         (dict(rounding='round'), "rounding 'round' is unknown; known: ceil, floor"),
         (dict(partner='roll'), "partner 'roll' is unknown; known: flip, permutation"),
         (dict(ratio='pixel'), "ratio 'pixel' is unknown; known: batch, sample"),
+        (dict(prob=0), 'prob must be a finite number above 0, got 0'),
+        (dict(prob=1.5), 'prob must be at most 1, got 1.5'),
+        (dict(offset=-1), 'offset must be a whole number of at least 0, got -1'),
+        (dict(offset=2.5), r'offset must be a whole number of at least 0, got 2\.5'),
+        (dict(offset=True), 'offset must be a whole number of at least 0, got True'),
+        (dict(offset=None), 'offset must be a whole number of at least 0, got None'),
+        (dict(offset=64), 'offset 64 must be smaller than the mask size 64'),
+        (dict(unit=0), 'unit must be a finite number above 0, got 0'),
+        (dict(unit=1.1), r'unit must be at most 1, got 1\.1'),
+        (dict(unit=0.007), r'unit 0\.007 of the mask size 64 is less than half a pixel'),
+        (dict(shuffle='all'), "shuffle 'all' is unknown; known: both, canvas, none, pasted"),
+        (dict(shuffle=None), 'shuffle None is unknown'),
     ],
 )
 def test_bad_arguments_are_one_sentence_at_construction(settings, sentence):

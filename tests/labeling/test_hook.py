@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from mmpretrain.engine.hooks import SwitchRecipeHook
-from mmpretrain.models import LabelSmoothLoss, Mixup
+from mmpretrain.models import GlobalAveragePooling, LabelSmoothLoss, Mixup
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader, Dataset
@@ -244,7 +245,8 @@ def test_a_model_without_a_loss_module_is_one_sentence(tmp_path):
 
 
 def test_an_unknown_labeling_is_one_sentence_at_construction():
-    with pytest.raises(ValueError, match=r"^labeling 'PAL' is unknown; known: AttentionLabeling, ProgressiveAttention"):
+    known = 'AreaLabeling, AttentionLabeling, ProgressiveAttentionLabeling$'
+    with pytest.raises(ValueError, match=f"^labeling 'PAL' is unknown; known: {known}"):
         LabelingHook('PAL')
     with pytest.raises(TypeError, match='detached'):
         LabelingHook(dict(type='ProgressiveAttentionLabeling', detached=True))
@@ -577,3 +579,254 @@ def test_the_log_shows_nothing_once_mixing_is_over(tmp_path):
         classifier(dict(augments=mixpro())), tmp_path, LabelingHook(), SwitchRecipeHook(schedule), epochs=2, interval=1
     )
     assert ['factor' in record for record in scalars(runner)] == [True, True, False, False]
+
+
+class Bound(MixPro):
+    """Writes down what it is shown, and whether it was when a batch came."""
+
+    def __init__(self, **kwargs):
+        super().__init__(alpha=20.0, partner='flip', patch_size=8, mask_scale=1, **kwargs)
+        self.shown, self.seen = [], []
+
+    def bind(self, model, ema=None):
+        self.shown.append((model, ema))
+
+    def unbind(self):
+        self.shown.append(None)
+
+    def draw_mask(self, images, index):
+        self.seen.append(self.shown[-1])
+        return super().draw_mask(images, index)
+
+
+@pytest.mark.parametrize('averaged', [True, False])
+def test_an_augment_is_shown_the_model_and_its_average(averaged, tmp_path):
+    augment, ema = Bound(), EMAHook(momentum=0.5)
+    model = classifier(dict(augments=augment))
+    for run in (1, 2):
+        train(model, tmp_path / str(run), LabelingHook(), *[ema] * averaged, epochs=3)
+        assert len(augment.shown) == 2 * run  # once a training, whatever its epochs
+        (shown, average), end = augment.shown[-2:]
+        assert shown is model
+        assert average is (ema.ema_model.module if averaged else None)
+        assert end is None
+    assert all(seen is not None for seen in augment.seen)
+    assert len(augment.seen) == 12
+
+
+def test_an_average_that_does_not_exist_yet_is_none(tmp_path):
+    """EMAHook makes it in ``before_run``; who calls the hooks alone gets that far without it."""
+    augment, hook = Bound(), LabelingHook()
+    model = classifier(dict(augments=augment))
+    runner = make_runner(model, tmp_path, hook, EMAHook())
+    hook.before_train(runner)
+    assert augment.shown == [(model, None)]
+    hook.after_train(runner)
+    assert augment.shown[1:] == [None]
+
+
+def test_augments_that_come_and_go_are_bound_and_unbound(tmp_path):
+    early, late = Bound(), Bound()
+    model = classifier(dict(augments=early))
+    (schedule,) = (recipes((2, dict(batch_augments=dict(augments=late)))),)
+    schedule.schedule[2]['batch_augments'].augments = [late]  # the hook of the host works on a copy
+    gone = []
+
+    class Look(Hook):
+        priority = 'VERY_LOW'
+
+        def before_train_epoch(self, runner):
+            gone.append((list(early.shown), list(late.shown)))
+
+    train(model, tmp_path, schedule, LabelingHook(), Look(), epochs=3)
+    shown = (model, None)
+    assert gone == [([shown], []), ([shown, None], [shown]), ([shown, None], [shown])]
+    assert early.shown == late.shown == [shown, None]
+
+
+def test_a_training_that_does_not_start_unbinds(tmp_path):
+    augment = Bound()
+    model = classifier(dict(augments=augment))
+    runner = make_runner(model, tmp_path, LabelingHook())
+    del model.head.loss_module
+    with pytest.raises(ValueError, match='found no loss to hook'):
+        runner.train()
+    assert augment.shown == [(model, None), None]
+
+
+def test_an_augment_of_ones_own_needs_no_more_than_its_labels(tmp_path, monkeypatch):
+    class Own:
+        def __init__(self):
+            self.inner = mixpro()
+
+        def __call__(self, images, scores):
+            return self.inner(images, scores)
+
+        @property
+        def pending(self):
+            return self.inner.pending
+
+        def take(self):
+            return self.inner.take()
+
+    watch = Watch(monkeypatch)
+    train(classifier(dict(augments=Own())), tmp_path, LabelingHook(), watch)
+    assert watch.relabelled == [True, True]
+
+
+RESNET = dict(type='ResNet', depth=18, base_channels=4, stem_channels=4)
+
+
+def test_area_labels_need_no_attention(tmp_path, monkeypatch):
+    watch = Watch(monkeypatch)
+    model = classifier(dict(augments=mixpro()), RESNET, 'LinearClsHead')
+    model.neck = GlobalAveragePooling()
+    hooks = count_hooks(model)
+    runner = train(model, tmp_path, LabelingHook('mixpro_mm.AreaLabeling'), watch)
+    assert watch.relabelled == [False, False]
+    assert all(((target > 0).sum(1) == 2).all() for target in watch.given)  # and they are mixed
+    for batch, record in enumerate(scalars(runner)):
+        assert record['lam_area'] == pytest.approx(lam_of(watch.returned[batch], batch), abs=1e-6)
+        assert not {'factor', 'lam_attn'} & set(record)
+    assert count_hooks(model) == hooks
+
+
+def test_area_labels_listen_to_no_attention_where_there_is_one(tmp_path):
+    hook, counts = LabelingHook('AreaLabeling'), []
+    model = classifier(dict(augments=mixpro()))
+    before = sum(count_hooks(model).values())
+
+    class Count(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            counts.append(sum(count_hooks(model).values()) - before)
+
+    train(model, tmp_path, hook, Count())
+    assert counts == [1, 1]  # the loss, and nothing else
+
+
+def test_labels_a_method_knows_better_stay_under_area_labeling(tmp_path, monkeypatch):
+    class Knows(MaskMix):
+        def mix(self, images, scores, index):
+            mixed, target = super().mix(images, scores, index)
+            weights = torch.tensor([[0.25, 0.5]]).expand(len(images), 2)  # not the areas, and not one in sum
+            return mixed, type(target)(target.scores, target.partner_scores, target.mask, weights)
+
+    watch = Watch(monkeypatch)
+    train(classifier(dict(augments=mixpro(Knows))), tmp_path, LabelingHook('AreaLabeling'), watch, batches=1)
+    y = torch.eye(CLASSES)[:4]
+    torch.testing.assert_close(watch.given[0], 0.25 * y + 0.5 * y.flip(0))
+
+
+def test_a_labeling_that_says_less_is_logged_for_what_it_said(tmp_path):
+    """Only every second batch has a factor; its mean is over those, and a line without any shows none."""
+
+    class Sometimes(Scripted):
+        def __call__(self, *args):
+            weights = super().__call__(*args)
+            return weights if self.calls in (1, 4) else weights._replace(factor=None)
+
+    runner = train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(Sometimes()), batches=6, interval=2)
+    records = scalars(runner)
+    assert [record.get('factor') for record in records] == [pytest.approx(0.01), pytest.approx(0.04), None]
+    assert [record['lam_attn'] for record in records] == pytest.approx([0.985, 0.965, 0.945], abs=1e-6)
+
+
+class Clock(ProgressiveAttentionLabeling):
+    """Writes down how far the training is at every batch."""
+
+    def __init__(self, factor='linear'):
+        super().__init__(factor=factor)
+        self.times = []
+
+    def __call__(self, *args):
+        self.times.append(self.progress)
+        return super().__call__(*args)
+
+
+def test_a_labeling_is_told_the_epochs_done_also_after_a_resume(tmp_path):
+    saver = dict(checkpoint=dict(type='CheckpointHook', interval=1))
+    stopped = dict(train_cfg=dict(by_epoch=True, max_epochs=4), default_hooks=saver)
+
+    class StopAfterTwo(Hook):
+        priority = 'VERY_LOW'
+
+        def before_train_epoch(self, runner):
+            if runner.epoch == 2:
+                raise KeyboardInterrupt
+
+    first, second = Clock(), Clock()
+    with pytest.raises(KeyboardInterrupt):
+        train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(first), StopAfterTwo(), **stopped)
+    runner = train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(second), resume=True, **stopped)
+    assert runner.epoch == 4
+    assert first.times == [0.0, 0.0, 0.25, 0.25]
+    assert second.times == [0.5, 0.5, 0.75, 0.75]
+
+
+def test_a_training_counted_in_iterations_tells_those_also_after_a_resume(tmp_path):
+    counted = dict(
+        batches=8,
+        log_processor=dict(by_epoch=False),
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=5)),
+        train_cfg=dict(by_epoch=False, max_iters=8),
+    )
+
+    class StopAfterFive(Hook):
+        priority = 'VERY_LOW'
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            if runner.iter == 5:
+                raise KeyboardInterrupt
+
+    first, second = Clock('parabolic'), Clock('parabolic')
+    with pytest.raises(KeyboardInterrupt):
+        train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(first), StopAfterFive(), **counted)
+    train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(second), resume=True, **counted)
+    assert first.times == [i / 8 for i in range(5)]
+    assert second.times == [5 / 8, 6 / 8, 7 / 8]
+
+
+@pytest.mark.parametrize(
+    ('factor', 'expected'),
+    [('linear', [0, 0.25, 0.5, 0.75]), ('parabolic', [0, 0.0625, 0.25, 0.5625]), ('equal', [0.5] * 4)],
+)
+def test_scheduled_factors_reach_the_labels_and_the_log(factor, expected, tmp_path, monkeypatch):
+    watch, kept = Watch(monkeypatch), []
+
+    class Keep(ProgressiveAttentionLabeling):
+        def __call__(self, *args):
+            kept.append(super().__call__(*args))
+            return kept[-1]
+
+    runner = train(
+        classifier(dict(augments=mixpro())), tmp_path, LabelingHook(Keep(factor=factor)), watch, batches=1, epochs=4
+    )
+    assert [record['factor'] for record in scalars(runner)] == pytest.approx(expected)
+    y = torch.eye(CLASSES)[:4]
+    for given, weights, share in zip(watch.given, kept, expected, strict=True):
+        lam = (share * weights.lam_attn + (1 - share) * weights.lam_area)[:, None]
+        torch.testing.assert_close(given, lam * y + (1 - lam) * y.flip(0))
+    assert watch.relabelled == [share > 0 for share in expected]
+
+
+def test_a_labeling_that_asks_for_nothing_is_told_nothing(tmp_path):
+    labeling = Scripted()
+    train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(labeling))
+    assert vars(labeling) == dict(calls=2)
+
+
+def test_a_copy_of_the_model_made_on_the_way_lives_on_its_own(tmp_path, monkeypatch):
+    watch, copies = Watch(monkeypatch), []
+
+    class Copy(Hook):
+        priority = 'VERY_LOW'
+
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            copies.append(deepcopy(runner.model))
+
+    model = classifier(dict(augments=mixpro()))
+    train(model, tmp_path, LabelingHook(), watch, Copy())
+    assert watch.relabelled == [True, True]
+    for copy in copies:
+        copy.train()(torch.rand(2, 3, 32, 32), mode='tensor').sum().backward()
+    assert not torch.equal(parameters(copies[0]), parameters(copies[1]))

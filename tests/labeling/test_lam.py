@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mixpro_mm.labeling import attention_lam, combine, cosine_factor
+from mixpro_mm.labeling import attention_lam, combine, cosine_factor, linear_factor, parabolic_factor
 from mixpro_mm.mixing import random_mask, to_pixels
 
 
@@ -104,3 +104,15 @@ def test_combine_follows_equation_9():
     area, attn = torch.tensor([0.2, 0.8]), torch.tensor([0.6, 0.4])
     assert torch.allclose(combine(area, attn, torch.tensor([0.25, 1.0])), torch.tensor([0.3, 0.4]))
     assert torch.equal(combine(area, attn, 0.0), area)
+
+
+def test_schedules_by_hand():
+    assert [linear_factor(t / 4) for t in range(5)] == [0, 0.25, 0.5, 0.75, 1]
+    assert [parabolic_factor(t / 4) for t in range(5)] == [0, 0.0625, 0.25, 0.5625, 1]
+
+
+@pytest.mark.parametrize('schedule', [linear_factor, parabolic_factor])
+@pytest.mark.parametrize('progress', [-0.1, 1.5, float('nan')])
+def test_a_schedule_outside_of_the_training_is_one_sentence(schedule, progress):
+    with pytest.raises(ValueError, match=rf'^progress must lie in \[0, 1\], got {progress}'):
+        schedule(progress)

@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from mixpro_mm.labeling import AttentionLabeling, ProgressiveAttentionLabeling, attention_lam
-from mixpro_mm.labeling.rules import build_labeling
+from mixpro_mm.labeling import AreaLabeling, AttentionLabeling, ProgressiveAttentionLabeling, attention_lam
+from mixpro_mm.labeling.rules import FACTORS, build_labeling
 from mixpro_mm.mixing import MixedTarget, random_mask, to_pixels
 
 
@@ -62,9 +62,72 @@ def test_build_labeling_takes_names_dicts_and_callables():
 
 
 def test_unknown_labelings_list_the_known_ones():
-    with pytest.raises(ValueError, match=r"'PAL' is unknown; known: AttentionLabeling, ProgressiveAttentionLabeling"):
+    with pytest.raises(ValueError, match=r"'PAL' is unknown; known: AreaLabeling, AttentionLabeling, Progress"):
         build_labeling('PAL')
     with pytest.raises(TypeError, match='must be a name or dict'):
         build_labeling(3)
     with pytest.raises(ValueError, match=r'label_smooth_val must lie in \[0, 1\), got 1.5'):
         build_labeling(dict(type='ProgressiveAttentionLabeling', label_smooth_val=1.5))
+
+
+def test_area_labeling_leaves_labels_alone(batch):
+    target, _, _, logits = batch
+    weights = AreaLabeling()(target, None, None, logits)
+    assert weights == (None, target.lam_area, None, None)
+    assert AreaLabeling.uses_attention is False
+
+
+def test_the_equal_strategy_is_transmix(batch):
+    weights = ProgressiveAttentionLabeling(factor='equal')(*batch)
+    assert all(map(torch.equal, weights, AttentionLabeling()(*batch)))
+
+
+@pytest.mark.parametrize(('strategy', 'power'), [('linear', 1), ('parabolic', 2)])
+@pytest.mark.parametrize('progress', [None, 0.3, 1.0])
+def test_schedules_follow_the_progress_they_are_told(strategy, power, progress, batch):
+    target, attention, grid, _ = batch
+    rule = ProgressiveAttentionLabeling(factor=strategy)
+    if progress is not None:
+        rule.progress = progress
+    factor = (progress or 0.0) ** power
+    weights = rule(*batch)
+    assert torch.allclose(weights.factor, torch.full((6,), factor))
+    lam_attn = attention_lam(attention, target.mask, grid)
+    assert torch.allclose(weights.lam, factor * lam_attn + (1 - factor) * target.lam_area)
+
+
+def test_options_of_the_cosine_do_nothing_elsewhere(batch):
+    batch[-1].requires_grad_()
+    for strategy in ('equal', 'linear', 'parabolic'):
+        plain = ProgressiveAttentionLabeling(factor=strategy)
+        other = ProgressiveAttentionLabeling(False, True, 0.5, factor=strategy)
+        plain.progress = other.progress = 0.4
+        assert all(map(torch.equal, plain(*batch), other(*batch)))
+        assert not other(*batch).lam.requires_grad
+
+
+def test_the_learned_factor_carries_gradient(batch):
+    target, attention, grid, _ = batch
+    rule = ProgressiveAttentionLabeling(factor='learnable')
+    with pytest.raises(ValueError, match=r"^factor='learnable' needs LabelingHook"):
+        rule(*batch)
+    parameter = torch.tensor([0.2], requires_grad=True)
+    rule.learned = lambda: parameter * 2
+    weights = rule(*batch)
+    lam_attn = attention_lam(attention, target.mask, grid)
+    assert torch.equal(weights.factor, torch.full((6,), 0.4))
+    assert torch.allclose(weights.lam, 0.4 * lam_attn + 0.6 * target.lam_area)
+    (gradient,) = torch.autograd.grad(weights.lam.sum(), parameter)
+    assert gradient.item() == pytest.approx(2 * (lam_attn - target.lam_area).sum().item(), rel=1e-5)
+
+
+def test_only_the_learnable_strategy_asks_for_a_parameter():
+    asked = {name: ProgressiveAttentionLabeling(factor=name).uses_learned for name in FACTORS}
+    assert asked == dict(cosine=False, equal=False, learnable=True, linear=False, parabolic=False)
+    assert not hasattr(AttentionLabeling(), 'uses_learned')
+
+
+def test_unknown_strategies_list_the_known_ones():
+    known = 'cosine, equal, learnable, linear, parabolic'
+    with pytest.raises(ValueError, match=f"^factor 'sine' is unknown; known: {known}$"):
+        build_labeling(dict(type='ProgressiveAttentionLabeling', factor='sine'))

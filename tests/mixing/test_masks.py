@@ -1,8 +1,13 @@
+import itertools
+import math
+
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
-from mixpro_mm.mixing import random_mask, region_mask, to_pixels
+from mixpro_mm.mixing import masks, random_mask, region_mask, to_pixels
+from mixpro_mm.mixing.masks import block_mask, stretch
 
 
 @pytest.mark.parametrize('grid', [(4, 4), (3, 7), (14, 14)])
@@ -76,3 +81,220 @@ def test_to_pixels_repeats_and_crops(size):
     pixels = to_pixels(mask, cell, size)
     rows, columns = (torch.arange(length) // cell for length in size)
     assert torch.equal(pixels, mask[:, :, rows][..., columns])
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def nearest(position, borders):
+    return min(borders, key=lambda border: (abs(border - position), -border))  # half-way: the larger one
+
+
+@pytest.mark.parametrize(
+    ('size', 'align'), [((48, 64), 16), ((40, 61), 16), ((30, 30), 7), ((20, 33), 20), ((9, 9), 1)]
+)
+def test_aligned_boxes_are_the_plain_ones_with_their_borders_rounded(size, align):
+    lam = torch.rand(150, generator=seeded())
+    plain = ~region_mask(lam, size, generator=seeded(1))[:, 0]
+    aligned = ~region_mask(lam, size, align=align, generator=seeded(1))[:, 0]
+    borders = [[*range(0, length, align), length] for length in size]
+    for before, after in zip(plain, aligned, strict=True):
+        expected = torch.zeros(size, dtype=torch.bool)
+        if before.any():
+            low, high = before.nonzero().min(0).values.tolist(), before.nonzero().max(0).values.tolist()
+            top, left = (nearest(position, known) for position, known in zip(low, borders, strict=True))
+            bottom, right = (nearest(position + 1, known) for position, known in zip(high, borders, strict=True))
+            expected[top:bottom, left:right] = True
+        assert torch.equal(after, expected)
+    assert (align == 1) == torch.equal(plain, aligned)
+
+
+@pytest.mark.parametrize('align', [0, -16, 41])
+def test_patches_larger_than_the_image_cannot_be_aligned_to(align):
+    with pytest.raises(ValueError, match=rf'align {align} must lie in 1 to 40 for an image of 40x64 pixels'):
+        region_mask(torch.tensor([0.5]), (40, 64), align=align)
+
+
+def drawn(mask):
+    """Rows of '#' for true and '.' for false."""
+    return [''.join('.#'[cell] for cell in row) for row in mask.int().tolist()]
+
+
+def test_moved_cells_by_hand():
+    mask = torch.tensor([[[[True, False, True], [False, True, False]]]])
+    assert drawn(to_pixels(mask, 4, (5, 7), offset=1)[0, 0]) == [
+        '#....##',
+        '.####..',
+        '.####..',
+        '.####..',
+        '.####..',
+    ]
+
+
+def test_shrunken_cells_by_hand():
+    mask = torch.tensor([[[[False, True], [False, False]]]])
+    assert drawn(to_pixels(mask, 4, (8, 7), side=2)[0, 0]) == [
+        '#######',
+        '#..####',
+        '#..####',
+        '#######',
+        '#######',
+        '#..##..',
+        '#..##..',
+        '#######',
+    ]
+    assert drawn(to_pixels(mask, 4, (4, 4), side=1)[0, 0]) == ['####', '#.##', '####', '####']
+    assert drawn(to_pixels(mask, 4, (4, 4), side=3)[0, 0]) == ['...#', '...#', '...#', '####']
+
+
+@pytest.mark.parametrize('offset', [0, 1, 4, 5])
+@pytest.mark.parametrize('side', [None, 1, 4, 5, 6])
+def test_to_pixels_is_pixel_exact(offset, side):
+    cell, size = 6, (17, 24)
+    grid = tuple(-(-(length - offset) // cell) + bool(offset) for length in size)
+    mask = torch.rand(3, 1, *grid, generator=seeded()) < 0.5
+    pixels = to_pixels(mask, cell, size, offset=offset, side=side)
+    assert pixels.shape == (3, 1, *size)
+    frame = 0 if side is None else (cell - side) // 2
+    for sample, row, column in itertools.product(range(3), *map(range, size)):
+        at = [position - offset + (cell if offset else 0) for position in (row, column)]  # from the uncropped corner
+        inside = all(frame <= place % cell < frame + (side or cell) for place in at)
+        own = mask[sample, 0, at[0] // cell, at[1] // cell]
+        assert pixels[sample, 0, row, column] == (own or not inside)
+
+
+@pytest.mark.parametrize(
+    ('grid', 'size'), [((4, 4), (224, 160)), ((3, 5), (32, 33)), ((4, 4), (4, 4)), ((2, 7), (5, 20))]
+)
+def test_stretch_gives_cells_that_differ_by_a_pixel(grid, size):
+    mask = torch.rand(2, 1, *grid, generator=seeded()) < 0.5
+    pixels = stretch(mask, size)
+    assert pixels.shape == (2, 1, *size)
+    borders = [
+        [math.ceil(i * length / cells) for i in range(cells + 1)] for length, cells in zip(size, grid, strict=True)
+    ]
+    for edges, length, cells in zip(borders, size, grid, strict=True):
+        assert {b - a for a, b in itertools.pairwise(edges)} <= {length // cells, -(-length // cells)}
+    for row, column in itertools.product(*map(range, grid)):
+        piece = pixels[:, 0, borders[0][row] : borders[0][row + 1], borders[1][column] : borders[1][column + 1]]
+        assert (piece == mask[:, :, row : row + 1, column]).all()
+
+
+@pytest.mark.parametrize('grid', [(14, 14), (3, 20), (1, 9), (1, 1), (7, 2)])
+@pytest.mark.parametrize('min_patches', [1, 16, 1000])
+@pytest.mark.parametrize('aspect', [0.01, 0.3, 1.0])
+def test_blocks_cover_exactly_what_is_asked(grid, min_patches, aspect):
+    count = torch.arange(grid[0] * grid[1] + 1)
+    before = count.clone()
+    mask = block_mask(count, grid, min_patches=min_patches, aspect=aspect, generator=seeded())
+    assert mask.shape == (len(count), 1, *grid)
+    assert mask.dtype == torch.bool
+    assert torch.equal(mask.flatten(1).sum(1), count)
+    assert torch.equal(count, before)
+
+
+def perimeter(mask):
+    """(B,) borders between true and false neighbours, the outside being false."""
+    padded = torch.nn.functional.pad(mask[:, 0].int(), (1, 1, 1, 1))
+    return padded.diff(dim=1).abs().sum((1, 2)) + padded.diff(dim=2).abs().sum((1, 2))
+
+
+def pieces(mask):
+    """(B,) connected pieces."""
+    return torch.tensor([ndimage.label(sample)[1] for sample in mask[:, 0].numpy()])
+
+
+@pytest.mark.parametrize('share', [0.25, 0.5, 0.75])
+def test_blocks_are_compact(share):
+    count = torch.full((200,), int(196 * share))
+    blocks = block_mask(count, (14, 14), min_patches=16, aspect=0.3, generator=seeded())
+    noise = random_mask(count, (14, 14), generator=seeded())
+    assert perimeter(blocks).float().mean() < 0.5 * perimeter(noise).float().mean()
+    assert perimeter(blocks).max() < perimeter(noise).min()
+    assert pieces(blocks).float().mean() < 2.5
+    assert len(blocks.flatten(1).unique(dim=0)) == 200
+
+
+@pytest.mark.parametrize(('share', 'aspect'), [(0.3, 0.3), (0.5, 1.0), (0.9, 0.3)])
+def test_blocks_are_the_union_of_the_rectangles_that_were_drawn(share, aspect, monkeypatch):
+    rounds, draw = [], masks._draw_block
+    monkeypatch.setattr(masks, '_draw_block', lambda *args: rounds.append(draw(*args)) or rounds[-1])
+    count = torch.full((60,), int(196 * share))
+    mask = block_mask(count, (14, 14), min_patches=16, aspect=aspect, generator=seeded())[:, 0]
+    assert len(rounds) <= masks.ROUNDS
+    for sample, wanted in enumerate(count.tolist()):
+        covered = set()
+        for block in (drawn_round[sample] for drawn_round in rounds):
+            cells = block.nonzero().tolist()
+            height, width = (len(set(axis)) for axis in zip(*cells, strict=True))
+            assert height * width == len(cells)
+            new = [cell for cell in map(tuple, cells) if cell not in covered]  # row by row
+            assert new or len(covered) == wanted
+            covered |= set(new[: wanted - len(covered)])
+        found = set(map(tuple, mask[sample].nonzero().tolist()))
+        assert covered <= found
+        assert len(found) == wanted
+        assert len(covered) == wanted or len(rounds) == masks.ROUNDS
+
+
+def test_a_single_block_lies_anywhere_equally_often():
+    count = torch.full((6000,), 16)
+    mask = block_mask(count, (6, 7), min_patches=16, aspect=1.0, generator=seeded())[:, 0]
+    corners = torch.stack([mask.any(2).int().argmax(1), mask.any(1).int().argmax(1)], dim=1)
+    for sample, (top, left) in zip(mask[:200], corners[:200].tolist(), strict=True):
+        assert sample[top : top + 4, left : left + 4].all()  # a square of all 16
+    places, times = corners.unique(dim=0, return_counts=True)
+    assert places.tolist() == [list(place) for place in itertools.product(range(3), range(4))]
+    assert (times - 500).abs().max() < 110  # 5 standard deviations
+
+
+def test_areas_of_blocks_are_uniform():
+    rows, columns = masks._draw_sides(torch.full((20_000,), 100), (14, 14), 16, 1.0, seeded())
+    assert torch.equal(rows, columns)
+    for side in range(4, 11):
+        area = min((side + 0.5) ** 2, 100) - max((side - 0.5) ** 2, 16)
+        assert (rows == side).float().mean().item() == pytest.approx(area / 84, abs=0.018)  # 5 standard errors
+
+
+def test_aspects_of_blocks_are_log_uniform_where_they_fit():
+    everything = torch.full((20_000,), 40_000)
+    rows, columns = masks._draw_sides(everything, (2000, 2000), 40_000, 0.3, seeded())
+    ratio = (rows / columns).log().flatten() / math.log(1 / 0.3)  # uniform in -1 to 1
+    assert ratio.abs().max() < 1.02
+    assert torch.allclose(torch.histc(ratio, 10, -1.02, 1.02) / 20_000, torch.full((10,), 0.1), atol=0.015)
+    rows, columns = masks._draw_sides(everything[:500], (100, 1000), 40_000, 0.3, seeded())
+    assert (rows == 100).all()  # 0.25 is the only ratio that fits, whatever is wished
+    assert (columns == 400).all()
+    area = torch.arange(1, 197)
+    rows, columns = masks._draw_sides(area, (14, 14), 1000, 0.3, seeded())
+    assert (rows <= 14).all()
+    assert (columns <= 14).all()
+    assert ((rows * columns)[:, 0] - area).abs().max() <= 14
+
+
+def test_a_block_covers_something_new_and_no_more_than_is_missing():
+    free = torch.zeros(300, 4, 5, dtype=torch.bool)
+    free[:, 1, 1:4] = True
+    free[:, 3, 4] = True
+    missing = torch.tensor([1, 2, 4]).repeat(100)
+    sides = [torch.full((300, 1), side) for side in (2, 3)]
+    new = (masks._draw_block(free, missing, sides, seeded()) & free).flatten(1).sum(1)
+    for most in (1, 2, 4):
+        assert set(new[missing == most].tolist()) == set(range(1, min(most, 3) + 1))
+    free = torch.ones(1, 2, 2, dtype=torch.bool)  # nowhere less than two new cells: to be trimmed
+    assert (
+        masks._draw_block(free, torch.tensor([1]), [torch.full((1, 1), side) for side in (2, 1)], seeded()).sum() == 2
+    )
+
+
+def test_what_blocks_leave_open_is_filled_along_their_edges(monkeypatch):
+    monkeypatch.setattr(masks, 'ROUNDS', 1)
+    count = torch.full((50,), 60)
+    mask = block_mask(count, (14, 14), min_patches=1, aspect=0.3, generator=seeded())
+    assert torch.equal(mask.flatten(1).sum(1), count)
+    covered = torch.zeros(40, 5, 5, dtype=torch.bool)
+    covered[:, 1:4, 1:3] = True
+    edge = masks._draw_edge(covered, torch.tensor([2, 1] * 20), seeded())
+    assert all(drawn(both) == ['.....', '.....', '#..#.', '.....', '.....'] for both in edge[::2])
+    assert {drawn(one)[2] for one in edge[1::2]} == {'#....', '...#.'}

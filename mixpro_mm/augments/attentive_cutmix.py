@@ -1,0 +1,86 @@
+"""Attentive CutMix (Walawalkar et al., Attentive CutMix, ICASSP 2020)."""
+
+import os
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from mixpro_mm.augments.base import MixAugment
+from mixpro_mm.augments.extractor import FrozenClassifier
+from mixpro_mm.registry import BATCH_AUGMENTS, register
+
+__all__ = ['AttentiveCutMix']
+
+
+@register(BATCH_AUGMENTS)
+class AttentiveCutMix(MixAugment):
+    """Paste the grid cells of the partner in which a frozen classifier responds most, at the same place; area labels.
+
+    The response is the mean over the channels of the frozen net's last map, averaged into the cells; the paper takes
+    6 of the 7 x 7 cells of an ImageNet ResNet-50. Where cells do not divide the image, some are a pixel wider.
+
+    Args:
+        extractor: The frozen classifier, as :class:`FrozenClassifier` takes it (``torchvision.resnet50``, a config, a
+            module), or one itself. It sees the images as the trained model does, so it wants the same normalisation.
+        checkpoint: Local file of its weights.
+        layer: Dotted name of the module that gives its last map, if it is of a kind not known.
+        top_k: Number of cells pasted; None draws a ratio lam and pastes ``int(cells * (1 - lam))``, at least none.
+        grid: Cells along each side of the image.
+        alpha: Both parameters of the Beta distribution of lam; of no effect with ``top_k``. That a ratio is drawn from
+            Beta(2, 2) is an extension by others, not the paper's.
+        partner: 'permutation' or 'flip'.
+        ratio: One number of cells per 'batch' or per 'sample' where it is drawn.
+        prob: Probability with which each sample is mixed at all.
+
+    Raises:
+        ValueError: at construction for a bad argument or extractor; at the first batch if images are smaller than the
+            grid.
+    """
+
+    def __init__(
+        self,
+        extractor: FrozenClassifier | dict | str | nn.Module,
+        checkpoint: str | os.PathLike | bool | None = None,
+        layer: str | None = None,
+        top_k: int | None = 6,
+        grid: int = 7,
+        alpha: float = 2.0,
+        partner: str = 'permutation',
+        ratio: str = 'batch',
+        prob: float = 1.0,
+    ):
+        super().__init__(alpha=alpha, partner=partner, ratio=ratio, prob=prob)
+        if isinstance(grid, bool) or not isinstance(grid, int) or grid < 2:
+            raise ValueError(f'grid must be a whole number of at least 2 cells along a side, got {grid!r}')
+        whole = isinstance(top_k, int) and not isinstance(top_k, bool)
+        if top_k is not None and not (whole and 0 < top_k < grid**2):
+            raise ValueError(
+                f'top_k must be None or a whole number from 1 to {grid**2 - 1} of {grid}x{grid} cells, got {top_k!r}'
+            )
+        self.top_k, self.grid = top_k, grid
+        if not isinstance(extractor, FrozenClassifier):
+            extractor = FrozenClassifier(extractor, checkpoint, layer)
+        elif checkpoint is not None or layer is not None:
+            raise ValueError(
+                'checkpoint and layer belong to an extractor that is built here, not to a FrozenClassifier'
+            )
+        self.extractor = extractor
+
+    def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
+        """(B, 1, H, W) bool, false in the partner's strongest cells."""
+        batch, size = len(images), tuple(images.shape[2:])
+        if min(size) < self.grid:
+            raise ValueError(f'a {self.grid}x{self.grid} grid does not fit an image of {size[0]}x{size[1]} pixels')
+        response = self.extractor.feature_map(images).float().mean(dim=1, keepdim=True)
+        response = F.adaptive_avg_pool2d(response, self.grid).flatten(1)[index]
+        rank = response.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+        own = (rank >= self._cells(batch).to(rank.device)[:, None]).view(batch, 1, self.grid, self.grid)
+        rows, columns = (torch.arange(length, device=own.device) * self.grid // length for length in size)
+        return own[:, :, rows][..., columns]
+
+    def _cells(self, batch: int) -> Tensor:
+        """(B,) number of cells to paste."""
+        if self.top_k is not None:
+            return torch.full((batch,), self.top_k)
+        return (self.grid**2 * (1 - self.draw_ratio(batch))).long()

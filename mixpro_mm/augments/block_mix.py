@@ -1,0 +1,63 @@
+"""BlockMix: BEiT's blocks as mixing mask (Bao et al., BEiT, ICLR 2022; 'block' in table 7 of MixPro)."""
+
+from torch import Tensor
+
+from mixpro_mm.augments.base import MixAugment, one_of, share
+from mixpro_mm.augments.mask_mix import ROUNDINGS, whole
+from mixpro_mm.mixing import to_pixels
+from mixpro_mm.mixing.masks import block_mask
+from mixpro_mm.registry import BATCH_AUGMENTS, register
+
+__all__ = ['BlockMix']
+
+
+@register(BATCH_AUGMENTS)
+class BlockMix(MixAugment):
+    """Paste rectangular blocks of image patches of the partner until its share is reached to the patch.
+
+    The mask of TokenMix (Liu et al., ECCV 2022), from which MixPro takes its 'block' row, with area labels. Patches of
+    the last row and column are cut where they do not tile the image; the area label counts pixels.
+
+    Args:
+        alpha: Both parameters of the Beta distribution of tau. TokenMix itself holds tau fixed.
+        patch_size: The model's patch, in pixels.
+        min_patches: Smallest area of a block, in patches; less where less is missing. BEiT's value.
+        aspect: Smallest ratio of a block's sides; drawn log-uniform up to its inverse. BEiT's value.
+        rounding: S * tau patches show the sample itself, brought to a whole number by 'floor' or 'ceil'.
+        partner: 'permutation' or 'flip'.
+        ratio: One tau per 'batch' or per 'sample'; the blocks are drawn per sample in both.
+        prob: Probability with which each sample of the batch is mixed at all.
+
+    Raises:
+        ValueError: at construction for a bad argument; at the first batch if a patch does not fit into the image.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        patch_size: int = 16,
+        min_patches: int = 16,
+        aspect: float = 0.3,
+        rounding: str = 'floor',
+        partner: str = 'permutation',
+        ratio: str = 'batch',
+        prob: float = 1.0,
+    ):
+        super().__init__(alpha=alpha, partner=partner, ratio=ratio, prob=prob)
+        self.patch_size = whole('patch_size', patch_size)
+        self.min_patches = whole('min_patches', min_patches)
+        self.aspect = share('aspect', aspect)
+        self.rounding = one_of('rounding', rounding, ROUNDINGS)
+
+    def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
+        """(B, 1, H, W) bool, false inside the blocks."""
+        size = tuple(images.shape[2:])
+        grid = tuple(-(-length // self.patch_size) for length in size)
+        if self.patch_size > min(size) or grid == (1, 1):
+            raise ValueError(
+                f'patch_size {self.patch_size} leaves nothing to mix in an image of {size[0]}x{size[1]} pixels'
+            )
+        cells = grid[0] * grid[1]
+        count = cells - ROUNDINGS[self.rounding](cells * self.draw_ratio(len(images))).long()
+        blocks = block_mask(count, grid, min_patches=self.min_patches, aspect=self.aspect, device=images.device)
+        return ~to_pixels(blocks, self.patch_size, size)

@@ -1,0 +1,203 @@
+"""Where a classifier sees a class: its own head on every position of its last map (Zhou et al., CAM, CVPR 2016).
+
+A reader takes images (B, C, H, W) and returns a :class:`Look`. A position is classified as if the image held nothing
+else: pooling and the choice of a token then have nothing left to do, norms and linear layers do what they always do.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from mixpro_mm.attention import token_grid
+from mixpro_mm.backbones import PVT
+
+__all__ = ['Look', 'find_reader']
+
+
+class Look(NamedTuple):
+    """The last map of a classifier (B, C, h, w), and the function from positions (M, C) of it to logits (M, K)."""
+
+    features: Tensor
+    classify: Callable[[Tensor], Tensor]
+
+
+def find_reader(net: nn.Module, layer: str | None = None) -> Callable[[Tensor], Look]:
+    """How to look at the last map of a classifier.
+
+    Args:
+        net: A classifier of mmpretrain, timm or torchvision, or one that ends in nn.AdaptiveAvgPool2d and a head.
+        layer: For others, the dotted name of the module that gives the map, (B, C, h, w) or as tokens (B, T, C); its
+            positions are classified by the last nn.Linear of ``net``.
+
+    Raises:
+        ValueError: if there is no such layer, or none is named and the classifier is of another kind.
+    """
+    if layer is not None:
+        try:
+            return partial(_named, net, net.get_submodule(layer))
+        except AttributeError:
+            raise ValueError(f'layer {layer!r} leads nowhere in {type(net).__name__}') from None
+    if isinstance(getattr(net, 'backbone', None), nn.Module) and isinstance(getattr(net, 'head', None), nn.Module):
+        return partial(_host, net)
+    inner = getattr(net, 'model', net)  # of TimmClassifier
+    if hasattr(inner, 'forward_features') and hasattr(inner, 'forward_head'):
+        return partial(_timm, inner)
+    pools = [name for name, module in net.named_modules() if isinstance(module, nn.AdaptiveAvgPool2d)]
+    if not pools:
+        raise _unknown(net, 'has no nn.AdaptiveAvgPool2d')
+    return partial(_pooled, net, pools[-1], [])
+
+
+def _host(net: nn.Module, images: Tensor) -> Look:
+    """ImageClassifier of mmpretrain: convolutional or hierarchical, vision transformer, ConvNeXt and its kin, PVT."""
+    backbone = net.backbone
+
+    def head(output) -> Tensor:
+        return net.head((output,) if getattr(net, 'neck', None) is None else net.neck((output,)))
+
+    if all(hasattr(backbone, name) for name in ('_format_output', 'layers', 'final_norm', 'num_extra_tokens')):
+        extra = backbone.num_extra_tokens
+        tokens = _output(backbone.ln1 if backbone.final_norm else backbone.layers[-1], backbone, images)
+        return Look(
+            _to_map(tokens, images, extra), lambda rows: head(backbone._format_output(_alone(rows, extra), (1, 1)))
+        )
+    if isinstance(backbone, PVT) and backbone.num_extra_tokens:
+        return Look(_to_map(_output(backbone.norm, backbone, images), images, backbone.num_extra_tokens), head)
+    if getattr(backbone, 'gap_before_final_norm', False):
+        last = backbone.out_indices[-1]
+        norm = getattr(backbone, f'norm{last}')  # some want maps, some rows
+        norm_rows = partial(F.layer_norm, normalized_shape=norm.normalized_shape, weight=norm.weight, bias=norm.bias)
+        features = _to_map(_output(backbone.stages[last], backbone, images), images)
+        return Look(features, lambda rows: head(norm_rows(rows, eps=norm.eps)))
+    features = backbone(images)
+    features = features[-1] if isinstance(features, (tuple, list)) else features
+    if not isinstance(features, Tensor) or features.ndim != 4:
+        raise _unknown(net, f'has a {type(backbone).__name__} that gives no map (B, C, h, w)')
+    return Look(features, lambda rows: head(rows[:, :, None, None]))
+
+
+def _timm(net: nn.Module, images: Tensor) -> Look:
+    """Models of timm: maps (B, C, h, w) or (B, h, w, C), or tokens (B, T, C)."""
+    features = net.forward_features(images)
+    if not isinstance(features, Tensor) or features.ndim not in (3, 4):
+        raise _unknown(net, 'gives neither a map nor tokens')
+    if features.ndim == 3:
+        extra = _extra(net)
+        return Look(_to_map(features, images, extra), lambda rows: net.forward_head(_alone(rows, extra)))
+    if getattr(net, 'output_fmt', 'NCHW') == 'NHWC':
+        return Look(features.permute(0, 3, 1, 2), lambda rows: net.forward_head(rows[:, None, None, :]))
+    return Look(features, lambda rows: net.forward_head(rows[:, :, None, None]))
+
+
+def _pooled(net: nn.Module, pool: str, trusted: list, images: Tensor) -> Look:
+    """What goes into the last average pool, and the modules registered behind it, as torchvision has them."""
+    with _watched(net.get_submodule(pool)) as seen:
+        logits = net(images)
+    if not seen:
+        raise _unknown(net, f'does not use its {pool}')
+    features, tail = seen[-1][0], _behind(net, pool)
+    as_map = any(isinstance(m, (nn.Flatten, nn.Conv2d)) for part in tail for m in part.modules())
+
+    def head(rows: Tensor) -> Tensor:
+        rows = rows[:, :, None, None] if as_map else rows
+        for module in tail:
+            rows = module(rows)
+        return rows.flatten(1)
+
+    def classify(rows: Tensor) -> Tensor:
+        if not trusted:  # the order of registration is a guess, so once it has to give the logits of the model
+            if not _agree(head(features.mean(dim=(2, 3))), logits):
+                raise _unknown(net, f'does more between {pool} and its logits than the modules behind it')
+            trusted.append(True)
+        return head(rows)
+
+    return Look(features, classify)
+
+
+def _named(net: nn.Module, layer: nn.Module, images: Tensor) -> Look:
+    """The output of any module, and the last linear layer."""
+    output = _output(layer, net, images)
+    output = output[0] if isinstance(output, (tuple, list)) else output
+    if not isinstance(output, Tensor) or output.ndim not in (3, 4):
+        raise ValueError(
+            f'{type(layer).__name__}, named as layer, gives neither a map (B, C, h, w) nor tokens (B, T, C)'
+        )
+    features = _to_map(output, images, _extra(net))
+    linear = next((module for module in reversed(list(net.modules())) if isinstance(module, nn.Linear)), None)
+
+    def classify(rows: Tensor) -> Tensor:
+        if linear is None or linear.in_features != rows.shape[1]:
+            wanted = 'no nn.Linear' if linear is None else f'a last nn.Linear for {linear.in_features} channels'
+            raise ValueError(
+                f'{type(net).__name__} has {wanted}, but the layer named gives {rows.shape[1]}: name the last map'
+            )
+        return linear(rows)
+
+    return Look(features, classify)
+
+
+@contextmanager
+def _watched(module: nn.Module) -> Iterator[list]:
+    """(first argument, output) of every call of ``module``."""
+    seen = []
+    handle = module.register_forward_hook(lambda module, args, output: seen.append((args[0], output)))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def _output(module: nn.Module, net: nn.Module, images: Tensor):
+    with _watched(module) as seen:
+        net(images)
+    if not seen:
+        raise _unknown(net, f'does not use its {type(module).__name__}')
+    return seen[-1][1]
+
+
+def _behind(net: nn.Module, path: str) -> list[nn.Module]:
+    """Modules registered after the one at ``path``: its own siblings, then those of its parents."""
+    parts, tail = path.split('.'), []
+    while parts:
+        name = parts.pop()
+        siblings = dict(net.get_submodule('.'.join(parts)).named_children())
+        tail += list(siblings.values())[list(siblings).index(name) + 1 :]
+    return tail
+
+
+def _to_map(features: Tensor, images: Tensor, extra: int = 0) -> Tensor:
+    """Tokens (B, extra + h * w, C) -> map (B, C, h, w); a map stays one."""
+    if features.ndim == 4:
+        return features
+    patches = features[:, extra:].transpose(1, 2)
+    return patches.unflatten(2, token_grid(patches.shape[2], tuple(images.shape[2:])))
+
+
+def _extra(net: nn.Module) -> int:
+    """Number of tokens before the patches."""
+    names = ('num_extra_tokens', 'num_prefix_tokens')
+    counts = (getattr(m, n) for m in net.modules() for n in names if isinstance(getattr(m, n, None), int))
+    return next(counts, int(hasattr(net, 'class_token') or hasattr(net, 'cls_token')))
+
+
+def _alone(rows: Tensor, extra: int) -> Tensor:
+    """Rows (M, C) -> sequences (M, extra + 1, C) of one patch, which also stands in for every token before it."""
+    return rows.unsqueeze(1).expand(-1, extra + 1, -1)
+
+
+def _agree(logits: Tensor, others) -> bool:
+    """Whether two batches of logits are the same but for rounding."""
+    if not isinstance(others, Tensor) or others.shape != logits.shape:
+        return False
+    return torch.allclose(logits, others, rtol=1e-3, atol=1e-3 * float(others.abs().max()))
+
+
+def _unknown(net: nn.Module, why: str) -> ValueError:
+    return ValueError(
+        f"{type(net).__name__} {why}, so its last map is not known: name the module that gives it with layer='...'"
+    )

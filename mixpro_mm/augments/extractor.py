@@ -1,0 +1,129 @@
+"""A classifier that is looked at and never trained: the frozen net of Attentive CutMix, the teacher of TokenMix."""
+
+import os
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from mixpro_mm.augments.class_maps import Look, find_reader
+from mixpro_mm.augments.local_net import build_net, load_weights
+from mixpro_mm.augments.quiet import quiet
+
+__all__ = ['FrozenClassifier']
+
+
+class FrozenClassifier:
+    """Holds a classifier in evaluation mode, without gradient, out of every state dict and optimizer.
+
+    It is no nn.Module and neither copied nor moved with the model around it: a deep copy is the same object, and the
+    net follows the images to their device. It computes in fp32, also under autocast, and sees the images as the
+    trained model does, so it should have been trained with the same normalisation. Nothing is ever downloaded.
+
+    Args:
+        model: A config of an mmpretrain classifier; 'torchvision.NAME' or 'timm.NAME', or a dict of such a type with
+            further arguments, such as ``num_classes``; or an nn.Module, which is frozen in place.
+        checkpoint: Local file of weights for all of ``model``: a state dict, or one under ``state_dict`` or ``model``,
+            with or without 'module.' before its names. An nn.Module may do without; False leaves a net that is built
+            here with its random weights, as only a test wants.
+        layer: Dotted name of the module inside ``model`` that gives its last map, for models not known here.
+
+    Raises:
+        ValueError: if the model is unknown or would be fetched, if a checkpoint is wanted and not given, cannot be
+            read or does not fit, or if the last map is not known and no layer named.
+        FileNotFoundError: if there is no such checkpoint.
+        TypeError: if ``model`` is of another kind.
+    """
+
+    def __init__(self, model, checkpoint: str | os.PathLike | bool | None = None, layer: str | None = None):
+        if isinstance(model, (dict, str)):
+            if checkpoint is None:
+                raise ValueError(
+                    'a frozen classifier with random weights sees nothing: name a local file of its weights with '
+                    'checkpoint= (checkpoint=False if that is what you want)'
+                )
+            self.net = build_net(model)
+        elif isinstance(model, nn.Module):
+            self.net = model
+        else:
+            raise TypeError(f'model must be a config, a name or an nn.Module, got {type(model).__name__}')
+        if checkpoint:
+            load_weights(self.net, checkpoint)
+        self.net.eval()
+        self.net.requires_grad_(False).float()
+        self.live = False
+        self._read = find_reader(self.net, layer)
+
+    @classmethod
+    def of(cls, model: nn.Module, layer: str | None = None) -> 'FrozenClassifier':
+        """Look at a classifier that lives elsewhere, such as the moving average of the one trained.
+
+        It is neither copied, moved nor cast, and after every look it is as it was before.
+        """
+        self = cls.__new__(cls)
+        self.net, self.live = model, True
+        self._read = find_reader(model, layer)
+        return self
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Last map of the net (B, C, h, w) for images (B, 3, H, W)."""
+        with self._looking(images) as look:
+            return look.features
+
+    def activation_map(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Probability that every position of the last map alone gives to one class per image.
+
+        The head of the net is applied to each position by itself (class activation map; Zhou et al., CVPR 2016).
+
+        Args:
+            images: (B, 3, H, W).
+            labels: (B,) integer.
+
+        Returns:
+            (B, h, w) fp32 in [0, 1].
+
+        Raises:
+            ValueError: if the head cannot be applied to single positions, or (CPU only) a label is none of its classes.
+        """
+        with self._looking(images) as look:
+            batch, channels, height, width = look.features.shape
+            rows = look.features.permute(0, 2, 3, 1).reshape(-1, channels)
+            logits = self._classify(look, rows).float()
+            classes = logits.shape[1]
+            if labels.device.type == 'cpu' and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+                raise ValueError(f'labels must lie in 0 to {classes - 1} for {classes} classes, got {labels.tolist()}')
+            wanted = labels.to(logits.device).repeat_interleave(height * width).unsqueeze(1)
+            return logits.softmax(dim=1).gather(1, wanted).view(batch, height, width)
+
+    def __deepcopy__(self, memo) -> 'FrozenClassifier':
+        return self
+
+    @contextmanager
+    def _looking(self, images: Tensor):
+        parameter = next(self.net.parameters(), images)
+        if not self.live and parameter.device != images.device:
+            self.net.to(images.device)
+        dtype = parameter.dtype if self.live else torch.float32
+        with (
+            quiet(self.net) if self.live else nullcontext(),
+            torch.no_grad(),
+            torch.autocast(images.device.type, enabled=False),
+        ):
+            yield self._read(images.to(dtype))
+
+    def _classify(self, look: Look, rows: Tensor) -> Tensor:
+        try:
+            logits = look.classify(rows)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, TypeError) as error:
+            raise self._no_logits(str(error).splitlines()[0]) from error
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            raise self._no_logits('it gives no logits (B, K)')
+        return logits
+
+    def _no_logits(self, why: str) -> ValueError:
+        return ValueError(
+            f'the head of {type(self.net).__name__} cannot classify single positions of its last map ({why}): '
+            f"name a map that its last nn.Linear takes with layer='...'"
+        )

@@ -1,0 +1,195 @@
+"""Puzzle Mix (Kim, Choo and Song, Exploiting Saliency and Local Statistics for Optimal Mixup, ICML 2020)."""
+
+import math
+from numbers import Real
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from mixpro_mm.augments.base import MixAugment, positive
+from mixpro_mm.augments.quiet import quiet
+from mixpro_mm.mixing import MixedTarget
+from mixpro_mm.mixing.graphcut import fold_pairs, min_cut, seam_costs
+from mixpro_mm.mixing.transport import move_blocks, transport_plan
+from mixpro_mm.registry import BATCH_AUGMENTS, register
+
+__all__ = ['PuzzleMix', 'input_saliency']
+
+
+def input_saliency(model: nn.Module, images: Tensor, scores: Tensor) -> Tensor:
+    """Length of the loss gradient at every pixel, root of the mean square over channels; the model is left as it was.
+
+    One forward and one backward pass in evaluation mode, in the precision of the parameters even under autocast, whose
+    half precision loses small gradients. Only the gradient of the images is asked for, so that no parameter gets one
+    and nothing of a distributed wrapper is set off. The loss is the cross entropy with ``scores``.
+
+    Args:
+        model: A classifier whose ``model(images, mode='tensor')`` is logits (B, K).
+        images: (B, C, H, W); not written to.
+        scores: (B, K) float.
+
+    Returns:
+        (B, H, W), without gradient.
+    """
+    dtype = next((parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()), torch.float32)
+    images = images.detach().to(dtype).requires_grad_()
+    with quiet(model), torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
+        logits = model(images, mode='tensor')
+        loss = F.cross_entropy(logits.float(), scores.detach().float(), reduction='sum')
+        (gradient,) = torch.autograd.grad(loss, images)
+    return gradient.float().square().mean(dim=1).sqrt()
+
+
+@register(BATCH_AUGMENTS)
+class PuzzleMix(MixAugment):
+    """Mix two images block by block so that little of what the classifier looks at is hidden and seams stay smooth.
+
+    A grid of b x b blocks is drawn per batch. With s and t the saliency of the sample and of its partner, averaged over
+    blocks and divided by its sum, and lam drawn from Beta(alpha, alpha), the labels z (1: the sample itself shows)
+    minimise ::
+
+        sum over blocks u     of  z_u t_u + (1 - z_u) s_u  -  eta / b^2 * log(lam if z_u else 1 - lam)
+        + sum over seams u, v of  beta / (16 b) * ([z_u != z_v] + gamma * D_uv(z_u, z_v))
+
+    where D_uv in [0, 1] is the jump in colour at the seam of two neighbours when they show what the labels say. Then
+    each image's blocks are moved so that salient ones lie where it shows, at ``t_eps`` for the squared distance in
+    sides of the grid.
+
+    The scales 1 / b^2 and 1 / (16 b) are those of the released code, the defaults those of its recipes. What differs:
+        - There labels take the three values 0, 1/2 and 1 and are found by alpha-beta swap, which may stop short of the
+          optimum. Here they are two and the optimum is exact (up to rounding, see ``min_cut``). So no block is a blend
+          of two images: every pixel comes from one, the mask is boolean, and any labeling can weigh its labels.
+        - Blocks are moved by the best permutation. There places are fought over in a fixed number of rounds, which need
+          not end in a permutation.
+        - Colours are scaled by their range in the batch, not by the mean and deviation they were normalised with.
+        - A weight that would reward unequal neighbours is clipped at zero; with ``gamma`` up to 1 there is none.
+
+    It needs to see the classifier, so ``LabelingHook`` must be among the hooks. The extra pass over the images without
+    parameter gradients does not go with re-entrant activation checkpointing, which torch refuses in one sentence.
+
+    Args:
+        alpha: Both parameters of the Beta distribution of lam, the share the sample is to have, other things equal.
+        blocks: Numbers b to draw from; per batch, those that divide both sides of the images.
+        beta: Weight of smoothness.
+        gamma: Weight of the jump in colour within it.
+        eta: Weight of the prior on the share.
+        transport: Whether to move blocks.
+        t_eps: Price of distance.
+        neigh: Greatest side in pixels of the rectangles whose mean colours are compared across a seam.
+        partner: 'permutation' or 'flip'.
+        ratio: One lam per 'batch' or per 'sample'; the cut is per sample in both.
+        prob: Probability with which each sample is mixed at all.
+
+    Raises:
+        ValueError: at construction for a bad argument; at the first batch if no number of blocks divides its images.
+        RuntimeError: at the first batch if nobody has shown it the classifier.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        blocks: tuple[int, ...] = (2, 4, 8, 16),
+        beta: float = 1.2,
+        gamma: float = 0.5,
+        eta: float = 0.2,
+        transport: bool = True,
+        t_eps: float = 0.8,
+        neigh: int = 4,
+        partner: str = 'permutation',
+        ratio: str = 'batch',
+        prob: float = 1.0,
+    ):
+        super().__init__(alpha=alpha, partner=partner, ratio=ratio, prob=prob)
+        whole = isinstance(blocks, (list, tuple)) and all(type(count) is int and count > 1 for count in blocks)
+        if not whole or not blocks:
+            raise ValueError(f'blocks must be whole numbers above 1 to draw from, got {blocks!r}')
+        if type(neigh) is not int or neigh < 1:
+            raise ValueError(f'neigh must be a whole number of pixels above 0, got {neigh!r}')
+        self.blocks = tuple(blocks)
+        self.beta = _weight('beta', beta)
+        self.gamma = _weight('gamma', gamma)
+        self.eta = _weight('eta', eta)
+        self.transport = transport
+        self.t_eps = positive('t_eps', t_eps)
+        self.neigh = neigh
+        self._model: nn.Module | None = None
+
+    def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
+        """Look at the classifier in training; its moving average is not needed."""
+        self._model = model
+
+    def unbind(self) -> None:
+        """Let go of the classifier."""
+        self._model = None
+
+    def __getstate__(self) -> dict:
+        """A copy or a pickle goes without the classifier and must be shown one anew."""
+        return {**self.__dict__, '_model': None}
+
+    def draw_grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(b, b), one of ``blocks`` that divide both sides (H, W) of the images."""
+        fitting = [count for count in self.blocks if not any(length % count for length in size)]
+        if not fitting:
+            raise ValueError(
+                f'none of the blocks {self.blocks} of PuzzleMix divides both sides of an image of '
+                f'{size[0]}x{size[1]} pixels'
+            )
+        count = fitting[torch.randint(len(fitting), ())]
+        return count, count
+
+    def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
+        """Cut, move and paste; arguments as of the base class."""
+        if self._model is None:
+            raise RuntimeError(
+                "PuzzleMix has not been shown the classifier it looks at: add dict(type='mixpro_mm.LabelingHook') to "
+                "custom_hooks (with labeling='AreaLabeling' if no attention labels are wanted)"
+            )
+        grid, lam = self.draw_grid(tuple(images.shape[2:])), self.draw_ratio(len(images))
+        saliency = _pooled(input_saliency(self._model, images, scores), grid).cpu()
+        own, partner, there = images, images[index], index.cpu()
+        blocks = self.cut(saliency, saliency[there], lam, *seam_costs(images, index, grid, self.neigh))
+        if self.transport:
+            own, partner = (
+                move_blocks(moved, transport_plan(salient, shown, self.t_eps).to(moved.device), grid)
+                for moved, salient, shown in ((own, saliency, blocks), (partner, saliency[there], ~blocks))
+            )
+        sides = [length // count for length, count in zip(images.shape[2:], grid, strict=True)]
+        mask = blocks.to(images.device).repeat_interleave(sides[0], dim=1).repeat_interleave(sides[1], dim=2)
+        mask = mask.unsqueeze(1)
+        return torch.where(mask, own, partner), MixedTarget(scores, scores[index], mask)
+
+    def cut(self, own: Tensor, partner: Tensor, lam: Tensor, down: Tensor, right: Tensor) -> Tensor:
+        """(B, b, b) bool on the CPU, the blocks that show the sample itself: the optimum of the energy above.
+
+        Args:
+            own: (B, b, b) saliency of the samples, each of sum 1, on the CPU.
+            partner: (B, b, b) that of their partners.
+            lam: (B,) wanted share of the samples.
+            down: (B, b - 1, b, 2, 2) colour jumps as of ``seam_costs``, on any device.
+            right: (B, b, b - 1, 2, 2).
+        """
+        count = own.shape[1]
+        lam = lam.double().clamp(1e-8, 1 - 1e-8)  # Beta may draw its ends, where the prior is infinite
+        prior = -self.eta / count**2 * torch.stack([1 - lam, lam], dim=1).log()
+        unary = torch.stack([own, partner], dim=3) + prior[:, None, None]  # showing one hides the other
+        smoothness, unequal = self.beta / (16 * count), 1 - torch.eye(2)
+        seams = (smoothness * (unequal + self.gamma * jumps.cpu()) for jumps in (down, right))
+        return min_cut(*fold_pairs(unary, *seams))
+
+
+def _pooled(saliency: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(B, h, w) means of (B, H, W) over blocks, each sample divided by its sum.
+
+    Flat where nothing is salient, as before the first step of a head whose weights start at zero.
+    """
+    blocks = saliency.unflatten(2, (grid[1], -1)).unflatten(1, (grid[0], -1)).mean(dim=(2, 4))
+    total = blocks.sum(dim=(1, 2), keepdim=True)
+    known = total.isfinite() & (total > 0)
+    return torch.where(known, blocks / total, 1 / (grid[0] * grid[1]))
+
+
+def _weight(name: str, value) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not (math.isfinite(value) and value >= 0):
+        raise ValueError(f'{name} must be a finite number of at least 0, got {value!r}')
+    return value

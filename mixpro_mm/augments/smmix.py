@@ -1,0 +1,128 @@
+"""SMMix's max-min regions (Chen et al., SMMix: Self-Motivated Image Mixing for Vision Transformers, ICCV 2023)."""
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from mixpro_mm.attention import ClassAttentionTap, parse_attention, token_grid
+from mixpro_mm.augments.base import MixAugment, positive
+from mixpro_mm.augments.mask_mix import whole
+from mixpro_mm.augments.quiet import quiet
+from mixpro_mm.mixing import MixedTarget
+from mixpro_mm.registry import BATCH_AUGMENTS, register
+
+__all__ = ['SMMix']
+
+
+@register(BATCH_AUGMENTS)
+class SMMix(MixAugment):
+    """Paste the partner's most attended square over the least attended square of the sample; labels by area.
+
+    The model under training looks at the un-mixed batch once more, in evaluation mode and without gradient, and one
+    look serves samples and partners. Pixels move: the square goes from where the partner shows most to where the sample
+    has least to lose. The paper's further losses, on the tokens of both images and towards the mixed predictions of
+    the un-mixed images, are no part of this.
+
+    Args:
+        patch_size: Side of a token in pixels. Where the model's tokens are larger (32 for the last stage of PVT, which
+            the released code takes), its attention is spread evenly over them. Pixels beyond the last whole token are
+            never mixed.
+        sides: Least and greatest side of the square, one drawn per batch, both ends included: in whole tokens, or as
+            shares below 1 of the grid's shorter side, rounded down; clipped so that some of the sample remains. The
+            default is the released code's: 3 to 10 tokens of 14.
+        attention: Where to read attention, as of ``LabelingHook``: 'query_mean' is the paper's.
+        partner: 'permutation', or 'flip' as in the released code.
+        prob: Probability with which each sample is mixed.
+
+    Raises:
+        ValueError: at construction for a bad argument; in :meth:`bind` if the model has no such attention; at the first
+            batch if it has no room for a square.
+        RuntimeError: at the first batch if nobody showed it a model, or the attention is not one map an image.
+    """
+
+    def __init__(
+        self,
+        patch_size: int = 16,
+        sides: tuple[float, float] = (0.25, 0.75),
+        attention: str | dict | None = 'query_mean',
+        partner: str = 'permutation',
+        prob: float = 1.0,
+    ):
+        super().__init__(partner=partner, prob=prob)
+        self.patch_size = whole('patch_size', patch_size)
+        pair = [positive('each of sides', side) for side in sides] if isinstance(sides, (list, tuple)) else []
+        if len(pair) != 2 or pair != sorted(pair) or not (pair[1] < 1 or all(side == int(side) for side in pair)):
+            raise ValueError(f'sides must be two shares below 1 or two whole numbers, the lower first, got {sides!r}')
+        self.sides = tuple(pair)
+        parse_attention(attention)
+        self.attention = attention
+        self._model: nn.Module | None = None
+        self._tap: ClassAttentionTap | None = None
+
+    def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
+        """Keep the classifier that is trained, and find its attention."""
+        self._model, self._tap = model, ClassAttentionTap(model, self.attention)
+
+    def unbind(self) -> None:
+        """Let go of the classifier."""
+        self._model = self._tap = None
+
+    def __getstate__(self) -> dict:
+        """A copy or a pickle goes without the classifier and must be shown one anew."""
+        return {**self.__dict__, '_model': None, '_tap': None}
+
+    def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
+        """Move each partner's square of greatest attention into each sample's square of least."""
+        grid = tuple(length // self.patch_size for length in images.shape[2:])
+        side = self.draw_side(grid)
+        attention = F.adaptive_avg_pool2d(self.look(images).unsqueeze(1), grid)
+        sums = F.avg_pool2d(attention, side, stride=1).squeeze(1)  # means, in the order of the sums
+        source = _corner(sums.flatten(1).argmax(dim=1)[index], sums.shape[2])
+        target = _corner(sums.flatten(1).argmin(dim=1), sums.shape[2])
+
+        span = torch.arange(side * self.patch_size, device=images.device)
+        from_rows, from_columns, rows, columns = (
+            start[:, None] * self.patch_size + span for start in (*source, *target)
+        )
+        place = rows[:, :, None], columns[:, None, :]
+        mixed, batch = images.clone(), torch.arange(len(images), device=images.device)[:, None, None]
+        pasted = images[index[:, None, None], :, from_rows[:, :, None], from_columns[:, None, :]]
+        mixed[batch, :, *place] = pasted
+        mask = torch.ones_like(images[:, 0], dtype=torch.bool)
+        mask[batch, *place] = False
+        return mixed, MixedTarget(scores, scores[index], mask.unsqueeze(1))
+
+    def draw_side(self, grid: tuple[int, int]) -> int:
+        """Tokens along the square of this batch, on a (h, w) grid."""
+        most = min(grid) - (grid[0] == grid[1])
+        if most < 1:
+            raise ValueError(f'patch_size {self.patch_size} leaves SMMix nothing to mix on a {grid[0]}x{grid[1]} grid')
+        low, high = (max(1, min(most, int(side if side >= 1 else side * min(grid)))) for side in self.sides)
+        return int(torch.randint(low, high + 1, ()))
+
+    def look(self, images: Tensor) -> Tensor:
+        """(B, h, w) fp32 attention of the bound model to the un-mixed images (B, C, H, W), on its own token grid."""
+        if self._model is None:
+            raise RuntimeError(
+                "SMMix mixes by the attention of the model it was never shown: add dict(type='mixpro_mm.LabelingHook') "
+                "to custom_hooks (with labeling='AreaLabeling' if no attention labels are wanted)"
+            )
+        self._tap.attach()
+        try:
+            with quiet(self._model), torch.no_grad():
+                self._model(images.to(next(self._model.parameters()).dtype), mode='tensor')
+            row = self._tap.read()
+        finally:
+            self._tap.release()
+        count = 0 if row is None else len(row)
+        if count != len(images):
+            raise RuntimeError(
+                f'{type(self._tap.block.attn).__name__} gave {count} attention maps for {len(images)} images: SMMix '
+                f'needs one over each whole image, not over windows of it; name such a module with attention='
+            )
+        return row.unflatten(1, token_grid(row.shape[1], tuple(images.shape[2:])))
+
+
+def _corner(place: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """(B,) flat positions on a grid of that width -> their rows and columns, (B,) each."""
+    return place.div(width, rounding_mode='floor'), place % width

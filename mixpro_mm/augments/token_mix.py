@@ -1,0 +1,148 @@
+"""TokenMix (Liu et al., TokenMix: Rethinking Image Mixing for Data Augmentation in Vision Transformers, ECCV 2022)."""
+
+import torch
+from torch import Tensor, nn
+
+from mixpro_mm.augments.base import MixAugment, one_of, share
+from mixpro_mm.augments.extractor import FrozenClassifier
+from mixpro_mm.augments.mask_mix import whole
+from mixpro_mm.labeling.lam import attention_lam
+from mixpro_mm.mixing import MixedTarget, to_pixels
+from mixpro_mm.mixing.masks import block_mask
+from mixpro_mm.registry import BATCH_AUGMENTS, register
+
+__all__ = ['TokenMix']
+
+TARGETS = ('bce', 'ce')
+
+
+@register(BATCH_AUGMENTS)
+class TokenMix(MixAugment):
+    """Paste blocks of the partner's tokens; each label is worth what is left to see of its own image's activation.
+
+    A teacher looks at the un-mixed batch once. A label weighs the share of the teacher's activation for its class, over
+    its own un-mixed image, that falls on what the mix still shows of that image. The teacher's map is compared at its
+    own resolution: each of its cells counts as far as the pixels below it are visible, which neither loses activation,
+    as samples of it at the tokens would, nor spreads it over the borders of the mask, as bilinear ones would. The class
+    of an image is that of its highest score; an image without activation counts by its area.
+
+    The released code takes its maps from files that a large network wrote beforehand; here the teacher is a model that
+    looks at the images as they come, crop and all. There, one mask serves the batch; here each sample draws its own.
+
+    Args:
+        patch_size: Side of a token in pixels.
+        lam: Share of the tokens that show the sample itself, before ``extra``; fixed, not drawn.
+        extra: Further share of the tokens that is pasted; the released code pastes 14 tokens of 196 more than half.
+        min_patches: Smallest area of a block, in tokens; 1 is the released code's.
+        aspect: Smallest ratio of a block's sides; drawn log-uniform up to its inverse.
+        teacher: 'ema' for the moving average of the model in training, which needs mmengine's EMAHook; or a classifier
+            as of ``FrozenClassifier``.
+        checkpoint: The teacher's weights, as of ``FrozenClassifier``; not for 'ema'.
+        layer: Where to read the teacher's activation, as of ``FrozenClassifier``.
+        target: 'bce' leaves the two weights as they are, so that they need not sum to one, for a loss by binary cross
+            entropy as in the paper; 'ce' divides them by their sum.
+        partner: 'permutation', or 'flip' as in the released code.
+        prob: Probability with which each sample is mixed.
+
+    Raises:
+        ValueError: at construction for a bad argument; in :meth:`bind` if there is no moving average; at the first
+            batch if the image is a single token.
+        RuntimeError: at the first batch if the teacher is 'ema' and nobody showed it.
+    """
+
+    def __init__(
+        self,
+        patch_size: int = 16,
+        lam: float = 0.5,
+        extra: float = 14 / 196,
+        min_patches: int = 1,
+        aspect: float = 0.3,
+        teacher='ema',
+        checkpoint=None,
+        layer: str | None = None,
+        target: str = 'ce',
+        partner: str = 'permutation',
+        prob: float = 1.0,
+    ):
+        super().__init__(partner=partner, prob=prob)
+        self.patch_size = whole('patch_size', patch_size)
+        self.pasted = 1 - share('lam', lam) + (share('extra', extra) if extra != 0 else 0)
+        if not 0 < self.pasted < 1:
+            raise ValueError(
+                f'lam {lam} and extra {extra} would paste a share of {self.pasted:g}, not one inside (0, 1)'
+            )
+        self.min_patches = whole('min_patches', min_patches)
+        self.aspect = share('aspect', aspect)
+        self.target = one_of('target', target, TARGETS)
+        self.layer, self.from_ema = layer, isinstance(teacher, str) and teacher == 'ema'
+        built = isinstance(teacher, FrozenClassifier)
+        if (checkpoint is not None and (self.from_ema or built)) or (layer is not None and built):
+            raise ValueError(
+                "checkpoint and layer belong to a teacher that is built here: 'ema' is the model in training and takes "
+                'only layer, a FrozenClassifier takes neither'
+            )
+        if self.from_ema:
+            self._teacher = None
+        else:
+            self._teacher = teacher if built else FrozenClassifier(teacher, checkpoint, layer)
+
+    def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
+        """Take the moving average for a teacher, if it is to be the teacher."""
+        if not self.from_ema:
+            return
+        if ema is None:
+            raise ValueError(
+                "TokenMix has teacher='ema', but this run keeps no moving average: add dict(type='EMAHook') to "
+                'custom_hooks, or name another teacher'
+            )
+        self._teacher = FrozenClassifier.of(ema, layer=self.layer)
+
+    def unbind(self) -> None:
+        """Let go of the moving average."""
+        if self.from_ema:
+            self._teacher = None
+
+    def __getstate__(self) -> dict:
+        """A copy or a pickle goes without the moving average and must be shown one anew."""
+        return {**self.__dict__, '_teacher': None if self.from_ema else self._teacher}
+
+    def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
+        """(B, 1, H, W) bool, false inside the blocks; at least one token is either image's."""
+        size = tuple(images.shape[2:])
+        grid = tuple(-(-length // self.patch_size) for length in size)
+        tokens = grid[0] * grid[1]
+        if tokens == 1:
+            raise ValueError(
+                f'patch_size {self.patch_size} leaves nothing to mix in an image of {size[0]}x{size[1]} pixels'
+            )
+        count = torch.full((len(images),), min(max(round(self.pasted * tokens), 1), tokens - 1))
+        blocks = block_mask(count, grid, min_patches=self.min_patches, aspect=self.aspect, device=images.device)
+        return ~to_pixels(blocks, self.patch_size, size)
+
+    def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
+        """Mix every sample with its partner; labels weigh as much as is visible of their activation."""
+        if self._teacher is None:
+            raise RuntimeError(
+                "TokenMix has not been shown its teacher, the moving average: add dict(type='mixpro_mm.LabelingHook') "
+                "to custom_hooks (with labeling='AreaLabeling' if no attention labels are wanted)"
+            )
+        mask = self.draw_mask(images, index)
+        weights = self.weigh(self._teacher.activation_map(images, scores.argmax(dim=1)), mask, index)
+        return torch.where(mask, images, images[index]), MixedTarget(scores, scores[index], mask, weights)
+
+    def weigh(self, activation: Tensor, mask: Tensor, index: Tensor) -> Tensor:
+        """(B, 2) fp32, the weight of each sample's label and of its partner's.
+
+        Args:
+            activation: (B, h, w), not negative: the teacher's for the class of each un-mixed image.
+            mask: (B, 1, H, W) bool, true where the sample itself shows.
+            index: (B,) partners.
+        """
+        grid, activation = tuple(activation.shape[1:]), activation.flatten(1)
+        own, partner = attention_lam(activation, mask, grid), attention_lam(activation[index], ~mask, grid)
+        weights = torch.stack([own, partner], dim=1)
+        if self.target == 'bce':
+            return weights
+        total, area = weights.sum(dim=1, keepdim=True), mask.flatten(1).float().mean(dim=1)
+        share_of_both = weights / total.clamp_min(torch.finfo(torch.float32).tiny)
+        return torch.where(total > 0, share_of_both, torch.stack([area, 1 - area], dim=1))

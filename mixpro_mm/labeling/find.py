@@ -1,0 +1,50 @@
+"""What ``LabelingHook`` looks up in a run: the model, its augments, its loss, its moving average, its progress."""
+
+from mmengine.hooks import EMAHook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import IterBasedTrainLoop
+from torch import nn
+
+__all__ = ['average_of', 'each', 'label_augments', 'loss_module', 'missing', 'progress_of', 'unwrap']
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The classifier inside DDP or another wrapper."""
+    return model.module if is_model_wrapper(model) else model
+
+
+def label_augments(model: nn.Module) -> list:
+    """The batch augments that keep their labels open, in the order of the config."""
+    random_augment = getattr(getattr(model, 'data_preprocessor', None), 'batch_augments', None)
+    return [augment for augment in getattr(random_augment, 'augments', []) if hasattr(augment, 'take')]
+
+
+def missing(augments: list, others: list) -> list:
+    """The augments that are none of the others."""
+    return [augment for augment in augments if not any(augment is other for other in others)]
+
+
+def each(augments: list, method: str, *args) -> None:
+    """Call a method of every augment that has it; one of a user's own may do without."""
+    for augment in augments:
+        if hasattr(augment, method):
+            getattr(augment, method)(*args)
+
+
+def loss_module(model: nn.Module) -> nn.Module | None:
+    """The loss of the head, or of a classifier without one."""
+    loss = getattr(getattr(model, 'head', None), 'loss_module', None)
+    return getattr(model, 'loss_module', None) if loss is None else loss
+
+
+def average_of(runner) -> nn.Module | None:
+    """The moving average that EMAHook keeps of the classifier, if there is one."""
+    averages = (getattr(hook, 'ema_model', None) for hook in runner.hooks if isinstance(hook, EMAHook))
+    return next((average.module for average in averages if average is not None), None)
+
+
+def progress_of(runner) -> float:
+    """Share of the epochs that are done, or of the iterations where the loop counts those."""
+    if isinstance(runner.train_loop, IterBasedTrainLoop):
+        return runner.iter / runner.max_iters
+    return runner.epoch / runner.max_epochs

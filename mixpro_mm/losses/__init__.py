@@ -1,0 +1,18 @@
+"""Losses with something to learn of their own, around a loss of the host."""
+
+from mixpro_mm.losses.host import mend_model_classifiers
+from mixpro_mm.losses.learnable_factor import LearnableFactor, hand_factor_over
+from mixpro_mm.losses.local_context import LocalContextLoss, cell_means, local_context
+from mixpro_mm.losses.wrapper import LossWrapper, wrappers_of
+
+__all__ = [
+    'LearnableFactor',
+    'LocalContextLoss',
+    'LossWrapper',
+    'cell_means',
+    'hand_factor_over',
+    'local_context',
+    'wrappers_of',
+]
+
+mend_model_classifiers()

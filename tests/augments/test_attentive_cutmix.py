@@ -1,0 +1,213 @@
+import copy
+import itertools
+
+import pytest
+import torch
+from mmengine.optim import build_optim_wrapper
+from mmpretrain.registry import BATCH_AUGMENTS as MMPRETRAIN_BATCH_AUGMENTS
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import nn
+
+from mixpro_mm.augments.attentive_cutmix import AttentiveCutMix
+from mixpro_mm.augments.extractor import FrozenClassifier
+
+GAP = dict(type='mmpretrain.GlobalAveragePooling')
+RESNET = dict(
+    type='mmpretrain.ImageClassifier',
+    backbone=dict(type='mmpretrain.ResNet', depth=18, stem_channels=4, base_channels=4),
+    neck=GAP,
+    head=dict(type='mmpretrain.LinearClsHead', num_classes=5, in_channels=32),
+)
+
+
+def mirror(stride=1):
+    """A net whose last map is the image itself, averaged over ``stride`` x ``stride`` pixels."""
+    return nn.Sequential(nn.AvgPool2d(stride), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 5))
+
+
+def ends(length, grid):
+    """Pixel ranges of the cells: pixel p belongs to cell floor(p * grid / length)."""
+    owner = [p * grid // length for p in range(length)]
+    return [(owner.index(cell), owner.index(cell) + owner.count(cell)) for cell in range(grid)]
+
+
+def strongest(image, grid, count):
+    """The cells (row, column) of an image with the largest mean over channels and pixels, by explicit loops."""
+    cells = itertools.product(enumerate(ends(image.shape[1], grid)), enumerate(ends(image.shape[2], grid)))
+    means = {(i, j): float(image[:, a:b, c:d].mean()) for (i, (a, b)), (j, (c, d)) in cells}
+    return set(sorted(means, key=means.get, reverse=True)[:count])
+
+
+def pasted(mask, grid):
+    """The cells of a mask (H, W) that are false, each of them wholly."""
+    cells = itertools.product(enumerate(ends(mask.shape[0], grid)), enumerate(ends(mask.shape[1], grid)))
+    parts = {(i, j): mask[a:b, c:d] for (i, (a, b)), (j, (c, d)) in cells}
+    assert all(part.all() or not part.any() for part in parts.values())
+    return {cell for cell, part in parts.items() if not part.any()}
+
+
+@pytest.mark.parametrize(('grid', 'top_k', 'size'), [(7, 6, (28, 42)), (4, 1, (16, 16)), (3, 8, (24, 12))])
+@pytest.mark.parametrize('partner', ['permutation', 'flip'])
+def test_the_strongest_cells_of_the_partner_are_pasted(grid, top_k, size, partner, monkeypatch):
+    torch.manual_seed(1)
+    images, scores = torch.randn(5, 3, *size), torch.eye(5)
+    augment = AttentiveCutMix(mirror(), grid=grid, top_k=top_k, partner=partner)
+    seen, draw_mask = {}, augment.draw_mask
+    monkeypatch.setattr(augment, 'draw_mask', lambda x, index: draw_mask(x, seen.setdefault('index', index)))
+    mixed, blended = augment(images, scores)
+    index, mask = seen['index'], augment.take().mask
+    assert (index != torch.arange(5)).any()
+    for sample in range(5):
+        assert pasted(mask[sample, 0], grid) == strongest(images[index[sample]], grid, top_k)
+    assert torch.equal(mixed, torch.where(mask, images, images[index]))
+    share = 1 - top_k / grid**2  # the grid divides the image
+    assert torch.allclose(blended, share * scores + (1 - share) * scores[index])
+
+
+def test_a_coarser_map_is_brought_to_the_grid():
+    images = torch.zeros(2, 3, 32, 32)
+    images[0, :, 8:16, 24:] = 1  # one of 4 x 4 positions of the net
+    augment = AttentiveCutMix(mirror(8), grid=8, top_k=4, partner='flip')
+    augment(images, torch.eye(2))
+    assert pasted(augment.take().mask[1, 0], 8) == {(2, 6), (2, 7), (3, 6), (3, 7)}
+
+
+@pytest.mark.parametrize('size', [(30, 45), (7, 7), (32, 32), (20, 224)])
+def test_every_pixel_has_a_cell_where_the_grid_does_not_divide_the_image(size):
+    images, scores = torch.rand(4, 3, *size), torch.eye(4)
+    augment = AttentiveCutMix(mirror(), partner='flip')
+    mixed, blended = augment(images, scores)
+    mask = augment.take().mask
+    for sample in range(4):
+        assert len(pasted(mask[sample, 0], 7)) == 6
+        assert abs(float(blended[sample, sample]) - float((mixed[sample] == images[sample]).float().mean())) < 1e-6
+    for length in size:
+        sides = [end - start for start, end in ends(length, 7)]
+        assert max(sides) - min(sides) <= 1
+
+
+def test_constant_images_lose_exactly_as_many_cells():
+    augment = AttentiveCutMix(mirror(), partner='flip')
+    augment(torch.ones(2, 3, 28, 28), torch.eye(2))
+    assert [len(pasted(one[0], 7)) for one in augment.take().mask] == [6, 6]
+
+
+@pytest.mark.parametrize(('lam', 'cells'), [(0.0, 49), (0.5, 24), (0.9, 4), (0.99, 0), (1.0, 0)])
+def test_the_number_of_cells_follows_the_ratio(lam, cells, monkeypatch):
+    augment = AttentiveCutMix(mirror(), top_k=None, partner='flip')
+    monkeypatch.setattr(augment, 'draw_ratio', lambda batch: torch.full((batch,), lam))
+    images = torch.randn(2, 3, 28, 28)
+    augment(images, torch.eye(2))
+    for sample, one in enumerate(augment.take().mask):
+        assert pasted(one[0], 7) == strongest(images[1 - sample], 7, cells)
+
+
+def test_the_ratio_is_drawn_from_beta_two_two_per_batch_or_per_sample():
+    torch.manual_seed(0)
+    augment = AttentiveCutMix(mirror(), top_k=None, ratio='sample')
+    assert augment.draw_ratio(20_000).var().item() == pytest.approx(1 / 20, rel=0.05)  # variance of Beta(2, 2)
+    counts = {}
+    for ratio in ('batch', 'sample'):
+        augment = AttentiveCutMix(mirror(), top_k=None, ratio=ratio)
+        augment(torch.rand(16, 3, 28, 28), torch.eye(16))
+        counts[ratio] = len(augment.take().lam_area.unique())
+    assert counts['batch'] == 1
+    assert counts['sample'] > 5
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
+def test_inputs_are_never_written_to_and_a_seed_repeats(dtype):
+    images, scores = torch.rand(5, 3, 28, 28).to(dtype), torch.rand(5, 4)
+    copies = images.clone(), scores.clone()
+    augment = AttentiveCutMix(RESNET, checkpoint=False, prob=0.5)
+    runs = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        runs.append(augment(images, scores))
+    assert torch.equal(runs[0][0], runs[1][0])
+    assert torch.equal(runs[0][1], runs[1][1])
+    assert runs[0][0].dtype == dtype
+    assert torch.equal(images, copies[0])
+    assert torch.equal(scores, copies[1])
+    mixed, blended = augment(images[:1], scores[:1])
+    assert torch.equal(mixed, images[:1])
+    assert torch.allclose(blended, scores[:1])
+
+
+def classifier(augments):
+    torch.manual_seed(0)
+    return MODELS.build(dict(copy.deepcopy(RESNET), train_cfg=dict(augments=augments)))
+
+
+def test_the_extractor_is_no_part_of_the_model_that_mixes(tmp_path):
+    torch.save(classifier(None).state_dict(), tmp_path / 'weights.pth')
+    settings = dict(type='AttentiveCutMix', extractor=RESNET, checkpoint=str(tmp_path / 'weights.pth'))
+    model, plain = classifier([settings]), classifier(None)
+    assert model.state_dict().keys() == plain.state_dict().keys()
+    assert sum(1 for _ in model.modules()) == sum(1 for _ in plain.modules())
+    optim_wrapper = build_optim_wrapper(model, dict(optimizer=dict(type='SGD', lr=0.1)))
+    owned = {id(p) for group in optim_wrapper.param_groups for p in group['params']}
+    (augment,) = model.data_preprocessor.batch_augments.augments
+    net = augment.extractor.net
+    assert owned == {id(p) for p in model.parameters()}
+    assert not owned & {id(p) for p in net.parameters()}
+
+    average = copy.deepcopy(model)  # as EMAHook does
+    (copied,) = average.data_preprocessor.batch_augments.augments
+    assert copied is not augment
+    assert copied.extractor.net is net
+
+    model.train()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    samples = [DataSample().set_gt_label(i % 5).set_gt_score(torch.eye(5)[i % 5]) for i in range(4)]
+    inputs = [(255 * torch.rand(3, 64, 64)).byte() for _ in range(4)]
+    weight = model.head.fc.weight.clone()
+    assert torch.isfinite(model.train_step(dict(inputs=inputs, data_samples=samples), optim_wrapper)['loss'])
+    assert augment.take().lam_area.tolist() == pytest.approx([augment_area(64, 6)] * 4, abs=0.03)
+    assert not torch.equal(model.head.fc.weight, weight)  # trained,
+    assert not any(module.training for module in net.modules())  # but not the extractor
+    assert all(p.grad is None and not p.requires_grad for p in net.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def augment_area(length, cells):
+    return 1 - cells * (length / 7) ** 2 / length**2
+
+
+def test_one_frozen_classifier_can_serve_several_methods():
+    extractor = FrozenClassifier(mirror())
+    assert AttentiveCutMix(extractor).extractor is extractor
+    with pytest.raises(ValueError, match=r'^checkpoint and layer belong to an extractor that is built here'):
+        AttentiveCutMix(extractor, checkpoint='weights.pth')
+
+
+def test_both_spellings_resolve_in_the_host():
+    scoped = MMPRETRAIN_BATCH_AUGMENTS.get('mixpro_mm.AttentiveCutMix')
+    assert scoped is MMPRETRAIN_BATCH_AUGMENTS.get('AttentiveCutMix')
+
+
+@pytest.mark.parametrize(
+    ('settings', 'sentence'),
+    [
+        (dict(top_k=0), r'^top_k must be None or a whole number from 1 to 48 of 7x7 cells, got 0$'),
+        (dict(top_k=49), r'^top_k must be None or a whole number from 1 to 48 of 7x7 cells, got 49$'),
+        (dict(top_k=2.0), r'from 1 to 48 of 7x7 cells, got 2.0$'),
+        (dict(top_k=True), r'from 1 to 48 of 7x7 cells, got True$'),
+        (dict(grid=2, top_k=6), r'from 1 to 3 of 2x2 cells, got 6$'),
+        (dict(grid=1), r'^grid must be a whole number of at least 2 cells along a side, got 1$'),
+        (dict(grid=7.0), r'^grid must be a whole number'),
+        (dict(alpha=0), r'^alpha must be a finite number above 0, got 0$'),
+        (dict(layer='0.9'), r"^layer '0.9' leads nowhere in Sequential$"),
+    ],
+)
+def test_bad_arguments_are_one_sentence_at_construction(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        AttentiveCutMix(mirror(), **settings)
+
+
+def test_a_config_without_weights_and_an_image_below_the_grid_are_one_sentence():
+    with pytest.raises(ValueError, match=r'^a frozen classifier with random weights sees nothing'):
+        AttentiveCutMix(RESNET)
+    with pytest.raises(ValueError, match=r'^a 7x7 grid does not fit an image of 6x20 pixels$'):
+        AttentiveCutMix(mirror())(torch.rand(2, 3, 6, 20), torch.eye(2))

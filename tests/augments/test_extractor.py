@@ -1,0 +1,463 @@
+import copy
+import os
+import pickle
+import socket
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F  # noqa: N812
+import torchvision
+from mmpretrain.registry import MODELS
+from torch import nn
+from torchvision.models.convnext import CNBlockConfig, ConvNeXt
+from torchvision.models.vision_transformer import VisionTransformer
+
+from mixpro_mm.augments.extractor import FrozenClassifier
+
+K = 5
+SIZE = (64, 96)  # not square, so that rows and columns cannot be confused
+
+
+def host(backbone, head='LinearClsHead', width=32, neck=None, **kwargs):
+    return dict(
+        type='mmpretrain.ImageClassifier',
+        backbone=backbone,
+        neck=neck,
+        head=dict(type=f'mmpretrain.{head}', num_classes=K, in_channels=width, **kwargs),
+    )
+
+
+GAP = dict(type='mmpretrain.GlobalAveragePooling')
+RESNET = host(dict(type='mmpretrain.ResNet', depth=18, stem_channels=4, base_channels=4), neck=GAP)
+VIT_ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=16)
+VIT_NET = dict(type='mmpretrain.VisionTransformer', arch=VIT_ARCH, img_size=SIZE, patch_size=16)
+VIT = host(VIT_NET, 'VisionTransformerClsHead', 16)
+PVT_ARCH = dict(
+    embed_dims=(8, 8, 16, 16), num_heads=(1, 1, 2, 2), mlp_ratios=(2,) * 4, depths=(1,) * 4, sr_ratios=(8, 4, 2, 1)
+)
+PVT = host(dict(type='mixpro_mm.PVT', arch=PVT_ARCH, img_size=SIZE), 'VisionTransformerClsHead', 16)
+CONVNEXT = host(dict(type='mmpretrain.ConvNeXt', arch=dict(depths=[1] * 4, channels=[4, 8, 8, 16])), width=16)
+
+
+def build(config):
+    """A net with random weights of some size, whose norms and biases take part as after training."""
+    torch.manual_seed(0)
+    net = MODELS.build(copy.deepcopy(config)) if isinstance(config, dict) else config()
+    for parameter in net.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+        else:
+            nn.init.uniform_(parameter, -0.2, 1)
+    for name, buffer in net.named_buffers():
+        if name.endswith('running_var'):
+            nn.init.uniform_(buffer, 0.5, 2)
+    return net.eval()
+
+
+def timm_net(name, **kwargs):
+    return lambda: timm.create_model(name, pretrained=False, num_classes=K, **kwargs)
+
+
+def by_channel(features, classifier):
+    """Logits (B, K, h, w): one linear layer on every position of a map (B, C, h, w), by explicit loops."""
+    logits = features.new_empty(len(features), K, *features.shape[2:])
+    for row in range(features.shape[2]):
+        for column in range(features.shape[3]):
+            logits[:, :, row, column] = classifier(features[:, :, row, column])
+    return logits
+
+
+def as_map(tokens, grid):
+    return torch.stack([tokens[:, i * grid[1] : (i + 1) * grid[1]] for i in range(grid[0])], 1).permute(0, 3, 1, 2)
+
+
+def last_tokens(module, net, images):
+    seen = []
+    handle = module.register_forward_hook(lambda module, args, output: seen.append(output))
+    net(images)
+    handle.remove()
+    return seen[-1]
+
+
+def vit_map(net, images):
+    raw = copy.deepcopy(net)
+    raw.backbone.out_type = 'raw'
+    return as_map(raw.backbone(images)[-1][:, net.backbone.num_extra_tokens :], (4, 6))
+
+
+def vit_average(net, images):
+    return as_map(last_tokens(net.backbone.layers[-1], net, images)[:, 1:], (4, 6))
+
+
+def vit_average_head(net):
+    return lambda rows: net.head.layers.head(net.backbone.ln2(net.backbone.ln1(rows)))
+
+
+def pvt_map(net, images):
+    tokens = last_tokens(net.backbone.block4[-1], net, images)
+    return as_map(net.backbone.norm(tokens)[:, 1:], (2, 3))
+
+
+def channel_norm(rows, norm):
+    centred = rows - rows.mean(1, keepdim=True)
+    scaled = centred / (centred.square().mean(1, keepdim=True) + norm.eps).sqrt()
+    return scaled * norm.weight.flatten() + norm.bias.flatten()
+
+
+def mm_convnext_map(net, images):
+    net = copy.deepcopy(net)
+    net.backbone.gap_before_final_norm, net.backbone.norm3 = False, nn.Identity()
+    return net.backbone(images)[-1]
+
+
+# kind -> (net, its last map by hand, the head for rows (M, C) of it by hand)
+KINDS = {
+    'mmpretrain ResNet': (RESNET, lambda net, x: net.backbone(x)[-1], lambda net: net.head.fc),
+    'mmpretrain ViT': (VIT, vit_map, lambda net: net.head.layers.head),
+    'mmpretrain ViT, hidden layer': (
+        host(VIT_NET, 'VisionTransformerClsHead', 16, hidden_dim=8),
+        vit_map,
+        lambda net: lambda rows: net.head.layers.head(net.head.layers.pre_logits(rows).tanh()),
+    ),
+    'mmpretrain DeiT, distilled': (
+        host(dict(VIT_NET, type='mmpretrain.DistilledVisionTransformer'), 'DeiTClsHead', 16),
+        vit_map,
+        lambda net: lambda rows: (net.head.layers.head(rows) + net.head.layers.head_dist(rows)) / 2,
+    ),
+    'mmpretrain ViT, map and pool': (
+        host(dict(VIT_NET, out_type='featmap'), width=16, neck=GAP),
+        vit_map,
+        lambda net: net.head.fc,
+    ),
+    'mmpretrain ConvNeXt': (
+        CONVNEXT,
+        mm_convnext_map,
+        lambda net: lambda rows: net.head.fc(channel_norm(rows, net.backbone.norm3)),
+    ),
+    'PVT': (PVT, pvt_map, lambda net: net.head.layers.head),
+    'timm ResNet': (timm_net('resnet10t'), lambda net, x: net.forward_features(x), lambda net: net.get_classifier()),
+    'TimmClassifier': (
+        dict(type='mmpretrain.TimmClassifier', model_name='resnet10t', num_classes=K),
+        lambda net, x: net.model.forward_features(x),
+        lambda net: net.model.fc,
+    ),
+    'timm ViT': (
+        timm_net('vit_tiny_patch16_224', img_size=SIZE, depth=2, embed_dim=24),
+        lambda net, x: as_map(net.forward_features(x)[:, 1:], (4, 6)),
+        lambda net: net.head,
+    ),
+    'timm ViT, norm after the average': (
+        timm_net('vit_tiny_patch16_224', img_size=SIZE, depth=2, embed_dim=24, global_pool='avg', reg_tokens=2),
+        lambda net, x: as_map(net.forward_features(x)[:, 3:], (4, 6)),
+        lambda net: lambda rows: net.head(net.fc_norm(rows)),
+    ),
+    'timm Swin': (
+        timm_net('swin_tiny_patch4_window7_224', img_size=SIZE, window_size=2, embed_dim=12, depths=(1,) * 4),
+        lambda net, x: net.forward_features(x).permute(0, 3, 1, 2),
+        lambda net: net.head.fc,
+    ),
+    'timm ConvNeXt': (
+        timm_net('convnext_atto', depths=(1,) * 4, dims=(4, 8, 8, 16)),
+        lambda net, x: net.forward_features(x),
+        lambda net: lambda rows: net.head.fc(channel_norm(rows, net.head.norm)),
+    ),
+    'torchvision ResNet': (
+        lambda: torchvision.models.resnet18(num_classes=K),
+        lambda net, x: nn.Sequential(*list(net.children())[:-2])(x),
+        lambda net: net.fc,
+    ),
+    'torchvision ConvNeXt': (
+        lambda: ConvNeXt([CNBlockConfig(4, 8, 1), CNBlockConfig(8, None, 1)], num_classes=K),
+        lambda net, x: net.features(x),
+        lambda net: lambda rows: net.classifier[2](channel_norm(rows, net.classifier[0])),
+    ),
+    'a sequence of modules': (
+        lambda: nn.Sequential(
+            nn.Sequential(nn.Conv2d(3, 6, 16, 16), nn.Tanh()),
+            nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, K)),
+        ),
+        lambda net, x: net[0](x),
+        lambda net: net[1][2],
+    ),
+}
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@torch.no_grad()
+def test_maps_of_every_kind_worked_out_by_hand(kind):
+    config, features_by_hand, head_by_hand = KINDS[kind]
+    net = build(config)
+    images, labels = torch.randn(3, 3, *SIZE), torch.tensor([4, 0, 2])
+    features = features_by_hand(net, images)
+    probabilities = by_channel(features, head_by_hand(net)).softmax(1)
+    wanted = torch.stack([one[label] for one, label in zip(probabilities, labels, strict=True)])
+    assert wanted.std(dim=(1, 2)).min() > 1e-4  # there is something to tell apart
+    for extractor in (FrozenClassifier(net), FrozenClassifier.of(net)):
+        assert torch.allclose(extractor.feature_map(images), features, atol=1e-5)
+        activation = extractor.activation_map(images, labels)
+        assert activation.dtype == torch.float32
+        assert torch.allclose(activation, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        RESNET,
+        CONVNEXT,
+        timm_net('mobilenetv3_small_050'),  # a convolution behind the pool
+        timm_net('convnext_atto', depths=(1,) * 4, dims=(4, 8, 8, 16)),
+        timm_net('swin_tiny_patch4_window7_224', img_size=32, window_size=1, embed_dim=12, depths=(1,) * 4),
+        lambda: torchvision.models.squeezenet1_1(num_classes=K),  # nothing behind the pool
+        lambda: torchvision.models.mobilenet_v3_small(num_classes=K),  # pools in the middle too
+    ],
+)
+@torch.no_grad()
+def test_a_map_of_one_position_gives_the_prediction_of_the_net(config):
+    net, labels = build(config), torch.tensor([1, 3])
+    images = torch.randn(2, 3, 32, 32)
+    logits = net(images)
+    activation = FrozenClassifier(net).activation_map(images, labels)
+    assert activation.shape == (2, 1, 1)
+    assert torch.allclose(activation[:, 0, 0], logits.softmax(1)[range(2), labels], atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_mean_of_a_cnn_s_positions_is_its_prediction():
+    net, images = build(RESNET), torch.randn(2, 3, *SIZE)
+    maps = [FrozenClassifier(net).activation_map(images, torch.full((2,), k)) for k in range(K)]
+    assert torch.allclose(sum(maps), torch.ones(2, 2, 3))
+    logits = torch.stack(maps, 1).log()  # up to a constant per position, that of the softmax
+    by_hand = by_channel(net.backbone(images)[-1], net.head.fc)
+    assert torch.allclose(logits - logits[:, :1], by_hand - by_hand[:, :1], atol=1e-4)
+    assert torch.allclose(by_hand.mean(dim=(2, 3)), net(images), atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_layer_can_be_named():
+    net = build(
+        lambda: VisionTransformer(
+            image_size=32, patch_size=8, num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=16, num_classes=K
+        )
+    )
+    images, labels = torch.randn(2, 3, 32, 32), torch.tensor([0, 3])
+    tokens = as_map(last_tokens(net.encoder.ln, net, images)[:, 1:], (4, 4))
+    wanted = by_channel(tokens, net.heads.head).softmax(1)[range(2), labels]
+    assert torch.allclose(FrozenClassifier(net, layer='encoder.ln').activation_map(images, labels), wanted, atol=1e-5)
+    resnet = build(RESNET)
+    named = FrozenClassifier(resnet, layer='backbone.layer4')
+    images = torch.randn(2, 3, *SIZE)
+    assert torch.equal(named.activation_map(images, labels), FrozenClassifier(resnet).activation_map(images, labels))
+    vit = build(VIT)
+    named, images = FrozenClassifier(vit, layer='backbone.layers.0'), torch.randn(2, 3, *SIZE)
+    assert torch.allclose(
+        named.feature_map(images), as_map(last_tokens(vit.backbone.layers[0], vit, images)[:, 1:], (4, 6))
+    )
+
+
+class Odd(nn.Module):
+    """A pool that is followed by what no module tells."""
+
+    def __init__(self, pool=1, function=torch.tanh, used=True):
+        super().__init__()
+        self.body = nn.Conv2d(3, 4, 16, 16)
+        self.pool = nn.AdaptiveAvgPool2d(pool)
+        self.fc = nn.Linear(4 * pool**2, K)
+        self.function, self.used = function, used
+
+    def forward(self, x):
+        x = self.body(x)
+        return self.fc(self.function((self.pool(x) if self.used else x.mean((2, 3))).flatten(1)))
+
+
+def test_classifiers_that_cannot_be_read_are_one_sentence():
+    images, labels = torch.randn(2, 3, *SIZE), torch.tensor([0, 1])
+    with pytest.raises(ValueError, match=r"^Linear has no nn.AdaptiveAvgPool2d, .* name the module .* layer='...'$"):
+        FrozenClassifier(nn.Linear(3, 3))
+    with pytest.raises(ValueError, match=r"^layer 'backbone.layer9' leads nowhere in ImageClassifier$"):
+        FrozenClassifier(build(RESNET), layer='backbone.layer9')
+    with pytest.raises(ValueError, match=r'^Odd does more between pool and its logits than .* name the module'):
+        FrozenClassifier(Odd()).activation_map(images, labels)
+    with pytest.raises(ValueError, match=r'^Odd does not use its pool, so .* name the module'):
+        FrozenClassifier(Odd(used=False)).feature_map(images)
+    with pytest.raises(ValueError, match=r'^the head of Odd cannot classify single positions .* shapes cannot be mult'):
+        FrozenClassifier(Odd(pool=2)).activation_map(images, labels)
+    assert FrozenClassifier(Odd(pool=2)).feature_map(images).shape == (2, 4, 4, 6)  # which needs no head
+    with pytest.raises(ValueError, match=r'has a last nn.Linear for 32 channels, but the layer named gives 16'):
+        FrozenClassifier(build(RESNET), layer='backbone.layer3').activation_map(images, labels)
+    with pytest.raises(ValueError, match=r'^Linear, named as layer, gives neither a map'):
+        FrozenClassifier(build(RESNET), layer='head.fc').feature_map(images)
+    flat = host(dict(type='mmpretrain.LeNet5', num_classes=K), width=K)
+    with pytest.raises(ValueError, match=r'^ImageClassifier has a LeNet5 that gives no map .* name the module'):
+        FrozenClassifier(build(flat)).feature_map(torch.randn(2, 1, 32, 32))
+    odd = FrozenClassifier(Odd(function=torch.nn.Identity()))
+    assert odd.activation_map(images, labels).shape == (2, 4, 6)
+    for wrong in (torch.tensor([0, K]), torch.tensor([-1, 0])):
+        with pytest.raises(ValueError, match=rf'^labels must lie in 0 to {K - 1} for {K} classes, got \['):
+            odd.activation_map(images, wrong)
+
+
+def test_it_is_frozen_and_computes_in_single_precision():
+    net = build(RESNET).train()
+    extractor = FrozenClassifier(net)
+    assert not any(module.training for module in net.modules())
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    images, labels = torch.randn(3, 3, *SIZE).bfloat16().requires_grad_(), torch.tensor([0, 1, 2])
+    plain = extractor.activation_map(images, labels)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        activation, features = extractor.activation_map(images, labels), extractor.feature_map(images)
+    assert torch.equal(activation, plain)
+    assert features.dtype == torch.float32
+    assert not activation.requires_grad
+    assert not features.requires_grad
+    assert not any(parameter.requires_grad for parameter in net.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+
+
+def test_a_net_in_half_precision_is_brought_to_single():
+    net = build(RESNET)
+    images, labels = torch.randn(2, 3, *SIZE), torch.tensor([0, 1])
+    wanted = FrozenClassifier(net).activation_map(images, labels)
+    half = FrozenClassifier(copy.deepcopy(net).half())
+    assert next(half.net.parameters()).dtype == torch.float32
+    assert torch.allclose(half.activation_map(images, labels), wanted, atol=0.02)
+
+
+def test_a_look_at_a_live_model_leaves_no_trace():
+    net = build(VIT).train()
+    net.backbone.layers[0].eval()  # as if a stage were frozen
+    extractor = FrozenClassifier.of(net)
+    training = {name: module.training for name, module in net.named_modules()}
+    images, labels = torch.randn(2, 3, *SIZE), torch.tensor([0, 1])
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        first = extractor.activation_map(images, labels)
+        extractor.feature_map(images)
+    assert {name: module.training for name, module in net.named_modules()} == training
+    assert all(parameter.requires_grad for parameter in net.parameters())
+    assert not any(module._forward_hooks for module in net.modules())
+    nn.init.normal_(net.head.layers.head.weight)  # it is the model itself, not a copy
+    assert not torch.allclose(extractor.activation_map(images, labels), first, atol=1e-3)
+    resnet = build(RESNET).train()
+    statistics = resnet.backbone.bn1.running_mean.clone()
+    FrozenClassifier.of(resnet).feature_map(images)
+    assert torch.equal(resnet.backbone.bn1.running_mean, statistics)
+    bfloat = build(RESNET).bfloat16()
+    assert FrozenClassifier.of(bfloat).activation_map(images, labels).dtype == torch.float32
+    assert bfloat.head.fc.weight.dtype == torch.bfloat16
+    with pytest.raises(ValueError, match=r'labels must lie'):
+        FrozenClassifier.of(net).activation_map(images, torch.tensor([0, 99]))
+    assert {name: module.training for name, module in net.named_modules()} == training  # after an error too
+
+
+def test_a_deep_copy_is_the_same_object():
+    extractor = FrozenClassifier(build(RESNET))
+    assert copy.deepcopy(extractor) is extractor
+    assert copy.deepcopy([extractor])[0].net is extractor.net
+
+
+@pytest.mark.parametrize('wrap', [None, 'state_dict', 'model'])
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+@pytest.mark.parametrize(
+    'config', [RESNET, dict(type='mmpretrain.TimmClassifier', model_name='resnet10t', num_classes=K)]
+)
+def test_weights_come_from_a_local_file(wrap, prefix, config, tmp_path):
+    net = build(config)
+    weights = {prefix + name: value for name, value in net.state_dict().items()}
+    torch.save({wrap: weights, 'meta': {'epoch': 3}} if wrap else weights, tmp_path / 'weights.pth')
+    torch.manual_seed(9)
+    extractor = FrozenClassifier(config, checkpoint=tmp_path / 'weights.pth')
+    for name, value in extractor.net.state_dict().items():
+        assert torch.equal(value, net.state_dict()[name])
+
+
+def test_names_of_timm_and_torchvision(tmp_path):
+    net = build(timm_net('resnet10t'))
+    torch.save(net.state_dict(), tmp_path / 'weights.pth')
+    named = FrozenClassifier(dict(type='timm.resnet10t', num_classes=K), str(tmp_path / 'weights.pth'))
+    assert torch.equal(named.net.fc.weight, net.fc.weight)
+    assert FrozenClassifier('timm.resnet10t', checkpoint=False).net.fc.out_features == 1000
+    assert type(FrozenClassifier('torchvision.resnet18', False).net).__module__ == 'torchvision.models.resnet'
+    for name in ('timm.resnet10x', 'torchvision.resnet', 'torchvision.fcn_resnet50'):
+        with pytest.raises(ValueError, match=f'^{name.split(".")[0]} has no classifier {name.split(".")[1]!r}$'):
+            FrozenClassifier(name, checkpoint=False)
+
+
+class Bomb:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.target),)
+
+
+def test_checkpoints_that_do_not_do_are_one_sentence(tmp_path):
+    with pytest.raises(ValueError, match=r'^a frozen classifier with random weights sees nothing: .*checkpoint=False'):
+        FrozenClassifier(RESNET)
+    with pytest.raises(
+        FileNotFoundError, match=r'^checkpoint .*absent.pth of the frozen classifier is not an existing'
+    ):
+        FrozenClassifier(RESNET, tmp_path / 'absent.pth')
+    with pytest.raises(TypeError, match=r'^model must be a config, a name or an nn.Module, got int$'):
+        FrozenClassifier(3)
+    path, weights = tmp_path / 'weights.pth', build(RESNET).state_dict()
+
+    def refused(content, match):
+        torch.save(content, path)
+        with pytest.raises(ValueError, match=rf'^checkpoint \S+weights.pth {match}') as caught:
+            FrozenClassifier(RESNET, path)
+        assert '\n' not in str(caught.value)
+
+    lacking = {name: value for name, value in weights.items() if not name.startswith('backbone.layer4')}
+    refused(lacking, r'does not fit ImageClassifier: 25 missing \(backbone.layer4.0.conv1.weight, [^,]+, [^,]+\)$')
+    refused(weights | {'x': torch.ones(1)}, r'does not fit ImageClassifier: 1 unexpected \(x\)$')
+    refused(lacking | {'x': torch.ones(1)}, r'does not fit .*25 missing \(.*\), 1 unexpected \(x\)$')
+    refused(weights | {'head.fc.bias': torch.ones(7)}, 'does not fit ImageClassifier: size mismatch for head.fc.bias')
+    refused({'optimizer': {}}, 'holds no weights')
+    refused([1, 2], 'holds no weights')
+    refused({'state_dict': weights, 'x': Bomb(tmp_path / 'crater')}, r'holds more than weights \(\S*mkdir\)')
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r'cannot be read$'):
+        FrozenClassifier(RESNET, path)
+    path.write_bytes(pickle.dumps(Bomb(tmp_path / 'crater')))
+    with pytest.raises(ValueError, match=r'^checkpoint \S+ '):
+        FrozenClassifier(RESNET, path)
+    assert not (tmp_path / 'crater').exists()
+
+
+def test_nothing_is_ever_fetched(monkeypatch):
+    def offline(*args, **kwargs):
+        raise AssertionError('a look at the network')
+
+    monkeypatch.setattr(socket.socket, 'connect', offline)
+    monkeypatch.setattr(torch.hub, 'load_state_dict_from_url', offline)
+    monkeypatch.setattr(timm.models._builder, 'load_pretrained', offline)
+    asking = [
+        dict(type='timm.resnet10t', pretrained=True),
+        dict(type='torchvision.resnet18', weights='DEFAULT'),
+        dict(type='mmpretrain.TimmClassifier', model_name='resnet10t', pretrained=True),
+        dict(RESNET, pretrained='https://example.com/weights.pth'),
+        dict(RESNET, init_cfg=dict(type='Pretrained', checkpoint='https://example.com/weights.pth')),
+    ]
+    for config in asking:
+        kept = copy.deepcopy(config)
+        FrozenClassifier(config, checkpoint=False)
+        assert config == kept
+    with pytest.raises(ValueError, match=r'^HuggingFaceClassifier fetches its config from the network'):
+        FrozenClassifier(dict(type='mmpretrain.HuggingFaceClassifier', model_name='a/b'), checkpoint=False)
+    with pytest.raises(ValueError, match=r'^hf-hub:a/b lies on the network: download it'):
+        FrozenClassifier(dict(type='mmpretrain.TimmClassifier', model_name='hf-hub:a/b'), checkpoint=False)
+
+
+def test_the_classifier_of_a_config_mixes_nothing():
+    config = dict(RESNET, train_cfg=dict(augments=[dict(type='Mixup', alpha=1.0)]))
+    assert FrozenClassifier(config, checkpoint=False).net.data_preprocessor.batch_augments is None
+
+
+def test_maps_of_a_batch_are_those_of_its_images():
+    extractor, images = FrozenClassifier(build(PVT)), torch.randn(3, 3, *SIZE)
+    together = extractor.activation_map(images, torch.tensor([0, 1, 2]))
+    alone = [extractor.activation_map(images[i : i + 1], torch.tensor([i]))[0] for i in range(3)]
+    assert torch.allclose(together, torch.stack(alone), atol=1e-5)
+    larger = F.interpolate(images, (96, 160))
+    assert extractor.activation_map(larger, torch.tensor([0, 1, 2])).shape == (3, 3, 5)

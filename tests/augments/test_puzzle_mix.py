@@ -1,0 +1,405 @@
+import itertools
+import math
+import pickle
+from copy import deepcopy
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+from mixpro_mm.augments.puzzle_mix import PuzzleMix, input_saliency
+from mixpro_mm.mixing import MixedTarget
+from mixpro_mm.mixing.transport import move_blocks, transport_plan
+from mixpro_mm.registry import BATCH_AUGMENTS
+
+
+class Classifier(nn.Module):
+    """Called like the host's classifiers; dropout and batch norm tell evaluation mode from training."""
+
+    def __init__(self, size=(16, 16), channels=3, classes=4):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.drop = nn.Dropout(0.5)
+        self.fc = nn.Linear(channels * size[0] * size[1], classes)
+
+    def forward(self, inputs, mode='tensor'):
+        assert mode == 'tensor'
+        return self.fc(self.drop(self.norm(inputs)).flatten(1))
+
+
+class Watcher(nn.Module):
+    """Two logits that depend on bright pixels only, by a fixed weight per pixel."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, inputs, mode='tensor'):
+        seen = (inputs.square().mean(1) * self.weight).flatten(1).sum(1)
+        return torch.stack([seen, -seen], dim=1)
+
+
+def bound(model, **settings):
+    augment = PuzzleMix(**settings)
+    augment.bind(model)
+    return augment
+
+
+def batch_of(batch, size=(16, 16), classes=4):
+    return torch.randn(batch, 3, *size), F.one_hot(torch.arange(batch) % classes, classes).float()
+
+
+def test_saliency_of_a_linear_classifier_in_closed_form():
+    torch.manual_seed(0)
+    model = Classifier(size=(4, 6)).eval()
+    with torch.no_grad():
+        model.norm.running_var.uniform_(0.5, 2)
+        model.norm.running_mean.normal_()
+    images, scores = torch.randn(5, 3, 4, 6), torch.rand(5, 4).softmax(1)
+    logits = model.fc(model.norm(images).flatten(1))
+    gradient = ((logits.softmax(1) - scores) @ model.fc.weight).view_as(images)
+    gradient = gradient / (model.norm.running_var + model.norm.eps).sqrt().view(1, 3, 1, 1)
+    expected = (gradient.pow(2).sum(1) / 3).sqrt()
+    saliency = input_saliency(model.train(), images, scores)
+    torch.testing.assert_close(saliency, expected.detach())
+    assert not saliency.requires_grad
+    alone = input_saliency(model, images[2:3], scores[2:3])
+    torch.testing.assert_close(alone[0], saliency[2])
+
+
+@pytest.mark.parametrize('surroundings', ['plain', 'no_grad', 'autocast'])
+def test_saliency_leaves_no_trace(surroundings):
+    torch.manual_seed(1)
+    model = Classifier().train()
+    model.drop.eval()  # a module with a mode of its own
+    images, scores = batch_of(4)
+    F.cross_entropy(model(images), scores).backward()
+    model.norm.weight.grad = None
+    model.fc.bias.requires_grad_(False)
+    before = {name: (p.detach().clone(), p.grad, p.requires_grad) for name, p in model.named_parameters()}
+    gradients = {name: grad.clone() for name, (_, grad, _) in before.items() if grad is not None}
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    copies, state = (images.clone(), scores.clone()), torch.get_rng_state()
+    expected = input_saliency(deepcopy(model), images, scores)
+    context = dict(
+        plain=torch.enable_grad(), no_grad=torch.no_grad(), autocast=torch.autocast('cpu', dtype=torch.bfloat16)
+    )
+    with context[surroundings]:
+        inside = torch.is_grad_enabled(), torch.is_autocast_enabled('cpu')
+        assert torch.equal(input_saliency(model, images, scores), expected)  # in single precision all the same
+        assert (torch.is_grad_enabled(), torch.is_autocast_enabled('cpu')) == inside
+    assert expected.min() > 0
+    for name, parameter in model.named_parameters():
+        value, grad, requires_grad = before[name]
+        assert torch.equal(parameter, value)
+        assert parameter.grad is grad
+        assert grad is None or torch.equal(grad, gradients[name])
+        assert parameter.requires_grad == requires_grad
+    assert model.norm.weight.grad is None
+    assert all(torch.equal(buffer, buffers[name]) for name, buffer in model.named_buffers())
+    assert [module.training for module in model.modules()] == [True, True, False, True]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not images.requires_grad
+    assert images.grad is None
+    assert all(map(torch.equal, (images, scores), copies))
+
+
+def test_saliency_between_two_steps_does_not_change_training():
+    """The autocast cache and the graph of the training pass are as if nobody had looked."""
+    torch.manual_seed(2)
+    images, scores = batch_of(4)
+    gradients = []
+    for look in (False, True):
+        torch.manual_seed(3)
+        model = Classifier().train()
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            if look:
+                input_saliency(model, images, scores)
+            loss = F.cross_entropy(model(images), scores)
+        loss.backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    assert all(map(torch.equal, *gradients))
+
+
+def test_saliency_of_half_precision_images_and_models():
+    torch.manual_seed(4)
+    model, (images, scores) = Classifier(), batch_of(3)
+    halves = images.bfloat16()
+    assert torch.equal(input_saliency(model, halves, scores), input_saliency(model, halves.float(), scores))
+    coarse = input_saliency(model.bfloat16(), images, scores)
+    assert coarse.dtype == torch.float32
+    assert coarse.isfinite().all()
+    assert coarse.min() >= 0
+
+
+def energy(z, saliency, partner_saliency, images, partner_images, lam, beta, gamma, eta):
+    """The energy of the docstring for one sample, block by block; images range from 0 to 1, neigh is 1."""
+    b = len(z)
+    side = images.shape[1] // b
+    total = 0.0
+    for i, j in itertools.product(range(b), range(b)):
+        total += float(partner_saliency[i, j] if z[i][j] else saliency[i, j])
+        total -= eta / b**2 * math.log(lam if z[i][j] else 1 - lam)
+        for k, m in ((i + 1, j), (i, j + 1)):
+            if k == b or m == b:
+                continue
+            one, other = (images if label else partner_images for label in (z[i][j], z[k][m]))
+            if m == j:
+                jump = one[:, k * side - 1, j * side : (j + 1) * side] - other[:, k * side, j * side : (j + 1) * side]
+            else:
+                jump = one[:, i * side : (i + 1) * side, m * side - 1] - other[:, i * side : (i + 1) * side, m * side]
+            total += beta / (16 * b) * ((z[i][j] != z[k][m]) + gamma * float(jump.abs().mean()))
+    return total
+
+
+@pytest.mark.parametrize(
+    ('b', 'seed', 'settings'),
+    [
+        (2, 0, dict()),
+        (2, 1, dict(eta=0.0, gamma=0.0)),
+        (3, 2, dict()),
+        (3, 3, dict(beta=0.0, eta=1.0)),
+        (3, 8, dict(beta=4.0, eta=0.05)),  # for seeds 8 and 12, another gamma would give other masks
+        (3, 12, dict(beta=4.0, gamma=1.0, eta=0.05)),
+    ],
+)
+def test_mask_has_the_least_energy_of_all(b, seed, settings, monkeypatch):
+    torch.manual_seed(seed)
+    model = Classifier(size=(12, 12))
+    with torch.no_grad():
+        model.fc.weight *= torch.rand_like(model.fc.weight) ** 4
+    augment = bound(model, blocks=[b], transport=False, neigh=1, partner='flip', ratio='sample', **settings)
+    images, scores = F.interpolate(torch.rand(4, 3, 2 * b, 2 * b).round(), size=12), torch.eye(4)
+    lam = torch.tensor([0.2, 0.45, 0.6, 0.9])
+    monkeypatch.setattr(augment, 'draw_ratio', lambda batch: lam)
+    augment(images, scores)
+    mask = augment.take().mask[:, 0, :: 12 // b, :: 12 // b]
+    saliency = F.avg_pool2d(input_saliency(model, images, scores).double(), 12 // b)
+    saliency /= saliency.sum((1, 2), keepdim=True)
+    weights = augment.beta, augment.gamma, augment.eta
+    for sample in (0, 2):
+        partner = 3 - sample
+        pictures = saliency[sample], saliency[partner], images[sample], images[partner], lam[sample].item()
+        every = itertools.product([0, 1], repeat=b * b)
+        grids = ([code[i : i + b] for i in range(0, b * b, b)] for code in every)
+        least = min(energy(z, *pictures, *weights) for z in grids)
+        assert energy(mask[sample].int().tolist(), *pictures, *weights) == pytest.approx(least, abs=1e-6)
+
+
+def test_each_image_moves_by_its_own_saliency():
+    torch.manual_seed(14)
+    model = Classifier(classes=5)
+    with torch.no_grad():
+        model.fc.weight *= torch.rand_like(model.fc.weight) ** 8 * 30
+    images, scores = batch_of(5, classes=5)
+    augment = bound(model, blocks=(4,), beta=0.1, eta=0.0, t_eps=0.02, partner='flip')
+    mixed, _ = augment(images, scores)
+    mask = augment.take().mask
+    saliency, shown = F.avg_pool2d(input_saliency(model, images, scores), 4), mask[:, 0, ::4, ::4]
+    saliency /= saliency.sum((1, 2), keepdim=True)
+    own = move_blocks(images, transport_plan(saliency, shown, 0.02), (4, 4))
+    partner = move_blocks(images.flip(0), transport_plan(saliency.flip(0), ~shown, 0.02), (4, 4))
+    assert torch.equal(mixed, torch.where(mask, own, partner))
+    assert (torch.where(mask, own, 0) != torch.where(mask, images, 0)).any()
+    assert (torch.where(mask, 0, partner) != torch.where(mask, 0, images.flip(0))).any()
+
+
+def test_objects_at_one_place_move_apart(monkeypatch):
+    """Both objects lie in block (1, 0); around them, the sample is salient on the left, its partner on the right."""
+    first, second = torch.full((2, 3, 8, 8), 0.1)
+    first[..., :4], second[..., 4:] = 0.2, 0.2
+    first[:, 2:4, :2], second[:, 2:4, :2] = 1.0, 0.9
+    images, scores = torch.stack([first, second]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    settings = dict(blocks=(4,), partner='flip', beta=0.1, t_eps=0.2)
+    seen = {}
+    for transport in (False, True):
+        augment = bound(Watcher(torch.full((8, 8), 0.01)), transport=transport, **settings)
+        monkeypatch.setattr(augment, 'draw_ratio', lambda batch: torch.full((batch,), 0.5))
+        mixed, _ = augment(images, scores)
+        seen[transport] = [(mixed[:, 0] == value).sum((1, 2)).tolist() for value in (first.max(), second.max())]
+        mask = augment.take().mask[0, 0]
+        assert mask[:, :4].all()
+        assert not mask[:, 4:].any()
+    assert seen[False] == [[4, 4], [0, 0]]  # the brighter object hides the other
+    assert seen[True] == [[4, 4], [4, 4]]  # all pixels of both
+
+
+@pytest.mark.parametrize('transport', [True, False])
+@pytest.mark.parametrize('batch', [1, 2, 5])
+@pytest.mark.parametrize('size', [(16, 16), (32, 16), (8, 24)])
+def test_every_row_has_exactly_the_labels_its_pixels_show(transport, batch, size):
+    torch.manual_seed(batch)
+    model = Classifier(size, classes=batch + 1)
+    with torch.no_grad():
+        model.fc.weight *= torch.rand_like(model.fc.weight) ** 8 * 30  # a few pixels matter much
+    augment = bound(model, transport=transport, beta=0.1, t_eps=0.002, ratio='sample')
+    moved = False
+    for _ in range(8):
+        images = torch.arange(batch).float().view(-1, 1, 1, 1).expand(-1, 3, *size).clone()
+        images[:, 1] = torch.arange(size[0] * size[1]).view(size)  # where in its image a pixel was
+        images = images + torch.tensor([0.0, 0.0, 5.0]).view(3, 1, 1)
+        mixed, blended = augment(images, torch.eye(batch + 1)[:batch])
+        mask = augment.take().mask
+        assert mask.shape == (batch, 1, *size)
+        for row, label in zip(mixed, blended, strict=True):
+            shares = torch.bincount(row[0].flatten().long(), minlength=batch + 1) / row[0].numel()
+            torch.testing.assert_close(label, shares)
+            for number in range(batch):  # of every image each pixel shows at most once
+                places = row[1][row[0] == number]
+                assert batch == 1 or len(places.unique()) == len(places)
+        moved |= not torch.equal(mixed[:, 1], images[:, 1])
+    assert moved == (transport and batch > 1)
+
+
+def test_the_share_follows_the_prior(monkeypatch):
+    torch.manual_seed(5)
+    augment = bound(Classifier(), ratio='sample', eta=5.0, blocks=(4, 8), partner='flip')
+    for lam in (torch.tensor([0.0, 1.0, 0.99, 0.01]), torch.tensor([1.0, 0.0, 0.02, 0.97])):
+        monkeypatch.setattr(augment, 'draw_ratio', lambda batch, lam=lam: lam)
+        augment(*batch_of(4))
+        assert augment.take().lam_area.tolist() == lam.round().tolist()
+
+
+def test_a_larger_lam_shows_more_of_the_sample(monkeypatch):
+    torch.manual_seed(6)
+    augment, batch = bound(Classifier(), blocks=(8,), partner='flip', beta=0.02), batch_of(8)
+    areas = []
+    for lam in (0.1, 0.3, 0.5, 0.7, 0.9):
+        monkeypatch.setattr(augment, 'draw_ratio', lambda batch, lam=lam: torch.full((batch,), lam))
+        augment(*batch)
+        areas.append(augment.take().lam_area)
+    areas = torch.stack(areas)
+    assert (areas.diff(dim=0) >= 0).all()
+    assert (areas[0] < areas[2]).all()
+    assert (areas[2] < areas[4]).all()
+
+
+def test_only_grids_that_divide_both_sides_are_drawn():
+    torch.manual_seed(7)
+    augment = PuzzleMix()
+    assert {augment.draw_grid((24, 56)) for _ in range(40)} == {(2, 2), (4, 4), (8, 8)}
+    assert {augment.draw_grid((224, 224)) for _ in range(60)} == {(2, 2), (4, 4), (8, 8), (16, 16)}
+    assert {augment.draw_grid((6, 64)) for _ in range(9)} == {(2, 2)}
+
+
+def test_images_no_grid_divides_are_one_sentence():
+    augment = bound(Classifier((9, 12)), blocks=(2, 4))
+    with pytest.raises(ValueError, match=r'none of the blocks \(2, 4\) of PuzzleMix divides .* image of 9x12 pixels$'):
+        augment(*batch_of(2, (9, 12)))
+
+
+def test_without_a_classifier_it_is_one_sentence():
+    augment = PuzzleMix()
+    sentence = r"PuzzleMix .*dict\(type='mixpro_mm.LabelingHook'\) to custom_hooks .*labeling='AreaLabeling'"
+    with pytest.raises(RuntimeError, match=sentence):
+        augment(*batch_of(2))
+    augment.bind(Classifier(), None)
+    augment(*batch_of(2))
+    augment.unbind()
+    with pytest.raises(RuntimeError, match=sentence):
+        augment(*batch_of(2))
+
+
+def test_copies_go_without_the_classifier():
+    class Holder(Classifier):
+        copies = 0
+
+        def __deepcopy__(self, memo):
+            Holder.copies += 1
+            twin = Holder()
+            memo[id(self)] = twin
+            twin.augment = deepcopy(self.augment, memo)
+            return twin
+
+    model = Holder()
+    keys = list(model.state_dict())
+    model.augment = augment = bound(model, t_eps=0.3)
+    assert list(model.state_dict()) == keys
+    assert len(list(model.modules())) == 4
+    twins = [deepcopy(augment), pickle.loads(pickle.dumps(augment))]
+    assert Holder.copies == 0
+    twins.append(deepcopy(model).augment)
+    assert Holder.copies == 1
+    for twin in twins:
+        assert twin.t_eps == 0.3
+        with pytest.raises(RuntimeError, match='has not been shown the classifier'):
+            twin(*batch_of(2))
+    augment(*batch_of(2))  # the original still sees its model
+
+
+def test_same_seed_same_mix():
+    torch.manual_seed(8)
+    augment, batch = bound(Classifier(), ratio='sample'), batch_of(6)
+    runs = []
+    for seed in (9, 9, 10):
+        torch.manual_seed(seed)
+        runs.append((*augment(*batch), augment.take().mask))
+    assert all(map(torch.equal, runs[0], runs[1]))
+    assert not torch.equal(runs[0][2], runs[2][2])
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_images_and_soft_multi_labels(dtype):
+    torch.manual_seed(11)
+    augment = bound(Classifier(), blocks=(4,), partner='flip')
+    images = torch.randn(3, 3, 16, 16).to(dtype)
+    scores = torch.tensor([[1.0, 1, 0, 0], [0, 0, 0, 0], [0.2, 0.3, 0.5, 0]])  # the second has no gradient at all
+    copies = images.clone(), scores.clone()
+    mixed, blended = augment(images, scores)
+    assert mixed.dtype == dtype
+    assert set(mixed.flatten().tolist()) <= set(images.flatten().tolist())
+    lam = augment.take().lam_area[:, None]
+    torch.testing.assert_close(blended, lam * scores + (1 - lam) * scores.flip(0))
+    assert all(map(torch.equal, (images, scores), copies))
+
+
+@pytest.mark.parametrize('broken', [0.0, 1e30, math.nan])
+def test_a_classifier_that_sees_nothing_mixes_by_the_rest_of_the_energy(broken):
+    model = Classifier()
+    with torch.no_grad():
+        model.fc.weight *= broken
+    torch.manual_seed(12)
+    augment = bound(model, blocks=(4,), partner='flip', beta=0.0, ratio='sample')
+    augment(*batch_of(6))
+    target = augment.take()
+    assert isinstance(target, MixedTarget)
+    assert set(target.lam_area.tolist()) == {0.0, 1.0}  # flat saliency, no smoothness: the prior decides alone
+
+
+def test_samples_left_unmixed_keep_pixels_and_label():
+    torch.manual_seed(13)
+    augment, (images, scores) = bound(Classifier(), prob=0.5, partner='flip', ratio='sample', eta=0.0), batch_of(16)
+    mixed, blended = augment(images, scores)
+    kept = (mixed == images).flatten(1).all(1)
+    assert 2 <= kept.sum() <= 14
+    assert torch.equal(blended[kept], scores[kept])
+    assert (augment.take().lam_area[~kept] < 1).all()
+
+
+def test_both_spellings_resolve():
+    assert BATCH_AUGMENTS.get('mixpro_mm.PuzzleMix') is BATCH_AUGMENTS.get('PuzzleMix') is PuzzleMix
+
+
+@pytest.mark.parametrize(
+    ('settings', 'sentence'),
+    [
+        (dict(alpha=0), 'alpha must be a finite number above 0, got 0'),
+        (dict(blocks=()), r'blocks must be whole numbers above 1 to draw from, got \(\)'),
+        (dict(blocks=4), 'blocks must be whole numbers above 1 to draw from, got 4'),
+        (dict(blocks=(1, 2)), r'got \(1, 2\)'),
+        (dict(blocks=[2, 4.0]), r'got \[2, 4.0\]'),
+        (dict(beta=-0.1), 'beta must be a finite number of at least 0, got -0.1'),
+        (dict(gamma=math.nan), 'gamma must be a finite number of at least 0, got nan'),
+        (dict(eta='0.2'), "eta must be a finite number of at least 0, got '0.2'"),
+        (dict(t_eps=0), 't_eps must be a finite number above 0, got 0'),
+        (dict(neigh=0), 'neigh must be a whole number of pixels above 0, got 0'),
+        (dict(neigh=2.0), 'neigh must be a whole number of pixels above 0, got 2.0'),
+        (dict(partner='roll'), "partner 'roll' is unknown"),
+        (dict(ratio='pixel'), "ratio 'pixel' is unknown"),
+        (dict(prob=1.5), 'prob must be at most 1, got 1.5'),
+    ],
+)
+def test_bad_arguments_are_one_sentence_at_construction(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        PuzzleMix(**settings)

@@ -1,0 +1,115 @@
+import math
+
+import pytest
+import torch
+from mmpretrain.registry import BATCH_AUGMENTS as MMPRETRAIN_BATCH_AUGMENTS
+
+from mixpro_mm.augments.saliency_mix import SaliencyMix
+from mixpro_mm.mixing.saliency import spectral_residual
+
+SIZE = (64, 48)
+
+
+def spotted(spots, size=SIZE):
+    """Image b has a ground of its own and one bright spot at spots[b]."""
+    images = torch.linspace(-0.2, 0.2, len(spots)).view(-1, 1, 1, 1).expand(-1, 3, *size).clone()
+    for image, (row, column) in zip(images, spots, strict=True):
+        image[:, row - 3 : row + 3, column - 3 : column + 3] += 1.0 + torch.rand(3, 6, 6)
+    return images
+
+
+def boxes(images, lam):
+    """Expected masks by explicit loops over pixels, one per image, around the peak of its own map."""
+    height, width = images.shape[2:]
+    masks = torch.ones(len(images), 1, height, width, dtype=torch.bool)
+    for mask, saliency, share in zip(masks, spectral_residual(images), lam, strict=True):
+        row, column = divmod(int(saliency.argmax()), width)
+        half = [int(length * math.sqrt(1 - share)) // 2 for length in (height, width)]
+        for y in range(height):
+            for x in range(width):
+                if row - half[0] <= y < row + half[0] and column - half[1] <= x < column + half[1]:
+                    mask[0, y, x] = False
+    return masks
+
+
+SPOTS = [(10, 10), (50, 40), (32, 24), (14, 38), (55, 8)]
+
+
+@pytest.mark.parametrize('ratio', ['batch', 'sample'])
+@pytest.mark.parametrize('partner', ['permutation', 'flip'])
+def test_the_box_lies_around_the_partner_s_spot(ratio, partner, monkeypatch):
+    torch.manual_seed(3)
+    images, scores = spotted(SPOTS), torch.eye(5)
+    augment = SaliencyMix(ratio=ratio, partner=partner)
+    seen = {}
+    draw_mask = augment.draw_mask
+    lam = [0.75, 0.9, 0.3, 0.84, 0.6] if ratio == 'sample' else [0.8] * 5
+    monkeypatch.setattr(augment, 'draw_ratio', lambda batch: torch.tensor(lam))
+    monkeypatch.setattr(augment, 'draw_mask', lambda x, index: draw_mask(x, seen.setdefault('index', index)))
+    mixed, blended = augment(images, scores)
+    index, mask = seen['index'], augment.take().mask
+    wanted = boxes(images[index], lam)
+    assert torch.equal(mask, wanted if ratio == 'sample' else wanted[:1].expand(5, -1, -1, -1))
+    assert torch.equal(mixed, torch.where(mask, images, images[index]))
+    share = mask.float().mean(dim=(1, 2, 3))[:, None]
+    assert torch.allclose(blended, share * scores + (1 - share) * scores[index])
+    partners = range(5) if ratio == 'sample' else [0]
+    for sample in partners:  # the spot itself came along
+        row, column = SPOTS[index[sample]]
+        assert not mask[sample, 0, row - 2 : row + 2, column - 2 : column + 2].any()
+
+
+def test_one_box_a_batch_or_one_a_sample():
+    torch.manual_seed(0)
+    images, scores = spotted(SPOTS), torch.eye(5)
+    counts = {}
+    for ratio in ('batch', 'sample'):
+        augment = SaliencyMix(ratio=ratio, partner='flip')
+        augment(images, scores)
+        counts[ratio] = len(augment.take().mask.flatten(1).unique(dim=0))
+    assert counts == {'batch': 1, 'sample': 5}
+
+
+def test_only_the_first_partner_is_looked_at_for_a_whole_batch(monkeypatch):
+    looked = []
+
+    def spy(images):
+        looked.append(images)
+        return spectral_residual(images)
+
+    monkeypatch.setattr('mixpro_mm.augments.saliency_mix.spectral_residual', spy)
+    images = spotted(SPOTS)
+    SaliencyMix(partner='flip')(images, torch.eye(5))
+    assert [torch.equal(seen, images[4:]) for seen in looked] == [True]
+
+
+@pytest.mark.parametrize('ratio', ['batch', 'sample'])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
+def test_inputs_are_never_written_to_and_a_seed_repeats(ratio, dtype):
+    images, scores = spotted(SPOTS).to(dtype), torch.rand(5, 4)
+    copies = images.clone(), scores.clone()
+    runs = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        runs.append(SaliencyMix(ratio=ratio)(images, scores))
+    assert torch.equal(runs[0][0], runs[1][0])
+    assert torch.equal(runs[0][1], runs[1][1])
+    assert runs[0][0].dtype == dtype
+    assert torch.equal(images, copies[0])
+    assert torch.equal(scores, copies[1])
+
+
+def test_a_batch_of_one_and_constant_images_mix():
+    mixed, blended = SaliencyMix()(torch.rand(1, 3, 20, 30), torch.eye(1))
+    assert blended.tolist() == [[1.0]]
+    images = torch.stack([torch.zeros(3, 20, 30), torch.ones(3, 20, 30)])
+    mixed, blended = SaliencyMix(partner='flip')(images, torch.eye(2))
+    assert torch.allclose(blended[:, 1], mixed.mean(dim=(1, 2, 3)))
+
+
+def test_both_spellings_resolve_and_bad_arguments_are_one_sentence():
+    assert MMPRETRAIN_BATCH_AUGMENTS.get('mixpro_mm.SaliencyMix') is MMPRETRAIN_BATCH_AUGMENTS.get('SaliencyMix')
+    with pytest.raises(ValueError, match='alpha must be a finite number above 0, got 0'):
+        SaliencyMix(alpha=0)
+    with pytest.raises(ValueError, match='prob must be at most 1, got 2'):
+        SaliencyMix(prob=2)

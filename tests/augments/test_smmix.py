@@ -1,0 +1,358 @@
+"""SMMix's squares against loops over every square, and looks that leave no trace."""
+
+import copy
+import itertools
+import pickle
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from mmpretrain.models import ImageClassifier, SwinTransformer
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from mixpro_mm.attention import ClassAttentionTap
+from mixpro_mm.augments.smmix import SMMix
+from mixpro_mm.backbones import PVT
+from mixpro_mm.registry import BATCH_AUGMENTS
+
+HOOK = r"add dict\(type='mixpro_mm\.LabelingHook'\) to custom_hooks \(with labeling='AreaLabeling'"
+VIT = dict(
+    type='VisionTransformer',
+    arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=32),
+    img_size=64,
+    patch_size=8,
+)
+PVT_ARCH = dict(
+    embed_dims=(8, 16, 16, 32),
+    num_heads=(1, 1, 2, 4),
+    mlp_ratios=(1, 1, 1, 1),
+    depths=(1, 1, 1, 1),
+    sr_ratios=(4, 2, 1, 1),
+)
+HOOKS = [name for name in vars(nn.Module()) if name.endswith('_hooks')]
+
+
+def classifier(**kwargs):
+    torch.manual_seed(0)
+    model = ImageClassifier(backbone={**VIT, **kwargs}, head=dict(type='LinearClsHead', num_classes=9, in_channels=32))
+    with torch.no_grad():
+        for parameter in model.backbone.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.2)
+    return model.train()
+
+
+def given(attention, **kwargs):
+    """SMMix that sees this attention (B, h, w), whatever the model."""
+    augment = SMMix(**kwargs)
+    augment.look = lambda images: attention
+    return augment
+
+
+def numbered(batch, size):
+    """Every pixel is its own number, so that it tells which image and place it comes from."""
+    images = torch.arange(batch * size[0] * size[1], dtype=torch.float64).view(batch, 1, *size).expand(-1, 3, -1, -1)
+    return images.clone(), F.one_hot(torch.arange(batch), batch).double()
+
+
+def count_hooks(model):
+    return sum(len(getattr(module, kind)) for module in model.modules() for kind in HOOKS)
+
+
+@pytest.mark.parametrize('batch', [1, 2, 5])
+@pytest.mark.parametrize(('grid', 'rest'), [((4, 4), 0), ((5, 3), 0), ((3, 6), 0), ((4, 3), 5)])
+@pytest.mark.parametrize('side', [1, 2, 3])
+def test_the_partners_best_square_covers_the_samples_worst(batch, grid, rest, side):
+    """Found by trying every square; ``rest`` pixels beyond the last whole token stay the sample's."""
+    torch.manual_seed(0)
+    patch, size = 4, tuple(4 * length + rest for length in grid)
+    if rest:
+        patch, size = 8, tuple(8 * length + rest for length in grid)
+    attention = torch.rand(batch, *grid)
+    augment = given(attention, patch_size=patch, sides=(side, side))
+    images, scores = numbered(batch, size)
+    mixed, blended = augment(images, scores)
+    target = augment.take()
+    partners = target.partner_scores.argmax(1)
+    corners = list(itertools.product(range(grid[0] - side + 1), range(grid[1] - side + 1)))
+
+    def total(image, top, left):
+        return float(attention[image, top : top + side, left : left + side].double().sum())
+
+    for b, partner in enumerate(partners.tolist()):
+        top, left = min(corners, key=lambda corner, b=b: total(b, *corner))
+        source, start = max(corners, key=lambda corner, p=partner: total(p, *corner))
+        rows, columns = (slice(patch * at, patch * (at + side)) for at in (top, left))
+        expected = images[b].clone()
+        expected[:, rows, columns] = images[
+            partner, :, patch * source : patch * (source + side), patch * start : patch * (start + side)
+        ]
+        assert torch.equal(mixed[b], expected)
+        visible = torch.ones(size, dtype=torch.bool)
+        visible[rows, columns] = False
+        assert torch.equal(target.mask[b, 0], visible)
+        owners = torch.bincount((mixed[b, 0] // (size[0] * size[1])).long().flatten(), minlength=batch)
+        torch.testing.assert_close(blended[b], owners.double() / owners.sum(), rtol=0, atol=1e-6)
+
+
+def test_a_square_by_hand():
+    """Two images of 3 x 3 tokens, squares of 2 x 2.
+
+    Of the first, the upper right square sums to 9, the lower left to 1; of the second, the upper left to 12 and the
+    lower right to 3.
+    """
+    attention = torch.tensor([[[1.0, 3, 4], [0, 1, 1], [0, 0, 2]], [[9, 1, 1], [1, 1, 1], [1, 1, 0]]])
+    augment = given(attention, patch_size=1, sides=(2, 2), partner='flip')
+    mixed, blended = augment(torch.arange(18.0).view(2, 1, 3, 3), torch.eye(2))
+    assert mixed[0, 0].tolist() == [[0, 1, 2], [9, 10, 5], [12, 13, 8]]
+    assert mixed[1, 0].tolist() == [[9, 10, 11], [12, 1, 2], [15, 4, 5]]
+    torch.testing.assert_close(blended, torch.tensor([[5 / 9, 4 / 9], [4 / 9, 5 / 9]]))
+
+
+def test_sides_are_drawn_per_batch_from_both_ends_on():
+    torch.manual_seed(0)
+
+    def sides(grid, **kwargs):
+        augment = SMMix(patch_size=1, **kwargs)
+        return {augment.draw_side(grid) for _ in range(200)}
+
+    assert sides((14, 14)) == set(range(3, 11))  # the released code's 3 to 10 of 14
+    assert sides((7, 7)) == set(range(1, 6))  # and 1 to 5 of the 7 of PVT
+    assert sides((14, 20)) == set(range(3, 11))
+    assert sides((14, 14), sides=(3, 10)) == set(range(3, 11))
+    assert sides((6, 6), sides=(3, 10)) == {3, 4, 5}  # something of the sample remains
+    assert sides((6, 8), sides=(3, 10)) == {3, 4, 5, 6}
+    assert sides((2, 2), sides=(3, 10)) == {1}
+    assert sides((3, 3), sides=(0.1, 0.2)) == {1}
+    augment = given(torch.rand(8, 14, 14), patch_size=1)
+    augment(*numbered(8, (14, 14)))
+    assert len(augment.take().lam_area.unique()) == 1
+
+
+def test_attention_of_another_grid_is_spread_over_the_tokens():
+    """One map of 2 x 2 large tokens, as of PVT's last stage, over 4 x 4 small ones."""
+    attention = torch.tensor([[[3.0, 1], [1, 0]]]).expand(2, -1, -1)
+    augment = given(attention, patch_size=2, sides=(2, 2), partner='flip')
+    images, scores = numbered(2, (8, 8))
+    mixed, _ = augment(images, scores)
+    for b in range(2):
+        expected = images[b].clone()
+        expected[:, 4:, 4:] = images[1 - b, :, :4, :4]
+        assert torch.equal(mixed[b], expected)
+
+
+@pytest.mark.parametrize('kwargs', [dict(), dict(with_cls_token=False, out_type='avg_featmap')], ids=['class', 'none'])
+@pytest.mark.parametrize('attention', ['query_mean', dict(reading='query_mean', path='backbone.layers.0.attn'), None])
+def test_the_look_is_the_attention_of_the_whole_images(kwargs, attention):
+    model = classifier(**kwargs)
+    augment = SMMix(patch_size=8, attention=attention)
+    if attention is None and kwargs:
+        with pytest.raises(ValueError, match=r"^VisionTransformer was built without a class token.*'query_mean'"):
+            augment.bind(model)
+        return
+    augment.bind(model)
+    images = torch.randn(3, 3, 64, 64)
+    tap = ClassAttentionTap(model, attention).attach()
+    model.eval()(images, mode='tensor')
+    expected = tap.read().view(3, 8, 8)
+    tap.release()
+    model.train()
+    assert torch.equal(augment.look(images), expected)
+    seen = []
+    augment.look = lambda batch, look=augment.look: seen.append(batch) or look(batch)
+    augment(images, torch.eye(3))
+    assert len(seen) == 1  # one look for samples and partners
+    assert torch.equal(seen[0], images)
+
+
+def test_pvt_is_looked_at_through_its_last_stage():
+    model = ImageClassifier(
+        backbone=PVT(PVT_ARCH, img_size=128), head=dict(type='LinearClsHead', num_classes=9, in_channels=32)
+    )
+    augment = SMMix(patch_size=16)
+    augment.bind(model)
+    assert augment.look(torch.randn(2, 3, 128, 128)).shape == (2, 4, 4)
+    augment(torch.randn(2, 3, 128, 128), torch.eye(2))
+    tokens = 64 * (1 - augment.take().lam_area)
+    assert tokens.tolist() in [[side**2] * 2 for side in range(2, 7)]
+
+
+def test_the_look_leaves_no_trace():
+    model = classifier(drop_path_rate=0.5, drop_rate=0.5)
+    model.backbone.norm_first = nn.BatchNorm2d(3)
+    model.register_forward_pre_hook(lambda module, args: (module.backbone.norm_first(args[0]), *args[1:]))
+    model.backbone.layers[0].eval()  # a frozen part stays in its own mode
+    grad_enabled = []
+    model.backbone.layers[1].register_forward_hook(lambda *args: grad_enabled.append(torch.is_grad_enabled()))
+    modes = [module.training for module in model.modules()]
+    state, hooks = copy.deepcopy(model.state_dict()), count_hooks(model)
+    augment = SMMix(patch_size=8)
+    augment.bind(model)
+    images, scores = torch.randn(4, 3, 64, 64), torch.eye(9)[:4]
+    torch.manual_seed(3)
+    augment(images, scores)
+    after = torch.get_rng_state()
+    torch.manual_seed(3)
+    given(torch.rand(4, 8, 8, generator=torch.Generator()), patch_size=8)(images, scores)
+    assert torch.equal(torch.get_rng_state(), after)  # the look drew nothing
+    assert grad_enabled == [False]
+    assert [module.training for module in model.modules()] == modes
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert int(model.backbone.norm_first.num_batches_tracked) == 0
+    assert count_hooks(model) == hooks
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
+    augment.unbind()
+    assert augment._model is augment._tap is None
+
+
+def test_a_look_that_fails_leaves_no_trace_either():
+    model = classifier()
+    hooks = count_hooks(model)
+    augment = SMMix(patch_size=8)
+    augment.bind(model)
+    with pytest.raises(RuntimeError, match='channels'):
+        augment(torch.randn(2, 5, 64, 64), torch.eye(2))
+    assert count_hooks(model) == hooks
+    assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize('checkpointed', [False, True])
+def test_the_tap_that_labels_hears_nothing_of_the_look(checkpointed):
+    """As LabelingHook's: it listens while labels are pending, so to the training pass alone."""
+    model = classifier()
+    if checkpointed:
+        for layer in model.backbone.layers:
+            layer.forward = lambda x, forward=layer.forward: checkpoint(forward, x, use_reentrant=False)
+    augment = SMMix(patch_size=8)
+    augment.bind(model)
+    heard = []
+    tap = ClassAttentionTap(model)
+    tap.attach(wanted=lambda: heard.append(augment.pending) or augment.pending)
+    images = torch.randn(4, 3, 64, 64)
+    mixed, blended = augment(images, torch.eye(9)[:4])
+    assert heard == [False]  # asked once, during the look
+    assert tap.read() is None
+    logits = model(mixed, mode='tensor')
+    row = tap.read()
+    augment.take()
+    F.cross_entropy(logits, blended).backward()
+    assert tap.read() is None  # nor of what a checkpoint computes once more
+    assert augment._tap.read() is None
+    assert heard == [False, True] + [False] * checkpointed
+    tap.release()
+
+    alone = ClassAttentionTap(model).attach()
+    model(mixed, mode='tensor')
+    assert torch.equal(row, alone.read())  # the row of the mixed images
+
+
+def test_gradients_are_those_of_training_without_a_look():
+    """Under autocast too, which must not serve weights it has cast without gradient."""
+    grads = []
+    for looks in (True, False):
+        model = classifier()
+        augment = SMMix(patch_size=8)
+        augment.bind(model)
+        images, scores = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)), torch.eye(9)[:4]
+        torch.manual_seed(0)
+        with torch.autocast('cpu', torch.bfloat16):
+            if looks:
+                augment(images, scores)
+            loss = F.cross_entropy(model(images, mode='tensor').float(), scores)
+        loss.backward()
+        grads.append([parameter.grad for parameter in model.parameters()])
+    assert all(a is not None and torch.equal(a, b) for a, b in zip(*grads, strict=True))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_images_are_looked_at_in_the_precision_of_the_model(dtype):
+    augment = SMMix(patch_size=8)
+    augment.bind(classifier())
+    images = torch.randn(3, 3, 64, 64).to(dtype)
+    assert torch.equal(augment.look(images), augment.look(images.float()))
+    assert augment(images, torch.eye(3))[0].dtype == dtype
+
+
+def test_windows_are_one_sentence():
+    model = ImageClassifier(
+        backbone=SwinTransformer(dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4), 64, window_size=2)
+    )
+    augment = SMMix(patch_size=8, attention=dict(reading='query_mean', path='backbone.stages.2.blocks.0.attn.w_msa'))
+    augment.bind(model)
+    with pytest.raises(
+        RuntimeError,
+        match=r'^WindowMSA gave 12 attention maps for 3 images: .*not over windows of it; name .* attention=$',
+    ):
+        augment(torch.randn(3, 3, 64, 64), torch.eye(3))
+    augment = SMMix(patch_size=8, attention=dict(reading='query_mean', path='backbone.stages.3.blocks.0.attn.w_msa'))
+    augment.bind(model)
+    augment(torch.randn(3, 3, 64, 64), torch.eye(3))  # one window over the whole map will do
+
+
+def test_a_module_that_takes_no_part_is_one_sentence():
+    model = classifier()
+    model.spare = copy.deepcopy(model.backbone.layers[0].attn)
+    augment = SMMix(patch_size=8, attention=dict(reading='query_mean', path='spare'))
+    augment.bind(model)
+    with pytest.raises(RuntimeError, match=r'^MultiheadAttention gave 0 attention maps for 2 images: .*'):
+        augment(torch.randn(2, 3, 64, 64), torch.eye(2))
+
+
+def test_a_model_never_shown_is_one_sentence():
+    augment = SMMix(patch_size=8)
+    for _ in range(2):
+        with pytest.raises(
+            RuntimeError, match=rf'^SMMix mixes by the attention of the model it was never shown: {HOOK}'
+        ):
+            augment(torch.randn(2, 3, 64, 64), torch.eye(2))
+        assert not augment.pending
+        augment.bind(classifier())
+        augment(torch.randn(2, 3, 64, 64), torch.eye(2))
+        augment.take()
+        augment.unbind()
+
+
+def test_a_copy_goes_without_the_model():
+    augment = SMMix(patch_size=8)
+    augment.bind(classifier())
+    for other in (copy.deepcopy(augment), pickle.loads(pickle.dumps(augment))):
+        assert other._model is other._tap is None
+        other.bind(classifier())
+        other(torch.randn(2, 3, 64, 64), torch.eye(2))
+    assert augment._model is not None
+
+
+@pytest.mark.parametrize(
+    ('settings', 'error', 'sentence'),
+    [
+        (dict(patch_size=0), ValueError, 'patch_size must be a whole number of at least 1, got 0'),
+        (dict(sides=(0, 3)), ValueError, 'each of sides must be a finite number above 0, got 0'),
+        (dict(sides=(4, 3)), ValueError, r'sides must be two shares below 1 .*, the lower first, got \(4, 3\)'),
+        (dict(sides=(0.5, 3)), ValueError, 'sides must be two shares below 1 or two whole numbers'),
+        (dict(sides=(2, 3.5)), ValueError, 'sides must be two shares below 1 or two whole numbers'),
+        (dict(sides=(0.5, 0.25)), ValueError, 'the lower first'),
+        (dict(sides=(1, 2, 3)), ValueError, r'sides must be two .* got \(1, 2, 3\)'),
+        (dict(sides=3), ValueError, 'sides must be two .* got 3'),
+        (
+            dict(attention=dict(reading='rollout')),
+            ValueError,
+            "attention reading 'rollout' is unknown; known: class, query",
+        ),
+        (dict(attention=7), TypeError, 'attention must be a reading, a path'),
+        (dict(partner='roll'), ValueError, "partner 'roll' is unknown"),
+        (dict(prob=2), ValueError, 'prob must be at most 1, got 2'),
+    ],
+)
+def test_bad_arguments_are_one_sentence_at_construction(settings, error, sentence):
+    with pytest.raises(error, match=sentence):
+        SMMix(**settings)
+
+
+@pytest.mark.parametrize(('patch_size', 'grid'), [(64, '1x1'), (40, '1x1'), (65, '0x0')])
+def test_a_token_larger_than_the_image_is_one_sentence(patch_size, grid):
+    with pytest.raises(ValueError, match=f'^patch_size {patch_size} leaves SMMix nothing to mix on a {grid} grid$'):
+        SMMix(patch_size=patch_size)(torch.randn(2, 3, 64, 64), torch.eye(2))
+
+
+def test_both_spellings_resolve_in_the_host():
+    assert BATCH_AUGMENTS.get('SMMix') is BATCH_AUGMENTS.parent.get('SMMix') is SMMix

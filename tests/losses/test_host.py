@@ -1,0 +1,44 @@
+"""Parameters of a loss behind TimmClassifier, which renames keys."""
+
+import torch
+
+import mixpro_mm.losses.host as host
+
+LEARNABLE = dict(type='mixpro_mm.LearnableFactor', loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1))
+
+
+def test_the_parameter_of_a_loss_is_saved_and_found_again(kit):
+    model, other = (kit.classifier(LEARNABLE, build=kit.timm_vit) for _ in range(2))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.25)
+    state = model.state_dict()
+    assert 'loss_module.raw_factor' in state
+    assert 'patch_embed.proj.weight' in state  # as timm calls it
+    assert other.load_state_dict(state) == ([], [])
+    assert other.loss_module.raw_factor.item() == 0.25
+    assert all(map(torch.equal, model.parameters(), other.parameters()))
+    assert list(state) == list(model.state_dict())  # the caller's dict is left alone
+
+
+def test_models_without_such_a_loss_load_as_before(kit):
+    model, other = kit.classifier(build=kit.timm_vit), kit.classifier(build=kit.timm_vit)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2)
+    assert other.load_state_dict(model.state_dict()) == ([], [])
+    assert all(map(torch.equal, model.parameters(), other.parameters()))
+    assert other.load_state_dict({'nonsense': torch.zeros(1)}, strict=False).unexpected_keys == ['model.nonsense']
+
+
+def test_the_mend_is_made_once():
+    before = [cls._add_state_dict_prefix for cls in (host.TimmClassifier, host.HuggingFaceClassifier)]
+    host.mend_model_classifiers()
+    assert before == [cls._add_state_dict_prefix for cls in (host.TimmClassifier, host.HuggingFaceClassifier)]
+    for rename in before:
+        state = {'a': 1, 'loss_module.raw_factor': 2, 'loss_modules': 3}
+        rename(state, '', {}, True, [], [], [])
+        assert state == {'model.a': 1, 'loss_module.raw_factor': 2, 'model.loss_modules': 3}
+        state = {'net.a': 1, 'net.loss_module.raw_factor': 2}
+        rename(state, 'net.', {}, True, [], [], [])
+        assert state == {'net.model.a': 1, 'net.loss_module.raw_factor': 2}

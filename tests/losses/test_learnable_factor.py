@@ -1,0 +1,314 @@
+"""The factor as a parameter: its gradient worked out by hand, and its way through training, checkpoint and log."""
+
+import math
+
+import pytest
+import torch
+from mmengine.hooks import EMAHook, Hook
+from mmengine.optim import build_optim_wrapper
+from mmpretrain.engine.hooks import SwitchRecipeHook
+from mmpretrain.models import LabelSmoothLoss
+
+from mixpro_mm.labeling import AttentionLabeling, ProgressiveAttentionLabeling
+from mixpro_mm.labeling.hook import LabelingHook
+from mixpro_mm.losses import LearnableFactor, hand_factor_over
+from mixpro_mm.mixing import MixedTarget
+
+EPS, CLASSES = 0.1, 5
+HOST = dict(type='LabelSmoothLoss', label_smooth_val=EPS, num_classes=CLASSES, mode='original')
+LOSS = dict(type='mixpro_mm.LearnableFactor', loss=HOST, init=0.3)
+LEARNABLE = dict(type='ProgressiveAttentionLabeling', factor='learnable')
+
+
+def value(model):
+    return (model.head if hasattr(model, 'head') else model).loss_module.factor().item()
+
+
+@pytest.mark.parametrize('init', [1e-4, 0.3, 0.5, 0.999])
+def test_the_factor_starts_where_it_is_told_to(init):
+    loss = LearnableFactor(HOST, init)
+    assert loss.factor().item() == pytest.approx(init, rel=1e-5)
+    assert loss.raw_factor.shape == (1,)
+    assert loss.raw_factor.item() == pytest.approx(math.log(init / (1 - init)), abs=1e-4)
+
+
+@pytest.mark.parametrize('init', [0, 1, -0.5, 2.0, float('nan')])
+def test_a_start_out_of_bounds_is_one_sentence(init):
+    with pytest.raises(ValueError, match=f'^init must lie between 0 and 1, got {init}$'):
+        LearnableFactor(HOST, init)
+
+
+def batch():
+    torch.manual_seed(1)
+    mask = torch.rand(6, 1, 4, 4) < 0.5
+    scores = torch.eye(CLASSES)[[0, 1, 2, 3, 4, 0]]
+    return MixedTarget(scores, scores.flip(0).roll(1, 0), mask), torch.rand(6, 16), (4, 4), torch.randn(6, CLASSES)
+
+
+def loss_of(loss, labeling, args, **kwargs):
+    return loss(args[-1], args[0].blend(labeling(*args).lam), **kwargs)
+
+
+@pytest.mark.parametrize('mode', ['original', 'classy_vision'])
+def test_the_gradient_is_the_one_derived_by_hand(mode):
+    """dL/draw = f (1 - f) mean_b [ -(1 - eps) (lam_attn - lam_area) sum_k (y - y')_k log p_k ]."""
+    loss, labeling, args = (
+        LearnableFactor(dict(HOST, mode=mode), 0.3),
+        ProgressiveAttentionLabeling(factor='learnable'),
+        batch(),
+    )
+    hand_factor_over(loss, labeling)
+    target, attention, _, logits = args
+    (gradient,) = torch.autograd.grad(loss_of(loss, labeling, args, avg_factor=6), loss.raw_factor)
+    tokens = target.mask.flatten(1).double()
+    difference = (attention * tokens).sum(1) / attention.sum(1) - tokens.mean(1)
+    log_p = logits.double().log_softmax(1)
+    eps = EPS if mode == 'original' else EPS / (1 + EPS)
+    terms = -(1 - eps) * difference * ((target.scores - target.partner_scores) * log_p).sum(1)
+    assert gradient.item() == pytest.approx(0.3 * 0.7 * terms.mean().item(), rel=1e-4)
+    ends = []
+    for step in (0.05, -0.05):  # and the slope of the loss itself; it is nearly straight in the raw parameter
+        with torch.no_grad():
+            loss.raw_factor.add_(step)
+            ends.append(loss_of(loss, labeling, args, avg_factor=6).item())
+            loss.raw_factor.sub_(step)
+    assert gradient.item() == pytest.approx((ends[0] - ends[1]) / 0.1, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    'host',
+    [
+        HOST,
+        dict(type='CrossEntropyLoss'),
+        dict(type='CrossEntropyLoss', use_soft=True),
+        dict(type='CrossEntropyLoss', use_sigmoid=True),
+        dict(type='LabelSmoothLoss', label_smooth_val=EPS, num_classes=CLASSES, reduction='none'),
+    ],
+    ids=['smooth', 'plain', 'soft', 'sigmoid', 'none'],
+)
+def test_losses_of_the_host_hand_the_gradient_on(host):
+    loss, labeling, args = LearnableFactor(host), ProgressiveAttentionLabeling(factor='learnable'), batch()
+    hand_factor_over(loss, labeling)
+    loss_of(loss, labeling, args).sum().backward()
+    assert loss.raw_factor.grad.abs().item() > 1e-4
+
+
+def test_a_host_without_gradient_to_its_labels_is_one_sentence():
+    """It rounds them; the factor would stay where it is without a word."""
+    host = dict(type='LabelSmoothLoss', label_smooth_val=EPS, mode='multi_label', use_sigmoid=True)
+    loss, labeling, args = LearnableFactor(host), ProgressiveAttentionLabeling(factor='learnable'), batch()
+    hand_factor_over(loss, labeling)
+    args[-1].requires_grad_()
+    with pytest.raises(RuntimeError, match=r'^LabelSmoothLoss gives its labels no gradient, so LearnableFactor cannot'):
+        loss_of(loss, labeling, args)
+    assert loss(args[-1], args[0].scores).requires_grad  # labels that are no function of it are fine
+
+
+def test_the_gradient_to_the_labels_is_asked_for_once_only(monkeypatch):
+    asked, grad = [], torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, 'grad', lambda *args, **kwargs: asked.append(1) or grad(*args, **kwargs))
+    loss, labeling, args = LearnableFactor(HOST), ProgressiveAttentionLabeling(factor='learnable'), batch()
+    hand_factor_over(loss, labeling)
+    for _ in range(3):
+        loss_of(loss, labeling, args).backward()
+    assert len(asked) == 1
+
+
+class Keep(ProgressiveAttentionLabeling):
+    """Keeps all it was asked with, and what it said."""
+
+    def __init__(self):
+        super().__init__(factor='learnable')
+        self.kept = []
+
+    def __call__(self, target, class_attention, grid, logits):
+        weights = super().__call__(target, class_attention, grid, logits)
+        self.kept.append((target, logits.detach(), weights))
+        return weights
+
+
+@pytest.mark.parametrize('build', ['vit', 'timm_vit'])
+def test_it_is_optimised_and_logged_in_a_training(build, kit, tmp_path):
+    model, labeling = kit.classifier(LOSS, kit.mixpro(), build=getattr(kit, build)), Keep()
+    hooks = kit.count_hooks(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=2.0)
+    runner = kit.train(model, tmp_path, LabelingHook(labeling), batches=4, optimizer=optimizer)
+    name = 'loss_module.raw_factor' if build == 'timm_vit' else 'head.loss_module.raw_factor'
+    raw, expected = math.log(0.3 / 0.7), []
+    for (target, logits, weights), taken in zip(labeling.kept, runner.optim_wrapper.steps, strict=True):
+        factor = 1 / (1 + math.exp(-raw))
+        expected.append(factor)
+        assert weights.factor.tolist() == pytest.approx([factor] * 4, rel=1e-4)
+        slope = ((target.scores - target.partner_scores) * logits.log_softmax(1)).sum(1)
+        terms = -(1 - EPS) * (weights.lam_attn - weights.lam_area) * slope
+        gradient = factor * (1 - factor) * terms.mean().item()
+        assert taken[name].item() == pytest.approx(gradient, rel=1e-3, abs=1e-7)
+        raw -= 2.0 * gradient
+    assert [record['factor'] for record in kit.scalars(runner)] == pytest.approx(expected, rel=1e-4)
+    assert max(abs(factor - 0.3) for factor in expected) > 2e-3
+    assert labeling.learned is None
+    assert kit.count_hooks(model) == hooks
+
+
+class Look(Hook):
+    """What the model and the optimizer hold when the first epoch of a run begins."""
+
+    priority = 'VERY_LOW'
+
+    def before_train_epoch(self, runner):
+        if not hasattr(self, 'factor'):
+            self.factor = value(runner.model)
+            loss = (runner.model.head if hasattr(runner.model, 'head') else runner.model).loss_module
+            state = runner.optim_wrapper.optimizer.state[loss.raw_factor]
+            self.state = {name: torch.as_tensor(entry).clone() for name, entry in state.items()}
+
+
+@pytest.mark.parametrize('build', ['vit', 'timm_vit'])
+def test_a_resume_goes_on_from_the_very_value(build, kit, tmp_path):
+    def run(*hooks, **settings):
+        model = kit.classifier(LOSS, kit.mixpro(), build=getattr(kit, build))
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+        saver = dict(checkpoint=dict(type='CheckpointHook', interval=1))
+        kit.train(
+            model, tmp_path, LabelingHook(LEARNABLE), *hooks, optimizer=optimizer, default_hooks=saver, **settings
+        )
+        return model, optimizer
+
+    (model, optimizer), look = run(epochs=2), Look()
+    loss = (model.head if hasattr(model, 'head') else model).loss_module
+    before, state = value(model), optimizer.state[loss.raw_factor]
+    assert before != pytest.approx(0.3, abs=1e-3)
+    model, _ = run(look, epochs=3, resume=True)
+    assert look.factor == before
+    assert set(look.state) == set(state) == {'step', 'exp_avg', 'exp_avg_sq'}
+    assert all(torch.equal(look.state[name], torch.as_tensor(entry)) for name, entry in state.items())
+    assert value(model) != before
+
+
+def test_the_average_keeps_a_factor_of_its_own(kit, tmp_path):
+    saver = dict(checkpoint=dict(type='CheckpointHook', interval=1))
+
+    def run(**settings):
+        model, ema = kit.classifier(LOSS, kit.mixpro()), EMAHook(momentum=0.5)
+        optimizer = torch.optim.SGD(model.parameters(), lr=5.0)
+        look = Look()
+        kit.train(
+            model, tmp_path, ema, LabelingHook(LEARNABLE), look, optimizer=optimizer, default_hooks=saver, **settings
+        )
+        return model, ema.ema_model.module, look
+
+    model, average, _ = run(epochs=2)
+    assert len({round(factor, 6) for factor in (value(model), value(average), 0.3)}) == 3
+    file = torch.load(tmp_path / 'epoch_2.pth', weights_only=False)
+    name = 'head.loss_module.raw_factor'
+    assert torch.equal(file['state_dict'][name], average.head.loss_module.raw_factor)
+    assert torch.equal(file['ema_state_dict'][f'module.{name}'], model.head.loss_module.raw_factor)
+    _, _, look = run(epochs=3, resume=True)
+    assert look.factor == value(model)
+
+
+def test_keys_are_those_of_a_stock_run_and_one_more(kit):
+    stock, wrapped = (list(kit.classifier(loss).state_dict()) for loss in (kit.STOCK, LOSS))
+    assert set(wrapped) - set(stock) == {'head.loss_module.raw_factor'}
+    assert set(stock) <= set(wrapped)
+
+
+def test_weight_decay_can_be_kept_away_from_it(kit):
+    config = dict(
+        optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+        paramwise_cfg=dict(custom_keys={'raw_factor': dict(decay_mult=0.0)}),
+    )
+    model = kit.classifier(LOSS)
+    groups = build_optim_wrapper(model, config).optimizer.param_groups
+    decays = {id(p): group['weight_decay'] for group in groups for p in group['params']}
+    assert decays.pop(id(model.head.loss_module.raw_factor)) == 0
+    assert set(decays.values()) == {0.05}
+
+
+def test_a_batch_nobody_mixed_has_a_gradient_of_zero(kit, tmp_path):
+    model = kit.classifier(LOSS, kit.mixpro(), probs=0.0)
+    runner = kit.train(model, tmp_path, LabelingHook(LEARNABLE))
+    assert [step['head.loss_module.raw_factor'].item() for step in runner.optim_wrapper.steps] == [0, 0]
+    assert value(model) == pytest.approx(0.3)
+    assert not any('factor' in record for record in kit.scalars(runner))
+
+
+@pytest.mark.parametrize('loss', [HOST, dict(type='CrossEntropyLoss', use_soft=True)], ids=['smooth', 'soft'])
+def test_a_learnable_factor_without_its_parameter_is_one_sentence(loss, kit, tmp_path):
+    model = kit.classifier(loss, kit.mixpro())
+    hooks = kit.count_hooks(model)
+    sentence = (
+        rf'^a learnable factor needs a parameter, but {loss["type"]} has none: wrap the loss in '
+        r"dict\(type='mixpro_mm\.LearnableFactor', loss=\.\.\.\)$"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        kit.train(model, tmp_path, LabelingHook(LEARNABLE))
+    assert kit.count_hooks(model) == hooks
+
+
+@pytest.mark.parametrize(
+    'labeling', ['ProgressiveAttentionLabeling', 'AttentionLabeling', 'AreaLabeling', AttentionLabeling().__call__]
+)
+def test_a_parameter_without_a_labeling_that_asks_is_one_sentence(labeling, kit, tmp_path):
+    model = kit.classifier(LOSS, kit.mixpro())
+    hooks = kit.count_hooks(model)
+    with pytest.raises(ValueError, match=r"^LearnableFactor would learn nothing, .* factor='learnable'\), or unwrap"):
+        kit.train(model, tmp_path, LabelingHook(labeling))
+    assert kit.count_hooks(model) == hooks
+
+
+def test_it_is_found_inside_of_another_wrapper(kit, tmp_path):
+    local = dict(type='mixpro_mm.LocalContextLoss', in_channels=32, num_classes=CLASSES, grid=2, loss=LOSS)
+    model = kit.classifier(local, kit.mixpro())
+    runner = kit.train(model, tmp_path, LabelingHook(LEARNABLE))
+    taken = runner.optim_wrapper.steps[0]
+    assert taken['head.loss_module.loss.raw_factor'].abs().item() > 1e-6
+    assert taken['head.loss_module.classifier.weight'].abs().max().item() > 1e-6
+
+
+@pytest.mark.parametrize(('built', 'late'), [(LOSS, HOST), (HOST, LOSS), (LOSS, LOSS)], ids=['gone', 'new', 'other'])
+@pytest.mark.parametrize('resume', [False, True])
+def test_a_loss_with_parameters_cannot_be_swapped_on_the_way(built, late, resume, kit, tmp_path):
+    """Neither optimizer nor DDP would know."""
+    labeling = LEARNABLE if built is LOSS else 'ProgressiveAttentionLabeling'
+    saver = dict(checkpoint=dict(type='CheckpointHook', interval=1))
+    if resume:
+        kit.train(kit.classifier(built, kit.mixpro()), tmp_path, LabelingHook(labeling), epochs=2, default_hooks=saver)
+    model = kit.classifier(built, kit.mixpro())
+    switch = SwitchRecipeHook([dict(action_epoch=2, loss=late)])
+    runner = kit.make_runner(
+        model, tmp_path, switch, LabelingHook(labeling), epochs=3, resume=resume, default_hooks=saver
+    )
+    names = [dict(LearnableFactor='LearnableFactor').get(x['type'].split('.')[-1], x['type']) for x in (built, late)]
+    with pytest.raises(
+        ValueError, match=f'^{names[0]} cannot be replaced by {names[1]} during training: the parameters'
+    ):
+        runner.train()
+    assert runner.epoch == (2 if resume else 1)
+
+
+def test_mixing_may_end_before_the_training_does(kit, tmp_path):
+    switch = SwitchRecipeHook([dict(action_epoch=2, batch_augments=None)])
+    model = kit.classifier(LOSS, kit.mixpro())
+    runner = kit.train(model, tmp_path, switch, LabelingHook(LEARNABLE), epochs=2)
+    taken = [step['head.loss_module.raw_factor'].item() for step in runner.optim_wrapper.steps]
+    assert [gradient != 0 for gradient in taken] == [True, True, False, False]
+    assert isinstance(model.head.loss_module.loss, LabelSmoothLoss)
+
+
+def test_what_a_factor_is_handed_to():
+    """Only who asks; a labeling needs no more than the two names."""
+
+    class Asks:
+        uses_learned = True
+
+    class DoesNot:
+        pass
+
+    loss, asks = LearnableFactor(HOST, 0.25), Asks()
+    hand_factor_over(loss, asks)
+    assert asks.learned().item() == pytest.approx(0.25)
+    hand_factor_over(loss.loss, DoesNot())
+    for wrong in ((loss, DoesNot()), (loss.loss, Asks())):
+        with pytest.raises(ValueError, match=r'^(LearnableFactor would|a learnable factor needs)'):
+            hand_factor_over(*wrong)

@@ -1,0 +1,85 @@
+import pytest
+import torch
+from mmpretrain.models import CrossEntropyLoss, LabelSmoothLoss
+from mmpretrain.registry import MODELS
+
+from mixpro_mm.losses import LearnableFactor, LocalContextLoss, LossWrapper, wrappers_of
+
+HOSTS = {
+    'smooth': dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=5, loss_weight=0.7),
+    'none': dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=5, reduction='none'),
+    'soft': dict(type='CrossEntropyLoss', use_soft=True, reduction='sum', class_weight=[1.0, 2, 3, 4, 5]),
+    'plain': dict(type='CrossEntropyLoss'),
+    'sigmoid': dict(type='CrossEntropyLoss', use_sigmoid=True),
+}
+CALLS = [
+    {},
+    dict(weight=torch.tensor([0.5, 2.0, 0.0])),
+    dict(avg_factor=7),
+    dict(reduction_override='none'),
+    dict(reduction_override='sum', weight=torch.tensor([0.5, 2.0, 0.0])),
+]
+
+
+def wraps(host):
+    learnable = dict(type='mixpro_mm.LearnableFactor', loss=host)
+    local = dict(type='mixpro_mm.LocalContextLoss', in_channels=8, num_classes=5)
+    return dict(learnable=learnable, local=dict(local, loss=host), both=dict(local, loss=learnable))
+
+
+@pytest.mark.parametrize('kind', ['learnable', 'local', 'both'])
+@pytest.mark.parametrize(
+    ('name', 'call'),
+    [
+        (name, call) for name in HOSTS for call in CALLS if (name, *call) != ('soft', 'avg_factor')
+    ],  # the host refuses it
+    ids=lambda value: value if isinstance(value, str) else '-'.join(value) or 'bare',
+)
+def test_an_unmixed_batch_has_the_loss_of_the_host(name, call, kind):
+    torch.manual_seed(0)
+    logits, labels = torch.randn(3, 5, requires_grad=True), torch.rand(3, 5).softmax(1)
+    host, wrapped = MODELS.build(HOSTS[name]), MODELS.build(wraps(HOSTS[name])[kind])
+    expected, actual = (loss(logits, labels, **call) for loss in (host, wrapped))
+    assert torch.equal(actual, expected)
+    assert wrapped.reduction == host.reduction
+    parameters = list(wrapped.parameters())
+    assert len(parameters) == dict(learnable=1, local=2, both=3)[kind]
+    gradient, *own = torch.autograd.grad(actual.sum(), [logits, *parameters])  # all take part, if by zero
+    assert all(torch.equal(g, torch.zeros_like(p)) for g, p in zip(own, parameters, strict=True))
+    assert torch.equal(gradient, torch.autograd.grad(expected.sum(), logits)[0])
+
+
+def test_class_indices_and_keywords_come_through():
+    logits, index = torch.randn(3, 5), torch.tensor([4, 0, 2])
+    for name in ('smooth', 'plain'):
+        loss = LearnableFactor(HOSTS[name])
+        assert torch.equal(loss(label=index, cls_score=logits), MODELS.build(HOSTS[name])(logits, index))
+
+
+def test_half_precision_losses_stay_half():
+    logits, labels = torch.randn(3, 5).bfloat16(), torch.eye(5)[:3].bfloat16()
+    loss = LearnableFactor(dict(type='CrossEntropyLoss', use_soft=True))(logits, labels)
+    assert loss.dtype == torch.bfloat16
+
+
+def test_a_host_may_be_built_already_and_configs_stay_as_they_are():
+    host = LabelSmoothLoss(0.1, 5)
+    assert LossWrapper(host).loss is host
+    config = wraps(dict(HOSTS['smooth']))['both']
+    before = repr(config)
+    assert repr(MODELS.build(config).state_dict().keys()) == repr(MODELS.build(config).state_dict().keys())
+    assert repr(config) == before
+
+
+def test_keys_are_the_named_ones():
+    built = {kind: MODELS.build(config) for kind, config in wraps(HOSTS['smooth']).items()}
+    assert list(built['learnable'].state_dict()) == ['raw_factor']
+    assert list(built['local'].state_dict()) == ['classifier.weight', 'classifier.bias']
+    assert sorted(built['both'].state_dict()) == ['classifier.bias', 'classifier.weight', 'loss.raw_factor']
+
+
+def test_wrappers_are_found_from_the_outside_in():
+    both = MODELS.build(wraps(HOSTS['smooth'])['both'])
+    assert wrappers_of(both) == [both, both.loss]
+    assert [type(wrapper) for wrapper in wrappers_of(both)] == [LocalContextLoss, LearnableFactor]
+    assert wrappers_of(CrossEntropyLoss()) == []

@@ -1,0 +1,226 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linprog
+from scipy.sparse import coo_array
+
+from mixpro_mm.mixing.graphcut import fold_pairs, min_cut, seam_costs
+
+GRIDS = [(1, 1), (1, 2), (2, 1), (1, 5), (5, 1), (2, 2), (2, 3), (3, 2), (3, 3), (3, 4), (4, 3)]
+
+
+def all_labels(height, width):
+    """(2 ** (h * w), h, w), every labelling of a grid."""
+    codes = torch.arange(2 ** (height * width))
+    return (codes[:, None] >> torch.arange(height * width) & 1).bool().view(-1, height, width)
+
+
+def energies(labels, unary, down, right):
+    """(L,) of L labellings of one sample with weights on unequal neighbours, as the module defines it."""
+    own = torch.where(labels, unary[..., 1], unary[..., 0]).sum((1, 2))
+    below = (down * (labels[:, :-1] != labels[:, 1:])).sum((1, 2))
+    beside = (right * (labels[:, :, :-1] != labels[:, :, 1:])).sum((1, 2))
+    return own + below + beside
+
+
+def pair_energies(labels, unary, down, right):
+    """(L,) of L labellings of one sample with four costs a pair, block by block."""
+    height, width = labels.shape[1:]
+    total = torch.zeros(len(labels), dtype=unary.dtype)
+    for number, label in enumerate(labels.long()):
+        for i, j in itertools.product(range(height), range(width)):
+            total[number] += unary[i, j, label[i, j]]
+            if i + 1 < height:
+                total[number] += down[i, j, label[i, j], label[i + 1, j]]
+            if j + 1 < width:
+                total[number] += right[i, j, label[i, j], label[i, j + 1]]
+    return total
+
+
+def random_costs(kind, batch, height, width):
+    shapes = (batch, height, width, 2), (batch, height - 1, width), (batch, height, width - 1)
+    unary, down, right = (torch.rand(shape, dtype=torch.float64) for shape in shapes)
+    if kind == 'signed':
+        return unary * 2 - 1, down / 2, right / 2
+    if kind == 'zeros':  # half of all costs vanish, some samples lose all weights
+        unary, down, right = (cost * (torch.rand_like(cost) < 0.5) for cost in (unary, down, right))
+        down[::4], right[::4] = 0, 0
+        return unary, down, right
+    if kind == 'whole':  # many ties
+        return (unary * 4).floor(), (down * 3).floor(), (right * 3).floor()
+    return unary * 1e-9 + 1e-6 * torch.randint(2, unary.shape), down * 1e-6, right * 1e-12  # 'uneven'
+
+
+@pytest.mark.parametrize('kind', ['signed', 'zeros', 'whole', 'uneven'])
+@pytest.mark.parametrize('grid', GRIDS)
+def test_no_labelling_has_less_energy(kind, grid):
+    torch.manual_seed(len(kind) + 7 * grid[0] + grid[1])
+    labels = all_labels(*grid)
+    costs = random_costs(kind, 24, *grid)
+    found = min_cut(*costs)
+    assert found.dtype == torch.bool
+    for sample, unary, down, right in zip(found, *costs, strict=True):
+        total = (unary[..., 1] - unary[..., 0]).abs().sum() + down.sum() + right.sum()
+        edges = unary[..., 0].numel() + down.numel() + right.numel()
+        least = energies(labels, unary, down, right)
+        excess = energies(sample[None], unary, down, right)[0] - least.min()
+        assert excess <= edges * total / 2**29 + 1e-15 * unary.abs().sum()
+        if kind == 'whole':  # not rounded, so of all the best it is the one with most true labels
+            assert excess == 0
+            assert sample.sum() == labels[least == least.min()].sum((1, 2)).max()
+
+
+def test_the_cut_of_a_large_grid_agrees_with_a_linear_program():
+    torch.manual_seed(1)
+    side = 16
+    unary, down, right = random_costs('signed', 2, side, side)
+    unary[1] *= 0.2  # the second sample is mostly smoothness
+    grid = np.arange(side * side).reshape(side, side)
+    first = np.concatenate([grid[:-1].ravel(), grid[:, :-1].ravel()])
+    second = np.concatenate([grid[1:].ravel(), grid[:, 1:].ravel()])
+    pair, nodes = np.arange(len(first)), side * side
+    rows = np.concatenate([pair] * 3 + [pair + len(pair)] * 3)  # +-(z_first - z_second) - unequal <= 0
+    columns = np.concatenate([first, second, pair + nodes] * 2)
+    signs = np.repeat([1, -1, -1, -1, 1, -1], len(pair))
+    bounds = coo_array((signs, (rows, columns)))
+    for sample, found in enumerate(min_cut(unary, down, right)):
+        weights = torch.cat([down[sample].flatten(), right[sample].flatten()])
+        price = torch.cat([(unary[sample, ..., 1] - unary[sample, ..., 0]).flatten(), weights])
+        answer = linprog(price.numpy(), A_ub=bounds, b_ub=np.zeros(2 * len(pair)), bounds=(0, 1))
+        least = answer.fun + unary[sample, ..., 0].sum()
+        energy = energies(found[None], unary[sample], down[sample], right[sample])[0]
+        assert energy.item() == pytest.approx(least.item(), abs=1e-4)
+        assert 0 < found.sum() < nodes
+
+
+def test_hand_worked_row():
+    """Ends pull apart by 4 and 3, the middle leans to true by 1; the cheaper of the two links is cut."""
+    unary = torch.tensor([[[[0.0, 4.0], [1.0, 0.0], [3.0, 0.0]]]])  # false, leaning to true, true
+    down = torch.zeros(1, 0, 3)
+    assert min_cut(unary, down, torch.tensor([[[2.0, 2.0]]])).tolist() == [[[False, True, True]]]
+    assert min_cut(unary, down, torch.tensor([[[2.0, 0.5]]])).tolist() == [[[False, False, True]]]
+    assert min_cut(unary, down, torch.tensor([[[9.0, 9.0]]])).tolist() == [[[True, True, True]]]  # 4 against 1 + 3
+
+
+def test_nothing_to_decide_is_all_true():
+    assert min_cut(torch.full((2, 3, 3, 2), 0.7), torch.ones(2, 2, 3), torch.ones(2, 3, 2)).all()
+    assert min_cut(torch.zeros(1, 2, 2, 2), torch.zeros(1, 1, 2), torch.zeros(1, 2, 1)).all()
+
+
+@pytest.mark.parametrize('exponent', [-600, -140, 100, 600])
+def test_scale_and_company_do_not_matter(exponent):
+    torch.manual_seed(2)
+    costs = random_costs('signed', 6, 4, 5)
+    found = min_cut(*costs)
+    assert torch.equal(min_cut(*(cost * 2.0**exponent for cost in costs)), found)
+    for sample in range(6):
+        assert torch.equal(min_cut(*(cost[sample : sample + 1] for cost in costs))[0], found[sample])
+    costs[0][0] *= 2.0**40  # one sample of huge costs leaves the resolution of the others alone
+    assert torch.equal(min_cut(*costs)[1:], found[1:])
+
+
+def test_costs_are_never_written_to():
+    costs = random_costs('signed', 3, 3, 3)
+    pairs = torch.rand(3, 2, 3, 2, 2), torch.rand(3, 3, 2, 2, 2)
+    copies = [cost.clone() for cost in (*costs, *pairs)]
+    min_cut(*costs)
+    fold_pairs(costs[0], *pairs)
+    assert all(map(torch.equal, (*costs, *pairs), copies))
+
+
+@pytest.mark.parametrize(
+    ('costs', 'sentence'),
+    [
+        ((torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2), torch.zeros(1, 2, 1)), r'\(B, h - 1, w\) .* \(1, 2, 2\)'),
+        ((torch.zeros(1, 2, 2, 1), torch.zeros(1, 1, 2), torch.zeros(1, 2, 1)), r'\(B, h, w, 2\)'),
+        ((torch.zeros(1, 2, 2, 2), -torch.ones(1, 1, 2), torch.zeros(1, 2, 1)), 'at least 0'),
+        ((torch.zeros(1, 2, 2, 2), torch.zeros(1, 1, 2), -torch.ones(1, 2, 1)), 'at least 0'),
+        ((torch.full((1, 2, 2, 2), torch.nan), torch.zeros(1, 1, 2), torch.zeros(1, 2, 1)), 'finite'),
+        ((torch.zeros(1, 2, 2, 2), torch.full((1, 1, 2), torch.inf), torch.zeros(1, 2, 1)), 'finite'),
+    ],
+)
+def test_bad_costs_are_one_sentence(costs, sentence):
+    with pytest.raises(ValueError, match=f'min_cut wants .*{sentence}'):
+        min_cut(*costs)
+
+
+@pytest.mark.parametrize('grid', [(1, 1), (1, 3), (3, 1), (2, 2), (2, 3)])
+def test_folding_keeps_the_energy_of_every_labelling(grid):
+    torch.manual_seed(3)
+    height, width = grid
+    labels = all_labels(*grid)
+    for _ in range(8):
+        unary = torch.rand(1, height, width, 2, dtype=torch.float64)
+        down, right = (
+            torch.rand(*shape, 2, 2, dtype=torch.float64) + 1 - torch.eye(2)
+            for shape in ((1, height - 1, width), (1, height, width - 1))
+        )
+        folded = fold_pairs(unary, down, right)
+        expected = pair_energies(labels, unary[0], down[0], right[0])
+        torch.testing.assert_close(energies(labels, *(cost[0] for cost in folded)), expected)
+        found = min_cut(*folded)
+        torch.testing.assert_close(pair_energies(found, unary[0], down[0], right[0])[0], expected.min())
+
+
+def test_a_reward_for_unequal_neighbours_is_clipped():
+    rewarding = torch.eye(2).expand(1, 1, 1, 2, 2)  # equal labels cost 1, unequal ones nothing
+    right = torch.zeros(1, 2, 0, 2, 2)
+    unary, down, _ = fold_pairs(torch.zeros(1, 2, 1, 2), rewarding, right)
+    assert down.item() == 0
+    assert unary.tolist() == [[[[1, 1]], [[0, 0]]]]  # what is left: one for either label of the first block
+
+
+def naive_seams(images, index, grid, neigh):
+    """Loops over samples, blocks and pixels; images already in [0, 1]."""
+    (height, width), (h, w) = images.shape[2:], grid
+    rows, columns = height // h, width // w
+    tall, wide = np.gcd(neigh, rows), np.gcd(neigh, columns)
+    down, right = torch.zeros(len(images), h - 1, w, 2, 2), torch.zeros(len(images), h, w - 1, 2, 2)
+    for b, a, c in itertools.product(range(len(images)), range(2), range(2)):
+        one, other = (images[b] if label else images[index[b]] for label in (a, c))
+        for i, j in itertools.product(range(h), range(w)):
+            y, x = (i + 1) * rows, (j + 1) * columns
+            if i + 1 < h:
+                jumps = [
+                    (
+                        one[:, y - tall : y, s : s + wide].mean((1, 2))
+                        - other[:, y : y + tall, s : s + wide].mean((1, 2))
+                    )
+                    for s in range(j * columns, x, wide)
+                ]
+                down[b, i, j, a, c] = torch.stack(jumps).abs().mean()
+            if j + 1 < w:
+                jumps = [
+                    (
+                        one[:, s : s + tall, x - wide : x].mean((1, 2))
+                        - other[:, s : s + tall, x : x + wide].mean((1, 2))
+                    )
+                    for s in range(i * rows, y, tall)
+                ]
+                right[b, i, j, a, c] = torch.stack(jumps).abs().mean()
+    return down, right
+
+
+@pytest.mark.parametrize('neigh', [1, 4, 6])
+@pytest.mark.parametrize(('size', 'grid'), [((24, 36), (2, 3)), ((12, 12), (4, 2)), ((8, 6), (8, 6))])
+def test_seam_costs_are_the_jumps_in_colour(neigh, size, grid):
+    torch.manual_seed(4)
+    images = torch.rand(3, 2, *size)
+    images[0, :, 0, 0], images[1, :, -1, -1] = 0, 1  # so that the range of every channel is [0, 1]
+    index = torch.tensor([2, 0, 1])
+    expected = naive_seams(images, index, grid, neigh)
+    torch.testing.assert_close(seam_costs(images, index, grid, neigh), expected)
+    normalised = images * torch.tensor([0.2, 70.0]).view(1, 2, 1, 1) - torch.tensor([3.0, 5.0]).view(1, 2, 1, 1)
+    torch.testing.assert_close(seam_costs(normalised, index, grid, neigh), expected)
+
+
+def test_seam_costs_of_flat_and_half_precision_images():
+    flat = torch.full((2, 3, 8, 8), 0.5)
+    assert not any(cost.any() for cost in seam_costs(flat, torch.tensor([1, 0]), (2, 2)))
+    halves = (torch.arange(2.0).view(2, 1, 1, 1).expand(2, 3, 8, 8)).bfloat16()
+    down, right = seam_costs(halves, torch.tensor([1, 0]), (2, 2))
+    jump = torch.tensor([[0.0, 1.0], [1.0, 0.0]])  # black beside white wherever the labels differ
+    assert torch.equal(down, jump.expand_as(down))
+    assert torch.equal(right, jump.expand_as(right))

@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+import torch
+
+from mixpro_mm.mixing import region_mask
+from mixpro_mm.mixing.saliency import peak_mask, spectral_residual
+
+
+def by_hand(image, side=64, sigma=2.5):
+    """The spectral residual of one image (C, H, W) in numpy and double precision, step by step with loops."""
+    grey = np.asarray(image, dtype=np.float64).mean(axis=0)
+    height, width = grey.shape
+    shrink = min(1, side / min(height, width))
+    small = [round(height * shrink), round(width * shrink)]
+    rows, columns = (
+        [slice(i * long // short, -(-(i + 1) * long // short)) for i in range(short)]
+        for long, short in zip(grey.shape, small, strict=True)
+    )
+    grey = np.array([[grey[r, c].mean() for c in columns] for r in rows])
+    spectrum = np.fft.fft2(grey)
+    log = np.log(np.abs(spectrum))
+    shifted = [np.roll(log, (y, x), axis=(0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    residual = log - sum(shifted) / 9
+    saliency = np.abs(np.fft.ifft2(np.exp(residual + 1j * np.angle(spectrum)))) ** 2
+    sigma = sigma * min(small) / side
+    smooth = np.zeros(small)
+    y, x = np.mgrid[: small[0], : small[1]]
+    for i in range(small[0]):
+        for j in range(small[1]):
+            smooth[i, j] = (saliency * np.exp(-((y - i) ** 2 + (x - j) ** 2) / (2 * sigma**2))).sum()
+    result = np.empty((height, width))
+    for i in range(height):
+        for j in range(width):
+            result[i, j] = bilinear(smooth, (i + 0.5) * small[0] / height - 0.5, (j + 0.5) * small[1] / width - 0.5)
+    return (result - result.min()) / (result.max() - result.min())
+
+
+def bilinear(values, y, x):
+    y, x = (min(max(at, 0), length - 1) for at, length in zip((y, x), values.shape, strict=True))
+    top, left = int(y), int(x)
+    bottom, right = min(top + 1, values.shape[0] - 1), min(left + 1, values.shape[1] - 1)
+    upper = values[top, left] * (1 - (x - left)) + values[top, right] * (x - left)
+    lower = values[bottom, left] * (1 - (x - left)) + values[bottom, right] * (x - left)
+    return upper * (1 - (y - top)) + lower * (y - top)
+
+
+@pytest.mark.parametrize(
+    ('size', 'settings'),
+    [((24, 31), {}), ((70, 83), dict(side=16)), ((40, 25), dict(side=20, sigma=1.0)), ((66, 64), dict(side=32))],
+)
+def test_it_agrees_with_a_version_in_numpy(size, settings):
+    torch.manual_seed(0)
+    images = torch.randn(2, 3, *size).cumsum(3) * 0.3 + torch.randn(2, 3, *size)
+    maps = spectral_residual(images, **settings)
+    for image, saliency in zip(images, maps, strict=True):
+        assert np.abs(by_hand(image, **settings) - saliency.numpy()).max() < 1e-5
+
+
+def test_opencv_finds_the_same_places():
+    cv2 = pytest.importorskip('cv2')
+    if not hasattr(cv2, 'saliency'):
+        pytest.skip('this OpenCV has no saliency module')
+    images = scene((64, 64), [(20, 40), (50, 12)])
+    detector = cv2.saliency.StaticSaliencySpectralResidual_create()
+    for image, saliency in zip(images, spectral_residual(images), strict=True):
+        grey = (255 * (image - image.min()) / (image.max() - image.min())).byte().permute(1, 2, 0).numpy()
+        _, reference = detector.computeSaliency(grey)
+        distance = np.subtract(divmod(int(saliency.argmax()), 64), divmod(int(reference.argmax()), 64))
+        assert np.abs(distance).max() <= 6
+
+
+def scene(size, spots, radius=4):
+    """One image per spot: a bright square on a smooth ground with a little noise."""
+    torch.manual_seed(0)
+    y, x = torch.meshgrid(*(torch.linspace(-1, 1, length) for length in size), indexing='ij')
+    images = (0.5 * torch.cos(2 * y) * torch.cos(x) + 0.02 * torch.randn(len(spots), 3, *size)).contiguous()
+    for image, (row, column) in zip(images, spots, strict=True):
+        image[:, max(0, row - radius) : row + radius, max(0, column - radius) : column + radius] += 1
+    return images
+
+
+@pytest.mark.parametrize('size', [(128, 96), (64, 64), (50, 120)])
+def test_a_bright_spot_on_a_smooth_ground_wins(size):
+    height, width = size
+    spots = [(height // 4, width // 3), (height - 12, width - 9), (height // 2, 14), (8, width // 2)]
+    for saliency, spot in zip(spectral_residual(scene(size, spots)), spots, strict=True):
+        peak = divmod(int(saliency.argmax()), width)
+        assert max(abs(a - b) for a, b in zip(peak, spot, strict=True)) <= 5
+
+
+@pytest.mark.parametrize('value', [0.0, 0.7, -2.1, 1e-30, 1e20])
+def test_a_constant_image_has_no_salient_place_but_a_finite_map(value):
+    images = torch.full((2, 3, 70, 50), value)
+    images[1] = torch.rand(3, 70, 50)
+    maps = spectral_residual(images)
+    assert torch.equal(maps[0], torch.zeros(70, 50))
+    assert maps[1].min() == 0
+    assert maps[1].max() == 1
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 9), (2, 3), (300, 5)])
+def test_tiny_images_are_finite(size):
+    maps = spectral_residual(torch.rand(3, 3, *size))
+    assert maps.shape == (3, *size)
+    assert maps.isfinite().all()
+
+
+def test_maps_do_not_depend_on_contrast_neighbours_or_orientation():
+    torch.manual_seed(0)
+    images = torch.randn(3, 3, 40, 56).cumsum(2)
+    maps = spectral_residual(images)
+    assert torch.allclose(spectral_residual(images * 16), maps, atol=1e-5)
+    assert torch.allclose(spectral_residual(images[1:2]), maps[1:2], atol=1e-5)
+    assert torch.allclose(spectral_residual(images.mT), maps.mT, atol=1e-5)
+    assert torch.allclose(spectral_residual(images.flip(3)), maps.flip(2), atol=1e-5)
+
+
+def test_rounding_is_not_taken_for_structure():
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing='ij')
+    blob = (-((y - 20) ** 2 + (x - 41) ** 2) / 32).exp()  # its high frequencies are below single precision
+    images = torch.stack([blob, blob * 3.7, blob * 0.09])[:, None]
+    maps = spectral_residual(images)
+    assert torch.allclose(maps, maps[:1].expand(3, -1, -1), atol=0.005)
+    assert {int(saliency.argmax()) for saliency in maps} == {20 * 64 + 41}
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
+def test_it_computes_in_single_precision_whatever_comes_in(dtype):
+    images = scene((48, 48), [(20, 30)]).to(dtype)
+    copy = images.clone()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        maps = spectral_residual(images.requires_grad_())
+    assert maps.dtype == torch.float32
+    assert not maps.requires_grad
+    assert torch.equal(maps, spectral_residual(images.float()))
+    assert torch.equal(images, copy)
+
+
+def test_other_shapes_are_one_sentence():
+    with pytest.raises(ValueError, match=r'needs images \(B, C, H, W\), got \(3, 8, 8\)'):
+        spectral_residual(torch.rand(3, 8, 8))
+
+
+def with_peaks(size, peaks):
+    saliency = torch.rand(len(peaks), *size) * 0.9
+    for one, peak in zip(saliency, peaks, strict=True):
+        one[peak] = 1.0
+    return saliency
+
+
+def test_boxes_worked_out_by_hand():
+    saliency = with_peaks((8, 10), [(3, 5), (0, 9), (7, 0), (4, 4), (4, 4)])
+    mask = peak_mask(saliency, torch.tensor([0.75, 0.75, 0.0, 1.0, 0.9]))
+    boxes = [(slice(1, 5), slice(3, 7)), (slice(0, 2), slice(7, 10)), (slice(3, 8), slice(0, 5))]
+    boxes += [(slice(0, 0), slice(0, 0)), (slice(3, 5), slice(3, 5))]  # sqrt(0.1) * 10 = 3.16: 3 // 2 to either side
+    wanted = torch.ones(5, 1, 8, 10, dtype=torch.bool)
+    for one, (rows, columns) in zip(wanted, boxes, strict=True):
+        one[0, rows, columns] = False
+    assert torch.equal(mask, wanted)
+
+
+@pytest.mark.parametrize('size', [(32, 48), (33, 47)])
+@pytest.mark.parametrize('place', [0.02, 0.5, 0.9])
+def test_sides_and_borders_are_those_of_the_region_of_cutmix(size, place, monkeypatch):
+    lam = torch.linspace(0, 1, 41)
+    saliency = with_peaks(size, [tuple(int(length * place) for length in size)] * 41)
+    monkeypatch.setattr(torch, 'rand', lambda count, **kw: torch.full((count,), place))  # where the region is centred
+    assert torch.equal(peak_mask(saliency, lam), region_mask(lam, size))

@@ -1,0 +1,91 @@
+import itertools
+
+import pytest
+import torch
+
+from mixpro_mm.mixing.shuffle import SHUFFLES, shuffle_patches
+
+PATCH, GRID = 4, (3, 5)
+
+
+def case(batch=6, dtype=torch.float32):
+    """Random images, and a mask under which about a third of the patches each are own, the partner's and of both."""
+    generator = torch.Generator().manual_seed(0)
+    size = [cells * PATCH for cells in GRID]
+    images = torch.rand(batch, 3, *size, generator=generator).to(dtype)
+    mask = torch.rand(batch, 1, *size, generator=generator) < 0.5
+    owner = torch.randint(3, (batch, 1, *GRID), generator=generator)
+    owner = owner.repeat_interleave(PATCH, dim=2).repeat_interleave(PATCH, dim=3)
+    return images, torch.where(owner == 2, mask, owner == 1)
+
+
+def at(images, sample, place):
+    row, column = (PATCH * number for number in divmod(place, GRID[1]))
+    return images[sample, :, row : row + PATCH, column : column + PATCH]
+
+
+def groups(mask, sample, which):
+    """Places of the groups that take part, patch by patch."""
+    found = {0: [], 1: []}
+    for place in range(GRID[0] * GRID[1]):
+        seen = set(at(mask, sample, place).flatten().tolist())
+        if len(seen) == 1:
+            found[int(seen.pop())].append(place)
+    return [found[group] for group in {'none': [], 'pasted': [0], 'canvas': [1], 'both': [0, 1]}[which]]
+
+
+@pytest.mark.parametrize('which', SHUFFLES)
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
+def test_patches_change_places_within_their_group(which, dtype):
+    images, mask = case(dtype=dtype)
+    copies = images.clone(), mask.clone()
+    shuffled = shuffle_patches(images, mask, PATCH, which, generator=torch.Generator().manual_seed(3))
+    noise = torch.rand(len(images), GRID[0] * GRID[1], generator=torch.Generator().manual_seed(3))
+    expected, moved = images.clone(), 0
+    for sample in range(len(images)):
+        for group in groups(mask, sample, which):
+            source = sorted(group, key=lambda place: noise[sample, place])
+            moved += source != group
+            for here, there in zip(group, source, strict=True):
+                at(expected, sample, here).copy_(at(images, sample, there))
+    assert torch.equal(shuffled, expected)
+    assert shuffled.dtype == dtype
+    assert moved > 4 * len(SHUFFLES[which]) or which == 'none'
+    assert torch.equal(images, copies[0])
+    assert torch.equal(mask, copies[1])
+
+
+def test_every_order_is_equally_likely_and_samples_differ():
+    images = torch.arange(4.0).view(1, 1, 2, 2).expand(4800, -1, -1, -1)
+    mask = torch.ones(4800, 1, 2, 2, dtype=torch.bool)
+    shuffled = shuffle_patches(images, mask, 1, 'canvas', generator=torch.Generator().manual_seed(0))
+    orders, times = shuffled.flatten(1).unique(dim=0, return_counts=True)
+    assert orders.tolist() == [list(order) for order in itertools.permutations(range(4))]
+    assert (times - 200).abs().max() < 70  # 5 standard deviations
+
+
+def test_none_draws_nothing():
+    images, mask = case()
+    before = torch.get_rng_state()
+    assert shuffle_patches(images, mask, PATCH, 'none') is images
+    assert shuffle_patches(images[..., 1:], mask[..., 1:], PATCH, 'none').shape[-1] == 19  # whole patches or not
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize('layout', ['channels_last', 'transposed'])
+def test_the_layout_in_memory_does_not_matter(layout):
+    images, mask = case()
+    if layout == 'channels_last':
+        other = images.to(memory_format=torch.channels_last)
+    else:
+        other = images.transpose(2, 3).contiguous().transpose(2, 3)
+    assert other.stride() != images.stride()
+    mixed = [shuffle_patches(one, mask, PATCH, generator=torch.Generator().manual_seed(1)) for one in (images, other)]
+    assert torch.equal(*mixed)
+
+
+@pytest.mark.parametrize('size', [(12, 18), (14, 20)])
+def test_patches_must_tile_the_image(size):
+    sentence = rf'shuffle needs image sides that are multiples of patch_size 4, got {size[0]}x{size[1]} pixels'
+    with pytest.raises(ValueError, match=sentence):
+        shuffle_patches(torch.rand(1, 3, *size), torch.ones(1, 1, *size, dtype=torch.bool), 4)
