@@ -13,6 +13,7 @@ FLOORS = {
     'mixpro_mm.version': 0,
     'mixpro_mm.registry': 0,
     'mixpro_mm.files': 0,
+    'mixpro_mm.checkpoint': 0,
     'mixpro_mm.mixing': 0,
     'mixpro_mm.labeling.lam': 0,
     'mixpro_mm.labeling.rules': 1,
@@ -32,7 +33,8 @@ FLOORS = {
     'mixpro_mm.doctor': 3,
     'mixpro_mm.plugin': 4,
 }
-FREE = ('mixpro_mm', 'mixpro_mm.version', 'mixpro_mm.registry', 'mixpro_mm.files')  # open to every floor
+# open to every floor
+FREE = ('mixpro_mm', 'mixpro_mm.version', 'mixpro_mm.registry', 'mixpro_mm.files', 'mixpro_mm.checkpoint')
 TORCH_ONLY = ('mixpro_mm.mixing', 'mixpro_mm.labeling.lam', 'mixpro_mm.labeling.rules', 'mixpro_mm.attention')
 
 

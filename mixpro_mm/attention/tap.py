@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from mixpro_mm.attention.readers import find_attention_block
@@ -37,6 +38,8 @@ class ClassAttentionTap:
         """Start to listen; forward passes are ignored where ``wanted()`` says no."""
         self.release()
         self._wanted = wanted or (lambda: True)
+        # torch.compile reuses one block's code for the next and, unless told, never looks whether that has a hook
+        torch._dynamo.config.skip_nnmodule_hook_guards = False
         for name in self.block.projections:
             projection = getattr(self.block.attn, name)
             self._handles.append(projection.register_forward_hook(self._listener(name)))
@@ -54,6 +57,7 @@ class ClassAttentionTap:
         self._handles, self._outputs, self._row = [], {}, None
 
     def _listener(self, name: str):
+        @torch.compiler.disable  # what is kept here changes from step to step
         def listen(module, args, output):
             if not self._wanted():
                 return

@@ -2,11 +2,11 @@
 
 import copy
 import os
-import re
 
-import torch
 from mmpretrain.registry import MODELS
-from torch import Tensor, nn
+from torch import nn
+
+from mixpro_mm.checkpoint import read_state_dict
 
 __all__ = ['build_net', 'load_weights']
 
@@ -66,27 +66,14 @@ def load_weights(net: nn.Module, path: str | os.PathLike) -> None:
 
     Args:
         net: A classifier.
-        path: A state dict, or one under ``state_dict`` or ``model``, with or without 'module.' before its names.
+        path: As of ``read_state_dict``, with or without 'module.' before its names.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file cannot be read, holds more than weights, or anything is missing, left over or of
-            another size.
+        ValueError: if the file cannot be read or would run code, or anything is missing, left over or of another size.
     """
-    path, name = os.path.expanduser(path), type(net).__name__
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f'checkpoint {path} of the frozen classifier is not an existing file')
-    try:
-        weights = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:
-        refused = re.search(r'GLOBAL (\S+)', str(error))
-        why = f'holds more than weights ({refused[1]}): save its state_dict alone' if refused else 'cannot be read'
-        raise ValueError(f'checkpoint {path} {why}') from error
-    for key in ('state_dict', 'model'):
-        if isinstance(weights, dict) and isinstance(weights.get(key), dict):
-            weights = weights[key]
-    if not isinstance(weights, dict) or not any(isinstance(value, Tensor) for value in weights.values()):
-        raise ValueError(f'checkpoint {path} holds no weights under state_dict, under model or at its top')
+    weights, _ = read_state_dict(path)
+    name = type(net).__name__
     if all(key.startswith('module.') for key in weights):
         weights = {key.removeprefix('module.'): value for key, value in weights.items()}
     try:

@@ -3,9 +3,10 @@
 from functools import partial
 from inspect import signature
 
+import torch
 from mmengine.hooks import Hook, LoggerHook
 
-from mixpro_mm.attention import ClassAttentionTap, token_grid
+from mixpro_mm.attention import ClassAttentionTap, parse_attention, token_grid
 from mixpro_mm.labeling.find import average_of, each, label_augments, loss_module, missing, progress_of, unwrap
 from mixpro_mm.labeling.rules import build_labeling
 from mixpro_mm.losses import hand_factor_over, wrappers_of
@@ -35,7 +36,9 @@ class LabelingHook(Hook):
         labeling: Name of a labeling or ``dict(type=name, ...)``: ProgressiveAttentionLabeling (PAL), AttentionLabeling
             (TransMix) or AreaLabeling (labels as mixed, any model); or a callable of the same signature that returns
             ``LabelWeights``.
-        attention: Dotted name of the attention module to read, for models that are not known.
+        attention: None for the class token's row in the last block; 'query_mean' for the mean over image queries, which
+            needs no class token; the dotted name of an attention module, for models that are not known; or
+            ``dict(reading='query_mean', path='path.to.attn')``.
 
     Raises:
         ValueError: at construction for an unknown labeling; before training if no augment yields labels to weigh, the
@@ -46,8 +49,9 @@ class LabelingHook(Hook):
 
     priority = 55  # after SwitchRecipeHook (50), which replaces augments and loss; before LoggerHook (60)
 
-    def __init__(self, labeling='ProgressiveAttentionLabeling', attention: str | None = None):
+    def __init__(self, labeling='ProgressiveAttentionLabeling', attention: str | dict | None = None):
         self.labeling = build_labeling(labeling)
+        parse_attention(attention)
         self.attention = attention
         self._tap: ClassAttentionTap | None = None
         self._built = self._loss = self._handle = self._logger = None
@@ -137,7 +141,6 @@ class LabelingHook(Hook):
             )
         if loss is not self._loss:
             self._hook_loss(loss, model)
-        if self._augments:  # without them nobody asks the labeling
             hand_factor_over(loss, self.labeling)
 
     def _hook_loss(self, loss, model) -> None:
@@ -165,6 +168,7 @@ class LabelingHook(Hook):
     def _pending(self) -> bool:
         return any(augment.pending for augment in self._augments)
 
+    @torch.compiler.disable  # what is pending changes from step to step
     def _label(self, module, args, kwargs):
         """Replace the second argument of ``loss(logits, target, ...)``; a batch without open labels is left alone."""
         target = next((augment.take() for augment in self._augments if augment.pending), None)
@@ -177,8 +181,9 @@ class LabelingHook(Hook):
             row = self._tap.read()
             if row is None or len(row) != len(target.scores):
                 raise RuntimeError(
-                    f'the attention module {type(self._tap.block.attn).__name__} took no part in the forward pass of '
-                    'this batch, so its labels cannot be weighed; name the right module with attention='
+                    f'the attention module {type(self._tap.block.attn).__name__} gave '
+                    f'{0 if row is None else len(row)} rows for the {len(target.scores)} images of this batch, so its '
+                    'labels cannot be weighed; name a module with one row an image by attention='
                 )
             grid = token_grid(row.shape[1], tuple(target.mask.shape[2:]))
         weights = self.labeling(target, row, grid, call.arguments[logits_name])

@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mixpro_mm.checkpoint import read_state_dict
 from mixpro_mm.files import read_json, sha256_of, write_json
-from mixpro_mm.transfer.coverage import read_state_dict
 
 __all__ = ['DONE', 'OTHER_STAGE', 'PROGRESS', 'fingerprint', 'last_checkpoint', 'main', 'stage_config']
 

@@ -10,9 +10,10 @@ from mmengine.model import PretrainedInit, is_model_wrapper
 from mmengine.runner import BaseLoop, find_latest_checkpoint
 from torch import nn
 
+from mixpro_mm.checkpoint import read_state_dict
 from mixpro_mm.files import write_json
 from mixpro_mm.registry import HOOKS, register
-from mixpro_mm.transfer.coverage import Coverage, compare, read_state_dict
+from mixpro_mm.transfer.coverage import Coverage, compare
 
 __all__ = ['TransferCheckHook']
 

@@ -314,6 +314,13 @@ def test_a_mean_over_queries_needs_the_queries_of_patches(name):
         model(torch.randn(2, 3, 32, 32))
 
 
+def test_one_query_for_the_class_token_is_no_mean_either():
+    attn = nn.Module()
+    attn.num_heads, attn.q, attn.k = 2, nn.Linear(8, 8), nn.Linear(8, 8)
+    with pytest.raises(ValueError, match=r'^Module takes queries from the class token only, so .*'):
+        query_mean(AttentionBlock(attn, 1, 'query_mean'), {'q': torch.randn(3, 1, 8), 'k': torch.randn(3, 5, 8)})
+
+
 def test_the_last_block_is_found_through_every_wrapper():
     classifier = ImageClassifier(backbone=vit(), head=LinearClsHead(10, 32))
     last = classifier.backbone.layers[1].attn
