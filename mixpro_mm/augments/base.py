@@ -1,42 +1,21 @@
 """What every mixing method shares: check, draw, apply, and remember the label pair until somebody takes it."""
 
-import math
 from collections.abc import Callable
-from numbers import Real
 
 import torch
 from torch import Tensor, nn
 
+from mixpro_mm.augments.arguments import one_of, positive, share
 from mixpro_mm.mixing import MixedTarget
 
-__all__ = ['PARTNERS', 'MixAugment', 'one_of', 'positive', 'share']
+__all__ = ['PARTNERS', 'ROUNDINGS', 'MixAugment']
 
 PARTNERS: dict[str, Callable[[int, torch.device], Tensor]] = {
     'permutation': lambda batch, device: torch.randperm(batch, device=device),
     'flip': lambda batch, device: torch.arange(batch - 1, -1, -1, device=device),
 }
 RATIOS = ('batch', 'sample')
-
-
-def one_of(name: str, value, known) -> str:
-    """``value`` if it is one of ``known``, else a ValueError that lists them."""
-    if not isinstance(value, str) or value not in known:
-        raise ValueError(f'{name} {value!r} is unknown; known: {", ".join(sorted(known))}')
-    return value
-
-
-def positive(name: str, value) -> float:
-    """``value`` if it is a finite number above zero, else a ValueError that shows it."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not (math.isfinite(value) and value > 0):
-        raise ValueError(f'{name} must be a finite number above 0, got {value!r}')
-    return value
-
-
-def share(name: str, value) -> float:
-    """``value`` if it is a number above 0 and at most 1, else a ValueError that shows it."""
-    if positive(name, value) > 1:
-        raise ValueError(f'{name} must be at most 1, got {value!r}')
-    return value
+ROUNDINGS = {'floor': torch.floor, 'ceil': torch.ceil}  # of a number of cells
 
 
 class MixAugment:

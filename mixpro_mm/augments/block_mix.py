@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from mixpro_mm.augments.base import MixAugment, one_of, share
-from mixpro_mm.augments.mask_mix import ROUNDINGS, whole
+from mixpro_mm.augments.arguments import one_of, share, whole
+from mixpro_mm.augments.base import ROUNDINGS, MixAugment
 from mixpro_mm.mixing import to_pixels
 from mixpro_mm.mixing.masks import block_mask
 from mixpro_mm.registry import BATCH_AUGMENTS, register

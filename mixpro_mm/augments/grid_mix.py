@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from mixpro_mm.augments.base import MixAugment, one_of
-from mixpro_mm.augments.mask_mix import ROUNDINGS, whole
+from mixpro_mm.augments.arguments import one_of, whole
+from mixpro_mm.augments.base import ROUNDINGS, MixAugment
 from mixpro_mm.mixing import random_mask
 from mixpro_mm.mixing.masks import stretch
 from mixpro_mm.registry import BATCH_AUGMENTS, register

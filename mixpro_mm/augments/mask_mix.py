@@ -1,25 +1,14 @@
 """MaskMix and MixPro (Zhao et al., MixPro, ICLR 2023, section 3.2 and the variants of tables 8 and 9)."""
 
-from numbers import Integral
-
-import torch
 from torch import Tensor
 
-from mixpro_mm.augments.base import MixAugment, one_of, positive, share
+from mixpro_mm.augments.arguments import one_of, positive, share, whole
+from mixpro_mm.augments.base import ROUNDINGS, MixAugment
 from mixpro_mm.mixing import MixedTarget, random_mask, to_pixels
 from mixpro_mm.mixing.shuffle import SHUFFLES, shuffle_patches
 from mixpro_mm.registry import BATCH_AUGMENTS, register
 
-__all__ = ['ROUNDINGS', 'MaskMix', 'MixPro', 'whole']
-
-ROUNDINGS = {'floor': torch.floor, 'ceil': torch.ceil}
-
-
-def whole(name: str, value, least: int = 1) -> int:
-    """``value`` if it is a whole number of at least ``least``, else a ValueError that shows it."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f'{name} must be a whole number of at least {least}, got {value!r}')
-    return int(value)
+__all__ = ['MaskMix', 'MixPro']
 
 
 @register(BATCH_AUGMENTS)

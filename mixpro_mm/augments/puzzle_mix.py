@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from mixpro_mm.augments.base import MixAugment, positive
+from mixpro_mm.augments.arguments import positive
+from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.augments.quiet import quiet
 from mixpro_mm.mixing import MixedTarget
 from mixpro_mm.mixing.graphcut import fold_pairs, min_cut, seam_costs

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from mixpro_mm.augments.arguments import whole
 from mixpro_mm.augments.base import MixAugment
-from mixpro_mm.augments.mask_mix import whole
 from mixpro_mm.mixing import region_mask
 from mixpro_mm.registry import BATCH_AUGMENTS, register
 

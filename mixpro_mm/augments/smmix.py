@@ -5,8 +5,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from mixpro_mm.attention import ClassAttentionTap, parse_attention, token_grid
-from mixpro_mm.augments.base import MixAugment, positive
-from mixpro_mm.augments.mask_mix import whole
+from mixpro_mm.augments.arguments import positive, whole
+from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.augments.quiet import quiet
 from mixpro_mm.mixing import MixedTarget
 from mixpro_mm.registry import BATCH_AUGMENTS, register

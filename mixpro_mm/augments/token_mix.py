@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from mixpro_mm.augments.base import MixAugment, one_of, share
+from mixpro_mm.augments.arguments import one_of, share, whole
+from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.augments.extractor import FrozenClassifier
-from mixpro_mm.augments.mask_mix import whole
 from mixpro_mm.labeling.lam import attention_lam
 from mixpro_mm.mixing import MixedTarget, to_pixels
 from mixpro_mm.mixing.masks import block_mask

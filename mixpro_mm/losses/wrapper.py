@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mixpro_mm.mixing import MixedTarget
 
-__all__ = ['LossWrapper', 'wrappers_of']
+__all__ = ['LossWrapper', 'build_loss', 'wrappers_of']
 
 
 class LossWrapper(nn.Module):
@@ -24,7 +24,7 @@ class LossWrapper(nn.Module):
 
     def __init__(self, loss: dict | nn.Module):
         super().__init__()
-        self.loss = loss if isinstance(loss, nn.Module) else MODELS.build(loss)
+        self.loss = build_loss(loss)
 
     @property
     def reduction(self) -> str:
@@ -40,7 +40,8 @@ class LossWrapper(nn.Module):
             **kwargs: For the host's loss: ``weight``, ``avg_factor``, ``reduction_override``, ...
         """
         loss = self.loss(cls_score, label, **kwargs)
-        return loss + (0 * sum(parameter.sum() for parameter in self.parameters())).to(loss.dtype)
+        parameters = [parameter.sum() for parameter in self.parameters()]
+        return loss + (0 * sum(parameters)).to(loss.dtype) if parameters else loss
 
     def attach(self, model: nn.Module) -> None:
         """Before training: this is the classifier the loss belongs to."""
@@ -50,6 +51,11 @@ class LossWrapper(nn.Module):
 
     def release(self) -> None:
         """After training: leave the model as it was found and forget everything."""
+
+
+def build_loss(loss: dict | nn.Module) -> nn.Module:
+    """A loss of the host from its config, or as it is."""
+    return loss if isinstance(loss, nn.Module) else MODELS.build(loss)
 
 
 def wrappers_of(loss: nn.Module) -> list[LossWrapper]:

@@ -1,0 +1,45 @@
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from mixpro_mm.labeling.hook import LabelingHook
+from mixpro_mm.losses import BranchLoss
+
+EPS, CLASSES = 0.1, 5
+SMOOTH = dict(type='LabelSmoothLoss', label_smooth_val=EPS, num_classes=CLASSES, mode='original')
+HARD = dict(type='CrossEntropyLoss', use_soft=True)
+LOSS = dict(type='mixpro_mm.BranchLoss', loss=SMOOTH, labelled=HARD)
+
+
+def soft_cross_entropy(logits, target, eps):
+    smoothed = target * (1 - eps) + eps / target.shape[1]
+    return -(smoothed * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
+
+
+def test_only_the_batch_that_was_expected_goes_to_the_other_loss():
+    loss = BranchLoss(SMOOTH, HARD)
+    logits, target = torch.randn(4, CLASSES, requires_grad=True), torch.rand(4, CLASSES).softmax(1)
+    loss.expect(None, None)
+    values = [loss(logits, target) for _ in range(2)]
+    torch.testing.assert_close(values[0], soft_cross_entropy(logits, target, 0))
+    torch.testing.assert_close(values[1], soft_cross_entropy(logits, target, EPS))
+    assert (values[0] - values[1]).abs() > 1e-3
+    loss.expect(None, None)
+    loss.release()
+    assert loss(logits, target) == values[1]
+
+
+@pytest.mark.parametrize(('labelled', 'eps'), [(True, 0), (False, EPS)])
+def test_labelled_batches_are_not_smoothed_in_training(labelled, eps, kit, tmp_path):
+    augment = kit.mixpro() if labelled else dict(type='Mixup', alpha=0.8)
+    spare = dict(type='mixpro_mm.MaskMix', patch_size=8, mask_scale=1)  # never drawn; the hook wants one
+    seen = []
+    model = kit.classifier(LOSS, augments=[augment, spare], probs=[1.0, 0.0])
+    host = model.head.loss_module.labelled if labelled else model.head.loss_module.loss
+    host.register_forward_hook(lambda module, args, output: seen.append((*args, output)))
+    stock = set(kit.classifier().state_dict())
+    kit.train(model, tmp_path, LabelingHook())
+    assert len(seen) == 2
+    for logits, target, value in seen:
+        torch.testing.assert_close(value, soft_cross_entropy(logits, target, eps))
+    assert set(model.state_dict()) == stock
