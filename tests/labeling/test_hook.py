@@ -9,11 +9,8 @@ import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import EMAHook, Hook
-from mmengine.logging import MessageHub, MMLogger
 from mmengine.optim import OptimWrapper
-from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from mmengine.visualization import Visualizer
 from mmpretrain.engine.hooks import SwitchRecipeHook
 from mmpretrain.models import GlobalAveragePooling, LabelSmoothLoss, Mixup
 from mmpretrain.registry import MODELS
@@ -33,19 +30,6 @@ VIT = dict(
 )
 HOOK_KINDS = [name for name in vars(torch.nn.Module()) if name.endswith('_hooks')]
 SERIAL = itertools.count()
-
-
-@pytest.fixture(autouse=True)
-def no_globals_left():
-    """A Runner enters itself, its scope and its log under global names; other tests want them as they were."""
-    managers = (DefaultScope, MMLogger, MessageHub, Visualizer)
-    saved = [dict(manager._instance_dict) for manager in managers]
-    yield
-    for handler in [handler for logger in MMLogger._instance_dict.values() for handler in logger.handlers]:
-        handler.close()
-    for manager, instances in zip(managers, saved, strict=True):
-        manager._instance_dict.clear()
-        manager._instance_dict.update(instances)
 
 
 def mixpro(method=MixPro, **kwargs):

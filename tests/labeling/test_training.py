@@ -18,11 +18,8 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from mmengine.dataset import pseudo_collate
-from mmengine.logging import MessageHub, MMLogger
 from mmengine.optim import OptimWrapper
-from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from mmengine.visualization import Visualizer
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader, Dataset
@@ -41,19 +38,6 @@ PVT_ARCH = dict(
     sr_ratios=(4, 2, 1, 1),
 )
 SERIAL = itertools.count()
-
-
-@pytest.fixture(autouse=True)
-def no_globals_left():
-    """A Runner enters itself, its scope and its log under global names; other tests want them as they were."""
-    managers = (DefaultScope, MMLogger, MessageHub, Visualizer)
-    saved = [dict(manager._instance_dict) for manager in managers]
-    yield
-    for handler in [h for name in MMLogger._instance_dict for h in MMLogger._instance_dict[name].handlers]:
-        handler.close()
-    for manager, instances in zip(managers, saved, strict=True):
-        manager._instance_dict.clear()
-        manager._instance_dict.update(instances)
 
 
 def vit(size=32):

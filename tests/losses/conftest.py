@@ -9,11 +9,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.dataset import pseudo_collate
-from mmengine.logging import MessageHub, MMLogger
 from mmengine.optim import OptimWrapper
-from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from mmengine.visualization import Visualizer
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader, Dataset
@@ -30,19 +27,6 @@ PVT_ARCH = dict(
     sr_ratios=(4, 2, 1, 1),
 )
 SERIAL = itertools.count()
-
-
-@pytest.fixture(autouse=True)
-def no_globals_left():
-    """A Runner enters itself, its scope and its log under global names; other tests want them as they were."""
-    managers = (DefaultScope, MMLogger, MessageHub, Visualizer)
-    saved = [dict(manager._instance_dict) for manager in managers]
-    yield
-    for handler in [handler for logger in MMLogger._instance_dict.values() for handler in logger.handlers]:
-        handler.close()
-    for manager, instances in zip(managers, saved, strict=True):
-        manager._instance_dict.clear()
-        manager._instance_dict.update(instances)
 
 
 def vit(loss, **kwargs):

@@ -1,0 +1,10 @@
+# MixPro with cells of a single patch.
+# Paper:    Figure 5 (a), 1x, DeiT-S: read from a figure, not given in numbers (ImageNet-1k)
+# Run:      mim train onedl-mmpretrain configs/digits/ablation/figure5a_deit-micro_scale-1_digits.py
+_base_ = '../deit-micro_mixpro_digits.py'
+
+model = dict(
+    train_cfg=dict(
+        augments=[dict(type='Mixup', alpha=0.8), dict(type='mixpro_mm.MixPro', alpha=1.0, patch_size=4, mask_scale=1)]
+    )
+)

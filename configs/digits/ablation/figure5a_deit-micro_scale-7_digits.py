@@ -1,0 +1,11 @@
+# MixPro with cells of 7 x 7 patches.
+# Paper:    Figure 5 (a), 7x, DeiT-S: read from a figure, not given in numbers (ImageNet-1k)
+# Run:      mim train onedl-mmpretrain configs/digits/ablation/figure5a_deit-micro_scale-7_digits.py
+# 28 of 32 px: one whole cell and what is cut off around it.
+_base_ = '../deit-micro_mixpro_digits.py'
+
+model = dict(
+    train_cfg=dict(
+        augments=[dict(type='Mixup', alpha=0.8), dict(type='mixpro_mm.MixPro', alpha=1.0, patch_size=4, mask_scale=7)]
+    )
+)

@@ -1,0 +1,6 @@
+# DeiT-T in place of DeiT-S, else as the config it inherits.
+# Paper:    Table 1, DeiT-T + TransMix: top-1 72.6; not run here
+# Run:      mim train onedl-mmpretrain configs/pretrain/deit-tiny_transmix_8xb128_in1k.py --gpus 8 --launcher pytorch
+_base_ = 'deit-small_transmix_8xb128_in1k.py'
+
+model = dict(backbone=dict(arch='deit-tiny'), head=dict(in_channels=192))
