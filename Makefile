@@ -2,7 +2,7 @@
 PYTHON_VENV := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test setup lint
+.PHONY: demo test bench setup lint
 
 demo: setup
 	@echo "demo: pre-train with MixPro, hand over to segmentation and detection, report; up to 15 minutes on 2 cores"
@@ -11,6 +11,10 @@ demo: setup
 test: setup lint
 	@echo "test: up to 10 minutes on 2 cores"
 	@$(PYTHON_VENV) -m pytest
+
+bench: setup
+	@echo "bench: speed and memory of training, mixing and labelling; up to 10 minutes on 2 cores"
+	@$(PYTHON_VENV) tools/benchmark.py
 
 lint: setup
 	@ruff check .

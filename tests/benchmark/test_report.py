@@ -1,0 +1,180 @@
+"""Promises, files and the command line."""
+
+import json
+import re
+
+import pytest
+import torch
+
+from mixpro_mm.benchmark import cli
+from mixpro_mm.benchmark.bars import find_bars
+from mixpro_mm.benchmark.cli import SECTIONS, main
+from mixpro_mm.benchmark.report import render, surroundings, write_report
+from mixpro_mm.benchmark.training import PARTS
+
+TINY = '--backbone=micro --size=48 --batch=4 --alone-batch=6 --rounds=1 --minutes=0.01 --device=cpu'.split()  # noqa: SIM905
+
+
+def step(method, ratio, low, high, part=PARTS[0]):
+    return dict(
+        section='step', method=method, part=part, backbone='deit-small', batch_images=8, size_px=224, rounds=5,
+        parameters_millions=22.05, median_s=2.0, mean_s=2.5, std_s=0.5, iqr_s=0.1, images_per_s=4.0,
+        ratio_to_cutmix=ratio, ratio_to_cutmix_low=low, ratio_to_cutmix_high=high,
+    )  # fmt: skip
+
+
+def memory(method, ratio, maps=0):
+    return dict(
+        section='memory', method=method, backbone='deit-small', batch_images=8, size_px=224, peak_mib=812.25,
+        attention_maps=maps, attention_maps_from=[], ratio_to_cutmix=ratio,
+    )  # fmt: skip
+
+
+def mixing(method, median_s, ratio, low, high, memory='usual'):
+    return dict(
+        section='mixing', method=method, memory=memory, batch_images=64, size_px=224, rounds=5, median_s=median_s,
+        mean_s=median_s, std_s=0.001, iqr_s=0.001, ratio_to_where=ratio, ratio_to_where_low=low,
+        ratio_to_where_high=high,
+    )  # fmt: skip
+
+
+def labelling(share):
+    return dict(
+        section='labelling', method='MixPro', backbone='deit-small', batch_images=64, size_px=224, rounds=5,
+        median_s=20 * share, mean_s=0.05, std_s=0.01, iqr_s=0.01, step_s=20.0, attention_median_s=0.02,
+        share_of_step=share,
+    )  # fmt: skip
+
+
+RECORDS = [
+    step('CutMix', 1.0, 1.0, 1.0),
+    step('MixPro', 1.004, 0.999, 1.02),
+    step('MixPro', 1.5, 1.5, 1.5, PARTS[1]),
+    memory('CutMix', 1.0),
+    memory('MixPro', 1.01),
+    mixing('CutMix', 0.02, 0.5, 0.4, 0.6),
+    mixing('MaskMix', 0.07, 1.4, 1.35, 1.45),
+    mixing('MixPro', 0.06, 1.2, 1.1, 1.4),
+    mixing('MaskMix', 0.014, 1.2, 1.1, 1.31, 'reused'),
+    mixing('MixPro', 0.014, 1.2, 1.1, 1.3, 'reused'),
+    labelling(0.003),
+]
+
+
+def test_promises_are_held_against_their_figures():
+    bars = {bar['name']: bar for bar in find_bars(RECORDS)}
+    assert [(bar['figure'], bar['limit'], bar['passed'], bar.get('certain')) for bar in bars.values()] == [
+        (1.004, 1.01, True, False),
+        (1.01, 1.01, True, None),
+        (0, 0, True, None),
+        (1.4, 1.3, False, True),
+        (1.2, 1.3, True, False),
+        (0.003, 0.003, True, None),
+        (pytest.approx(1 + (0.06 - 0.02 + 0.06) / 20), 1.01, True, None),
+    ]
+    assert bars['time of a training step, MixPro / CutMix']['high'] == 1.02
+
+
+def test_broken_promises_are_seen():
+    records = [step('MixPro', 1.011, 1.0, 1.2), memory('MixPro', 1.0101, 3), labelling(0.0031)]
+    assert [bar['passed'] for bar in find_bars(records)] == [False] * 4
+    scaling = dict(section='scaling', what='mixing', along='batch', exponent=1.2)
+    (bar,) = find_bars([scaling, scaling, scaling])
+    assert (bar['figure'], bar['passed']) == (1.2, False)
+    failed = dict(section='compile', method='MixPro', works=False, error='Unsupported: hooks')
+    held, anew = (dict(section='compile', method='MaskMix', works=True, compilations_after=n) for n in (0, 1))
+    host = dict(section='compile', method='CutMix', works=True, compilations_after=5)
+    assert [(bar['figure'], bar['passed']) for bar in find_bars([failed, held, anew, host])] == [
+        (None, False),
+        (0, True),
+        (1, False),
+    ]
+
+
+def test_what_was_not_measured_is_no_promise():
+    assert find_bars([]) == []
+    without_base = {key: value for key, value in step('MixPro', 1.0, 1.0, 1.0).items() if 'ratio' not in key}
+    assert find_bars([without_base, mixing('MixPro', 0.1, 1.0, 1.0, 1.0)]) == []
+
+
+def content(records=RECORDS):
+    return dict(
+        surroundings(torch.device('cpu')),
+        settings=dict(backbone='deit-small'),
+        bars=find_bars(records),
+        records=records,
+    )
+
+
+def test_training_is_shown_in_the_layout_of_table_2():
+    lines = render(content()).splitlines()
+    assert (
+        '| Method | Backbone | #Params (M) | Speed (im/s) | with update (im/s) | Time / CutMix | Peak (MiB) |' in lines
+    )
+    # 4 images a second; 0.5 of 2.5 seconds is a fifth
+    assert '| MixPro | deit-small | 22.1 | 4.00 ± 0.80 | 4.00 ± 0.80 | 1.004 (0.999 to 1.020) | 812.2 |' in lines
+    assert '| MaskMix | usual | 70.000 ± 1.000 | 1.400 (1.350 to 1.450) |' in lines
+    assert '| MixPro | 20.000 | 60.000 ± 10.000 | 20000.000 | 0.300% |' in lines
+    kept = [line for line in lines if 'a training step, MixPro / CutMix' in line]
+    assert kept[0].endswith('| 1.004 | 0.999 to 1.02 | 1.01 | kept, not certain |')
+    assert not any('torch.compile' in line for line in lines)
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path):
+    paths = write_report(tmp_path / 'new' / 'folder', content())
+    assert [path.name for path in paths] == ['benchmark.json', 'benchmark.md']
+    assert json.loads(paths[0].read_text())['records'] == RECORDS
+    broken = content()
+    broken['records'] = [dict(section='step', method='MixPro')]
+    before = [path.read_text() for path in paths]
+    with pytest.raises(KeyError):
+        write_report(tmp_path / 'new' / 'folder', broken)
+    assert [path.read_text() for path in paths] == before
+    assert len(list((tmp_path / 'new' / 'folder').iterdir())) == 2
+
+
+def test_a_run_from_the_command_line(tmp_path, capsys):
+    assert main([*TINY, '--methods', 'CutMix,MaskMix,MixPro', '--out', str(tmp_path)]) == 0
+    assert str(tmp_path / 'benchmark.json') in capsys.readouterr().out
+    run = json.loads((tmp_path / 'benchmark.json').read_text())
+    assert run['date'].count('-') == 2
+    assert run['device'].startswith('CPU, ')
+    assert run['threads'] == torch.get_num_threads()
+    assert run['versions']['torch'] == torch.__version__.split('+')[0]
+    assert any(name.endswith('mmpretrain') for name in run['versions'])
+    assert (run['settings']['backbone'], run['settings']['alone_batch'], run['settings']['rounds']) == ('micro', 6, 1)
+    sections = [name for name in SECTIONS if name != 'compile']
+    assert list(dict.fromkeys(record['section'] for record in run['records'])) == sections
+    assert len(run['bars']) == 11
+    assert all(not isinstance(value, dict) for record in run['records'] for value in record.values())
+    assert '## Promises' in (tmp_path / 'benchmark.md').read_text()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'sentence'),
+    [
+        (['--methods', 'CutMix,CowMix'], "benchmark: method 'CowMix' is unknown; known: Baseline, "),
+        (['--backbone', 'vgg'], "benchmark: backbone 'vgg' is unknown; known: deit-tiny, "),
+        (['--sections', 'step,sleep'], "benchmark: section 'sleep' is unknown; known: step, memory, "),
+        (['--device', 'abacus'], "benchmark: device 'abacus' is unknown; known: cpu, cuda"),
+        (['--amp', 'int8'], "benchmark: amp 'int8' is unknown"),
+        (['--clock', 'sun'], "benchmark: clock 'sun' is unknown"),
+        (['--rounds', '0'], 'benchmark: rounds and threads must be at least 1, .* got 0, '),
+        (['--size', '16'], 'benchmark: mask size 32 .* an image of 16x16 pixels'),
+    ],
+)
+def test_mistakes_are_told_in_one_line_and_write_nothing(arguments, sentence, tmp_path, capsys):
+    assert main([*TINY, '--out', str(tmp_path), *arguments]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(sentence, last)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_run_writes_nothing(tmp_path, monkeypatch, capsys):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, 'measure_memory', interrupt)
+    assert main([*TINY, '--sections', 'memory', '--out', str(tmp_path)]) == 130
+    assert capsys.readouterr().err.endswith('interrupted; nothing was written\n')
+    assert list(tmp_path.iterdir()) == []
