@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from mixpro_mm.losses.wrapper import LossWrapper, build_loss
@@ -21,11 +22,16 @@ class BranchLoss(LossWrapper):
     Args:
         loss: The loss of the host for batches that nobody mixed, or that the host's own augments mixed.
         labelled: The loss for labelled ones, for example ``dict(type='CrossEntropyLoss', use_soft=True)``.
+
+    Raises:
+        ValueError: if either has parameters, which would get no gradient where it is not its turn.
     """
 
     def __init__(self, loss: dict | nn.Module, labelled: dict | nn.Module):
         super().__init__(loss)
         self.labelled = build_loss(labelled)
+        if learned := [name for name, _ in self.named_parameters()]:
+            raise ValueError(f'BranchLoss chooses between losses without parameters, got one with {", ".join(learned)}')
         self._expected = False
 
     def expect(self, target: MixedTarget, grid_of: Callable[[int], tuple[int, int]]) -> None:
@@ -36,6 +42,7 @@ class BranchLoss(LossWrapper):
         """Forget what was expected."""
         self._expected = False
 
+    @torch.compiler.disable  # whose turn it is changes from step to step
     def forward(self, cls_score: Tensor, label: Tensor, **kwargs) -> Tensor:
         """The value of the loss whose turn it is; arguments as of :meth:`LossWrapper.forward`."""
         expected, self._expected = self._expected, False

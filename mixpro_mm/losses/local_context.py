@@ -105,6 +105,7 @@ class LocalContextLoss(LossWrapper):
             self._handle.remove()
         self._handle = self._tokens = self._target = self._grid_of = None
 
+    @torch.compiler.disable  # what is expected changes from step to step, and so do the tokens
     def forward(self, cls_score: Tensor, label: Tensor, **kwargs) -> Tensor:
         """The host's loss, plus the local one for a batch that was expected; see :meth:`LossWrapper.forward`.
 
@@ -128,6 +129,7 @@ class LocalContextLoss(LossWrapper):
         reduction = kwargs.get('reduction_override') or self.reduction
         return loss + self.weight * weight_reduce_loss(local, kwargs.get('weight'), reduction, kwargs.get('avg_factor'))
 
+    @torch.compiler.disable
     def _keep(self, module: nn.Module, args: tuple, output: Tensor) -> None:
         if self.training and torch.is_grad_enabled():  # a look at the model in between does neither
             self._tokens = output

@@ -43,3 +43,9 @@ def test_labelled_batches_are_not_smoothed_in_training(labelled, eps, kit, tmp_p
     for logits, target, value in seen:
         torch.testing.assert_close(value, soft_cross_entropy(logits, target, eps))
     assert set(model.state_dict()) == stock
+
+
+def test_losses_that_learn_are_refused():
+    learnable = dict(type='mixpro_mm.LearnableFactor', loss=SMOOTH)
+    with pytest.raises(ValueError, match=r'^BranchLoss chooses .* got one with labelled\.raw_factor$'):
+        BranchLoss(SMOOTH, learnable)
