@@ -104,5 +104,6 @@ class MixAugment:
 
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
         """Mix every sample with its partner; arguments as of :meth:`draw_mask`, ``scores`` (B, K) float."""
-        mask = self.draw_mask(images, index)
-        return torch.where(mask, images, images[index]), MixedTarget(scores, scores[index], mask)
+        mask, mixed = self.draw_mask(images, index), images[index]
+        into = None if images.requires_grad else mixed  # the copy of the partners is not needed twice
+        return torch.where(mask, images, mixed, out=into), MixedTarget(scores, scores[index], mask)

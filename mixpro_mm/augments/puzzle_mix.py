@@ -149,7 +149,7 @@ class PuzzleMix(MixAugment):
         grid, lam = self.draw_grid(tuple(images.shape[2:])), self.draw_ratio(len(images))
         saliency = _pooled(input_saliency(self._model, images, scores), grid).cpu()
         own, partner, there = images, images[index], index.cpu()
-        blocks = self.cut(saliency, saliency[there], lam, *seam_costs(images, index, grid, self.neigh))
+        blocks = self.cut(saliency, saliency[there], lam, *seam_costs(images.detach(), index, grid, self.neigh))
         if self.transport:
             own, partner = (
                 move_blocks(moved, transport_plan(salient, shown, self.t_eps).to(moved.device), grid)

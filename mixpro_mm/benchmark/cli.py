@@ -33,7 +33,7 @@ def run_benchmark(
     methods: Sequence[str] = USUAL,
     sections: Sequence[str] = tuple(name for name in SECTIONS if name not in ON_REQUEST),
     rounds: int = 30,
-    minutes: float = 8.0,
+    minutes: float = 7.0,
     backend: str = 'inductor',
     progress: Progress | None = None,
 ) -> dict:
@@ -63,6 +63,7 @@ def run_benchmark(
     whole = sum(SECTIONS[name] for name in sections)
     budgets = {name: 60 * minutes * SECTIONS[name] / whole for name in sections}
     bench = Workbench(settings)
+    around = surroundings(bench.device)
     progress = progress or Progress(budgets)
     measures = dict(
         step=lambda *limits: measure_steps(bench, names, *limits),
@@ -78,7 +79,7 @@ def run_benchmark(
         records += measures[section](rounds, budgets[section], progress.report)
     progress.end()
     return dict(
-        surroundings(bench.device),
+        around,
         settings=dict(asdict(settings), rounds=rounds, minutes=minutes),
         bars=find_bars(records),
         records=records,
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--device', default='cuda' if on_gpu else 'cpu', help='cpu or cuda')
     parser.add_argument('--amp', default=default.amp, help=', '.join(AMP))
     parser.add_argument('--rounds', type=int, default=30, help='of each section, at most')
-    parser.add_argument('--minutes', type=float, default=8.0, help='after which fewer rounds have to do')
+    parser.add_argument('--minutes', type=float, default=7.0, help='after which fewer rounds have to do')
     parser.add_argument('--seed', type=int, default=default.seed)
     parser.add_argument('--threads', type=int, help='of torch on the CPU')
     parser.add_argument('--clock', default=default.clock, help='wall; cpu for computing time, with one thread')

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import importlib.metadata
+import os
 import platform
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def write_report(folder: Path, content: dict) -> list[Path]:
 
 
 def surroundings(device: torch.device) -> dict:
-    """Date, device, versions and what else decides about speed."""
+    """Date, device, versions and what else decides about speed; the load is what it is now, so ask before measuring."""
     versions = dict(python=platform.python_version())
     for package in PACKAGES:
         for name in (package, f'onedl-{package}'):  # the maintained forks go by other names
@@ -42,6 +43,8 @@ def surroundings(device: torch.device) -> dict:
         date=datetime.date.today().isoformat(),
         device=device_name(device),
         threads=torch.get_num_threads(),
+        cores=os.cpu_count(),
+        load=round(os.getloadavg()[0], 2),
         matmul_precision=torch.get_float32_matmul_precision(),
         versions=versions,
     )
@@ -63,7 +66,8 @@ def render(content: dict) -> str:
     settings = ', '.join(f'{name} {value}' for name, value in content['settings'].items())
     versions = ', '.join(f'{name} {value}' for name, value in content['versions'].items())
     parts = [
-        f'# Cost of mixing and labelling\n\n{content["date"]}, {content["device"]}, {content["threads"]} threads.\n\n'
+        f'# Cost of mixing and labelling\n\n{content["date"]}, {content["device"]}, {content["threads"]} threads on '
+        f'{content["cores"]} cores, load {content["load"]} at the start.{_warning(content)}\n\n'
         f'Settings: {settings}.\n\nVersions: {versions}.'
     ]
     records = content['records']
@@ -78,6 +82,11 @@ def render(content: dict) -> str:
         if table[1]:
             parts.append(f'## {title}\n\n{markdown_table(*table, numeric=_numeric(table[1]))}')
     return '\n\n'.join(parts) + '\n'
+
+
+def _warning(content: dict) -> str:
+    busy = content['load'] > 0.5 * content['cores'] and content['settings'].get('clock') == 'wall'
+    return ' Others were computing too: what the clock on the wall says of a CPU is doubtful.' if busy else ''
 
 
 def _of(records: list[dict], section: str) -> list[dict]:

@@ -199,3 +199,17 @@ def test_bad_parameters_stop_at_construction(name, case, wrong):
     key = next(iter(wrong))
     with pytest.raises((ValueError, TypeError), match=key):
         BATCH_AUGMENTS.build(dict(type=name, **{**copy.deepcopy(case), **wrong}))
+
+
+@pytest.mark.parametrize(('name', 'case'), CASES)
+def test_gradients_reach_both_images(name, case, classifiers):
+    torch.manual_seed(0)
+    images, scores = numbered(4, (64, 64))
+    images.requires_grad_()
+    augment = built(name, case, classifiers, (64, 64), partner='flip')
+    mixed, _ = augment(images, scores)
+    (gradient,) = torch.autograd.grad(mixed.sum(), images)
+    if name not in ('PuzzleMix', 'SMMix'):  # these move pixels
+        own = augment.take().mask
+        assert torch.equal(gradient.sum(1, keepdim=True), 3.0 * (own.float() + (~own).float().flip(0)))
+    assert gradient.sum() == images.numel()  # every pixel shown counts once

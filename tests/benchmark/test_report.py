@@ -120,6 +120,13 @@ def test_training_is_shown_in_the_layout_of_table_2():
     assert not any('torch.compile' in line for line in lines)
 
 
+def test_a_busy_machine_is_told_of():
+    run = {**content(), 'load': 3.5, 'cores': 4, 'settings': dict(clock='wall')}
+    assert 'load 3.5 at the start. Others were computing too' in render(run)
+    assert 'Others' not in render({**run, 'load': 1.9})
+    assert 'Others' not in render({**run, 'settings': dict(clock='cpu')})
+
+
 def test_files_are_written_whole_or_not_at_all(tmp_path):
     paths = write_report(tmp_path / 'new' / 'folder', content())
     assert [path.name for path in paths] == ['benchmark.json', 'benchmark.md']
@@ -140,6 +147,8 @@ def test_a_run_from_the_command_line(tmp_path, capsys):
     assert run['date'].count('-') == 2
     assert run['device'].startswith('CPU, ')
     assert run['threads'] == torch.get_num_threads()
+    assert run['cores'] >= 1
+    assert run['load'] >= 0
     assert run['versions']['torch'] == torch.__version__.split('+')[0]
     assert any(name.endswith('mmpretrain') for name in run['versions'])
     assert (run['settings']['backbone'], run['settings']['alone_batch'], run['settings']['rounds']) == ('micro', 6, 1)
