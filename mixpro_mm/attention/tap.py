@@ -33,12 +33,14 @@ class ClassAttentionTap:
         self._outputs: dict[str, Tensor] = {}
         self._row: Tensor | None = None
         self._wanted: Callable[[], bool] = lambda: True
+        self._unguarded: bool | None = None  # what torch.compile was set to before
 
     def attach(self, wanted: Callable[[], bool] | None = None) -> 'ClassAttentionTap':
         """Start to listen; forward passes are ignored where ``wanted()`` says no."""
         self.release()
         self._wanted = wanted or (lambda: True)
         # torch.compile reuses one block's code for the next and, unless told, never looks whether that has a hook
+        self._unguarded = torch._dynamo.config.skip_nnmodule_hook_guards
         torch._dynamo.config.skip_nnmodule_hook_guards = False
         for name in self.block.projections:
             projection = getattr(self.block.attn, name)
@@ -52,6 +54,9 @@ class ClassAttentionTap:
 
     def release(self) -> None:
         """Remove every hook and forget everything."""
+        if self._unguarded is not None:
+            torch._dynamo.config.skip_nnmodule_hook_guards = self._unguarded
+            self._unguarded = None
         for handle in self._handles:
             handle.remove()
         self._handles, self._outputs, self._row = [], {}, None

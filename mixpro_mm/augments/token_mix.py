@@ -1,5 +1,7 @@
 """TokenMix (Liu et al., TokenMix: Rethinking Image Mixing for Data Augmentation in Vision Transformers, ECCV 2022)."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -126,9 +128,9 @@ class TokenMix(MixAugment):
                 "TokenMix has not been shown its teacher, the moving average: add dict(type='mixpro_mm.LabelingHook') "
                 "to custom_hooks (with labeling='AreaLabeling' if no attention labels are wanted)"
             )
-        mask = self.draw_mask(images, index)
-        weights = self.weigh(self._teacher.activation_map(images, scores.argmax(dim=1)), mask, index)
-        return torch.where(mask, images, images[index]), MixedTarget(scores, scores[index], mask, weights)
+        mixed, target = super().mix(images, scores, index)
+        activation = self._teacher.activation_map(images, scores.argmax(dim=1))
+        return mixed, replace(target, weights=self.weigh(activation, target.mask, index))
 
     def weigh(self, activation: Tensor, mask: Tensor, index: Tensor) -> Tensor:
         """(B, 2) fp32, the weight of each sample's label and of its partner's.

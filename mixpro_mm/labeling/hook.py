@@ -146,7 +146,8 @@ class LabelingHook(Hook):
     def _hook_loss(self, loss, model) -> None:
         self._let_go_of_loss()
         wrappers = wrappers_of(loss)
-        if self._built is not None and loss is not self._built and (wrappers or wrappers_of(self._built)):
+        learned = [p for module in (loss, self._built) if module is not None for p in module.parameters()]
+        if self._built is not None and loss is not self._built and learned:
             raise ValueError(
                 f'{type(self._built).__name__} cannot be replaced by {type(loss).__name__} during training: the '
                 'parameters of a loss have to be there from the beginning to the end; keep one loss in all recipes'

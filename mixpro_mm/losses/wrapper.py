@@ -1,4 +1,4 @@
-"""What losses with parameters of their own share: a loss of the host inside, and a place in every backward pass."""
+"""What losses around a loss of the host share: its value, and a place in every backward pass for what they learn."""
 
 from collections.abc import Callable
 

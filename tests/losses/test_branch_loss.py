@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from mmpretrain.engine.hooks import SwitchRecipeHook
 
 from mixpro_mm.labeling.hook import LabelingHook
 from mixpro_mm.losses import BranchLoss
@@ -49,3 +50,10 @@ def test_losses_that_learn_are_refused():
     learnable = dict(type='mixpro_mm.LearnableFactor', loss=SMOOTH)
     with pytest.raises(ValueError, match=r'^BranchLoss chooses .* got one with labelled\.raw_factor$'):
         BranchLoss(SMOOTH, learnable)
+
+
+@pytest.mark.parametrize(('built', 'late'), [(LOSS, SMOOTH), (SMOOTH, LOSS)], ids=['out', 'in'])
+def test_a_recipe_may_bring_it_in_or_take_it_out(built, late, kit, tmp_path):
+    model = kit.classifier(built, augments=kit.mixpro())
+    kit.train(model, tmp_path, SwitchRecipeHook([dict(action_epoch=2, loss=late)]), LabelingHook(), epochs=2)
+    assert isinstance(model.head.loss_module, BranchLoss) is (late is LOSS)

@@ -11,6 +11,6 @@ model = dict(
             dict(type='mixpro_mm.TokenMix', patch_size=4, teacher='ema', target='bce'),
         ]
     ),
-    head=dict(loss=dict(use_sigmoid=True)),
+    head=dict(loss=dict(use_sigmoid=True, loss_weight=1 / 10)),  # the host sums over classes, TokenMix averages
 )
 custom_hooks = [dict(type='EMAHook', momentum=0.02), dict(type='mixpro_mm.LabelingHook', labeling='AreaLabeling')]
