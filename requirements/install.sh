@@ -78,6 +78,7 @@ step "mmcv" install "$(wheel)"
 step "mmengine, mmpretrain, mmsegmentation, mmdetection, mim" install -r requirements/mminstall.txt -r requirements/runtime.txt -r requirements/tests.txt
 step "mixpro_mm" install --no-build-isolation --no-deps -e .
 step "check: mmcv.ops computes" "$venv/python" -c 'import torch
+import yapf  # writes its grammar now; two processes that do so at once spoil it
 from mmcv.ops import nms, roi_align
 boxes = torch.tensor([[0., 0, 4, 4], [0, 0, 4, 4.1], [8, 8, 9, 9]])
 kept = nms(boxes, torch.tensor([.9, .8, .7]), 0.5)[1].tolist()

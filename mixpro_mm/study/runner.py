@@ -1,5 +1,6 @@
 """Runs the stages of a study as separate processes, a few at a time, and picks up where an earlier run stopped."""
 
+import contextlib
 import ctypes
 import fcntl
 import functools
@@ -7,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from mixpro_mm.files import read_json, write_json
@@ -59,19 +62,22 @@ class StudyRunner:
         self._check_finished()
         waiting = [stage for stage in self.plan.stages if not self.finished(stage)]
         self.display.start(self._state(), skipped=len(self.plan.stages) - len(waiting))
-        try:
-            while waiting or self.running:
-                for stage in list(waiting):
-                    ready = all(self.finished(self._stage(name)) for name in stage.waits_for)
-                    if ready and len(self.running) < self.plan.jobs:
-                        waiting.remove(stage)
-                        self._launch(stage)
-                time.sleep(0.5)
-                self._collect()
-                self.display.update(self._state())
-        finally:
-            self._stop()
-            self.display.stop()
+        with _noting_interrupts() as interrupted:
+            try:
+                while waiting or self.running:
+                    if interrupted:
+                        raise KeyboardInterrupt
+                    for stage in list(waiting):
+                        ready = all(self.finished(self._stage(name)) for name in stage.waits_for)
+                        if ready and len(self.running) < self.plan.jobs:
+                            waiting.remove(stage)
+                            self._launch(stage)
+                    time.sleep(0.5)
+                    self._collect()
+                    self.display.update(self._state())
+            finally:
+                self._stop()
+                self.display.stop()
 
     def close(self) -> None:
         """Let another process run a study in this folder."""
@@ -168,6 +174,20 @@ class StudyRunner:
 
     def _stage(self, name: str) -> Stage:
         return next(stage for stage in self.plan.stages if stage.name == name)
+
+
+@contextlib.contextmanager
+def _noting_interrupts() -> Iterator[list]:
+    """Gives a list that is empty until Ctrl-C: Python's own exception is lost if it comes up inside a finaliser."""
+    noted: list = []
+    if threading.current_thread() is not threading.main_thread():  # only there signals can be handled
+        yield noted
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _die_with_parent(parent: int) -> None:

@@ -89,7 +89,7 @@ def test_a_failing_stage_shows_its_last_lines_and_its_log(tmp_path):
 
 
 def test_a_failure_stops_the_others_and_the_next_run_goes_on(tmp_path):
-    slow = Stage(name='slow', command=('-c', 'import time; time.sleep(60)'))
+    slow = Stage(name='slow', command=('-c', 'import time; time.sleep(600)'))
     begin = time.monotonic()
     with pytest.raises(StageError):
         run(tmp_path, slow, note('bad', code='1'))
@@ -121,14 +121,14 @@ def is_alive(pid):
 @pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGINT])
 def test_stages_die_with_a_study_that_is_cut(tmp_path, how):
     study = tmp_path / 'study.py'
-    script = f'import os, time; open("{tmp_path}/pid", "w").write(str(os.getpid())); time.sleep(60)'
+    script = f'import os, time; open("{tmp_path}/pid", "w").write(str(os.getpid())); time.sleep(600)'
     study.write_text(f"title = 'T'\nstages = [dict(name='slow', command=['-c', {script!r}])]")
     command = [sys.executable, str(ROOT / 'tools' / 'study.py'), str(study), '--work-dir', str(tmp_path / 'work')]
     parent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     child = wait_for(tmp_path / 'pid', deadline)
     parent.send_signal(how)
-    _, said = parent.communicate(timeout=60)
+    _, said = parent.communicate(timeout=300)
     while is_alive(child):
         assert time.monotonic() < deadline, 'the stage outlived its study'
         time.sleep(0.1)
