@@ -27,8 +27,7 @@ def find_bars(records: list[dict]) -> list[dict]:
             bars.append(_bar('maps', 'attention maps made in a training step with MixPro', record['attention_maps']))
         elif of == ('mixing', 'MaskMix'):
             interval = record['ratio_to_where_low'], record['ratio_to_where_high']
-            name = f'time of MaskMix alone / one torch.where, {record["memory"]} memory'
-            bars.append(_bar('mixing', name, record['ratio_to_where'], interval))
+            bars.append(_bar('mixing', 'time of MaskMix alone / one torch.where', record['ratio_to_where'], interval))
         elif of == ('labelling', 'MixPro'):
             bars.append(_bar('labelling', 'time of labelling / training step', record['share_of_step']))
         elif of in (('compile', 'MaskMix'), ('compile', 'MixPro')):
@@ -43,17 +42,13 @@ def find_bars(records: list[dict]) -> list[dict]:
 
 def _by_parts(records: list[dict]) -> list[dict]:
     """The first promise once more, from what its parts cost alone: less direct, without the noise of whole steps."""
-    mixing = {record['method']: record['median_s'] for record in _usual(records)}
+    mixing = {record['method']: record['median_s'] for record in records if record['section'] == 'mixing'}
     labelling = [r for r in records if (r['section'], r.get('method')) == ('labelling', 'MixPro')]
     if not labelling or not {'MixPro', BASE} <= mixing.keys():
         return []
     more = mixing['MixPro'] - mixing[BASE] + labelling[0]['median_s']
     name = f'1 + (mixing and labelling of MixPro - mixing of {BASE}) / time of a training step'
     return [_bar('step', name, 1 + more / labelling[0]['step_s'])]
-
-
-def _usual(records: list[dict]) -> list[dict]:
-    return [record for record in records if record['section'] == 'mixing' and record['memory'] == 'usual']
 
 
 def _bar(kind: str, name: str, figure: float | None, interval: tuple[float, float] | None = None) -> dict:

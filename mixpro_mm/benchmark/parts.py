@@ -23,18 +23,9 @@ def measure_mixing(
 ) -> list[dict]:
     """A record a method that mixes, and one of plain torch on the same tensors, all compared with the latter.
 
-    On a CPU twice: with memory as the system gives it (``memory`` 'usual'), where most of the time goes into new pages
-    for the mixed batch, and with memory that is reused, where what a method does itself shows.
+    Memory is reused where that can be had (``memory`` tells): otherwise most of the time goes into new pages for the
+    mixed batch, now for one and now for another, as the heap happens to lie.
     """
-    tasks = _mixing_tasks(bench, names)
-    records = _mixing_records(bench, tasks, 'usual', rounds, budget_s / 2, report)
-    with reused_memory(bench.device) as reused:
-        if reused and not bench.watch.cuda:
-            records += _mixing_records(bench, tasks, 'reused', rounds, budget_s / 2, report)
-    return records
-
-
-def _mixing_tasks(bench: Workbench, names: Sequence[str]) -> dict[str, Callable[[], float]]:
     batch, size = bench.settings.alone_batch, bench.settings.size
     works = {name: MixingAlone(Session(bench, name), batch, size) for name in names}
     works = {name: work for name, work in works.items() if work.session.augment is not None}
@@ -52,18 +43,8 @@ def _mixing_tasks(bench: Workbench, names: Sequence[str]) -> dict[str, Callable[
 
     tasks = {name: lambda work=work: alone(work) for name, work in works.items()}
     tasks[WHERE] = lambda: plain.seconds(lambda images, scores: torch.where(mask, images, images[index]))
-    return tasks
-
-
-def _mixing_records(
-    bench: Workbench,
-    tasks: dict[str, Callable[[], float]],
-    memory: str,
-    rounds: int,
-    budget_s: float,
-    report: Callable[[int, int], None],
-) -> list[dict]:
-    seconds = interleave(tasks, rounds, bench.settings.seed, budget_s, report)
+    with reused_memory(bench.device) as reused:
+        seconds = interleave(tasks, rounds, bench.settings.seed, budget_s, report)
     records = []
     for name in tasks:
         ratio = paired_ratio(seconds[name], seconds[WHERE], bench.settings.seed)
@@ -71,9 +52,9 @@ def _mixing_records(
             dict(
                 section='mixing',
                 method=name,
-                memory=memory,
-                batch_images=bench.settings.alone_batch,
-                size_px=bench.settings.size,
+                memory='reused' if reused else 'usual',
+                batch_images=batch,
+                size_px=size,
                 rounds=len(seconds[name]),
                 **spread(seconds[name]),
                 ratio_to_where=ratio.median,

@@ -117,8 +117,8 @@ def _training(records: list[dict]) -> tuple[list[str], list[list[str]]]:
 
 
 def _mixing(records: list[dict]) -> tuple[list[str], list[list[str]]]:
-    rows = [[r['method'], r['memory'], _time(r), _ratio(r, 'ratio_to_where')] for r in _of(records, 'mixing')]
-    return ['Method', 'Memory', 'Time (ms)', 'Time / torch.where'], rows
+    rows = [[r['method'], _time(r), _ratio(r, 'ratio_to_where')] for r in _of(records, 'mixing')]
+    return ['Method', 'Time (ms)', 'Time / torch.where'], rows
 
 
 def _labelling(records: list[dict]) -> tuple[list[str], list[list[str]]]:

@@ -198,8 +198,8 @@ def to_pixels(mask: Tensor, cell: int, size: tuple[int, int], *, offset: int = 0
     """
     height, width = size
     start = -offset % cell
-    pixels = mask.repeat_interleave(cell, dim=2)[:, :, start : start + height]
-    pixels = pixels.repeat_interleave(cell, dim=3)[..., start : start + width]
+    rows = (torch.arange(height, device=mask.device) + start) // cell
+    pixels = mask.repeat_interleave(cell, dim=3)[..., start : start + width].index_select(2, rows)
     if side in (None, cell):
         return pixels
     places = [(torch.arange(length, device=mask.device) + start) % cell - (cell - side) // 2 for length in size]

@@ -71,8 +71,8 @@ def test_mixing_is_held_against_plain_torch(bench, monkeypatch):
     ticks = itertools.count()
     monkeypatch.setattr(bench.watch, 'clock', lambda: float(next(ticks)))  # every piece of work takes a second
     records = measure_mixing(bench, ['Baseline', 'CutMix', 'MaskMix', 'MixPro'], 3, 1e9, quiet)
-    methods, memories = ('CutMix', 'MaskMix', 'MixPro', WHERE), ('usual', 'reused')
-    assert [(r['memory'], r['method']) for r in records] == list(itertools.product(memories, methods))
+    assert [record['method'] for record in records] == ['CutMix', 'MaskMix', 'MixPro', WHERE]
+    assert {record['memory'] for record in records} == {'reused' if platform.libc_ver()[0] == 'glibc' else 'usual'}
     for record in records:
         assert (record['batch_images'], record['size_px'], record['rounds']) == (6, 48, 3)
         assert record['median_s'] == record['ratio_to_where'] == record['ratio_to_where_low'] == 1
