@@ -1,4 +1,8 @@
+import subprocess
+import sys
+
 import pytest
+import torch
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
@@ -15,3 +19,25 @@ def no_globals_left():
     for manager, instances in zip(managers, saved, strict=True):
         manager._instance_dict.clear()
         manager._instance_dict.update(instances)
+
+
+@pytest.fixture
+def two_ranks(tmp_path):
+    """Runs a file as ``FILE RANK FOLDER`` in two processes at once; what each saved as ``FOLDER/rankN.pth``."""
+
+    def run(file):
+        logs = [tmp_path / f'rank{rank}.log' for rank in range(2)]
+        ranks = []
+        for rank, log in enumerate(logs):
+            with log.open('w') as out:
+                command = [sys.executable, file, str(rank), str(tmp_path)]
+                ranks.append(subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT))
+        try:
+            codes = [process.wait(timeout=300) for process in ranks]
+        finally:
+            for process in ranks:
+                process.kill()
+        assert codes == [0, 0], '\n'.join(log.read_text() for log in logs)
+        return [torch.load(tmp_path / f'rank{rank}.pth') for rank in range(2)]
+
+    return run

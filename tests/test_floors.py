@@ -14,6 +14,7 @@ FLOORS = {
     'mixpro_mm.registry': 0,
     'mixpro_mm.files': 0,
     'mixpro_mm.checkpoint': 0,
+    'mixpro_mm.clock': 0,
     'mixpro_mm.mixing': 0,
     'mixpro_mm.labeling.lam': 0,
     'mixpro_mm.labeling.rules': 1,
@@ -34,7 +35,7 @@ FLOORS = {
     'mixpro_mm.plugin': 4,
 }
 # open to every floor
-FREE = ('mixpro_mm', 'mixpro_mm.version', 'mixpro_mm.registry', 'mixpro_mm.files', 'mixpro_mm.checkpoint')
+FREE = ('mixpro_mm', *(f'mixpro_mm.{room}' for room in ('version', 'registry', 'files', 'checkpoint', 'clock')))
 TORCH_ONLY = ('mixpro_mm.mixing', 'mixpro_mm.labeling.lam', 'mixpro_mm.labeling.rules', 'mixpro_mm.attention')
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.augments.extractor import FrozenClassifier
+from mixpro_mm.mixing.masks import stretch
 from mixpro_mm.registry import BATCH_AUGMENTS, register
 
 __all__ = ['AttentiveCutMix']
@@ -76,8 +77,7 @@ class AttentiveCutMix(MixAugment):
         response = F.adaptive_avg_pool2d(response, self.grid).flatten(1)[index]
         rank = response.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
         own = (rank >= self._cells(batch).to(rank.device)[:, None]).view(batch, 1, self.grid, self.grid)
-        rows, columns = (torch.arange(length, device=own.device) * self.grid // length for length in size)
-        return own[:, :, rows][..., columns]
+        return stretch(own, size)
 
     def _cells(self, batch: int) -> Tensor:
         """(B,) number of cells to paste."""

@@ -8,12 +8,16 @@ from torch import Tensor, nn
 from mixpro_mm.augments.arguments import one_of, positive, share
 from mixpro_mm.mixing import MixedTarget
 
-__all__ = ['PARTNERS', 'ROUNDINGS', 'MixAugment']
+__all__ = ['BRING_THE_HOOK', 'PARTNERS', 'ROUNDINGS', 'MixAugment']
 
 PARTNERS: dict[str, Callable[[int, torch.device], Tensor]] = {
     'permutation': lambda batch, device: torch.randperm(batch, device=device),
     'flip': lambda batch, device: torch.arange(batch - 1, -1, -1, device=device),
 }
+BRING_THE_HOOK = (  # for a method that has to see a model
+    "add dict(type='mixpro_mm.LabelingHook') to custom_hooks "
+    "(with labeling='AreaLabeling' if no attention labels are wanted)"
+)
 RATIOS = ('batch', 'sample')
 ROUNDINGS = {'floor': torch.floor, 'ceil': torch.ceil}  # of a number of cells
 

@@ -8,10 +8,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from mixpro_mm.augments.arguments import positive
-from mixpro_mm.augments.base import MixAugment
+from mixpro_mm.augments.base import BRING_THE_HOOK, MixAugment
 from mixpro_mm.augments.quiet import quiet
 from mixpro_mm.mixing import MixedTarget
 from mixpro_mm.mixing.graphcut import fold_pairs, min_cut, seam_costs
+from mixpro_mm.mixing.masks import stretch
 from mixpro_mm.mixing.transport import move_blocks, transport_plan
 from mixpro_mm.registry import BATCH_AUGMENTS, register
 
@@ -142,10 +143,7 @@ class PuzzleMix(MixAugment):
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
         """Cut, move and paste; arguments as of the base class."""
         if self._model is None:
-            raise RuntimeError(
-                "PuzzleMix has not been shown the classifier it looks at: add dict(type='mixpro_mm.LabelingHook') to "
-                "custom_hooks (with labeling='AreaLabeling' if no attention labels are wanted)"
-            )
+            raise RuntimeError(f'PuzzleMix has not been shown the classifier it looks at: {BRING_THE_HOOK}')
         grid, lam = self.draw_grid(tuple(images.shape[2:])), self.draw_ratio(len(images))
         saliency = _pooled(input_saliency(self._model, images, scores), grid).cpu()
         own, partner, there = images, images[index], index.cpu()
@@ -155,9 +153,7 @@ class PuzzleMix(MixAugment):
                 move_blocks(moved, transport_plan(salient, shown, self.t_eps).to(moved.device), grid)
                 for moved, salient, shown in ((own, saliency, blocks), (partner, saliency[there], ~blocks))
             )
-        sides = [length // count for length, count in zip(images.shape[2:], grid, strict=True)]
-        mask = blocks.to(images.device).repeat_interleave(sides[0], dim=1).repeat_interleave(sides[1], dim=2)
-        mask = mask.unsqueeze(1)
+        mask = stretch(blocks.to(images.device).unsqueeze(1), tuple(images.shape[2:]))
         return torch.where(mask, own, partner), MixedTarget(scores, scores[index], mask)
 
     def cut(self, own: Tensor, partner: Tensor, lam: Tensor, down: Tensor, right: Tensor) -> Tensor:

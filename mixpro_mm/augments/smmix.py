@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mixpro_mm.attention import ClassAttentionTap, parse_attention, token_grid
 from mixpro_mm.augments.arguments import positive, whole
-from mixpro_mm.augments.base import MixAugment
+from mixpro_mm.augments.base import BRING_THE_HOOK, MixAugment
 from mixpro_mm.augments.quiet import quiet
 from mixpro_mm.mixing import MixedTarget
 from mixpro_mm.registry import BATCH_AUGMENTS, register
@@ -103,10 +103,7 @@ class SMMix(MixAugment):
     def look(self, images: Tensor) -> Tensor:
         """(B, h, w) fp32 attention of the bound model to the un-mixed images (B, C, H, W), on its own token grid."""
         if self._model is None:
-            raise RuntimeError(
-                "SMMix mixes by the attention of the model it was never shown: add dict(type='mixpro_mm.LabelingHook') "
-                "to custom_hooks (with labeling='AreaLabeling' if no attention labels are wanted)"
-            )
+            raise RuntimeError(f'SMMix mixes by the attention of the model it was never shown: {BRING_THE_HOOK}')
         self._tap.attach()
         try:
             with quiet(self._model), torch.no_grad():

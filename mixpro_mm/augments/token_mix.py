@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mixpro_mm.augments.arguments import one_of, share, whole
-from mixpro_mm.augments.base import MixAugment
+from mixpro_mm.augments.base import BRING_THE_HOOK, MixAugment
 from mixpro_mm.augments.extractor import FrozenClassifier
 from mixpro_mm.labeling.lam import attention_lam
 from mixpro_mm.mixing import MixedTarget, to_pixels
@@ -124,10 +124,7 @@ class TokenMix(MixAugment):
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
         """Mix every sample with its partner; labels weigh as much as is visible of their activation."""
         if self._teacher is None:
-            raise RuntimeError(
-                "TokenMix has not been shown its teacher, the moving average: add dict(type='mixpro_mm.LabelingHook') "
-                "to custom_hooks (with labeling='AreaLabeling' if no attention labels are wanted)"
-            )
+            raise RuntimeError(f'TokenMix has not been shown its teacher, the moving average: {BRING_THE_HOOK}')
         mixed, target = super().mix(images, scores, index)
         activation = self._teacher.activation_map(images, scores.argmax(dim=1))
         return mixed, replace(target, weights=self.weigh(activation, target.mask, index))

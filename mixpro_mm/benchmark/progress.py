@@ -5,15 +5,11 @@ import sys
 import time
 from typing import TextIO
 
+from mixpro_mm.clock import clock
+
 __all__ = ['Progress', 'clock']
 
 QUIET_SECONDS = 30  # between two lines where there is no terminal
-
-
-def clock(seconds: float) -> str:
-    """``125`` -> ``2:05``."""
-    minutes, seconds = divmod(round(seconds), 60)
-    return f'{minutes}:{seconds:02d}'
 
 
 class Progress:

@@ -1,10 +1,12 @@
 """Binary mixing masks (B, 1, h, w), true where the sample itself shows. Everything random comes from torch."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-__all__ = ['block_mask', 'random_mask', 'region_mask', 'stretch', 'to_pixels']
+__all__ = ['block_mask', 'box_mask', 'random_mask', 'region_mask', 'stretch', 'to_pixels']
 
 ROUNDS = 10  # of blocks; enough to cover half of 14 x 14 cells in nearly every draw
 
@@ -69,10 +71,30 @@ def region_mask(
     """
     if align is not None and not 1 <= align <= min(size):
         raise ValueError(f'align {align} must lie in 1 to {min(size)} for an image of {size[0]}x{size[1]} pixels')
+    centres = [(torch.rand(len(lam), generator=generator, device=lam.device) * length).long() for length in size]
+    return box_mask(centres, lam, size, align=align, device=device)
+
+
+def box_mask(
+    centres: Sequence[Tensor],
+    lam: Tensor,
+    size: tuple[int, int],
+    *,
+    align: int | None = None,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """False inside one box per sample; the arithmetic of :func:`region_mask` around given centres.
+
+    Args:
+        centres: rows and columns, (B,) integer each.
+        lam, size, align, device: as of :func:`region_mask`.
+
+    Returns:
+        (B, 1, h, w) bool.
+    """
     inside = []
-    for length in size:
-        half = (length * (1 - lam.double()).clamp(0, 1).sqrt()).long() // 2
-        centre = (torch.rand(len(lam), generator=generator, device=lam.device) * length).long()
+    for centre, length in zip(centres, size, strict=True):
+        half = ((length * (1 - lam.double()).clamp(0, 1).sqrt()).long() // 2).to(centre.device)
         low, high = (centre - half).to(device), (centre + half).to(device)
         if align is not None:
             low, high = _nearest_border(low, length, align), _nearest_border(high, length, align)
@@ -221,4 +243,4 @@ def stretch(mask: Tensor, size: tuple[int, int]) -> Tensor:
         torch.arange(length, device=mask.device) * cells // length
         for length, cells in zip(size, mask.shape[2:], strict=True)
     )
-    return mask[:, :, rows][..., columns]
+    return mask.index_select(3, columns).index_select(2, rows)

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from mixpro_mm.mixing.masks import box_mask
+
 __all__ = ['peak_mask', 'spectral_residual']
 
 NOISE = 1e-6  # share of the largest value below which fp32 holds little but rounding; its logarithm is arbitrary
@@ -63,16 +65,9 @@ def peak_mask(saliency: Tensor, lam: Tensor) -> Tensor:
     Returns:
         (B, 1, H, W) bool on the device of the maps.
     """
-    height, width = saliency.shape[1:]
+    width = saliency.shape[2]
     peak = saliency.flatten(1).argmax(dim=1)
-    inside = []
-    for centre, length in ((peak // width, height), (peak % width, width)):
-        half = ((length * (1 - lam.double()).clamp(0, 1).sqrt()).long() // 2).to(centre.device)
-        position = torch.arange(length, device=centre.device)
-        low, high = (centre - half)[:, None], (centre + half)[:, None]
-        inside.append((position >= low) & (position < high))
-    rows, columns = inside
-    return ~(rows[:, :, None] & columns[:, None, :]).unsqueeze(1)
+    return box_mask((peak // width, peak % width), lam, tuple(saliency.shape[1:]))
 
 
 def _gaussian(length: int, sigma: float, device: torch.device) -> Tensor:

@@ -6,15 +6,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from mixpro_mm.clock import clock
+
 __all__ = ['Display', 'clock']
 
 QUIET_SECONDS = 30  # between two lines where there is no terminal
-
-
-def clock(seconds: float) -> str:
-    """``125`` -> ``2:05``."""
-    minutes, seconds = divmod(round(seconds), 60)
-    return f'{minutes}:{seconds:02d}'
 
 
 class Display:

@@ -3,7 +3,6 @@
 Run as a script, this file is one of the processes.
 """
 
-import subprocess
 import sys
 from copy import deepcopy
 
@@ -99,20 +98,8 @@ def one_rank(rank, folder):
     distributed.destroy_process_group()
 
 
-def test_every_rank_labels_its_own_batches_and_gradients_agree(tmp_path):
-    logs = [tmp_path / f'rank{rank}.log' for rank in range(2)]
-    ranks = []
-    for rank, log in enumerate(logs):
-        command = [sys.executable, __file__, str(rank), str(tmp_path)]
-        with log.open('w') as file:
-            ranks.append(subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT))
-    try:
-        codes = [process.wait(timeout=300) for process in ranks]
-    finally:
-        for process in ranks:
-            process.kill()
-    assert codes == [0, 0], '\n'.join(log.read_text() for log in logs)
-    first, second = (torch.load(tmp_path / f'rank{rank}.pth') for rank in range(2))
+def test_every_rank_labels_its_own_batches_and_gradients_agree(two_ranks):
+    first, second = two_ranks(__file__)
 
     for seen in (first, second):
         assert len(seen['targets']) == len(seen['gradients']) == ITERATIONS

@@ -3,7 +3,6 @@
 Run as a script, this file is one of the processes.
 """
 
-import subprocess
 import sys
 
 import torch
@@ -86,20 +85,8 @@ def one_rank(rank, folder):
     distributed.destroy_process_group()
 
 
-def test_a_rank_without_mixed_batches_holds_nobody_up(tmp_path):
-    logs = [tmp_path / f'rank{rank}.log' for rank in range(2)]
-    ranks = []
-    for rank, log in enumerate(logs):
-        command = [sys.executable, __file__, str(rank), str(tmp_path)]
-        with log.open('w') as file:
-            ranks.append(subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT))
-    try:
-        codes = [process.wait(timeout=300) for process in ranks]
-    finally:
-        for process in ranks:
-            process.kill()
-    assert codes == [0, 0], '\n'.join(log.read_text() for log in logs)
-    mixed, other = (torch.load(tmp_path / f'rank{rank}.pth') for rank in range(2))
+def test_a_rank_without_mixed_batches_holds_nobody_up(two_ranks):
+    mixed, other = two_ranks(__file__)
     factor, classifier = 'head.loss_module.loss.raw_factor', 'head.loss_module.classifier.weight'
 
     assert len(mixed['gradients']) == len(other['gradients']) == ITERATIONS
