@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mixpro_mm.layouts import Layout, find_backbone, known_backbones, layout_of
+
 __all__ = [
     'READINGS',
     'AttentionBlock',
@@ -15,12 +17,6 @@ __all__ = [
     'token_grid',
 ]
 
-# class that defines the layout -> (its list of blocks, attribute that counts the tokens before the patches in them)
-LAYOUTS = {
-    'mmpretrain.models.backbones.vision_transformer.VisionTransformer': ('layers', 'num_extra_tokens'),
-    'timm.models.vision_transformer.VisionTransformer': ('blocks', 'num_prefix_tokens'),
-    'mixpro_mm.backbones.pvt.PVT': ('block4', 'num_extra_tokens'),
-}
 PROJECTIONS = (('qkv',), ('q', 'kv'), ('q', 'k'))
 DEVIATIONS = {  # attribute -> what a module that has it does to q and k, beyond what is read here
     'rope': 'rotates q and k after their projections',
@@ -90,8 +86,8 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
     """
     reading, path = parse_attention(attention)
     wanted = 'class attention' if reading == 'class' else 'attention'
-    backbone = _backbone(model)
-    layout = next((LAYOUTS[name] for name in map(_qualified, type(backbone).__mro__) if name in LAYOUTS), None)
+    backbone = find_backbone(model)
+    layout = layout_of(backbone)
     if path is not None:
         try:
             attn = model.get_submodule(path)
@@ -101,10 +97,9 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
                 f'known by name are only the readings {", ".join(sorted(READINGS))}'
             ) from None
     elif layout is None:
-        known = ', '.join(name.rsplit('.', 1)[1] + ' of ' + name.split('.')[0] for name in LAYOUTS)
         example = "'path.to.attn'" if reading == 'class' else f"dict(reading='{reading}', path='path.to.attn')"
         raise ValueError(
-            f'{type(backbone).__name__} has no {wanted} known here ({known}); '
+            f'{type(backbone).__name__} has no {wanted} known here ({known_backbones()}); '
             f'name its last attention module with attention={example}, or train on area labels with MaskMix'
         )
     elif reading == 'class' and getattr(backbone, 'cls_token', None) is None:
@@ -113,7 +108,7 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
             f"attention='query_mean' reads the mean over its patches instead"
         )
     else:
-        attn = getattr(backbone, layout[0])[-1].attn
+        attn = layout.last_block(backbone).attn
     block = AttentionBlock(attn, _prefix_tokens(backbone, layout, attn, reading), reading)
     place = path or 'the last block'
     if not block.projections or not hasattr(attn, 'num_heads'):
@@ -231,23 +226,14 @@ def _position_bias(attn: nn.Module, tokens: int) -> Tensor | None:
     return table.float()[attn.relative_position_index.flatten()].unflatten(0, (tokens, tokens)).permute(2, 0, 1)
 
 
-def _prefix_tokens(backbone: nn.Module, layout: tuple[str, str] | None, attn: nn.Module, reading: str) -> int:
-    if reading == 'class':
-        return getattr(backbone, layout[1]) if layout else 1
+def _prefix_tokens(backbone: nn.Module, layout: Layout | None, attn: nn.Module, reading: str) -> int:
     if layout is None:
+        if reading == 'class':
+            return 1
         token = int(getattr(backbone, 'cls_token', None) is not None)
-        return next((getattr(backbone, n) for _, n in LAYOUTS.values() if hasattr(backbone, n)), token)
-    joined = any(attn is module for module in getattr(backbone, layout[0]).modules())  # PVT: not before stage 4
-    return getattr(backbone, layout[1]) if joined else 0
-
-
-def _backbone(model: nn.Module) -> nn.Module:
-    for name in ('module', 'backbone', 'timm_model', 'model'):
-        inner = getattr(model, name, None)
-        if isinstance(inner, nn.Module):
-            return _backbone(inner)
-    return model
-
-
-def _qualified(cls: type) -> str:
-    return f'{cls.__module__}.{cls.__qualname__}'
+        return next(
+            (getattr(backbone, n) for n in ('num_extra_tokens', 'num_prefix_tokens') if hasattr(backbone, n)), token
+        )
+    blocks = getattr(backbone, layout.blocks).modules()
+    joined = reading == 'class' or any(attn is module for module in blocks)  # PVT: not before stage 4
+    return layout.prefix_tokens(backbone) if joined else 0

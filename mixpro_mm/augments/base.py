@@ -92,6 +92,11 @@ class MixAugment:
     def unbind(self) -> None:
         """Told by ``LabelingHook`` after training: let go of what :meth:`bind` gave."""
 
+    @property
+    def grain(self) -> int | None:
+        """Pixels of which every border of a mask is a multiple, from the top left on; None if borders lie anywhere."""
+        return None
+
     def draw_ratio(self, batch: int) -> Tensor:
         """(B,) wanted share of each sample itself, from Beta(alpha, alpha) on the CPU (MixPro, eq. 6)."""
         beta = torch.distributions.Beta(float(self.alpha), float(self.alpha))

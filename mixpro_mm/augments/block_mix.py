@@ -49,6 +49,11 @@ class BlockMix(MixAugment):
         self.aspect = share('aspect', aspect)
         self.rounding = one_of('rounding', rounding, ROUNDINGS)
 
+    @property
+    def grain(self) -> int:
+        """The size of a patch."""
+        return self.patch_size
+
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
         """(B, 1, H, W) bool, false inside the blocks."""
         size = tuple(images.shape[2:])

@@ -1,5 +1,7 @@
 """MaskMix and MixPro (Zhao et al., MixPro, ICLR 2023, section 3.2 and the variants of tables 8 and 9)."""
 
+from math import gcd
+
 from torch import Tensor
 
 from mixpro_mm.augments.arguments import one_of, positive, share, whole
@@ -72,6 +74,11 @@ class MaskMix(MixAugment):
         if not self.side:
             raise ValueError(f'unit {unit} of the mask size {self.cell} is less than half a pixel')
         self.shuffle = one_of('shuffle', shuffle, SHUFFLES)
+
+    @property
+    def grain(self) -> int:
+        """The size of a cell; less with ``offset`` or ``unit``."""
+        return gcd(self.cell, self.offset, self.side, (self.cell - self.side) // 2)
 
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
         """(B, 1, H, W) bool: a share tau of the grid cells, at places drawn per sample."""

@@ -37,6 +37,11 @@ class RegionMix(MixAugment):
         super().__init__(alpha=alpha, partner=partner, ratio=ratio, prob=prob)
         self.align = None if align is None else whole('align', align)
 
+    @property
+    def grain(self) -> int | None:
+        """``align``."""
+        return self.align
+
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
         """(B, 1, H, W) bool, false inside the box."""
         batch, size = len(images), tuple(images.shape[2:])

@@ -88,6 +88,11 @@ class TokenMix(MixAugment):
         else:
             self._teacher = teacher if built else FrozenClassifier(teacher, checkpoint, layer)
 
+    @property
+    def grain(self) -> int:
+        """The size of a token."""
+        return self.patch_size
+
     def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
         """Take the moving average for a teacher, if it is to be the teacher."""
         if not self.from_ema:

@@ -1,20 +1,23 @@
 """The label head hook: between the logits and the loss, it puts attention into the labels of mixed batches."""
 
+import logging
 from functools import partial
 from inspect import signature
 
 import torch
 from mmengine.hooks import Hook, LoggerHook
+from mmengine.logging import print_log
 
 from mixpro_mm.attention import ClassAttentionTap, parse_attention, token_grid
 from mixpro_mm.labeling.find import average_of, each, label_augments, loss_module, missing, progress_of, unwrap
+from mixpro_mm.labeling.geometry import misfit, pure_tokens
 from mixpro_mm.labeling.rules import build_labeling
 from mixpro_mm.losses import hand_factor_over, wrappers_of
 from mixpro_mm.registry import HOOKS, register
 
 __all__ = ['LabelingHook']
 
-LOGGED = ('factor', 'lam_attn', 'lam_area')
+LOGGED = ('factor', 'lam_attn', 'lam_area', 'pure_tokens')
 
 
 @register(HOOKS)
@@ -30,7 +33,8 @@ class LabelingHook(Hook):
     told the ``progress`` of the training and the ``learned`` factor if it asks for them.
 
     The log shows, once per log interval, means over the mixed batches of this process since the last line: ``factor``
-    (the paper's Figure 2a), ``lam_attn`` and ``lam_area``.
+    (the paper's Figure 2a), ``lam_attn``, ``lam_area`` and ``pure_tokens``, the share of tokens that show one image.
+    A method whose mask borders miss those of the attention's cells is named in a warning at its first batch.
 
     Args:
         labeling: Name of a labeling or ``dict(type=name, ...)``: ProgressiveAttentionLabeling (PAL), AttentionLabeling
@@ -56,7 +60,7 @@ class LabelingHook(Hook):
         self._tap: ClassAttentionTap | None = None
         self._built = self._loss = self._handle = self._logger = None
         self._augments, self._wrappers = [], []
-        self._sums = {}
+        self._sums, self._checked = {}, []
 
     def before_run(self, runner) -> None:
         """Remember the loss that the optimizer was built for."""
@@ -110,7 +114,7 @@ class LabelingHook(Hook):
         self._let_go_of_loss()
         each(self._augments, 'unbind')
         self._tap = self._logger = None
-        self._augments, self._sums = [], {}
+        self._augments, self._sums, self._checked = [], {}, []
 
     def _start(self, runner) -> None:
         model = unwrap(runner.model)
@@ -172,9 +176,10 @@ class LabelingHook(Hook):
     @torch.compiler.disable  # what is pending changes from step to step
     def _label(self, module, args, kwargs):
         """Replace the second argument of ``loss(logits, target, ...)``; a batch without open labels is left alone."""
-        target = next((augment.take() for augment in self._augments if augment.pending), None)
-        if target is None:
+        augment = next((augment for augment in self._augments if augment.pending), None)
+        if augment is None:
             return None
+        target = augment.take()
         call = signature(module.forward).bind(*args, **kwargs)
         logits_name, target_name = list(call.arguments)[:2]
         row = grid = None
@@ -187,16 +192,27 @@ class LabelingHook(Hook):
                     'labels cannot be weighed; name a module with one row an image by attention='
                 )
             grid = token_grid(row.shape[1], tuple(target.mask.shape[2:]))
+            self._check(augment, grid, tuple(target.mask.shape[2:]))
         weights = self.labeling(target, row, grid, call.arguments[logits_name])
-        self._note(weights)
+        values = (
+            weights._asdict() if grid is None else dict(weights._asdict(), pure_tokens=pure_tokens(target.mask, grid))
+        )
+        self._note(values)
         for wrapper in self._wrappers:
             wrapper.expect(target, partial(token_grid, size=tuple(target.mask.shape[2:])))
         call.arguments[target_name] = target.blend(weights.lam)
         return call.args, call.kwargs
 
-    def _note(self, weights) -> None:
+    def _check(self, augment, grid: tuple[int, int], size: tuple[int, int]) -> None:
+        """Say once of each augment if its masks do not fit the attention."""
+        if not any(augment is known for known in self._checked):
+            self._checked.append(augment)
+            if sentence := misfit(augment, grid, size):
+                print_log(f'LabelingHook: {sentence}', 'current', logging.WARNING)
+
+    def _note(self, values: dict) -> None:
         for name in LOGGED:
-            if (value := getattr(weights, name)) is not None:
+            if (value := values.get(name)) is not None:
                 total, batches = self._sums.get(name, (0, 0))
                 self._sums[name] = total + value.detach().float().mean(), batches + 1
 

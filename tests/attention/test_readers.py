@@ -34,7 +34,7 @@ from mixpro_mm.attention import (
     query_mean,
     token_grid,
 )
-from mixpro_mm.backbones import PVT
+from mixpro_mm.backbones import PVT, CASwin
 
 SIZE = dict(img_size=32, patch_size=8)
 ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
@@ -47,6 +47,7 @@ PVT_ARCH = dict(
 )
 TIMM = dict(**SIZE, embed_dim=32, depth=2, num_heads=2, num_classes=10)
 SWIN = dict(embed_dims=8, depths=[1] * 4, num_heads=[1, 2, 2, 4])
+CA_SWIN = dict(embed_dims=8, depths=[1, 1, 1, 2], num_heads=[1, 1, 2, 4])
 XCIT = dict(patch_size=8, embed_dims=32, depth=1, cls_attn_layers=2, num_heads=2, layer_scale_init_value=1.0)
 
 
@@ -76,6 +77,10 @@ CASES = {
         'blocks_token_only.1.attn',
     ),
     'xcit-by-path': (lambda: XCiT(**XCIT), 'ca_layers.1', 'norm1', 2, 1, 'ca_layers.1.attn'),
+    'cait': (lambda: timm_model('cait_xxs24_224', depth=1), 'blocks_token_only.1', 'norm1', 2, 1, None),
+    'xcit': (lambda: XCiT(**XCIT), 'ca_layers.1', 'norm1', 2, 1, None),
+    'timm-xcit': (lambda: timm_model('xcit_nano_12_p16_224', depth=1), 'cls_attn_blocks.1', 'norm1', 2, 1, None),
+    'ca-swin': (lambda: CASwin(CA_SWIN, img_size=64, window_size=2), 'ca_block', 'norm1', 4, 1, None),
 }
 
 
@@ -119,12 +124,14 @@ def test_row_is_the_class_row_of_the_explicit_map(name):
     block, entered = model.get_submodule(block_name), []
     block.register_forward_pre_hook(lambda module, args: entered.append(args))
     tap = ClassAttentionTap(model, path).attach()
-    size = (64, 64) if name == 'pvt' else (32, 32)
+    size = (64, 64) if name in ('pvt', 'ca-swin') else (32, 32)
     model(torch.randn(3, 3, *size))
     row = tap.read()
 
     (args,) = entered
-    x = torch.cat((args[1], args[0]), 1) if name.startswith('cait') else args[0]  # CaiT hands the class token apart
+    x = {'cait': lambda x, cls: torch.cat((cls, x), 1), 'ca-swin': lambda cls, x: torch.cat((cls, x), 1)}.get(
+        name.removesuffix('-by-path'), lambda x, *grid: x
+    )(*args)  # some hand the class token over apart
     full = explicit_map(block.attn, normed(x.detach().double(), getattr(block, norm)), heads)
     assert row.dtype == torch.float32
     assert full.std() > 0.02  # something to compare

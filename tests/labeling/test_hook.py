@@ -387,6 +387,36 @@ def test_logged_lam_area_is_that_of_the_labels(tmp_path, monkeypatch):
     assert logged == pytest.approx([lam_of(labels, batch) for batch, labels in enumerate(watch.returned)], abs=1e-6)
 
 
+def test_the_log_shows_how_many_tokens_are_of_one_image(tmp_path):
+    """This box cuts two of sixteen tokens, cells of MaskMix none."""
+
+    class Box(RegionMix):
+        def draw_mask(self, images, index):
+            mask = images.new_ones(len(images), 1, 32, 32, dtype=torch.bool)
+            mask[:, :, 4:20, 8:16] = False  # rows of tokens 0 and 2 half covered, row 1 wholly, in one column
+            return mask
+
+    for augment, expected in ((Box(partner='flip'), 14 / 16), (mixpro(), 1.0)):
+        runner = train(classifier(dict(augments=augment)), tmp_path / str(expected), LabelingHook())
+        assert [record['pure_tokens'] for record in scalars(runner)] == [expected] * 2
+    runner = train(classifier(dict(augments=mixpro())), tmp_path / 'area', LabelingHook('AreaLabeling'))
+    assert 'pure_tokens' not in scalars(runner)[0]  # nobody asked for tokens
+
+
+def test_masks_that_miss_the_tokens_are_named_once_in_the_log(tmp_path):
+    def warnings_of(work_dir, augment, epochs=1):
+        runner = train(classifier(dict(augments=augment)), work_dir, LabelingHook(), epochs=epochs)
+        return [
+            line for line in Path(runner.log_dir).rglob('*.log').__next__().read_text().splitlines() if 'px' in line
+        ]
+
+    (warning,) = warnings_of(tmp_path / 'misfit', mixpro(patch_size=4, mask_scale=3), epochs=2)
+    assert 'WARNING' in warning
+    assert 'LabelingHook: MixPro puts the borders of its mask at multiples of 12 px' in warning
+    assert 'cells of 8 px' in warning
+    assert warnings_of(tmp_path / 'fit', mixpro(mask_scale=2)) == []
+
+
 def test_batches_without_open_labels_do_not_count_into_the_mean(tmp_path, monkeypatch):
     watch = Watch(monkeypatch)
     model = classifier(dict(augments=[Mixup(alpha=0.8), mixpro()], probs=[0.5, 0.5]))

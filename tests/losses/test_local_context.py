@@ -364,8 +364,12 @@ def test_wrong_settings_are_one_sentence_at_construction(settings, sentence):
     ('kwargs', 'loss', 'sentence'),
     [
         ({}, dict(in_channels=64), '^the final tokens of this model have 32 channels, LocalContextLoss expects 64$'),
-        (dict(final_norm=False), {}, '^VisionTransformer was built without a final norm, where LocalContextLoss'),
-        (dict(type='LeNet5'), {}, r'^LeNet5 has no patch tokens known here \(VisionTransformer of mmpretrain, Vis'),
+        (
+            dict(final_norm=False),
+            {},
+            '^VisionTransformer has no final norm of its patch tokens, where LocalContextLoss',
+        ),
+        (dict(type='LeNet5'), {}, r'^LeNet5 has no patch tokens known here \(VisionTransformer of mmpretrain, XCiT'),
     ],
 )
 def test_models_without_the_right_tokens_stop_before_training(kwargs, loss, sentence, kit, tmp_path):

@@ -1,0 +1,206 @@
+"""CA-Swin: a Swin Transformer whose last block is class attention, so that it has a class token to read.
+
+A model of TransMix (Chen et al., CVPR 2022, section 4.5, https://arxiv.org/abs/2111.09833); no code of it is public.
+The block is here that of CaiT (Touvron et al., ICCV 2021, https://arxiv.org/abs/2103.17239) without LayerScale, on a
+learned class token: with it, parameters and MACs are those of CA-Swin-T and CA-Swin-S in Table 1 of MixPro.
+"""
+
+import torch
+from mmcv.cnn.bricks import DropPath
+from mmcv.cnn.bricks.transformer import FFN
+from mmengine.utils import to_2tuple
+from mmpretrain.models.backbones import SwinTransformer
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from mixpro_mm.registry import MODELS, register
+
+__all__ = ['CASwin']
+
+ARCH_KEYS = ('embed_dims', 'depths', 'num_heads')
+
+
+class ClassAttention(nn.Module):
+    """Attention in which only the class token asks (CaiT, section 3).
+
+    The output of ``q`` is (B, 1, C), that of ``kv`` (B, 1 + N, 2C): k, then v, each ordered by head.
+    """
+
+    def __init__(self, dims: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.scale = (dims // num_heads) ** -0.5
+        self.q = nn.Linear(dims, dims)
+        self.kv = nn.Linear(dims, 2 * dims)
+        self.proj = nn.Linear(dims, dims)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class token and patches (B, 1 + N, C) -> class token (B, 1, C)."""
+        q = self.q(x[:, :1]).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        k, v = self.kv(x).unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        out = scaled_dot_product_attention(q, k, v, scale=self.scale)
+        return self.proj(out.transpose(1, 2).flatten(2))
+
+
+class ClassAttentionBlock(nn.Module):
+    """Pre-norm class attention and MLP, each with a residual path on the class token alone.
+
+    ``norm1``, ``norm2`` and ``ffn`` are named and built as in the Swin block that this one replaces.
+    """
+
+    def __init__(self, dims: int, num_heads: int, drop_path: float):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dims)
+        self.attn = ClassAttention(dims, num_heads)
+        self.drop_path = DropPath(drop_path)
+        self.norm2 = nn.LayerNorm(dims)
+        dropout_layer = dict(type='DropPath', drop_prob=drop_path)
+        self.ffn = FFN(dims, 4 * dims, act_cfg=dict(type='GELU'), dropout_layer=dropout_layer)
+
+    def forward(self, cls_token: Tensor, patches: Tensor) -> Tensor:
+        """Class token (B, 1, C) and patches (B, N, C) -> class token (B, 1, C)."""
+        tokens = self.norm1(torch.cat((cls_token, patches), dim=1))
+        cls_token = cls_token + self.drop_path(self.attn(tokens))
+        return self.ffn(self.norm2(cls_token), identity=cls_token)
+
+
+@register(MODELS)
+class CASwin(SwinTransformer):
+    """Swin Transformer with the last block replaced by class attention; the class token joins there and is the output.
+
+    The block before it is Swin's, keys included. Its class token is learned; it has no window, no shift and no relative
+    position bias. Any input size will do that Swin takes: where patch size, merging or window do not divide, mmpretrain
+    pads with zeros at the bottom and right; a map smaller than the window needs ``pad_small_map``. The class token
+    attends to patches only, never to padding.
+
+    A file of a plain Swin is not converted: the loader reports ``cls_token`` and ``ca_block.*`` as missing and the last
+    block as unexpected. Only final names are read, such as ``norm3.*``; mmpretrain's own renaming of old files is for
+    SwinTransformer alone.
+
+    Args:
+        arch (str | dict): 'tiny' or 'small', or a dict of ``embed_dims`` (of stage 1; they double from stage to stage),
+            ``depths`` (the class-attention block counts as the last one) and ``num_heads``, one number per stage.
+        img_size (int | tuple): Input size, or (H, W), that is checked against ``window_size``; others can be fed.
+        patch_size (int): Side of a patch.
+        in_channels (int): Channels of the input.
+        window_size (int): Side of an attention window, in patches.
+        drop_rate (float): Dropout after the patch embedding.
+        drop_path_rate (float): Stochastic depth of the last block, which is the class-attention block; it rises
+            linearly from 0 over all blocks.
+        with_cp (bool): Checkpoint the activations of the Swin blocks; the class-attention block is never checkpointed.
+        pad_small_map (bool): Pad maps smaller than the window, where they are an error otherwise.
+        init_cfg (dict, optional): As everywhere in mmengine. Without it: linear layers, class token and (in
+            ``init_weights``) position biases from a truncated normal (std 0.02), the patch embedding by torch's own.
+
+    Raises:
+        ValueError: If ``arch`` is not one of the above or its numbers do not fit together, ``drop_path_rate`` is not in
+            [0, 1), or a map at ``img_size`` is smaller than the window.
+    """
+
+    arch_zoo = {name: SwinTransformer.arch_zoo[name] for name in ('tiny', 'small')}
+    num_extra_tokens = 1  # in ca_block
+
+    def __init__(
+        self,
+        arch: str | dict = 'tiny',
+        img_size: int | tuple[int, int] = 224,
+        patch_size: int = 4,
+        in_channels: int = 3,
+        window_size: int = 7,
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.1,
+        with_cp: bool = False,
+        pad_small_map: bool = False,
+        init_cfg: dict | None = None,
+    ):
+        depths = _parse_arch(arch)['depths']
+        if not 0 <= drop_path_rate < 1:
+            raise ValueError(f'CASwin takes a drop_path_rate from 0 to below 1, not {drop_path_rate}.')
+        if not pad_small_map:
+            _check_maps(to_2tuple(img_size), patch_size, depths, window_size)
+        super().__init__(
+            arch,
+            img_size,
+            patch_size,
+            in_channels,
+            window_size,
+            drop_rate,
+            drop_path_rate,
+            out_indices=(len(depths) - 1,),
+            with_cp=with_cp,
+            pad_small_map=pad_small_map,
+            init_cfg=init_cfg,
+        )
+        dims, replaced = self.num_features[-1], self.stages[-1].blocks.pop(-1)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dims))
+        self.ca_block = ClassAttentionBlock(dims, self.num_heads[-1], replaced.attn.drop.drop_prob)
+        self._draw_parameters()
+
+    def _draw_parameters(self) -> None:
+        """Drawn at construction, so that nothing is drawn again after ``init_weights`` has loaded a checkpoint."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:  # patch merging has none
+                    nn.init.zeros_(module.bias)
+        nn.init.trunc_normal_(self.cls_token, std=0.02)
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        """Images (B, in_channels, H, W) -> ((B, C),), the class token; C is 768 with 'tiny' and 'small'."""
+        x, grid = self.patch_embed(x)
+        x = self.drop_after_pos(x)
+        for stage in self.stages:
+            x, grid = stage(x, grid)
+        cls_token = self.ca_block(self.cls_token.expand(len(x), -1, -1), x)
+        norm = getattr(self, f'norm{len(self.stages) - 1}')
+        return (norm(cls_token)[:, 0],)
+
+    def train(self, mode: bool = True) -> 'CASwin':
+        super().train(mode)  # the host's returns None
+        return self
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """(depth, number of depths) of a parameter, for layer-wise learning rates: the host's, the new block last."""
+        if param_name.startswith((f'{prefix}ca_block.', f'{prefix}cls_token')):
+            return sum(self.depths), sum(self.depths) + 2
+        return super().get_layer_depth(param_name, prefix)
+
+
+def _parse_arch(arch: str | dict) -> dict:
+    """The named or given arch, or a ValueError that says what is wrong."""
+    if isinstance(arch, str) and arch in CASwin.arch_zoo:
+        return CASwin.arch_zoo[arch]
+    if not isinstance(arch, dict):
+        raise ValueError(f'CASwin has no arch {arch!r}; choose one of {", ".join(CASwin.arch_zoo)}, or give a dict.')
+    if set(arch) != set(ARCH_KEYS):
+        missing, unknown = set(ARCH_KEYS) - set(arch), set(arch) - set(ARCH_KEYS)
+        missing, unknown = (', '.join(sorted(names)) or 'none' for names in (missing, unknown))
+        keys = ', '.join(ARCH_KEYS)
+        raise ValueError(f'The arch of CASwin takes the keys {keys} (missing: {missing}; unknown: {unknown}).')
+    dims, depths, heads = (arch[key] for key in ARCH_KEYS)
+    if not depths or len(depths) != len(heads):
+        raise ValueError(
+            f'The arch of CASwin takes depths and num_heads of the same stages, not {list(depths)} and {list(heads)}.'
+        )
+    if min(dims, *depths, *heads) < 1:
+        raise ValueError(
+            f'The arch of CASwin takes positive numbers, not embed_dims {dims}, depths {list(depths)} and num_heads '
+            f'{list(heads)}.'
+        )
+    for stage, number in enumerate(heads):
+        if dims * 2**stage % number:
+            raise ValueError(f'CASwin stage {stage + 1}: {number} heads do not divide {dims * 2**stage} dimensions.')
+    return arch
+
+
+def _check_maps(img_size: tuple[int, int], patch_size: int, depths: list[int], window_size: int) -> None:
+    """A ValueError if the map of a stage that has Swin blocks is smaller than the window."""
+    cell = patch_size
+    for stage, depth in enumerate(depths, 1):
+        h, w = (-(-size // cell) for size in img_size)
+        if min(h, w) < window_size and (stage < len(depths) or depth > 1):
+            raise ValueError(
+                f'CASwin at {img_size[0]}x{img_size[1]} pixels has a map of {h}x{w} in stage {stage}, smaller than its '
+                f'window of {window_size}: give pad_small_map=True or a smaller window_size.'
+            )
+        cell *= 2

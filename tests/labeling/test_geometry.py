@@ -1,0 +1,84 @@
+import pytest
+import torch
+
+from mixpro_mm.augments import BlockMix, GridMix, MaskMix, RegionMix, TokenMix
+from mixpro_mm.labeling.geometry import misfit, pure_tokens
+
+
+def test_tokens_that_show_one_image_are_counted_by_hand():
+    """Of four tokens of 2 x 2 pixels one is all the sample's, one all the partner's, two are both's: two of four."""
+    mask = torch.tensor([[1, 1, 0, 0], [1, 1, 0, 0], [1, 0, 1, 1], [1, 0, 1, 0]], dtype=torch.bool)[None, None]
+    assert pure_tokens(mask, (2, 2)).item() == 0.5
+    assert pure_tokens(mask, (4, 4)).item() == 1
+    assert pure_tokens(mask, (1, 1)).item() == 0
+    both = torch.cat((mask, torch.ones_like(mask)))  # an unmixed sample is pure
+    assert pure_tokens(both, (2, 2)).item() == 0.75
+
+
+@pytest.mark.parametrize(('mask_size', 'whole'), [(32, 7), (64, 7), (224, 7), (56, 4)])
+def test_a_chessboard_keeps_the_tokens_of_a_pyramid_pure_only_on_its_cells(mask_size, whole):
+    """Borders at 56, 112 and 168 px cut three of the seven rows and columns of 32-px tokens; no others do."""
+    cells = torch.arange(-(-224 // mask_size))
+    board = (cells[:, None] + cells) % 2 == 0
+    mask = board.repeat_interleave(mask_size, 0).repeat_interleave(mask_size, 1)[None, None, :224, :224]
+    assert pure_tokens(mask, (7, 7)).item() == pytest.approx(whole**2 / 49)
+
+
+@pytest.mark.parametrize(
+    ('augment', 'grain'),
+    [
+        (MaskMix(patch_size=32, mask_scale=1), 32),
+        (MaskMix(patch_size=14), 56),
+        (MaskMix(offset=8), 8),
+        (MaskMix(unit=0.5), 16),
+        (MaskMix(unit=0.75, offset=8), 8),
+        (BlockMix(patch_size=14), 14),
+        (RegionMix(align=16), 16),
+        (RegionMix(), None),
+        (GridMix(), None),
+        (TokenMix(patch_size=16), 16),
+    ],
+)
+def test_every_border_of_a_mask_is_a_multiple_of_the_grain(augment, grain):
+    assert augment.grain == grain
+    if grain is None or isinstance(augment, TokenMix):  # which has to see a teacher
+        return
+    torch.manual_seed(0)
+    images, borders = torch.rand(16, 1, 224, 224), set()
+    for _ in range(4):
+        mask = augment.draw_mask(images, torch.arange(16))[:, 0].int()
+        borders |= set((mask.diff(dim=1).nonzero()[:, 1] + 1).tolist())
+        borders |= set((mask.diff(dim=2).nonzero()[:, 2] + 1).tolist())
+    assert borders
+    assert all(border % grain == 0 for border in borders)
+
+
+@pytest.mark.parametrize(
+    ('augment', 'grid', 'size'),
+    [
+        (MaskMix(patch_size=32, mask_scale=1), (7, 7), (224, 224)),
+        (MaskMix(), (14, 14), (224, 224)),
+        (MaskMix(patch_size=32, mask_scale=2), (7, 7), (224, 224)),
+        (RegionMix(), (7, 7), (224, 224)),  # promises nothing
+        (MaskMix(patch_size=14), (15, 15), (225, 226)),  # tokens that do not tile the image
+        (object(), (7, 7), (224, 224)),  # an augment of one's own
+    ],
+)
+def test_masks_that_fit_and_masks_that_promise_nothing_are_left_alone(augment, grid, size):
+    assert misfit(augment, grid, size) is None
+
+
+@pytest.mark.parametrize(
+    ('augment', 'grid', 'size', 'grain', 'cell'),
+    [
+        (MaskMix(patch_size=14), (7, 7), (224, 224), 56, 32),  # the released code's cells on a pyramid
+        (MaskMix(mask_scale=1), (7, 7), (224, 224), 16, 32),  # cells of half a token
+        (MaskMix(offset=8), (14, 14), (224, 224), 8, 16),
+        (BlockMix(patch_size=14), (8, 14), (128, 224), 14, 16),
+    ],
+)
+def test_masks_that_cut_tokens_are_named_with_the_numbers(augment, grid, size, grain, cell):
+    sentence = misfit(augment, grid, size)
+    assert sentence.startswith(f'{type(augment).__name__} puts the borders of its mask at multiples of {grain} px, but')
+    assert f'has cells of {cell} px' in sentence
+    assert sentence.endswith(f'{cell} px or a multiple keeps them pure')
