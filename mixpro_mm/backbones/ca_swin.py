@@ -71,7 +71,7 @@ class CASwin(SwinTransformer):
     The block before it is Swin's, keys included. Its class token is learned; it has no window, no shift and no relative
     position bias. Any input size will do that Swin takes: where patch size, merging or window do not divide, mmpretrain
     pads with zeros at the bottom and right; a map smaller than the window needs ``pad_small_map``. The class token
-    attends to patches only, never to padding.
+    attends to every patch, never to what a window was padded with.
 
     A file of a plain Swin is not converted: the loader reports ``cls_token`` and ``ca_block.*`` as missing and the last
     block as unexpected. Only final names are read, such as ``norm3.*``; mmpretrain's own renaming of old files is for
