@@ -1,6 +1,6 @@
-# DeiT-T in place of DeiT-S, else as the config it inherits.
+# DeiT-T on ImageNet-1k with MixPro: half the batches Mixup, half MixPro (cells of 4 x 4 patches, labels by PAL).
 # Paper:    Table 1, DeiT-T + MixPro: top-1 73.8; not run here
 # Run:      mim train onedl-mmpretrain configs/pretrain/deit-tiny_mixpro_8xb128_in1k.py --gpus 8 --launcher pytorch
-_base_ = 'deit-small_mixpro_8xb128_in1k.py'
+_base_ = ['deit-tiny_mixup-cutmix_8xb128_in1k.py', '../_base_/mixpro_p16.py']
 
-model = dict(backbone=dict(arch='deit-tiny'), head=dict(in_channels=192))
+model = dict(train_cfg=dict(augments=_base_.mixpro))

@@ -1,6 +1,6 @@
-# DeiT-T in place of DeiT-S, else as the config it inherits.
+# DeiT-T on ImageNet-1k with TransMix: CutMix's box, its labels weighed half by area, half by class attention.
 # Paper:    Table 1, DeiT-T + TransMix: top-1 72.6; not run here
 # Run:      mim train onedl-mmpretrain configs/pretrain/deit-tiny_transmix_8xb128_in1k.py --gpus 8 --launcher pytorch
-_base_ = 'deit-small_transmix_8xb128_in1k.py'
+_base_ = ['deit-tiny_mixup-cutmix_8xb128_in1k.py', '../_base_/transmix.py']
 
-model = dict(backbone=dict(arch='deit-tiny'), head=dict(in_channels=192))
+model = dict(train_cfg=dict(augments=_base_.transmix))

@@ -1,5 +1,6 @@
-"""Data sets: the embedded digits. ``digit_scenes`` is a writer with a command line and is imported by its own name."""
+"""Data sets: ImageNet-1k, the embedded digits. ``digit_scenes`` is a writer and is imported by its own name."""
 
 from mixpro_mm.datasets.digits import Digits, load_digit_images, split_indices
+from mixpro_mm.datasets.imagenet import ImageNet1k
 
-__all__ = ['Digits', 'load_digit_images', 'split_indices']
+__all__ = ['Digits', 'ImageNet1k', 'load_digit_images', 'split_indices']

@@ -1,0 +1,26 @@
+# XCiT with patches of 16 px in the recipe of in1k_400e.py; sizes add width, depth, drop path. mmpretrain's configs of
+# it are for testing: trained from them, linear layers would start at std 1 in place of 0.02, labels would not be
+# smoothed and no path dropped. As in the authors' code, batch norms see all GPUs at once; temperatures and the position
+# embedding, which is a convolution, decay.
+_base_ = 'in1k_400e.py'
+
+sync_bn = 'torch'
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(
+        type='XCiT',
+        patch_size=16,
+        mlp_ratio=4,
+        qkv_bias=True,
+        tokens_norm=True,
+        out_type='cls_token',
+        init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
+    ),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=1000,
+        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+        init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
+    ),
+    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)], probs=[0.5, 0.5]),
+)

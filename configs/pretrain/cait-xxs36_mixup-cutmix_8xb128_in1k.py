@@ -1,0 +1,17 @@
+# CaiT-XXS on ImageNet-1k with half Mixup, half CutMix: the paper's baseline, and the parent of the others.
+# Paper:    Table 1, CaiT-XXS: top-1 79.1; not run here
+# Needs:    timm (pip install timm)
+# Run:      mim train onedl-mmpretrain configs/pretrain/cait-xxs36_mixup-cutmix_8xb128_in1k.py --gpus 8 --launcher pytorch
+# Of the CaiT-XXS, this one of 36 blocks has the parameters and FLOPs of Table 1. Drop path is the same in all 36 and
+# absent from the two class-attention blocks behind them, as in the authors' code.
+_base_ = '../_base_/in1k_400e.py'
+
+model = dict(
+    type='TimmClassifier',
+    model_name='cait_xxs36_224',
+    num_classes=1000,
+    drop_path_rate=0.1,
+    loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)], probs=[0.5, 0.5]),
+)
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'.pos_embed': dict(decay_mult=0.0)}))

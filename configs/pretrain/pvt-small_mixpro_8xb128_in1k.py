@@ -1,0 +1,6 @@
+# PVT-S on ImageNet-1k with MixPro: half the batches Mixup, half MixPro (cells of 32 px, labels by PAL).
+# Paper:    Table 1, PVT-S + MixPro: top-1 81.2; not run here
+# Run:      mim train onedl-mmpretrain configs/pretrain/pvt-small_mixpro_8xb128_in1k.py --gpus 8 --launcher pytorch
+_base_ = ['pvt-small_mixup-cutmix_8xb128_in1k.py', '../_base_/mixpro_pyramid.py']
+
+model = dict(train_cfg=dict(augments=_base_.mixpro))

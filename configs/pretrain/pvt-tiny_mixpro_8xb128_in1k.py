@@ -1,0 +1,6 @@
+# PVT-T on ImageNet-1k with MixPro: half the batches Mixup, half MixPro (cells of 32 px, labels by PAL).
+# Paper:    Table 1, PVT-T + MixPro: top-1 76.7; not run here
+# Run:      mim train onedl-mmpretrain configs/pretrain/pvt-tiny_mixpro_8xb128_in1k.py --gpus 8 --launcher pytorch
+_base_ = ['pvt-tiny_mixup-cutmix_8xb128_in1k.py', '../_base_/mixpro_pyramid.py']
+
+model = dict(train_cfg=dict(augments=_base_.mixpro))

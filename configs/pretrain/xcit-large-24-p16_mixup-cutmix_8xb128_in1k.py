@@ -1,0 +1,10 @@
+# XCiT-L on ImageNet-1k with half Mixup, half CutMix: the paper's baseline, and the parent of the others.
+# Paper:    Table 1, XCiT-L: top-1 82.9; not run here
+# Run:      mim train onedl-mmpretrain configs/pretrain/xcit-large-24-p16_mixup-cutmix_8xb128_in1k.py --gpus 8 --launcher pytorch
+# Unverified: drop path 0.25, recalled from the XCiT paper.
+_base_ = '../_base_/xcit_in1k.py'
+
+model = dict(
+    backbone=dict(embed_dims=768, depth=24, num_heads=16, layer_scale_init_value=1e-5, drop_path_rate=0.25),
+    head=dict(in_channels=768),
+)
