@@ -2,14 +2,16 @@
 
 import os
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mixpro_mm.files import sha256_of
 
-__all__ = ['read_state_dict']
+__all__ = ['Checkpoint', 'CodeInCheckpointError', 'read_checkpoint', 'read_state_dict']
 
 
 class Inert:
@@ -33,16 +35,41 @@ HARMLESS = (  # none of these is called or imported, Inert takes its place
     'numpy.core.multiarray.scalar',
     'pathlib.PosixPath',
 )
+DICTS = ('yacs.config.CfgNode',)  # filled like a dict, so a dict takes its place; released MixPro saves its config
+WRAPPERS = ('state_dict', 'model')
 
 
-def read_state_dict(path: str | os.PathLike) -> tuple[dict[str, Tensor], str]:
-    """Tensors of a checkpoint on the CPU, and the SHA-256 of the file; no code of the file is run.
+class CodeInCheckpointError(ValueError):
+    """A file that can only be read by running what is in it."""
 
-    The tensors lie under ``state_dict``, under ``model``, or at the top.
+
+class Checkpoint(NamedTuple):
+    """What a file holds."""
+
+    tensors: dict[str, Tensor]  # on the CPU
+    sha256: str  # of the file
+    beside: list[str]  # what else lies beside the tensors, such as 'optimizer'
+
+
+def read_state_dict(path: str | os.PathLike, trust: bool = False) -> tuple[dict[str, Tensor], str]:
+    """Tensors of a checkpoint on the CPU, and the SHA-256 of the file; see ``read_checkpoint``."""
+    return read_checkpoint(path, trust)[:2]
+
+
+def read_checkpoint(path: str | os.PathLike, trust: bool = False) -> Checkpoint:
+    """Read a checkpoint; no code of the file is run.
+
+    The tensors lie under ``state_dict``, under ``model``, under one in the other, or at the top; where all names begin
+    with ``module.``, it is taken away.
+
+    Args:
+        path: A local file.
+        trust: Where a file cannot be read otherwise, let torch unpickle it, which runs whatever code is in it.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the address is remote, or the file is truncated, no checkpoint, without tensors, or runs code.
+        CodeInCheckpointError: A ValueError, if the file runs code and there is no ``trust``.
+        ValueError: If the address is remote, or the file is truncated, no checkpoint, or without tensors.
     """
     path = os.path.expanduser(path)
     if '://' in path:
@@ -50,22 +77,49 @@ def read_state_dict(path: str | os.PathLike) -> tuple[dict[str, Tensor], str]:
     if not os.path.isfile(path):
         raise FileNotFoundError(f'Checkpoint {path} is not an existing file.')
     sha256 = sha256_of(path)
-    with torch.serialization.safe_globals([(Inert, name) for name in HARMLESS]):
-        try:
-            content = torch.load(path, map_location='cpu', weights_only=True)
-        except Exception as error:
-            raise ValueError(_why_unreadable(path, error)) from error
-    for key in ('state_dict', 'model'):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
+    try:
+        content = _load(path)
+    except CodeInCheckpointError:
+        if not trust:
+            raise
+        content = _load_trusting(path)
+    beside = []
+    while isinstance(content, Mapping):
+        wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if wrapper is None:
+            break
+        beside += [str(key) for key in content if key != wrapper]
+        content = content[wrapper]
     entries = content.items() if isinstance(content, Mapping) else ()
     tensors = {key: value for key, value in entries if isinstance(key, str) and isinstance(value, Tensor)}
     if not tensors:
         raise ValueError(f'Checkpoint {path} holds no tensors under `state_dict`, under `model` or at its top.')
-    return tensors, sha256
+    while all(key.startswith('module.') for key in tensors):  # DistributedDataParallel
+        tensors = {key.removeprefix('module.'): value for key, value in tensors.items()}
+    return Checkpoint(tensors, sha256, beside)
 
 
-def _why_unreadable(path: str, error: Exception) -> str:
-    if refused := re.search(r'GLOBAL (\S+)', str(error)):
-        return f'Checkpoint {path} is refused: to unpickle it is to run {refused[1]}, which tensors do not need.'
+def _load(path: str):
+    stand_ins = [(Inert, name) for name in HARMLESS] + [(OrderedDict, name) for name in DICTS]
+    with torch.serialization.safe_globals(stand_ins):
+        try:
+            return torch.load(path, map_location='cpu', weights_only=True)
+        except Exception as error:
+            if refused := re.search(r'GLOBAL (\S+)', str(error)):
+                raise CodeInCheckpointError(
+                    f'Checkpoint {path} is refused: to unpickle it is to run {refused[1]}, which tensors do not need.'
+                ) from error
+            raise ValueError(_unreadable(path)) from error
+
+
+def _load_trusting(path: str):
+    try:
+        return torch.load(path, map_location='cpu', weights_only=False)
+    except ImportError as error:
+        raise ValueError(f'Checkpoint {path} cannot be read: it needs code that is not installed ({error}).') from error
+    except Exception as error:
+        raise ValueError(_unreadable(path)) from error
+
+
+def _unreadable(path: str) -> str:
     return f'Checkpoint {path} cannot be read: it is truncated or was not written by torch.save.'

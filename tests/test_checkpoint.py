@@ -2,13 +2,15 @@ import argparse
 import hashlib
 import os
 import pickle
+import sys
+import types
 
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
-from mixpro_mm.checkpoint import read_state_dict
+from mixpro_mm.checkpoint import CodeInCheckpointError, read_checkpoint, read_state_dict
 
 TENSORS = {'backbone.weight': torch.arange(6.0).reshape(2, 3), 'head.fc.weight': torch.ones(2)}
 
@@ -86,3 +88,67 @@ def test_no_code_of_a_file_is_run(tmp_path, function, raw):
     assert not target.exists()
     pickle.loads(path.read_bytes()) if raw else torch.load(path, weights_only=False)  # the bomb is live
     assert target.exists()
+
+
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        lambda x: dict(model=dict(state_dict=x, epoch=1), optimizer={}),
+        lambda x: dict(state_dict=dict(model=x)),
+        lambda x: {f'module.{key}': value for key, value in x.items()},
+        lambda x: dict(model={f'module.module.{key}': value for key, value in x.items()}),
+    ],
+)
+def test_reads_what_wrappers_leave(tmp_path, wrap):
+    state_dict, _ = read_state_dict(save(wrap(TENSORS), tmp_path / 'a.pth'))
+    assert state_dict.keys() == TENSORS.keys()
+    assert all(torch.equal(state_dict[key], TENSORS[key]) for key in TENSORS)
+
+
+def test_module_is_taken_away_only_where_all_names_have_it(tmp_path):
+    mixed = {'module.weight': torch.ones(1), 'head.weight': torch.ones(1)}
+    assert read_state_dict(save(mixed, tmp_path / 'a.pth'))[0].keys() == mixed.keys()
+
+
+def test_names_what_lies_beside_the_tensors(tmp_path):
+    path = save(dict(model=dict(state_dict=TENSORS, epoch=1), optimizer={}, args=argparse.Namespace()), tmp_path / 'a')
+    assert read_checkpoint(path).beside == ['optimizer', 'args', 'epoch']
+    assert read_checkpoint(save(TENSORS, tmp_path / 'b.pth')).beside == []
+
+
+def test_config_of_released_code_is_no_obstacle(tmp_path, monkeypatch):
+    """Swin's code, and MixPro's after it, saves its yacs config in the file; yacs need not be there to read it."""
+    module, name = types.ModuleType('yacs.config'), 'yacs.config'
+    node = type('CfgNode', (dict,), dict(__module__=name))
+    module.CfgNode = node
+    config = node(MODEL=node(NAME='swin'))
+    config.__dict__['__immutable__'] = True
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, 'yacs', types.ModuleType('yacs'))
+        patch.setitem(sys.modules, name, module)
+        path = save(dict(model=TENSORS, config=config), tmp_path / 'a.pth')
+    state_dict, _ = read_state_dict(path)
+    assert state_dict.keys() == TENSORS.keys()
+
+
+def test_trust_reads_what_is_refused_and_nothing_else_changes(tmp_path):
+    target = tmp_path / 'ran'
+    path = save(dict(model=TENSORS, meta=Bomb(os.mkdir, str(target))), tmp_path / 'a.pth')
+    with pytest.raises(CodeInCheckpointError, match='is refused'):
+        read_state_dict(path)
+    state_dict, sha256 = read_state_dict(path, trust=True)
+    assert target.exists() and state_dict.keys() == TENSORS.keys()
+    assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(ValueError, match=r'cannot be read: it is truncated'):
+        read_state_dict(path, trust=True)
+
+
+def test_trust_names_code_that_is_not_installed(tmp_path, monkeypatch):
+    module = types.ModuleType('not_there')
+    module.Thing = type('Thing', (), dict(__module__='not_there'))
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, 'not_there', module)
+        path = save(dict(model=TENSORS, thing=module.Thing()), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=r"needs code that is not installed \(No module named 'not_there'\)\.$"):
+        read_state_dict(path, trust=True)

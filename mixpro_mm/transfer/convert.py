@@ -1,0 +1,118 @@
+"""Checkpoints from elsewhere into the names of another class: read, recognise, rename, prove, write."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mixpro_mm.checkpoint import Checkpoint, CodeInCheckpointError, read_checkpoint
+from mixpro_mm.files import replacing
+from mixpro_mm.transfer.keys import Renamed, rename, some
+from mixpro_mm.transfer.layouts import OWN_LAYOUT, TARGETS, Family, recognise
+from mixpro_mm.transfer.proof import Proof, prove
+from mixpro_mm.version import __version__
+
+__all__ = ['TARGETS', 'Conversion', 'convert']
+
+
+@dataclass
+class Conversion:
+    """What became of a file."""
+
+    file: Checkpoint
+    family: Family
+    layout: str
+    target: str
+    size: dict
+    renamed: Renamed
+    proof: Proof
+
+    @property
+    def config(self) -> dict:
+        """The config of the model that the proof was made with; of the backbone, for mmseg and mmdet."""
+        return self.family.config(self.size, self.target)
+
+
+def convert(source: str | Path, destination: str | Path, target: str, trust=False, heads: int | None = None):
+    """Convert a checkpoint file, prove the result, and only then write it.
+
+    Args:
+        source: Checkpoint of DeiT, PVT, XCiT, CaiT or Swin: official, of timm, of SMMix, of the released MixPro and
+            TransMix, or one of mmpretrain's classifiers.
+        destination: File to write, whole or not at all: ``state_dict`` and ``meta``.
+        target: One of ``TARGETS``.
+        trust: Whether code that is in the file may run.
+        heads: Number of heads of a DeiT or ViT, if they are not of 64 channels each.
+
+    Returns:
+        The ``Conversion``.
+
+    Raises:
+        FileNotFoundError, ValueError: One sentence; nothing is written then.
+    """
+    source, destination = Path(source), Path(destination)
+    if destination.is_dir() or destination.resolve() == source.resolve() or _same_file(source, destination):
+        what = 'a folder' if destination.is_dir() else 'the source itself'
+        raise ValueError(f'{destination} is {what}: name another file to write to.')
+    try:
+        file = read_checkpoint(source, trust)
+    except CodeInCheckpointError as error:
+        raise ValueError(
+            f'{str(error).rstrip(".")}; with --trust it is unpickled all the same and whatever code is in it runs with '
+            'your rights, so say so only of a file whose author you trust.'
+        ) from error
+    try:
+        conversion = _convert(file, target, heads)
+    except ValueError as error:
+        raise ValueError(f'Checkpoint {source} {error}.') from error
+    meta = dict(
+        source=source.name,
+        source_sha256=file.sha256,
+        family=conversion.family.label,
+        layout=conversion.layout,
+        target=target,
+        mixpro_mm_version=__version__,
+        deviation=conversion.proof.deviation,
+    )
+    content = dict(state_dict=conversion.renamed.tensors, meta=meta)
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(destination) as temporary:
+            torch.save(content, temporary)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
+        raise ValueError(f'{destination} cannot be written: {reason}.') from error
+    return conversion
+
+
+def _convert(file: Checkpoint, target: str, heads: int | None) -> Conversion:
+    family, layout = recognise(file.tensors)
+    if broken := [name for name, tensor in file.tensors.items() if not tensor.isfinite().all()]:
+        raise ValueError(f'has values that are not finite in {some(broken)}')
+    possible = [name for name in family.targets if layout != OWN_LAYOUT or family.targets[name] is not None]
+    if target not in possible:
+        why = family.instead.get(target, "it has the names of mmpretrain's classifier already, use it as it is")
+        raise ValueError(
+            f'is {family.label} in the layout of {layout} and cannot be converted --to {target}: {why}; possible here: '
+            f'{", ".join(possible) or "nothing"}'
+        )
+    try:
+        renamed = hub = rename(file.tensors, family.layouts[layout])
+    except ValueError as error:
+        raise ValueError(f'is {family.label} in the layout of {layout}, but {error}') from error
+    try:
+        size = family.measure(hub.tensors, heads)
+    except KeyError as error:
+        raise ValueError(f'lacks what {family.label} has as {error.args[0]} in mmpretrain') from error
+    if (rules := family.targets[target]) is not None:
+        renamed = hub.then(rules)
+    kept = {name: tensor for name, tensor in file.tensors.items() if name not in hub.dropped}
+    proof = prove(family, layout, target, size, kept, renamed.tensors)
+    return Conversion(file, family, layout, target, size, renamed, proof)
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return a.samefile(b)
+    return False

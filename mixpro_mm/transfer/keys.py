@@ -1,0 +1,192 @@
+"""Renaming of checkpoint tensors by tables: which name becomes which, and what happens to the values.
+
+A table is a tuple of rules. Nothing is lost in silence: a tensor without a rule, a tensor that its neighbours have and
+one block has not, and a block between two others that is not there, each is an error. The messages are the second half
+of a sentence whose first half names the file.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+from torch import Tensor, cat
+
+__all__ = ['Renamed', 'Rule', 'both', 'drop', 'itself', 'rename', 'some']
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What becomes of the tensors of one name; ``*`` in a name is a number.
+
+    Args:
+        source: Name in the file, such as ``'blocks.*.attn.qkv.weight'``.
+        target: Name afterwards, with as many ``*``; several for a tensor that is split, none for one that is dropped.
+        change: Tensor to tensor, or to as many tensors as there are targets.
+        how: What ``change`` does (for each target, if they differ), or why the tensor is dropped, in few words.
+        numbers: The numbers of the source name to those of the target name.
+        part: Place among the tensors that are joined along their first dimension, where one target has several sources.
+        together: Rules of one such name are there together or not at all; '' for tensors that must be there.
+    """
+
+    source: str
+    target: tuple[str, ...] = ()
+    change: Callable[[Tensor], Tensor | tuple[Tensor, ...]] | None = None
+    how: str | tuple[str, ...] = ''
+    numbers: Callable[..., tuple[int, ...]] | None = None
+    part: int | None = None
+    together: str = ''
+
+    def match(self, name: str) -> tuple[int, ...] | None:
+        """The numbers in a name that this rule is for, or None."""
+        found = _pattern(self.source).fullmatch(name)
+        return tuple(map(int, found.groups())) if found else None
+
+    def targets(self, numbers: tuple[int, ...]) -> list[str]:
+        """Names afterwards of the tensor with these numbers."""
+        numbers = self.numbers(*numbers) if self.numbers else numbers
+        return [_fill(target, numbers) for target in self.target]
+
+
+@dataclass
+class Renamed:
+    """Tensors under their new names, and where they come from."""
+
+    tensors: dict[str, Tensor]
+    origins: dict[str, tuple[str, ...]]  # new name -> names in the file
+    changed: dict[str, str] = field(default_factory=dict)  # new name -> how
+    dropped: dict[str, str] = field(default_factory=dict)  # name in the file -> why
+
+    @property
+    def renamed(self) -> int:
+        """Number of tensors that come from another name."""
+        return sum(origin != (name,) for name, origin in self.origins.items())
+
+    def then(self, rules: Iterable[Rule]) -> 'Renamed':
+        """The same after one more table."""
+        after = rename(self.tensors, rules)
+        origins = {
+            name: tuple(dict.fromkeys(first for middle in origin for first in self.origins[middle]))
+            for name, origin in after.origins.items()
+        }
+        changed = {
+            name: ', '.join(filter(None, [*(self.changed.get(middle) for middle in middles), after.changed.get(name)]))
+            for name, middles in after.origins.items()
+        }
+        dropped = {first: why for middle, why in after.dropped.items() for first in self.origins[middle]}
+        return Renamed(
+            after.tensors, origins, {name: how for name, how in changed.items() if how}, self.dropped | dropped
+        )
+
+
+def both(source: str, target: str, **kwargs) -> tuple[Rule, Rule]:
+    """The rules of a weight and its bias."""
+    return tuple(Rule(f'{source}.{kind}', (f'{target}.{kind}',), **kwargs) for kind in ('weight', 'bias'))
+
+
+def drop(why: str, *sources: str) -> tuple[Rule, ...]:
+    """Rules of tensors that are left behind."""
+    return tuple(Rule(source, how=why) for source in sources)
+
+
+def itself(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """The table of a file that already has the names that ``rules`` lead to."""
+    targets = {target: rule for rule in rules for target in rule.target}
+    return tuple(Rule(target, (target,), together=rule.together) for target, rule in targets.items())
+
+
+def rename(tensors: dict[str, Tensor], rules: Iterable[Rule]) -> Renamed:
+    """Apply a table.
+
+    Raises:
+        ValueError: ``lacks ...`` or ``has ... without a place``, to follow the name of the file.
+    """
+    rules = tuple(rules)
+    numbers_of: dict[Rule, set[tuple[int, ...]]] = {rule: set() for rule in rules}
+    result, joined, unplaced = Renamed({}, {}), {}, []
+    for name, tensor in tensors.items():
+        rule, numbers = next(((rule, found) for rule in rules if (found := rule.match(name)) is not None), (None, ()))
+        if rule is None:
+            unplaced.append(name)
+            continue
+        numbers_of[rule].add(numbers)
+        if not rule.target:
+            result.dropped[name] = rule.how
+            continue
+        values = rule.change(tensor) if rule.change else tensor
+        values = values if isinstance(values, tuple) else (values,)
+        hows = rule.how if isinstance(rule.how, tuple) else [rule.how] * len(values)
+        for target, value, how in zip(rule.targets(numbers), values, hows, strict=True):
+            if rule.part is not None:
+                joined.setdefault(target, {})[rule.part] = value
+            result.tensors[target] = value
+            result.origins[target] = (*result.origins.get(target, ()), name)
+            if how:
+                result.changed[target] = how
+    if unplaced:
+        raise ValueError(f'has {len(unplaced)} of {len(tensors)} tensors without a place: {some(unplaced)}')
+    if lacking := _lacking(numbers_of):
+        raise ValueError(f'lacks {some(lacking)}')
+    for target, parts in joined.items():
+        result.tensors[target] = cat([parts[part] for part in sorted(parts)])
+    return replace(result, tensors={name: tensor.contiguous() for name, tensor in result.tensors.items()})
+
+
+def some(names: Iterable[str]) -> str:
+    """Up to three names, and how many more there are."""
+    names = list(names)
+    return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
+
+
+def _lacking(numbers_of: dict[Rule, set[tuple[int, ...]]]) -> list[str]:
+    """Names that the rest of the file calls for."""
+    rules = [rule for rule in numbers_of if rule.target]
+    stems = {rule: _stem(rule.source) for rule in rules}
+    there = {stem: set() for stem in stems.values()}
+    for rule, stem in stems.items():
+        there[stem] |= numbers_of[rule]
+    bound = {  # where a set of rules that come together is present
+        (stems[rule], rule.together, numbers[:-1]) for rule in rules for numbers in numbers_of[rule]
+    }
+    gaps, lacking = [], []
+    for rule, stem in stems.items():
+        wanted = there[stem] if '*' in rule.source else {()}
+        after = rule.target[0] if rule.numbers else rule.source  # XCiT counts 0, 2, 4, 6 where others count 0, 1, 2, 3
+        counted = {rule.numbers(*numbers) for numbers in wanted} if rule.numbers else wanted
+        gaps += [f'{_fill(_stem(after), gap)}.*' for gap in _gaps(counted)]
+        if rule.together:
+            wanted = {numbers for numbers in wanted if (stem, rule.together, numbers[:-1]) in bound}
+        elif not wanted:
+            lacking.append(rule.source)
+        lacking += [_fill(rule.source, numbers) for numbers in sorted(wanted - numbers_of[rule])]
+    return [*dict.fromkeys(gaps), *lacking]
+
+
+def _gaps(counted: set[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Numbers missing at any place of the tuples, where a count goes up by one and always from the same start."""
+    gaps = []
+    for place in range(max(map(len, counted), default=0)):
+        values: dict[tuple[int, ...], set[int]] = {}
+        for numbers in counted:
+            values.setdefault(numbers[:place], set()).add(numbers[place])
+        first = min(map(min, values.values()))
+        for leading, own in values.items():
+            gaps += [(*leading, number) for number in range(first, max(own)) if number not in own]
+    return gaps
+
+
+def _stem(name: str) -> str:
+    """'blocks.*' of 'blocks.*.norm1.weight', '' of a name without numbers."""
+    return re.sub('[^*]*$', '', name)
+
+
+@cache
+def _pattern(source: str) -> re.Pattern:
+    return re.compile(re.escape(source).replace(r'\*', r'(\d+)'))
+
+
+def _fill(name: str, numbers: tuple[int, ...]) -> str:
+    """The name with numbers for ``*``; it ends where there are no more numbers."""
+    *texts, end = name.split('*')
+    filled = ''.join(f'{text}{number}' for text, number in zip(texts, numbers, strict=False))
+    return filled + (end if len(numbers) == len(texts) else '')

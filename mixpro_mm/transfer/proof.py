@@ -1,0 +1,142 @@
+"""The proof of a conversion: the original model and the target, each with its file, compute the same."""
+
+import importlib
+import warnings
+from dataclasses import dataclass
+
+import torch
+from mmengine.config import ConfigDict
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from mixpro_mm.transfer.coverage import Coverage, compare
+from mixpro_mm.transfer.keys import some
+from mixpro_mm.transfer.layouts import OWN_LAYOUT, Family, Original
+
+__all__ = ['TOLERANCE', 'Proof', 'prove']
+
+TOLERANCE = 1e-5  # of the largest output
+HOSTS = dict(mmpretrain='mmpretrain', mixpro='mmpretrain', mmseg='mmseg', mmdet='mmdet')
+PACKAGES = dict(timm='timm', mmpretrain='onedl-mmpretrain', mmseg='onedl-mmsegmentation', mmdet='onedl-mmdetection')
+MAPS = ('mmseg', 'mmdet')  # targets that yield maps, not logits
+
+
+@dataclass
+class Proof:
+    """What was shown."""
+
+    coverage: Coverage | None = None  # of the target class; None where its package is missing
+    deviation: float | None = None  # largest difference, as a share of the largest output
+    what: str = ''  # what was compared
+    skipped: str = ''  # why there is no deviation
+
+
+def prove(
+    family: Family, layout: str, target: str, size: dict, source: dict[str, Tensor], result: dict[str, Tensor]
+) -> Proof:
+    """Load both files strictly and let both models see the same two random images.
+
+    Args:
+        family, layout, target, size: What the file is and shall become.
+        source: Tensors of the file that are not dropped on purpose, under their own names.
+        result: Tensors for the target.
+
+    Raises:
+        ValueError: What does not fit or agree, to follow the name of the file.
+    """
+    host, maps = HOSTS[target], target in MAPS
+    if maps:
+        result = _without_prefix(result)  # such a class takes the prefix away, or there is none
+    for package in (host, 'timm') if family.needs_timm and layout != OWN_LAYOUT else (host,):
+        if why := _missing(package):
+            skipped = f'{package} is missing ({why}): pip install {PACKAGES[package]}'
+            coverage = None if package == host else _fill(_build(family.config(size, target), host), result)
+            return Proof(coverage, skipped=skipped)
+    model = _build(family.config(size, target), host)
+    coverage = _fill(model, result)
+    original = _own(family, size) if layout == OWN_LAYOUT else family.original(size, maps)
+    try:
+        original.load(source)
+    except RuntimeError as error:
+        raise ValueError(f'does not fit {original.name}: {_last_line(error)}') from error
+    side = family.side(size, maps)
+    images = _images(side)
+    with torch.no_grad():
+        wanted, found = original.read(images), _outputs(model(images))
+    what = f'{"feature maps" if maps else "logits" if size["classes"] else "features"} of {_name(model)} and '
+    proof = Proof(coverage, _deviation(wanted, found), f'{what}{original.name} on 2 random images of {side} px')
+    if not proof.deviation <= TOLERANCE:  # NaN, too
+        raise ValueError(f'was converted wrongly: {proof.what} differ by {proof.deviation:.1e} (limit {TOLERANCE:.0e})')
+    return proof
+
+
+def _missing(package: str) -> str:
+    """Why a package cannot be imported, or ''."""
+    try:
+        importlib.import_module(package if package == 'timm' else f'{package}.models')
+    except (ImportError, AssertionError) as error:  # the toolkits assert the version of mmcv
+        return _last_line(error)
+    return ''
+
+
+def _build(config: dict, host: str) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # mmcv's, about XCiT's own ways
+        model = importlib.import_module(f'{host}.registry').MODELS.build(ConfigDict(config))
+    model.eval()
+    return model
+
+
+def _fill(model: nn.Module, result: dict[str, Tensor]) -> Coverage:
+    """Load all of ``result`` into all of ``model``."""
+    try:
+        model.load_state_dict(result, strict=False)
+        coverage = compare(model, result)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f'does not fit {_name(model)}: {_last_line(error)}') from error
+    if coverage.complete and not (coverage.dropped or coverage.resized):
+        return coverage
+    lost = coverage.missing + coverage.altered + coverage.unexpected + coverage.dropped
+    lost += [shapes['name'] for shapes in coverage.mismatched + coverage.resized]
+    raise ValueError(f'does not fit {_name(model)}, where these do not come over: {some(lost)}')
+
+
+def _own(family: Family, size: dict) -> Original:
+    """The backbone with maps that a pre-training of ours fills."""
+    model = _build(family.maps(size), 'mmpretrain')
+
+    def load(tensors: dict[str, Tensor]) -> None:
+        model.load_state_dict(_without_prefix({key: tensors[key] for key in tensors if not key.startswith('head.')}))
+
+    return Original(_name(model), load, lambda images: _outputs(model(images)))
+
+
+def _images(side: int) -> Tensor:
+    """Two images (2, 3, side, side), coarse and fine: of noise alone, most models make nearly the same."""
+    generator = torch.Generator().manual_seed(0)
+    coarse, fine = (torch.randn(2, 3, cells, cells, generator=generator) for cells in (4, side))
+    return interpolate(coarse, size=(side, side), mode='nearest') + fine
+
+
+def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix('backbone.'): tensor for name, tensor in tensors.items()}
+
+
+def _outputs(value) -> tuple[Tensor, ...]:
+    return (value,) if isinstance(value, Tensor) else tuple(value)
+
+
+def _deviation(wanted: tuple[Tensor, ...], found: tuple[Tensor, ...]) -> float:
+    if [tensor.shape for tensor in wanted] != [tensor.shape for tensor in found]:
+        return float('inf')
+    pairs = zip(wanted, found, strict=True)
+    return max(((a - b).abs().max() / a.abs().max()).item() for a, b in pairs)
+
+
+def _name(model: nn.Module) -> str:
+    inner = getattr(model, 'backbone', model)
+    return f'{type(inner).__module__.partition(".")[0]}.{type(inner).__name__}'
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip().rstrip('.')

@@ -1,0 +1,7 @@
+"""Convert a checkpoint: python tools/convert_checkpoint.py SRC DST --to {mmpretrain,mmseg,mmdet,mixpro}."""
+
+import sys
+
+from mixpro_mm.transfer.cli import main
+
+sys.exit(main())
