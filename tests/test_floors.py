@@ -15,7 +15,7 @@ FLOORS = {
     'mixpro_mm.files': 0,
     'mixpro_mm.checkpoint': 0,
     'mixpro_mm.clock': 0,
-    'mixpro_mm.layouts': 0,
+    'mixpro_mm.anatomy': 0,
     'mixpro_mm.mixing': 0,
     'mixpro_mm.labeling.lam': 0,
     'mixpro_mm.labeling.rules': 1,
@@ -38,7 +38,7 @@ FLOORS = {
 # open to every floor
 FREE = (
     'mixpro_mm',
-    *(f'mixpro_mm.{room}' for room in ('version', 'registry', 'files', 'checkpoint', 'clock', 'layouts')),
+    *(f'mixpro_mm.{room}' for room in ('version', 'registry', 'files', 'checkpoint', 'clock', 'anatomy')),
 )
 TORCH_ONLY = ('mixpro_mm.mixing', 'mixpro_mm.labeling.lam', 'mixpro_mm.labeling.rules', 'mixpro_mm.attention')
 

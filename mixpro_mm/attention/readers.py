@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mixpro_mm.layouts import Layout, find_backbone, known_backbones, layout_of
+from mixpro_mm.anatomy import Anatomy, anatomy_of, find_backbone, known_backbones
 
 __all__ = [
     'READINGS',
@@ -87,7 +87,7 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
     reading, path = parse_attention(attention)
     wanted = 'class attention' if reading == 'class' else 'attention'
     backbone = find_backbone(model)
-    layout = layout_of(backbone)
+    anatomy = anatomy_of(backbone)
     if path is not None:
         try:
             attn = model.get_submodule(path)
@@ -96,7 +96,7 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
                 f'attention path {path!r} leads nowhere in {type(model).__name__}: {error}; '
                 f'known by name are only the readings {", ".join(sorted(READINGS))}'
             ) from None
-    elif layout is None:
+    elif anatomy is None:
         example = "'path.to.attn'" if reading == 'class' else f"dict(reading='{reading}', path='path.to.attn')"
         raise ValueError(
             f'{type(backbone).__name__} has no {wanted} known here ({known_backbones()}); '
@@ -108,8 +108,8 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
             f"attention='query_mean' reads the mean over its patches instead"
         )
     else:
-        attn = layout.last_block(backbone).attn
-    block = AttentionBlock(attn, _prefix_tokens(backbone, layout, attn, reading), reading)
+        attn = anatomy.last_block(backbone).attn
+    block = AttentionBlock(attn, _prefix_tokens(backbone, anatomy, attn, reading), reading)
     place = path or 'the last block'
     if not block.projections or not hasattr(attn, 'num_heads'):
         raise ValueError(
@@ -226,14 +226,14 @@ def _position_bias(attn: nn.Module, tokens: int) -> Tensor | None:
     return table.float()[attn.relative_position_index.flatten()].unflatten(0, (tokens, tokens)).permute(2, 0, 1)
 
 
-def _prefix_tokens(backbone: nn.Module, layout: Layout | None, attn: nn.Module, reading: str) -> int:
-    if layout is None:
+def _prefix_tokens(backbone: nn.Module, anatomy: Anatomy | None, attn: nn.Module, reading: str) -> int:
+    if anatomy is None:
         if reading == 'class':
             return 1
         token = int(getattr(backbone, 'cls_token', None) is not None)
         return next(
             (getattr(backbone, n) for n in ('num_extra_tokens', 'num_prefix_tokens') if hasattr(backbone, n)), token
         )
-    blocks = getattr(backbone, layout.blocks).modules()
+    blocks = getattr(backbone, anatomy.blocks).modules()
     joined = reading == 'class' or any(attn is module for module in blocks)  # PVT: not before stage 4
-    return layout.prefix_tokens(backbone) if joined else 0
+    return anatomy.prefix_tokens(backbone) if joined else 0

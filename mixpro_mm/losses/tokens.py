@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from mixpro_mm.layouts import find_backbone, known_backbones, layout_of
+from mixpro_mm.anatomy import anatomy_of, find_backbone, known_backbones
 
 __all__ = ['find_final_norm']
 
@@ -14,12 +14,12 @@ def find_final_norm(model: nn.Module) -> tuple[nn.Module, int]:
         ValueError: if the backbone is not known here or has no final norm of its patch tokens.
     """
     backbone = find_backbone(model)
-    name, layout = type(backbone).__name__, layout_of(backbone)
-    if layout is None:
+    name, anatomy = type(backbone).__name__, anatomy_of(backbone)
+    if anatomy is None:
         raise ValueError(
             f'{name} has no patch tokens known here ({known_backbones()}), so LocalContextLoss has nothing to look at'
         )
-    norm = layout.norm and getattr(backbone, layout.norm, None)
+    norm = anatomy.norm and getattr(backbone, anatomy.norm, None)
     if norm is None:
         raise ValueError(f'{name} has no final norm of its patch tokens, where LocalContextLoss takes them from')
-    return norm, layout.prefix_tokens(backbone)
+    return norm, anatomy.prefix_tokens(backbone)

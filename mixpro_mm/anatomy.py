@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from torch import nn
 
-__all__ = ['LAYOUTS', 'Layout', 'find_backbone', 'known_backbones', 'layout_of']
+__all__ = ['ANATOMIES', 'Anatomy', 'anatomy_of', 'find_backbone', 'known_backbones']
 
 
-class Layout(NamedTuple):
+class Anatomy(NamedTuple):
     """Attributes of a backbone.
 
     Args:
@@ -30,26 +30,26 @@ class Layout(NamedTuple):
         return self.prefix if isinstance(self.prefix, int) else getattr(backbone, self.prefix)
 
 
-LAYOUTS = {  # class that defines the layout -> layout
-    'mmpretrain.models.backbones.vision_transformer.VisionTransformer': Layout('layers', 'num_extra_tokens', 'ln1'),
-    'mmpretrain.models.backbones.xcit.XCiT': Layout('ca_layers', 1, 'norm'),
-    'timm.models.vision_transformer.VisionTransformer': Layout('blocks', 'num_prefix_tokens', 'norm'),
-    'timm.models.cait.Cait': Layout('blocks_token_only', 'num_prefix_tokens', 'norm'),
-    'timm.models.xcit.Xcit': Layout('cls_attn_blocks', 'num_prefix_tokens', 'norm'),
-    'mixpro_mm.backbones.pvt.PVT': Layout('block4', 'num_extra_tokens', 'norm'),
-    'mixpro_mm.backbones.ca_swin.CASwin': Layout('ca_block', 'num_extra_tokens', None),
+ANATOMIES = {  # class that defines the anatomy -> anatomy
+    'mmpretrain.models.backbones.vision_transformer.VisionTransformer': Anatomy('layers', 'num_extra_tokens', 'ln1'),
+    'mmpretrain.models.backbones.xcit.XCiT': Anatomy('ca_layers', 1, 'norm'),
+    'timm.models.vision_transformer.VisionTransformer': Anatomy('blocks', 'num_prefix_tokens', 'norm'),
+    'timm.models.cait.Cait': Anatomy('blocks_token_only', 'num_prefix_tokens', 'norm'),
+    'timm.models.xcit.Xcit': Anatomy('cls_attn_blocks', 'num_prefix_tokens', 'norm'),
+    'mixpro_mm.backbones.pvt.PVT': Anatomy('block4', 'num_extra_tokens', 'norm'),
+    'mixpro_mm.backbones.ca_swin.CASwin': Anatomy('ca_block', 'num_extra_tokens', None),
 }
 
 
-def layout_of(backbone: nn.Module) -> Layout | None:
-    """The layout of a backbone, by its class or the nearest known class it extends; None for others."""
+def anatomy_of(backbone: nn.Module) -> Anatomy | None:
+    """The anatomy of a backbone, by its class or the nearest known class it extends; None for others."""
     names = (f'{base.__module__}.{base.__qualname__}' for base in type(backbone).__mro__)
-    return next((LAYOUTS[name] for name in names if name in LAYOUTS), None)
+    return next((ANATOMIES[name] for name in names if name in ANATOMIES), None)
 
 
 def known_backbones() -> str:
     """Their names, for messages."""
-    return ', '.join(f'{name.rsplit(".", 1)[1]} of {name.split(".")[0]}' for name in LAYOUTS)
+    return ', '.join(f'{name.rsplit(".", 1)[1]} of {name.split(".")[0]}' for name in ANATOMIES)
 
 
 def find_backbone(model: nn.Module) -> nn.Module:
