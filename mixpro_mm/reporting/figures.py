@@ -25,7 +25,10 @@ STYLE = {
     'legend.frameon': False, 'figure.facecolor': 'white', 'figure.constrained_layout.use': True,
     'figure.constrained_layout.wspace': 0.06, 'figure.constrained_layout.hspace': 0.06,
 }  # fmt: skip
-KNOWN = {'scratch': '#000000', 'mixpro': '#D55E00', 'cutmix': '#0072B2', 'transmix': '#009E73', 'mixup': '#E69F00'}
+KNOWN = {
+    'scratch': '#000000', 'mixpro': '#D55E00', 'cutmix': '#0072B2', 'transmix': '#009E73', 'mixup': '#E69F00',
+    'baseline': '#56B4E9', 'official': '#7F7F7F',
+}  # fmt: skip
 COLORS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9')
 MARKERS = {'scratch': 'o', 'mixpro': 'D'}
 WIDTH = 7.2  # inches; 1080 pixels
@@ -75,7 +78,10 @@ def factor_curve(stages: list[dict], path: str | Path) -> Path | None:
 
 @matplotlib.rc_context(STYLE)
 def results_overview(table: ResultsTable, path: str | Path) -> Path:
-    """Every row of the table on one axis in percent: a dot per pre-training, a bar for the deviation over seeds."""
+    """Every row of the table on one axis in percent: a dot per pre-training, a bar for the deviation over seeds.
+
+    What others report is marked by hollow dots.
+    """
     figure = Figure(figsize=(WIDTH, 1.3 + 0.42 * len(table.rows)))
     axes = figure.subplots()
     for place, row in enumerate(table.rows):
@@ -89,6 +95,14 @@ def results_overview(table: ResultsTable, path: str | Path) -> Path:
             [cell.mean for _, cell in cells], [place for place, _ in cells], xerr=stds,
             fmt=MARKERS.get(name, 's'), markersize=7, color=colors[name], label=label(name), elinewidth=1.4, capsize=3,
         )  # fmt: skip
+        cited = [(place, row.published[name]) for place, row in enumerate(table.rows) if name in row.published]
+        if cited:
+            axes.plot(
+                [value for _, value in cited], [place for place, _ in cited], linestyle='none',
+                marker=MARKERS.get(name, 's'), markersize=11, markerfacecolor='none', markeredgecolor=colors[name],
+            )  # fmt: skip
+    if table.has_published:
+        axes.plot([], [], 's', markersize=11, markerfacecolor='none', markeredgecolor='#555555', label='in the paper')
     names = [f'{label(row.task)}, {label(row.metric)}\n{row.backbone}' for row in table.rows]
     axes.set_yticks(range(len(names)), names, fontsize=9)
     axes.set_ylim(len(names) - 0.5, -0.5)

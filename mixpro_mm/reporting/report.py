@@ -58,7 +58,8 @@ def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures
             a failure leaves the previous report whole.
         study: ``title``, ``date``, ``stages`` (dicts ``name, task, backbone, pretraining, work_dir, seconds``; seconds
             may be None), ``versions`` and ``settings`` (str -> str).
-        records: ``{task, backbone, pretraining, metric, value, seed, config, checkpoint_sha256}``, value in percent.
+        records: ``{task, backbone, pretraining, metric, value, seed, config, checkpoint_sha256}``, value in percent;
+            those beside which a published number is to stand have it as ``published``.
         pictures: PNG files to show, ``{path, title, caption}``.
 
     Raises:
@@ -84,32 +85,38 @@ def _blocks(study: dict, records: list[dict], table: ResultsTable, pictures: lis
     """The whole report, top to bottom; draws the figures on the way."""
     stages = study['stages']
     overview = results_overview(table, figures / 'results.png')
+    starts = 'the checkpoints and from scratch' if 'scratch' in table.pretrainings else 'each pre-training'
     curves = (
         (learning_curves(stages, figures / 'pre-training.png'), 'Pre-training',
          'Methods that mix images train on different targets, so their losses do not compare; the accuracies do.'),
         (factor_curve(stages, figures / 'factor.png'), 'Progressive attention labeling',
          "Left: how far the attention weight is trusted (the paper's Figure 2a). Right: the weight of the first image "
          'by attention and by area, before the factor combines them.'),
-        (transfer_curves(stages, figures / 'transfer.png'), 'Transfer', 'From the checkpoints and from scratch.'),
+        (transfer_curves(stages, figures / 'transfer.png'), 'Transfer', f'From {starts}.'),
     )  # fmt: skip
     curves = [('figure', *curve) for curve in curves if curve[0]]
     pictures = [('figure', _adopt(Path(item['path']), figures), item['title'], item['caption']) for item in pictures]
     seeds = 'Each number comes from a single seed; how far another seed would move it was not measured.'
     if table.seeds_repeated:
         seeds = '± is the sample standard deviation over n seeds; numbers without it come from a single seed.'
+    note = 'In percent. Differences are taken before rounding.'
+    caption = 'A row per task, metric and backbone, a dot per pre-training.'
+    if table.has_published:
+        note += " 'Paper' is what was published, not measured here; the difference beside it is measured - published."
+        caption += ' Hollow: in the paper.'
     header, body = table.grid()
     blocks = [
         ('title', study['title'], str(study['date'])),
         ('heading', 'Summary'), ('list', summary(table)), ('note', seeds),
         ('heading', 'Results'), ('table', header, body, range(3, len(header))),
-        ('note', 'In percent. Differences are taken before rounding.'),
-        ('figure', overview, 'Results at a glance', 'A row per task, metric and backbone, a dot per pre-training.'),
+        ('note', note),
+        ('figure', overview, 'Results at a glance', caption),
     ]  # fmt: skip
     if pictures:
         blocks += [('heading', 'What it looks like'), *pictures]
     if curves:
-        note = 'From the training logs. Long curves are drawn faint as logged, with their running mean on top.'
-        blocks += [('heading', 'Training'), ('note', note), *curves]
+        faint = 'From the training logs. Long curves are drawn faint as logged, with their running mean on top.'
+        blocks += [('heading', 'Training'), ('note', faint), *curves]
     return blocks + _origins(study, records)
 
 

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 import numpy as np
@@ -15,10 +15,13 @@ __all__ = [
 
 LABELS = {
     'mixpro': 'MixPro', 'cutmix': 'CutMix', 'transmix': 'TransMix', 'mixup': 'Mixup', 'tokenmix': 'TokenMix',
-    'top1': 'top-1', 'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP',
+    'smmix': 'SMMix',
+    'top1': 'top-1', 'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP', 'bbox_mAP_50': 'box AP50', 'bbox_mAP_75': 'box AP75',
+    'segm_mAP_50': 'mask AP50', 'segm_mAP_75': 'mask AP75',
     'classification': 'Classification', 'segmentation': 'Segmentation', 'detection': 'Detection',
 }  # fmt: skip
 TASKS = ('classification', 'segmentation', 'detection')
+REFERENCES = ('scratch', 'baseline')  # MixPro is compared with these in columns of their own
 
 
 def label(name: str) -> str:
@@ -41,18 +44,31 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One task, backbone and metric: a cell for each pre-training it was measured with."""
+    """One task, backbone and metric: a cell for each pre-training it was measured with; what others report for them."""
 
     task: str
     backbone: str
     metric: str
     cells: dict[str, Cell]
+    published: dict[str, float] = field(default_factory=dict)
 
     def difference(self, other: str = 'scratch') -> float | None:
         """Mean with MixPro minus mean with ``other``, in points, before rounding; None where one is missing."""
         if 'mixpro' not in self.cells or other not in self.cells:
             return None
         return self.cells['mixpro'].mean - self.cells[other].mean
+
+    def published_difference(self, other: str) -> float | None:
+        """The same between the published numbers."""
+        if 'mixpro' not in self.published or other not in self.published:
+            return None
+        return self.published['mixpro'] - self.published[other]
+
+    def beside(self, name: str) -> list[str]:
+        """The published number for a pre-training, and the measured mean minus it."""
+        if name not in self.published:
+            return ['-', '-']
+        return [f'{self.published[name]:.1f}', signed(self.cells[name].mean - self.published[name])]
 
 
 @dataclass(frozen=True)
@@ -67,17 +83,35 @@ class ResultsTable:
         """Whether any cell is a mean over several seeds."""
         return any(cell.count > 1 for row in self.rows for cell in row.cells.values())
 
+    @property
+    def has_published(self) -> bool:
+        """Whether a published number stands beside any cell."""
+        return any(row.published for row in self.rows)
+
     def grid(self) -> tuple[list[str], list[list[str]]]:
-        """Header and body as text, ready for any renderer; the difference column stands where there is one to show."""
-        compared = any(row.difference() is not None for row in self.rows)
-        header = ['task', 'backbone', 'metric', *map(label, self.pretrainings)] + ['MixPro - scratch'] * compared
-        body = []
-        for row in self.rows:
-            cells = [str(row.cells.get(name, '-')) for name in self.pretrainings]
-            body.append(
-                [label(row.task), row.backbone, label(row.metric), *cells] + [signed(row.difference())] * compared
-            )
-        return header, body
+        """Header and body as text, ready for any renderer; columns stand where there is anything to show in them.
+
+        Beside a measured number: the published one and the difference to it. At the end: MixPro compared, as measured
+        and as published.
+        """
+        header, columns = (
+            ['task', 'backbone', 'metric'],
+            [lambda row: [label(row.task), row.backbone, label(row.metric)]],
+        )
+        for name in self.pretrainings:
+            header.append(label(name))
+            columns.append(lambda row, name=name: [str(row.cells.get(name, '-'))])
+            if any(name in row.published for row in self.rows):
+                header += [f'{label(name)}, paper', 'difference']
+                columns.append(lambda row, name=name: row.beside(name))
+        for other in REFERENCES:
+            if any(row.difference(other) is not None for row in self.rows):
+                header.append(f'MixPro - {other}')
+                columns.append(lambda row, other=other: [signed(row.difference(other))])
+            if any(row.published_difference(other) is not None for row in self.rows):
+                header.append(f'MixPro - {other}, paper')
+                columns.append(lambda row, other=other: [signed(row.published_difference(other))])
+        return header, [[text for column in columns for text in column(row)] for row in self.rows]
 
 
 def signed(difference: float | None) -> str:
@@ -90,26 +124,33 @@ def signed(difference: float | None) -> str:
 def results_table(records: list[dict]) -> ResultsTable:
     """Group records by task, backbone and metric; several seeds of one cell become mean and sample deviation.
 
-    Raises ValueError for an empty list, and for two records that differ in nothing but value or origin.
+    Raises ValueError for an empty list, for two records that differ in nothing but value or origin, and for two
+    published numbers in one cell.
     """
     if not records:
         raise ValueError('No results to report: the list of records is empty.')
-    seeds = {}
+    seeds, published = {}, {}
     for record in records:
-        row = record['task'], record['backbone'], record['metric']
-        cell = seeds.setdefault(row, {}).setdefault(record['pretraining'], {})
+        row, name = (record['task'], record['backbone'], record['metric']), record['pretraining']
+        cell = seeds.setdefault(row, {}).setdefault(name, {})
         if record['seed'] in cell:
-            raise ValueError(f'Two results for {" / ".join(row)} / {record["pretraining"]} with seed {record["seed"]}.')
+            raise ValueError(f'Two results for {" / ".join(row)} / {name} with seed {record["seed"]}.')
         cell[record['seed']] = float(record['value'])
+        if (
+            'published' in record
+            and published.setdefault(row, {}).setdefault(name, record['published']) != (record['published'])
+        ):
+            both = f'{published[row][name]} and {record["published"]}'
+            raise ValueError(f'Two published numbers for {" / ".join(row)} / {name}: {both}.')
     rows = [
-        Row(*key, {name: _cell(list(values.values())) for name, values in cells.items()})
+        Row(*key, {name: _cell(list(values.values())) for name, values in cells.items()}, published.get(key, {}))
         for key, cells in seeds.items()
     ]
     backbones = list(dict.fromkeys(row.backbone for row in rows))
     rows.sort(key=lambda row: (_rank(TASKS, row.task), row.task, backbones.index(row.backbone)))
     names = dict.fromkeys(name for row in rows for name in row.cells)
-    order = {'scratch': 0, 'mixpro': 2}
-    return ResultsTable(tuple(sorted(names, key=lambda name: order.get(name, 1))), tuple(rows))
+    order = {'scratch': 0, 'official': 1, 'baseline': 2, 'mixpro': 4}
+    return ResultsTable(tuple(sorted(names, key=lambda name: order.get(name, 3))), tuple(rows))
 
 
 def _cell(values: list[float]) -> Cell:
@@ -122,34 +163,33 @@ def _rank(order: tuple, name: str) -> int:
 
 def summary(table: ResultsTable) -> list[str]:
     """The table in plain sentences, one per row; a small or a negative difference is called what it is."""
-    return [_sentence(row) for row in table.rows]
+    return [_sentence(row) + _in_the_paper(row) for row in table.rows]
 
 
 def _sentence(row: Row) -> str:
     head = f'{label(row.task)} with {row.backbone}: '
-    metric, transfer = label(row.metric), 'scratch' in row.cells
+    metric, transfer = label(row.metric), 'scratch' in row.cells or row.task in ('segmentation', 'detection')
     if 'mixpro' not in row.cells:
-        return (
-            head
-            + ', '.join(f'{cell} {metric} {_origin(name)}' for name, cell in row.cells.items())
-            + '; no MixPro result.'
-        )
+        found = [f'{cell} {metric} {_origin(name, transfer)}' for name, cell in row.cells.items()]
+        return head + ', '.join(found) + '; no MixPro result.'
     others = sorted((name for name in row.cells if name != 'mixpro'), key=lambda name: name != 'scratch')
-    source = 'from the MixPro checkpoint' if transfer else 'with MixPro'
-    text = f'{head}{row.cells["mixpro"]} {metric} {source}'
+    text = f'{head}{row.cells["mixpro"]} {metric} {_origin("mixpro", transfer)}'
     for name in others:
         text += f', {row.cells[name]} {_origin(name, transfer)} ({signed(row.difference(name))}{_verdict(row, name)})'
     return text + '.'
 
 
-def _origin(name: str, transfer: bool = False) -> str:
-    return (
-        'from scratch'
-        if name == 'scratch'
-        else f'from the {label(name)} checkpoint'
-        if transfer
-        else f'with {label(name)}'
-    )
+def _in_the_paper(row: Row) -> str:
+    """A second sentence with the published numbers, each with the measured one minus it; empty where there is none."""
+    names = sorted(row.published, key=lambda name: name != 'mixpro')
+    numbers = [f'{row.beside(name)[0]} {label(name)} (here {row.beside(name)[1]})' for name in names]
+    return f' In the paper: {", ".join(numbers)}.' if numbers else ''
+
+
+def _origin(name: str, transfer: bool) -> str:
+    if name == 'scratch':
+        return 'from scratch'
+    return f'from the {label(name)} checkpoint' if transfer else f'with {label(name)}'
 
 
 def _verdict(row: Row, other: str) -> str:

@@ -1,17 +1,22 @@
 """The study from start to report, as one call."""
 
 import argparse
+import collections
 import contextlib
 import datetime
 import importlib.metadata
 import platform
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 from mixpro_mm.files import read_json, write_json
-from mixpro_mm.study.plan import Plan, read_plan
+from mixpro_mm.study.dry_run import describe
+from mixpro_mm.study.estimate import gpu_hours
+from mixpro_mm.study.launch import LAUNCHERS, Launch, look_at
+from mixpro_mm.study.plan import Plan, read_plan, select
 from mixpro_mm.study.results import records_of
 from mixpro_mm.study.runner import StageError, StudyRunner
 from mixpro_mm.study.stage import DONE
@@ -29,18 +34,30 @@ PACKAGES = (
 )
 
 
-def run_study(plan: Plan, work_dir: Path) -> Path:
+def run_study(plan: Plan, work_dir: Path, launch: Launch | None = None, only: list[str] | None = None) -> Path:
     """Run what is not finished, then write ``results.json``, ``report.html`` and ``report.md``.
+
+    Args:
+        plan: The study.
+        work_dir: Its folder.
+        launch: How stages are started; each as one process if omitted.
+        only: Patterns of names: only these stages and those they wait for are run; all that are finished are reported.
 
     Returns:
         The path of the HTML report.
 
     Raises:
         StageError: if a stage fails.
-        RuntimeError: if another process works in ``work_dir``.
+        RuntimeError: if another process works in ``work_dir``, or this machine cannot start the stages so.
+        ValueError: if a pattern matches nothing, or GPUs cannot share a batch.
     """
-    work_dir = work_dir.resolve()
-    with contextlib.closing(StudyRunner(plan, work_dir)) as runner:
+    work_dir, launch = work_dir.resolve(), launch or Launch()
+    selected = select(plan, only) if only else plan
+    launch.check(selected.stages)
+    with contextlib.closing(StudyRunner(plan, work_dir, launch=launch)) as runner:
+        if only:  # what is finished is reported, selected or not
+            runner.check_finished()
+        runner.plan = _with_costs(selected)
         runner.run()
         records = records_of(plan, work_dir, Path.cwd())
         write_json(work_dir / 'results.json', records)
@@ -53,14 +70,17 @@ def run_study(plan: Plan, work_dir: Path) -> Path:
 
 def main(arguments=None) -> int:
     """Run a study config, or go on with one that was interrupted."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument('config', help='a study config, such as configs/digits/study_demo.py')
-    parser.add_argument('--work-dir', type=Path, help='work_dirs/<name of the config> if omitted')
-    args = parser.parse_args(arguments)
+    args = _parser().parse_args(arguments)
     work_dir = args.work_dir or Path('work_dirs') / Path(args.config).stem.removeprefix('study_')
     console = Console(stderr=True)
     try:
-        report = run_study(read_plan(args.config), work_dir)
+        launch = Launch(args.launcher, args.gpus, args.gpus_per_node, args.partition, args.srun_args)
+        plan = _with_jobs(read_plan(args.config), args.jobs, launch)
+        if args.dry_run:
+            for line in describe(select(plan, args.only) if args.only else plan, work_dir.resolve(), launch):
+                print(line)
+            return 0
+        report = run_study(plan, work_dir, launch, args.only)
     except KeyboardInterrupt:
         console.print('interrupted; the same command goes on from here')
         return 130
@@ -71,7 +91,54 @@ def main(arguments=None) -> int:
     return 0
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument('config', help='a study config, such as configs/digits/study_demo.py')
+    parser.add_argument('--work-dir', type=Path, help='work_dirs/<name of the config> if omitted')
+    parser.add_argument(
+        '--only', nargs='+', metavar='PATTERN', help="run only stages named so ('deit-small*') and what they wait for"
+    )
+    parser.add_argument('--dry-run', action='store_true', help='print the commands, estimated cost and what is missing')
+    parser.add_argument(
+        '--launcher',
+        default='none',
+        choices=LAUNCHERS,
+        help='none: one process a stage; pytorch: torchrun; slurm: srun',
+    )
+    parser.add_argument(
+        '--gpus', type=int, help='GPUs a stage, the total batch stays; the number its config is made for if omitted'
+    )
+    parser.add_argument('--jobs', type=int, help='stages at a time, instead of what the study says; 1 with pytorch')
+    parser.add_argument('--gpus-per-node', type=int, default=8, help='slurm: of a node (8)')
+    parser.add_argument('--partition', help='slurm: its default partition if omitted')
+    parser.add_argument('--srun-args', default='', help="slurm: more for srun: --srun-args='--time=3-0 --qos=long'")
+    return parser
+
+
+def _with_jobs(plan: Plan, jobs: int | None, launch: Launch) -> Plan:
+    """The plan with as many stages at a time as was asked for and can be."""
+    if jobs is not None and jobs < 1:
+        raise ValueError(f'--jobs {jobs}: at least one stage runs at a time')
+    if launch.launcher == 'pytorch':
+        if (jobs or 1) > 1:
+            raise ValueError(f'--jobs {jobs}: with --launcher pytorch stages take the same GPUs, so one at a time')
+        return replace(plan, jobs=1)
+    return replace(plan, jobs=jobs or plan.jobs)
+
+
+def _with_costs(plan: Plan) -> Plan:
+    """The plan with estimated hours as costs, by which the display tells the time left, if all that train have one."""
+    hours = {}
+    for stage in plan.stages:
+        if stage.config:
+            hours[stage.name] = gpu_hours(stage, look_at(stage.config)) if stage.gmacs else None
+    if not hours or None in hours.values():
+        return plan
+    return replace(plan, stages=tuple(replace(s, cost=hours.get(s.name, 0.1)) for s in plan.stages))
+
+
 def _describe(plan: Plan, work_dir: Path) -> dict:
+    done = {stage.name: read_json(work_dir / stage.name / DONE) or {} for stage in plan.stages if stage.config}
     stages = [
         dict(
             name=stage.name,
@@ -79,18 +146,27 @@ def _describe(plan: Plan, work_dir: Path) -> dict:
             backbone=stage.backbone,
             pretraining=stage.pretraining,
             work_dir=str(work_dir / stage.name),
-            seconds=(read_json(work_dir / stage.name / DONE) or {}).get('seconds'),
+            seconds=done[stage.name].get('seconds'),
         )
         for stage in plan.stages
         if stage.config
     ]
+    settings = dict(seed=str(plan.seed), **{'stages at a time': str(plan.jobs)})
+    if any(stage.gpus for stage in plan.stages):
+        settings['GPUs x images a step'] = _batches([stage for stage in done.values() if 'gpus' in stage])
     return dict(
         title=plan.title,
         date=datetime.date.today().isoformat(),
         stages=stages,
         versions=_versions(),
-        settings=dict(seed=str(plan.seed), **{'stages at a time': str(plan.jobs)}),
+        settings=settings,
     )
+
+
+def _batches(done: list[dict]) -> str:
+    """On how many GPUs stages ran with how many images each: '8 x 128 (42 stages), 4 x 4 (7 stages)'."""
+    counts = collections.Counter((stage['gpus'], stage['batch_size']) for stage in done)
+    return ', '.join(f'{gpus} x {batch} ({count} stage{"s" * (count > 1)})' for (gpus, batch), count in counts.items())
 
 
 def _versions() -> dict[str, str]:

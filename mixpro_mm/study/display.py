@@ -11,6 +11,7 @@ from mixpro_mm.clock import clock
 __all__ = ['Display', 'clock']
 
 QUIET_SECONDS = 30  # between two lines where there is no terminal
+ROWS = 20  # of the table; of a longer study it shows what runs, and counts the rest
 
 
 class Display:
@@ -83,10 +84,14 @@ class Display:
         table.add_column('stage')
         table.add_column('state')
         table.add_column('time', justify='right')
-        for stage, status, share in state:
+        listed = state if len(state) <= ROWS else [row for row in state if row[1] == 'running'][:ROWS]
+        for stage, status, share in listed:
             shown = f'{share:.0%}' if status == 'running' else status
             since = self.since.get(stage.name) if status == 'running' else None
             table.add_row(stage.name, shown, clock(time.monotonic() - since) if since else '')
+        if len(listed) < len(state):
+            every = [status for _, status, _ in state]
+            table.add_row(f'{every.count("done")} of {len(state)} done, {every.count("waiting")} waiting', '', '')
         return table
 
 

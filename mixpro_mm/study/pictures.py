@@ -1,5 +1,6 @@
 """Pictures of a finished study: mixed images with their class attention, and what the transferred models predict."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,8 @@ def draw_pictures(plan: Plan, work_dir: Path) -> list[dict]:
             if stage.task == task:
                 rows.setdefault(stage.backbone, []).append(stage)
         for backbone, same in rows.items():
-            pictures.append(PANELS[task](same, work_dir, folder / f'{task}-{backbone.lower()}.png'))
+            name = re.sub(r'[^a-z0-9.-]+', '-', backbone.lower())
+            pictures.append(PANELS[task](same, work_dir, folder / f'{task}-{name}.png'))
     return pictures
 
 
@@ -77,7 +79,7 @@ def _mixed(stage: Stage, work_dir: Path, path: Path, seed: int) -> dict | None:
     index = torch.randperm(len(dataset))[:COLUMNS].tolist()
     data = model.data_preprocessor(pseudo_collate([dataset[i] for i in index]))
     images, labels = data['inputs'], torch.stack([sample.gt_label for sample in data['data_samples']]).flatten()
-    classes = model.head.num_classes
+    classes = model.data_preprocessor.num_classes or model.head.num_classes  # timm's classifiers have no head
     scores = torch.nn.functional.one_hot(labels, classes).float()
     for _ in range(50):  # until both images of a pair have something to show
         mixed, _ = augment(images, scores)

@@ -1,12 +1,15 @@
 """What a study consists of: its stages, read and checked from a config before anything runs."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mmengine.config import Config
 
-__all__ = ['Plan', 'Stage', 'read_plan']
+from mixpro_mm.study.metrics import PUBLISHABLE
+
+__all__ = ['Plan', 'Stage', 'read_plan', 'select']
 
 TASKS = ('classification', 'segmentation', 'detection')
 
@@ -26,6 +29,12 @@ class Stage:
         needs: Names of stages to wait for, beside that of ``checkpoint``.
         creates: Path a command writes; without it the stage is not finished, whatever an earlier run noted.
         cost: Expected share of the study's time, in any unit; only the display of the time left depends on it.
+        published: Numbers others report for it, metric -> percent; they stand beside the measured ones.
+        tta: Test a second time with the config's ``tta_model`` and ``tta_pipeline`` (segmentation: 'mIoU (MS)').
+        gpus: Number of GPUs for which the config's batch size per GPU is meant; with it, another number of GPUs
+            changes the batch per GPU and leaves the total.
+        gmacs: Multiply-adds (in 1e9) of one image at training size, forward, for an estimate of the cost.
+        train_images: Images of an epoch, for the same; only where the config counts epochs.
     """
 
     name: str
@@ -38,6 +47,11 @@ class Stage:
     needs: tuple[str, ...] = ()
     creates: str | None = None
     cost: float = 1.0
+    published: dict[str, float] = field(default_factory=dict)
+    tta: bool = False
+    gpus: int | None = None
+    gmacs: float | None = None
+    train_images: int | None = None
 
     @property
     def waits_for(self) -> tuple[str, ...]:
@@ -59,7 +73,7 @@ class Plan:
 def read_plan(path: str | Path) -> Plan:
     """Read a study config: ``title``, ``stages`` (a list of dicts), and optionally ``seed`` and ``jobs``.
 
-    Configs are named relative to the study's own file.
+    Configs are named relative to the study's own file; its other keys are its own affair.
 
     Raises:
         FileNotFoundError: if the study or a config of a stage does not exist.
@@ -78,18 +92,41 @@ def read_plan(path: str | Path) -> Plan:
     for entry in settings.stages:
         entry = dict(entry)
         try:
-            stage = Stage(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()})
+            stage = Stage(**{key: _plain(value) for key, value in entry.items()})
         except TypeError as error:
             raise ValueError(f'stage {entry.get("name", entry)} of {path.name}: {error}') from None
         if stage.config:
             config = (path.parent / stage.config).resolve()
             if not config.is_file():
                 raise FileNotFoundError(f'stage {stage.name} of {path.name} names {config}, which does not exist')
-            stage = Stage(**{**vars(stage), 'config': str(config)})
+            stage = replace(stage, config=str(config))
         _check(stage, stages, path.name)
         stages.append(stage)
     jobs = int(settings.get('jobs', 0)) or len(os.sched_getaffinity(0))
     return Plan(settings.title, tuple(stages), int(settings.get('seed', 0)), jobs, str(path))
+
+
+def select(plan: Plan, patterns: list[str]) -> Plan:
+    """The stages whose names match one of ``patterns`` (``*`` and ``?`` as in a shell), and those they wait for.
+
+    Raises:
+        ValueError: if a pattern matches no stage.
+    """
+    by_name = {stage.name: stage for stage in plan.stages}
+    wanted = set()
+    for pattern in patterns:
+        matching = [name for name in by_name if fnmatchcase(name, pattern)]
+        if not matching:
+            raise ValueError(f'no stage of {Path(plan.config).name} matches {pattern!r}; it has {", ".join(by_name)}')
+        wanted.update(matching)
+    for stage in reversed(plan.stages):  # a stage waits only for earlier ones
+        if stage.name in wanted:
+            wanted.update(stage.waits_for)
+    return replace(plan, stages=tuple(stage for stage in plan.stages if stage.name in wanted))
+
+
+def _plain(value):
+    return tuple(value) if isinstance(value, list) else dict(value) if isinstance(value, dict) else value
 
 
 def _check(stage: Stage, before: list[Stage], study: str) -> None:
@@ -102,6 +139,17 @@ def _check(stage: Stage, before: list[Stage], study: str) -> None:
         raise ValueError(
             f'stage {stage.name} of {study} needs {" and ".join(lacking)}, the names of its row in the results'
         )
+    unknown = [name for name in stage.published if name not in PUBLISHABLE]
+    if unknown:
+        raise ValueError(
+            f'stage {stage.name} of {study} has a published {unknown[0]!r}; known: {", ".join(PUBLISHABLE)}'
+        )
+    if stage.tta and stage.task != 'segmentation':
+        raise ValueError(f'stage {stage.name} of {study} asks for tta, which is there for segmentation only')
+    for key in ('gpus', 'gmacs', 'train_images'):
+        value = getattr(stage, key)
+        if value is not None and value <= 0:
+            raise ValueError(f'stage {stage.name} of {study}: {key} is {value}, not above 0')
     if stage.name == 'figures' or Path(stage.name).name != stage.name:
         raise ValueError(f'stage {stage.name!r} of {study} cannot be the name of its own folder')
     if any(stage.name == other.name for other in before):

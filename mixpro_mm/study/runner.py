@@ -1,13 +1,11 @@
 """Runs the stages of a study as separate processes, a few at a time, and picks up where an earlier run stopped."""
 
 import contextlib
-import ctypes
 import fcntl
 import functools
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,13 +13,14 @@ from pathlib import Path
 
 from mixpro_mm.files import read_json, write_json
 from mixpro_mm.study.display import Display
+from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.plan import Plan, Stage
+from mixpro_mm.study.processes import die_with_parent
 from mixpro_mm.study.stage import DONE, OTHER_STAGE, PROGRESS, fingerprint, stage_config
 
-__all__ = ['StageError', 'StudyRunner']
+__all__ = ['StageError', 'StudyRunner', 'is_finished']
 
 LOG = 'stage.log'
-LIBC = ctypes.CDLL(None)  # loaded here, for a forked child should load nothing
 
 
 class StageError(RuntimeError):
@@ -35,13 +34,14 @@ class StudyRunner:
         plan: The study.
         work_dir: Its folder; every stage has one of its own inside.
         display: Shows where the study stands.
+        launch: How stages are started; each as one process if omitted.
 
     Raises:
         RuntimeError: if another process runs a study in that folder.
     """
 
-    def __init__(self, plan: Plan, work_dir: Path, display: Display | None = None):
-        self.plan, self.work_dir = plan, work_dir
+    def __init__(self, plan: Plan, work_dir: Path, display: Display | None = None, launch: Launch | None = None):
+        self.plan, self.work_dir, self.launch = plan, work_dir, launch or Launch()
         self.display = display or Display(plan.title)
         self.running: dict[str, tuple[subprocess.Popen, float]] = {}
         work_dir.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ class StudyRunner:
             StageError: as soon as a stage fails; the others are stopped, and next time go on from their last
                 checkpoints.
         """
-        self._check_finished()
+        self.check_finished()
         waiting = [stage for stage in self.plan.stages if not self.finished(stage)]
         self.display.start(self._state(), skipped=len(self.plan.stages) - len(waiting))
         with _noting_interrupts() as interrupted:
@@ -85,24 +85,14 @@ class StudyRunner:
 
     def finished(self, stage: Stage) -> bool:
         """Whether a stage has come to its end, in this run or an earlier one."""
-        written = stage.creates is None or Path(stage.creates).exists()
-        return written and (self.folder(stage) / DONE).is_file()
+        return is_finished(stage, self.work_dir)
 
     def folder(self, stage: Stage) -> Path:
         """The work directory of a stage."""
         return self.work_dir / stage.name
 
-    def command(self, stage: Stage) -> list[str]:
-        """What a stage runs."""
-        if stage.command:
-            return [sys.executable, *(part.replace('{work_dir}', str(self.work_dir)) for part in stage.command)]
-        command = ['-m', 'mixpro_mm.study.stage', stage.config, '--work-dir', str(self.folder(stage))]
-        if stage.checkpoint:
-            done = read_json(self.work_dir / stage.checkpoint / DONE)
-            command += ['--checkpoint', done['checkpoint']]
-        return [sys.executable, *command, '--seed', str(self.plan.seed)]
-
-    def _check_finished(self) -> None:
+    def check_finished(self) -> None:
+        """Raise RuntimeError if a finished stage had another config, seed or checkpoint."""
         for stage in self.plan.stages:
             folder = self.folder(stage)
             if not stage.config or not self.finished(stage):
@@ -116,16 +106,22 @@ class StudyRunner:
         folder = self.folder(stage)
         folder.mkdir(exist_ok=True)
         at_once = min(self.plan.jobs, len(self.plan.stages))
-        threads = str(max(1, len(os.sched_getaffinity(0)) // at_once))
-        environment = os.environ | dict(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, PYTHONUNBUFFERED='1')
+        ranks = self.launch.processes(stage) if stage.config else 1
+        threads = str(max(1, len(os.sched_getaffinity(0)) // (at_once * ranks)))
+        environment = os.environ | dict(PYTHONUNBUFFERED='1')
+        signal_of_death = signal.SIGKILL
+        if self.launch.launcher == 'slurm':  # the ranks are elsewhere; srun ends them when it is asked to end
+            signal_of_death = signal.SIGTERM
+        else:
+            environment |= dict(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
         with open(folder / LOG, 'ab') as log:
             process = subprocess.Popen(
-                self.command(stage),
+                stage_command(self.plan, stage, self.work_dir, self.launch),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env=environment,
-                preexec_fn=functools.partial(_die_with_parent, os.getpid()),
+                preexec_fn=functools.partial(die_with_parent, os.getpid(), signal_of_death),
             )
         self.running[stage.name] = process, time.monotonic()
         self.display.started(stage.name)
@@ -141,12 +137,8 @@ class StudyRunner:
                 write_json(self.folder(stage) / DONE, dict(seconds=round(seconds, 1)))
             if code or not self.finished(stage):
                 log = self.folder(stage) / LOG
-                lines = log.read_text(errors='replace').splitlines()[-12:]
-                raise StageError(
-                    f'stage {name} failed (exit code {code}); its last lines:\n  '
-                    + '\n  '.join(lines)
-                    + f'\nlog: {log}'
-                )
+                lines = '\n  '.join(_last_lines(log))
+                raise StageError(f'stage {name} failed (exit code {code}); its last lines:\n  {lines}\nlog: {log}')
             self.display.finished(name, seconds)
 
     def _stop(self) -> None:
@@ -176,6 +168,23 @@ class StudyRunner:
         return next(stage for stage in self.plan.stages if stage.name == name)
 
 
+def is_finished(stage: Stage, work_dir: Path) -> bool:
+    """Whether a stage of a study in ``work_dir`` has come to its end, all its tests and what it creates included."""
+    done = read_json(work_dir / stage.name / DONE)
+    written = stage.creates is None or Path(stage.creates).exists()
+    return written and done is not None and (not stage.tta or done.get('tta', False))
+
+
+def _last_lines(log: Path, count: int = 12) -> list[str]:
+    """What a stage said last, before torchrun's own report of how it ended the ranks, which is longer and says less."""
+    lines = log.read_text(errors='replace').splitlines()
+    cut = len(lines)
+    for index in range(len(lines) - 1, max(0, len(lines) - 60), -1):
+        if 'torch/distributed/elastic/multiprocessing/api.py' in lines[index]:
+            cut = index
+    return lines[max(0, cut - count) : cut]
+
+
 @contextlib.contextmanager
 def _noting_interrupts() -> Iterator[list]:
     """Gives a list that is empty until Ctrl-C: Python's own exception is lost if it comes up inside a finaliser."""
@@ -188,11 +197,3 @@ def _noting_interrupts() -> Iterator[list]:
         yield noted
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _die_with_parent(parent: int) -> None:
-    """In the child: a stage never outlives a study that is killed, so a restart cannot meet it in the same folder."""
-    pr_set_pdeathsig = 1
-    LIBC.prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before that call
-        os._exit(1)

@@ -5,15 +5,20 @@ import hashlib
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import broadcast_object_list, get_world_size, init_dist, is_distributed, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmengine.utils.dl_utils import set_multi_processing
 
 from mixpro_mm.checkpoint import read_state_dict
 from mixpro_mm.files import read_json, sha256_of, write_json
+from mixpro_mm.study.processes import die_with_parent
+from mixpro_mm.study.tta import check_tta, test_again
 
 __all__ = ['DONE', 'OTHER_STAGE', 'PROGRESS', 'fingerprint', 'last_checkpoint', 'main', 'stage_config']
 
@@ -41,19 +46,26 @@ class ProgressHook(Hook):
 
 
 def stage_config(path: str, work_dir: Path, seed: int, checkpoint: str | None) -> Config:
-    """The config as the stage runs it: in its own folder, seeded, its backbone loaded from ``checkpoint`` if any."""
+    """The config as the stage runs it: in its own folder, seeded, its backbone loaded from ``checkpoint`` if any.
+
+    What else the config says of randomness stays: without its ``diff_rank_seed`` all GPUs would draw the same masks.
+    """
     config = Config.fromfile(path)
     config.work_dir = str(work_dir)
-    config.randomness = dict(seed=seed)
+    own = {key: value for key, value in config.get('randomness', {}).items() if value}  # unset is False for them all
+    config.randomness = own | dict(seed=seed)
     if checkpoint:
         config.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
     return config
 
 
 def fingerprint(config: Config, checkpoint_sha256: str | None) -> str:
-    """What the result depends on: the whole config and the content of the checkpoint it starts from."""
+    """What the result depends on: the whole config and the content of the checkpoint it starts from.
+
+    Where it runs and how it is started make no difference.
+    """
     settings = config.to_dict()
-    for where in ('work_dir', 'resume', 'load_from'):
+    for where in ('work_dir', 'resume', 'load_from', 'launcher'):
         settings.pop(where, None)
     if checkpoint_sha256:
         settings['model']['backbone']['init_cfg']['checkpoint'] = checkpoint_sha256
@@ -72,45 +84,85 @@ def last_checkpoint(work_dir: Path) -> str | None:
 
 
 def main(arguments=None) -> int:
-    """Train and test one stage; returns the exit code."""
+    """Train and test one stage; returns the exit code. With a launcher, every rank runs this and the first decides."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument('config')
     parser.add_argument('--work-dir', type=Path, required=True)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--checkpoint', help='the backbone starts from this file')
+    parser.add_argument('--batch-size', type=int, help='images per GPU, instead of what the config says')
+    parser.add_argument('--tta', action='store_true', help="test a second time with the config's tta_pipeline")
+    parser.add_argument('--launcher', default='none', choices=['none', 'pytorch', 'slurm'])
     args = parser.parse_args(arguments)
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', torch.get_num_threads())))
 
     work_dir = args.work_dir.resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
     config = stage_config(args.config, work_dir, args.seed, args.checkpoint)
-    mark = fingerprint(config, sha256_of(args.checkpoint) if args.checkpoint else None)
-    started = read_json(work_dir / STARTED) or dict(fingerprint=mark)
-    if started['fingerprint'] != mark:
-        print(OTHER_STAGE.format(work_dir), file=sys.stderr)
+    if args.tta:
+        check_tta(config)
+    _meet(args.launcher, config.get('env_cfg', {}))
+    mark = _agreed(lambda: _claim(config, work_dir, args.checkpoint))
+    if mark is None:
         return 2
-    write_json(work_dir / STARTED, started)
-
-    newest = last_checkpoint(work_dir)
+    config.launcher = args.launcher
+    if args.batch_size:
+        config.train_dataloader.batch_size = args.batch_size
+    newest = _agreed(lambda: last_checkpoint(work_dir))
     config.resume, config.load_from = newest is not None, newest
-    progress = ProgressHook(work_dir / PROGRESS)
     runner = Runner.from_cfg(config)
-    runner.register_hook(progress)
+    progress = ProgressHook(work_dir / PROGRESS)
+    if is_main_process():
+        runner.register_hook(progress)
     runner.train()
     metrics = runner.test()
-    final = last_checkpoint(work_dir)
+    final = _agreed(lambda: last_checkpoint(work_dir))
     if final is None:
         print(f'{args.config} saved no checkpoint in {work_dir}', file=sys.stderr)
         return 2
-    done = dict(
-        fingerprint=mark,
-        metrics={name: float(value) for name, value in metrics.items()},
-        checkpoint=final,
-        checkpoint_sha256=sha256_of(final),
-        seconds=progress.seconds,
-    )
-    write_json(work_dir / DONE, done)
+    if args.tta:
+        del runner  # and its model, before there is a second
+        metrics = metrics | test_again(config, final)
+    if is_main_process():
+        done = dict(
+            fingerprint=mark,
+            metrics={name: float(value) for name, value in metrics.items()},
+            checkpoint=final,
+            checkpoint_sha256=sha256_of(final),
+            seconds=progress.seconds,
+            tta=args.tta,
+            gpus=get_world_size(),
+            batch_size=config.train_dataloader.batch_size,
+        )
+        write_json(work_dir / DONE, done)
     return 0
+
+
+def _meet(launcher: str, env: dict) -> None:
+    """Join the other ranks, as a Runner would do it later: before there is one, they have to agree where to go on."""
+    if launcher == 'pytorch':
+        die_with_parent(os.getppid())  # torchrun, which a study that is killed takes along, would leave this behind
+    if launcher != 'none' and not is_distributed():
+        set_multi_processing(**env.get('mp_cfg', {}), distributed=True)
+        init_dist(launcher, **env.get('dist_cfg', {}))
+
+
+def _agreed(find: Callable):
+    """What the first rank finds, on every rank."""
+    found = [find() if is_main_process() else None]
+    broadcast_object_list(found)
+    return found[0]
+
+
+def _claim(config: Config, work_dir: Path, checkpoint: str | None) -> str | None:
+    """Note the fingerprint of the stage in its folder and return it; None if the folder holds another's."""
+    mark = fingerprint(config, sha256_of(checkpoint) if checkpoint else None)
+    started = read_json(work_dir / STARTED) or dict(fingerprint=mark)
+    if started['fingerprint'] != mark:
+        print(OTHER_STAGE.format(work_dir), file=sys.stderr)
+        return None
+    write_json(work_dir / STARTED, started)
+    return mark
 
 
 if __name__ == '__main__':

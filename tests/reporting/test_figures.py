@@ -113,6 +113,24 @@ def test_results_overview_places_every_mean(tmp_path, drawn):
     assert mixpro.lines[0].get_xdata().tolist() == [41.0]
 
 
+def test_published_numbers_are_hollow_and_in_the_legend_once(tmp_path, drawn):
+    row = dict(task='classification', metric='top1', seed=0)
+    records = [
+        row | dict(backbone='S', pretraining='baseline', value=79.0, published=79.8),
+        row | dict(backbone='S', pretraining='mixpro', value=80.9, published=81.3),
+        row | dict(backbone='T', pretraining='mixpro', value=76.0),
+    ]
+    figures.results_overview(results_table(records), tmp_path / 'a.png')
+    hollow = [line for line in drawn[0].axes[0].lines if line.get_markerfacecolor() == 'none' and len(line.get_xdata())]
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in hollow] == [(79.8, 0), (81.3, 0)]
+    dots = [container.lines[0] for container in drawn[0].axes[0].containers]
+    assert [line.get_markeredgecolor() for line in hollow] == [line.get_color() for line in dots]
+    legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert sorted(legend) == ['MixPro', 'baseline', 'in the paper']
+    figures.results_overview(results_table(records[2:]), tmp_path / 'b.png')
+    assert [text.get_text() for text in drawn[1].legends[0].get_texts()] == ['MixPro']
+
+
 def test_same_input_same_bytes(tmp_path):
     stages = [stage(tmp_path, 'classification', 'mixpro', val=('accuracy/top1', [50, 60]))]
     first, second = (figures.learning_curves(stages, tmp_path / name).read_bytes() for name in ('a.png', 'b.png'))

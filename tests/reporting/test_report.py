@@ -99,6 +99,25 @@ def test_both_files_carry_the_summary_and_the_origin(tmp_path, study, records):
     assert r'configs/\<mixpro\>.py' in markdown and r'embedded \| digits' in markdown
 
 
+def test_published_numbers_are_shown_and_named_as_such(tmp_path, study, records):
+    cited = [records[0] | {'published': 51.1}, records[1]]
+    html_path, markdown_path = write_report(tmp_path / 'out', study, cited)
+    markdown = markdown_path.read_text(encoding='utf-8')
+    assert '| scratch | MixPro | MixPro, paper | difference | MixPro - scratch |' in markdown
+    assert '| 44.3 | 41.2 | 51.1 | -9.9 | -3.1 |' in markdown
+    html = html_path.read_text(encoding='utf-8')
+    assert '<td class="number">51.1</td><td class="number">-9.9</td>' in html
+    for text in (markdown, ''.join(Reader(html).text)):
+        assert 'is what was published, not measured here' in text and 'Hollow: in the paper.' in text
+        assert 'In the paper: 51.1 MixPro (here -9.9).' in text
+
+
+def test_a_report_without_published_numbers_does_not_speak_of_a_paper(tmp_path, study, records):
+    _, markdown_path = write_report(tmp_path / 'out', study | {'stages': []}, records)
+    markdown = markdown_path.read_text(encoding='utf-8')
+    assert 'paper' not in markdown and 'Hollow' not in markdown and '| 44.3 | 41.2 | -3.1 |' in markdown
+
+
 def test_markdown_points_at_figures_that_exist_and_show_something(tmp_path, study, records, picture):
     _, markdown_path = write_report(tmp_path / 'out', study, records, [picture])
     names = re.findall(r'!\[.*\]\((.+)\)', markdown_path.read_text(encoding='utf-8'))

@@ -5,11 +5,11 @@ import pytest
 from mixpro_mm.reporting.tables import html_table, markdown_table, results_table, signed, summary
 
 
-def record(value, pretraining='mixpro', seed=0, task='segmentation', metric='mIoU', backbone='DeiT-S'):
-    return {
+def record(value, pretraining='mixpro', seed=0, task='segmentation', metric='mIoU', backbone='DeiT-S', published=None):
+    origin = {'config': 'configs/x.py', 'checkpoint_sha256': 'ab' * 32}
+    return origin | {
         'task': task, 'backbone': backbone, 'pretraining': pretraining, 'metric': metric, 'value': value, 'seed': seed,
-        'config': 'configs/x.py', 'checkpoint_sha256': 'ab' * 32,
-    }  # fmt: skip
+    } | ({} if published is None else {'published': published})  # fmt: skip
 
 
 def sentence(*records):
@@ -92,7 +92,12 @@ def test_other_methods_are_compared_as_well():
 
 
 def test_missing_mixpro_and_missing_numbers_are_said():
-    assert sentence(record(43.0, 'cutmix')) == 'Segmentation with DeiT-S: 43.0 mIoU with CutMix; no MixPro result.'
+    assert sentence(record(43.0, 'cutmix')) == (
+        'Segmentation with DeiT-S: 43.0 mIoU from the CutMix checkpoint; no MixPro result.'
+    )
+    assert sentence(record(79.8, 'cutmix', task='classification', metric='top1')) == (
+        'Classification with DeiT-S: 79.8 top-1 with CutMix; no MixPro result.'
+    )
     assert '(+nan: a run gave no number)' in sentence(record(math.nan), record(30.0, 'scratch'))
 
 
@@ -103,3 +108,52 @@ def test_renderers_escape_and_align():
     assert markdown_table(header, rows, (1,)).splitlines() == [
         '| name | value |', '| --- | ---: |', r'| \<b\>\_a\|b\*/c_d | 1.0 |',
     ]  # fmt: skip
+
+
+def top1(value, pretraining, published=None, **row):
+    return record(value, pretraining, task='classification', metric='top1', published=published, **row)
+
+
+def test_published_numbers_stand_beside_the_measured_with_the_difference():
+    table = results_table([
+        top1(79.0, 'baseline', 79.8), top1(80.9, 'mixpro', 81.3), top1(76.0, 'mixpro', 73.8, backbone='DeiT-T'),
+        record(47.4, 'official', published=47.3, backbone='R-101'), record(44.0, 'mixpro'),
+    ])  # fmt: skip
+    assert table.has_published
+    header, body = table.grid()
+    assert header == [
+        'task', 'backbone', 'metric', 'official', 'official, paper', 'difference', 'baseline', 'baseline, paper',
+        'difference', 'MixPro', 'MixPro, paper', 'difference', 'MixPro - baseline', 'MixPro - baseline, paper',
+    ]  # fmt: skip
+    none = ['-', '-', '-']
+    assert [row[1:] for row in body] == [
+        ['DeiT-S', 'top-1', *none, '79.0', '79.8', '-0.8', '80.9', '81.3', '-0.4', '+1.9', '+1.5'],
+        ['DeiT-T', 'top-1', *none, *none, '76.0', '73.8', '+2.2', '-', '-'],
+        ['DeiT-S', 'mIoU', *none, *none, '44.0', '-', '-', '-', '-'],
+        ['R-101', 'mIoU', '47.4', '47.3', '+0.1', *none, *none, '-', '-'],
+    ]
+
+
+def test_only_columns_with_a_published_number_are_added():
+    header, body = results_table([top1(79.0, 'transmix'), top1(80.9, 'mixpro', 81.3)]).grid()
+    assert header[3:] == ['TransMix', 'MixPro', 'MixPro, paper', 'difference']
+    assert body[0][3:] == ['79.0', '80.9', '81.3', '-0.4']
+    plain = results_table([top1(79.0, 'transmix'), top1(80.9, 'mixpro')])
+    assert not plain.has_published and plain.grid()[0][3:] == ['TransMix', 'MixPro']
+
+
+def test_several_seeds_share_a_published_number():
+    records = [top1(value, 'mixpro', 81.3, seed=seed) for seed, value in enumerate((80.0, 82.0, 84.0))]
+    assert results_table(records).grid()[1][0][3:] == ['82.0 ± 2.0 (n=3)', '81.3', '+0.7']
+    with pytest.raises(ValueError, match=r'Two published numbers for .*top1 / mixpro: 81\.3 and 80\.0'):
+        results_table([*records, top1(81.0, 'mixpro', 80.0, seed=3)])
+
+
+def test_the_summary_adds_what_the_paper_has():
+    assert sentence(top1(79.0, 'baseline', 79.8), top1(80.9, 'mixpro', 81.3)) == (
+        'Classification with DeiT-S: 80.9 top-1 with MixPro, 79.0 with baseline (+1.9). '
+        'In the paper: 81.3 MixPro (here -0.4), 79.8 baseline (here -0.8).'
+    )
+    assert sentence(record(47.4, 'official', published=47.3, metric='mIoU (MS)')).endswith(
+        '47.4 mIoU (MS) from the official checkpoint; no MixPro result. In the paper: 47.3 official (here +0.1).'
+    )

@@ -1,6 +1,6 @@
 import pytest
 
-from mixpro_mm.study.plan import read_plan
+from mixpro_mm.study.plan import read_plan, select
 
 STAGES = """
 stages = [
@@ -10,6 +10,8 @@ stages = [
          needs=['data']),
 ]
 """
+
+ROW = "name='a', config='pre.py', task='detection', backbone='PVT', pretraining='mixpro'"
 
 
 @pytest.fixture
@@ -61,6 +63,13 @@ def test_jobs_default_to_the_cores_this_process_may_use(write, monkeypatch):
             'stage b of study.py wants a checkpoint of a, which trains nothing',
         ),
         ("[dict(name='a', command=['x'], needs=['b']), dict(name='b', command=['x'])]", 'waits for b, which does not'),
+        (
+            "[dict(name='a', command=['x'], published=dict(top5=1.0))]",
+            "stage a of study.py has a published 'top5'; known",
+        ),
+        (f'[dict({ROW}, gpus=0)]', 'stage a of study.py: gpus is 0, not above 0'),
+        (f'[dict({ROW}, gmacs=-1.5)]', 'stage a of study.py: gmacs is -1.5, not above 0'),
+        (f'[dict({ROW}, tta=True)]', 'stage a of study.py asks for tta, which is there for segmentation only'),
     ],
 )
 def test_a_wrong_plan_is_one_sentence(write, stages, sentence):
@@ -79,3 +88,45 @@ def test_missing_files_are_named(write, tmp_path):
         read_plan(tmp_path / 'nothing.py')
     with pytest.raises(FileNotFoundError, match=r'stage a of study.py names .*gone.py, which does not exist'):
         read_plan(write("title = 'T'\nstages = [dict(name='a', config='gone.py', task='detection')]"))
+
+
+def test_what_a_stage_says_of_its_row_and_its_cost_is_read(write):
+    text = f"title = 'T'\nstages = [dict({ROW}, published=dict(bbox_mAP=41.4), gpus=8, gmacs=327, train_images=10)]"
+    (stage,) = read_plan(write(text + "\ntable = {'deit-tiny': (1, 2)}")).stages  # other keys are no affair of a plan
+    assert stage.published == {'bbox_mAP': 41.4} and type(stage.published) is dict
+    assert (stage.gpus, stage.gmacs, stage.train_images, stage.tta) == (8, 327, 10, False)
+
+
+CHAIN = """
+stages = [
+    dict(name='data', command=['x']),
+    dict(name='pre-s', command=['x'], needs=['data']),
+    dict(name='pre-t', command=['x']),
+    dict(name='seg-s', command=['x'], needs=['pre-s']),
+    dict(name='seg-t', command=['x'], needs=['pre-t']),
+]
+"""
+
+
+@pytest.mark.parametrize(
+    ('patterns', 'names'),
+    [
+        (['seg-s'], ['data', 'pre-s', 'seg-s']),
+        (['seg*'], ['data', 'pre-s', 'pre-t', 'seg-s', 'seg-t']),
+        (['*-t', 'data'], ['data', 'pre-t', 'seg-t']),
+        (['pre-?'], ['data', 'pre-s', 'pre-t']),
+    ],
+)
+def test_a_part_of_a_plan_holds_what_it_waits_for(write, patterns, names):
+    plan = read_plan(write(f"title = 'T'\nseed = 4\n{CHAIN}"))
+    part = select(plan, patterns)
+    assert [stage.name for stage in part.stages] == names
+    assert part.seed == 4 and len(plan.stages) == 5
+
+
+def test_a_pattern_without_a_stage_is_one_sentence(write):
+    plan = read_plan(write(f"title = 'T'\n{CHAIN}"))
+    with pytest.raises(
+        ValueError, match=r"^no stage of study\.py matches 'det\*'; it has data, pre-s, pre-t, seg-s, seg-t$"
+    ):
+        select(plan, ['seg*', 'det*'])

@@ -25,3 +25,23 @@ def test_records_carry_value_and_origin(tmp_path):
         dict(task='detection', backbone='PVT', pretraining='scratch', metric='segm_mAP', value=25.0, seed=7,
              config='/elsewhere/d.py', checkpoint_sha256='hash of det'),
     ]  # fmt: skip
+
+
+def test_published_numbers_go_along_and_bring_their_metric(tmp_path):
+    published = {'bbox_mAP': 41.4, 'bbox_mAP_50': 64.2, 'segm_mAP_75': 41.7}
+    row = dict(config='/c.py', backbone='PVT', pretraining='mixpro')
+    stages = (
+        Stage(name='det', task='detection', published=published, **row),
+        Stage(name='seg', task='segmentation', published={'mIoU (MS)': 51.6}, **row),
+    )
+    measured = {'coco/bbox_mAP': 0.4, 'coco/bbox_mAP_50': 0.6, 'coco/bbox_mAP_75': 0.5, 'coco/segm_mAP': 0.3}
+    for name, metrics in (('det', measured), ('seg', {'mIoU': 50.5, 'mIoU (MS)': 51.0, 'aAcc (MS)': 80.0})):
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / 'done.json', dict(metrics=metrics, checkpoint_sha256='x'))
+    records = records_of(Plan('t', stages, seed=0, jobs=1, config=''), tmp_path, tmp_path)
+    # bbox_mAP_75 was measured, but nothing was published for it; segm_mAP_75 was published, but not measured
+    assert [(record['metric'], record['value'], record.get('published')) for record in records] == [
+        ('bbox_mAP', 40.0, 41.4), ('bbox_mAP_50', 60.0, 64.2), ('segm_mAP', 30.0, None),
+        ('mIoU', 50.5, None), ('mIoU (MS)', 51.0, 51.6),
+    ]  # fmt: skip
+    assert 'published' not in records[2]

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mixpro_mm.study.display import Display, clock
 from mixpro_mm.study.plan import Plan, Stage
-from mixpro_mm.study.runner import StageError, StudyRunner
+from mixpro_mm.study.runner import StageError, StudyRunner, is_finished
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,6 +88,26 @@ def test_a_failing_stage_shows_its_last_lines_and_its_log(tmp_path):
     assert not (tmp_path / 'order').exists()
 
 
+def test_what_a_rank_said_is_shown_not_how_torchrun_ended_the_others(tmp_path):
+    said = [f'line {number}' for number in range(20)] + ['ValueError: 42 apples']
+    elastic = 'W0101 torch/distributed/elastic/multiprocessing/api.py:1012] '
+    said += [elastic + 'Sending process 7 closing signal SIGTERM', elastic + 'failed (exitcode: 1)']
+    said += ['Traceback', *['  File "torch/distributed/run.py"'] * 30, 'ChildFailedError']
+    script = f'print({chr(10).join(said)!r}); raise SystemExit(1)'
+    with pytest.raises(StageError) as error:
+        run(tmp_path, Stage(name='bad', command=('-c', script)))
+    lines = str(error.value).splitlines()
+    assert lines[-2] == '  ValueError: 42 apples' and lines[1] == '  line 9' and len(lines) == 14
+
+
+def test_a_second_test_that_is_asked_for_later_is_owed(tmp_path):
+    (tmp_path / 'seg').mkdir()
+    for done, once, twice in ((dict(x=1), True, False), (dict(tta=False), True, False), (dict(tta=True), True, True)):
+        (tmp_path / 'seg' / 'done.json').write_text(json.dumps(done))
+        assert is_finished(Stage(name='seg', config='x'), tmp_path) is once
+        assert is_finished(Stage(name='seg', config='x', tta=True), tmp_path) is twice
+
+
 def test_a_failure_stops_the_others_and_the_next_run_goes_on(tmp_path):
     slow = Stage(name='slow', command=('-c', 'import time; time.sleep(600)'))
     begin = time.monotonic()
@@ -159,6 +179,19 @@ def test_the_live_display_shows_every_stage():
     display.stop()
     shown = output.getvalue()
     assert all(word in shown for word in ('first', 'second', '40%', 'waiting'))
+
+
+def test_the_live_display_of_a_long_study_shows_what_runs_and_counts_the_rest():
+    output = io.StringIO()
+    display = Display('test', Console(file=output, force_terminal=True, width=100))
+    stages = [Stage(name=f'stage-{number}', command=('x',)) for number in range(40)]
+    state = [(stage, 'waiting', 0.0) for stage in stages]
+    state[0], state[1] = (stages[0], 'done', 1.0), (stages[1], 'running', 0.25)
+    display.start(state)
+    display.stop()
+    shown = output.getvalue()
+    assert 'stage-1' in shown and '25%' in shown and 'stage-7' not in shown
+    assert '1 of 40 done, 38 waiting' in shown
 
 
 def test_clock():

@@ -33,6 +33,20 @@ test_dataloader = val_dataloader
 train_cfg = dict(max_iters=2)
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))
 """
+TTA = """
+tta_model = dict(type='SegTTAModel')
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='Resize', scale=(size, size), keep_ratio=True) for size in (48, 64)],
+            [dict(type='LoadAnnotations')],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
+"""
 STUDY = """
 title = 'Miniature'
 seed = 5
@@ -40,7 +54,8 @@ jobs = 2
 stages = [
     dict(name='pre', config='pre.py', task='classification', backbone='DeiT', pretraining='mixpro'),
     dict(name='scratch', config='scratch.py', task='segmentation', backbone='DeiT', pretraining='scratch'),
-    dict(name='seg', config='seg.py', task='segmentation', backbone='DeiT', pretraining='mixpro', checkpoint='pre'),
+    dict(name='seg', config='seg.py', task='segmentation', backbone='DeiT', pretraining='mixpro', checkpoint='pre',
+         tta=True, published={'mIoU (MS)': 51.6}),
 ]
 """
 
@@ -52,7 +67,7 @@ def study(tmp_path_factory):
     (root / 'pre.py').write_text(PRETRAIN)
     for name, start in (('seg', 'mixpro'), ('scratch', 'scratch')):
         base = DIGITS / f'segmenter_deit-micro_{start}_digit-scenes.py'
-        (root / f'{name}.py').write_text(SEGMENTER.format(base=base, data=data))
+        (root / f'{name}.py').write_text(SEGMENTER.format(base=base, data=data) + TTA * (name == 'seg'))
     (root / 'study.py').write_text(STUDY)
     return root
 
@@ -91,14 +106,18 @@ def test_a_study_survives_a_kill_and_ends_with_results_and_a_report(study):
         ('classification', 'mixpro', 'top1', 5),
         ('segmentation', 'scratch', 'mIoU', 5),
         ('segmentation', 'mixpro', 'mIoU', 5),
+        ('segmentation', 'mixpro', 'mIoU (MS)', 5),
     ]
+    assert [record.get('published') for record in records] == [None, None, None, 51.6]
     assert all(0 <= record['value'] <= 100 for record in records)
     assert records[0]['checkpoint_sha256'] == sha256_of(work / 'pre' / 'epoch_4.pth')
     transfer = json.loads((work / 'seg' / 'transfer.json').read_text())
     assert transfer['complete']
     assert transfer['sha256'] == records[0]['checkpoint_sha256']
     assert 'Miniature' in (work / 'report.html').read_text()
-    assert (work / 'report.md').is_file()
+    report = (work / 'report.md').read_text()
+    assert '| MixPro | MixPro, paper | difference |' in report
+    assert f'In the paper: 51.6 MixPro (here {records[3]["value"] - 51.6:+.1f})' in report
     for figure in ('mixed-pre', 'segmentation-deit', 'factor'):
         assert (work / 'figures' / f'{figure}.png').stat().st_size > 5000
 

@@ -1,0 +1,88 @@
+"""What the command line refuses, each in one sentence, and what it makes of a plan."""
+
+import json
+import sys
+
+import pytest
+
+from mixpro_mm.study import cli
+from mixpro_mm.study.launch import Launch
+from mixpro_mm.study.plan import Plan, Stage
+
+STUDY = """
+title = 'T'
+jobs = 3
+stages = [
+    dict(name='a', command=['-c', 'open("{work_dir}/a.txt", "w")']),
+    dict(name='b', command=['-c', 'open("{work_dir}/b.txt", "w")'], needs=['a']),
+    dict(name='c', command=['-c', 'open("{work_dir}/c.txt", "w")']),
+]
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    (tmp_path / 'study.py').write_text(STUDY)
+    return tmp_path / 'study.py'
+
+
+@pytest.mark.parametrize(
+    ('options', 'sentence'),
+    [
+        (['--gpus', '0'], '--gpus 0: a stage needs at least one'),
+        (['--gpus', '8'], '--gpus 8 needs --launcher pytorch or slurm; without one a stage is one process'),
+        (['--launcher', 'slurm'], '--launcher slurm needs srun, which is not on the PATH of this machine'),
+        (['--jobs', '0'], '--jobs 0: at least one stage runs at a time'),
+        (['--launcher', 'pytorch', '--jobs', '2'], '--jobs 2: with --launcher pytorch stages take the same GPUs, so'),
+        (['--only', 'd*'], "no stage of study.py matches 'd*'; it has a, b, c"),
+        (['--partition', 'x'], '--partition and --srun-args are for --launcher slurm'),
+    ],
+)
+def test_failures_are_one_sentence(study, tmp_path, options, sentence, monkeypatch, capsys):
+    monkeypatch.setenv('PATH', str(tmp_path))  # no srun
+    assert cli.main([str(study), '--work-dir', str(tmp_path / 'w'), *options]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(sentence) and len(said.splitlines()) == 1
+    assert not (tmp_path / 'w').exists()
+
+
+def test_only_runs_what_matches_and_what_that_waits_for(study, tmp_path, capsys):
+    """The report needs a result, and commands give none: the run ends there, after its stages."""
+    assert cli.main([str(study), '--work-dir', str(tmp_path / 'w'), '--only', 'b']) == 1
+    assert 'No results to report' in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / 'w').glob('*.txt')) == ['a.txt', 'b.txt']
+    assert json.loads((tmp_path / 'w' / 'results.json').read_text()) == []
+
+
+def test_stages_at_a_time():
+    plan = Plan('T', (), seed=0, jobs=3, config='')
+    assert [cli._with_jobs(plan, jobs, Launch(how)).jobs for jobs, how in (
+        (None, 'none'), (2, 'none'), (None, 'pytorch'), (1, 'pytorch'), (None, 'slurm'), (9, 'slurm'),
+    )] == [3, 2, 1, 1, 3, 9]  # fmt: skip
+
+
+def test_estimated_hours_become_costs_where_all_have_them(tmp_path):
+    (tmp_path / 'a.py').write_text('train_cfg = dict(max_iters=100)\ntrain_dataloader = dict(batch_size=8)\n')
+    known = Stage(name='a', config=str(tmp_path / 'a.py'), gmacs=4.7 * 322 * 3600)
+    other = Stage(name='b', config=str(tmp_path / 'a.py'), cost=7)
+    costed = cli._with_costs(Plan('T', (Stage(name='d', command=('x',)), known), seed=0, jobs=1, config=''))
+    assert costed.stages[1].cost == pytest.approx(800) and costed.stages[0].cost < 1
+    mixed = Plan('T', (known, other), seed=0, jobs=1, config='')
+    assert cli._with_costs(mixed) is mixed
+
+
+def test_the_report_says_on_what_each_stage_ran(tmp_path):
+    stages = [Stage(name=name, config='x.py', gpus=8) for name in 'abcd']
+    for name, gpus, batch in (('a', 4, 256), ('b', 4, 256), ('c', 4, 4)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'done.json').write_text(json.dumps(dict(gpus=gpus, batch_size=batch, seconds=5)))
+    plan = Plan('T', tuple(stages), seed=0, jobs=1, config='')
+    described = cli._describe(plan, tmp_path)
+    assert described['settings']['GPUs x images a step'] == '4 x 256 (2 stages), 4 x 4 (1 stage)'
+    assert [stage['seconds'] for stage in described['stages']] == [5, 5, 5, None]
+    single = Plan('T', (Stage(name='a', config='x.py'),), seed=0, jobs=1, config='')
+    assert list(cli._describe(single, tmp_path)['settings']) == ['seed', 'stages at a time']
+
+
+def test_the_python_that_runs_the_study_runs_its_stages():
+    assert Launch().command(Stage(name='a'), ['-V']) == [sys.executable, '-V']

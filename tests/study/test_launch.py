@@ -1,0 +1,177 @@
+"""Command lines for the three launchers, and the rule that the total batch stays."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from mixpro_mm.files import write_json
+from mixpro_mm.study import launch as module
+from mixpro_mm.study.launch import Launch, batch_per_gpu, last_name, look_at, stage_command
+from mixpro_mm.study.plan import Plan, Stage
+
+PYTHON = sys.executable
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """Pre-training on 8 GPUs x 128 for 300 epochs, a transfer on 4 x 4 for 80 iterations, and a command."""
+    (tmp_path / 'pre.py').write_text('train_cfg = dict(max_epochs=300)\ntrain_dataloader = dict(batch_size=128)\n')
+    (tmp_path / 'seg.py').write_text('train_cfg = dict(max_iters=80)\ntrain_dataloader = dict(batch_size=4)\n')
+    row = dict(backbone='DeiT', pretraining='mixpro')
+    pre = Stage(name='pre', config=str(tmp_path / 'pre.py'), task='classification', gpus=8, **row)
+    config = str(tmp_path / 'seg.py')
+    seg = Stage(name='seg', config=config, task='segmentation', gpus=4, checkpoint='pre', tta=True, **row)
+    data = Stage(name='data', command=('-m', 'write', '{work_dir}/x'))
+    return Plan('T', (pre, seg, data), seed=3, jobs=1, config='study.py')
+
+
+def line(plan, name, work_dir, **how):
+    stage = next(stage for stage in plan.stages if stage.name == name)
+    return stage_command(plan, stage, work_dir, Launch(**how))
+
+
+def test_without_a_launcher_one_process_takes_the_whole_batch(plan, tmp_path):
+    assert line(plan, 'pre', tmp_path / 'w') == [
+        PYTHON, '-m', 'mixpro_mm.study.stage', str(tmp_path / 'pre.py'), '--work-dir', str(tmp_path / 'w' / 'pre'),
+        '--seed', '3', '--batch-size', '1024',
+    ]  # fmt: skip
+    assert line(plan, 'data', tmp_path / 'w') == [PYTHON, '-m', 'write', f'{tmp_path}/w/x']
+
+
+def test_torchrun(plan, tmp_path):
+    stage = ['-m', 'mixpro_mm.study.stage', str(tmp_path / 'pre.py'), '--work-dir', str(tmp_path / 'w' / 'pre')]
+    run = [PYTHON, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node']
+    assert line(plan, 'pre', tmp_path / 'w', launcher='pytorch') == [
+        *run, '8', *stage, '--seed', '3', '--launcher', 'pytorch',
+    ]  # fmt: skip
+    assert line(plan, 'pre', tmp_path / 'w', launcher='pytorch', gpus=2) == [
+        *run, '2', *stage, '--seed', '3', '--batch-size', '512', '--launcher', 'pytorch',
+    ]  # fmt: skip
+    assert line(plan, 'data', tmp_path / 'w', launcher='pytorch', gpus=2)[:2] == [PYTHON, '-m']
+
+
+def test_srun(plan, tmp_path):
+    how = dict(launcher='slurm', partition='gpu', srun_args="--time=3-0 --comment='two words'")
+    command = line(plan, 'seg', tmp_path / 'w', **how)
+    assert command[0] == 'env' and command[2:9] == [
+        'srun', '--job-name=seg', '--gres=gpu:4', '--ntasks=4', '--ntasks-per-node=4', '--cpus-per-task=5',
+        '--kill-on-bad-exit=1',
+    ]  # fmt: skip
+    assert command[9:15] == ['--partition=gpu', '--time=3-0', '--comment=two words', PYTHON, '-u', '-m']
+    assert command[-3:] == ['--tta', '--launcher', 'slurm'] and '--batch-size' not in command
+    many = line(plan, 'pre', tmp_path / 'w', launcher='slurm', gpus=16)
+    assert many[4:7] == ['--gres=gpu:8', '--ntasks=16', '--ntasks-per-node=8'] and '--partition' not in str(many)
+    assert many[many.index('--batch-size') + 1] == '64'
+
+
+def test_stages_that_may_share_a_node_meet_at_different_ports(plan, tmp_path):
+    lines = [line(plan, name, tmp_path / w, launcher='slurm') for name in ('pre', 'seg') for w in ('w', 'v')]
+    ports = [int(command[1].removeprefix('MASTER_PORT=')) for command in lines]
+    assert len(set(ports)) == 4 and all(20000 <= port < 40000 for port in ports)
+    assert line(plan, 'pre', tmp_path / 'w', launcher='slurm') == lines[0]  # a restart says the same
+
+
+def test_the_checkpoint_is_the_one_noted_or_else_the_one_to_come(plan, tmp_path):
+    before = line(plan, 'seg', tmp_path / 'w')
+    assert before[before.index('--checkpoint') + 1] == str(tmp_path / 'w' / 'pre' / 'epoch_300.pth')
+    (tmp_path / 'w' / 'pre').mkdir(parents=True)
+    write_json(tmp_path / 'w' / 'pre' / 'done.json', dict(checkpoint='/else/where.pth'))
+    after = line(plan, 'seg', tmp_path / 'w')
+    assert after[after.index('--checkpoint') + 1] == '/else/where.pth'
+    assert last_name(look_at(str(tmp_path / 'seg.py'))) == 'iter_80.pth'
+
+
+@pytest.mark.parametrize(('batch', 'gpus', 'available', 'each'), [(128, 8, 4, 256), (4, 4, 16, 1), (2, 8, 1, 16)])
+def test_the_total_batch_stays(batch, gpus, available, each):
+    assert batch_per_gpu('s', batch, gpus, available) == each
+    assert each * available == batch * gpus
+
+
+def test_a_batch_that_cannot_be_divided_is_one_sentence(plan):
+    with pytest.raises(
+        ValueError, match=r'^stage s takes 4 x 4 = 16 images a step, which 3 GPUs cannot share equally$'
+    ):
+        batch_per_gpu('s', 4, 4, 3)
+    with pytest.raises(ValueError, match='stage seg takes 4 x 4 = 16 images a step, which 32 GPUs cannot'):
+        Launch('slurm', 32).batch_size(plan.stages[1])
+    assert Launch('slurm', 32).batch_size(plan.stages[0]) == 32
+    free = Stage(name='free', config=plan.stages[0].config)  # says nothing of GPUs: as its config says
+    assert Launch('pytorch', 2).batch_size(free) is None and Launch('pytorch').processes(free) == 1
+
+
+@pytest.mark.parametrize(
+    ('how', 'sentence'),
+    [
+        (dict(launcher='mpi'), "launcher 'mpi' is unknown; known: none, pytorch, slurm"),
+        (dict(gpus=0), '--gpus 0: a stage needs at least one'),
+        (dict(launcher='pytorch', gpus=-1), '--gpus -1: a stage needs'),
+        (dict(gpus=4), '--gpus 4 needs --launcher pytorch or slurm'),
+        (dict(launcher='slurm', gpus_per_node=0), '--gpus-per-node 0: a node'),
+        (dict(launcher='pytorch', partition='gpu'), '--partition and --srun-args are for --launcher slurm'),
+    ],
+)
+def test_what_does_not_go_together_is_one_sentence(how, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Launch(**how)
+
+
+def test_a_missing_launcher_or_gpu_is_one_sentence(plan, monkeypatch):
+    monkeypatch.setattr(module.shutil, 'which', lambda name: None)
+    with pytest.raises(RuntimeError, match='needs srun, which is not on the PATH'):
+        Launch('slurm').check(plan.stages)
+    monkeypatch.setattr(module.shutil, 'which', lambda name: f'/usr/bin/{name}')
+    Launch('slurm').check(plan.stages)
+    with pytest.raises(ValueError, match='stage pre: 12 GPUs do not fill nodes of 8'):
+        Launch('slurm', 12).check(plan.stages)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 4)
+    Launch('pytorch', 4).check(plan.stages)
+    with pytest.raises(RuntimeError, match='stage pre is to run on 8 GPUs, but torch sees 4 here'):
+        Launch('pytorch').check(plan.stages)
+    monkeypatch.setattr(module.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(RuntimeError, match=r'needs torch\.distributed\.run, which this build of torch does not have'):
+        Launch('pytorch', 4).check(plan.stages)
+
+
+def test_the_command_line_reaches_the_program_behind_srun(plan, tmp_path):
+    """With an srun of our own on the PATH: what it is given, and the environment it passes on."""
+    (tmp_path / 'bin').mkdir()
+    fake = tmp_path / 'bin' / 'srun'
+    fake.write_text('#!/bin/sh\necho port $MASTER_PORT\nfor part in "$@"; do echo "$part"; done\n')
+    fake.chmod(0o755)
+    command = line(plan, 'seg', tmp_path / 'a b', launcher='slurm')
+    path = f'{tmp_path / "bin"}:{os.environ["PATH"]}'
+    said = subprocess.run(
+        shlex.join(command), shell=True, env=os.environ | dict(PATH=path), capture_output=True, text=True
+    )
+    assert said.stdout.splitlines() == [f'port {command[1].split("=")[1]}', *command[3:]]
+    assert str(tmp_path / 'a b' / 'seg') in said.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_ranks_end_with_a_torchrun_that_is_killed(tmp_path):
+    script = tmp_path / 'rank.py'
+    script.write_text(
+        'import os, time\nfrom mixpro_mm.study.processes import die_with_parent\ndie_with_parent(os.getppid())\n'
+        f'open({str(tmp_path)!r} + "/pid" + os.environ["RANK"], "w").write(str(os.getpid()))\ntime.sleep(600)\n'
+    )
+    command = [PYTHON, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', str(script)]
+    parent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    pids = [tmp_path / f'pid{rank}' for rank in range(2)]
+    while not all(path.exists() and path.read_text() for path in pids):
+        assert parent.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    for path in pids:
+        status = Path(f'/proc/{path.read_text()}/status')
+        while status.exists() and 'State:\tZ' not in status.read_text():
+            assert time.monotonic() < deadline, 'a rank outlived its torchrun'
+            time.sleep(0.1)

@@ -1,0 +1,137 @@
+"""One stage as a process: what it makes of its config, and two ranks of it side by side."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mixpro_mm.datasets.digit_scenes import write_digit_scenes
+from mixpro_mm.study import stage
+from mixpro_mm.study.tta import check_tta, tta_config
+
+DIGITS = Path(__file__).parents[2] / 'configs' / 'digits'
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(**settings):
+        lines = [f'{key} = {value!r}' for key, value in settings.items()]
+        (tmp_path / 'a.py').write_text('\n'.join(lines))
+        return str(tmp_path / 'a.py')
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ('own', 'kept'),
+    [
+        (dict(seed=1, diff_rank_seed=True), dict(seed=9, diff_rank_seed=True)),
+        (dict(seed=None, deterministic=True, diff_rank_seed=False), dict(seed=9, deterministic=True)),
+        (dict(seed=None, deterministic=False), dict(seed=9)),
+        ({}, dict(seed=9)),
+    ],
+)
+def test_the_seed_is_the_studys_and_the_rest_of_randomness_the_configs(config, own, kept, tmp_path):
+    path = config(model={}, randomness=own)
+    assert stage.stage_config(path, tmp_path, 9, None).randomness == kept
+
+
+def test_how_a_stage_is_started_does_not_change_what_it_is(config, tmp_path):
+    path = config(model=dict(backbone={}), lr=1)
+    plain = stage.stage_config(path, tmp_path, 0, None)
+    launched = stage.stage_config(path, tmp_path / 'other', 0, None)
+    launched.launcher, launched.resume, launched.load_from = 'slurm', True, 'x.pth'
+    assert stage.fingerprint(plain, None) == stage.fingerprint(launched, None)
+    launched.lr = 2
+    assert stage.fingerprint(plain, None) != stage.fingerprint(launched, None)
+
+
+def test_what_a_second_test_needs_is_asked_for_before_training(config, tmp_path):
+    path = config(model={}, tta_model=dict(type='SegTTAModel'))
+    with pytest.raises(ValueError, match=r'a\.py has no tta_pipeline, so it cannot be tested a second time'):
+        stage.main([path, '--work-dir', str(tmp_path / 'w'), '--tta'])
+    assert not list((tmp_path / 'w').iterdir())
+    with pytest.raises(ValueError, match='has no tta_model and no tta_pipeline'):
+        check_tta(Config(dict(model={})))
+
+
+def test_the_config_of_the_second_test():
+    settings = dict(
+        model=dict(type='Net'), tta_model=dict(type='TTA'), tta_pipeline=['many'], work_dir='w', resume=True,
+        test_dataloader=dict(dataset=dict(pipeline=['one'], data_root='d')), visualizer=dict(type='V', name='v'),
+    )  # fmt: skip
+    config = Config(settings)
+    again = tta_config(config, 'last.pth')
+    assert again.model == dict(type='TTA', module=dict(type='Net'))
+    assert again.test_dataloader == dict(dataset=dict(pipeline=['many'], data_root='d'))
+    assert (again.load_from, again.resume, again.work_dir) == ('last.pth', False, 'w/tta')
+    assert again.visualizer.name != 'v'
+    assert config.to_dict() == Config(settings).to_dict()
+
+
+# DDP of the toolkits wants a GPU for every rank; so told, and met beforehand with gloo, it runs without
+CONFIG = """
+_base_ = '{base}'
+train_dataloader = dict(batch_size=4, dataset=dict(data_root='{data}'))
+val_dataloader = dict(dataset=dict(data_root='{data}'))
+test_dataloader = val_dataloader
+train_cfg = dict(max_iters=2)
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))
+randomness = dict(seed=None, diff_rank_seed=True)
+model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)
+tta_model = dict(type='SegTTAModel')
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='Resize', scale=(64, 64), keep_ratio=True)],
+            [dict(type='LoadAnnotations')],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
+"""
+RANK = """
+import json, os, sys, torch
+torch.distributed.init_process_group('gloo')
+from mixpro_mm.study import stage
+code = stage.main()
+json.dump([code, torch.initial_seed()], open(f'rank{os.environ["RANK"]}.json', 'w'))
+"""
+
+
+@pytest.mark.slow
+def test_two_ranks_train_one_model_and_agree(tmp_path):
+    """On the real torchrun: half the batch each, seeds of their own, one writer; and both refuse another's folder."""
+    data = write_digit_scenes(tmp_path / 'scenes', num_train=4, num_val=2) / 'VOCdevkit' / 'VOC2010'
+    base = DIGITS / 'segmenter_deit-micro_scratch_digit-scenes.py'
+    (tmp_path / 'seg.py').write_text(CONFIG.format(base=base, data=data))
+    (tmp_path / 'rank.py').write_text(RANK)
+    run = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', 'rank.py']
+    arguments = ['seg.py', '--work-dir', 'w', '--launcher', 'pytorch', '--batch-size', '2', '--tta', '--seed']
+
+    def ranks(seed):
+        finished = subprocess.run([*run, *arguments, seed], cwd=tmp_path, capture_output=True, text=True, timeout=400)
+        assert finished.returncode == 0, finished.stderr[-3000:]
+        return [json.loads((tmp_path / f'rank{rank}.json').read_text()) for rank in range(2)], finished
+
+    (first, second), _ = ranks('5')
+    assert (first[0], second[0]) == (0, 0)
+    assert (first[1], second[1]) == (5, 6)  # diff_rank_seed came through
+    done = json.loads((tmp_path / 'w' / 'done.json').read_text())
+    assert (done['gpus'], done['batch_size'], done['tta']) == (2, 2, True)
+    # one scale and no flip: the second test sees what the first saw
+    assert done['metrics']['mIoU (MS)'] == pytest.approx(done['metrics']['mIoU'], abs=0.02)
+    assert json.loads((tmp_path / 'w' / 'progress.json').read_text())['total'] == 2
+    assert len(list((tmp_path / 'w').glob('2*'))) == 1  # both ranks log in one folder
+    assert list((tmp_path / 'w' / 'tta').glob('2*'))
+
+    before = (tmp_path / 'w' / 'done.json').read_bytes()
+    (first, second), refused = ranks('6')
+    assert (first[0], second[0]) == (2, 2)
+    assert refused.stderr.count('holds a stage of another config, seed or checkpoint') == 1
+    assert (tmp_path / 'w' / 'done.json').read_bytes() == before
