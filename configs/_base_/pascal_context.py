@@ -1,0 +1,86 @@
+# Pascal Context (VOC 2010), 60 classes with the background as class 0; docs/pascal_context.md says how to prepare it.
+# Settings of Segmenter's own recipe for this data: the short side is read at 520 px, whatever the long one, so that a
+# window of 480 px is never larger than an image. (mmseg's own base, (520, 520), bounds the long side instead.)
+# Data:     data/VOCdevkit/VOC2010/{JPEGImages,SegmentationClassContext,ImageSets/SegmentationContext}
+crop_size = (480, 480)
+scale = (4160, 520)  # long side at most, short side
+
+data_preprocessor = dict(
+    type='SegDataPreProcessor',
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    bgr_to_rgb=True,
+    pad_val=0,
+    seg_pad_val=255,
+    size=crop_size,
+)
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='RandomResize', scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=scale, keep_ratio=True),
+    dict(type='LoadAnnotations'),  # after Resize: scores count on untouched labels
+    dict(type='PackSegInputs'),
+]
+
+# Several scales, each with its mirror image. They multiply 520 px, as in mmseg 0.x; its 1.x multiplies the image itself.
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale=(int(4160 * r), int(520 * r)), keep_ratio=True)
+                for r in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+            ],
+            [dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0.0, 1.0)],
+            [dict(type='LoadAnnotations')],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
+# At 0.5 and 0.75 sides are shorter than a window and no multiple of 16. The backbone pads them anyway, but only padding
+# done here is cut off again; else 272 px of map are squeezed into 260 px of image. (Segmenter's own code enlarges such
+# images to 480 px; mmseg does not.)
+tta_model = dict(type='SegTTAModel', data_preprocessor=dict(data_preprocessor, test_cfg=dict(size_divisor=16)))
+
+data_root = 'data/VOCdevkit/VOC2010'
+data_prefix = dict(img_path='JPEGImages', seg_map_path='SegmentationClassContext')
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type='PascalContextDataset',
+        data_root=data_root,
+        data_prefix=data_prefix,
+        ann_file='ImageSets/SegmentationContext/train.txt',
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='PascalContextDataset',
+        data_root=data_root,
+        data_prefix=data_prefix,
+        ann_file='ImageSets/SegmentationContext/val.txt',
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+test_evaluator = val_evaluator

@@ -1,0 +1,22 @@
+# DeiT-S from its MixPro checkpoint with a linear decoder: one point-wise layer on the normed patch tokens.
+# Paper:    Table 3, DeiT-S-Linear + MixPro: mIoU 50.3, (MS) 50.9; not run here
+# Needs:    work_dirs/deit-small_mixpro_8xb128_in1k/epoch_300.pth, which configs/pretrain/deit-small_mixpro_8xb128_in1k.py leaves
+# Data:     data/VOCdevkit/VOC2010, see docs/pascal_context.md
+# Run:      mim train onedl-mmsegmentation configs/segmentation/linear_deit-small_mixpro_4xb4-80k_pascal-context-480x480.py --gpus 4 --launcher pytorch
+# Test:     mim test onedl-mmsegmentation configs/segmentation/linear_deit-small_mixpro_4xb4-80k_pascal-context-480x480.py --checkpoint work_dirs/linear_deit-small_mixpro_4xb4-80k_pascal-context-480x480/iter_80000.pth
+# Test, MS: the same with --tta
+_base_ = '../_base_/deit_pascal_context.py'
+
+model = dict(
+    decode_head=dict(
+        type='FCNHead',
+        in_channels=384,
+        channels=384,
+        num_convs=0,
+        concat_input=False,
+        dropout_ratio=0.0,
+        num_classes=60,
+        # a mean over labelled pixels, as in PyTorch; mmseg's default divides by the padded ones too
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0, avg_non_ignore=True),
+    ),
+)

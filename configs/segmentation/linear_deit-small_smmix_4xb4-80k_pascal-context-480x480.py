@@ -1,0 +1,10 @@
+# As its MixPro twin, from the DeiT-S that SMMix released.
+# Paper:    no row of Table 3; not run here
+# Needs:    checkpoints/deit-small_smmix.pth: the DeiT-S that SMMix released, in the key layout of mmpretrain
+# Data:     data/VOCdevkit/VOC2010, see docs/pascal_context.md
+# Run:      mim train onedl-mmsegmentation configs/segmentation/linear_deit-small_smmix_4xb4-80k_pascal-context-480x480.py --gpus 4 --launcher pytorch
+# Test:     mim test onedl-mmsegmentation configs/segmentation/linear_deit-small_smmix_4xb4-80k_pascal-context-480x480.py --checkpoint work_dirs/linear_deit-small_smmix_4xb4-80k_pascal-context-480x480/iter_80000.pth
+# Test, MS: the same with --tta
+_base_ = 'linear_deit-small_mixpro_4xb4-80k_pascal-context-480x480.py'
+
+model = dict(backbone=dict(init_cfg=dict(checkpoint='checkpoints/deit-small_smmix.pth')))

@@ -1,0 +1,160 @@
+"""Pascal Context on disk: from VOC 2010 and its annotations to what mmseg reads, and whether that is whole.
+
+The class maps are drawn by mmseg's own converter, which needs the Detail API. It writes into a draft beside the
+target; what appears under VOC2010 is whole and checked, or not there.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+__all__ = ['check', 'convert', 'prepare']
+
+CLASSES = 60  # with the background, which is 0
+MAPS, LISTS = 'SegmentationClassContext', Path('ImageSets', 'SegmentationContext')
+EXPECTED = dict(train=4996, val=5104)  # what the merged annotations hold; VOC 2010 has 4998 and 5105 images
+SHOWN = 5  # complaints of one kind that are spelled out
+
+
+def check(devkit: str | Path) -> dict[str, int]:
+    """Whether every image of both lists has its file and a class map of its size with ids 0 to 59.
+
+    Args:
+        devkit: Folder that holds ``VOC2010``.
+
+    Returns:
+        Images in each list, as ``dict(train=..., val=...)``.
+
+    Raises:
+        ValueError: A sentence on each line says what is missing or wrong; of each kind, the first few by name.
+    """
+    voc = Path(devkit, 'VOC2010')
+    names = {split: _names(voc / LISTS / f'{split}.txt') for split in EXPECTED}
+    problems = [f'{voc / LISTS / split}.txt is missing or empty' for split in names if not names[split]]
+    problems += _some(sorted({*names['train']} & {*names['val']}), '{} is listed both to train and to test')
+    for split, listed in names.items():
+        twice = sorted({name for name in listed if listed.count(name) > 1}) if len({*listed}) < len(listed) else []
+        problems += _some(twice, f'{{}} is listed twice in {split}.txt')
+    everything = [name for listed in names.values() for name in dict.fromkeys(listed)]
+    complaints: dict[str, list[str]] = {}
+    for name in everything:
+        for kind, complaint in _problems_of(voc, name):
+            complaints.setdefault(kind, []).append(complaint)
+    problems += [line for lines in complaints.values() for line in _some(lines, '{}')]
+    if problems:
+        raise ValueError('\n'.join(problems))
+    return {split: len(listed) for split, listed in names.items()}
+
+
+def convert(devkit: str | Path, annotations: str | Path) -> None:
+    """Write class maps and lists with mmseg's converter, in this Python, whole or not at all.
+
+    Args:
+        devkit: Folder that holds ``VOC2010/JPEGImages``.
+        annotations: The file ``trainval_merged.json``.
+
+    Raises:
+        FileExistsError: There are class maps or lists already.
+        RuntimeError: The converter failed; the sentence ends with its last line.
+        ValueError: What it wrote is not whole (see ``check``).
+    """
+    voc = Path(devkit, 'VOC2010').resolve()
+    taken = [path for path in (voc / MAPS, voc / LISTS) if path.exists()]
+    if taken:
+        raise FileExistsError(f'{taken[0]} is there already: look at it with --check, or remove it to convert anew')
+    with tempfile.TemporaryDirectory(dir=voc.parent, prefix='.pascal-context-') as draft:
+        (Path(draft) / 'VOC2010').mkdir()
+        os.symlink(voc / 'JPEGImages', Path(draft, 'VOC2010', 'JPEGImages'))
+        command = [sys.executable, _converter(), draft, Path(annotations).resolve()]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            last = ([line for line in done.stderr.splitlines() if line.strip()] or ['it said nothing'])[-1]
+            raise RuntimeError(f'the converter of mmseg stopped with exit code {done.returncode}: {last.strip()}')
+        check(draft)
+        (voc / LISTS).parent.mkdir(exist_ok=True)
+        Path(draft, 'VOC2010', MAPS).rename(voc / MAPS)
+        Path(draft, 'VOC2010', LISTS).rename(voc / LISTS)  # last: without lists there is no data set
+
+
+def prepare(devkit: str | Path, annotations: str | Path | None = None, only_check: bool = False) -> str:
+    """Convert and check, or only check; returns one line with the counts.
+
+    Args:
+        devkit: Folder that holds ``VOC2010``.
+        annotations: ``trainval_merged.json``; by default that in ``VOC2010``.
+        only_check: Look at the tree as it stands, and write nothing.
+
+    Raises:
+        FileNotFoundError: Something is missing that converting needs; one sentence on each line.
+        FileExistsError, RuntimeError, ValueError: see ``convert`` and ``check``.
+    """
+    if not only_check:
+        annotations = Path(annotations or Path(devkit, 'VOC2010', 'trainval_merged.json'))
+        missing = _missing(Path(devkit), annotations)
+        if missing:
+            raise FileNotFoundError('\n'.join(missing))
+        convert(devkit, annotations)
+    counts = check(devkit)
+    found = f'{Path(devkit, "VOC2010")} is whole: {counts["train"]} images to train, {counts["val"]} to test'
+    expected = f'{EXPECTED["train"]} and {EXPECTED["val"]}'
+    if counts == EXPECTED:
+        return f'{found}, as many as the merged annotations hold'
+    return f'{found}; the merged annotations hold {expected}, the lists of VOC 2010 4998 and 5105'
+
+
+def _missing(devkit: Path, annotations: Path) -> list[str]:
+    """A sentence for everything that converting needs and that is not there."""
+    images, problems = devkit / 'VOC2010' / 'JPEGImages', []
+    if not any(images.glob('*.jpg')):
+        problems.append(f'{images} holds no images: unpack VOCtrainval_03-May-2010.tar, whose VOCdevkit is {devkit}')
+    if not annotations.is_file():
+        problems.append(
+            f'{annotations} is missing: it is the file trainval_merged.json of the Detail API, about 590 MB'
+        )
+    if importlib.util.find_spec('detail') is None:
+        problems.append(
+            'The Detail API (module detail) is not installed: build it from github.com/zhanghang1989/detail-api, or '
+            'make the class maps without it as docs/pascal_context.md says, and look at them with --check'
+        )
+    return problems
+
+
+def _converter() -> Path:
+    """The script that comes with mmseg."""
+    package = Path(importlib.util.find_spec('mmseg').origin).parent
+    return package / '.mim' / 'tools' / 'dataset_converters' / 'pascal_context.py'
+
+
+def _names(path: Path) -> list[str]:
+    return path.read_text(encoding='utf-8').split() if path.is_file() else []
+
+
+def _problems_of(voc: Path, name: str):
+    """What is wrong with one image of a list, as (kind, sentence)."""
+    image, class_map = voc / 'JPEGImages' / f'{name}.jpg', voc / MAPS / f'{name}.png'
+    missing = [path for path in (image, class_map) if not path.is_file()]
+    yield from ((f'no {path.suffix}', f'{path} is missing') for path in missing)
+    if missing:
+        return
+    try:
+        with Image.open(image) as picture, Image.open(class_map) as drawn:
+            size, ids = picture.size, np.asarray(drawn)
+    except OSError as error:
+        yield 'unreadable', f'{name} cannot be read: {error}'
+        return
+    if ids.shape != size[::-1]:
+        yield 'size', f'{class_map} has the shape {ids.shape}, its image is {size[1]} x {size[0]}'
+    elif ids.max() >= CLASSES:
+        yield 'ids', f'{class_map} holds the id {ids.max()}; they go from 0 to {CLASSES - 1}'
+
+
+def _some(items: list[str], sentence: str) -> list[str]:
+    """The first few as sentences, and one that counts the rest."""
+    rest = [f'and {len(items) - SHOWN} more of that kind'] if len(items) > SHOWN else []
+    return [sentence.format(item) for item in items[:SHOWN]] + rest
