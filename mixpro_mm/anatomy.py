@@ -47,9 +47,10 @@ def anatomy_of(backbone: nn.Module) -> Anatomy | None:
     return next((ANATOMIES[name] for name in names if name in ANATOMIES), None)
 
 
-def known_backbones() -> str:
-    """Their names, for messages."""
-    return ', '.join(f'{name.rsplit(".", 1)[1]} of {name.split(".")[0]}' for name in ANATOMIES)
+def known_backbones(with_norm: bool = False) -> str:
+    """Names of all, or of those with a norm of the final tokens, for messages."""
+    names = [name for name, anatomy in ANATOMIES.items() if anatomy.norm or not with_norm]
+    return ', '.join(f'{name.rsplit(".", 1)[1]} of {name.split(".")[0]}' for name in names)
 
 
 def find_backbone(model: nn.Module) -> nn.Module:

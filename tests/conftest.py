@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -6,6 +7,10 @@ import torch
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
+
+# models are tiny here; on a busy machine threads only wait for each other
+torch.set_num_threads(1)
+os.environ.setdefault('OMP_NUM_THREADS', '1')  # of child processes
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 # What the paper reports, once, for headers, tests, the model table and the study to read.
 # Table 1, ImageNet-1k: parameters in millions, GFLOPs (multiply-adds), top-1 of each pre-training.
-# Its 1.6 G for DeiT-T fits neither patch 16 (1.26) nor 14 (1.70); every other row fits the model named here.
+# Its 1.6 G for DeiT-T fits neither patch 16 (1.25) nor 14 (1.70); every other row fits the model named here.
 table1 = {
     'deit-tiny': dict(name='DeiT-T', params=5.7, gflops=1.6, baseline=72.2, transmix=72.6, mixpro=73.8),
     'pvt-tiny': dict(name='PVT-T', params=13.2, gflops=1.9, baseline=75.1, transmix=75.5, mixpro=76.7),

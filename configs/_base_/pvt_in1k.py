@@ -8,8 +8,7 @@ model = dict(
         type='LinearClsHead',
         num_classes=1000,
         in_channels=512,
-        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+        loss=_base_.label_smooth,
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
     ),
-    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)], probs=[0.5, 0.5]),
 )

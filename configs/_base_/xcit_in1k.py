@@ -19,8 +19,7 @@ model = dict(
     head=dict(
         type='LinearClsHead',
         num_classes=1000,
-        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+        loss=_base_.label_smooth,
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
     ),
-    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)], probs=[0.5, 0.5]),
 )

@@ -1,6 +1,7 @@
 # Mask R-CNN on PVT-S from the weights of the PVT release; all else as from MixPro.
 # Paper:    Table 4, PVT-S: box AP 40.4, mask AP 37.8; not run here
 # Needs:    checkpoints/pvt-small_official.pth: PVT-S of the PVT release, its names under 'backbone.'; and data/coco
+#           (python tools/convert_checkpoint.py pvt_small.pth checkpoints/pvt-small_official.pth --to mixpro)
 # Run:      mim train onedl-mmdetection configs/detection/mask-rcnn_pvt-small_official_1x_coco.py --gpus 8 --launcher pytorch
 # These two APs are also what the release itself reports for these weights (whai362/PVT, detection/).
 _base_ = 'mask-rcnn_pvt-small_mixpro_1x_coco.py'

@@ -11,7 +11,6 @@ model = dict(
     model_name='cait_xxs36_224',
     num_classes=1000,
     drop_path_rate=0.1,
-    loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
-    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)], probs=[0.5, 0.5]),
+    loss=_base_.label_smooth,
 )
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'.pos_embed': dict(decay_mult=0.0)}))

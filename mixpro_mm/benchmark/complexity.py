@@ -14,14 +14,17 @@ from mixpro_mm.attention import find_attention_block, token_grid
 from mixpro_mm.files import write_text
 from mixpro_mm.reporting.tables import markdown_table
 
-__all__ = ['Complexity', 'complexity_of', 'complexity_table', 'main']
+__all__ = ['Complexity', 'complexity_of', 'complexity_table', 'main', 'page']
+
+CONFIGS = Path(__file__).parents[2] / 'configs'  # of the checkout
+SIZE = 224  # of the images of Table 1
 
 BASELINE = '_mixup-cutmix_8xb128_in1k'
 HEADER = ['model', 'config', 'parameters', 'Table 1', 'GMACs', 'Table 1', 'difference', 'class attention', 'tokens']
 NOTES = """\
 Written by `python tools/complexity.py --write docs/models.md`, from the configs. Parameters are those of the whole
 classifier with its 1000-way head. GMACs are 10^9 multiply-adds (the paper's FLOPs) of a forward pass of one image of
-{size} px, counted on every matrix product and convolution; the difference is to Table 1 of the paper. The 1.6 G it
+224 px, counted on every matrix product and convolution; the difference is to Table 1 of the paper. The 1.6 G it
 gives DeiT-T fit neither patches of 16 px nor of 14 px (1.70), a slip; the other rows agree within 3 %. Class attention
 is the module whose class row labels are weighed by (eq. 5), over so many tokens of the image.
 """
@@ -44,7 +47,7 @@ class Complexity:
     grid: tuple[int, int]
 
 
-def complexity_of(config: Config, size: int = 224) -> Complexity:
+def complexity_of(config: Config, size: int = SIZE) -> Complexity:
     """Count a classifier of mmpretrain; it is built without its weights and computes nothing.
 
     Args:
@@ -56,7 +59,7 @@ def complexity_of(config: Config, size: int = 224) -> Complexity:
     """
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(dict(config.model, train_cfg=None))
-    model = model.to('meta').requires_grad_(False).eval()  # the counter cannot follow parameters without gradient
+    model = model.to('meta').eval()
     block, tokens = find_attention_block(model), []
     keys = getattr(block.attn, block.projections[-1])
     keys.register_forward_hook(lambda module, args, output: tokens.append(output.shape[1] - block.prefix_tokens))
@@ -70,7 +73,7 @@ def complexity_of(config: Config, size: int = 224) -> Complexity:
     )
 
 
-def complexity_table(configs: list[Path], published: dict, size: int = 224) -> str:
+def complexity_table(configs: list[Path], published: dict, size: int = SIZE) -> str:
     """Markdown: a row per config, in its order.
 
     Args:
@@ -102,22 +105,28 @@ def main(arguments=None) -> int:
     """Print parameters, multiply-adds and class attention of classifiers beside Table 1 of the paper."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument('configs', nargs='*', type=Path, help='every model of Table 1 if omitted')
-    parser.add_argument('--size', type=int, default=224, help='side of the image in pixels (224)')
-    parser.add_argument('--write', type=Path, metavar='FILE', help='write a Markdown page instead of printing')
+    parser.add_argument('--size', type=int, default=SIZE, help=f'side of the image in pixels ({SIZE})')
+    parser.add_argument('--write', type=Path, metavar='FILE', help='write the page on Table 1 instead of printing')
     args = parser.parse_args(arguments)
-    paper = Path('configs', '_base_', 'paper.py')
-    published = Config.fromfile(paper).table1.to_dict() if paper.is_file() else {}
-    configs = args.configs or [Path('configs', 'pretrain', f'{model}{BASELINE}.py') for model in published] or [paper]
+    if args.write and (args.configs or args.size != SIZE):
+        parser.error(f'--write makes the page on Table 1, at {SIZE} px: it takes no configs and no --size')
+    published = Config.fromfile(CONFIGS / '_base_' / 'paper.py').table1.to_dict()
+    configs = args.configs or [CONFIGS / 'pretrain' / f'{model}{BASELINE}.py' for model in published]
     if missing := [str(path) for path in configs if not path.is_file()]:
         print(f'there is no config at {", ".join(missing)}', file=sys.stderr)
         return 1
     try:
-        table = complexity_table(configs, published, args.size)
+        table = complexity_table(configs, published if args.size == SIZE else {}, args.size)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
     if args.write:
-        write_text(args.write, f'# The models of Table 1\n\n{NOTES.format(size=args.size)}\n{table}\n')
+        write_text(args.write, page(table))
     else:
         print(table)
     return 0
+
+
+def page(table: str) -> str:
+    """docs/models.md around the table of all models."""
+    return f'# The models of Table 1\n\n{NOTES}\n{table}\n'

@@ -1,7 +1,8 @@
 """Masks against the cells of the class attention: whether a token shows one image or two."""
 
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+
+from mixpro_mm.labeling.lam import token_share
 
 __all__ = ['misfit', 'pure_tokens']
 
@@ -13,7 +14,7 @@ def pure_tokens(mask: Tensor, grid: tuple[int, int]) -> Tensor:
         mask: (B, 1, H, W) bool, true where the sample itself shows.
         grid: (h, w) of the tokens.
     """
-    share = F.adaptive_avg_pool2d(mask.float(), grid)
+    share = token_share(mask, grid)
     return ((share == 0) | (share == 1)).float().mean()
 
 

@@ -4,7 +4,17 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-__all__ = ['attention_lam', 'combine', 'cosine_factor', 'linear_factor', 'parabolic_factor']
+__all__ = ['attention_lam', 'combine', 'cosine_factor', 'linear_factor', 'parabolic_factor', 'token_share']
+
+
+def token_share(mask: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(B, h * w) fp32: share of each token's pixels that show the sample itself, by area averaging.
+
+    Args:
+        mask: (B, 1, H, W), true where the sample itself shows.
+        grid: (h, w) of the tokens.
+    """
+    return F.adaptive_avg_pool2d(mask.float(), grid).flatten(1)
 
 
 def attention_lam(class_attention: Tensor, mask: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -33,7 +43,7 @@ def attention_lam(class_attention: Tensor, mask: Tensor, grid: tuple[int, int]) 
             f'and masks of {len(mask)} samples'
         )
     attention = class_attention.float()
-    share = F.adaptive_avg_pool2d(mask.float(), grid).flatten(1)
+    share = token_share(mask, grid)
     # a common factor cancels; dividing by the peak first keeps denormal rows from losing their digits
     attention = attention / attention.amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
     total = attention.sum(dim=1)

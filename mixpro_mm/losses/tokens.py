@@ -16,9 +16,8 @@ def find_final_norm(model: nn.Module) -> tuple[nn.Module, int]:
     backbone = find_backbone(model)
     name, anatomy = type(backbone).__name__, anatomy_of(backbone)
     if anatomy is None:
-        raise ValueError(
-            f'{name} has no patch tokens known here ({known_backbones()}), so LocalContextLoss has nothing to look at'
-        )
+        known = known_backbones(with_norm=True)
+        raise ValueError(f'{name} has no patch tokens known here ({known}), so LocalContextLoss has nothing to look at')
     norm = anatomy.norm and getattr(backbone, anatomy.norm, None)
     if norm is None:
         raise ValueError(f'{name} has no final norm of its patch tokens, where LocalContextLoss takes them from')

@@ -7,7 +7,8 @@ from unittest import mock
 import pytest
 from mmengine.config import Config
 
-from mixpro_mm.benchmark.complexity import HEADER, NOTES, complexity_of, complexity_table, main
+from mixpro_mm.benchmark import complexity
+from mixpro_mm.benchmark.complexity import complexity_of, complexity_table, main, page
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = Config.fromfile(ROOT / 'configs' / '_base_' / 'paper.py').table1.to_dict()
@@ -82,18 +83,15 @@ def test_multiply_adds_are_those_worked_out_by_hand():
     assert (found.attention, found.grid) == ('backbone.layers.1.attn', (2, 2))
 
 
-def test_the_page_is_what_the_tool_writes():
-    lines = (ROOT / 'docs' / 'models.md').read_text(encoding='utf-8')
-    assert lines.startswith('# The models of Table 1\n\n' + NOTES.format(size=224))
-    rows = [[cell.strip() for cell in line.strip('| ').split('|')] for line in lines.splitlines() if '|' in line]
-    assert rows[0] == HEADER
-    assert [row[0] for row in rows[2:]] == [paper['name'] for paper in PUBLISHED.values()]
-    for row, model in zip(rows[2:], PUBLISHED, strict=True):
-        found = counted(model)
-        assert row[1:3] == [path_of(model).name, f'{found.parameters:,}']
-        assert row[4] == f'{found.macs / 1e9:.3f}'
-        assert row[6] == f'{found.macs / 1e7 / PUBLISHED[model]["gflops"] - 100:+.1f} %'
-        assert row[7:] == [found.attention, ' x '.join(map(str, found.grid))]
+def test_the_page_is_what_the_tool_writes(monkeypatch):
+    monkeypatch.setattr(complexity, 'complexity_of', lambda config, size: counted(names.pop(0)))
+    names = list(PUBLISHED)
+    table = complexity_table([path_of(model) for model in PUBLISHED], PUBLISHED)
+    assert (ROOT / 'docs' / 'models.md').read_text(encoding='utf-8') == page(table)
+    (row,) = (line for line in table.splitlines() if 'ca-swin-tiny' in line)
+    cells = [cell.strip() for cell in row.strip('|').split('|')]
+    assert cells[0] == 'CA-Swin-T'
+    assert cells[2:] == ['28,285,066', '28.3 M', '4.205', '4.2 G', '+0.1 %', 'backbone.ca_block.attn', '7 x 7']
 
 
 def test_a_config_the_paper_does_not_know_has_no_numbers_beside_its_own():
@@ -101,17 +99,22 @@ def test_a_config_the_paper_does_not_know_has_no_numbers_beside_its_own():
     assert table[-1].split('|')[4].strip() == table[-1].split('|')[6].strip() == '-'
 
 
-def test_the_tool_prints_or_writes_and_says_what_is_wrong(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
-    page = tmp_path / 'page.md'
-    config = 'configs/pretrain/pvt-tiny_mixup-cutmix_8xb128_in1k.py'
-    assert main([config, '--write', str(page)]) == 0
-    assert '13,229,288' in page.read_text()
+def test_the_tool_prints_and_says_what_is_wrong(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # configs are found from anywhere
+    config = str(path_of('pvt-tiny'))
+    assert main([config]) == 0
+    assert '13,229,288 | 13.2 M' in capsys.readouterr().out
+    assert main([config, '--size', '256']) == 0
+    assert '13.2 M' not in capsys.readouterr().out  # the paper's numbers are for 224 px
     (tmp_path / 'resnet.py').write_text("_base_ = 'mmpretrain::_base_/models/resnet18.py'\n")
     for arguments, sentence in (
         (['nowhere.py'], 'there is no config at nowhere.py'),
-        ([str(tmp_path / 'resnet.py')], 'ResNet has no class attention known here'),
+        (['resnet.py'], 'ResNet has no class attention known here'),
     ):
-        capsys.readouterr()
         assert main(arguments) == 1
         assert sentence in capsys.readouterr().err
+    for others in ([config], ['--size', '256']):
+        with pytest.raises(SystemExit):
+            main([*others, '--write', 'page.md'])
+        assert '--write makes the page on Table 1, at 224 px' in capsys.readouterr().err
+    assert not (tmp_path / 'page.md').exists()
