@@ -7,8 +7,11 @@ About half a minute: the miniatures run the real data sets, pipelines, models an
 import functools
 import itertools
 import json
+import multiprocessing
 import re
 import runpy
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from unittest import mock
@@ -49,6 +52,7 @@ PARENTS = {decoder: f'{decoder}_deit-small_mixpro_4xb4-80k_pascal-context-480x48
 WITHOUT_GROUND = 'segmenter_deit-small_mixpro_4xb4-80k_pascal-context-59-480x480'
 CNN = 'deeplabv3plus_r101_4xb4-40k_pascal-context-480x480'
 ALL = [*DEIT, WITHOUT_GROUND, CNN]
+LIMIT = 300  # seconds for one test, which needs about 2
 RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 FIND = functools.cache(Config._get_cfg_path)  # without it every config of mmpretrain reads all its metafiles anew
 
@@ -73,11 +77,42 @@ def header(name):
     return list(itertools.takewhile(lambda line: line.startswith('# '), lines))
 
 
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """One thread, no child process, and an end: a busy machine makes these tests slower, but they do not hang."""
+
+    def no_child(*args, **_):
+        raise AssertionError(f'a child process was started: {args}')
+
+    def too_long(*_):
+        raise TimeoutError(f'a test took over {LIMIT} s')
+
+    monkeypatch.setattr('mmengine.utils.version_utils._minimal_ext_cmd', lambda _: b'unknown')  # the runner asks git
+    monkeypatch.setattr(subprocess, 'Popen', no_child)
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, 'start', no_child)
+    threads, handler = torch.get_num_threads(), signal.signal(signal.SIGALRM, too_long)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    signal.alarm(LIMIT)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, handler)
+    torch.set_num_threads(threads)
+
+
 @functools.cache
 def built(name):
-    """The model of a config, weights not initialised; only to be looked at."""
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        return MODELS.build(config_of(name).model)
+    """The model of a config in full size, without memory and without downloads; only to be looked at."""
+    settings = config_of(name).model.to_dict()
+    if name == CNN:
+        settings['pretrained'] = None
+    linspace = functools.partial(torch.linspace, device='cpu')  # Segmenter takes single numbers out of it
+    with (
+        DefaultScope.overwrite_default_scope('mmseg'),
+        torch.device('meta'),
+        mock.patch.object(torch, 'linspace', linspace),
+    ):
+        return MODELS.build(settings)
 
 
 def test_there_is_a_file_for_every_row_and_a_row_for_every_file():
@@ -267,6 +302,7 @@ def test_the_cnn_is_the_hosts_own_config():
     path = HOST / 'configs' / 'deeplabv3plus' / 'deeplabv3plus_r101-d8_4xb4-40k_pascal-context-480x480.py'
     stock = Config.fromfile(path).to_dict()
     assert config.pop('tta_pipeline') and 'tta_pipeline' not in stock
+    assert config.pop('ratios') == RATIOS
     assert config['default_hooks']['checkpoint'].pop('max_keep_ckpts') == 2
     assert config == stock
     assert stock['model']['pretrained'] == 'open-mmlab://resnet101_v1c' and stock['model']['backbone']['depth'] == 101
@@ -303,6 +339,39 @@ def test_the_decoder_has_the_parameters_counted_by_hand(decoder, count):
     model = built(PARENTS[decoder])
     assert sum(parameter.numel() for parameter in model.decode_head.parameters()) == count
     assert not model.with_neck and not model.with_auxiliary_head
+
+
+BACKBONE = 22_050_664 - 1000 * 385 + (30 * 30 - 14 * 14) * 384  # DeiT-S as published, no classifier, for 480 px
+
+
+def conv(kernel, channels_in, channels_out, groups=1):
+    """Parameters of a convolution without bias and the batch norm that follows it."""
+    return kernel * kernel * channels_in // groups * channels_out + 2 * channels_out
+
+
+def separable(channels_in, channels_out):
+    return conv(3, channels_in, channels_in, channels_in) + conv(1, channels_in, channels_out)
+
+
+# ResNet-101 as torchvision publishes it, no classifier, three small convolutions for the large one at its start
+RESNET = 44_549_160 - 1000 * 2049 - conv(7, 3, 64) + conv(3, 3, 32) + conv(3, 32, 32) + conv(3, 32, 64)
+# pooled image, point-wise, three dilated, all of them to 512 channels; what they meet: stage 1; then 60 classes
+PYRAMID = 2 * conv(1, 2048, 512) + 3 * separable(2048, 512) + conv(3, 5 * 512, 512) + conv(1, 256, 48)
+DEEPLAB = PYRAMID + separable(512 + 48, 512) + separable(512, 512) + 60 * 513
+AUXILIARY = conv(3, 1024, 256) + 60 * 257
+FULL_SIZE = {
+    PARENTS['linear']: (21_959_100, BACKBONE + 60 * 385),
+    PARENTS['segmenter']: (25_951_608, BACKBONE + MASK_TRANSFORMER),
+    WITHOUT_GROUND: (25_951_222, BACKBONE + MASK_TRANSFORMER - 384 - 2),  # a token, and its share of a norm
+    CNN: (62_613_576, RESNET + DEEPLAB + AUXILIARY),
+}
+
+
+@pytest.mark.parametrize('name', ALL)
+def test_every_model_in_full_size_has_the_parameters_counted_by_hand(name):
+    parent = PARENTS[DEIT[name][0]] if name in DEIT else name
+    total, by_hand = FULL_SIZE[parent]
+    assert sum(parameter.numel() for parameter in built(name).parameters()) == total == by_hand
 
 
 def test_dropout_is_where_segmenter_has_it():

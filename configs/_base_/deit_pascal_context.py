@@ -1,5 +1,5 @@
 # DeiT-S on Pascal Context: 4 GPUs x 4 images, 80k iterations, SGD at 1e-3 without weight decay, poly 0.9 to 1e-5, no
-# warm-up, fp32, windows of 480 px every 320. A decoder is added where this is inherited.
+# warm-up, fp32, windows of 480 px every 320. What inherits this adds the decoder.
 # The paper names its data, its decoders and mmsegmentation, not its settings: these are those of Segmenter's own runs on
 # this data (256 epochs, which is 80k iterations). They use SGD with Nesterov, which is what timm means by 'sgd'; here it
 # is mmseg's SGD with plain momentum, with which its own Segmenters were trained.
@@ -21,6 +21,10 @@ model = dict(
             checkpoint='work_dirs/deit-small_mixpro_8xb128_in1k/epoch_300.pth',
             prefix='backbone.',
         ),
+    ),
+    decode_head=dict(
+        # a mean over labelled pixels, as in PyTorch; mmseg's default divides by the padded ones too
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0, avg_non_ignore=True),
     ),
     test_cfg=dict(mode='slide', crop_size=(480, 480), stride=(320, 320)),
 )

@@ -2,6 +2,8 @@
 # Settings of Segmenter's own recipe for this data: the short side is read at 520 px, whatever the long one, so that a
 # window of 480 px is never larger than an image. (mmseg's own base, (520, 520), bounds the long side instead.)
 # Data:     data/VOCdevkit/VOC2010/{JPEGImages,SegmentationClassContext,ImageSets/SegmentationContext}
+_base_ = 'several_scales.py'
+
 crop_size = (480, 480)
 scale = (4160, 520)  # long side at most, short side
 
@@ -37,10 +39,7 @@ tta_pipeline = [
     dict(
         type='TestTimeAug',
         transforms=[
-            [
-                dict(type='Resize', scale=(int(4160 * r), int(520 * r)), keep_ratio=True)
-                for r in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-            ],
+            [dict(type='Resize', scale=(int(4160 * r), int(520 * r)), keep_ratio=True) for r in _base_.ratios],
             [dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0.0, 1.0)],
             [dict(type='LoadAnnotations')],
             [dict(type='PackSegInputs')],

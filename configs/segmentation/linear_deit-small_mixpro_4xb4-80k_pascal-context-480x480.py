@@ -16,7 +16,5 @@ model = dict(
         concat_input=False,
         dropout_ratio=0.0,
         num_classes=60,
-        # a mean over labelled pixels, as in PyTorch; mmseg's default divides by the padded ones too
-        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0, avg_non_ignore=True),
     ),
 )

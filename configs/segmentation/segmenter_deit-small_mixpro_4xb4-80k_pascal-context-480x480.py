@@ -20,7 +20,5 @@ model = dict(
         attn_drop_rate=0.1,
         drop_path_rate=0.0,
         dropout_ratio=0.0,  # before a layer that this head does not have
-        # a mean over labelled pixels, as in PyTorch; mmseg's default divides by the padded ones too
-        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0, avg_non_ignore=True),
     ),
 )

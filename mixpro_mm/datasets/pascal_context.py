@@ -4,17 +4,21 @@ The class maps are drawn by mmseg's own converter, which needs the Detail API. I
 target; what appears under VOC2010 is whole and checked, or not there.
 """
 
+import argparse
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-__all__ = ['check', 'convert', 'prepare']
+__all__ = ['check', 'convert', 'main', 'prepare']
 
 CLASSES = 60  # with the background, which is 0
 MAPS, LISTS = 'SegmentationClassContext', Path('ImageSets', 'SegmentationContext')
@@ -36,50 +40,52 @@ def check(devkit: str | Path) -> dict[str, int]:
     """
     voc = Path(devkit, 'VOC2010')
     names = {split: _names(voc / LISTS / f'{split}.txt') for split in EXPECTED}
-    problems = [f'{voc / LISTS / split}.txt is missing or empty' for split in names if not names[split]]
-    problems += _some(sorted({*names['train']} & {*names['val']}), '{} is listed both to train and to test')
-    for split, listed in names.items():
-        twice = sorted({name for name in listed if listed.count(name) > 1}) if len({*listed}) < len(listed) else []
-        problems += _some(twice, f'{{}} is listed twice in {split}.txt')
-    everything = [name for listed in names.values() for name in dict.fromkeys(listed)]
-    complaints: dict[str, list[str]] = {}
-    for name in everything:
-        for kind, complaint in _problems_of(voc, name):
-            complaints.setdefault(kind, []).append(complaint)
-    problems += [line for lines in complaints.values() for line in _some(lines, '{}')]
-    if problems:
-        raise ValueError('\n'.join(problems))
+    kinds: dict[str, list[str]] = {}
+    for kind, sentence in _problems(voc, names):
+        kinds.setdefault(kind, []).append(sentence)
+    lines = []
+    for sentences in kinds.values():
+        rest = len(sentences) - SHOWN
+        lines += sentences[:SHOWN] + ([f'and {rest} more of that kind'] if rest > 0 else [])
+    if lines:
+        raise ValueError('\n'.join(lines))
     return {split: len(listed) for split, listed in names.items()}
 
 
-def convert(devkit: str | Path, annotations: str | Path) -> None:
+def convert(devkit: str | Path, annotations: str | Path) -> dict[str, int]:
     """Write class maps and lists with mmseg's converter, in this Python, whole or not at all.
 
     Args:
         devkit: Folder that holds ``VOC2010/JPEGImages``.
         annotations: The file ``trainval_merged.json``.
 
+    Returns:
+        Images in each list, as ``check`` returns them.
+
     Raises:
         FileExistsError: There are class maps or lists already.
         RuntimeError: The converter failed; the sentence ends with its last line.
-        ValueError: What it wrote is not whole (see ``check``).
+        ValueError: What it wrote is not whole (see ``check``). It is kept, and the last line says where.
     """
     voc = Path(devkit, 'VOC2010').resolve()
     taken = [path for path in (voc / MAPS, voc / LISTS) if path.exists()]
     if taken:
         raise FileExistsError(f'{taken[0]} is there already: look at it with --check, or remove it to convert anew')
-    with tempfile.TemporaryDirectory(dir=voc.parent, prefix='.pascal-context-') as draft:
-        (Path(draft) / 'VOC2010').mkdir()
-        os.symlink(voc / 'JPEGImages', Path(draft, 'VOC2010', 'JPEGImages'))
-        command = [sys.executable, _converter(), draft, Path(annotations).resolve()]
-        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
-            last = ([line for line in done.stderr.splitlines() if line.strip()] or ['it said nothing'])[-1]
-            raise RuntimeError(f'the converter of mmseg stopped with exit code {done.returncode}: {last.strip()}')
-        check(draft)
+    draft, keep = Path(tempfile.mkdtemp(dir=voc.parent, prefix='.pascal-context-')), False
+    try:
+        _draw(draft, voc / 'JPEGImages', Path(annotations).resolve())
+        try:
+            counts = check(draft)
+        except ValueError as error:
+            keep = True
+            raise ValueError(f'{error}\nwhat was drawn is kept in {draft}: look at it, then remove it') from None
         (voc / LISTS).parent.mkdir(exist_ok=True)
-        Path(draft, 'VOC2010', MAPS).rename(voc / MAPS)
-        Path(draft, 'VOC2010', LISTS).rename(voc / LISTS)  # last: without lists there is no data set
+        (draft / 'VOC2010' / MAPS).rename(voc / MAPS)
+        (draft / 'VOC2010' / LISTS).rename(voc / LISTS)  # last: without lists there is no data set
+    finally:
+        if not keep:
+            shutil.rmtree(draft)
+    return counts
 
 
 def prepare(devkit: str | Path, annotations: str | Path | None = None, only_check: bool = False) -> str:
@@ -94,18 +100,37 @@ def prepare(devkit: str | Path, annotations: str | Path | None = None, only_chec
         FileNotFoundError: Something is missing that converting needs; one sentence on each line.
         FileExistsError, RuntimeError, ValueError: see ``convert`` and ``check``.
     """
-    if not only_check:
+    if only_check:
+        counts = check(devkit)
+    else:
         annotations = Path(annotations or Path(devkit, 'VOC2010', 'trainval_merged.json'))
         missing = _missing(Path(devkit), annotations)
         if missing:
             raise FileNotFoundError('\n'.join(missing))
-        convert(devkit, annotations)
-    counts = check(devkit)
+        counts = convert(devkit, annotations)
     found = f'{Path(devkit, "VOC2010")} is whole: {counts["train"]} images to train, {counts["val"]} to test'
     expected = f'{EXPECTED["train"]} and {EXPECTED["val"]}'
     if counts == EXPECTED:
         return f'{found}, as many as the merged annotations hold'
     return f'{found}; the merged annotations hold {expected}, the lists of VOC 2010 4998 and 5105'
+
+
+def main(arguments=None) -> int:
+    """Draw the class maps of Pascal Context, and check them."""
+    parser = argparse.ArgumentParser(prog='prepare_pascal_context.py', description=main.__doc__)
+    parser.add_argument('devkit', nargs='?', default='data/VOCdevkit', help='folder with VOC2010 (%(default)s)')
+    parser.add_argument('--annotations', metavar='JSON', help='trainval_merged.json (that in VOC2010)')
+    parser.add_argument('--check', action='store_true', help='only look at what is there')
+    args = parser.parse_args(arguments)
+    try:
+        print(prepare(args.devkit, args.annotations, args.check))
+    except KeyboardInterrupt:
+        print('interrupted; no data set was written', file=sys.stderr)
+        return 130
+    except (OSError, RuntimeError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def _missing(devkit: Path, annotations: Path) -> list[str]:
@@ -125,6 +150,17 @@ def _missing(devkit: Path, annotations: Path) -> list[str]:
     return problems
 
 
+def _draw(draft: Path, images: Path, annotations: Path) -> None:
+    """Let mmseg's converter write class maps and lists into ``draft``, which gets the layout of a devkit."""
+    (draft / 'VOC2010').mkdir()
+    os.symlink(images, draft / 'VOC2010' / 'JPEGImages')
+    command = [sys.executable, _converter(), draft, annotations]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        last = ([line for line in done.stderr.splitlines() if line.strip()] or ['it said nothing'])[-1]
+        raise RuntimeError(f'the converter of mmseg stopped with exit code {done.returncode}: {last.strip()}')
+
+
 def _converter() -> Path:
     """The script that comes with mmseg."""
     package = Path(importlib.util.find_spec('mmseg').origin).parent
@@ -135,7 +171,21 @@ def _names(path: Path) -> list[str]:
     return path.read_text(encoding='utf-8').split() if path.is_file() else []
 
 
-def _problems_of(voc: Path, name: str):
+def _problems(voc: Path, names: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the lists and with their images, as (kind, sentence)."""
+    for split, listed in names.items():
+        if not listed:
+            yield 'no list', f'{voc / LISTS / split}.txt is missing or empty'
+        for name, times in Counter(listed).items():
+            if times > 1:
+                yield f'repeated in {split}', f'{name} is listed {times} times in {split}.txt'
+    for name in sorted({*names['train']} & {*names['val']}):
+        yield 'in both', f'{name} is listed both to train and to test'
+    for name in dict.fromkeys(names['train'] + names['val']):
+        yield from _problems_of(voc, name)
+
+
+def _problems_of(voc: Path, name: str) -> Iterator[tuple[str, str]]:
     """What is wrong with one image of a list, as (kind, sentence)."""
     image, class_map = voc / 'JPEGImages' / f'{name}.jpg', voc / MAPS / f'{name}.png'
     missing = [path for path in (image, class_map) if not path.is_file()]
@@ -152,9 +202,3 @@ def _problems_of(voc: Path, name: str):
         yield 'size', f'{class_map} has the shape {ids.shape}, its image is {size[1]} x {size[0]}'
     elif ids.max() >= CLASSES:
         yield 'ids', f'{class_map} holds the id {ids.max()}; they go from 0 to {CLASSES - 1}'
-
-
-def _some(items: list[str], sentence: str) -> list[str]:
-    """The first few as sentences, and one that counts the rest."""
-    rest = [f'and {len(items) - SHOWN} more of that kind'] if len(items) > SHOWN else []
-    return [sentence.format(item) for item in items[:SHOWN]] + rest

@@ -1,9 +1,8 @@
 import json
 import os
-import runpy
+import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,7 +10,8 @@ from mmseg.datasets import PascalContextDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
-from mixpro_mm.datasets.pascal_context import check, convert, prepare
+from mixpro_mm.datasets import pascal_context
+from mixpro_mm.datasets.pascal_context import check, convert, main, prepare
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'prepare_pascal_context.py'
 # ids of the merged annotations, and the classes they stand for
@@ -140,11 +140,6 @@ def test_what_is_there_is_not_written_over(devkit, detail):
     [
         ("raise KeyError('no masks')", RuntimeError, r"mmseg stopped with exit code 1: KeyError: 'no masks'"),
         ('return np.full((20, 30), 3)', RuntimeError, r'mmseg stopped with exit code 1: AssertionError'),  # no class
-        (
-            'return np.zeros((3, 3), dtype=int)',
-            ValueError,
-            r'2008_000002.png has the shape \(3, 3\), its image is 20 x 30',
-        ),
         ('import os; os._exit(7)', RuntimeError, r'stopped with exit code 7: it said nothing'),
     ],
 )
@@ -154,6 +149,46 @@ def test_a_conversion_that_fails_leaves_nothing(devkit, detail, fault, error, se
     with pytest.raises(error, match=sentence):
         prepare(devkit)
     assert tree(devkit) == before and [path.name for path in devkit.iterdir()] == ['VOC2010']
+
+
+def test_a_draft_that_is_not_whole_is_kept_and_can_be_looked_at(devkit, detail, capfd):
+    detail.write_text(FAKE.replace("return np.array(self.content[image['file_name']])", 'return np.full((20, 30), 2)'))
+    before = tree(devkit)
+    with pytest.raises(ValueError) as stop:
+        prepare(devkit)
+    *sentences, last = str(stop.value).splitlines()
+    (draft,) = {*devkit.iterdir()} - {devkit / 'VOC2010'}
+    assert last == f'what was drawn is kept in {draft}: look at it, then remove it'
+    assert {path for path in tree(devkit) if path.startswith('VOC2010')} == before  # no data set
+    wrong = [class_map(draft, name) for name in ('2008_000007', '2009_000001', '2010_000005')]  # 21, 22 and 21 rows
+    assert sentences == [
+        f'{path} has the shape (20, 30), its image is {rows} x 30'
+        for path, rows in zip(wrong, (21, 22, 21), strict=True)
+    ]
+    assert (np.asarray(Image.open(wrong[0])) == 1).all()  # it is there to be looked at: id 2 is class 1
+    assert main([str(draft), '--check']) == 1
+    assert capfd.readouterr().err.splitlines() == sentences
+    detail.write_text(FAKE)  # and it is in nobody's way
+    assert '3 images to train, 2 to test' in prepare(devkit)
+
+
+@pytest.mark.parametrize('only_check', [False, True])
+def test_everything_is_looked_at_once(devkit, detail, monkeypatch, only_check):
+    if only_check:
+        prepare(devkit)
+    looked_at, problems_of = [], pascal_context._problems_of
+
+    def look(voc, name):
+        looked_at.append(name)
+        return problems_of(voc, name)
+
+    monkeypatch.setattr(pascal_context, '_problems_of', look)
+    prepare(devkit, only_check=only_check)
+    assert looked_at == NAMES['train'] + NAMES['val']
+
+
+def test_converting_counts(devkit, detail):
+    assert convert(devkit, devkit / 'VOC2010' / 'trainval_merged.json') == dict(train=3, val=2) == check(devkit)
 
 
 def damage(devkit, kind):
@@ -191,7 +226,7 @@ SENTENCES = {
     'no list': '{voc}/ImageSets/SegmentationContext/val.txt is missing or empty',
     'empty list': '{voc}/ImageSets/SegmentationContext/train.txt is missing or empty',
     'both lists': '2008_000007 is listed both to train and to test',
-    'twice': '2008_000007 is listed twice in train.txt',
+    'twice': '2008_000007 is listed 2 times in train.txt',
 }
 
 
@@ -218,24 +253,37 @@ def test_of_many_damages_the_first_are_named_and_the_rest_counted(devkit, detail
     assert sum('holds the id 60' in line for line in lines) == 1
 
 
-def run(capfd, *args):
-    """The tool; returns its last line and the sentences it exits with."""
-    with mock.patch.object(sys, 'argv', [str(word) for word in (TOOL, *args)]):
-        try:
-            runpy.run_path(str(TOOL), run_name='__main__')
-        except SystemExit as stop:
-            return capfd.readouterr().out.splitlines()[-1:], stop.code
-    return capfd.readouterr().out.splitlines()[-1:], None
-
-
 def test_the_command_line(devkit, detail, capfd):
-    said, problem = run(capfd, devkit)
-    assert problem is None and '3 images to train, 2 to test' in said[0]
+    def run(*args):
+        code = main([str(word) for word in (devkit, *args)])
+        said = capfd.readouterr()
+        return code, said.out.splitlines()[-1:], said.err
+
+    code, said, problem = run()
+    assert (code, problem) == (0, '') and '3 images to train, 2 to test' in said[0]
     files = {path: os.stat(devkit / path).st_mtime_ns for path in tree(devkit)}
-    assert run(capfd, devkit, '--check') == (said, None)
+    assert run('--check') == (0, said, '')
     damage(devkit, 'no map')
-    assert run(capfd, devkit, '--check') == ([], f'{class_map(devkit, "2008_000007")} is missing')
+    assert run('--check') == (1, [], f'{class_map(devkit, "2008_000007")} is missing\n')
     left = {path: os.stat(devkit / path).st_mtime_ns for path in tree(devkit)}
     assert len(left) == len(files) - 1 and left.items() < files.items()  # it wrote nothing
-    said, problem = run(capfd, devkit, '--annotations', devkit / 'elsewhere.json')
-    assert not said and problem.startswith(f'{devkit}/elsewhere.json is missing')
+    code, said, problem = run('--annotations', devkit / 'elsewhere.json')
+    assert (code, said) == (1, []) and problem.startswith(f'{devkit}/elsewhere.json is missing')
+
+
+def test_the_tool_is_the_command_line(devkit, detail):
+    done = subprocess.run([sys.executable, TOOL, devkit, '--check'], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == [f'{listing(devkit, split)} is missing or empty' for split in NAMES]
+
+
+@pytest.mark.parametrize('where', ['subprocess.run', 'mixpro_mm.datasets.pascal_context.check'])
+def test_an_interrupt_is_one_sentence_and_leaves_nothing(devkit, detail, capfd, monkeypatch, where):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    before = tree(devkit)
+    monkeypatch.setattr(where, interrupt)
+    assert main([str(devkit)]) == 130
+    assert capfd.readouterr().err == 'interrupted; no data set was written\n'
+    assert tree(devkit) == before and [path.name for path in devkit.iterdir()] == ['VOC2010']
