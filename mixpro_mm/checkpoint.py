@@ -49,6 +49,7 @@ class Checkpoint(NamedTuple):
     tensors: dict[str, Tensor]  # on the CPU
     sha256: str  # of the file
     beside: list[str]  # what else lies beside the tensors, such as 'optimizer'
+    averaged: list[str]  # what of it holds averaged weights, by its name: 'model_ema', 'state_dict_ema'
 
 
 def read_state_dict(path: str | os.PathLike, trust: bool = False) -> tuple[dict[str, Tensor], str]:
@@ -56,7 +57,7 @@ def read_state_dict(path: str | os.PathLike, trust: bool = False) -> tuple[dict[
     return read_checkpoint(path, trust)[:2]
 
 
-def read_checkpoint(path: str | os.PathLike, trust: bool = False) -> Checkpoint:
+def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | None = None) -> Checkpoint:
     """Read a checkpoint; no code of the file is run.
 
     The tensors lie under ``state_dict``, under ``model``, under one in the other, or at the top; where all names begin
@@ -65,11 +66,13 @@ def read_checkpoint(path: str | os.PathLike, trust: bool = False) -> Checkpoint:
     Args:
         path: A local file.
         trust: Where a file cannot be read otherwise, let torch unpickle it, which runs whatever code is in it.
+        take: Read what lies under this name instead, such as ``'model_ema'``.
 
     Raises:
         FileNotFoundError: If there is no such file.
         CodeInCheckpointError: A ValueError, if the file runs code and there is no ``trust``.
-        ValueError: If the address is remote, or the file is truncated, no checkpoint, or without tensors.
+        ValueError: If the address is remote, or the file is truncated, no checkpoint, without tensors, or without
+            anything to ``take``.
     """
     path = os.path.expanduser(path)
     if '://' in path:
@@ -83,20 +86,32 @@ def read_checkpoint(path: str | os.PathLike, trust: bool = False) -> Checkpoint:
         if not trust:
             raise
         content = _load_trusting(path)
-    beside = []
+    wanted, beside = take, {}
     while isinstance(content, Mapping):
-        wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        names = (wanted, *WRAPPERS) if wanted else WRAPPERS
+        wrapper = next((key for key in names if isinstance(content.get(key), Mapping)), None)
         if wrapper is None:
             break
-        beside += [str(key) for key in content if key != wrapper]
-        content = content[wrapper]
+        beside |= {key: value for key, value in content.items() if key != wrapper}
+        content, wanted = content[wrapper], None if wrapper == wanted else wanted
     entries = content.items() if isinstance(content, Mapping) else ()
     tensors = {key: value for key, value in entries if isinstance(key, str) and isinstance(value, Tensor)}
+    beside |= {key: value for key, value in entries if key not in tensors}
+    others = f'; beside lie {", ".join(map(str, [*beside][:5]))}' if beside else ''
+    others += f' and {len(beside) - 5} more' if len(beside) > 5 else ''
+    if wanted:
+        raise ValueError(f'Checkpoint {path} has nothing to take under `{take}`{others}.')
     if not tensors:
-        raise ValueError(f'Checkpoint {path} holds no tensors under `state_dict`, under `model` or at its top.')
+        where = f'under `{take}`' if take else 'under `state_dict`, under `model` or at its top'
+        raise ValueError(f'Checkpoint {path} holds no tensors {where}{others}.')
     while all(key.startswith('module.') for key in tensors):  # DistributedDataParallel
         tensors = {key.removeprefix('module.'): value for key, value in tensors.items()}
-    return Checkpoint(tensors, sha256, beside)
+    averaged = [str(key) for key, value in beside.items() if _is_average(str(key)) and isinstance(value, Mapping)]
+    return Checkpoint(tensors, sha256, [str(key) for key in beside], averaged)
+
+
+def _is_average(name: str) -> bool:
+    return re.search(r'(^|_)ema$', name, re.IGNORECASE) is not None
 
 
 def _load(path: str):

@@ -116,6 +116,51 @@ def test_names_what_lies_beside_the_tensors(tmp_path):
     assert read_checkpoint(save(TENSORS, tmp_path / 'b.pth')).beside == []
 
 
+def test_names_what_lies_among_the_tensors_and_is_none(tmp_path):
+    among = {'steps': 3, 'extra': {'weight': torch.ones(1)}, 'list': [torch.ones(1)], 7: torch.ones(1)}
+    for number, wrap in enumerate((lambda x: x, lambda x: dict(model=x), lambda x: dict(model=dict(state_dict=x)))):
+        file = read_checkpoint(save(wrap({**TENSORS, **among}), tmp_path / f'{number}.pth'))
+        assert file.tensors.keys() == TENSORS.keys() and file.beside == ['steps', 'extra', 'list', '7']
+    file = read_checkpoint(save(dict(lost=torch.ones(1), model=TENSORS, more=TENSORS), tmp_path / 'top.pth'))
+    assert file.tensors.keys() == TENSORS.keys() and file.beside == ['lost', 'more']
+    with pytest.raises(ValueError, match=r'holds no tensors under .* or at its top; beside lie weight, epoch\.$'):
+        read_checkpoint(save(dict(weight=torch.ones(1), model=dict(epoch=3)), tmp_path / 'none.pth'))
+    with pytest.raises(ValueError, match=r'; beside lie a, b, c, d, e and 2 more\.$'):
+        read_checkpoint(save(dict.fromkeys('abcdefg', 1), tmp_path / 'none.pth'))
+
+
+AVERAGE = {key: value + 1 for key, value in TENSORS.items()}
+
+
+@pytest.mark.parametrize(
+    'name, wrap',
+    [
+        ('state_dict_ema', lambda raw, ema: dict(state_dict=raw, state_dict_ema=ema, epoch=1)),
+        ('model_ema', lambda raw, ema: dict(model=raw, model_ema={f'module.{key}': ema[key] for key in ema})),
+        ('model_ema', lambda raw, ema: dict(model=dict(state_dict=raw), model_ema=dict(state_dict=ema))),
+        ('ema', lambda raw, ema: dict(model=dict(state_dict=raw, ema=ema))),
+        ('EMA', lambda raw, ema: dict(EMA=ema, model=raw)),
+    ],
+)
+def test_takes_what_is_asked_for(tmp_path, name, wrap):
+    path = save(wrap(TENSORS, AVERAGE), tmp_path / 'a.pth')
+    plain, taken = read_checkpoint(path), read_checkpoint(path, take=name)
+    assert plain.averaged == [name] and taken.averaged == [] and name in plain.beside and name not in taken.beside
+    for file, wanted in ((plain, TENSORS), (taken, AVERAGE)):
+        assert file.tensors.keys() == wanted.keys()
+        assert all(torch.equal(file.tensors[key], wanted[key]) for key in wanted)
+
+
+def test_only_a_mapping_can_be_an_average(tmp_path):
+    others = dict(model_ema=None, schema=TENSORS, ema_state_dict=TENSORS)  # the last is what mmengine averaged from
+    path = save(dict(model=TENSORS, **others), tmp_path / 'a.pth')
+    assert read_checkpoint(path).averaged == []
+    with pytest.raises(ValueError, match=r'has nothing to take under `model_ema`; beside lie model_ema, schema, ema_'):
+        read_checkpoint(path, take='model_ema')
+    with pytest.raises(ValueError, match=r'holds no tensors under `model_ema`; beside lie model\.$'):
+        read_checkpoint(save(dict(model=TENSORS, model_ema={}), tmp_path / 'b.pth'), take='model_ema')
+
+
 def test_config_of_released_code_is_no_obstacle(tmp_path, monkeypatch):
     """Swin's code, and MixPro's after it, saves its yacs config in the file; yacs need not be there to read it."""
     module, name = types.ModuleType('yacs.config'), 'yacs.config'

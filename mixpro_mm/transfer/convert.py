@@ -8,8 +8,8 @@ import torch
 
 from mixpro_mm.checkpoint import Checkpoint, CodeInCheckpointError, read_checkpoint
 from mixpro_mm.files import replacing
-from mixpro_mm.transfer.keys import Renamed, rename, some
-from mixpro_mm.transfer.layouts import OWN_LAYOUT, TARGETS, Family, recognise
+from mixpro_mm.transfer.keys import Renamed, last_line, rename, some, with_shape
+from mixpro_mm.transfer.layouts import OWN_LAYOUT, TARGETS, Family, check_shapes, recognise, without_loss
 from mixpro_mm.transfer.proof import Proof, prove
 from mixpro_mm.version import __version__
 
@@ -34,7 +34,14 @@ class Conversion:
         return self.family.config(self.size, self.target)
 
 
-def convert(source: str | Path, destination: str | Path, target: str, trust=False, heads: int | None = None):
+def convert(
+    source: str | Path,
+    destination: str | Path,
+    target: str,
+    trust: bool = False,
+    heads: int | None = None,
+    take: str | None = None,
+) -> Conversion:
     """Convert a checkpoint file, prove the result, and only then write it.
 
     Args:
@@ -44,6 +51,7 @@ def convert(source: str | Path, destination: str | Path, target: str, trust=Fals
         target: One of ``TARGETS``.
         trust: Whether code that is in the file may run.
         heads: Number of heads of a DeiT or ViT, if they are not of 64 channels each.
+        take: Name in the file of the mapping to convert, such as ``'model_ema'``, where it is not the usual one.
 
     Returns:
         The ``Conversion``.
@@ -56,7 +64,7 @@ def convert(source: str | Path, destination: str | Path, target: str, trust=Fals
         what = 'a folder' if destination.is_dir() else 'the source itself'
         raise ValueError(f'{destination} is {what}: name another file to write to.')
     try:
-        file = read_checkpoint(source, trust)
+        file = read_checkpoint(source, trust, take)
     except CodeInCheckpointError as error:
         raise ValueError(
             f'{str(error).rstrip(".")}; with --trust it is unpickled all the same and whatever code is in it runs with '
@@ -66,9 +74,13 @@ def convert(source: str | Path, destination: str | Path, target: str, trust=Fals
         conversion = _convert(file, target, heads)
     except ValueError as error:
         raise ValueError(f'Checkpoint {source} {error}.') from error
+    except Exception as error:  # the last net: whatever torch raises at tensors nobody thought of
+        what = f'has tensors that cannot be converted ({type(error).__name__}: {last_line(error)})'
+        raise ValueError(f'Checkpoint {source} {what}.') from error
     meta = dict(
         source=source.name,
         source_sha256=file.sha256,
+        taken=take,
         family=conversion.family.label,
         layout=conversion.layout,
         target=target,
@@ -87,8 +99,13 @@ def convert(source: str | Path, destination: str | Path, target: str, trust=Fals
 
 
 def _convert(file: Checkpoint, target: str, heads: int | None) -> Conversion:
-    family, layout = recognise(file.tensors)
-    if broken := [name for name, tensor in file.tensors.items() if not tensor.isfinite().all()]:
+    tensors, loss = without_loss(file.tensors)
+    family, layout = recognise(tensors)
+    if heads is not None and family.heads_from:
+        raise ValueError(f'is {family.label}, whose number of heads is told by {family.heads_from}: leave out --heads')
+    if empty := [with_shape(name, tensor) for name, tensor in tensors.items() if not tensor.numel()]:
+        raise ValueError(f'has {some(empty)} that does not fit: there is nothing in it')
+    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
         raise ValueError(f'has values that are not finite in {some(broken)}')
     possible = [name for name in family.targets if layout != OWN_LAYOUT or family.targets[name] is not None]
     if target not in possible:
@@ -98,7 +115,9 @@ def _convert(file: Checkpoint, target: str, heads: int | None) -> Conversion:
             f'{", ".join(possible) or "nothing"}'
         )
     try:
-        renamed = hub = rename(file.tensors, family.layouts[layout])
+        renamed = hub = rename(tensors, family.layouts[layout])
+        hub.dropped |= loss
+        check_shapes(hub, family.ranks)
     except ValueError as error:
         raise ValueError(f'is {family.label} in the layout of {layout}, but {error}') from error
     try:
@@ -107,7 +126,7 @@ def _convert(file: Checkpoint, target: str, heads: int | None) -> Conversion:
         raise ValueError(f'lacks what {family.label} has as {error.args[0]} in mmpretrain') from error
     if (rules := family.targets[target]) is not None:
         renamed = hub.then(rules)
-    kept = {name: tensor for name, tensor in file.tensors.items() if name not in hub.dropped}
+    kept = {name: tensor for name, tensor in tensors.items() if name not in hub.dropped}
     proof = prove(family, layout, target, size, kept, renamed.tensors)
     return Conversion(file, family, layout, target, size, renamed, proof)
 

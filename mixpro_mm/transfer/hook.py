@@ -14,6 +14,7 @@ from mixpro_mm.checkpoint import read_state_dict
 from mixpro_mm.files import write_json
 from mixpro_mm.registry import HOOKS, register
 from mixpro_mm.transfer.coverage import Coverage, compare
+from mixpro_mm.transfer.keys import some
 
 __all__ = ['TransferCheckHook']
 
@@ -119,12 +120,12 @@ class TransferCheckHook(Hook):
         if missing and unexpected:
             return (
                 f'{file} has other names than {what}: {len(missing)} of {coverage.total} tensors are not found '
-                f'({_some(missing)}), {len(unexpected)} of the file have no place ({_some(unexpected)})'
+                f'({some(missing)}), {len(unexpected)} of the file have no place ({some(unexpected)})'
             )
         if missing:
-            return f'{file} lacks {len(missing)} of {coverage.total} tensors of {what}: {_some(missing)}'
+            return f'{file} lacks {len(missing)} of {coverage.total} tensors of {what}: {some(missing)}'
         if unexpected:
-            return f'{file} has {len(unexpected)} tensors for which {what} has no place: {_some(unexpected)}'
+            return f'{file} has {len(unexpected)} tensors for which {what} has no place: {some(unexpected)}'
         return ''
 
     def _values_problem(self, coverage: Coverage) -> str:
@@ -134,7 +135,7 @@ class TransferCheckHook(Hook):
         if 2 * len(altered) > coverage.total:
             why = 'it was not loaded: init_weights of this class ignores `prefix`, or the tensors lie under `model`'
         counts = f'{len(altered)} of {coverage.total} tensors of {what} do not hold what {coverage.checkpoint} has'
-        return f'{counts} ({_some(altered)}); {why}' if altered else ''
+        return f'{counts} ({some(altered)}); {why}' if altered else ''
 
     @staticmethod
     def _stop(problem: str) -> None:
@@ -187,7 +188,3 @@ def _fitting_prefix(keys: Iterable[str], names: Sequence[str]) -> str | None:
     starts = ((key, [0, *(i + 1 for i, char in enumerate(key) if char == '.')]) for key in keys)
     counts = Counter(key[:i] for key, cuts in starts for i in cuts if key[i:] in wanted)
     return next((prefix for prefix, count in counts.most_common(1) if 2 * count >= len(wanted)), None)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')

@@ -3,16 +3,20 @@
 A table is a tuple of rules. Nothing is lost in silence: a tensor without a rule, a tensor that its neighbours have and
 one block has not, and a block between two others that is not there, each is an error. The messages are the second half
 of a sentence whose first half names the file.
+
+What a table cannot see is an end: a file cut off after a whole block is a smaller model without a fault. Where the
+width is that of a published model and the depth is not, the command prints a note; see ``Family.published``.
 """
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 from torch import Tensor, cat
 
-__all__ = ['Renamed', 'Rule', 'both', 'drop', 'itself', 'rename', 'some']
+__all__ = ['Renamed', 'Rule', 'both', 'drop', 'itself', 'last_line', 'rename', 'saying', 'some', 'with_shape']
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Renamed:
 
     def then(self, rules: Iterable[Rule]) -> 'Renamed':
         """The same after one more table."""
-        after = rename(self.tensors, rules)
+        after = rename(self.tensors, rules, called=lambda name: self.origins[name][0])
         origins = {
             name: tuple(dict.fromkeys(first for middle in origin for first in self.origins[middle]))
             for name, origin in after.origins.items()
@@ -95,15 +99,22 @@ def itself(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     return tuple(Rule(target, (target,), together=rule.together) for target, rule in targets.items())
 
 
-def rename(tensors: dict[str, Tensor], rules: Iterable[Rule]) -> Renamed:
+def rename(tensors: dict[str, Tensor], rules: Iterable[Rule], called: Callable[[str], str] = str) -> Renamed:
     """Apply a table.
 
+    Args:
+        tensors: Tensors under their names.
+        rules: The table.
+        called: What a name is called in messages.
+
     Raises:
-        ValueError: ``lacks ...`` or ``has ... without a place``, to follow the name of the file.
+        ValueError: ``lacks ...``, ``has ... without a place``, ``has ... for one place`` or ``has ... of shape ... that
+            does not fit``, to follow the name of the file.
     """
     rules = tuple(rules)
     numbers_of: dict[Rule, set[tuple[int, ...]]] = {rule: set() for rule in rules}
-    result, joined, unplaced = Renamed({}, {}), {}, []
+    result, unplaced = Renamed({}, {}), []
+    places: dict[str, dict[int | None, tuple[str, Tensor]]] = {}
     for name, tensor in tensors.items():
         rule, numbers = next(((rule, found) for rule in rules if (found := rule.match(name)) is not None), (None, ()))
         if rule is None:
@@ -113,13 +124,13 @@ def rename(tensors: dict[str, Tensor], rules: Iterable[Rule]) -> Renamed:
         if not rule.target:
             result.dropped[name] = rule.how
             continue
-        values = rule.change(tensor) if rule.change else tensor
-        values = values if isinstance(values, tuple) else (values,)
+        targets, values = rule.targets(numbers), _changed(tensor, rule, called(name))
         hows = rule.how if isinstance(rule.how, tuple) else [rule.how] * len(values)
-        for target, value, how in zip(rule.targets(numbers), values, hows, strict=True):
-            if rule.part is not None:
-                joined.setdefault(target, {})[rule.part] = value
-            result.tensors[target] = value
+        for target, value, how in zip(targets, values, hows, strict=True):
+            place = places.setdefault(target, {})
+            if rule.part in place:
+                raise ValueError(f'has {called(place[rule.part][0])} and {called(name)} for one place ({target})')
+            place[rule.part] = name, value
             result.origins[target] = (*result.origins.get(target, ()), name)
             if how:
                 result.changed[target] = how
@@ -127,8 +138,13 @@ def rename(tensors: dict[str, Tensor], rules: Iterable[Rule]) -> Renamed:
         raise ValueError(f'has {len(unplaced)} of {len(tensors)} tensors without a place: {some(unplaced)}')
     if lacking := _lacking(numbers_of):
         raise ValueError(f'lacks {some(lacking)}')
-    for target, parts in joined.items():
-        result.tensors[target] = cat([parts[part] for part in sorted(parts)])
+    for target, place in places.items():
+        parts = [place[part] for part in sorted(place)]
+        if len(parts) == 1:
+            result.tensors[target] = parts[0][1]
+            continue
+        with saying(f'has {" and ".join(with_shape(called(name), value) for name, value in parts)} that do not fit'):
+            result.tensors[target] = cat([value for _, value in parts])
     return replace(result, tensors={name: tensor.contiguous() for name, tensor in result.tensors.items()})
 
 
@@ -136,6 +152,38 @@ def some(names: Iterable[str]) -> str:
     """Up to three names, and how many more there are."""
     names = list(names)
     return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
+
+
+def with_shape(name: str, tensor: Tensor) -> str:
+    """Name and shape of a tensor in a message."""
+    return f'{name} of shape {tuple(tensor.shape)}'
+
+
+@contextmanager
+def saying(what: str):
+    """Turn whatever torch, a toolkit or timm raises at odd tensors into a ValueError of one sentence."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f'{what}: {last_line(error)}') from error
+
+
+def last_line(error: BaseException) -> str:
+    """The end of a message, in 200 characters at most."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip().rstrip('.')[:200]
+
+
+def _changed(tensor: Tensor, rule: Rule, name: str) -> tuple[Tensor, ...]:
+    """What a rule makes of a tensor, one for each target."""
+    if rule.change is None:
+        return (tensor,)
+    does_not_fit = f'has {with_shape(name, tensor)} that does not fit'
+    with saying(does_not_fit):
+        values = rule.change(tensor)
+    values = values if isinstance(values, tuple) else (values,)
+    if len(values) != len(rule.target):
+        raise ValueError(does_not_fit)
+    return values
 
 
 def _lacking(numbers_of: dict[Rule, set[tuple[int, ...]]]) -> list[str]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import torch
 from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from mixpro_mm.transfer.coverage import Coverage, compare
-from mixpro_mm.transfer.keys import some
+from mixpro_mm.transfer.keys import last_line, saying, some
 from mixpro_mm.transfer.layouts import OWN_LAYOUT, Family, Original
 
 __all__ = ['TOLERANCE', 'Proof', 'prove']
@@ -44,24 +45,23 @@ def prove(
     Raises:
         ValueError: What does not fit or agree, to follow the name of the file.
     """
-    host, maps = HOSTS[target], target in MAPS
+    host, maps, config = HOSTS[target], target in MAPS, family.config(size, target)
     if maps:
         result = _without_prefix(result)  # such a class takes the prefix away, or there is none
     for package in (host, 'timm') if family.needs_timm and layout != OWN_LAYOUT else (host,):
         if why := _missing(package):
             skipped = f'{package} is missing ({why}): pip install {PACKAGES[package]}'
-            coverage = None if package == host else _fill(_build(family.config(size, target), host), result)
+            coverage = None if package == host else _fill(_build(config, host), result)
             return Proof(coverage, skipped=skipped)
-    model = _build(family.config(size, target), host)
+    model = _build(config, host)
     coverage = _fill(model, result)
-    original = _own(family, size) if layout == OWN_LAYOUT else family.original(size, maps)
-    try:
+    with saying(f'has shapes of which no {family.label} can be built'):
+        original = _own(family, size) if layout == OWN_LAYOUT else family.original(size, maps)
+    with saying(f'does not fit {original.name}'):
         original.load(source)
-    except RuntimeError as error:
-        raise ValueError(f'does not fit {original.name}: {_last_line(error)}') from error
     side = family.side(size, maps)
     images = _images(side)
-    with torch.no_grad():
+    with torch.no_grad(), saying(f'fits {_name(model)} and {original.name}, which cannot run with it'):
         wanted, found = original.read(images), _outputs(model(images))
     what = f'{"feature maps" if maps else "logits" if size["classes"] else "features"} of {_name(model)} and '
     proof = Proof(coverage, _deviation(wanted, found), f'{what}{original.name} on 2 random images of {side} px')
@@ -75,25 +75,26 @@ def _missing(package: str) -> str:
     try:
         importlib.import_module(package if package == 'timm' else f'{package}.models')
     except (ImportError, AssertionError) as error:  # the toolkits assert the version of mmcv
-        return _last_line(error)
+        return last_line(error)
     return ''
 
 
 def _build(config: dict, host: str) -> nn.Module:
-    with warnings.catch_warnings():
+    # the host's scope, for in another's a registry builds the other's class of the same name
+    with warnings.catch_warnings(), DefaultScope.overwrite_default_scope(host):
         warnings.simplefilter('ignore')  # mmcv's, about XCiT's own ways
-        model = importlib.import_module(f'{host}.registry').MODELS.build(ConfigDict(config))
+        registry = importlib.import_module(f'{host}.registry').MODELS
+        with saying(f'has shapes of which {host} can build no {config["type"]}'):
+            model = registry.build(ConfigDict(config))
     model.eval()
     return model
 
 
 def _fill(model: nn.Module, result: dict[str, Tensor]) -> Coverage:
     """Load all of ``result`` into all of ``model``."""
-    try:
+    with saying(f'does not fit {_name(model)}'):
         model.load_state_dict(result, strict=False)
         coverage = compare(model, result)
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(f'does not fit {_name(model)}: {_last_line(error)}') from error
     if coverage.complete and not (coverage.dropped or coverage.resized):
         return coverage
     lost = coverage.missing + coverage.altered + coverage.unexpected + coverage.dropped
@@ -136,7 +137,3 @@ def _deviation(wanted: tuple[Tensor, ...], found: tuple[Tensor, ...]) -> float:
 def _name(model: nn.Module) -> str:
     inner = getattr(model, 'backbone', model)
     return f'{type(inner).__module__.partition(".")[0]}.{type(inner).__name__}'
-
-
-def _last_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip().rstrip('.')

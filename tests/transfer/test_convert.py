@@ -1,8 +1,10 @@
 """Files of other implementations, with every tensor drawn at random, through the converter and into the toolkits."""
 
 import argparse
+import copy
 import hashlib
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,19 +16,23 @@ import pytest
 import timm
 import torch
 from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
 from timm.models.cait import Cait
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from timm.models.xcit import Xcit
 from torch import nn
 
+from mixpro_mm import losses
 from mixpro_mm.backbones import PVT
 from mixpro_mm.checkpoint import read_state_dict
 from mixpro_mm.files import sha256_of
+from mixpro_mm.losses import LossWrapper
 from mixpro_mm.transfer import compare, keys
 from mixpro_mm.transfer import convert as convert_module
 from mixpro_mm.transfer.cli import main
 from mixpro_mm.transfer.convert import convert
+from mixpro_mm.transfer.layouts import FAMILIES
 from mixpro_mm.version import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -252,6 +258,7 @@ def test_what_the_file_says_about_itself(source, tmp_path):
         source_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         family='PVT',
         layout='official',
+        taken=None,
         target='mmdet',
         mixpro_mm_version=__version__,
         deviation=result.proof.deviation,
@@ -320,9 +327,79 @@ def test_loss_and_plain_head_of_our_own_files(source, tmp_path):
 def test_heads_of_other_width_must_be_told(source, tmp_path):
     model = drawn(VisionTransformer(img_size=32, embed_dim=48, depth=1, num_heads=4, num_classes=3))
     torch.save(model.state_dict(), tmp_path / 'micro.pth')
-    stopped(tmp_path / 'micro.pth', tmp_path / 'a.pth', 'mmseg', r'has 48 channels, which are not 0 heads: give their')
+    none = r'has 48 channels, which are no heads of 64 channels each: give the number of heads with --heads\.$'
+    stopped(tmp_path / 'micro.pth', tmp_path / 'a.pth', 'mmseg', none)
+    for heads in (5, 0, -1, 96):
+        sentence = f'has 48 channels, which cannot be shared by the {heads} heads of --heads\\.$'
+        stopped(tmp_path / 'micro.pth', tmp_path / 'a.pth', 'mmseg', sentence, heads=heads)
     result = convert(tmp_path / 'micro.pth', tmp_path / 'a.pth', 'mmseg', heads=4)
     assert result.config['num_heads'] == 4
+
+
+@pytest.mark.parametrize('family', ['swin', 'cait', 'xcit', 'pvt'])
+def test_heads_are_refused_where_the_file_tells_them(source, tmp_path, family):
+    sentence = r'(Swin|CaiT|XCiT|PVT), whose number of heads is told by its? .*: leave out --heads\.$'
+    sentence = sentence.replace('its?', '(its|the)')
+    stopped(source(family)[0], tmp_path / 'a.pth', 'mixpro' if family == 'pvt' else 'mmpretrain', sentence, heads=2)
+
+
+def classifier(backbone, loss, head='VisionTransformerClsHead', channels=64):
+    """Our own classifier as it is trained, every tensor drawn."""
+    head = dict(type=head, num_classes=5, in_channels=channels, loss=loss)
+    return drawn(build(dict(type='ImageClassifier', backbone=backbone, head=head), 'mmpretrain'))
+
+
+PLAIN = dict(type='CrossEntropyLoss', use_soft=True)
+LOSSES = dict(
+    plain=PLAIN,
+    LossWrapper=LossWrapper(PLAIN),
+    BranchLoss=dict(type='mixpro_mm.BranchLoss', loss=PLAIN, labelled=PLAIN),
+    LearnableFactor=dict(type='mixpro_mm.LearnableFactor', loss=PLAIN),
+    LocalContextLoss=dict(type='mixpro_mm.LocalContextLoss', loss=PLAIN, in_channels=64, num_classes=5),
+)
+LOSSES['nested'] = dict(LOSSES['LocalContextLoss'], loss=LOSSES['LearnableFactor'])
+
+
+def test_no_loss_is_forgotten():
+    classes = (value for value in vars(losses).values() if isinstance(value, type) and issubclass(value, nn.Module))
+    assert {value.__name__ for value in classes} == LOSSES.keys() - {'plain', 'nested'}
+
+
+@pytest.mark.parametrize('loss', LOSSES)
+def test_our_own_files_with_any_loss(tmp_path, loss):
+    arch = dict(embed_dims=64, num_layers=1, num_heads=1, feedforward_channels=64)
+    backbone = dict(type='VisionTransformer', arch=arch, img_size=32, patch_size=16)
+    model = classifier(backbone, copy.deepcopy(LOSSES[loss]))
+    own = {name for name in model.state_dict() if name.startswith('head.loss_module.')}
+    assert len(own) == dict(LearnableFactor=1, LocalContextLoss=2, nested=3).get(loss, 0)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'epoch_300.pth')
+    result = convert(tmp_path / 'epoch_300.pth', tmp_path / 'a.pth', 'mmseg')
+    why = {name: why for name, why in result.renamed.dropped.items() if name in own}
+    assert set(why) == own and set(why.values()) <= {'belongs to the loss of pre-training'}
+    assert set(result.renamed.dropped) == own | {f'head.layers.head.{kind}' for kind in ('weight', 'bias')}
+    assert result.proof.deviation <= 1e-5 and len(result.proof.coverage.loaded) == len(result.renamed.tensors) == 18
+
+
+@pytest.mark.parametrize('target', ['mmpretrain', 'mixpro'])
+def test_our_own_cait_with_a_learned_factor(tmp_path, target):
+    numbers = dict(img_size=32, embed_dim=32, depth=2, num_heads=2, depth_token_only=2, num_classes=5)
+    model = dict(type='TimmClassifier', model_name='cait_xxs24_224', loss=copy.deepcopy(LOSSES['LearnableFactor']))
+    model = drawn(build(model | numbers, 'mmpretrain'))
+    assert 'loss_module.raw_factor' in model.state_dict()
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'epoch_400.pth')
+    result = convert(tmp_path / 'epoch_400.pth', tmp_path / 'a.pth', target)
+    assert result.renamed.dropped == {'loss_module.raw_factor': 'belongs to the loss of pre-training'}
+    fresh = build(result.config, 'mmpretrain')
+    fresh.load_state_dict(read_state_dict(tmp_path / 'a.pth')[0])
+    with torch.no_grad():
+        close(fresh(images(32)), model(images(32)))
+
+
+def test_a_broken_loss_is_no_obstacle_and_a_loss_alone_is_no_model(source, tmp_path):
+    path, _ = source('deit', edit=lambda state: state.update({'loss_module.raw_factor': torch.tensor([torch.nan])}))
+    assert 'loss_module.raw_factor' in convert(path, tmp_path / 'a.pth', 'mmseg').renamed.dropped
+    torch.save({'head.loss_module.raw_factor': torch.zeros(1)}, tmp_path / 'loss.pth')
+    stopped(tmp_path / 'loss.pth', tmp_path / 'b.pth', 'mmseg', r'no layout known here \(.*\); it has a loss alone\.$')
 
 
 def stopped(path, destination, target, sentence, **kwargs):
@@ -411,6 +488,102 @@ def test_damaged_files_are_named(source, tmp_path, family, edit, sentence):
     stopped(source(family, edit=edit)[0], tmp_path / 'a.pth', 'mixpro' if family == 'pvt' else 'mmpretrain', sentence)
 
 
+def damaged(name, change):
+    return lambda state: state.update({name: change(state[name])})
+
+
+CUTS = dict(
+    flat=lambda tensor: tensor.flatten(),
+    narrow=lambda tensor: tensor[..., :-1],
+    short=lambda tensor: tensor[:-1],
+    empty=lambda tensor: tensor[..., :0],
+    scalar=lambda tensor: tensor.sum(),
+    deep=lambda tensor: tensor[None],
+)
+READ = {  # what is read or changed on the way, apart from being renamed
+    ('deit', 'mmseg'): ('pos_embed', 'patch_embed.proj.weight', 'blocks.0.mlp.fc1.weight', 'head.weight'),
+    ('deit', 'mmpretrain'): ('pos_embed', 'norm.weight'),
+    ('xcit', 'mmpretrain'): (
+        'cls_token',
+        'blocks.0.attn.temperature',
+        'blocks.0.mlp.fc1.weight',
+        'cls_attn_blocks.0.attn.qkv.weight',
+    ),
+    ('cait', 'mmpretrain'): tuple(
+        f'module.{name}' for name in ('cls_token', 'pos_embed', 'patch_embed.proj.weight', 'blocks.0.attn.proj_l.bias')
+    ),
+    ('swin', 'mmpretrain'): (
+        'patch_embed.proj.weight',
+        'layers.0.blocks.0.attn.relative_position_bias_table',
+        'layers.2.blocks.0.attn.relative_position_bias_table',
+        'layers.0.downsample.norm.weight',
+        'layers.1.downsample.reduction.weight',
+    ),
+    ('swin', 'mmdet'): ('layers.2.blocks.0.attn.relative_position_bias_table', 'layers.0.blocks.0.mlp.fc1.weight'),
+    ('pvt', 'mmdet'): (
+        'pos_embed1',
+        'pos_embed4',
+        'patch_embed2.proj.weight',
+        'block2.0.attn.sr.weight',
+        'block2.0.attn.q.weight',
+        'block1.0.mlp.fc1.bias',
+        'block1.0.mlp.fc2.weight',
+    ),
+    ('pvt', 'mixpro'): ('block1.0.attn.sr.weight', 'block1.0.attn.q.weight', 'head.weight'),
+}
+
+
+DAMAGES = [
+    (*pair, name, cut)
+    for pair, names in READ.items()
+    for name in names
+    for cut in CUTS
+    if cut != 'flat' or not name.endswith(('norm.weight', 'bias'))  # these are flat
+]
+
+
+@pytest.mark.parametrize('family, target, name, cut', DAMAGES)
+def test_damaged_shapes_are_one_sentence(source, tmp_path, family, target, name, cut):
+    path, _ = source(family, edit=damaged(name, CUTS[cut]))
+    message = stopped(path, tmp_path / 'a.pth', target, f'^Checkpoint {re.escape(str(path))} ')
+    assert 'cannot be converted (' not in message  # not by the last net
+    if cut == 'empty':
+        assert re.search(
+            rf' has {name.removeprefix("module.")} of shape \(.*\) that does not fit: there is not', message
+        )
+
+
+def test_the_last_net_is_one_sentence_too(source, tmp_path):
+    path, _ = source('deit', edit=damaged('norm.weight', torch.Tensor.to_sparse))
+    stopped(
+        path, tmp_path / 'a.pth', 'mmseg', r'deit\.pth has tensors that cannot be converted \(NotImplementedError: '
+    )
+
+
+@pytest.mark.parametrize(
+    'family, target, name, cut, sentence',
+    [
+        ('pvt', 'mmdet', 'block1.0.attn.q.weight', 'narrow', r'of shape \(8, 7\) and block1\.0\.attn\.kv\.weight of'),
+        ('swin', 'mmseg', 'layers.0.downsample.norm.weight', 'narrow', r'of shape \(63,\) that does not fit: '),
+        ('swin', 'mmseg', 'layers.0.blocks.0.attn.relative_position_bias_table', 'empty', r'of shape \(25, 0\) that'),
+        ('cait', 'mmpretrain', 'patch_embed.proj.weight', 'flat', r'of shape \(24576,\) that does not fit: 4 dim'),
+        ('xcit', 'mmpretrain', 'blocks.1.attn.temperature', 'flat', r'of shape \(2,\) that does not fit: 3 dim'),
+    ],
+)
+def test_damaged_shapes_are_named(source, tmp_path, family, target, name, cut, sentence):
+    path, _ = source(family, edit=damaged(f'module.{name}' if family == 'cait' else name, CUTS[cut]))
+    stopped(path, tmp_path / 'a.pth', target, rf' has {re.escape(name)} {sentence}')
+
+
+def test_two_heads_for_one_place(source, tmp_path):
+    second = {f'head.fc.{kind}': torch.ones(5) for kind in ('weight', 'bias')}
+    path, _ = source('swin', 'timm', edit=lambda state: state.update(
+        {name.replace('.fc', ''): tensor for name, tensor in state.items() if name in second}))  # fmt: skip
+    stopped(
+        path, tmp_path / 'a.pth', 'mmseg', r'has head\.fc\.weight and head\.weight for one place \(head\.fc\.weight\)'
+    )
+
+
 def test_files_that_are_none(source, tmp_path):
     path, _ = source('deit')
     path.write_bytes(path.read_bytes()[:-2000])
@@ -447,6 +620,44 @@ def swapped(a, b):
         return result
 
     return rename
+
+
+@pytest.mark.parametrize('scope', ['mmpretrain', 'mmdet', 'mmseg'])
+@pytest.mark.parametrize('family, target', [('deit', 'mmseg'), ('swin', 'mmseg'), ('swin', 'mmdet'), ('pvt', 'mmdet')])
+def test_proof_builds_the_class_of_the_host_in_any_scope(source, tmp_path, scope, family, target):
+    path, _ = source(family)
+    with DefaultScope.overwrite_default_scope(scope):
+        result = convert(path, tmp_path / 'a.pth', target)
+        assert DefaultScope.get_current_instance().scope_name == scope
+    assert f'feature maps of {target}.' in result.proof.what
+
+
+def test_mlps_of_any_width(tmp_path):
+    numbers = dict(img_size=32, embed_dim=64, depth=1, num_heads=1, mlp_ratio=2.5, num_classes=3)
+    torch.save(drawn(VisionTransformer(**numbers)).state_dict(), tmp_path / 'vit.pth')
+    assert convert(tmp_path / 'vit.pth', tmp_path / 'a.pth', 'mmpretrain').proof.deviation <= 1e-5
+    sentence = r'has MLPs 2\.5 times as wide as their input; the class of mmseg takes whole numbers\.$'
+    stopped(tmp_path / 'vit.pth', tmp_path / 'b.pth', 'mmseg', sentence)
+    numbers = dict(img_size=96, embed_dim=16, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8), window_size=3, num_classes=3)
+    for ratio, refused in ((2, ''), (2.5, 'mmdet')):
+        torch.save(drawn(SwinTransformer(**numbers, mlp_ratio=ratio)).state_dict(), tmp_path / 'swin.pth')
+        for target in ('mmpretrain', 'mmseg', 'mmdet'):
+            if target == refused:
+                stopped(tmp_path / 'swin.pth', tmp_path / 'c.pth', target, sentence.replace('mmseg', target))
+            else:
+                assert convert(tmp_path / 'swin.pth', tmp_path / 'a.pth', target).proof.deviation <= 1e-5
+    arch = dict(PVT_ARCH, mlp_ratios=(4, 2.5, 2, 2), depths=(1, 1, 1, 1), sr_ratios=(8, 4, 2, 1))
+    model = drawn(nn.ModuleDict(dict(backbone=PVT(arch, img_size=64), head=nn.Linear(32, 5))))
+    torch.save(official_names('pvt', model.state_dict()), tmp_path / 'pvt.pth')
+    assert convert(tmp_path / 'pvt.pth', tmp_path / 'a.pth', 'mixpro').proof.deviation <= 1e-5
+    stopped(tmp_path / 'pvt.pth', tmp_path / 'b.pth', 'mmdet', sentence.replace('mmseg', 'mmdet'))
+
+
+def test_a_ratio_that_a_class_cannot_take_is_refused_without_that_class_too(tmp_path, monkeypatch):
+    numbers = dict(img_size=32, embed_dim=64, depth=1, num_heads=1, mlp_ratio=2.5, num_classes=3)
+    torch.save(drawn(VisionTransformer(**numbers)).state_dict(), tmp_path / 'vit.pth')
+    monkeypatch.setitem(sys.modules, 'mmseg.models', None)
+    stopped(tmp_path / 'vit.pth', tmp_path / 'b.pth', 'mmseg', r'the class of mmseg takes whole numbers')
 
 
 @pytest.mark.parametrize(
@@ -547,6 +758,56 @@ def test_command_reports_what_it_did(source, tmp_path, capsys):
     path, _ = source('deit', wrap=lambda state: dict(model=state, optimizer={}, epoch=3))
     assert main([str(path), str(tmp_path / 'b.pth'), '--to', 'mmpretrain']) == 0
     assert 'not read, beside the model: optimizer, epoch' in capsys.readouterr().out
+
+
+def test_averaged_weights_are_remarked_on_and_taken(tmp_path, capsys):
+    raw, mean = (drawn(MODELS['deit'](), seed).state_dict() for seed in (0, 1))
+    content = dict(state_dict=raw, state_dict_ema=dict(mean), epoch=3, args_ema=None)
+    torch.save(content, tmp_path / 'last.pth')
+    command = [str(tmp_path / 'last.pth'), str(tmp_path / 'a.pth'), '--to', 'mmpretrain']
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert 'note: state_dict_ema has averaged weights; --take state_dict_ema converts those instead\n' in out
+    assert torch.load(tmp_path / 'a.pth')['state_dict']['backbone.cls_token'].equal(raw['cls_token'])
+    assert main([*command, '--take', 'state_dict_ema']) == 0
+    out = capsys.readouterr().out
+    assert 'averaged weights' not in out and 'not read, beside the model: state_dict, epoch, args_ema' in out
+    assert out.startswith(f'{tmp_path}/last.pth (what lies under state_dict_ema) is DeiT / ViT')
+    taken = torch.load(tmp_path / 'a.pth')
+    assert taken['state_dict']['backbone.cls_token'].equal(mean['cls_token'])
+    assert taken['meta']['taken'] == 'state_dict_ema'
+    assert main([*command, '--take', 'model_ema']) == 1
+    assert capsys.readouterr().err == (
+        f'Checkpoint {tmp_path}/last.pth has nothing to take under `model_ema`; beside lie state_dict_ema, epoch, '
+        'args_ema.\n'
+    )
+
+
+def test_a_file_that_may_have_lost_its_end_is_remarked_on(tmp_path, capsys):
+    model = drawn(VisionTransformer(img_size=32, embed_dim=192, depth=2, num_heads=3, mlp_ratio=1, num_classes=2))
+    torch.save(model.state_dict(), tmp_path / 'cut.pth')
+    assert main([str(tmp_path / 'cut.pth'), str(tmp_path / 'a.pth'), '--to', 'mmpretrain']) == 0
+    note = 'note: DeiT / ViT of 192 channels is published with 12 blocks and this one has 2: if it was not trained like'
+    assert note in capsys.readouterr().out
+
+
+def test_help_says_what_mixpro_means(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(['--help'])
+    assert stop.value.code == 0
+    assert 'mixpro is another word for mmpretrain where' in ' '.join(capsys.readouterr().out.split())
+    for family in FAMILIES:
+        if {'mmpretrain', 'mixpro'} <= family.targets.keys():
+            assert family.targets['mmpretrain'] == family.targets['mixpro']
+
+
+def test_interrupt_is_code_130(tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('mixpro_mm.transfer.cli.convert', interrupt)
+    assert main(['a.pth', str(tmp_path / 'b.pth'), '--to', 'mmseg']) == 130
+    assert capsys.readouterr().err == 'interrupted; nothing was written\n'
 
 
 def test_command_fails_in_one_sentence(tmp_path, capsys):

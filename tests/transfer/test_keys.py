@@ -1,15 +1,20 @@
 """Tables of names: nothing lost, nothing invented, values where they belong."""
 
+import re
+
 import pytest
+import timm
 import torch
 from mmdet.models.backbones.pvt import pvt_convert
 from mmdet.models.backbones.swin import swin_converter
-from mmpretrain.models.backbones import SwinTransformer
+from mmpretrain.models.backbones import SwinTransformer, VisionTransformer
 from torch import nn
 
 from mixpro_mm.backbones import PVT
+from mixpro_mm.transfer import hook
 from mixpro_mm.transfer.keys import Rule, both, drop, itself, rename, some
-from mixpro_mm.transfer.layouts import FAMILIES, recognise
+from mixpro_mm.transfer.layouts import FAMILIES, recognise, uncommon
+from mixpro_mm.transfer.layouts.family import ratio, whole
 from mixpro_mm.transfer.layouts.pvt import PYRAMID
 from mixpro_mm.transfer.layouts.swin import SWIN
 from mixpro_mm.transfer.layouts.vit import VIT
@@ -116,6 +121,35 @@ def test_sets_that_come_together_may_be_absent():
     assert 'layers.1.1.1.sr' in rename(tensors(reduced=(2,)), RULES).tensors
 
 
+@pytest.mark.parametrize(
+    'extra, sentence',
+    [
+        ('blocks.01.norm1.weight', r'has blocks\.1\.norm1\.weight and blocks\.01\.norm1\.weight for one place '
+         r'\(layers\.1\.ln1\.weight\)'),
+        ('blocks.02.qkv', r'has blocks\.2\.qkv and blocks\.02\.qkv for one place \(layers\.2\.q\)'),
+        ('stage01.0.kv', r'has stage1\.0\.kv and stage01\.0\.kv for one place \(layers\.0\.1\.1\.in\)'),
+    ],
+)  # fmt: skip
+def test_no_tensor_takes_the_place_of_another(extra, sentence):
+    with pytest.raises(ValueError, match=f'^{sentence}$'):
+        rename(tensors() | {extra: torch.ones(6, 3)}, RULES)
+
+
+def test_shapes_that_no_rule_can_take_are_named():
+    with pytest.raises(ValueError, match=r'^has blocks\.1\.qkv of shape \(\) that does not fit: \S'):
+        rename(tensors() | {'blocks.1.qkv': torch.tensor(1.0)}, RULES)
+    with pytest.raises(ValueError, match=r'^has blocks\.1\.qkv of shape \(2, 3\) that does not fit$'):  # two thirds
+        rename(tensors() | {'blocks.1.qkv': torch.ones(2, 3)}, RULES)
+    odd = tensors() | {'stage1.1.q': torch.ones(2, 2)}
+    pair = r'has stage1\.1\.q of shape \(2, 2\) and stage1\.1\.kv of shape \(4, 3\) that do not fit: \S'
+    with pytest.raises(ValueError, match=f'^{pair}'):
+        rename(odd, RULES)
+    first = rename(tensors(), [Rule(name, (f'new.{name}',)) for name in tensors()])
+    second = [Rule(f'new.{name}', (f'newer.{name}',), change=lambda tensor: tensor[:, 7]) for name in tensors()]
+    with pytest.raises(ValueError, match=r'^has stem of shape'):  # as in the file, not as between the tables
+        first.then(second)
+
+
 def test_tensors_without_a_place_are_counted_and_named():
     extra = {f'extra.{number}': torch.ones(1) for number in range(5)}
     with pytest.raises(
@@ -124,7 +158,7 @@ def test_tensors_without_a_place_are_counted_and_named():
         rename(tensors() | extra, RULES)
     with pytest.raises(ValueError, match=r'blocks\.1\.norm1\.weight2'):
         rename(tensors() | {'blocks.1.norm1.weight2': torch.ones(1)}, RULES)
-    assert some('ab') == 'a, b'
+    assert some('ab') == 'a, b' and hook.some is some
 
 
 def random_state(module):
@@ -208,9 +242,59 @@ def test_tables_are_consistent(family):
         assert len(sources) == len(set(sources))
     for rules in family.targets.values():
         if rules is not None:
-            assert {rule.source for rule in rules} >= set.union(*names.values()) - {'head.loss_module.raw_factor'}
-    own = [rule for rule in itself(family.layouts[next(iter(names))]) if rule.target != (rule.source,)]
-    assert own == []
+            assert {rule.source for rule in rules} >= set.union(*names.values())
+    for layout, rules in family.layouts.items():
+        bound = {target: rule.together for rule in rules for target in rule.target}
+        assert {rule.source: rule.together for rule in itself(rules)} == bound, layout
+    numbered = {rule.source for rules in family.layouts.values() for rule in itself(rules)}
+    assert set(family.ranks) <= {re.sub(r'\d+(?=[.]proj|$)', '*', name) for name in numbered} | numbered
+
+
+@pytest.mark.parametrize('family', FAMILIES, ids=lambda family: family.label)
+def test_a_published_width_with_another_depth_is_remarked_on(family):
+    for width, depths in family.published.items():
+        for depth in depths:
+            size = made(family, width, depth)
+            assert family.blocks(size) == (width, depth) and uncommon(family, size) == ''
+        cut = (*depth[:3], depth[3] - 1) if isinstance(depth, tuple) else depth
+        cut = cut - 1 if isinstance(cut, int) else '11 + 2' if isinstance(cut, str) else cut
+        said = uncommon(family, made(family, width, cut))
+        assert said.startswith(f'{family.label} of ') and said.endswith('the file was cut off')
+    if family.label == 'Swin':
+        assert 'of 192 channels is published with 2-2-18-2 blocks and this one has 2-2-18-1: ' in said
+    width = 52 if isinstance(width, int) else (52, 104, 208, 416)
+    assert uncommon(family, made(family, width, cut)) == ''
+
+
+def made(family, width, depth):
+    numbers = dict(zip(('depth', 'class_depth'), str(depth).split(' + '), strict=False))
+    return dict(numbers, dims=width, embed_dims=width, depths=depth) | (dict(depth=depth) if family is VIT else {})
+
+
+def test_widths_and_depths_of_our_own_models_are_published_ones():
+    swin = {(arch['embed_dims'], tuple(arch['depths'])) for arch in SwinTransformer.arch_zoo.values()}
+    assert swin == {(width, depth) for width, depths in SWIN.published.items() for depth in depths}
+    archs = {name: (VisionTransformer.arch_zoo[name]['embed_dims'], VisionTransformer.arch_zoo[name]['num_layers'])
+             for name in ('deit-tiny', 'deit-small', 'deit-base', 'large', 'huge')}  # fmt: skip
+    assert set(archs.values()) == {(width, depth) for width, depths in VIT.published.items() for depth in depths}
+    for name in (name for name in timm.list_models('xcit_*') if 'xcit_' in name):
+        width = dict(nano=128, tiny=192, small=384, medium=512, large=768)[name.split('_')[1]]
+        assert f'{name.split("_")[2]} + 2' in XCIT.published[width]
+
+
+@pytest.mark.parametrize('dims', [1, 3, 49, 64, 96, 107])
+def test_ratio_gives_back_the_hidden_channels(dims):
+    for hidden in range(1, 6 * dims):
+        found = ratio(hidden, dims)
+        assert int(found * dims) == hidden
+        assert isinstance(found, int) == (hidden % dims == 0)
+        if isinstance(found, int):
+            assert whole(found, 'mmdet') == found
+        else:
+            with pytest.raises(
+                ValueError, match=r'^has MLPs \S+ times as wide as their input; the class of mmdet takes'
+            ):
+                whole(found, 'mmdet')
 
 
 def test_files_of_others_are_recognised_or_named():

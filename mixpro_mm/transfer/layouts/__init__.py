@@ -4,13 +4,23 @@ from torch import Tensor
 
 from mixpro_mm.transfer.keys import some
 from mixpro_mm.transfer.layouts.cait import CAIT
-from mixpro_mm.transfer.layouts.family import Family, Original
+from mixpro_mm.transfer.layouts.family import Family, Original, check_shapes, uncommon, without_loss
 from mixpro_mm.transfer.layouts.pvt import PYRAMID
 from mixpro_mm.transfer.layouts.swin import SWIN
 from mixpro_mm.transfer.layouts.vit import VIT
 from mixpro_mm.transfer.layouts.xcit import XCIT
 
-__all__ = ['FAMILIES', 'OWN_LAYOUT', 'TARGETS', 'Family', 'Original', 'recognise']
+__all__ = [
+    'FAMILIES',
+    'OWN_LAYOUT',
+    'TARGETS',
+    'Family',
+    'Original',
+    'check_shapes',
+    'recognise',
+    'uncommon',
+    'without_loss',
+]
 
 FAMILIES = (CAIT, XCIT, PYRAMID, SWIN, VIT)  # VIT last: its sign is in files of CaiT and XCiT, too
 OWN_LAYOUT = 'mmpretrain'
@@ -43,4 +53,4 @@ def recognise(tensors: dict[str, Tensor]) -> tuple[Family, str]:
             if sign in tensors:
                 return family, layout
     labels = ', '.join(sorted(family.label for family in FAMILIES))
-    raise ValueError(f'has the names of no layout known here ({labels}); it has {some(tensors)}')
+    raise ValueError(f'has the names of no layout known here ({labels}); it has {some(tensors) or "a loss alone"}')

@@ -66,7 +66,7 @@ def _numbers(size: dict) -> dict:
 
 
 def _config(size: dict, target: str) -> dict:
-    name = MODELS.get((size['dims'], size['depth']))
+    name = MODELS.get((size['dims'], size['depth'])) if size['class_depth'] == 2 else None
     if name is None:
         return dict(type='TimmClassifier', model_name='cait_xxs24_224', **_numbers(size))
     return dict(type='TimmClassifier', model_name=name, img_size=size['img_size'], num_classes=size['classes'])
@@ -86,7 +86,17 @@ CAIT = Family(
     layouts=dict(timm=itself(TIMM)),
     targets=dict(mmpretrain=None, mixpro=None),
     instead=dict(mmseg=NO_MAPS.format('mmseg'), mmdet=NO_MAPS.format('mmdet')),
+    ranks={
+        'cls_token': 3,
+        'pos_embed': 3,
+        'patch_embed.proj.weight': 4,
+        'blocks.*.attn.proj_l.bias': 1,
+        'head.weight': 2,
+    },
     measure=_measure,
+    blocks=lambda size: (size['dims'], f'{size["depth"]} + {size["class_depth"]}'),
+    published={width: tuple(f'{depth} + 2' for own, depth in MODELS if own == width) for width, _ in MODELS},
+    heads_from='the layers between its heads',
     describe=_describe,
     config=_config,
     original=_original,

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from mixpro_mm.backbones.pvt import ARCH, DEPTHS, PVT
 from mixpro_mm.transfer.keys import Rule, both, drop, itself
-from mixpro_mm.transfer.layouts.family import OWN_LOSS, Family, Original, count, no_head, square_side
+from mixpro_mm.transfer.layouts.family import Family, Original, count, no_head, ratio, square_side, whole
 
 __all__ = ['PYRAMID']
 
@@ -85,7 +85,7 @@ def _measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
     return dict(
         embed_dims=dims,
         num_heads=tuple(width // dims[0] for width in dims),  # no tensor tells it; one head in stage 1
-        mlp_ratios=tuple(b // a for a, b in zip(dims, hidden, strict=True)),
+        mlp_ratios=tuple(map(ratio, hidden, dims)),
         depths=tuple(count(tensors, f'backbone.block{stage}.*.norm1.weight') for stage in stages),
         sr_ratios=tuple(1 if weight is None else weight.shape[-1] for weight in reductions),
         patch_sizes=patch_sizes,
@@ -111,12 +111,13 @@ def _maps(size: dict) -> dict:
 
 def _config(size: dict, target: str) -> dict:
     if target == 'mmdet':
-        same = ('num_heads', 'mlp_ratios', 'sr_ratios', 'patch_sizes')
+        same = ('num_heads', 'sr_ratios', 'patch_sizes')
         return dict(
             type='PyramidVisionTransformer',
             pretrain_img_size=size['img_size'],
             embed_dims=size['embed_dims'][0],
             num_layers=size['depths'],
+            mlp_ratios=tuple(whole(number, 'mmdet') for number in size['mlp_ratios']),
             **{key: size[key] for key in same},
             strides=size['patch_sizes'],
             convert_weights=False,
@@ -141,10 +142,23 @@ def _original(size: dict, maps: bool) -> Original:
 PYRAMID = Family(
     label='PVT',
     signs=dict(official='block1.0.attn.kv.weight', mmpretrain='backbone.block1.0.attn.kv.weight'),
-    layouts=dict(official=OFFICIAL, mmpretrain=(*itself(OFFICIAL), *OWN_LOSS)),
+    layouts=dict(official=OFFICIAL, mmpretrain=itself(OFFICIAL)),
     targets=dict(mixpro=None, mmpretrain=None, mmdet=_mmdet()),
     instead=dict(mmseg="mmseg has no PVT; in its configs type='mixpro_mm.PVT' takes a file made with --to mixpro"),
+    ranks={
+        'backbone.patch_embed*.proj.weight': 4,
+        'backbone.pos_embed*': 3,
+        'backbone.block*.*.attn.q.weight': 2,
+        'backbone.block*.*.attn.kv.weight': 2,
+        'backbone.block*.*.attn.sr.weight': 4,
+        'backbone.block*.*.mlp.fc1.weight': 2,
+        'backbone.block*.*.mlp.fc1.bias': 1,
+        'backbone.block*.*.mlp.fc2.weight': 2,
+        'head.fc.weight': 2,
+    },
     measure=_measure,
+    blocks=lambda size: (size['embed_dims'], size['depths']),
+    published={ARCH['embed_dims']: tuple(DEPTHS.values())},
     describe=_describe,
     config=_config,
     original=_original,
@@ -154,5 +168,6 @@ PYRAMID = Family(
         mmdet="mmdet's PVT has eps 1e-6 in all norms, the official one 1e-5 behind convolutions; proved with 1e-6 in "
         'both, mixpro_mm.PVT keeps the official values',
     ),
+    heads_from='the widths of its stages, with one head in the first',
     needs_timm=False,
 )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mixpro_mm.transfer.keys import Rule, both, drop, itself
-from mixpro_mm.transfer.layouts.family import OWN_LOSS, Family, Original, count, no_head
+from mixpro_mm.transfer.layouts.family import Family, Original, count, no_head, ratio, whole
 
 __all__ = ['SWIN']
 
@@ -102,7 +102,7 @@ def _measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
         depths=tuple(depths),
         heads=tuple(table.shape[1] for table in first),
         window=window,
-        mlp_ratio=tensors['backbone.stages.0.blocks.0.ffn.layers.0.0.weight'].shape[0] // dims,
+        mlp_ratio=ratio(len(tensors['backbone.stages.0.blocks.0.ffn.layers.0.0.weight']), dims),
         patch_size=patch_size,
         img_size=patch_size * 8 * window,  # one window in stage 4, as in all published models
         classes=None if head is None else len(head),
@@ -122,6 +122,7 @@ def _maps(size: dict) -> dict:
         img_size=size['img_size'],
         patch_size=size['patch_size'],
         window_size=size['window'],
+        **({} if size['mlp_ratio'] == 4 else dict(stage_cfgs=dict(block_cfgs=dict(ffn_ratio=size['mlp_ratio'])))),
     )
 
 
@@ -135,7 +136,7 @@ def _config(size: dict, target: str) -> dict:
             patch_size=size['patch_size'],
             strides=(size['patch_size'], 2, 2, 2),
             window_size=size['window'],
-            mlp_ratio=size['mlp_ratio'],
+            mlp_ratio=whole(size['mlp_ratio'], 'mmdet') if target == 'mmdet' else size['mlp_ratio'],
             out_indices=(3,),
             **(dict(convert_weights=False) if target == 'mmdet' else {}),
         )
@@ -185,17 +186,28 @@ SWIN = Family(
         timm='layers.1.downsample.reduction.weight',
         mmpretrain='backbone.stages.0.blocks.0.attn.w_msa.qkv.weight',
     ),
-    layouts=dict(official=OFFICIAL, timm=TIMM, mmpretrain=(*itself(OFFICIAL), *OWN_LOSS)),
+    layouts=dict(official=OFFICIAL, timm=TIMM, mmpretrain=itself(OFFICIAL)),
     targets=dict(mmpretrain=None, mmseg=MMSEG, mmdet=MMDET),
     instead=dict(
         mixpro='the last block of mixpro_mm.CASwin is class attention, a plain Swin has another window block there'
     ),
+    ranks={
+        'backbone.patch_embed.projection.weight': 4,
+        'backbone.stages.*.blocks.*.attn.w_msa.relative_position_bias_table': 2,
+        'backbone.stages.*.blocks.*.ffn.layers.0.0.weight': 2,
+        'backbone.stages.*.downsample.reduction.weight': 2,
+        'backbone.stages.*.downsample.norm.weight': 1,
+        'head.fc.weight': 2,
+    },
     measure=_measure,
+    blocks=lambda size: (size['dims'], size['depths']),
+    published={96: ((2, 2, 6, 2), (2, 2, 18, 2)), 128: ((2, 2, 18, 2),), 192: ((2, 2, 18, 2),)},
     describe=_describe,
     config=_config,
     original=_original,
     maps=_maps,
     side=_side,
+    heads_from='its tables of position biases',
     remark=dict.fromkeys(
         ('mmseg', 'mmdet'),
         'the file has the norm of stage 4 (norm3); with out_indices=(0, 1, 2, 3) norm0 to norm2 start fresh, as ever',

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mixpro_mm.transfer.keys import Rule, both, drop, itself
-from mixpro_mm.transfer.layouts.family import OWN_LOSS, Family, Original, count, no_head, square_side
+from mixpro_mm.transfer.layouts.family import Family, Original, count, no_head, ratio, square_side, whole
 
 __all__ = ['VIT']
 
@@ -23,7 +23,7 @@ TIMM = (
     *drop('no forward pass of the released MixPro uses it', 'mask_token', 'head1.weight', 'head1.bias'),
 )
 HEADS = tuple(f'head.{layer}.{kind}' for layer in ('layers.head', 'fc') for kind in ('weight', 'bias'))
-OWN = (*itself(TIMM), *both('head.fc', 'head.fc', together='fc'), *OWN_LOSS)
+OWN = (*itself(TIMM), *both('head.fc', 'head.fc', together='fc'))
 
 
 def _mmseg_name(name: str) -> str:
@@ -44,9 +44,14 @@ ARCHS = {
 
 def _measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
     dims, patch_size = tensors['backbone.patch_embed.projection.weight'].shape[::3]
-    heads = heads or dims // 64  # no tensor tells it; 64 channels each in every DeiT
+    if heads is None:  # no tensor tells it; 64 channels each in every DeiT
+        if dims % 64:
+            raise ValueError(
+                f'has {dims} channels, which are no heads of 64 channels each: give the number of heads with --heads'
+            )
+        heads = dims // 64
     if heads < 1 or dims % heads:
-        raise ValueError(f'has {dims} channels, which are not {heads} heads: give their number with --heads')
+        raise ValueError(f'has {dims} channels, which cannot be shared by the {heads} heads of --heads')
     head = next((tensors[name] for name in HEADS if name in tensors), None)
     return dict(
         dims=dims,
@@ -87,7 +92,7 @@ def _config(size: dict, target: str) -> dict:
             embed_dims=size['dims'],
             num_layers=size['depth'],
             num_heads=size['heads'],
-            mlp_ratio=size['hidden'] // size['dims'],
+            mlp_ratio=whole(ratio(size['hidden'], size['dims']), 'mmseg'),
             patch_bias=True,
             final_norm=True,
             norm_cfg=dict(type='LN', eps=1e-6),
@@ -109,7 +114,7 @@ def _original(size: dict, maps: bool) -> Original:
         embed_dim=size['dims'],
         depth=size['depth'],
         num_heads=size['heads'],
-        mlp_ratio=size['hidden'] / size['dims'],
+        mlp_ratio=ratio(size['hidden'], size['dims']),
         num_classes=size['classes'] or 0,
     ).eval()
 
@@ -131,7 +136,16 @@ VIT = Family(
         mmdet="mmdet has no ViT of its own; in its configs type='mmpretrain.VisionTransformer' takes a file in "
         "mmpretrain's layout"
     ),
+    ranks={
+        'backbone.patch_embed.projection.weight': 4,
+        'backbone.pos_embed': 3,
+        'backbone.layers.*.ffn.layers.0.0.weight': 2,
+        'head.layers.head.weight': 2,
+        'head.fc.weight': 2,
+    },
     measure=_measure,
+    blocks=lambda size: (size['dims'], size['depth']),
+    published={192: (12,), 384: (12,), 768: (12,), 1024: (24,), 1280: (32,)},
     describe=_describe,
     config=_config,
     original=_original,

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mixpro_mm.transfer.keys import Rule, both, itself
-from mixpro_mm.transfer.layouts.family import OWN_LOSS, Family, Original, count
+from mixpro_mm.transfer.layouts.family import Family, Original, count, ratio
 
 __all__ = ['XCIT']
 
@@ -79,7 +79,7 @@ def _measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
         depth=count(tensors, 'backbone.xca_layers.*.gamma1'),
         class_depth=count(tensors, 'backbone.ca_layers.*.gamma1'),
         heads=len(tensors['backbone.xca_layers.0.attn.temperature']),
-        mlp_ratio=tensors['backbone.xca_layers.0.ffn.layers.0.0.weight'].shape[0] / dims,
+        mlp_ratio=ratio(len(tensors['backbone.xca_layers.0.ffn.layers.0.0.weight']), dims),
         patch_size=2**convolutions,
         img_size=224,  # its positions are a function, any size will do
         tokens_norm=dims != 128,  # no tensor tells it; only XCiT-nano goes without
@@ -135,10 +135,25 @@ XCIT = Family(
         timm='cls_attn_blocks.0.attn.q.weight',
         mmpretrain='backbone.xca_layers.0.attn.qkv.weight',
     ),
-    layouts=dict(official=OFFICIAL, timm=TIMM, mmpretrain=(*itself(TIMM), *OWN_LOSS)),
+    layouts=dict(official=OFFICIAL, timm=TIMM, mmpretrain=itself(TIMM)),
     targets=dict(mmpretrain=None, mixpro=None),
     instead=dict(mmseg=IN_PLACE.format('mmseg'), mmdet=IN_PLACE.format('mmdet')),
+    ranks={
+        'backbone.cls_token': 3,
+        'backbone.xca_layers.*.attn.temperature': 3,
+        'backbone.xca_layers.*.ffn.layers.0.0.weight': 2,
+        'head.fc.weight': 2,
+    },
     measure=_measure,
+    blocks=lambda size: (size['dims'], f'{size["depth"]} + {size["class_depth"]}'),
+    published={
+        128: ('12 + 2',),
+        192: ('12 + 2', '24 + 2'),
+        384: ('12 + 2', '24 + 2'),
+        512: ('24 + 2',),
+        768: ('24 + 2',),
+    },
+    heads_from='its temperatures',
     describe=_describe,
     config=_config,
     original=_original,
