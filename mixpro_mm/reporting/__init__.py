@@ -4,12 +4,13 @@ Needs numpy, matplotlib and Pillow only, so a report can be made anew on a machi
 """
 
 from mixpro_mm.reporting.curves import read_scalars, series
-from mixpro_mm.reporting.figures import factor_curve, learning_curves, results_overview, transfer_curves
+from mixpro_mm.reporting.figures import factor_curve, factor_panels, learning_curves, results_overview, transfer_curves
 from mixpro_mm.reporting.report import write_report
 from mixpro_mm.reporting.tables import results_table, summary
 
 __all__ = [
     'factor_curve',
+    'factor_panels',
     'learning_curves',
     'read_scalars',
     'results_overview',

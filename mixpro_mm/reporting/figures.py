@@ -1,9 +1,11 @@
 """The figures of a report, drawn from logs and results: colour-blind safe (Okabe-Ito), the same bytes at every run.
 
-The curve functions take a study's stages, dicts with ``task, backbone, pretraining, work_dir``, write one PNG and
-return its path, or write nothing and return None where the logs hold nothing to draw.
+The curve functions take a study's stages, dicts with ``task, backbone, pretraining, work_dir``, and return the paths of
+what they wrote: ``path``; further files beside it, ``NAME-2.png`` and so on, where one would be too full to read; none
+where the logs hold nothing to draw.
 """
 
+import math
 from pathlib import Path
 
 import matplotlib
@@ -16,7 +18,7 @@ from mixpro_mm.files import replacing
 from mixpro_mm.reporting.curves import by_epoch, epoch_means, read_scalars, series
 from mixpro_mm.reporting.tables import ResultsTable, label
 
-__all__ = ['factor_curve', 'learning_curves', 'results_overview', 'transfer_curves']
+__all__ = ['factor_curve', 'factor_panels', 'learning_curves', 'results_overview', 'transfer_curves']
 
 STYLE = {
     'font.family': 'DejaVu Sans', 'font.size': 10, 'axes.titlesize': 10.5, 'axes.titleweight': 'bold',
@@ -32,6 +34,10 @@ KNOWN = {
 COLORS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9')
 MARKERS = {'scratch': 'o', 'mixpro': 'D'}
 WIDTH = 7.2  # inches; 1080 pixels
+ROWS = 4  # of panels in one figure
+ABREAST = 4  # small panels
+LONG = 12  # rows of the table on one axis
+MANY = 30  # validations of one run
 # task -> key of the validation lines, metric, factor that makes it a percentage
 VALIDATION = {
     'classification': ('accuracy/top1', 'top1', 1),
@@ -41,23 +47,26 @@ VALIDATION = {
 
 
 @matplotlib.rc_context(STYLE)
-def learning_curves(stages: list[dict], path: str | Path) -> Path | None:
+def learning_curves(stages: list[dict], path: str | Path) -> list[Path]:
     """Pre-training: loss over iterations and validation top-1 over epochs, a row per backbone, a colour per method."""
     return _loss_and_validation([stage for stage in stages if stage['task'] == 'classification'], path)
 
 
 @matplotlib.rc_context(STYLE)
-def transfer_curves(stages: list[dict], path: str | Path) -> Path | None:
+def transfer_curves(stages: list[dict], path: str | Path) -> list[Path]:
     """Segmentation and detection: loss and validation metric from each checkpoint and from scratch."""
     return _loss_and_validation([stage for stage in stages if stage['task'] in ('segmentation', 'detection')], path)
 
 
 @matplotlib.rc_context(STYLE)
-def factor_curve(stages: list[dict], path: str | Path) -> Path | None:
-    """The progressive factor over epochs (the paper's Figure 2a), and the two weights it balances, by backbone."""
-    runs = [run for run in _runs(stages) if series(run[1], 'iter', 'factor')[0]]
-    if not runs:
-        return None
+def factor_curve(stages: list[dict], path: str | Path) -> list[Path]:
+    """The progressive factor over epochs (the paper's Figure 2a), and the two weights it balances, by backbone.
+
+    Nothing where there are more runs than colours: that is for ``factor_panels``.
+    """
+    runs = _factor_runs(stages)
+    if not 0 < len(runs) <= len(COLORS):
+        return []
     keys = ['backbone'] if len({stage['pretraining'] for stage, _ in runs}) == 1 else ['backbone', 'pretraining']
     names = [', '.join(label(stage[key]) for key in keys) for stage, _ in runs]
     colors = _cycle(names, COLORS)
@@ -73,21 +82,62 @@ def factor_curve(stages: list[dict], path: str | Path) -> Path | None:
     left.set_ylim(0, 1)
     dashes = [Line2D([], [], color='#555555', linewidth=1.2, linestyle=style) for style in ('-', ':')]
     right.legend(dashes, ['by attention', 'by area'], loc='upper right')
-    return _write(_share_legend(figure), path)
+    return [_write(_share_legend(figure), path)]
+
+
+@matplotlib.rc_context(STYLE)
+def factor_panels(stages: list[dict], path: str | Path) -> list[Path]:
+    """The factor of more runs than ``factor_curve`` has colours for: a small panel per backbone, a line per method.
+
+    Where there is one backbone only, a panel per method.
+    """
+    runs = _factor_runs(stages)
+    if len(runs) <= len(COLORS):
+        return []
+    several = len({stage['backbone'] for stage, _ in runs}) > 1
+    key, other = ('backbone', 'pretraining') if several else ('pretraining', 'backbone')
+    panels = {}
+    for stage, records in runs:
+        panels.setdefault(stage[key], []).append((stage[other], records))
+    colors = _method_colors([name for same in panels.values() for name, _ in same])
+    lines = -(-len(panels) // ABREAST)
+    figure = Figure(figsize=(WIDTH, 0.9 + 1.55 * lines))
+    grid = figure.subplots(lines, ABREAST, sharex=True, sharey=True, squeeze=False)
+    for axes, (panel, same) in zip(grid.flat, panels.items(), strict=False):
+        for name, records in same:
+            axes.plot(*epoch_means(records, 'factor'), color=colors[name], label=label(name))
+        axes.set_title(label(panel), fontsize=9)
+    for place, axes in enumerate(grid.flat):
+        axes.set_visible(place < len(panels))
+        axes.xaxis.set_major_locator(MaxNLocator(3, integer=True, steps=[1, 2, 5, 10]))
+        axes.tick_params(labelsize=8, labelbottom=len(panels) - ABREAST <= place < len(panels))
+    grid[0, 0].set_ylim(0, 1)
+    unit = 'epoch' if by_epoch(runs[0][1]) else 'iteration'
+    figure.supxlabel(unit, fontsize=10)
+    figure.supylabel('factor' if unit == 'iteration' else 'factor, mean over the epoch', fontsize=10)
+    return [_write(_share_legend(figure), path)]
 
 
 @matplotlib.rc_context(STYLE)
 def results_overview(table: ResultsTable, path: str | Path) -> Path:
     """Every row of the table on one axis in percent: a dot per pre-training, a bar for the deviation over seeds.
 
-    What others report is marked by hollow dots.
+    What others report is marked by hollow dots. A long table has an axis for each task, as wide as its numbers.
     """
-    figure = Figure(figsize=(WIDTH, 1.3 + 0.42 * len(table.rows)))
-    axes = figure.subplots()
+    parts = list(table.by_task().values()) if len(table.rows) > LONG else [table]
+    sizes = [len(part.rows) for part in parts]
+    figure = Figure(figsize=(WIDTH, 0.6 + 0.7 * len(parts) + 0.42 * sum(sizes)))
+    grid = figure.subplots(len(parts), 1, squeeze=False, height_ratios=[0.5 + size for size in sizes])
+    for axes, part in zip(grid[:, 0], parts, strict=True):
+        _dots(axes, part, _method_colors(table.pretrainings))
+    grid[-1, 0].set_xlabel('result (%)')
+    return _write(_share_legend(figure, last='in the paper'), path)
+
+
+def _dots(axes, table: ResultsTable, colors: dict[str, str]) -> None:
     for place, row in enumerate(table.rows):
         means = [cell.mean for cell in row.cells.values()]
         axes.plot([min(means), max(means)], [place, place], color='#b5b5b5', linewidth=2, zorder=1)
-    colors = _method_colors(table.pretrainings)
     for name in table.pretrainings:
         cells = [(place, row.cells[name]) for place, row in enumerate(table.rows) if name in row.cells]
         stds = [np.nan if cell.std is None else cell.std for _, cell in cells]
@@ -106,13 +156,11 @@ def results_overview(table: ResultsTable, path: str | Path) -> Path:
     names = [f'{label(row.task)}, {label(row.metric)}\n{row.backbone}' for row in table.rows]
     axes.set_yticks(range(len(names)), names, fontsize=9)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlabel('result (%)')
     axes.grid(visible=False, axis='y')
     axes.margins(x=0.06)
-    return _write(_share_legend(figure), path)
 
 
-def _loss_and_validation(stages: list[dict], path: str | Path) -> Path | None:
+def _loss_and_validation(stages: list[dict], path: str | Path) -> list[Path]:
     """A row of panels per task and backbone, a line per stage; the right column only where a curve was validated."""
     rows = {}
     for stage, records in _runs(stages):
@@ -120,30 +168,53 @@ def _loss_and_validation(stages: list[dict], path: str | Path) -> Path | None:
         scores = series(records, 'step', VALIDATION[stage['task']][0])
         if losses[0] or scores[0]:
             rows.setdefault((stage['task'], stage['backbone']), []).append((stage, records, losses, scores))
-    if not rows:
-        return None
     columns = 2 if any(len(scores[0]) > 1 for runs in rows.values() for *_, scores in runs) else 1
+    colors = _method_colors([stage['pretraining'] for stage in stages])
+    rows, count = list(rows.items()), -(-len(rows) // ROWS)
+    parts = [rows[len(rows) * i // count : len(rows) * (i + 1) // count] for i in range(count)]
+    return [
+        _write(_share_legend(_panel_rows(part, columns, colors)), _numbered(path, number))
+        for number, part in enumerate(parts, start=1)
+    ]
+
+
+def _panel_rows(rows: list[tuple], columns: int, colors: dict[str, str]) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.4 + 2.4 * len(rows)))
     grid = figure.subplots(len(rows), columns, squeeze=False)
-    colors = _method_colors([stage['pretraining'] for stage in stages])
-    for (loss_axes, *score_axes), ((task, backbone), runs) in zip(grid, rows.items(), strict=True):
+    for (loss_axes, *score_axes), ((task, backbone), runs) in zip(grid, rows, strict=True):
         _, metric, scale = VALIDATION[task]
         for stage, _, losses, (steps, scores) in runs:
             style = {'color': colors[stage['pretraining']], 'label': label(stage['pretraining'])}
             _line(loss_axes, *losses, style)
             for axes in score_axes:
-                axes.plot(steps, [score * scale for score in scores], marker='o', markersize=3, **style)
+                dots = dict(linewidth=1.2) if len(scores) > MANY else dict(marker='o', markersize=3)
+                axes.plot(steps, [score * scale for score in scores], **dots, **style)
+        later = [
+            score * scale for *_, (_, scores) in runs if len(scores) > MANY for score in scores[len(scores) // 4 :]
+        ]
+        later = [score for score in later if math.isfinite(score)]
+        for axes in score_axes if later else ():  # the steep start would leave no room for what comes of it
+            axes.set_ylim(bottom=min(later))
         _dress(loss_axes, 'iteration', 'training loss', f'{label(task)}, {backbone}')
         for axes in score_axes:
             unit = 'epoch' if by_epoch(runs[0][1]) else 'iteration'
             _dress(axes, unit, f'validation {label(metric)} (%)')
-    return _write(_share_legend(figure), path)
+    return figure
+
+
+def _numbered(path: str | Path, number: int) -> Path:
+    path = Path(path)
+    return path if number == 1 else path.with_name(f'{path.stem}-{number}{path.suffix}')
 
 
 def _runs(stages: list[dict]) -> list[tuple[dict, list]]:
     """The stages that left a log, with its records; stages that share a work directory count once."""
     unique = {str(stage['work_dir']): stage for stage in reversed(stages)}.values()
     return [(stage, records) for stage in reversed(unique) if (records := read_scalars(stage['work_dir']))]
+
+
+def _factor_runs(stages: list[dict]) -> list[tuple[dict, list]]:
+    return [run for run in _runs(stages) if series(run[1], 'iter', 'factor')[0]]
 
 
 def _method_colors(names) -> dict[str, str]:
@@ -170,13 +241,15 @@ def _dress(axes, x_label: str, y_label: str | None, title: str | None = None) ->
     axes.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
 
 
-def _share_legend(figure: Figure) -> Figure:
-    """One legend above all panels, every label once."""
+def _share_legend(figure: Figure, last: str | None = None) -> Figure:
+    """One legend above all panels, every label once, the one called ``last`` at the end."""
     handles = {}
     for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(name, handle)
-    figure.legend(handles.values(), handles.keys(), loc='outside upper center', ncols=min(4, len(handles)))
+    if last in handles:
+        handles[last] = handles.pop(last)
+    figure.legend(handles.values(), handles.keys(), loc='outside upper center', ncols=min(5, len(handles)))
     return figure
 
 

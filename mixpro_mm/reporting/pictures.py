@@ -11,6 +11,7 @@ from mixpro_mm.files import replacing
 __all__ = ['detection_panel', 'mix_panel', 'segmentation_panel']
 
 CELL = 1.25  # inches along the side of one image
+GREY = (160, 160, 160)  # pixels without a label
 
 
 def mix_panel(rows: dict[str, list[np.ndarray]], titles: list[str], path: str | Path) -> Path:
@@ -37,15 +38,17 @@ def segmentation_panel(
 
     Args:
         images: (H, W, 3) in [0, 1].
-        columns: name -> class ids (H, W) for every image, such as ground truth and predictions.
+        columns: name -> class ids (H, W) for every image, such as ground truth and predictions; ids that the palette
+            does not reach, such as 255 for pixels to ignore, are painted grey.
         palette: (classes, 3) uint8.
         path: PNG to write.
     """
     figure, axes = _grid(len(images), 1 + len(columns))
+    colors = np.array([*palette, GREY], dtype=np.uint8)
     for index, line in enumerate(axes):
         line[0].imshow(images[index])
         for axis, maps in zip(line[1:], columns.values(), strict=True):
-            axis.imshow(np.asarray(palette, dtype=np.uint8)[maps[index]], interpolation='nearest')
+            axis.imshow(colors[np.minimum(maps[index], len(palette))], interpolation='nearest')
     _column_titles(axes, ['image', *columns])
     return _save(figure, path)
 

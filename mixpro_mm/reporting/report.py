@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mixpro_mm.reporting.figures import factor_curve, learning_curves, results_overview, transfer_curves
+from mixpro_mm.reporting.figures import factor_curve, factor_panels, learning_curves, results_overview, transfer_curves
 from mixpro_mm.reporting.tables import (
     ResultsTable,
     html_table,
@@ -42,7 +42,7 @@ ul { padding-left: 1.25rem; } li { margin: .3rem 0; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .55rem; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { background: var(--band); font-weight: 600; }
-td.number, th.number { text-align: right; white-space: nowrap; }
+td.number, th.number { text-align: right; } td.number { white-space: nowrap; }
 figure { margin: 1.75rem 0; } figure img { display: block; max-width: 100%; height: auto; margin: auto;
   background: #fff; border-radius: 6px; }
 figcaption { margin-top: .5rem; } figcaption strong { color: var(--ink); }
@@ -60,7 +60,7 @@ def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures
             may be None), ``versions`` and ``settings`` (str -> str).
         records: ``{task, backbone, pretraining, metric, value, seed, config, checkpoint_sha256}``, value in percent;
             those beside which a published number is to stand have it as ``published``.
-        pictures: PNG files to show, ``{path, title, caption}``.
+        pictures: PNG files to show, ``{path, title, caption}``; or ``{note}``, a sentence in place of one.
 
     Raises:
         ValueError: no records, or two records for one cell and seed.
@@ -86,30 +86,42 @@ def _blocks(study: dict, records: list[dict], table: ResultsTable, pictures: lis
     stages = study['stages']
     overview = results_overview(table, figures / 'results.png')
     starts = 'the checkpoints and from scratch' if 'scratch' in table.pretrainings else 'each pre-training'
-    curves = (
-        (learning_curves(stages, figures / 'pre-training.png'), 'Pre-training',
-         'Methods that mix images train on different targets, so their losses do not compare; the accuracies do.'),
-        (factor_curve(stages, figures / 'factor.png'), 'Progressive attention labeling',
-         "Left: how far the attention weight is trusted (the paper's Figure 2a). Right: the weight of the first image "
-         'by attention and by area, before the factor combines them.'),
-        (transfer_curves(stages, figures / 'transfer.png'), 'Transfer', f'From {starts}.'),
-    )  # fmt: skip
-    curves = [('figure', *curve) for curve in curves if curve[0]]
-    pictures = [('figure', _adopt(Path(item['path']), figures), item['title'], item['caption']) for item in pictures]
+    factor = 'Progressive attention labeling'
+    curves = [
+        *_numbered(
+            learning_curves(stages, figures / 'pre-training.png'), 'Pre-training',
+            'Methods that mix images train on different targets, so their losses do not compare; the accuracies do.',
+        ),
+        *_numbered(
+            factor_curve(stages, figures / 'factor.png'), factor,
+            "Left: how far the attention weight is trusted (the paper's Figure 2a). Right: the weight of the first "
+            'image by attention and by area, before the factor combines them.',
+        ),
+        *_numbered(
+            factor_panels(stages, figures / 'factor.png'), factor,
+            "How far the attention weight is trusted (the paper's Figure 2a).",
+        ),
+        *_numbered(transfer_curves(stages, figures / 'transfer.png'), 'Transfer', f'From {starts}.'),
+    ]  # fmt: skip
+    curves = [('figure', *curve) for curve in curves]
+    pictures = [
+        ('note', item['note'])
+        if 'note' in item
+        else ('figure', _adopt(Path(item['path']), figures), item['title'], item['caption'])
+        for item in pictures
+    ]
     seeds = 'Each number comes from a single seed; how far another seed would move it was not measured.'
     if table.seeds_repeated:
         seeds = '± is the sample standard deviation over n seeds; numbers without it come from a single seed.'
     note = 'In percent. Differences are taken before rounding.'
     caption = 'A row per task, metric and backbone, a dot per pre-training.'
     if table.has_published:
-        note += " 'Paper' is what was published, not measured here; the difference beside it is measured - published."
+        note += " 'Paper' is what was published, not measured here; 'here - paper' is measured - published."
         caption += ' Hollow: in the paper.'
-    header, body = table.grid()
     blocks = [
         ('title', study['title'], str(study['date'])),
         ('heading', 'Summary'), ('list', summary(table)), ('note', seeds),
-        ('heading', 'Results'), ('table', header, body, range(3, len(header))),
-        ('note', note),
+        ('heading', 'Results'), *_results(table), ('note', note),
         ('figure', overview, 'Results at a glance', caption),
     ]  # fmt: skip
     if pictures:
@@ -118,6 +130,27 @@ def _blocks(study: dict, records: list[dict], table: ResultsTable, pictures: lis
         faint = 'From the training logs. Long curves are drawn faint as logged, with their running mean on top.'
         blocks += [('heading', 'Training'), ('note', faint), *curves]
     return blocks + _origins(study, records)
+
+
+def _results(table: ResultsTable) -> list[tuple]:
+    """One table; where published numbers make it wide, one for each task, apart what has no pre-training in common."""
+    if not table.has_published:
+        header, body = table.grid()
+        return [('table', header, body, range(3, len(header)))]
+    blocks = []
+    for task, part in table.by_task().items():
+        blocks.append(('subheading', label(task)))
+        for compared in part.compared():
+            header, body = compared.grid(with_task=False)
+            blocks.append(('table', header, body, range(2, len(header))))
+    return blocks
+
+
+def _numbered(paths: list[Path], title: str, caption: str) -> list[tuple[Path, str, str]]:
+    """The figures of one kind; several are counted in their titles."""
+    if len(paths) == 1:
+        return [(paths[0], title, caption)]
+    return [(path, f'{title}, {i} of {len(paths)}', caption) for i, path in enumerate(paths, start=1)]
 
 
 def _origins(study: dict, records: list[dict]) -> list[tuple]:

@@ -88,21 +88,44 @@ class ResultsTable:
         """Whether a published number stands beside any cell."""
         return any(row.published for row in self.rows)
 
-    def grid(self) -> tuple[list[str], list[list[str]]]:
+    def by_task(self) -> dict[str, 'ResultsTable']:
+        """A table for each task, with the pre-trainings that occur there."""
+        tasks = dict.fromkeys(row.task for row in self.rows)
+        return {task: self._only([row for row in self.rows if row.task == task]) for task in tasks}
+
+    def compared(self) -> list['ResultsTable']:
+        """Tables of the rows that share pre-trainings, at least by way of a third; in one they leave cells empty."""
+        groups: list[tuple[set, list]] = []
+        for row in self.rows:
+            joined = [group for group in groups if group[0] & row.cells.keys()]
+            names = set(row.cells).union(*(group[0] for group in joined))
+            place = groups.index(joined[0]) if joined else len(groups)
+            groups = [group for group in groups if group not in joined]
+            groups.insert(place, (names, [*(other for _, rows in joined for other in rows), row]))
+        return [self._only([row for row in self.rows if row in rows]) for _, rows in groups]
+
+    def _only(self, rows: list[Row]) -> 'ResultsTable':
+        return ResultsTable(
+            tuple(name for name in self.pretrainings if any(name in r.cells for r in rows)), tuple(rows)
+        )
+
+    def grid(self, with_task: bool = True) -> tuple[list[str], list[list[str]]]:
         """Header and body as text, ready for any renderer; columns stand where there is anything to show in them.
 
         Beside a measured number: the published one and the difference to it. At the end: MixPro compared, as measured
         and as published.
+
+        Args:
+            with_task: Name the task in the first column.
         """
-        header, columns = (
-            ['task', 'backbone', 'metric'],
-            [lambda row: [label(row.task), row.backbone, label(row.metric)]],
-        )
+        header, columns = ['backbone', 'metric'], [lambda row: [row.backbone, label(row.metric)]]
+        if with_task:
+            header, columns = ['task', *header], [lambda row: [label(row.task)], *columns]
         for name in self.pretrainings:
             header.append(label(name))
             columns.append(lambda row, name=name: [str(row.cells.get(name, '-'))])
             if any(name in row.published for row in self.rows):
-                header += [f'{label(name)}, paper', 'difference']
+                header += [f'{label(name)}, paper', f'{label(name)}, here - paper']
                 columns.append(lambda row, name=name: row.beside(name))
         for other in REFERENCES:
             if any(row.difference(other) is not None for row in self.rows):
@@ -180,10 +203,22 @@ def _sentence(row: Row) -> str:
 
 
 def _in_the_paper(row: Row) -> str:
-    """A second sentence with the published numbers, each with the measured one minus it; empty where there is none."""
+    """A second sentence with the published numbers, each with where the measured one lies; empty without any."""
     names = sorted(row.published, key=lambda name: name != 'mixpro')
-    numbers = [f'{row.beside(name)[0]} {label(name)} (here {row.beside(name)[1]})' for name in names]
+    numbers = [
+        f'{row.published[name]:.1f} for {label(name)} ({_place(row.cells[name].mean - row.published[name])})'
+        for name in names
+    ]
     return f' In the paper: {", ".join(numbers)}.' if numbers else ''
+
+
+def _place(difference: float) -> str:
+    """Where a measured number lies, seen from the published one."""
+    if not math.isfinite(difference):
+        return 'no number here'
+    if round(difference, 1) == 0:
+        return 'the same here'
+    return f'{abs(difference):.1f} {"higher" if difference > 0 else "lower"} here'
 
 
 def _origin(name: str, transfer: bool) -> str:

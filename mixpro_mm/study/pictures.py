@@ -1,6 +1,8 @@
 """Pictures of a finished study: mixed images with their class attention, and what the transferred models predict."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,14 @@ from mmengine.runner import load_checkpoint
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from mixpro_mm.attention import ClassAttentionTap, token_grid
+from mixpro_mm.attention import ClassAttentionTap, parse_attention, token_grid
 from mixpro_mm.files import read_json
-from mixpro_mm.labeling import ProgressiveAttentionLabeling
+from mixpro_mm.labeling import LabelWeights
+from mixpro_mm.labeling.find import each, label_augments, loss_module
+from mixpro_mm.labeling.rules import build_labeling
+from mixpro_mm.losses import hand_factor_over
+from mixpro_mm.mixing import MixedTarget
+from mixpro_mm.registry import BATCH_AUGMENTS
 from mixpro_mm.reporting.pictures import detection_panel, mix_panel, segmentation_panel
 from mixpro_mm.reporting.tables import label
 from mixpro_mm.study.plan import Plan, Stage
@@ -23,35 +30,64 @@ from mixpro_mm.study.stage import DONE
 __all__ = ['draw_pictures']
 
 COLUMNS, SCENES, MIN_SCORE = 8, 5, 0.3
+PICTURES = 6  # of a task at most
 
 
 def draw_pictures(plan: Plan, work_dir: Path) -> list[dict]:
-    """Draw what there is to show of the finished stages.
+    """Draw what there is to show of the finished stages, at most six pictures a task, in the order of the study.
+
+    Classification has a picture for every stage that mixes by a method of this package; segmentation and detection
+    have one for every backbone. Whatever goes wrong costs that one picture.
 
     Returns:
-        For the report: dicts of ``path``, ``title`` and ``caption``.
+        For the report: dicts of ``path``, ``title`` and ``caption``; or of ``note``, a sentence about what was left
+        out or could not be drawn.
     """
     folder = work_dir / 'figures'
     folder.mkdir(exist_ok=True)
-    stages = [stage for stage in plan.stages if stage.config and (work_dir / stage.name / DONE).is_file()]
-    pictures = []
-    for stage in stages:
-        if stage.task == 'classification':
-            path = _mixed(stage, work_dir, folder / f'mixed-{stage.name}.png', plan.seed)
-            pictures += [path] if path else []
-    for task in ('segmentation', 'detection'):
-        rows: dict[str, list[Stage]] = {}
-        for stage in stages:
-            if stage.task == task:
-                rows.setdefault(stage.backbone, []).append(stage)
-        for backbone, same in rows.items():
-            name = re.sub(r'[^a-z0-9.-]+', '-', backbone.lower())
-            pictures.append(PANELS[task](same, work_dir, folder / f'{task}-{name}.png'))
+    finished = [stage for stage in plan.stages if stage.config and (work_dir / stage.name / DONE).is_file()]
+    pictures, datasets = [], {}
+    for task, draw in PANELS.items():
+        groups = _groups(task, finished)
+        for same in groups[:PICTURES]:
+            what = same[0].name if task == 'classification' else re.sub(r'[^a-z0-9.-]+', '-', same[0].backbone.lower())
+            path = folder / f'{"mixed" if task == "classification" else task}-{what}.png'
+            try:
+                pictures.append(draw(same, plan, path, partial(_load, work_dir=work_dir, datasets=datasets)))
+            except Exception as error:  # of a config, a checkpoint, the data or a toolkit: the numbers stand without it
+                reason = ' '.join(str(error).split())[:200]
+                pictures.append(dict(note=f'{path.name} could not be drawn: {type(error).__name__}: {reason}'))
+        if len(groups) > PICTURES:
+            kind = 'stages that mix images' if task == 'classification' else f'backbones with {task}'
+            pictures.append(dict(note=f'Shown are the first {PICTURES} of {len(groups)} {kind}.'))
     return pictures
 
 
-def _load(stage: Stage, work_dir: Path):
-    """The model of a finished stage in evaluation mode, and its test data."""
+def _groups(task: str, finished: list[Stage]) -> list[list[Stage]]:
+    """The stages of a task, those together that share a picture."""
+    stages = [stage for stage in finished if stage.task == task]
+    if task == 'classification':
+        return [[stage] for stage in stages if _mixes(stage)]
+    rows: dict[str, list[Stage]] = {}
+    for stage in stages:
+        rows.setdefault(stage.backbone, []).append(stage)
+    return list(rows.values())
+
+
+def _mixes(stage: Stage) -> bool:
+    """Whether its config has an augment of this package; nothing is built to know it."""
+    try:
+        settings = Config.fromfile(stage.config).model.get('train_cfg') or {}
+        augments = settings.get('augments') or []
+        augments = augments if isinstance(augments, list | tuple) else [augments]
+        types = [augment['type'] for augment in augments]
+        return any(hasattr(BATCH_AUGMENTS.get(kind) if isinstance(kind, str) else kind, 'take') for kind in types)
+    except Exception:  # a config that cannot be read any more: drawing it tells why
+        return True
+
+
+def _load(stage: Stage, work_dir: Path, datasets: dict):
+    """Config and model of a finished stage, the model in evaluation mode, and its test data, indexed once for all."""
     config = Config.fromfile(stage.config)
     init_default_scope(config.default_scope)
     model_config = config.model
@@ -61,58 +97,96 @@ def _load(stage: Stage, work_dir: Path):
     model = MODELS.build(model_config)
     load_checkpoint(model, read_json(work_dir / stage.name / DONE)['checkpoint'], map_location='cpu')
     model.eval()
-    return model, DATASETS.build(config.test_dataloader.dataset)
+    data = config.test_dataloader.dataset
+    key = config.default_scope, repr(data)
+    if key not in datasets:
+        datasets[key] = DATASETS.build(data)
+    return config, model, datasets[key]
+
+
+def _hook_settings(config: Config) -> dict:
+    """``labeling`` and ``attention`` as the stage was trained with; without a LabelingHook, labels stayed as mixed."""
+    for hook in config.get('custom_hooks') or []:
+        kind = getattr(hook['type'], '__name__', hook['type'])
+        if kind.split('.')[-1] == 'LabelingHook':
+            return dict(labeling=hook.get('labeling', 'ProgressiveAttentionLabeling'), attention=hook.get('attention'))
+    return dict(labeling='AreaLabeling', attention=None)
 
 
 @torch.no_grad()
-def _mixed(stage: Stage, work_dir: Path, path: Path, seed: int) -> dict | None:
-    model, dataset = _load(stage, work_dir)
-    batch_augments = getattr(model.data_preprocessor, 'batch_augments', None)
-    augment = next((a for a in getattr(batch_augments, 'augments', []) if hasattr(a, 'take')), None)
-    if augment is None:
-        return None
-    try:
-        tap = ClassAttentionTap(model)
-    except ValueError:  # a model without class attention has nothing to show here
-        return None
-    torch.manual_seed(seed)
+def _mixed(stages: list[Stage], plan: Plan, path: Path, load: Callable) -> dict:
+    (stage,) = stages
+    config, model, dataset = load(stage)
+    settings = _hook_settings(config)
+    labeling = build_labeling(settings['labeling'])
+    if hasattr(labeling, 'progress'):
+        labeling.progress = 1.0
+    hand_factor_over(loss_module(model), labeling)
+    augment = label_augments(model)[0]
+    torch.manual_seed(plan.seed)
     index = torch.randperm(len(dataset))[:COLUMNS].tolist()
     data = model.data_preprocessor(pseudo_collate([dataset[i] for i in index]))
     images, labels = data['inputs'], torch.stack([sample.gt_label for sample in data['data_samples']]).flatten()
     classes = model.data_preprocessor.num_classes or model.head.num_classes  # timm's classifiers have no head
     scores = torch.nn.functional.one_hot(labels, classes).float()
+    each([augment], 'bind', model, None)
     for _ in range(50):  # until both images of a pair have something to show
         mixed, _ = augment(images, scores)
         target = augment.take()
         if 0.35 < target.lam_area.mean() < 0.65:
             break
-    tap.attach()
-    logits = model(mixed)
-    attention = tap.read()
-    tap.release()
-    size = tuple(images.shape[2:])
-    grid = token_grid(attention.shape[1], size)
-    weights = ProgressiveAttentionLabeling()(target, attention, grid, logits)
-    maps = interpolate(attention.view(-1, 1, *grid), size, mode='nearest')[:, 0]
-    own, partner = target.scores.argmax(1), target.partner_scores.argmax(1)
-    titles = [
-        f'{a} | {b}\n{lam:.2f}' for a, b, lam in zip(own.tolist(), partner.tolist(), weights.lam.tolist(), strict=True)
-    ]
+    each([augment], 'unbind')
     to_rgb = _to_rgb(model.data_preprocessor)
     rows = {
         'original': [to_rgb(image) for image in images],
         'mask': [mask[0].numpy().astype(float) for mask in target.mask],
         'mixed': [to_rgb(image) for image in mixed],
-        'attention': [row.numpy() for row in maps],
     }
-    means = {name: getattr(weights, name).mean().item() for name in ('lam_area', 'lam_attn', 'factor')}
-    caption = (
-        'Held-out images, the mask (bright: the image itself), the mixed image and the class attention of the last '
-        'block. Above each column: own label | partner, and the weight of the own label. Means of this batch: '
-        f'area {means["lam_area"]:.2f}, attention {means["lam_attn"]:.2f}, progressive factor {means["factor"]:.2f}.'
+    shown, attention, grid = 'the mask (bright: the image itself) and the mixed image', None, None
+    if getattr(labeling, 'uses_attention', True):
+        tap = ClassAttentionTap(model, settings['attention']).attach()
+        logits = model(mixed)
+        attention = tap.read()
+        tap.release()
+        size = tuple(images.shape[2:])
+        grid = token_grid(attention.shape[1], size)
+        maps = interpolate(attention.view(-1, 1, *grid), size, mode='nearest')[:, 0]
+        rows['attention'] = [row.numpy() for row in maps]
+        reading, place = parse_attention(settings['attention'])
+        kind = 'class attention' if reading == 'class' else 'attention, mean over queries,'
+        shown = f'the mask (bright: the image itself), the mixed image and the {kind} of {place or "the last block"}'
+    else:
+        logits = model(mixed)
+    weights = labeling(target, attention, grid, logits)
+    mix_panel(rows, _titles(target, weights), path)
+    several = len({s.pretraining for s in plan.stages if (s.task, s.backbone) == (stage.task, stage.backbone)}) > 1
+    name = f'{stage.backbone}, {label(stage.pretraining)}' if several else stage.backbone
+    return dict(
+        path=str(path),
+        title=f'{name}: mixed images' + (' and class attention' if 'class attention' in shown else ''),
+        caption=f'Held-out images, {shown}. Above each column: own label | partner, and the weight of the own label. '
+        + _means(labeling, weights),
     )
-    mix_panel(rows, titles, path)
-    return dict(path=str(path), title=f'{stage.backbone}: mixed images and class attention', caption=caption)
+
+
+def _titles(target: MixedTarget, weights: LabelWeights) -> list[str]:
+    """Own label | partner over the weight of the own label, as the loss was given it."""
+    lam = weights.lam
+    if lam is None:
+        lam = target.lam_area if target.weights is None else target.weights[:, 0]
+    own, partner = target.scores.argmax(1), target.partner_scores.argmax(1)
+    return [f'{a} | {b}\n{c:.2f}' for a, b, c in zip(own.tolist(), partner.tolist(), lam.tolist(), strict=True)]
+
+
+def _means(labeling, weights: LabelWeights) -> str:
+    """What the weights of the batch come from, in a sentence; a factor only where a labeling has one of its own."""
+    names = dict(lam_area='area', lam_attn='attention')
+    strategy = getattr(labeling, 'strategy', 'equal')  # the mean of both, as TransMix has it
+    if strategy != 'equal':
+        names['factor'] = 'learned factor' if strategy == 'learnable' else 'progressive factor'
+    found = {name: getattr(weights, key) for key, name in names.items()}
+    means = [f'{name} {value.mean().item():.2f}' for name, value in found.items() if value is not None]
+    return f'Mean{"s" * (len(means) > 1)} of this batch: {", ".join(means)}.'
 
 
 def _to_rgb(preprocessor):
@@ -140,26 +214,29 @@ def _spread(count: int) -> list[int]:
     return np.linspace(0, count - 1, min(SCENES, count)).round().astype(int).tolist()
 
 
-def _segmentation(stages: list[Stage], work_dir: Path, path: Path) -> dict:
+def _segmentation(stages: list[Stage], plan: Plan, path: Path, load: Callable) -> dict:
     images, columns = [], {}
     for stage in stages:
-        model, dataset = _load(stage, work_dir)
+        _, model, dataset = load(stage)
         scenes = [_scene(dataset, index) for index in _spread(len(dataset))]
         images = [image for image, _ in scenes]
         columns['ground truth'] = [item['data_samples'].gt_sem_seg.data[0].numpy() for _, item in scenes]
         columns[label(stage.pretraining)] = [_predict(model, item).pred_sem_seg.data[0].numpy() for _, item in scenes]
-    segmentation_panel(images, columns, np.array(dataset.metainfo['palette']), path)
+    palette = np.array(dataset.metainfo['palette'])
+    segmentation_panel(images, columns, palette, path)
+    ignored = any((labels >= len(palette)).any() for labels in columns['ground truth'])
     return dict(
         path=str(path),
         title=f'Segmentation of held-out scenes, {stages[0].backbone}',
-        caption='The scene, its labels, and what the model predicts from each start; every colour is a class.',
+        caption='The scene, its labels, and what the model predicts from each start; every colour is a class.'
+        + ' Grey: without a label, not counted.' * ignored,
     )
 
 
-def _detection(stages: list[Stage], work_dir: Path, path: Path) -> dict:
+def _detection(stages: list[Stage], plan: Plan, path: Path, load: Callable) -> dict:
     images, columns = [], {}
     for stage in stages:
-        model, dataset = _load(stage, work_dir)
+        _, model, dataset = load(stage)
         scenes = [_scene(dataset, index) for index in _spread(len(dataset))]
         images = [image for image, _ in scenes]
         columns['ground truth'] = [_instances(item['data_samples'].gt_instances) for _, item in scenes]
@@ -184,4 +261,4 @@ def _instances(instances) -> dict:
     return found | (dict(scores=instances.scores.numpy()) if 'scores' in instances else {})
 
 
-PANELS = dict(segmentation=_segmentation, detection=_detection)
+PANELS = dict(classification=_mixed, segmentation=_segmentation, detection=_detection)

@@ -49,7 +49,7 @@ def check_png(path, name):
 def test_learning_curves_show_the_logs(tmp_path, drawn):
     stages = [stage(tmp_path, 'classification', name, val=('accuracy/top1', [50, 60])) for name in ('cutmix', 'mixpro')]
     stages.append(stage(tmp_path, 'segmentation', 'scratch'))
-    check_png(figures.learning_curves(stages, tmp_path / 'figures' / 'a.png'), 'a.png')
+    check_png(*figures.learning_curves(stages, tmp_path / 'figures' / 'a.png'), 'a.png')
     loss, top1 = drawn[0].axes
     steps = [1, 2, 3, 4]
     assert lines(loss) == {'CutMix': (steps, LOSSES['cutmix']), 'MixPro': (steps, LOSSES['mixpro'])}
@@ -62,7 +62,7 @@ def test_transfer_curves_show_percent_and_a_row_per_task(tmp_path, drawn):
     stages = [stage(tmp_path, 'segmentation', name, val=('mIoU', [30, 40])) for name in ('scratch', 'mixpro')]
     stages += [stage(tmp_path, 'detection', 'mixpro', 'PVT', val=('coco/bbox_mAP', [0.25, 0.5]))]
     stages += [stages[-1] | {'name': 'test of the same'}]  # shares the work directory: one line
-    check_png(figures.transfer_curves(stages, tmp_path / 'figures' / 'b.png'), 'b.png')
+    check_png(*figures.transfer_curves(stages, tmp_path / 'figures' / 'b.png'), 'b.png')
     assert len(drawn[0].axes) == 4
     assert lines(drawn[0].axes[1]) == {'scratch': ([1, 2], [30, 40]), 'MixPro': ([1, 2], [30, 40])}
     assert [line.get_ydata().tolist() for line in drawn[0].axes[3].lines] == [[25, 50]]
@@ -82,7 +82,7 @@ def test_methods_keep_their_colour(tmp_path, drawn):
 def test_factor_curve_is_the_mean_over_each_epoch(tmp_path, drawn):
     stages = [stage(tmp_path, 'classification', 'mixpro', name) for name in ('DeiT-S', 'PVT')]
     stages.append(stage(tmp_path, 'classification', 'cutmix'))
-    check_png(figures.factor_curve(stages, tmp_path / 'figures' / 'c.png'), 'c.png')
+    check_png(*figures.factor_curve(stages, tmp_path / 'figures' / 'c.png'), 'c.png')
     left, right = drawn[0].axes
     assert {name: data[0] for name, data in lines(left).items()} == {'DeiT-S': [1, 2], 'PVT': [1, 2]}
     np.testing.assert_allclose(lines(left)['PVT'][1], [0.3, 0.7])
@@ -98,8 +98,8 @@ def test_long_curves_get_a_running_mean_of_the_same_level(tmp_path, drawn):
 
 def test_nothing_logged_draws_nothing(tmp_path):
     silent = dict(name='a', task='classification', backbone='b', pretraining='mixpro', work_dir=tmp_path / 'none')
-    for draw in (figures.learning_curves, figures.transfer_curves, figures.factor_curve):
-        assert draw([silent], tmp_path / 'x.png') is None
+    for draw in (figures.learning_curves, figures.transfer_curves, figures.factor_curve, figures.factor_panels):
+        assert draw([silent], tmp_path / 'x.png') == []
     assert not (tmp_path / 'x.png').exists()
 
 
@@ -133,5 +133,67 @@ def test_published_numbers_are_hollow_and_in_the_legend_once(tmp_path, drawn):
 
 def test_same_input_same_bytes(tmp_path):
     stages = [stage(tmp_path, 'classification', 'mixpro', val=('accuracy/top1', [50, 60]))]
-    first, second = (figures.learning_curves(stages, tmp_path / name).read_bytes() for name in ('a.png', 'b.png'))
-    assert first == second
+    for name in ('a.png', 'b.png'):
+        figures.learning_curves(stages, tmp_path / name)
+    assert (tmp_path / 'a.png').read_bytes() == (tmp_path / 'b.png').read_bytes()
+
+
+def test_many_backbones_fill_several_figures_of_four_rows_at_most(tmp_path, drawn):
+    methods = ('baseline', 'mixpro')
+    stages = [stage(tmp_path, 'classification', m, f'net {i:02}', losses=[2, 1]) for i in range(14) for m in methods]
+    paths = figures.learning_curves(stages, tmp_path / 'figures' / 'a.png')
+    assert [path.name for path in paths] == ['a.png', 'a-2.png', 'a-3.png', 'a-4.png']
+    assert all(path.is_file() for path in paths)
+    titles = [[axes.get_title(loc='left') for axes in figure.axes] for figure in drawn]
+    assert max(map(len, titles)) <= 4
+    assert [title for part in titles for title in part] == [f'Classification, net {i:02}' for i in range(14)]
+    colors = {frozenset((line.get_label(), line.get_color()) for line in axes.lines) for f in drawn for axes in f.axes}
+    assert len(colors) == 1  # the same in every figure
+
+
+def test_more_factors_than_colours_get_a_panel_per_backbone(tmp_path, drawn):
+    stages = [stage(tmp_path, 'classification', 'mixpro', f'net {i}') for i in range(5)]
+    assert figures.factor_panels(stages, tmp_path / 'figures' / 'f.png') == []
+    assert len(figures.factor_curve(stages, tmp_path / 'e.png')) == 1
+    stages += [stage(tmp_path, 'classification', 'mixpro', 'net 5', val=('accuracy/top1', [1, 2]))]
+    transmix = stage(tmp_path, 'classification', 'transmix', 'net 5', losses=[])
+    log = next((tmp_path / transmix['name']).glob('*/vis_data/scalars.json'))
+    log.write_text('\n'.join(json.dumps({'iter': i, 'step': i, 'epoch': i, 'factor': 0.5}) for i in (1, 2)))
+    stages.append(transmix)
+    assert figures.factor_curve(stages, tmp_path / 'f.png') == []
+    check_png(*figures.factor_panels(stages, tmp_path / 'figures' / 'f.png'), 'f.png')
+    panels = [axes for axes in drawn[-1].axes if axes.get_visible()]
+    assert [axes.get_title(loc='left') for axes in panels] == [f'net {i}' for i in range(6)]
+    assert [sorted(lines(axes)) for axes in panels] == [['MixPro']] * 5 + [['MixPro', 'TransMix']]
+    np.testing.assert_allclose(lines(panels[5])['MixPro'][1], [0.3, 0.7])
+    assert lines(panels[5])['TransMix'] == ([1, 2], [0.5, 0.5])
+
+
+def test_more_factors_of_one_backbone_get_a_panel_per_method(tmp_path, drawn):
+    stages = [stage(tmp_path, 'classification', 'mixpro', f'net {i}') for i in range(6)]
+    stages = [entry | dict(backbone='net', pretraining=f'way {i}') for i, entry in enumerate(stages)]
+    figures.factor_panels(stages, tmp_path / 'f.png')
+    panels = [axes for axes in drawn[-1].axes if axes.get_visible()]
+    assert [(axes.get_title(loc='left'), *lines(axes)) for axes in panels] == [(f'way {i}', 'net') for i in range(6)]
+
+
+def test_many_validations_leave_the_steep_start_below_the_frame(tmp_path, drawn):
+    scores = [*range(11), float('nan'), *range(12, 20), 50, 12.5, *range(50, 72)]  # 44: the first 11 count as start
+    stages = [stage(tmp_path, 'classification', 'mixpro', val=('accuracy/top1', scores))]
+    stages.append(stage(tmp_path, 'classification', 'baseline', 'short', [1.0], ('accuracy/top1', [0.0, 40.0])))
+    figures.learning_curves(stages, tmp_path / 'a.png')
+    long, short = drawn[0].axes[1], drawn[0].axes[3]
+    assert long.get_ylim()[0] == 12 and long.lines[0].get_marker() == 'None'
+    assert short.get_ylim()[0] < 0 and short.lines[0].get_marker() == 'o'
+
+
+def test_a_long_table_has_an_axis_for_each_task(tmp_path, drawn):
+    rows = [dict(task='classification', backbone=f'net {i}', metric='top1', value=80.0 + i) for i in range(12)]
+    rows.append(dict(task='detection', backbone='net 0', metric='bbox_mAP', value=40.0))
+    rows = [row | dict(seed=0, pretraining='mixpro', published=row['value']) for row in rows]
+    figures.results_overview(results_table(rows[:12]), tmp_path / 'a.png')
+    figures.results_overview(results_table(rows), tmp_path / 'b.png')
+    assert [len(figure.axes) for figure in drawn] == [1, 2]
+    above, below = drawn[1].axes
+    assert above.get_xlim()[0] > 70 and below.get_xlim()[1] < 50
+    assert [text.get_text() for text in drawn[1].legends[0].get_texts()] == ['MixPro', 'in the paper']

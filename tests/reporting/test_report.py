@@ -103,13 +103,49 @@ def test_published_numbers_are_shown_and_named_as_such(tmp_path, study, records)
     cited = [records[0] | {'published': 51.1}, records[1]]
     html_path, markdown_path = write_report(tmp_path / 'out', study, cited)
     markdown = markdown_path.read_text(encoding='utf-8')
-    assert '| scratch | MixPro | MixPro, paper | difference | MixPro - scratch |' in markdown
+    assert '| scratch | MixPro | MixPro, paper | MixPro, here - paper | MixPro - scratch |' in markdown
     assert '| 44.3 | 41.2 | 51.1 | -9.9 | -3.1 |' in markdown
     html = html_path.read_text(encoding='utf-8')
     assert '<td class="number">51.1</td><td class="number">-9.9</td>' in html
     for text in (markdown, ''.join(Reader(html).text)):
         assert 'is what was published, not measured here' in text and 'Hollow: in the paper.' in text
-        assert 'In the paper: 51.1 MixPro (here -9.9).' in text
+        assert 'In the paper: 51.1 for MixPro (9.9 lower here).' in text
+
+
+def test_published_numbers_bring_a_table_for_each_task(tmp_path, study, records):
+    other = records[0] | dict(task='classification', metric='top1', value=80.0, published=81.3, pretraining='official')
+    _, markdown_path = write_report(tmp_path / 'out', study, [*records, other])
+    markdown = markdown_path.read_text(encoding='utf-8')
+    classification, segmentation = markdown.split('### Classification\n')[1].split('### Segmentation\n')
+    assert '| backbone | metric | official | official, paper | official, here - paper |\n' in classification
+    assert '| DeiT-S | top-1 | 80.0 | 81.3 | -1.3 |\n' in classification
+    assert '| backbone | metric | scratch | MixPro | MixPro - scratch |\n' in segmentation.split('### ')[0]
+
+
+def test_a_picture_that_could_not_be_drawn_is_a_line(tmp_path, study, records, picture):
+    note = dict(note='mixed-a.png could not be drawn: OSError: <none>')
+    html_path, markdown_path = write_report(tmp_path / 'out', study, records, [note, picture])
+    shown = markdown_path.read_text(encoding='utf-8').split('## What it looks like')[1]
+    assert shown.index(r'mixed-a.png could not be drawn: OSError: \<none\>') < shown.index('a-strip.png')
+    assert note['note'] in ''.join(Reader(html_path.read_text(encoding='utf-8')).text)
+
+
+def test_a_large_study_has_its_curves_in_several_figures(tmp_path, study, records):
+    (log,) = study['stages'][0]['work_dir'].glob('*/vis_data/scalars.json')
+    for i in range(6):
+        folder = tmp_path / 'study' / f'more-{i}'
+        (folder / 'one' / 'vis_data').mkdir(parents=True)
+        (folder / 'one' / 'vis_data' / 'scalars.json').write_text(log.read_text())
+        study['stages'].append(study['stages'][0] | dict(name=folder.name, backbone=f'net {i}', work_dir=folder))
+    _, markdown_path = write_report(tmp_path / 'out', study, records)
+    markdown = markdown_path.read_text(encoding='utf-8')
+    assert re.findall(r'!\[(.*)\]\((.+)\)', markdown)[1:] == [
+        ('Pre-training, 1 of 2', 'figures/pre-training.png'),
+        ('Pre-training, 2 of 2', 'figures/pre-training-2.png'),
+        ('Progressive attention labeling', 'figures/factor.png'),
+        ('Transfer', 'figures/transfer.png'),
+    ]
+    assert 'Left: how far' not in markdown
 
 
 def test_a_report_without_published_numbers_does_not_speak_of_a_paper(tmp_path, study, records):

@@ -122,9 +122,11 @@ def test_published_numbers_stand_beside_the_measured_with_the_difference():
     assert table.has_published
     header, body = table.grid()
     assert header == [
-        'task', 'backbone', 'metric', 'official', 'official, paper', 'difference', 'baseline', 'baseline, paper',
-        'difference', 'MixPro', 'MixPro, paper', 'difference', 'MixPro - baseline', 'MixPro - baseline, paper',
+        'task', 'backbone', 'metric', 'official', 'official, paper', 'official, here - paper', 'baseline',
+        'baseline, paper', 'baseline, here - paper', 'MixPro', 'MixPro, paper', 'MixPro, here - paper',
+        'MixPro - baseline', 'MixPro - baseline, paper',
     ]  # fmt: skip
+    assert len(set(header)) == len(header)
     none = ['-', '-', '-']
     assert [row[1:] for row in body] == [
         ['DeiT-S', 'top-1', *none, '79.0', '79.8', '-0.8', '80.9', '81.3', '-0.4', '+1.9', '+1.5'],
@@ -136,7 +138,7 @@ def test_published_numbers_stand_beside_the_measured_with_the_difference():
 
 def test_only_columns_with_a_published_number_are_added():
     header, body = results_table([top1(79.0, 'transmix'), top1(80.9, 'mixpro', 81.3)]).grid()
-    assert header[3:] == ['TransMix', 'MixPro', 'MixPro, paper', 'difference']
+    assert header[3:] == ['TransMix', 'MixPro', 'MixPro, paper', 'MixPro, here - paper']
     assert body[0][3:] == ['79.0', '80.9', '81.3', '-0.4']
     plain = results_table([top1(79.0, 'transmix'), top1(80.9, 'mixpro')])
     assert not plain.has_published and plain.grid()[0][3:] == ['TransMix', 'MixPro']
@@ -152,8 +154,33 @@ def test_several_seeds_share_a_published_number():
 def test_the_summary_adds_what_the_paper_has():
     assert sentence(top1(79.0, 'baseline', 79.8), top1(80.9, 'mixpro', 81.3)) == (
         'Classification with DeiT-S: 80.9 top-1 with MixPro, 79.0 with baseline (+1.9). '
-        'In the paper: 81.3 MixPro (here -0.4), 79.8 baseline (here -0.8).'
+        'In the paper: 81.3 for MixPro (0.4 lower here), 79.8 for baseline (0.8 lower here).'
     )
     assert sentence(record(47.4, 'official', published=47.3, metric='mIoU (MS)')).endswith(
-        '47.4 mIoU (MS) from the official checkpoint; no MixPro result. In the paper: 47.3 official (here +0.1).'
+        '47.4 mIoU (MS) from the official checkpoint; no MixPro result. '
+        'In the paper: 47.3 for official (0.1 higher here).'
     )
+    assert sentence(top1(81.34, 'mixpro', 81.3)).endswith('In the paper: 81.3 for MixPro (the same here).')
+    assert sentence(top1(math.nan, 'mixpro', 81.3)).endswith('In the paper: 81.3 for MixPro (no number here).')
+
+
+def test_a_table_for_each_task_has_only_what_occurs_there():
+    table = results_table([
+        top1(79.0, 'baseline', 79.8), top1(80.9, 'mixpro', 81.3), record(44.0, 'mixpro'), record(40.0, 'scratch'),
+    ])  # fmt: skip
+    parts = table.by_task()
+    assert list(parts) == ['classification', 'segmentation']
+    assert parts['classification'].pretrainings == ('baseline', 'mixpro')
+    assert parts['segmentation'].grid(with_task=False) == (
+        ['backbone', 'metric', 'scratch', 'MixPro', 'MixPro - scratch'],
+        [['DeiT-S', 'mIoU', '40.0', '44.0', '+4.0']],
+    )
+
+
+def test_rows_are_compared_where_pretrainings_link_them():
+    """B shares a column with A and one with C; R stands for itself, though it comes second."""
+    cells = (('A', 'baseline'), ('R', 'official'), ('C', 'mixpro'), ('B', 'baseline'), ('B', 'mixpro'))
+    table = results_table([top1(80.0, name, backbone=backbone) for backbone, name in cells])
+    parts = table.compared()
+    assert [[row.backbone for row in part.rows] for part in parts] == [['A', 'C', 'B'], ['R']]
+    assert [part.pretrainings for part in parts] == [('baseline', 'mixpro'), ('official',)]
