@@ -13,9 +13,10 @@ from pathlib import Path
 from rich.console import Console
 
 from mixpro_mm.files import read_json, write_json
+from mixpro_mm.study.configs import look_at
 from mixpro_mm.study.dry_run import describe
 from mixpro_mm.study.estimate import gpu_hours
-from mixpro_mm.study.launch import LAUNCHERS, Launch, look_at
+from mixpro_mm.study.launch import LAUNCHERS, Launch
 from mixpro_mm.study.plan import Plan, read_plan, select
 from mixpro_mm.study.results import records_of
 from mixpro_mm.study.runner import StageError, StudyRunner
@@ -47,13 +48,14 @@ def run_study(plan: Plan, work_dir: Path, launch: Launch | None = None, only: li
         The path of the HTML report.
 
     Raises:
-        StageError: if a stage fails.
+        StageError: if stages fail; those that do not wait for them are run before, but nothing is reported.
         RuntimeError: if another process works in ``work_dir``, or this machine cannot start the stages so.
-        ValueError: if a pattern matches nothing, or GPUs cannot share a batch.
+        ValueError: if a pattern matches nothing, a config cannot be read, or GPUs cannot share a batch.
     """
     work_dir, launch = work_dir.resolve(), launch or Launch()
     selected = select(plan, only) if only else plan
-    launch.check(selected.stages)
+    launch.check_fit(selected.stages)
+    launch.check_machine(selected.stages)
     with contextlib.closing(StudyRunner(plan, work_dir, launch=launch)) as runner:
         if only:  # what is finished is reported, selected or not
             runner.check_finished()
@@ -69,7 +71,7 @@ def run_study(plan: Plan, work_dir: Path, launch: Launch | None = None, only: li
 
 
 def main(arguments=None) -> int:
-    """Run a study config, or go on with one that was interrupted."""
+    """Run a study config, or go on with one that was interrupted. docs/study.md says more."""
     args = _parser().parse_args(arguments)
     work_dir = args.work_dir or Path('work_dirs') / Path(args.config).stem.removeprefix('study_')
     console = Console(stderr=True)
@@ -92,7 +94,10 @@ def main(arguments=None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        description=main.__doc__,
+        epilog='Where a stage fails, those that do not wait for it go on; in the end the failures are listed.',
+    )
     parser.add_argument('config', help='a study config, such as configs/digits/study_demo.py')
     parser.add_argument('--work-dir', type=Path, help='work_dirs/<name of the config> if omitted')
     parser.add_argument(
@@ -109,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         '--gpus', type=int, help='GPUs a stage, the total batch stays; the number its config is made for if omitted'
     )
     parser.add_argument('--jobs', type=int, help='stages at a time, instead of what the study says; 1 with pytorch')
-    parser.add_argument('--gpus-per-node', type=int, default=8, help='slurm: of a node (8)')
+    parser.add_argument('--gpus-per-node', type=int, help='slurm: of a node (8)')
     parser.add_argument('--partition', help='slurm: its default partition if omitted')
     parser.add_argument('--srun-args', default='', help="slurm: more for srun: --srun-args='--time=3-0 --qos=long'")
     return parser
@@ -152,7 +157,7 @@ def _describe(plan: Plan, work_dir: Path) -> dict:
         if stage.config
     ]
     settings = dict(seed=str(plan.seed), **{'stages at a time': str(plan.jobs)})
-    if any(stage.gpus for stage in plan.stages):
+    if any(stage.gpus or done.get(stage.name, {}).get('gpus', 1) > 1 for stage in plan.stages):
         settings['GPUs x images a step'] = _batches([stage for stage in done.values() if 'gpus' in stage])
     return dict(
         title=plan.title,

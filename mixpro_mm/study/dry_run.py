@@ -1,13 +1,15 @@
 """What a study would do: every command, what it waits for, what it may cost and what is missing. Nothing is started."""
 
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config
 
+from mixpro_mm.study.configs import look_at
 from mixpro_mm.study.estimate import RULE, gpu_hours
-from mixpro_mm.study.launch import Launch, look_at, stage_command
+from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.runner import is_finished
 from mixpro_mm.study.tta import check_tta
@@ -18,13 +20,19 @@ __all__ = ['describe', 'files_needed']
 def describe(plan: Plan, work_dir: Path, launch: Launch) -> Iterator[str]:
     """The lines of a dry run: a shell script, for what is not a command is a comment.
 
-    Run one by one, the commands do what the study does, and it can take over at any point.
+    Run one by one, the commands do what the study does, and it can take over at any point; stages that train are then
+    finished or gone on with, those that are commands it runs again, for only the study itself notes that they are done.
 
     Args:
         plan: The study.
         work_dir: Its folder, absolute; need not exist.
         launch: How stages would be started. That the launcher or its GPUs are not on this machine is no error here.
+
+    Raises:
+        ValueError: if the launcher's options do not fit the stages, see ``Launch.check_fit``.
     """
+    launch.check_fit(stage for stage in plan.stages if stage.config and _can_be_read(stage.config))
+    made = [Path(stage.creates).absolute() for stage in plan.stages if stage.creates]
     missing: dict[str, list[str]] = {}
     total, without = 0.0, []
     yield f'# {plan.title}: {len(plan.stages)} stages, {_how(plan, launch)}; a dry run, nothing is started'
@@ -36,12 +44,12 @@ def describe(plan: Plan, work_dir: Path, launch: Launch) -> Iterator[str]:
             if stage.config:
                 config = look_at(stage.config)
                 hours = gpu_hours(stage, config)
-                for path in files_needed(stage, config):
-                    if not path.exists():
+                for path in _outermost(path for path in files_needed(stage, config) if not path.exists()):
+                    if not any(path.absolute().is_relative_to(other) for other in made):
                         missing.setdefault(str(path), []).append(stage.name)
                 if stage.tta:
                     check_tta(config)
-        except Exception as error:  # of any kind: a config is code
+        except Exception as error:  # of any kind: what is asked of the config may not be in it
             missing.setdefault(f'a config that can be used: {_one_line(error)}', []).append(stage.name)
         if is_finished(stage, work_dir):
             notes.append('finished already')
@@ -58,28 +66,62 @@ def describe(plan: Plan, work_dir: Path, launch: Launch) -> Iterator[str]:
     for what, names in missing.items():
         yield f'# missing: {what} ({_stages(names)})'
     if not missing:
-        yield '# nothing is missing: every config can be read, and the data they name are there'
+        yield (
+            '# nothing is missing: every config can be read, and the folders, lists and weights they name exist; '
+            'none was opened'
+        )
 
 
 def files_needed(stage: Stage, config: Config) -> list[Path]:
-    """Local paths that must exist before a stage: data roots, and weights that no other stage of the study makes."""
-    paths = {}
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        paths |= dict.fromkeys(_values(config.get(loader), 'data_root'))
+    """Local paths that must exist before a stage: folders and lists of data, weights that no other stage makes."""
+    paths: dict[str, None] = {}
+    for part in ('train', 'val', 'test'):
+        for node in _dicts(config.get(f'{part}_dataloader')):
+            paths |= dict.fromkeys(_data_paths(node))
+        paths |= dict.fromkeys(_values(config.get(f'{part}_evaluator'), 'ann_file'))
     model = config.get('model', {})
     weights = [*_values(model, 'checkpoint'), config.get('load_from')]
     if stage.checkpoint:  # in place of the config's own
         weights = [path for path in weights if path not in _values(model.get('backbone'), 'checkpoint')]
     paths |= dict.fromkeys(weights)
-    return [Path(path) for path in paths if path and '://' not in path]
+    return list(dict.fromkeys(Path(path) for path in paths if path and '://' not in path))
+
+
+def _data_paths(dataset: dict) -> list[str]:
+    """What a dataset reads from, joined as the toolkits do it: its root, its list of images, its folders of images."""
+    root, prefix = dataset.get('data_root') or '', dataset.get('data_prefix')
+    parts = [dataset.get('ann_file'), *(prefix.values() if isinstance(prefix, dict) else [prefix])]
+    if not prefix and str(dataset.get('type')).rpartition('.')[2] in ('ImageNet', 'ImageNet1k'):
+        parts.append(dataset.get('split'))  # its folder; the list of it is optional
+    return [root, *(os.path.join(root, part) for part in parts if part and isinstance(part, str))]
+
+
+def _outermost(paths) -> list[Path]:
+    """Without those that lie below another."""
+    paths = list(paths)
+    return [path for path in paths if not any(other in path.parents for other in paths)]
+
+
+def _can_be_read(path: str) -> bool:
+    try:
+        look_at(path)
+    except ValueError:
+        return False
+    return True
+
+
+def _dicts(node) -> Iterator[dict]:
+    """Every dict at any depth, the node itself included."""
+    if isinstance(node, dict):
+        yield node
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ()
+    for child in children:
+        yield from _dicts(child)
 
 
 def _values(node, key: str) -> list[str]:
     """Every string under ``key``, at any depth."""
-    if isinstance(node, dict):
-        own = [node[key]] if isinstance(node.get(key), str) else []
-        return own + [value for child in node.values() for value in _values(child, key)]
-    return [value for child in node for value in _values(child, key)] if isinstance(node, list | tuple) else []
+    return [found[key] for found in _dicts(node) if isinstance(found.get(key), str)]
 
 
 def _how(plan: Plan, launch: Launch) -> str:
@@ -102,4 +144,5 @@ def _stages(names: list[str]) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return ' '.join(f'{type(error).__name__}: {error}'.split())[:300]
+    kind = '' if isinstance(error, ValueError) else f'{type(error).__name__}: '
+    return ' '.join(f'{kind}{error}'.split())[:300]

@@ -1,17 +1,19 @@
 """What a study consists of: its stages, read and checked from a config before anything runs."""
 
+import difflib
 import os
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from mmengine.config import Config
-
+from mixpro_mm.study.configs import read_config
+from mixpro_mm.study.entries import checked_entry
 from mixpro_mm.study.metrics import PUBLISHABLE
 
 __all__ = ['Plan', 'Stage', 'read_plan', 'select']
 
 TASKS = ('classification', 'segmentation', 'detection')
+SHOWN = 5  # names of stages in a sentence
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Stage:
         cost: Expected share of the study's time, in any unit; only the display of the time left depends on it.
         published: Numbers others report for it, metric -> percent; they stand beside the measured ones.
         tta: Test a second time with the config's ``tta_model`` and ``tta_pipeline`` (segmentation: 'mIoU (MS)').
-        gpus: Number of GPUs for which the config's batch size per GPU is meant; with it, another number of GPUs
+        gpus: Number of GPUs for which the config's batch size per GPU is meant, 1 if omitted; another number of GPUs
             changes the batch per GPU and leaves the total.
         gmacs: Multiply-adds (in 1e9) of one image at training size, forward, for an estimate of the cost.
         train_images: Images of an epoch, for the same; only where the config counts epochs.
@@ -77,24 +79,25 @@ def read_plan(path: str | Path) -> Plan:
 
     Raises:
         FileNotFoundError: if the study or a config of a stage does not exist.
-        ValueError: if a stage is incomplete, names are doubled, or one waits for a stage that does not come before it.
+        ValueError: if the file cannot be read, a stage is incomplete or a value of it of the wrong kind, names are
+            doubled, or one waits for a stage that does not come before it.
     """
     path = Path(path).resolve()
     if not path.is_file():
         raise FileNotFoundError(f'there is no study config at {path}')
-    settings = Config.fromfile(path)
+    settings = read_config(path)
     missing = [key for key in ('title', 'stages') if key not in settings]
-    if missing or int(settings.get('jobs', 0)) < 0:
+    jobs = settings.get('jobs', 0)
+    if missing or not isinstance(jobs, int) or jobs < 0:
         raise ValueError(
             f'{path.name} needs a title, stages, and jobs of at least 0; it has no {missing or "such jobs"}'
         )
+    for key, kind in (('title', str), ('stages', list), ('seed', int)):
+        if not isinstance(settings.get(key, 0), kind):
+            raise ValueError(f'{path.name}: {key} is {settings[key]!r}, not of type {kind.__name__}')
     stages = []
-    for entry in settings.stages:
-        entry = dict(entry)
-        try:
-            stage = Stage(**{key: _plain(value) for key, value in entry.items()})
-        except TypeError as error:
-            raise ValueError(f'stage {entry.get("name", entry)} of {path.name}: {error}') from None
+    for number, entry in enumerate(settings.stages, 1):
+        stage = Stage(**checked_entry(entry, number, path.name))
         if stage.config:
             config = (path.parent / stage.config).resolve()
             if not config.is_file():
@@ -102,8 +105,8 @@ def read_plan(path: str | Path) -> Plan:
             stage = replace(stage, config=str(config))
         _check(stage, stages, path.name)
         stages.append(stage)
-    jobs = int(settings.get('jobs', 0)) or len(os.sched_getaffinity(0))
-    return Plan(settings.title, tuple(stages), int(settings.get('seed', 0)), jobs, str(path))
+    jobs = jobs or len(os.sched_getaffinity(0))
+    return Plan(settings.title, tuple(stages), settings.get('seed', 0), jobs, str(path))
 
 
 def select(plan: Plan, patterns: list[str]) -> Plan:
@@ -117,7 +120,7 @@ def select(plan: Plan, patterns: list[str]) -> Plan:
     for pattern in patterns:
         matching = [name for name in by_name if fnmatchcase(name, pattern)]
         if not matching:
-            raise ValueError(f'no stage of {Path(plan.config).name} matches {pattern!r}; it has {", ".join(by_name)}')
+            raise ValueError(f'no stage of {Path(plan.config).name} matches {pattern!r}; {_near(pattern, [*by_name])}')
         wanted.update(matching)
     for stage in reversed(plan.stages):  # a stage waits only for earlier ones
         if stage.name in wanted:
@@ -125,8 +128,18 @@ def select(plan: Plan, patterns: list[str]) -> Plan:
     return replace(plan, stages=tuple(stage for stage in plan.stages if stage.name in wanted))
 
 
-def _plain(value):
-    return tuple(value) if isinstance(value, list) else dict(value) if isinstance(value, dict) else value
+def _near(pattern: str, names: list[str]) -> str:
+    """What may have been meant, or else what there is."""
+    meant = pattern.strip('*?')
+
+    def likeness(name: str) -> float:  # of the whole, or of the beginning
+        return max(difflib.SequenceMatcher(None, meant, part).ratio() for part in (name, name[: len(meant)]))
+
+    near = [name for name in sorted(names, key=likeness, reverse=True) if likeness(name) >= 0.75]
+    if near:
+        return f'near it are {", ".join(near[:SHOWN])}'
+    more = f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
+    return f'it has {", ".join(names[:SHOWN])}{more}'
 
 
 def _check(stage: Stage, before: list[Stage], study: str) -> None:

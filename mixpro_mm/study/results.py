@@ -7,7 +7,7 @@ from mixpro_mm.study.metrics import METRICS, OPTIONAL
 from mixpro_mm.study.plan import Plan
 from mixpro_mm.study.stage import DONE
 
-__all__ = ['METRICS', 'records_of']
+__all__ = ['records_of']
 
 
 def records_of(plan: Plan, work_dir: Path, root: Path) -> list[dict]:

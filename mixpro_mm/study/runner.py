@@ -6,25 +6,27 @@ import functools
 import os
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from mixpro_mm.clock import clock
 from mixpro_mm.files import read_json, write_json
+from mixpro_mm.study.configs import fingerprint, stage_config
 from mixpro_mm.study.display import Display
 from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.plan import Plan, Stage
-from mixpro_mm.study.processes import die_with_parent
-from mixpro_mm.study.stage import DONE, OTHER_STAGE, PROGRESS, fingerprint, stage_config
+from mixpro_mm.study.processes import die_with_parent, noting_interrupts
+from mixpro_mm.study.stage import DONE, OTHER_STAGE, PROGRESS
 
 __all__ = ['StageError', 'StudyRunner', 'is_finished']
 
 LOG = 'stage.log'
+PATIENCE = 60  # seconds; a shared file system shows a new file to other nodes with a delay
 
 
 class StageError(RuntimeError):
-    """A stage ended with an error; the message holds its last lines and the path of its log."""
+    """Stages ended with an error; the message holds the last lines of each and the path of its log."""
 
 
 class StudyRunner:
@@ -37,36 +39,42 @@ class StudyRunner:
         launch: How stages are started; each as one process if omitted.
 
     Raises:
-        RuntimeError: if another process runs a study in that folder.
+        RuntimeError: if another process runs a study in that folder, or it cannot be locked.
     """
 
     def __init__(self, plan: Plan, work_dir: Path, display: Display | None = None, launch: Launch | None = None):
         self.plan, self.work_dir, self.launch = plan, work_dir, launch or Launch()
         self.display = display or Display(plan.title)
-        self.running: dict[str, tuple[subprocess.Popen, float]] = {}
-        work_dir.mkdir(parents=True, exist_ok=True)
-        self._lock = open(work_dir / '.lock', 'w')  # noqa: SIM115 - held as long as the runner lives
+        self.running: dict[str, tuple[subprocess.Popen, float]] = {}  # and when it began
+        self.ended: dict[str, tuple[float, float]] = {}  # well, but what they wrote is not seen yet: begin and end
+        self.failed: dict[str, str] = {}  # what to say of each
+        self.dropped: list[str] = []  # for they wait for one of those
         try:
+            work_dir.mkdir(parents=True, exist_ok=True)
+            self._lock = open(work_dir / '.lock', 'w')  # noqa: SIM115 - held as long as the runner lives
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RuntimeError(f'another process runs a study in {work_dir}; wait for it or name another') from None
+        except OSError as error:
+            raise RuntimeError(f'{work_dir} cannot be written to and locked: {error.strerror}') from None
 
     def run(self) -> None:
-        """Run every stage that is not finished.
+        """Run every stage that is not finished. Where one fails, those that do not wait for it go on.
 
         Raises:
             RuntimeError: if a finished stage had another config, seed or checkpoint.
-            StageError: as soon as a stage fails; the others are stopped, and next time go on from their last
-                checkpoints.
+            StageError: in the end, if stages failed. Next time they go on from their last checkpoints.
         """
         self.check_finished()
         waiting = [stage for stage in self.plan.stages if not self.finished(stage)]
+        self.failed, self.dropped = {}, []
         self.display.start(self._state(), skipped=len(self.plan.stages) - len(waiting))
-        with _noting_interrupts() as interrupted:
+        with noting_interrupts() as interrupted:
             try:
-                while waiting or self.running:
+                while waiting or self.running or self.ended:
                     if interrupted:
                         raise KeyboardInterrupt
+                    waiting = [stage for stage in waiting if not self._drop(stage)]
                     for stage in list(waiting):
                         ready = all(self.finished(self._stage(name)) for name in stage.waits_for)
                         if ready and len(self.running) < self.plan.jobs:
@@ -74,10 +82,14 @@ class StudyRunner:
                             self._launch(stage)
                     time.sleep(0.5)
                     self._collect()
-                    self.display.update(self._state())
+                    state = self._state()
+                    if any(stage.cost for stage, _, _ in state):
+                        self.display.update(state)
             finally:
                 self._stop()
                 self.display.stop()
+        if self.failed:
+            raise StageError(self._failures())
 
     def close(self) -> None:
         """Let another process run a study in this folder."""
@@ -97,9 +109,16 @@ class StudyRunner:
             folder = self.folder(stage)
             if not stage.config or not self.finished(stage):
                 continue
-            parent = (read_json(self.work_dir / stage.checkpoint / DONE) or {}) if stage.checkpoint else {}
+            parent = {}
+            if stage.checkpoint:
+                parent = read_json(self.work_dir / stage.checkpoint / DONE)
+                if parent is None:
+                    raise RuntimeError(
+                        f'stage {stage.name} is finished, but its start, stage {stage.checkpoint}, is no longer there: '
+                        f'bring {self.work_dir / stage.checkpoint} back, or remove {folder} and run both again'
+                    )
             config = stage_config(stage.config, folder, self.plan.seed, parent.get('checkpoint'))
-            if read_json(folder / DONE)['fingerprint'] != fingerprint(config, parent.get('checkpoint_sha256')):
+            if read_json(folder / DONE).get('fingerprint') != fingerprint(config, parent.get('checkpoint_sha256')):
                 raise RuntimeError(f'stage {stage.name} is finished, but {OTHER_STAGE.format(folder)}')
 
     def _launch(self, stage: Stage) -> None:
@@ -108,12 +127,9 @@ class StudyRunner:
         at_once = min(self.plan.jobs, len(self.plan.stages))
         ranks = self.launch.processes(stage) if stage.config else 1
         threads = str(max(1, len(os.sched_getaffinity(0)) // (at_once * ranks)))
-        environment = os.environ | dict(PYTHONUNBUFFERED='1')
-        signal_of_death = signal.SIGKILL
-        if self.launch.launcher == 'slurm':  # the ranks are elsewhere; srun ends them when it is asked to end
-            signal_of_death = signal.SIGTERM
-        else:
-            environment |= dict(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
+        environment = os.environ | dict(PYTHONUNBUFFERED='1', OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
+        # the ranks of srun are elsewhere: it ends them when it is asked to end
+        signal_of_death = signal.SIGTERM if self.launch.launcher == 'slurm' else signal.SIGKILL
         with open(folder / LOG, 'ab') as log:
             process = subprocess.Popen(
                 stage_command(self.plan, stage, self.work_dir, self.launch),
@@ -126,20 +142,48 @@ class StudyRunner:
         self.running[stage.name] = process, time.monotonic()
         self.display.started(stage.name)
 
+    def _drop(self, stage: Stage) -> bool:
+        """Whether a stage waits for one that failed, or for one that was dropped; then it is dropped too."""
+        drop = any(name in self.failed or name in self.dropped for name in stage.waits_for)
+        self.dropped += [stage.name] if drop else []
+        return drop
+
     def _collect(self) -> None:
-        for name, (process, started) in list(self.running.items()):
+        """Look which stages have ended, and how."""
+        for name, (process, begin) in list(self.running.items()):
             code = process.poll()
             if code is None:
                 continue
             del self.running[name]
-            stage, seconds = self._stage(name), time.monotonic() - started
-            if code == 0 and stage.command:
-                write_json(self.folder(stage) / DONE, dict(seconds=round(seconds, 1)))
-            if code or not self.finished(stage):
-                log = self.folder(stage) / LOG
-                lines = '\n  '.join(_last_lines(log))
-                raise StageError(f'stage {name} failed (exit code {code}); its last lines:\n  {lines}\nlog: {log}')
-            self.display.finished(name, seconds)
+            stage = self._stage(name)
+            if code:
+                self._fail(stage, f'exit code {code}', time.monotonic() - begin)
+                continue
+            if stage.command:
+                write_json(self.folder(stage) / DONE, dict(seconds=round(time.monotonic() - begin, 1)))
+            self.ended[name] = begin, time.monotonic()
+        for name, (begin, end) in list(self.ended.items()):
+            stage = self._stage(name)
+            _look_anew(stage, self.folder(stage))
+            if self.finished(stage):
+                del self.ended[name]
+                self.display.finished(name, end - begin)
+            elif time.monotonic() - end > PATIENCE:
+                del self.ended[name]
+                product = stage.creates if stage.command else self.folder(stage) / DONE
+                self._fail(stage, f'exit code 0, but {PATIENCE} s later there is no {product}', end - begin)
+
+    def _fail(self, stage: Stage, how: str, seconds: float) -> None:
+        log = self.folder(stage) / LOG
+        lines = '\n  '.join(_last_lines(log))
+        self.failed[stage.name] = f'stage {stage.name} failed ({how}); its last lines:\n  {lines}\nlog: {log}'
+        self.display.console.print(f'{stage.name}: failed after {clock(seconds)} ({how})', soft_wrap=True)
+
+    def _failures(self) -> str:
+        parts = [f'{len(self.failed)} stages failed: {", ".join(self.failed)}'] if len(self.failed) > 1 else []
+        parts += self.failed.values()
+        parts += [f'not run, for they wait for what failed: {", ".join(self.dropped)}'] if self.dropped else []
+        return '\n'.join(parts)
 
     def _stop(self) -> None:
         for process, _ in self.running.values():
@@ -151,16 +195,23 @@ class StudyRunner:
                 process.kill()
                 process.wait()
         self.running.clear()
+        self.ended.clear()
 
     def _state(self) -> list[tuple[Stage, str, float]]:
-        """Every stage with 'done', 'running' or 'waiting', and the share of it that is done."""
+        """Every stage with 'done', 'running', 'waiting', 'failed' or 'not run', and the share of it that is done.
+
+        The time left does not count those that will not run.
+        """
         state = []
         for stage in self.plan.stages:
             if self.finished(stage):
                 state.append((stage, 'done', 1.0))
+            elif stage.name in self.failed or stage.name in self.dropped:
+                status = 'failed' if stage.name in self.failed else 'not run'
+                state.append((replace(stage, cost=0.0), status, 0.0))
             else:
                 progress = read_json(self.folder(stage) / PROGRESS) or dict(done=0, total=1)
-                status = 'running' if stage.name in self.running else 'waiting'
+                status = 'running' if stage.name in self.running or stage.name in self.ended else 'waiting'
                 state.append((stage, status, 0.95 * progress['done'] / progress['total']))
         return state
 
@@ -175,6 +226,13 @@ def is_finished(stage: Stage, work_dir: Path) -> bool:
     return written and done is not None and (not stage.tta or done.get('tta', False))
 
 
+def _look_anew(stage: Stage, folder: Path) -> None:
+    """List where its results are to be: on a shared file system, a file that was missing is else not looked for."""
+    for place in (folder, *([Path(stage.creates).parent] if stage.creates else [])):
+        with contextlib.suppress(OSError):
+            os.listdir(place)
+
+
 def _last_lines(log: Path, count: int = 12) -> list[str]:
     """What a stage said last, before torchrun's own report of how it ended the ranks, which is longer and says less."""
     lines = log.read_text(errors='replace').splitlines()
@@ -183,17 +241,3 @@ def _last_lines(log: Path, count: int = 12) -> list[str]:
         if 'torch/distributed/elastic/multiprocessing/api.py' in lines[index]:
             cut = index
     return lines[max(0, cut - count) : cut]
-
-
-@contextlib.contextmanager
-def _noting_interrupts() -> Iterator[list]:
-    """Gives a list that is empty until Ctrl-C: Python's own exception is lost if it comes up inside a finaliser."""
-    noted: list = []
-    if threading.current_thread() is not threading.main_thread():  # only there signals can be handled
-        yield noted
-        return
-    before = signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
-    try:
-        yield noted
-    finally:
-        signal.signal(signal.SIGINT, before)

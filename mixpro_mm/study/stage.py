@@ -1,7 +1,7 @@
 """One training stage in a process of its own: train or resume, test, and say so in ``done.json``."""
 
 import argparse
-import hashlib
+import gc
 import os
 import sys
 import time
@@ -17,10 +17,11 @@ from mmengine.utils.dl_utils import set_multi_processing
 
 from mixpro_mm.checkpoint import read_state_dict
 from mixpro_mm.files import read_json, sha256_of, write_json
+from mixpro_mm.study.configs import fingerprint, stage_config
 from mixpro_mm.study.processes import die_with_parent
 from mixpro_mm.study.tta import check_tta, test_again
 
-__all__ = ['DONE', 'OTHER_STAGE', 'PROGRESS', 'fingerprint', 'last_checkpoint', 'main', 'stage_config']
+__all__ = ['DONE', 'OTHER_STAGE', 'PROGRESS', 'last_checkpoint', 'main']
 
 DONE, PROGRESS, STARTED = 'done.json', 'progress.json', 'stage.json'
 OTHER_STAGE = '{} holds a stage of another config, seed or checkpoint: remove that folder, or name another work dir'
@@ -43,33 +44,6 @@ class ProgressHook(Hook):
         if time.monotonic() - self.written > 1:
             write_json(self.path, dict(done=runner.iter + 1, total=runner.max_iters, seconds=self.seconds))
             self.written = time.monotonic()
-
-
-def stage_config(path: str, work_dir: Path, seed: int, checkpoint: str | None) -> Config:
-    """The config as the stage runs it: in its own folder, seeded, its backbone loaded from ``checkpoint`` if any.
-
-    What else the config says of randomness stays: without its ``diff_rank_seed`` all GPUs would draw the same masks.
-    """
-    config = Config.fromfile(path)
-    config.work_dir = str(work_dir)
-    own = {key: value for key, value in config.get('randomness', {}).items() if value}  # unset is False for them all
-    config.randomness = own | dict(seed=seed)
-    if checkpoint:
-        config.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
-    return config
-
-
-def fingerprint(config: Config, checkpoint_sha256: str | None) -> str:
-    """What the result depends on: the whole config and the content of the checkpoint it starts from.
-
-    Where it runs and how it is started make no difference.
-    """
-    settings = config.to_dict()
-    for where in ('work_dir', 'resume', 'load_from', 'launcher'):
-        settings.pop(where, None)
-    if checkpoint_sha256:
-        settings['model']['backbone']['init_cfg']['checkpoint'] = checkpoint_sha256
-    return hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()
 
 
 def last_checkpoint(work_dir: Path) -> str | None:
@@ -121,7 +95,8 @@ def main(arguments=None) -> int:
         print(f'{args.config} saved no checkpoint in {work_dir}', file=sys.stderr)
         return 2
     if args.tta:
-        del runner  # and its model, before there is a second
+        del runner
+        _free_memory()  # of its model, before there is a second
         metrics = metrics | test_again(config, final)
     if is_main_process():
         done = dict(
@@ -136,6 +111,13 @@ def main(arguments=None) -> int:
         )
         write_json(work_dir / DONE, done)
     return 0
+
+
+def _free_memory() -> None:
+    """Of what nobody holds any more: a Runner and its hooks hold each other, so leaving its name is not enough."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _meet(launcher: str, env: dict) -> None:

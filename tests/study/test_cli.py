@@ -35,7 +35,9 @@ def study(tmp_path):
         (['--jobs', '0'], '--jobs 0: at least one stage runs at a time'),
         (['--launcher', 'pytorch', '--jobs', '2'], '--jobs 2: with --launcher pytorch stages take the same GPUs, so'),
         (['--only', 'd*'], "no stage of study.py matches 'd*'; it has a, b, c"),
-        (['--partition', 'x'], '--partition and --srun-args are for --launcher slurm'),
+        (['--partition', 'x'], '--gpus-per-node, --partition and --srun-args are for --launcher slurm'),
+        (['--gpus-per-node', '8'], '--gpus-per-node, --partition and --srun-args are for --launcher slurm'),
+        (['--dry-run', '--launcher', 'slurm', "--srun-args='x"], "--srun-args 'x cannot be taken apart"),
     ],
 )
 def test_failures_are_one_sentence(study, tmp_path, options, sentence, monkeypatch, capsys):
@@ -44,6 +46,25 @@ def test_failures_are_one_sentence(study, tmp_path, options, sentence, monkeypat
     said = capsys.readouterr().err
     assert said.startswith(sentence) and len(said.splitlines()) == 1
     assert not (tmp_path / 'w').exists()
+
+
+def test_a_study_that_cannot_be_read_is_one_sentence(study, tmp_path, capsys):
+    study.write_text('stages = [')
+    assert cli.main([str(study)]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    study.write_text("title = 'T'\nstages = [dict(name='a', config='a.py', task='detection', gpus=2, backbone='B',")
+    with study.open('a') as file:
+        file.write(" pretraining='p')]")
+    (tmp_path / 'a.py').write_text('x = [')  # of a stage, where its batch is asked for
+    assert cli.main([str(study), '--work-dir', str(tmp_path / 'w')]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f'{tmp_path}/a.py cannot be read: SyntaxError: ') and len(said.splitlines()) == 1
+
+
+def test_help_says_what_happens_when_a_stage_fails(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(['--help'])
+    assert 'those that do not wait for it go on' in ' '.join(capsys.readouterr().out.split())
 
 
 def test_only_runs_what_matches_and_what_that_waits_for(study, tmp_path, capsys):
@@ -80,7 +101,9 @@ def test_the_report_says_on_what_each_stage_ran(tmp_path):
     described = cli._describe(plan, tmp_path)
     assert described['settings']['GPUs x images a step'] == '4 x 256 (2 stages), 4 x 4 (1 stage)'
     assert [stage['seconds'] for stage in described['stages']] == [5, 5, 5, None]
-    single = Plan('T', (Stage(name='a', config='x.py'),), seed=0, jobs=1, config='')
+    single = Plan('T', (Stage(name='a', config='x.py'),), seed=0, jobs=1, config='')  # the batch was shared out
+    assert cli._describe(single, tmp_path)['settings']['GPUs x images a step'] == '4 x 256 (1 stage)'
+    (tmp_path / 'a' / 'done.json').write_text(json.dumps(dict(gpus=1, batch_size=64, seconds=5)))
     assert list(cli._describe(single, tmp_path)['settings']) == ['seed', 'stages at a time']
 
 

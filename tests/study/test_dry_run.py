@@ -3,12 +3,14 @@ import subprocess
 import sys
 
 import pytest
+from mmengine.config import Config
 
 from mixpro_mm.files import write_json
 from mixpro_mm.study import cli
+from mixpro_mm.study.configs import look_at
 from mixpro_mm.study.dry_run import describe, files_needed
-from mixpro_mm.study.launch import Launch, look_at, stage_command
-from mixpro_mm.study.plan import read_plan
+from mixpro_mm.study.launch import Launch, stage_command
+from mixpro_mm.study.plan import Plan, Stage, read_plan
 
 STUDY = """
 title = 'Small'
@@ -115,7 +117,52 @@ def test_the_options_of_the_launcher_reach_the_commands(study, tmp_path, capsys)
         assert f' {part} ' in command
 
 
+def test_options_that_do_not_fit_are_an_error_not_something_missing(study, tmp_path, capsys):
+    """Though the config of another stage cannot be read, which is something missing."""
+    assert cli.main([str(tmp_path / 'study.py'), '--dry-run', '--launcher', 'pytorch', '--gpus', '3']) == 1
+    said = capsys.readouterr()
+    assert said.out == ''
+    assert said.err == 'stage pre takes 8 x 128 = 1024 images a step, which 3 GPUs cannot share equally\n'
+
+
 def test_nothing_missing_is_said(tmp_path, capsys):
     (tmp_path / 'study.py').write_text("title = 'T'\nstages = [dict(name='a', command=['x'])]")
     assert cli.main([str(tmp_path / 'study.py'), '--dry-run']) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith('# nothing is missing')
+
+
+def needed(**config):
+    return [str(path) for path in files_needed(Stage(name='a', config='x'), Config(config))]
+
+
+def test_paths_of_data_are_joined_as_the_toolkits_join_them():
+    image = dict(type='mixpro_mm.ImageNet1k', data_root='r', split='val')
+    listed = dict(type='ImageNet', data_root='r', split='val', data_prefix='other', ann_file='/abs/list.txt')
+    cifar = dict(type='CIFAR10', data_root='r', split='train')
+    scenes = dict(data_root='r/', ann_file='a.json', data_prefix=dict(img='train/', seg='', path='/abs'))
+    assert needed(val_dataloader=dict(dataset=image)) == ['r', 'r/val']
+    assert needed(train_dataloader=dict(dataset=listed)) == ['r', '/abs/list.txt', 'r/other']
+    assert needed(train_dataloader=dict(dataset=cifar)) == ['r']
+    assert needed(test_dataloader=dict(dataset=dict(dataset=scenes))) == ['r', 'r/a.json', 'r/train', '/abs']
+    assert needed(test_dataloader=dict(dataset=dict(scenes, data_root='s3://r'))) == ['/abs']
+    assert needed(test_evaluator=dict(ann_file='r/b.json')) == ['r/b.json']
+
+
+def test_the_outermost_of_what_is_missing_is_told_and_not_what_a_stage_creates(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    look_at.cache_clear()
+    dataset = dict(data_root='data/made', ann_file='list.txt')
+    (tmp_path / 'a.py').write_text(f'train_dataloader = dict(batch_size=1, dataset={dataset})')
+    row = dict(config=str(tmp_path / 'a.py'), task='detection', backbone='B', pretraining='p')
+    make = Stage(name='make', command=('x',), creates='data/made')
+
+    def missing(*stages):
+        lines = describe(Plan('T', stages, seed=0, jobs=1, config=''), tmp_path / 'w', Launch())
+        return [line for line in lines if line.startswith('# missing')]
+
+    assert missing(Stage(name='a', **row)) == ['# missing: data/made (a)']
+    assert missing(make, Stage(name='a', **row)) == []
+    (tmp_path / 'data' / 'made').mkdir(parents=True)
+    assert missing(Stage(name='a', **row)) == ['# missing: data/made/list.txt (a)']
+    (tmp_path / 'data' / 'made' / 'list.txt').touch()
+    assert missing(Stage(name='a', **row)) == []

@@ -13,10 +13,17 @@ import torch
 
 from mixpro_mm.files import write_json
 from mixpro_mm.study import launch as module
-from mixpro_mm.study.launch import Launch, batch_per_gpu, last_name, look_at, stage_command
+from mixpro_mm.study.configs import last_name, look_at
+from mixpro_mm.study.launch import Launch, batch_per_gpu, stage_command
 from mixpro_mm.study.plan import Plan, Stage
 
 PYTHON = sys.executable
+
+
+@pytest.fixture(autouse=True)
+def _outside_of_slurm(monkeypatch):
+    monkeypatch.delenv('SLURM_JOB_ID', raising=False)
+    look_at.cache_clear()
 
 
 @pytest.fixture
@@ -60,22 +67,47 @@ def test_torchrun(plan, tmp_path):
 def test_srun(plan, tmp_path):
     how = dict(launcher='slurm', partition='gpu', srun_args="--time=3-0 --comment='two words'")
     command = line(plan, 'seg', tmp_path / 'w', **how)
-    assert command[0] == 'env' and command[2:9] == [
+    assert command[:3] == ['env', '-u', 'MASTER_ADDR'] and command[4:13] == [
+        'OMP_NUM_THREADS=5', 'MKL_NUM_THREADS=5',
         'srun', '--job-name=seg', '--gres=gpu:4', '--ntasks=4', '--ntasks-per-node=4', '--cpus-per-task=5',
         '--kill-on-bad-exit=1',
     ]  # fmt: skip
-    assert command[9:15] == ['--partition=gpu', '--time=3-0', '--comment=two words', PYTHON, '-u', '-m']
+    assert command[13:19] == ['--partition=gpu', '--time=3-0', '--comment=two words', PYTHON, '-u', '-m']
     assert command[-3:] == ['--tta', '--launcher', 'slurm'] and '--batch-size' not in command
     many = line(plan, 'pre', tmp_path / 'w', launcher='slurm', gpus=16)
-    assert many[4:7] == ['--gres=gpu:8', '--ntasks=16', '--ntasks-per-node=8'] and '--partition' not in str(many)
+    assert many[8:11] == ['--gres=gpu:8', '--ntasks=16', '--ntasks-per-node=8'] and '--partition' not in str(many)
     assert many[many.index('--batch-size') + 1] == '64'
 
 
-def test_stages_that_may_share_a_node_meet_at_different_ports(plan, tmp_path):
-    lines = [line(plan, name, tmp_path / w, launcher='slurm') for name in ('pre', 'seg') for w in ('w', 'v')]
-    ports = [int(command[1].removeprefix('MASTER_PORT=')) for command in lines]
-    assert len(set(ports)) == 4 and all(20000 <= port < 40000 for port in ports)
-    assert line(plan, 'pre', tmp_path / 'w', launcher='slurm') == lines[0]  # a restart says the same
+def test_inside_an_allocation_a_stage_takes_its_own_share_only(plan, tmp_path, monkeypatch):
+    outside = line(plan, 'seg', tmp_path / 'w', launcher='slurm')
+    monkeypatch.setenv('SLURM_JOB_ID', '7')
+    inside = line(plan, 'seg', tmp_path / 'w', launcher='slurm')
+    assert '--exact' not in outside and [part for part in inside if part != '--exact'] == outside
+    assert inside.index('--exact') < inside.index(PYTHON)
+    assert '--exact' not in line(plan, 'data', tmp_path / 'w', launcher='slurm')
+
+
+@pytest.mark.parametrize(
+    ('srun_args', 'threads'),
+    [('--cpus-per-task=9', '9'), ('-c 3 --qos=x', '3'), ('-c3', '3'), ('--mem=5G', '5'), ('-c', '5')],
+)
+def test_threads_are_the_cores_of_a_task(plan, tmp_path, srun_args, threads):
+    command = line(plan, 'seg', tmp_path / 'w', launcher='slurm', srun_args=srun_args)
+    assert command[4:6] == [f'OMP_NUM_THREADS={threads}', f'MKL_NUM_THREADS={threads}']
+
+
+def test_stages_that_may_share_a_node_meet_at_different_ports(plan):
+    lines = [line(plan, name, Path(folder), launcher='slurm') for name in ('pre', 'seg') for folder in ('/w', '/v')]
+    ports = [int(command[3].removeprefix('MASTER_PORT=')) for command in lines]
+    assert len(set(ports)) == 4
+    assert line(plan, 'pre', Path('/w'), launcher='slurm') == lines[0]  # a restart says the same
+
+
+def test_ports_lie_below_those_that_linux_hands_out(plan):
+    stages = [Stage(name=f's{number}', config='x') for number in range(2000)]
+    ports = [int(Launch('slurm').command(stage, [], '/w')[3].removeprefix('MASTER_PORT=')) for stage in stages]
+    assert 20000 <= min(ports) < 20200 and 32568 < max(ports) < 32768
 
 
 def test_the_checkpoint_is_the_one_noted_or_else_the_one_to_come(plan, tmp_path):
@@ -102,8 +134,20 @@ def test_a_batch_that_cannot_be_divided_is_one_sentence(plan):
     with pytest.raises(ValueError, match='stage seg takes 4 x 4 = 16 images a step, which 32 GPUs cannot'):
         Launch('slurm', 32).batch_size(plan.stages[1])
     assert Launch('slurm', 32).batch_size(plan.stages[0]) == 32
-    free = Stage(name='free', config=plan.stages[0].config)  # says nothing of GPUs: as its config says
-    assert Launch('pytorch', 2).batch_size(free) is None and Launch('pytorch').processes(free) == 1
+
+
+def test_a_stage_that_says_nothing_of_gpus_is_meant_for_one(plan):
+    free = Stage(name='free', config=plan.stages[0].config)
+    assert Launch('pytorch').batch_size(free) is None and Launch('pytorch').processes(free) == 1
+    assert Launch('pytorch', 2).batch_size(free) == 64 and Launch('slurm', 16).batch_size(free) == 8
+    with pytest.raises(ValueError, match='stage free takes 1 x 128 = 128 images a step, which 3 GPUs cannot share'):
+        Launch('pytorch', 3).batch_size(free)
+
+
+def test_a_config_without_a_batch_is_one_sentence(tmp_path):
+    (tmp_path / 'a.py').write_text('x = 1')
+    with pytest.raises(ValueError, match=r'stage a: .*a\.py has no train_dataloader\.batch_size to share out'):
+        Launch('pytorch', 2).batch_size(Stage(name='a', config=str(tmp_path / 'a.py')))
 
 
 @pytest.mark.parametrize(
@@ -115,6 +159,12 @@ def test_a_batch_that_cannot_be_divided_is_one_sentence(plan):
         (dict(gpus=4), '--gpus 4 needs --launcher pytorch or slurm'),
         (dict(launcher='slurm', gpus_per_node=0), '--gpus-per-node 0: a node'),
         (dict(launcher='pytorch', partition='gpu'), '--partition and --srun-args are for --launcher slurm'),
+        (dict(launcher='pytorch', gpus_per_node=8), '^--gpus-per-node, --partition and --srun-args are for --launcher'),
+        (dict(gpus_per_node=4), '^--gpus-per-node, --partition and --srun-args are for --launcher slurm'),
+        (
+            dict(launcher='slurm', srun_args="--x='y"),
+            "^--srun-args --x='y cannot be taken apart: No closing quotation$",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_one_sentence(how, sentence):
@@ -125,32 +175,47 @@ def test_what_does_not_go_together_is_one_sentence(how, sentence):
 def test_a_missing_launcher_or_gpu_is_one_sentence(plan, monkeypatch):
     monkeypatch.setattr(module.shutil, 'which', lambda name: None)
     with pytest.raises(RuntimeError, match='needs srun, which is not on the PATH'):
-        Launch('slurm').check(plan.stages)
+        Launch('slurm').check_machine(plan.stages)
     monkeypatch.setattr(module.shutil, 'which', lambda name: f'/usr/bin/{name}')
-    Launch('slurm').check(plan.stages)
-    with pytest.raises(ValueError, match='stage pre: 12 GPUs do not fill nodes of 8'):
-        Launch('slurm', 12).check(plan.stages)
+    Launch('slurm').check_machine(plan.stages)
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 4)
-    Launch('pytorch', 4).check(plan.stages)
+    Launch('pytorch', 4).check_machine(plan.stages)
     with pytest.raises(RuntimeError, match='stage pre is to run on 8 GPUs, but torch sees 4 here'):
-        Launch('pytorch').check(plan.stages)
+        Launch('pytorch').check_machine(plan.stages)
     monkeypatch.setattr(module.importlib.util, 'find_spec', lambda name: None)
     with pytest.raises(RuntimeError, match=r'needs torch\.distributed\.run, which this build of torch does not have'):
-        Launch('pytorch', 4).check(plan.stages)
+        Launch('pytorch', 4).check_machine(plan.stages)
+
+
+def test_options_are_checked_without_looking_at_the_machine(plan, monkeypatch):
+    monkeypatch.setattr(module.shutil, 'which', lambda name: None)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    for how in (dict(launcher='slurm'), dict(launcher='pytorch', gpus=4), dict(launcher='slurm', gpus=16)):
+        Launch(**how).check_fit(plan.stages)
+    with pytest.raises(ValueError, match='stage pre: 12 GPUs do not fill nodes of 8'):
+        Launch('slurm', 12).check_fit(plan.stages)
+    with pytest.raises(ValueError, match='stage pre takes 8 x 128 = 1024 images a step, which 3 GPUs cannot'):
+        Launch('pytorch', 3).check_fit(plan.stages)
 
 
 def test_the_command_line_reaches_the_program_behind_srun(plan, tmp_path):
     """With an srun of our own on the PATH: what it is given, and the environment it passes on."""
     (tmp_path / 'bin').mkdir()
     fake = tmp_path / 'bin' / 'srun'
-    fake.write_text('#!/bin/sh\necho port $MASTER_PORT\nfor part in "$@"; do echo "$part"; done\n')
+    fake.write_text(
+        '#!/bin/sh\necho $MASTER_PORT $OMP_NUM_THREADS ${MASTER_ADDR-unset}\nfor part in "$@"; do echo "$part"; done\n'
+    )
     fake.chmod(0o755)
     command = line(plan, 'seg', tmp_path / 'a b', launcher='slurm')
     path = f'{tmp_path / "bin"}:{os.environ["PATH"]}'
     said = subprocess.run(
-        shlex.join(command), shell=True, env=os.environ | dict(PATH=path), capture_output=True, text=True
+        shlex.join(command),
+        shell=True,
+        env=os.environ | dict(PATH=path, MASTER_ADDR='elsewhere', OMP_NUM_THREADS='1'),
+        capture_output=True,
+        text=True,
     )
-    assert said.stdout.splitlines() == [f'port {command[1].split("=")[1]}', *command[3:]]
+    assert said.stdout.splitlines() == [f'{command[3].split("=")[1]} 5 unset', *command[7:]]
     assert str(tmp_path / 'a b' / 'seg') in said.stdout.splitlines()
 
 

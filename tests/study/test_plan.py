@@ -49,7 +49,10 @@ def test_jobs_default_to_the_cores_this_process_may_use(write, monkeypatch):
         ("[dict(name='a')]", 'stage a of study.py needs either a config or a command'),
         ("[dict(name='a', config='pre.py', command=['x'])]", 'stage a of study.py needs either'),
         ("[dict(name='a', config='pre.py', task='captioning')]", "task 'captioning' is unknown; known: classification"),
-        ("[dict(name='a', config='pre.py', task='detection', chekpoint='b')]", 'stage a of study.py: .*chekpoint'),
+        (
+            "[dict(name='a', config='pre.py', task='detection', chekpoint='b')]",
+            "stage a of study.py has an unknown key 'chekpoint'; known: name, config",
+        ),
         ("[dict(name='a', command=['x']), dict(name='a', command=['x'])]", 'two stages named a'),
         (
             "[dict(name='a', config='pre.py', task='detection', backbone='PVT')]",
@@ -69,6 +72,19 @@ def test_jobs_default_to_the_cores_this_process_may_use(write, monkeypatch):
         ),
         (f'[dict({ROW}, gpus=0)]', 'stage a of study.py: gpus is 0, not above 0'),
         (f'[dict({ROW}, gmacs=-1.5)]', 'stage a of study.py: gmacs is -1.5, not above 0'),
+        ('3', 'study.py: stages is 3, not of type list'),
+        ("['a']", "stage 1 of study.py is 'a', not a dict"),
+        ("[dict(name='a', command=['x']), dict(command=['x'])]", 'stage 2 of study.py has no name'),
+        ("[dict(name=3, command=['x'])]", 'stage 1 of study.py: name is 3, not a string'),
+        ("[dict(name='a', command='ls')]", "stage a of study.py: command is 'ls', not a list of strings"),
+        ("[dict(name='a', command=['x'], needs='data')]", "stage a of study.py: needs is 'data', not a list of"),
+        ("[dict(name='a', command=['x', 3])]", "stage a of study.py: command is \\['x', 3\\], not a list of strings"),
+        (f"[dict({ROW}, gpus='8')]", "stage a of study.py: gpus is '8', not a whole number"),
+        (f'[dict({ROW}, gpus=8.0)]', 'stage a of study.py: gpus is 8.0, not a whole number'),
+        (f"[dict({ROW}, cost='much')]", "stage a of study.py: cost is 'much', not a number"),
+        (f"[dict({ROW}, tta='yes')]", "stage a of study.py: tta is 'yes', not True or False"),
+        (f"[dict({ROW}, published=dict(bbox_mAP='x'))]", "published is {'bbox_mAP': 'x'}, not a dict of numbers"),
+        (f'[dict({ROW}, published=[41.4])]', r'published is \[41.4\], not a dict of numbers'),
         (f'[dict({ROW}, tta=True)]', 'stage a of study.py asks for tta, which is there for segmentation only'),
     ],
 )
@@ -77,10 +93,38 @@ def test_a_wrong_plan_is_one_sentence(write, stages, sentence):
         read_plan(write(f"title = 'T'\nstages = {stages}"))
 
 
-@pytest.mark.parametrize('text', ["title = 'T'", 'stages = []', "title = 'T'\nstages = []\njobs = -1"])
+@pytest.mark.parametrize(
+    'text',
+    ["title = 'T'", 'stages = []', "title = 'T'\nstages = []\njobs = -1", "title = 'T'\nstages = []\njobs = 'x'"],
+)
 def test_a_plan_without_its_parts_is_one_sentence(write, text):
     with pytest.raises(ValueError, match=r'study\.py needs a title, stages, and jobs of at least 0'):
         read_plan(write(text))
+
+
+@pytest.mark.parametrize(
+    ('text', 'sentence'),
+    [
+        (
+            "title = 'T'\nstages = [",
+            r'study\.py cannot be read: SyntaxError: .* was never closed .*line 2',
+        ),
+        ("title = 'T'\nstages = [dict(name=nam)]", r"study\.py cannot be read: NameError: name 'nam' is not defined"),
+        ("title = 'T'\nstages = []\nseed = 'x'", "study\\.py: seed is 'x', not of type int"),
+        ('title = 3\nstages = []', r'study\.py: title is 3, not of type str'),
+    ],
+)
+def test_a_file_that_is_no_study_is_one_sentence(write, text, sentence):
+    with pytest.raises(ValueError, match=sentence) as error:
+        read_plan(write(text))
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_what_may_be_none_may_be_written_so(write):
+    (stage,) = read_plan(write(f"title = 'T'\nstages = [dict({ROW}, gpus=None, checkpoint=None, creates=None)]")).stages
+    assert stage.gpus is None and stage.waits_for == ()
+    with pytest.raises(ValueError, match=r'stage a of study\.py: cost is None, not a number'):
+        read_plan(write(f"title = 'T'\nstages = [dict({ROW}, cost=None)]"))
 
 
 def test_missing_files_are_named(write, tmp_path):
@@ -126,7 +170,18 @@ def test_a_part_of_a_plan_holds_what_it_waits_for(write, patterns, names):
 
 def test_a_pattern_without_a_stage_is_one_sentence(write):
     plan = read_plan(write(f"title = 'T'\n{CHAIN}"))
-    with pytest.raises(
-        ValueError, match=r"^no stage of study\.py matches 'det\*'; it has data, pre-s, pre-t, seg-s, seg-t$"
+    for pattern, told in (
+        ('det*', 'it has data, pre-s, pre-t, seg-s, seg-t'),
+        ('*se-s', 'near it are seg-s, seg-t'),
+        ('dat', 'near it are data'),
+        ('pres*', 'near it are pre-s, pre-t'),
     ):
-        select(plan, ['seg*', 'det*'])
+        with pytest.raises(ValueError) as error:
+            select(plan, ['seg*', pattern])
+        assert str(error.value) == f'no stage of study.py matches {pattern!r}; {told}'
+
+
+def test_of_many_names_a_few_are_told(write):
+    plan = read_plan(write("title = 'T'\nstages = [dict(name=f'stage-{n}', command=['x']) for n in range(54)]"))
+    with pytest.raises(ValueError, match=r'it has stage-0, stage-1, stage-2, stage-3, stage-4 and 49 more$'):
+        select(plan, ['xyz'])

@@ -1,15 +1,18 @@
 """One stage as a process: what it makes of its config, and two ranks of it side by side."""
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from mixpro_mm.datasets.digit_scenes import write_digit_scenes
-from mixpro_mm.study import stage
+from mixpro_mm.study import configs, stage
 from mixpro_mm.study.tta import check_tta, tta_config
 
 DIGITS = Path(__file__).parents[2] / 'configs' / 'digits'
@@ -36,17 +39,17 @@ def config(tmp_path):
 )
 def test_the_seed_is_the_studys_and_the_rest_of_randomness_the_configs(config, own, kept, tmp_path):
     path = config(model={}, randomness=own)
-    assert stage.stage_config(path, tmp_path, 9, None).randomness == kept
+    assert configs.stage_config(path, tmp_path, 9, None).randomness == kept
 
 
 def test_how_a_stage_is_started_does_not_change_what_it_is(config, tmp_path):
     path = config(model=dict(backbone={}), lr=1)
-    plain = stage.stage_config(path, tmp_path, 0, None)
-    launched = stage.stage_config(path, tmp_path / 'other', 0, None)
+    plain = configs.stage_config(path, tmp_path, 0, None)
+    launched = configs.stage_config(path, tmp_path / 'other', 0, None)
     launched.launcher, launched.resume, launched.load_from = 'slurm', True, 'x.pth'
-    assert stage.fingerprint(plain, None) == stage.fingerprint(launched, None)
+    assert configs.fingerprint(plain, None) == configs.fingerprint(launched, None)
     launched.lr = 2
-    assert stage.fingerprint(plain, None) != stage.fingerprint(launched, None)
+    assert configs.fingerprint(plain, None) != configs.fingerprint(launched, None)
 
 
 def test_what_a_second_test_needs_is_asked_for_before_training(config, tmp_path):
@@ -70,6 +73,48 @@ def test_the_config_of_the_second_test():
     assert (again.load_from, again.resume, again.work_dir) == ('last.pth', False, 'w/tta')
     assert again.visualizer.name != 'v'
     assert config.to_dict() == Config(settings).to_dict()
+
+
+class LoopingRunner:
+    """As a Runner: it and what it holds hold each other."""
+
+    def __init__(self, work_dir):
+        self.work_dir, self.me, self.max_iters = work_dir, self, 1
+
+    def register_hook(self, hook):
+        self.hook = hook
+
+    def train(self):
+        torch.save(dict(state_dict=dict(weight=torch.zeros(1))), self.work_dir / 'iter_1.pth')
+
+    def test(self):
+        return {'mIoU': 1.0}
+
+
+def test_the_first_model_is_freed_before_there_is_a_second(config, tmp_path, monkeypatch):
+    path = config(model={}, tta_model={}, tta_pipeline=[], train_dataloader=dict(batch_size=4))
+    first, emptied = [], []
+
+    def build(_):
+        runner = LoopingRunner(tmp_path / 'w')
+        first.append(weakref.ref(runner))
+        return runner
+
+    def again(_, checkpoint):
+        assert first[0]() is None and emptied == [True]
+        return {'mIoU (MS)': 2.0}
+
+    monkeypatch.setattr(stage.Runner, 'from_cfg', build)
+    monkeypatch.setattr(stage, 'test_again', again)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'empty_cache', lambda: emptied.append(True))
+    gc.disable()  # nothing is freed by chance
+    try:
+        assert stage.main([path, '--work-dir', str(tmp_path / 'w'), '--tta']) == 0
+    finally:
+        gc.enable()
+    done = json.loads((tmp_path / 'w' / 'done.json').read_text())
+    assert done['metrics'] == {'mIoU': 1.0, 'mIoU (MS)': 2.0}
 
 
 # DDP of the toolkits wants a GPU for every rank; so told, and met beforehand with gloo, it runs without
@@ -98,7 +143,7 @@ tta_pipeline = [
 RANK = """
 import json, os, sys, torch
 torch.distributed.init_process_group('gloo')
-from mixpro_mm.study import stage
+from mixpro_mm.study import configs, stage
 code = stage.main()
 json.dump([code, torch.initial_seed()], open(f'rank{os.environ["RANK"]}.json', 'w'))
 """
