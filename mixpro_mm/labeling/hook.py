@@ -194,10 +194,8 @@ class LabelingHook(Hook):
             grid = token_grid(row.shape[1], tuple(target.mask.shape[2:]))
             self._check(augment, grid, tuple(target.mask.shape[2:]))
         weights = self.labeling(target, row, grid, call.arguments[logits_name])
-        values = (
-            weights._asdict() if grid is None else dict(weights._asdict(), pure_tokens=pure_tokens(target.mask, grid))
-        )
-        self._note(values)
+        pure = None if grid is None else pure_tokens(target.mask, grid)
+        self._note(dict(weights._asdict(), pure_tokens=pure))
         for wrapper in self._wrappers:
             wrapper.expect(target, partial(token_grid, size=tuple(target.mask.shape[2:])))
         call.arguments[target_name] = target.blend(weights.lam)
