@@ -8,4 +8,5 @@ import mixpro_mm.backbones
 import mixpro_mm.datasets
 import mixpro_mm.labeling.hook
 import mixpro_mm.losses
+import mixpro_mm.robustness
 import mixpro_mm.transfer  # noqa: F401

@@ -5,11 +5,13 @@ The same classes stand in the hosts' own registries too, so that plain names wor
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
+from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import Registry
 from mmpretrain.registry import BATCH_AUGMENTS as MMPRETRAIN_BATCH_AUGMENTS
 
-__all__ = ['BATCH_AUGMENTS', 'DATASETS', 'HOOKS', 'MODELS', 'register']
+__all__ = ['BATCH_AUGMENTS', 'DATASETS', 'HOOKS', 'LOOPS', 'METRICS', 'MODELS', 'register']
 
 
 def _child(parent: Registry, *locations: str) -> Registry:
@@ -19,6 +21,8 @@ def _child(parent: Registry, *locations: str) -> Registry:
 BATCH_AUGMENTS = _child(MMPRETRAIN_BATCH_AUGMENTS, 'mixpro_mm.augments')
 DATASETS = _child(MMENGINE_DATASETS, 'mixpro_mm.datasets')
 HOOKS = _child(MMENGINE_HOOKS, 'mixpro_mm.labeling.hook', 'mixpro_mm.transfer')
+LOOPS = _child(MMENGINE_LOOPS, 'mixpro_mm.robustness')
+METRICS = _child(MMENGINE_METRICS, 'mixpro_mm.robustness')
 MODELS = _child(MMENGINE_MODELS, 'mixpro_mm.backbones', 'mixpro_mm.losses')
 
 

@@ -2,6 +2,7 @@
 
 from mixpro_mm.attention.readers import (
     AttentionBlock,
+    class_heads,
     class_row,
     find_attention_block,
     parse_attention,
@@ -13,6 +14,7 @@ from mixpro_mm.attention.tap import ClassAttentionTap
 __all__ = [
     'AttentionBlock',
     'ClassAttentionTap',
+    'class_heads',
     'class_row',
     'find_attention_block',
     'parse_attention',

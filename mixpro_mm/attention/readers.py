@@ -10,6 +10,7 @@ from mixpro_mm.anatomy import Anatomy, anatomy_of, find_backbone, known_backbone
 __all__ = [
     'READINGS',
     'AttentionBlock',
+    'class_heads',
     'class_row',
     'find_attention_block',
     'parse_attention',
@@ -134,12 +135,17 @@ def class_row(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
     Returns:
         (B, N) fp32 without gradient, N patches; a row sums to one less what the class token pays to other tokens.
     """
+    return class_heads(block, outputs).mean(dim=1)
+
+
+def class_heads(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
+    """(B, heads, N) fp32 without gradient: what each head adds to :func:`class_row`."""
     query, key = _query_and_key(block, outputs)
     query = query if query.ndim == 2 else query[:, 0]
     with torch.no_grad(), torch.autocast(key.device.type, enabled=False):
         query, key = _heads(block.attn, 'q_norm', query), _heads(block.attn, 'k_norm', key)
-        row = (torch.einsum('bhd,bthd->bht', query, key) * _scale(block.attn, key)).softmax(dim=-1).mean(dim=1)
-        return row[:, block.prefix_tokens :]
+        rows = (torch.einsum('bhd,bthd->bht', query, key) * _scale(block.attn, key)).softmax(dim=-1)
+        return rows[..., block.prefix_tokens :]
 
 
 def query_mean(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:

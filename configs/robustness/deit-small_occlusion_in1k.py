@@ -1,0 +1,36 @@
+# Occlusion of DeiT-S on ImageNet-1k val: patches of 16 px turned black at random, by what the attention of DINO DeiT-S/16
+# (last block, head 1) finds salient, and by what it does not. 50,000 images, each seen once whole and 28 times occluded.
+# Paper:    Figure 3, curves only; not run here
+# Needs:    the checkpoint of configs/pretrain/deit-small_mixpro_8xb128_in1k.py, or of another DeiT-S as --checkpoint
+# Needs:    checkpoints/dino_deit-small.pth: python tools/convert_checkpoint.py dino_deitsmall16_pretrain.pth checkpoints/dino_deit-small.pth --to mmpretrain
+# Data:     data/imagenet, as for pre-training
+# Run:      mim test onedl-mmpretrain configs/robustness/deit-small_occlusion_in1k.py --checkpoint work_dirs/deit-small_mixpro_8xb128_in1k/epoch_300.pth
+# Draw:     python -m mixpro_mm.reporting.occlusion occlusion.png MixPro=A/occlusion.json TransMix=B/occlusion.json
+# Unverified: the paper says that patches are dropped by ratios; attention mass is what its reference does. protocol='count' drops by number.
+_base_ = '../pretrain/deit-small_mixpro_8xb128_in1k.py'
+
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='ResizeEdge', scale=256, edge='short', backend='pillow', interpolation='bilinear'),  # as its reference
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='PackInputs'),
+]
+test_dataloader = dict(
+    batch_size=256,
+    sampler=dict(shuffle=True),  # a batch shares its random patches, so it should not share its class
+    dataset=dict(pipeline=test_pipeline),
+)
+test_cfg = dict(
+    type='mixpro_mm.OcclusionTestLoop',
+    protocol='naseer',
+    repeats=1,  # 5 for the mean that Naseer et al. print
+    seed=0,
+    saliency=dict(
+        type='VisionTransformer',
+        arch='deit-small',
+        img_size=224,
+        patch_size=16,
+        checkpoint='checkpoints/dino_deit-small.pth',
+    ),
+    saliency_head=1,
+)

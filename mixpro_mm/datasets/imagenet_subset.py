@@ -1,0 +1,163 @@
+"""ImageNet-A and ImageNet-O: pictures that trip up classifiers of ImageNet-1k, each set beside 200 of its classes.
+
+Hendrycks et al., "Natural Adversarial Examples", CVPR 2021, https://github.com/hendrycks/natural-adv-examples
+"""
+
+import functools
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from mmengine.fileio import get_file_backend, isdir
+from mmpretrain.datasets import BaseDataset, ImageNet
+
+from mixpro_mm.datasets.imagenet import ImageNet1k
+from mixpro_mm.registry import DATASETS, register
+
+__all__ = ['ImageNetO', 'ImageNetSubset', 'imagenet_wnids']
+
+CLASSES = 200
+SHOWN = 5  # names of one kind that are spelled out
+
+
+@functools.cache
+def imagenet_wnids() -> tuple[str, ...]:
+    """WordNet IDs of the 1,000 classes of ImageNet-1k, ascending, which is the order of a classifier's outputs."""
+    return tuple(Path(__file__).with_name('imagenet_wnids.txt').read_text(encoding='ascii').split())
+
+
+@register(DATASETS)
+class ImageNetSubset(BaseDataset):
+    """Images of 200 of the 1,000 classes of ImageNet-1k, as ImageNet-A comes: 200 folders ``<data_root>/<wnid>/*.jpg``.
+
+    Labels are 0 to 199 in the order of the WordNet IDs, which is also the order of their classes among the 1,000. The
+    metainfo has ``wnids``, the 200 IDs, and ``indices``, where these classes stand in the 1,000 outputs of a
+    classifier; it has no names of classes, for labels and outputs count differently. Files beside the folders, as the
+    README.txt of the archive, are left alone. No image is opened.
+
+    Args:
+        data_root (str): The folder that holds the 200.
+        num_images (int, optional): Images there must be in all, 7,500 in ImageNet-A; None for any number.
+        pipeline (Sequence): Transforms.
+        **kwargs: Other arguments of mmpretrain's ``BaseDataset``.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: Its folders are not 200 classes of ImageNet-1k, one of them has no image, or the number of images is
+            another; one sentence names everything that is missing or superfluous.
+    """
+
+    def __init__(self, data_root: str, num_images: int | None = 7_500, pipeline=(), **kwargs):
+        self.num_images = num_images
+        super().__init__(ann_file='', data_root=data_root, pipeline=pipeline, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        images = self._images()
+        position = {wnid: index for index, wnid in enumerate(imagenet_wnids())}
+        self._metainfo.update(wnids=list(images), indices=[position[wnid] for wnid in images])
+        return [dict(img_path=path, gt_label=label) for label, paths in enumerate(images.values()) for path in paths]
+
+    def _images(self) -> dict[str, list[str]]:
+        """Paths of the images of every class, both in the order of their names."""
+        expected = f'{CLASSES} folders named by WordNet IDs of ImageNet-1k'
+        if self.num_images is not None:
+            expected += f' that hold {self.num_images} images'
+        if not isdir(self.data_root):
+            raise FileNotFoundError(f'there is no folder {self.data_root}; expected are {expected} in it')
+        backend = get_file_backend(self.data_root)
+        folders = sorted(backend.list_dir_or_file(self.data_root, list_dir=True, list_file=False))
+        images, known = {}, set(imagenet_wnids())
+        for wnid in folders:
+            if wnid in known:
+                folder = backend.join_path(self.data_root, wnid)
+                names = sorted(backend.list_dir_or_file(folder, list_dir=False, list_file=True))
+                is_image = (name for name in names if name.lower().endswith(ImageNet.IMG_EXTENSIONS))
+                images[wnid] = [backend.join_path(folder, name) for name in is_image]
+
+        found, count = [], sum(map(len, images.values()))
+        if unknown := [name for name in folders if name not in known]:
+            found.append(f'{_counted(unknown, "folder")} named otherwise ({_listed(unknown)})')
+        if len(images) != CLASSES:
+            found.append(f'{_counted(images, "folder")} of classes of ImageNet-1k instead of {CLASSES}')
+        if empty := [wnid for wnid, paths in images.items() if not paths]:
+            found.append(f'{_counted(empty, "folder")} of classes without an image ({_listed(empty)})')
+        if self.num_images not in (None, count):
+            found.append(f'{count} images instead of {self.num_images}')
+        if found:
+            raise ValueError(f'{self.data_root} is not whole: it has {", ".join(found)}; expected are {expected}')
+        return images
+
+    def extra_repr(self) -> list[str]:
+        return [f'Root of dataset: \t{self.data_root}']
+
+
+@register(DATASETS)
+class ImageNetO(ImageNetSubset):
+    """ImageNet-O, 2,000 images of no class of ImageNet-1k, behind the validation images of 200 classes: one test set.
+
+    The name of a folder of ImageNet-O is no label but a class its images are confused with; these 200 classes are the
+    known ones here. Each image has ``ood``, 1 for those of ImageNet-O and 0 for the others; it reaches the data sample
+    if the pipeline ends with ``PackInputs(algorithm_keys=['ood'])``. None has a label: half of them could not, and the
+    host's preprocessor asks for labels of all images of a batch or of none. The metainfo is that of the parent.
+
+    Args:
+        data_root (str): The folder of ImageNet-O, laid out as ImageNet-A.
+        imagenet_root (str): That of ImageNet-1k, in either layout of ``ImageNet1k``.
+        num_images (int, optional): Images that ImageNet-O must have, or None for any number.
+        num_val_images (int, optional): Validation images that the 200 classes must have, or None for any number.
+        **kwargs: Other arguments of ``ImageNetSubset``.
+
+    Raises:
+        FileNotFoundError, ValueError: As the parent, and for the validation images as ``ImageNet1k``, or because one
+            of the 200 classes has none or their number is another.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        imagenet_root: str,
+        num_images: int | None = 2_000,
+        num_val_images: int | None = 10_000,
+        pipeline=(),
+        **kwargs,
+    ):
+        self.imagenet_root = imagenet_root
+        self.num_val_images = num_val_images
+        super().__init__(data_root=data_root, num_images=num_images, pipeline=pipeline, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        outside = [item['img_path'] for item in super().load_data_list()]
+        return [dict(img_path=path, ood=ood) for ood, paths in enumerate((self._known(), outside)) for path in paths]
+
+    def _known(self) -> list[str]:
+        """Paths of the validation images of the 200 classes."""
+        val = ImageNet1k(data_root=self.imagenet_root, split='val', lazy_init=True)
+        indices = set(self._metainfo['indices'])
+        images = [image for image in val.load_data_list() if image['gt_label'] in indices]
+        of_class = Counter(image['gt_label'] for image in images)
+        wnids = imagenet_wnids()
+
+        found = []
+        if unknown := sorted(set(getattr(val, 'folder_to_idx', ())) - set(wnids)):  # only in the layout by folders
+            found.append(f'{_counted(unknown, "folder")} of no class of ImageNet-1k ({_listed(unknown)})')
+        if empty := [wnids[index] for index in sorted(indices) if not of_class[index]]:
+            found.append(f'no image of {len(empty)} of the {CLASSES} classes of {self.data_root} ({_listed(empty)})')
+        if self.num_val_images not in (None, len(images)):
+            each = self.num_val_images // CLASSES
+            odd = [f'{wnids[index]}: {of_class[index]}' for index in sorted(indices) if of_class[index] != each]
+            found.append(f'{len(images)} images of these classes instead of {self.num_val_images} ({_listed(odd)})')
+        if found:
+            raise ValueError(f'the validation images of {self.imagenet_root} are not whole: {", ".join(found)}')
+        return [image['img_path'] for image in images]
+
+    def extra_repr(self) -> list[str]:
+        return [*super().extra_repr(), f'Root of ImageNet-1k: \t{self.imagenet_root}']
+
+
+def _counted(names: Iterable[str], noun: str) -> str:
+    count = len(list(names))
+    return f'{count} {noun}' if count == 1 else f'{count} {noun}s'
+
+
+def _listed(names: list[str]) -> str:
+    return ', '.join(names[:SHOWN]) + (', ...' if len(names) > SHOWN else '')

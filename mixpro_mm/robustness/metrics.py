@@ -1,0 +1,212 @@
+"""Calibration and out-of-distribution metrics of classifiers, for ``test_evaluator`` of an mmpretrain config.
+
+Shells around :mod:`mixpro_mm.robustness.functional`. They report percent, as the host's accuracy and the paper do.
+"""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+from mixpro_mm.registry import METRICS, register
+from mixpro_mm.robustness.functional import (
+    aurra,
+    expected_calibration_error,
+    fpr95,
+    ood_aupr,
+    ood_auroc,
+    rms_calibration_error,
+    slice_confidence,
+)
+
+__all__ = ['CalibrationMetric', 'ConfidenceMetric', 'OODMetric']
+
+
+class ConfidenceMetric(BaseMetric):
+    """Keeps ``(confidence, outcome)`` of every image; subclasses say what the outcome is.
+
+    The confidence is the largest softmax over the logits of ``classes``: the host keeps scores, softmaxed over all
+    classes, and dividing those of the slice by their sum gives the same (see :func:`slice_confidence`). It is computed
+    in float64; scores should come from fp32, because in fp16 small ones vanish.
+
+    Args:
+        classes: The classes of the model that can be named. None: all of them. A list: these columns of the scores.
+            'dataset': the ``indices`` in the meta information of the data set.
+        **kwargs: ``prefix``, ``collect_device``, ``collect_dir`` of mmengine's ``BaseMetric``.
+
+    Raises:
+        ValueError: ``classes`` is none of these; later: 'dataset' and a data set without ``indices``; samples without
+            what is read.
+    """
+
+    def __init__(self, classes: Sequence[int] | str | None = None, **kwargs):
+        super().__init__(**kwargs)
+        if isinstance(classes, str) and classes != 'dataset':
+            raise ValueError(f"classes must be None, a list of class indices or 'dataset', got {classes!r}")
+        if classes is not None and not isinstance(classes, str):
+            classes = _indices(classes, 'classes')
+        self.classes = classes
+
+    @abstractmethod
+    def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> bool:
+        """What goes beside the confidence of an image; ``predicted`` is one of the ``kept`` columns of its scores."""
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep one pair per image, in order, as gathering from several processes needs it.
+
+        Args:
+            data_batch: Not used.
+            data_samples: One dict per image with ``pred_score`` (C,).
+        """
+        if not data_samples:
+            return
+        kept = self.kept_classes()
+        scores = torch.stack([_field(sample, 'pred_score', self).detach().cpu().double() for sample in data_samples])
+        confidence, predicted = slice_confidence(scores.numpy(), kept)
+        outcomes = [self.outcome(*each, kept) for each in zip(data_samples, predicted.tolist(), strict=True)]
+        self.results.extend(zip(confidence.tolist(), outcomes, strict=True))
+
+    def kept_classes(self) -> np.ndarray | None:
+        """Columns of the scores that stay, None for all."""
+        if isinstance(self.classes, str):
+            indices = self.dataset_indices()
+            if indices is None:
+                raise ValueError(
+                    f"{type(self).__name__}(classes='dataset') needs `indices` in the meta information of the data "
+                    f'set, which has {sorted(self.dataset_meta or {})}'
+                )
+            return indices
+        return self.classes
+
+    def dataset_indices(self) -> np.ndarray | None:
+        """The model's class of each class of the data set, None if the data set does not tell."""
+        indices = (self.dataset_meta or {}).get('indices')
+        return None if indices is None else _indices(indices, '`indices` of the data set')
+
+
+@register(METRICS)
+class CalibrationMetric(ConfidenceMetric):
+    """How far the confidence of a classifier can be trusted (Hendrycks et al., CVPR 2021; ImageNet-A in Table 5).
+
+    Reports, in percent: ``top1``, ``rms_calibration_error`` (the released protocol, without the last bin; left out,
+    with a warning, where all images are in one bin), ``rms_calibration_error_full`` (all bins), ``aurra``, ``ece``.
+
+    ``gt_label`` counts the ``indices`` of the data set if it has them, else ``classes`` if these are a list, else the
+    classes of the model. So classes=None on ImageNet-A with ``indices`` scores the choice among all 1,000 classes.
+
+    Args:
+        classes: See :class:`ConfidenceMetric`.
+        bin_size (int): Images in a bin of the RMS calibration error.
+        bins (int): Number of bins of the ECE.
+        **kwargs: Of :class:`ConfidenceMetric`.
+
+    Raises:
+        ValueError: also if a label is not one of the classes that can be named.
+    """
+
+    default_prefix = 'calibration'
+
+    def __init__(self, classes: Sequence[int] | str | None = None, bin_size: int = 100, bins: int = 15, **kwargs):
+        super().__init__(classes, **kwargs)
+        for name, number in (('bin_size', bin_size), ('bins', bins)):
+            if not isinstance(number, int) or number < 1:
+                raise ValueError(f'{name} must be a positive whole number, got {number!r}')
+        self.bin_size = bin_size
+        self.bins = bins
+
+    def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> bool:
+        """Whether the prediction is right."""
+        label = _one_number(_field(sample, 'gt_label', self), 'gt_label', self)
+        named = self.dataset_indices()
+        named = kept if named is None else named
+        count = len(sample['pred_score']) if named is None else len(named)
+        if not 0 <= label < count:
+            raise ValueError(f'gt_label {label} is not one of the {count} classes that it counts (0 to {count - 1})')
+        true = label if named is None else int(named[label])
+        if kept is not None and true not in kept:
+            raise ValueError(f'gt_label {label} is class {true} of the model, not one of the {len(kept)} in `classes`')
+        return predicted == true
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Percentages from all pairs (confidence, correct)."""
+        confidence, correct = _columns(results)
+        full = rms_calibration_error(confidence, correct, self.bin_size, drop_last_bin=False)
+        metrics = dict(top1=float(correct.mean()), rms_calibration_error_full=full)
+        if len(results) >= 2 * self.bin_size:
+            metrics['rms_calibration_error'] = rms_calibration_error(confidence, correct, self.bin_size)
+        else:
+            sentence = (
+                f'{type(self).__name__}: {len(results)} images in bins of {self.bin_size} are a single bin, so there '
+                'is no rms_calibration_error without the last one; see rms_calibration_error_full'
+            )
+            print_log(sentence, 'current', logging.WARNING)
+        metrics['aurra'] = aurra(confidence, correct)
+        metrics['ece'] = expected_calibration_error(confidence, correct, self.bins)
+        return {name: 100 * value for name, value in metrics.items()}
+
+
+@register(METRICS)
+class OODMetric(ConfidenceMetric):
+    """How well low confidence tells out-of-distribution images (Hendrycks et al., CVPR 2021; ImageNet-O in Table 5).
+
+    Reports, in percent: ``aupr``, ``auroc``, ``fpr95``; out-of-distribution is the positive class. Each sample says by
+    ``ood``, 1 or 0, whether it is out of distribution: a field or a meta field of its ``DataSample``, for which
+    ``PackInputs`` has ``algorithm_keys`` and ``meta_keys``. Labels are not read. Both kinds must occur.
+
+    Args:
+        classes: See :class:`ConfidenceMetric`.
+        **kwargs: Of :class:`ConfidenceMetric`.
+
+    Raises:
+        ValueError: also if ``ood`` is neither 0 nor 1, or if one of the two kinds has no image.
+    """
+
+    default_prefix = 'ood'
+
+    def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> bool:
+        """Whether the image is out of distribution."""
+        flag = _one_number(_field(sample, 'ood', self), 'ood', self)
+        if flag not in (0, 1):
+            raise ValueError(f'`ood` of a sample must be 0 or 1, got {flag}')
+        return bool(flag)
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Percentages from all pairs (confidence, out of distribution)."""
+        confidence, ood = _columns(results)
+        if not 0 < ood.sum() < len(ood):
+            raise ValueError(
+                f'{type(self).__name__} needs images of both kinds, but {int(ood.sum())} of {len(ood)} have ood = 1'
+            )
+        parts = confidence[ood == 0], confidence[ood == 1]
+        return dict(aupr=100 * ood_aupr(*parts), auroc=100 * ood_auroc(*parts), fpr95=100 * fpr95(*parts))
+
+
+def _columns(results: list) -> np.ndarray:
+    """(2, N) float64 of N pairs."""
+    return np.asarray(results, dtype=np.float64).reshape(-1, 2).T
+
+
+def _indices(values: Sequence[int], name: str) -> np.ndarray:
+    array = np.asarray(values)
+    whole = array.ndim == 1 and array.size and np.issubdtype(array.dtype, np.integer)
+    if not whole or array.min() < 0 or len(np.unique(array)) != len(array):
+        raise ValueError(f'{name} must be distinct class indices from 0 on, got {values!s:.80}')
+    return array
+
+
+def _field(sample: dict, name: str, metric: BaseMetric):
+    if sample.get(name) is None:
+        raise ValueError(f'{type(metric).__name__} reads `{name}` of each sample, but one has only {sorted(sample)}')
+    return sample[name]
+
+
+def _one_number(value, name: str, metric: BaseMetric) -> int:
+    array = np.asarray(value.cpu() if isinstance(value, torch.Tensor) else value)
+    if array.size != 1 or array.dtype.kind not in 'bui':
+        raise ValueError(f'{type(metric).__name__} needs one whole number as `{name}` of a sample, got {value}')
+    return int(array.reshape(()))

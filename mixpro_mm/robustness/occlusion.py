@@ -1,0 +1,234 @@
+"""Accuracy with patches dropped at random, by what is salient and by what is not (MixPro, Figure 3)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from mmengine.dist import all_reduce, get_dist_info, is_main_process
+from mmengine.model import is_model_wrapper
+from mmengine.runner import TestLoop, autocast
+from torch import Tensor
+
+from mixpro_mm.files import sha256_of, write_json
+from mixpro_mm.registry import LOOPS, register
+from mixpro_mm.reporting.occlusion import occlusion_curves
+from mixpro_mm.robustness.occlusion_plan import curves_of, plan_points, seed_of
+from mixpro_mm.robustness.patch_drop import (
+    MODES,
+    blacken,
+    drop_count,
+    drop_first,
+    drop_salient_mass,
+    patch_mass,
+    random_order,
+)
+from mixpro_mm.robustness.saliency_model import ClassAttention, build_saliency_model
+from mixpro_mm.version import __version__
+
+__all__ = ['OcclusionTestLoop']
+
+
+@register(LOOPS)
+class OcclusionTestLoop(TestLoop):
+    """Tests a classifier with patches of its images blackened: ``test_cfg`` of an mmpretrain config.
+
+    Each batch is read once; the model sees it whole, which is what the config's own evaluator gets, and once for every
+    point. Patches are dropped before the data preprocessor normalises, so that they are black to the model; what is
+    salient is read from the whole image, normalised as for the tested model.
+
+    Protocol 'naseer' is that of Naseer et al. (NeurIPS 2021): 'random' drops ``floor(ratio * N)`` of N patches, the
+    same in all images of a batch; 'salient' drops the top patches that hold the share ``ratio`` of the attention, and
+    'non-salient' all but those that hold ``1 - ratio`` of it. Protocol 'count' drops ``round(ratio * N)`` patches: the
+    most or the least salient, or random ones, drawn for each image on its own. The sets of one image lie in one
+    another as the ratio grows.
+
+    Prints ``occlusion/MODE_RATIO``, top-1 in percent, beside the evaluator's metrics. Writes ``out``, and its curves as
+    a picture beside it, into the work directory; ``python -m mixpro_mm.reporting.occlusion`` draws several together.
+
+    Args:
+        ratios: Shares to drop, in [0, 1]: one list for all modes, or a dict with one for each; None for the ten of
+            Naseer et al., 0 to 0.9 ('salient' in 'naseer': 0.1 to 1).
+        modes: Some of 'random', 'salient' and 'non-salient'.
+        protocol: 'naseer' or 'count'.
+        grid: Patches along a side of the image, whose size must be a multiple.
+        repeats: Runs of 'random', for a mean and a standard deviation; the others draw nothing.
+        seed: Of the random patches.
+        saliency: Whose class attention says what is salient: ``dict(type='VisionTransformer', ..., checkpoint='FILE')``
+            for a backbone of mmpretrain, or 'self' for the tested model.
+        saliency_head: Head of its last block, counted from 0, or 'mean'; 1 is what Naseer et al. read of DINO.
+        label: Name of the model in the picture; None for that of the config file.
+        out: Name of the JSON file.
+        fp16: Test in half precision, as of the host; attention is read in fp32 all the same.
+
+    Raises:
+        ValueError: at construction for a bad argument or saliency model; at a batch if the grid does not divide its
+            images, they differ in size, or they were normalised in the pipeline, where no pixel can be made black.
+        FileNotFoundError: at construction if there is no such saliency checkpoint.
+    """
+
+    def __init__(
+        self,
+        runner,
+        dataloader,
+        evaluator,
+        ratios: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
+        modes: Sequence[str] = MODES,
+        protocol: str = 'naseer',
+        grid: int = 14,
+        repeats: int = 1,
+        seed: int = 0,
+        saliency: dict | str | None = None,
+        saliency_head: int | str = 1,
+        label: str | None = None,
+        out: str = 'occlusion.json',
+        fp16: bool = False,
+    ):
+        self.points = plan_points(ratios, modes, protocol, repeats)
+        self.guided = [mode for mode in MODES[1:] if any(point.mode == mode for point in self.points)]
+        if type(grid) is not int or grid < 1:
+            raise ValueError(f'grid must be a whole number of 1 or more, got {grid!r}')
+        if Path(out).suffix != '.json':
+            raise ValueError(f'out must be the name of a .json file, got {out!r}')
+        super().__init__(runner, dataloader, evaluator, fp16)
+        self.protocol, self.grid, self.repeats, self.seed = protocol, grid, repeats, seed
+        self.saliency, self.saliency_head = saliency, saliency_head
+        self.label, self.out = label, out
+        self._attention = self._saliency_sha256 = None
+        if self.guided:
+            self._attention = self._build_attention()
+
+    def run(self) -> dict:
+        """Test, write what came out, and return the metrics of the evaluator and of the points."""
+        self.runner.call_hook('before_test')
+        self.runner.call_hook('before_test_epoch')
+        self.runner.model.eval()
+        self._seen, self._size = 0, None
+        self._right = torch.zeros(len(self.points), dtype=torch.int64, device=self._model.data_preprocessor.device)
+        self._dropped = torch.zeros(len(self.points), dtype=torch.int64)
+        for idx, data_batch in enumerate(self.dataloader):
+            self.run_iter(idx, data_batch)
+        all_reduce(self._right)
+        all_reduce(self._dropped)
+        metrics = self.evaluator.evaluate(len(self.dataloader.dataset))
+        images = len(self.dataloader.dataset)
+        curves = curves_of(self.points, self._right.tolist(), self._dropped.tolist(), images, self.grid, self.protocol)
+        points = {f'occlusion/{mode}_{point["ratio"]:g}': point['top1'] for mode in curves for point in curves[mode]}
+        if is_main_process():
+            self._write(dict(self._origin(), images=images, whole=dict(metrics), curves=curves))
+        metrics.update(points)
+        self.runner.call_hook('after_test_epoch', metrics=metrics)
+        self.runner.call_hook('after_test')
+        return metrics
+
+    @torch.no_grad()
+    def run_iter(self, idx, data_batch) -> None:
+        """All of one batch: the whole images, then every point."""
+        self.runner.call_hook('before_test_iter', batch_idx=idx, data_batch=data_batch)
+        images = self._model.data_preprocessor.cast_data(_images(data_batch['inputs']))
+        self._size = tuple(images.shape[2:])
+        rank, world = get_dist_info()
+        # As for the host's metrics: what a sampler adds to give all ranks equal numbers lies behind the last image.
+        places = rank + world * (self._seen + torch.arange(len(images)))
+        counts = places < len(self.dataloader.dataset)
+        self._seen += len(images)
+
+        with autocast(enabled=self.fp16):
+            outputs = self.runner.model.test_step(dict(data_batch, inputs=images))
+        labels = torch.cat([sample.gt_label for sample in outputs]).to(images.device)
+        counted, whole = counts.to(images.device), _predicted(outputs)
+        self.evaluator.process(data_samples=outputs, data_batch=data_batch)
+        names = [sample.get('sample_idx', place) for sample, place in zip(outputs, places.tolist(), strict=True)]
+        for number, dropped in enumerate(self._drops(images, names, idx * world + rank)):
+            predicted = whole
+            if dropped.any():
+                masked = blacken(images, dropped.to(images.device), self.grid)
+                with autocast(enabled=self.fp16):
+                    predicted = _predicted(self.runner.model.test_step(dict(inputs=masked)))
+            self._right[number] += ((predicted == labels) & counted).sum()
+            self._dropped[number] += dropped.expand(len(images), -1)[counts].sum()
+        self.runner.call_hook('after_test_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
+
+    def _drops(self, images: Tensor, names: list[int], batch: int) -> Iterator[Tensor]:
+        """(B or 1, N) bool on the CPU for every point: of the images with these names, in this batch of all ranks."""
+        patches, orders = self.grid**2, {}
+        if self._attention:
+            normalised = self._model.data_preprocessor(dict(inputs=images))['inputs']
+            mass = patch_mass(self._attention(normalised).cpu(), self.grid)
+            orders = {mode: mass.argsort(dim=1, descending=mode == 'salient', stable=True) for mode in self.guided}
+        for mode, ratio, run in self.points:
+            if mode != 'random' and self.protocol == 'naseer':
+                yield drop_salient_mass(mass, ratio, mode)
+                continue
+            if mode == 'random' and (mode, run) not in orders:
+                drawn = [batch] if self.protocol == 'naseer' else names
+                orders[mode, run] = random_order(patches, [seed_of(self.seed, run, name) for name in drawn])
+            order = orders[(mode, run) if mode == 'random' else mode]
+            yield drop_first(order, drop_count(ratio, patches, self.protocol))
+
+    @property
+    def _model(self) -> torch.nn.Module:
+        model = self.runner.model
+        return model.module if is_model_wrapper(model) else model
+
+    def _build_attention(self) -> ClassAttention:
+        if self.saliency == 'self':
+            return ClassAttention(self._model, self.saliency_head)
+        if not isinstance(self.saliency, Mapping):
+            raise ValueError(
+                f'to drop {" and ".join(self.guided)} patches takes a saliency model: saliency=dict('
+                f"type='VisionTransformer', ..., checkpoint='FILE') or 'self', got {self.saliency!r}"
+            )
+        model, self._saliency_sha256 = build_saliency_model(self.saliency)
+        return ClassAttention(model, self.saliency_head)
+
+    def _origin(self) -> dict:
+        """Where the numbers come from."""
+        filename, checkpoint = getattr(self.runner.cfg, 'filename', None), self.runner._load_from
+        known = checkpoint and Path(checkpoint).is_file()
+        saliency = dict(self.saliency) if isinstance(self.saliency, Mapping) else self.saliency
+        return dict(
+            kind='occlusion',
+            label=self.label or (Path(filename).stem if filename else self.runner.experiment_name),
+            config=filename and str(filename),
+            checkpoint=checkpoint and str(checkpoint),
+            sha256=sha256_of(checkpoint) if known else None,
+            version=__version__,
+            settings=dict(
+                protocol=self.protocol,
+                grid=self.grid,
+                size=list(self._size),
+                batch_size=self.dataloader.batch_size,
+                processes=get_dist_info()[1],
+                repeats=self.repeats,
+                seed=self.seed,
+                fp16=self.fp16,
+                saliency=saliency if self.guided else None,
+                saliency_head=self.saliency_head if self.guided else None,
+                saliency_sha256=self._saliency_sha256,
+            ),
+        )
+
+    def _write(self, record: dict) -> None:
+        path = Path(self.runner.work_dir) / self.out
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, record)
+        occlusion_curves([record], path.with_suffix('.png'))
+
+
+def _images(inputs) -> Tensor:
+    """(B, C, H, W) of what the data loader gives, one tensor or a list; not normalised."""
+    sizes = {tuple(image.shape[-2:]) if isinstance(image, Tensor) else type(image).__name__ for image in inputs}
+    if len(sizes) > 1 or not all(isinstance(size, tuple) for size in sizes):
+        raise ValueError(f'occlusion needs images of one size in a batch and no test-time augmentation, got {sizes}')
+    images = inputs if isinstance(inputs, Tensor) else torch.stack(list(inputs))
+    if images.is_floating_point() and images.min() < 0:
+        raise ValueError(
+            f'the images come with values down to {images.min().item():.3g}, so zero is not black: normalise in the '
+            'data preprocessor and not in the pipeline'
+        )
+    return images
+
+
+def _predicted(outputs) -> Tensor:
+    """(B,) classes."""
+    return torch.cat([sample.pred_label for sample in outputs])

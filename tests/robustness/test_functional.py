@@ -1,0 +1,426 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+
+from mixpro_mm.robustness.functional import (
+    aurra,
+    expected_calibration_error,
+    fpr95,
+    fpr_at_recall,
+    ood_aupr,
+    ood_auroc,
+    rms_calibration_error,
+    slice_confidence,
+)
+
+RANKED = {
+    'rms': lambda c, z: rms_calibration_error(c, z, 10),
+    'rms full': lambda c, z: rms_calibration_error(c, z, 10, drop_last_bin=False),
+    'aurra': aurra,
+    'ece': expected_calibration_error,
+}
+SEPARATING = {'aupr': ood_aupr, 'auroc': ood_auroc, 'fpr95': fpr95}
+
+
+def draw(seed, number, levels=None):
+    """Confidences, all distinct or of few levels, and correctness that goes with them but not quite."""
+    rng = np.random.default_rng(seed)
+    confidence = rng.random(number) if levels is None else rng.integers(0, levels + 1, number) / levels
+    return confidence, (rng.random(number) < 0.2 + 0.5 * confidence).astype(int)
+
+
+def draw_both(seed, inside=300, outside=80, levels=None):
+    rng = np.random.default_rng(seed)
+    parts = rng.beta(4, 2, inside), rng.beta(3, 3, outside)
+    return parts if levels is None else tuple(np.round(part * levels) / levels for part in parts)
+
+
+def as_labels(inside, outside):
+    return np.r_[np.zeros(len(inside)), np.ones(len(outside))], -np.r_[inside, outside]
+
+
+def rms_by_loop(confidence, correct, size, drop):
+    """The protocol word for word, for confidences that are all distinct."""
+    pairs = sorted(zip(confidence, correct, strict=True))
+    bins = [pairs[i * size : (i + 1) * size] for i in range(len(pairs) // size)] or [[]]
+    bins[-1] += pairs[sum(map(len, bins)) :]
+    total = 0.0
+    for members in bins[:-1] if drop else bins:
+        gap = sum(c for c, _ in members) / len(members) - sum(z for _, z in members) / len(members)
+        total += len(members) / len(pairs) * gap**2
+    return math.sqrt(total)
+
+
+def aurra_by_loop(correct_in_order):
+    return sum(sum(correct_in_order[:k]) / k for k in range(1, len(correct_in_order) + 1)) / len(correct_in_order)
+
+
+def test_rms_calibration_error_by_hand():
+    """Bins of 2: (0.1, 0.3), and (0.6, 0.7, 0.9) with the one that is left over.
+
+    First: 0.2 - 1/2 = -0.3, weight 2/5, term 0.036. Second: 2.2/3 - 2/3 = 1/15, weight 3/5, term 0.6/225.
+    """
+    examples = [0.7, 0.1, 0.9, 0.3, 0.6], [1, 0, 1, 1, 0]
+    assert rms_calibration_error(*examples, 2) == pytest.approx(math.sqrt(0.036))
+    assert rms_calibration_error(*examples, 2, drop_last_bin=False) == pytest.approx(math.sqrt(0.036 + 0.6 / 225))
+    assert rms_calibration_error(*examples, 9, drop_last_bin=False) == pytest.approx(abs(2.6 / 5 - 3 / 5))
+
+
+@pytest.mark.parametrize('number', [200, 250, 299, 300, 7500])
+@pytest.mark.parametrize('drop', [True, False])
+def test_rms_calibration_error_is_the_protocol(number, drop):
+    confidence, correct = draw(number, number)
+    expected = rms_by_loop(confidence, correct, 100, drop)
+    assert rms_calibration_error(confidence, correct, drop_last_bin=drop) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_dropped_bin_is_the_most_confident_one():
+    """Eight calibrated examples of confidence 0 and two of confidence 1 that are wrong: only the last bin is off."""
+    confidence, correct = [0.0] * 8 + [1.0] * 2, [0] * 10
+    assert rms_calibration_error(confidence, correct, 2) == 0
+    assert rms_calibration_error(confidence, correct, 2, drop_last_bin=False) == pytest.approx(math.sqrt(0.2))
+
+
+@pytest.mark.parametrize('number', [1, 50, 100, 199])
+def test_a_single_bin_is_not_dropped_in_silence(number):
+    confidence, correct = draw(0, number)
+    with pytest.raises(
+        ValueError, match=f'{number} examples in bins of 100 are a single bin, .* at least 200 examples'
+    ):
+        rms_calibration_error(confidence, correct)
+    gap = abs(confidence.mean() - correct.mean())
+    assert rms_calibration_error(confidence, correct, drop_last_bin=False) == pytest.approx(gap)
+
+
+def test_a_tie_across_a_cut_is_shared():
+    """Four of confidence 0.5, two correct, bins of 2. Each side has 1/2: no error. Sorted as given it would be 1/2."""
+    confidence, correct = [0.5] * 4, [1, 1, 0, 0]
+    assert rms_by_loop([0.5, 0.5 + 1e-15, 0.5 + 2e-15, 0.5 + 3e-15], correct, 2, False) == pytest.approx(0.5)
+    assert rms_calibration_error(confidence, correct, 2, drop_last_bin=False) == 0
+
+
+def test_aurra_by_hand():
+    """Most confident first: right, wrong, wrong; accuracies 1, 1/2, 1/3; mean 11/18. The other way round 0, 0, 1/3."""
+    assert aurra([0.8, 0.7, 0.9], [0, 0, 1]) == pytest.approx(11 / 18)
+    assert aurra([0.8, 0.9, 0.7], [0, 0, 1]) == pytest.approx(1 / 9)
+
+
+def test_aurra_is_the_mean_accuracy_of_the_most_confident():
+    confidence, correct = draw(1, 400)
+    order = sorted(range(400), key=lambda i: -confidence[i])
+    assert aurra(confidence, correct) == pytest.approx(aurra_by_loop([int(correct[i]) for i in order]), rel=1e-12)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_aurra_of_ties_is_the_mean_over_all_their_orders(seed):
+    confidence, correct = draw(seed, 7, levels=2)
+    orders = [
+        order
+        for order in itertools.permutations(range(7))
+        if all(confidence[a] >= confidence[b] for a, b in itertools.pairwise(order))
+    ]
+    assert len(orders) > 1
+    mean = sum(aurra_by_loop([int(correct[i]) for i in order]) for order in orders) / len(orders)
+    assert aurra(confidence, correct) == pytest.approx(mean)
+
+
+def test_expected_calibration_error_by_hand():
+    """Bins of 1/2: (0.2, 0.4) with 1 of 2 right, |0.3 - 0.5| = 0.2; (0.5, 0.9, 1) with 2 of 3, |0.8 - 2/3| = 2/15.
+
+    2/5 * 0.2 + 3/5 * 2/15 = 0.08 + 0.08.
+    """
+    examples = [0.2, 0.4, 0.5, 0.9, 1.0], [1, 0, 0, 1, 1]
+    assert expected_calibration_error(*examples, bins=2) == pytest.approx(0.16)
+    assert expected_calibration_error(*examples, bins=1) == pytest.approx(abs(3.0 / 5 - 3 / 5))
+
+
+@pytest.mark.parametrize('levels', [None, 15, 45])
+@pytest.mark.parametrize('bins', [1, 10, 15])
+def test_expected_calibration_error_by_loop(levels, bins):
+    confidence, correct = draw(2, 500, levels)
+    total = 0.0
+    for i in range(bins):
+        inside = [c >= i / bins and (c < (i + 1) / bins or i == bins - 1) for c in confidence]
+        total += abs(sum(c - z for c, z, here in zip(confidence, correct, inside, strict=True) if here)) / 500
+    assert expected_calibration_error(confidence, correct, bins) == pytest.approx(total, abs=1e-12)
+
+
+@pytest.mark.parametrize('bins', [10, 15, 100])
+def test_an_edge_belongs_to_the_bin_above(bins):
+    """One wrong example on edge i and one right example just below edge i + 1 share a bin: their gaps may cancel."""
+    for i in range(bins):
+        low, high = i / bins, np.nextafter((i + 1) / bins, 0)
+        together = abs(low + high - 1) / 2
+        assert expected_calibration_error([low, high], [0, 1], bins) == pytest.approx(together)
+
+
+def test_expected_calibration_error_is_that_of_torchmetrics():
+    torch = pytest.importorskip('torch')
+    reference = pytest.importorskip('torchmetrics.functional.classification')
+    confidence, correct = draw(3, 1000)
+    binary = reference.binary_calibration_error(
+        torch.tensor(confidence), torch.tensor(correct), n_bins=15, norm='l1'
+    ).item()
+    assert expected_calibration_error(confidence, correct) == pytest.approx(binary, abs=1e-6)
+    scores = torch.rand(1000, 6, generator=torch.Generator().manual_seed(0)).mul(4).softmax(1)
+    labels = torch.tensor(correct)
+    multiclass = reference.multiclass_calibration_error(scores, labels, 6, n_bins=15, norm='l1').item()
+    best = scores.max(1)
+    ours = expected_calibration_error(best.values.numpy(), (best.indices == labels).numpy())
+    assert ours == pytest.approx(multiclass, abs=1e-6)
+
+
+def test_separation_by_hand():
+    """By confidence, ascending: out 0.2, in 0.4, out 0.5, in 0.9.
+
+    Precision where recall steps: 1 at 1/2, 2/3 at 1; average precision 1/2 + 1/3. Pairs in order: 3 of 4. To flag both
+    out (threshold 0.5) flags the in at 0.4, 1 of 2; to flag one flags none.
+    """
+    inside, outside = [0.9, 0.4], [0.5, 0.2]
+    assert ood_aupr(inside, outside) == pytest.approx(5 / 6)
+    assert ood_auroc(inside, outside) == pytest.approx(3 / 4)
+    assert fpr95(inside, outside) == 0.5
+    assert fpr_at_recall(inside, outside, 0.5) == 0
+
+
+@pytest.mark.parametrize('levels', [None, 7, 1])
+@pytest.mark.parametrize('sizes', [(300, 80), (40, 400), (1, 30), (30, 1)])
+def test_separation_is_that_of_scikit_learn(sizes, levels):
+    inside, outside = draw_both(sum(sizes), *sizes, levels=levels)
+    labels, score = as_labels(inside, outside)
+    assert ood_aupr(inside, outside) == pytest.approx(average_precision_score(labels, score), rel=1e-12)
+    assert ood_auroc(inside, outside) == pytest.approx(roc_auc_score(labels, score), rel=1e-12)
+    fpr, tpr, _ = roc_curve(labels, score, drop_intermediate=False)
+    for recall in (0.05, 0.5, 0.8, 0.95, 1.0):
+        expected = min(f for f, t in zip(fpr, tpr, strict=True) if t >= recall)
+        assert fpr_at_recall(inside, outside, recall) == pytest.approx(expected)
+    assert fpr95(inside, outside) == fpr_at_recall(inside, outside, 0.95)
+
+
+@pytest.mark.parametrize('count', [20, 40, 60, 100, 140, 2000])
+def test_recall_of_exactly_95_percent_is_enough(count):
+    """One in-distribution example right behind the first 95 % of the others; it must not be flagged."""
+    outside = np.arange(1, count + 1) / (2 * count)
+    reached = outside[count * 95 // 100 - 1]
+    assert fpr95([np.nextafter(reached, 1), 1.0], outside) == 0
+    assert fpr95([reached, 1.0], outside) == 0.5  # tied with the threshold
+
+
+def test_perfect_reversed_and_blind_separation():
+    low, high = [0.1, 0.2, 0.3], [0.7, 0.8]
+    assert [metric(high, low) for metric in SEPARATING.values()] == [1, 1, 0]
+    assert ood_auroc(low, high) == 0 and fpr95(low, high) == 1
+    assert ood_aupr(low, high) == pytest.approx((1 / 4 + 2 / 5) / 2)
+    assert ood_aupr([0.5] * 10, [0.5] * 2) == pytest.approx(2 / 12)
+    assert ood_auroc([0.5] * 10, [0.5] * 2) == 0.5 and fpr95([0.5] * 10, [0.5] * 2) == 1
+
+
+def test_changing_the_sides_reverses_the_pairs():
+    inside, outside = draw_both(4, levels=9)
+    assert ood_auroc(inside, outside) + ood_auroc(outside, inside) == pytest.approx(1)
+
+
+@pytest.mark.parametrize('name', SEPARATING)
+def test_separation_sees_ranks_only(name):
+    inside, outside = draw_both(5, levels=20)
+    assert SEPARATING[name](inside**3, outside**3) == SEPARATING[name](inside, outside)
+
+
+@pytest.mark.parametrize('levels', [None, 3])
+@pytest.mark.parametrize('name', RANKED)
+def test_order_of_examples_does_not_matter(name, levels):
+    confidence, correct = draw(6, 237, levels)
+    value = RANKED[name](confidence, correct)
+    for seed in range(20):
+        order = np.random.default_rng(seed).permutation(237)
+        assert RANKED[name](confidence[order], correct[order]) == value  # to the last bit
+
+
+@pytest.mark.parametrize('name', SEPARATING)
+def test_order_does_not_matter_for_separation(name):
+    inside, outside = draw_both(7, levels=6)
+    rng = np.random.default_rng(0)
+    assert SEPARATING[name](rng.permutation(inside), rng.permutation(outside)) == SEPARATING[name](inside, outside)
+
+
+@pytest.mark.parametrize('levels', [None, 4])
+def test_every_example_twice_changes_nothing(levels):
+    confidence, correct = draw(8, 95, levels)
+    twice = np.tile(confidence, 2), np.tile(correct, 2)
+    for drop in (True, False):  # the same bins, each of twice the size
+        value = rms_calibration_error(confidence, correct, 10, drop)
+        assert rms_calibration_error(*twice, 20, drop) == pytest.approx(value)
+    value = expected_calibration_error(confidence, correct)
+    assert expected_calibration_error(*twice) == pytest.approx(value)
+    inside, outside = draw_both(9, levels=levels)
+    for metric in SEPARATING.values():
+        assert metric(np.tile(inside, 2), np.tile(outside, 2)) == pytest.approx(metric(inside, outside))
+
+
+@pytest.mark.parametrize('number', [20, 33])
+@pytest.mark.parametrize('right', [0, 1])
+def test_all_right_and_all_wrong(number, right):
+    confidence = draw(10, number)[0]
+    correct = [right] * number
+    assert aurra(confidence, correct) == right
+    gaps = np.abs(confidence - right)
+    assert expected_calibration_error(confidence, correct, 1) == pytest.approx(gaps.mean())
+    assert RANKED['ece'](confidence, correct) == pytest.approx(gaps.mean())  # all gaps have one sign
+    assert RANKED['rms full'](np.full(number, float(right)), correct) == 0
+    assert RANKED['rms full'](np.full(number, 1.0 - right), correct) == RANKED['ece']([1.0 - right], [right]) == 1
+    assert RANKED['rms'](np.full(number, 1.0 - right), correct) == pytest.approx(
+        math.sqrt(1 - (number - 10 * (number // 10 - 1)) / number)
+    )
+
+
+def test_one_example():
+    assert rms_calibration_error([0.7], [1], drop_last_bin=False) == pytest.approx(0.3)
+    assert expected_calibration_error([0.7], [0]) == pytest.approx(0.7)
+    assert aurra([0.7], [1]) == 1 and aurra([0.7], [0]) == 0
+    assert [metric([0.7], [0.6]) for metric in SEPARATING.values()] == [1, 1, 0]
+
+
+@pytest.mark.parametrize('seed', range(10))
+def test_values_are_floats_between_0_and_1(seed):
+    levels = seed if seed % 2 else None
+    confidence, correct = draw(seed, 20 + 13 * seed, levels)
+    values = [metric(confidence, correct) for metric in RANKED.values()]
+    values += [metric(*draw_both(seed, 1 + 7 * seed, 1 + seed, levels)) for metric in SEPARATING.values()]
+    assert all(type(value) is float and 0 <= value <= 1 for value in values)
+
+
+def test_lists_bools_and_single_precision_are_taken():
+    confidence, correct = draw(11, 60, levels=8)  # eighths are exact in every precision
+    for metric in RANKED.values():
+        value = metric(confidence, correct)
+        assert metric(confidence.tolist(), correct.tolist()) == value
+        assert metric(confidence.astype(np.float16), correct.astype(bool)) == value
+
+
+def test_inputs_are_left_alone():
+    confidence, correct = draw(12, 60)
+    inside, outside = draw_both(12)
+    before = [array.copy() for array in (confidence, correct, inside, outside)]
+    for array in (confidence, correct, inside, outside):
+        array.flags.writeable = False
+    for metric in RANKED.values():
+        metric(confidence, correct)
+    for metric in SEPARATING.values():
+        metric(inside, outside)
+    assert all(map(np.array_equal, before, (confidence, correct, inside, outside)))
+
+
+@pytest.mark.parametrize('name', RANKED)
+@pytest.mark.parametrize(
+    ('confidence', 'correct', 'sentence'),
+    [
+        ([], [], r'confidence must hold at least one example .*\(0,\)'),
+        ([0.5, 0.6], [], r'correct must hold at least one example'),
+        (0.5, 1, r'confidence must hold .* shape \(N,\), got \(\)'),
+        ([[0.5]], [[1]], r'got \(1, 1\)'),
+        ([0.5, math.nan], [0, 1], r'confidence must lie in \[0, 1\], got nan at position 1'),
+        ([0.5, math.inf], [0, 1], 'got inf at position 1'),
+        ([-0.1, 0.5], [0, 1], 'got -0.1 at position 0'),
+        ([0.5, 0.6, 1.0000001], [0, 1, 1], 'got 1.0000001 at position 2'),
+        ([0.5, 0.6], [0], 'confidence has 2 examples and correct has 1'),
+        ([0.5, 0.6], [0, 2], 'correct must be 0 or 1, got 2.0 at position 1'),
+        ([0.5, 0.6], [0.5, 1], 'correct must be 0 or 1, got 0.5 at position 0'),
+        ([0.5, 0.6], [0, math.nan], 'correct must be 0 or 1, got nan at position 1'),
+        ([0.5, [0.6, 0.7]], [0, 1], 'confidence must be one number per example'),
+        ([0.5, 0.6], ['yes', 'no'], 'correct must be one number per example'),
+    ],
+)
+def test_what_cannot_be_ranked_is_one_sentence(name, confidence, correct, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        RANKED[name](confidence, correct)
+
+
+@pytest.mark.parametrize('name', SEPARATING)
+@pytest.mark.parametrize('side', [0, 1])
+@pytest.mark.parametrize('bad', [[], [math.nan], [1.5], [-1e-9], [math.inf], [[0.5]], 0.5])
+def test_what_cannot_be_separated_is_one_sentence(name, side, bad):
+    parts = [[0.5, 0.7], [0.5, 0.7]]
+    parts[side] = bad
+    with pytest.raises(ValueError, match=f'^{("in", "out")[side]}_confidence must'):
+        SEPARATING[name](*parts)
+
+
+@pytest.mark.parametrize('number', [0, -1, 2.5, None])
+def test_bins_are_positive_whole_numbers(number):
+    with pytest.raises(ValueError, match='bin_size must be a positive whole number'):
+        rms_calibration_error([0.5], [1], number, drop_last_bin=False)
+    with pytest.raises(ValueError, match='bins must be a positive whole number'):
+        expected_calibration_error([0.5], [1], number)
+
+
+@pytest.mark.parametrize('recall', [0, -0.5, 1.01, math.nan])
+def test_recall_lies_in_0_to_1(recall):
+    with pytest.raises(ValueError, match='recall must lie in'):
+        fpr_at_recall([0.5], [0.5], recall)
+
+
+def softmax(logits):
+    exp = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exp / exp.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize('scale', [0.1, 3.0, 30.0])
+def test_slicing_scores_is_slicing_logits(scale):
+    rng = np.random.default_rng(0)
+    logits = scale * rng.standard_normal((50, 100))
+    classes = rng.permutation(100)[:20]
+    before = softmax(logits[:, classes])
+    confidence, predicted = slice_confidence(softmax(logits), classes)
+    np.testing.assert_allclose(confidence, before.max(axis=1), rtol=1e-9)
+    assert np.array_equal(predicted, classes[before.argmax(axis=1)])
+    confidence, predicted = slice_confidence(softmax(logits))
+    np.testing.assert_allclose(confidence, softmax(logits).max(axis=1), rtol=1e-12)
+    assert np.array_equal(predicted, logits.argmax(axis=1))
+
+
+def test_slice_by_hand():
+    """(0.2, 0.1) of (0.2, 0.7, 0.1): 2/3 for column 0; equals go to the first of the classes as given."""
+    confidence, predicted = slice_confidence([[0.2, 0.7, 0.1], [0.3, 0.4, 0.3]], [2, 0])
+    np.testing.assert_allclose(confidence, [2 / 3, 1 / 2])
+    assert predicted.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize('dtype', [np.float32, np.float16])
+def test_a_slice_of_small_scores_keeps_its_digits(dtype):
+    """Nearly all mass outside the slice; the ratio 3 : 1 inside survives down to the smallest normal number."""
+    small = float(np.finfo(dtype).tiny)
+    confidence, predicted = slice_confidence(np.array([[1, small, 3 * small]], dtype), [1, 2])
+    assert confidence == pytest.approx([0.75], rel=1e-3) and predicted.tolist() == [2]
+
+
+def test_half_precision_scores_agree_with_single():
+    logits = 2 * np.random.default_rng(1).standard_normal((40, 1000))
+    exact = slice_confidence(softmax(logits), np.arange(200))[0]
+    half = slice_confidence(softmax(logits).astype(np.float16), np.arange(200))[0]
+    np.testing.assert_allclose(half, exact, rtol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ('scores', 'classes', 'sentence'),
+    [
+        ([[1.0, 0, 0], [0.5, 0.5, 0]], [1, 2], '1 of 2 rows have only zeros in the 2 classes that stay.*float32'),
+        ([[2.0, -1.0, 0.0]], None, 'scores must be softmaxed, but 1 of 1 rows'),
+        ([[0.5, 0.5, 0], [9.0, 1.0, 2.0]], None, '1 of 2 rows .* sums to 12'),
+        ([[0.5, math.nan, 0.5]], None, 'sums to nan'),
+        ([[math.inf, 0, 0]], None, 'sums to inf'),
+        ([0.5, 0.5], None, r'shape \(N, C\), got \(2,\)'),
+        (np.zeros((0, 3)), None, r'got \(0, 3\)'),
+        ([[0.2, 0.7, 0.1]], [], r'distinct columns of 3 scores \(0 to 2\)'),
+        ([[0.2, 0.7, 0.1]], [0, 3], 'distinct columns of 3 scores'),
+        ([[0.2, 0.7, 0.1]], [-1, 0], 'distinct columns of 3 scores'),
+        ([[0.2, 0.7, 0.1]], [1, 1], 'distinct columns of 3 scores'),
+        ([[0.2, 0.7, 0.1]], [0.5, 1], 'distinct columns of 3 scores'),
+        ([[0.2, 0.7, 0.1]], [True, False, True], 'distinct columns of 3 scores'),
+    ],
+)
+def test_what_cannot_be_sliced_is_one_sentence(scores, classes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        slice_confidence(scores, classes)

@@ -1,0 +1,461 @@
+"""The occlusion loop in the host's Runner, against masks, pixels and predictions worked out in the open.
+
+Run as a script, this file is one of two processes.
+"""
+
+import hashlib
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
+from mmengine.model import MMDistributedDataParallel
+from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
+from PIL import Image
+
+from mixpro_mm.datasets import Digits
+from mixpro_mm.robustness.saliency_model import ClassAttention, build_saliency_model
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
+BACKBONE = dict(type='VisionTransformer', arch=ARCH, img_size=32, patch_size=4)
+IMAGES = 20
+SERIAL = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def quick(request, monkeypatch):
+    """A Runner asks the compiler who it is; only one test here looks at the picture."""
+    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+    if 'says_where' not in request.node.name:
+        monkeypatch.setattr('mixpro_mm.robustness.occlusion.occlusion_curves', lambda records, path: None)
+
+
+def classifier(seed=0, fit=True, **backbone):
+    """A micro ViT of random weights, with a head that tells the whole test images apart by its features."""
+    torch.manual_seed(seed)
+    config = dict(
+        type='ImageClassifier',
+        backbone=dict(BACKBONE, **backbone),
+        head=dict(type='VisionTransformerClsHead', num_classes=10, in_channels=32),
+        data_preprocessor=dict(type='ClsDataPreprocessor', mean=MEAN, std=STD, to_rgb=True, num_classes=10),
+    )
+    model = MODELS.build(config)
+    model.eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.3 if parameter.ndim > 1 else parameter)
+        if fit:
+            dataset = Digits(split='test', indices=IMAGES, img_size=backbone.get('img_size', 32))
+            items = [dataset.get_data_info(number) for number in range(IMAGES)]
+            images = torch.stack([torch.from_numpy(item['img']).permute(2, 0, 1) for item in items])
+            features = model.backbone(model.data_preprocessor(dict(inputs=images))['inputs'])[0]
+            wanted = torch.eye(10)[[item['gt_label'] for item in items]]
+            model.head.layers.head.weight.copy_(torch.linalg.lstsq(features, wanted).solution.T)
+            model.head.layers.head.bias.zero_()
+    return model
+
+
+def loader(batch_size=8, collate='default_collate', indices=IMAGES, pipeline=(), **dataset):
+    dataset = dict(dict(type='mixpro_mm.Digits', split='test', indices=indices), **dataset)
+    return dict(
+        batch_size=batch_size,
+        num_workers=0,
+        collate_fn=dict(type=collate),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(dataset, pipeline=[*pipeline, dict(type='PackInputs')]),
+    )
+
+
+def runner_of(work_dir, model=None, data=None, **loop):
+    model = model or classifier()
+    return Runner(
+        model=model,
+        work_dir=str(work_dir),
+        test_dataloader=data or loader(),
+        test_evaluator=dict(type='Accuracy'),
+        test_cfg=dict(dict(type='mixpro_mm.OcclusionTestLoop', grid=8, saliency='self'), **loop),
+        default_scope='mmpretrain',
+        experiment_name=f'occlusion-{next(SERIAL)}',
+    )
+
+
+def test(work_dir, *args, **kwargs):
+    """Metrics of the points, and the record."""
+    metrics = runner_of(work_dir, *args, **kwargs).test()
+    return metrics, json.loads((Path(work_dir) / kwargs.get('out', 'occlusion.json')).read_text())
+
+
+test.__test__ = False
+
+
+class Seen:
+    """What the backbone is given, batch by batch."""
+
+    def __init__(self, model):
+        self.batches = []
+        model.backbone.register_forward_pre_hook(lambda _, args: self.batches.append(args[0].clone()))
+
+
+def attention_by_hand(model, images, head):
+    """(B, 8, 8) of the last block, from its whole map."""
+    kept = []
+    handle = model.backbone.layers[-1].attn.qkv.register_forward_hook(lambda _, __, out: kept.append(out))
+    with torch.no_grad():
+        model.backbone(images)
+    handle.remove()
+    batch, tokens, _ = kept[0].shape
+    q, k, _ = kept[0].view(batch, tokens, 3, 2, 16).permute(2, 0, 3, 1, 4)
+    maps = ((q @ k.transpose(-2, -1)) / 4).softmax(dim=-1)[:, :, 0, 1:]
+    return (maps.mean(dim=1) if head == 'mean' else maps[:, head]).view(batch, 8, 8)
+
+
+def top1_by_hand(model, mode, ratio, protocol, head, judge=None):
+    """Top-1 over the test images, patch by patch."""
+    dataset = Digits(split='test', indices=IMAGES)
+    items = [dataset.get_data_info(number) for number in range(IMAGES)]
+    mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+    images = torch.stack([torch.from_numpy(item['img'][..., ::-1].copy()).permute(2, 0, 1) for item in items]) / 255
+    attention = attention_by_hand(judge or model, (images * 255 - mean) / std, head).double().flatten(1).tolist()
+    dropped = 0
+    for image, mass in zip(images, attention, strict=True):
+        order = sorted(range(64), key=mass.__getitem__)
+        if protocol == 'count':
+            gone = order[64 - round(64 * ratio) :] if mode == 'salient' else order[: round(64 * ratio)]
+        else:
+            limit, total, salient = 1 - (ratio if mode == 'salient' else 1 - ratio), 0, []
+            for patch in order:
+                total += mass[patch] / sum(mass)
+                salient += [patch] if total > limit else []
+            gone = salient if mode == 'salient' else set(order) - set(salient)
+        for patch in gone:
+            row, column = divmod(patch, 8)
+            image[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] = 0
+        dropped += len(gone)
+    with torch.no_grad():
+        predicted = model.head(model.backbone((images * 255 - mean) / std)).argmax(dim=1).tolist()
+    right = sum(answer == item['gt_label'] for answer, item in zip(predicted, items, strict=True))
+    return 100 * right / IMAGES, dropped / 64 / IMAGES
+
+
+@pytest.mark.parametrize(('protocol', 'head'), [('naseer', 1), ('count', 'mean')])
+def test_salient_points_are_those_worked_out_by_hand(protocol, head, tmp_path):
+    model = classifier()
+    metrics, record = test(
+        tmp_path, model, ratios=[0.25, 0.6], modes=['salient', 'non-salient'], protocol=protocol, saliency_head=head
+    )
+    accuracies = []
+    for mode, curve in record['curves'].items():
+        for point in curve:
+            top1, dropped = top1_by_hand(model, mode, point['ratio'], protocol, head)
+            assert point['top1'] == metrics[f'occlusion/{mode}_{point["ratio"]:g}'] == pytest.approx(top1)
+            assert point['patches_dropped'] == pytest.approx(dropped)
+            assert point['std'] is None
+            accuracies.append(top1)
+    assert list(record['curves']) == ['salient', 'non-salient']
+    assert len(set(accuracies)) > 1
+
+
+def test_another_model_judges_what_is_salient(tmp_path):
+    model, judge = classifier(), classifier(seed=1, fit=False)
+    torch.save(dict(state_dict=judge.state_dict()), tmp_path / 'judge.pth')
+    saliency = dict(BACKBONE, checkpoint=str(tmp_path / 'judge.pth'))
+    _, record = test(tmp_path, model, ratios=[0.4], modes=['salient'], saliency=saliency, saliency_head=0)
+    (point,) = record['curves']['salient']
+    assert (point['top1'], point['patches_dropped']) == pytest.approx(
+        top1_by_hand(model, 'salient', 0.4, 'naseer', 0, judge)
+    )
+    assert point['patches_dropped'] != pytest.approx(top1_by_hand(model, 'salient', 0.4, 'naseer', 0)[1])
+    assert record['settings']['saliency'] == saliency
+    assert record['settings']['saliency_sha256'] == hashlib.sha256((tmp_path / 'judge.pth').read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize('collate', ['default_collate', 'pseudo_collate'])
+def test_pixels_are_black_after_normalisation_and_the_same_in_a_batch(collate, tmp_path):
+    model = classifier()
+    seen = Seen(model)
+    test(tmp_path, model, loader(collate=collate, indices=16), ratios=[0.3], modes=['random'])
+    first, first_masked, second, second_masked = seen.batches
+    black = (-torch.tensor(MEAN) / torch.tensor(STD)).view(3, 1, 1)
+    sets = []
+    for whole, masked in ((first, first_masked), (second, second_masked)):
+        assert whole.shape == masked.shape == (8, 3, 32, 32)
+        cells = (masked == black).all(dim=1).unflatten(1, (8, 4)).unflatten(3, (8, 4)).all(dim=4).all(dim=2)
+        dropped = cells & ~(whole == black).all(dim=1).unflatten(1, (8, 4)).unflatten(3, (8, 4)).all(dim=4).all(dim=2)
+        sets.append(dropped.any(dim=0))
+        pixels = sets[-1].repeat_interleave(4, 0).repeat_interleave(4, 1)
+        assert torch.equal(masked, torch.where(pixels, black, whole))
+        assert 0 < sets[-1].sum() <= 19  # floor(0.3 * 64), less those that are black in all images
+    assert not torch.equal(*sets)
+
+
+def test_counts_of_naseer_on_the_grid_of_224_pixels(tmp_path):
+    model = classifier(img_size=28)
+    _, record = test(tmp_path, model, loader(indices=4, img_size=28), grid=14, modes=['random'], saliency=None)
+    drops = [point['patches_dropped'] * 196 for point in record['curves']['random']]
+    assert drops == pytest.approx([0, 19, 39, 58, 78, 98, 117, 137, 156, 176])
+    assert [point['information_loss'] * 196 for point in record['curves']['random']] == pytest.approx(drops)
+    assert record['settings']['saliency_head'] is None
+
+
+def test_every_image_is_decoded_once_and_seen_by_each_point(tmp_path, monkeypatch):
+    calls = []
+    prepare = Digits.prepare_data
+    monkeypatch.setattr(Digits, 'prepare_data', lambda self, index: calls.append(index) or prepare(self, index))
+    model = classifier()
+    seen = Seen(model)
+    metrics, record = test(tmp_path, model, loader(indices=10), repeats=3)
+    assert sorted(calls) == list(range(10))
+    # whole, for attention, 9 points of random in 3 runs, 10 of salient, 9 of non-salient: nothing dropped is not run
+    assert len(seen.batches) == 2 * (1 + 1 + 3 * 9 + 10 + 9)
+    assert record['images'] == 10 and len(metrics) == 1 + 30
+
+
+class Plain(BaseMetric):
+    """Keeps what the host's evaluator is shown."""
+
+    default_prefix = 'plain'
+
+    def process(self, data_batch, data_samples):
+        self.results += [int(sample['pred_label'] == sample['gt_label']) for sample in data_samples]
+
+    def compute_metrics(self, results):
+        return dict(top1=100 * float(np.mean(results)), images=len(results))
+
+
+def test_nothing_dropped_is_the_plain_accuracy_of_the_host(tmp_path):
+    runner = runner_of(tmp_path, ratios=[0, 0.5])
+    runner.test_evaluator.metrics.append(Plain())
+    metrics = runner.test()
+    plain = dict(type='TestLoop')
+    host = Runner(
+        model=runner.model, work_dir=str(tmp_path / 'host'), test_dataloader=loader(), test_cfg=plain,
+        test_evaluator=dict(type='Accuracy'), default_scope='mmpretrain', experiment_name=f'host-{next(SERIAL)}',
+    ).test()  # fmt: skip
+    expected = pytest.approx(host['accuracy/top1'])
+    assert metrics['accuracy/top1'] == metrics['plain/top1'] == expected
+    assert metrics['plain/images'] == IMAGES
+    for mode in ('random', 'salient', 'non-salient'):
+        assert metrics[f'occlusion/{mode}_0'] == expected
+    assert host['accuracy/top1'] > metrics['occlusion/random_0.5']
+    record = json.loads((tmp_path / 'occlusion.json').read_text())
+    assert record['whole']['accuracy/top1'] == expected and 'occlusion/random_0' not in record['whole']
+
+
+def test_all_dropped_is_one_answer_for_all(tmp_path):
+    metrics, record = test(tmp_path, ratios=[1.0], protocol='count')
+    assert len({metrics[f'occlusion/{mode}_1'] for mode in ('random', 'salient', 'non-salient')}) == 1
+    assert all(curve[0]['patches_dropped'] == 1 for curve in record['curves'].values())
+
+
+class Backwards(Digits):
+    def get_data_info(self, idx):
+        return super().get_data_info(len(self) - 1 - idx)
+
+
+def test_the_order_of_images_matters_to_nothing_but_shared_random_patches(tmp_path):
+    settings = dict(ratios=[0.2, 0.5], repeats=2)
+    backwards = loader(batch_size=7, type=Backwards)
+    for protocol in ('count', 'naseer'):
+        there, _ = test(tmp_path / 'a', protocol=protocol, **settings)
+        back, _ = test(tmp_path / 'b', None, backwards, protocol=protocol, **settings)
+        same = {name for name in there if there[name] == back[name]}
+        assert {name for name in there if protocol == 'count' or 'random' not in name} <= same
+
+
+def test_runs_are_drawn_anew_and_the_seed_repeats_them(tmp_path):
+    settings = dict(ratios=[0.3, 0.5], modes=['random'], repeats=3, saliency=None)
+    one, first = test(tmp_path / 'a', **settings)
+    two, _ = test(tmp_path / 'b', **settings)
+    _, third = test(tmp_path / 'c', seed=1, **settings)
+    assert one == two and first['curves'] != third['curves']
+    for point in first['curves']['random']:
+        assert len(point['runs']) == 3 and len(set(point['runs'])) > 1
+        assert point['top1'] == pytest.approx(np.mean(point['runs']))
+        assert point['std'] == pytest.approx(np.std(point['runs'], ddof=1))
+
+
+def test_random_patches_of_an_image_are_its_own_and_those_of_a_batch_are_shared(tmp_path):
+    drops = {}
+    for protocol in ('naseer', 'count'):
+        loop = runner_of(tmp_path, modes=['random'], ratios=[0.2, 0.5], protocol=protocol)
+        loop = loop.build_test_loop(loop._test_loop)
+        drops[protocol] = list(loop._drops(torch.zeros(3, 3, 32, 32), [5, 9, 2], 4))
+        again = list(loop._drops(torch.zeros(1, 3, 32, 32), [9], 1))
+        assert torch.equal(drops['count'][1][1], again[1][0]) if protocol == 'count' else len(again[1]) == 1
+    assert [tuple(dropped.shape) for dropped in drops['naseer']] == [(1, 64)] * 2
+    assert [dropped.sum(dim=1).tolist() for dropped in drops['count']] == [[13] * 3, [32] * 3]
+    assert not torch.equal(drops['count'][1][0], drops['count'][1][1])
+    for small, large in drops.values():
+        assert (small <= large).all()
+
+
+def test_a_record_says_where_its_numbers_come_from(tmp_path):
+    model = classifier()
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
+    config = dict(
+        model=model, work_dir=str(tmp_path / 'work'), test_dataloader=loader(), test_evaluator=dict(type='Accuracy'),
+        test_cfg=dict(type='mixpro_mm.OcclusionTestLoop', grid=8, modes='random', label='mine', out='a/b.json', seed=5),
+        default_scope='mmpretrain', load_from=str(tmp_path / 'model.pth'), experiment_name=f'o-{next(SERIAL)}',
+    )  # fmt: skip
+    Runner(**config).test()
+    record = json.loads((tmp_path / 'work' / 'a' / 'b.json').read_text())
+    assert record['sha256'] == hashlib.sha256((tmp_path / 'model.pth').read_bytes()).hexdigest()
+    assert (record['label'], record['kind'], record['checkpoint']) == ('mine', 'occlusion', str(tmp_path / 'model.pth'))
+    settings = dict(protocol='naseer', grid=8, size=[32, 32], repeats=1, seed=5, processes=1, batch_size=8)
+    assert settings.items() <= record['settings'].items()
+    with Image.open(tmp_path / 'work' / 'a' / 'b.png') as picture:
+        assert picture.width == 1080
+    assert sorted(file.name for file in (tmp_path / 'work' / 'a').iterdir()) == ['b.json', 'b.png']
+
+
+def test_nothing_is_drawn_from_the_random_numbers_of_others(tmp_path):
+    loop = (runner := runner_of(tmp_path, ratios=[0.5])).build_test_loop(runner._test_loop)
+    before = torch.get_rng_state()
+    assert len(list(loop._drops(torch.zeros(2, 3, 32, 32), [0, 1], 0))) == 3
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'error', 'message'),
+    [
+        (dict(modes=['random', 'upper']), ValueError, 'modes must be some of random, salient, non-salient'),
+        (dict(modes=[]), ValueError, 'modes must be some of'),
+        (dict(protocol='mass'), ValueError, "protocol must be one of naseer, count, got 'mass'"),
+        (dict(ratios=[0.5, 1.2]), ValueError, r'from 0 to 1, got \[0.5, 1.2\] for random patches'),
+        (dict(ratios=[0.5, 0.5]), ValueError, 'different numbers'),
+        (dict(ratios=dict(random=[0.5])), ValueError, 'ratios name the modes random, but the modes are'),
+        (dict(repeats=0), ValueError, 'repeats must be a whole number of 1 or more, got 0'),
+        (dict(grid=0), ValueError, 'grid must be a whole number'),
+        (dict(out='occlusion.png'), ValueError, "name of a .json file, got 'occlusion.png'"),
+        (dict(saliency=None), ValueError, 'to drop salient and non-salient patches takes a saliency model'),
+        (dict(saliency_head=2), ValueError, "'mean' or one of 0 to 1 for VisionTransformer, got 2"),
+        (dict(saliency_head=True), ValueError, 'saliency_head must be'),
+        (dict(saliency=BACKBONE), ValueError, "needs checkpoint='FILE'"),
+        (dict(saliency=dict(BACKBONE, checkpoint='/nowhere/dino.pth')), FileNotFoundError, 'there is no .*dino.pth'),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before_the_first_image(arguments, error, message, tmp_path):
+    runner = runner_of(tmp_path, **arguments)
+    with pytest.raises(error, match=message):
+        runner.build_test_loop(runner._test_loop)
+
+
+class Growing(Digits):
+    def prepare_data(self, idx):
+        data = super().prepare_data(idx)
+        return dict(data, inputs=torch.nn.functional.pad(data['inputs'], (0, 8 * idx)))
+
+
+def test_images_that_do_not_suit(tmp_path):
+    with pytest.raises(ValueError, match='images of 32x32 pixels cannot be cut into 14x14 patches of whole pixels'):
+        test(tmp_path, grid=14)
+    normalised = dict(type='Normalize', mean=MEAN, std=STD)
+    with pytest.raises(ValueError, match='normalise in the data preprocessor and not in the pipeline'):
+        test(tmp_path, None, loader(pipeline=[normalised]))
+    with pytest.raises(ValueError, match='images of one size in a batch'):
+        test(tmp_path, None, loader(collate='pseudo_collate', type=Growing))
+    assert not (tmp_path / 'occlusion.json').exists()
+
+
+def test_models_that_cannot_say_what_is_salient(tmp_path):
+    blind = classifier(fit=False, with_cls_token=False, out_type='avg_featmap')
+    with pytest.raises(ValueError, match='VisionTransformer has no class token whose attention'):
+        ClassAttention(blind)
+    resnet = MODELS.build(dict(type='mmpretrain.ResNet', depth=18))
+    with pytest.raises(ValueError, match='ResNet has no class token whose attention'):
+        ClassAttention(resnet)
+
+
+def test_saliency_files_that_do_not_fit(tmp_path):
+    def load(tensors):
+        torch.save(tensors, tmp_path / 'file.pth')
+        return build_saliency_model(
+            dict(BACKBONE, type='mmpretrain.VisionTransformer', checkpoint=tmp_path / 'file.pth')
+        )
+
+    whole, name = classifier(seed=1, fit=False).state_dict(), 'layers.1.attn.qkv.weight'
+    bare = {key.removeprefix('backbone.'): value for key, value in whole.items() if key.startswith('backbone.')}
+    for tensors in (whole, bare):
+        backbone, _ = load(tensors)
+        assert torch.equal(backbone.state_dict()[name], bare[name])
+        assert not backbone.training and not any(parameter.requires_grad for parameter in backbone.parameters())
+    with pytest.raises(ValueError, match=f'1 tensors are missing from the file and 0 of it have no place, .* {name}'):
+        load({key: value for key, value in bare.items() if key != name})
+    with pytest.raises(
+        ValueError, match=r'0 tensors are missing from the file and 1 of it have no place, .* layers.2.ln'
+    ):
+        load(dict(whole, **{'backbone.layers.2.ln1.bias': torch.ones(32)}))
+    with pytest.raises(ValueError, match=r'does not fit VisionTransformer: size mismatch for layers.1.ffn'):
+        load(dict(bare, **{'layers.1.ffn.layers.1.bias': torch.ones(7)}))
+
+
+def test_the_tap_leaves_no_hooks_behind():
+    model = classifier()
+    attention = ClassAttention(model, 1)
+    images = torch.randn(2, 3, 32, 32)
+    model.eval()
+    torch.testing.assert_close(attention(images), attention_by_hand(model, images, 1))
+    torch.testing.assert_close(ClassAttention(model)(images), attention_by_hand(model, images, 'mean'))
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_the_config_for_the_digits_runs(tmp_path):
+    config = Config.fromfile(CONFIGS / 'robustness' / 'deit-micro_occlusion_digits.py')
+    config.merge_from_dict(dict(work_dir=str(tmp_path), test_cfg=dict(repeats=1)))
+    config.test_dataloader.dataset.indices = 6
+    metrics = Runner.from_cfg(config).test()
+    assert len(metrics) == 31
+    record = json.loads((tmp_path / 'occlusion.json').read_text())
+    assert record['label'] == 'deit-micro_occlusion_digits'
+    assert record['config'].endswith('configs/robustness/deit-micro_occlusion_digits.py')
+
+
+def test_the_config_for_imagenet_is_the_protocol(tmp_path):
+    config = Config.fromfile(CONFIGS / 'robustness' / 'deit-small_occlusion_in1k.py')
+    parent = Config.fromfile(CONFIGS / 'pretrain' / 'deit-small_mixpro_8xb128_in1k.py')
+    assert config.model == parent.model and config.data_preprocessor == parent.data_preprocessor
+    resize, crop = config.test_dataloader.dataset.pipeline[1:3]
+    assert (resize.scale, resize.edge, resize.interpolation, crop.crop_size) == (256, 'short', 'bilinear', 224)
+    assert (config.test_dataloader.batch_size, config.test_dataloader.sampler.shuffle) == (256, True)
+    saliency = config.test_cfg.saliency.to_dict()
+    assert saliency.pop('checkpoint') == 'checkpoints/dino_deit-small.pth'
+    with torch.device('meta'):
+        backbone = MODELS.build(dict(saliency, type='mmpretrain.VisionTransformer'))
+    attention = ClassAttention(backbone, config.test_cfg.saliency_head)
+    assert (attention.block.attn.num_heads, backbone.patch_resolution) == (6, (14, 14))
+    runner = runner_of(tmp_path, **dict(config.test_cfg, saliency='self', grid=14))
+    loop = runner.build_test_loop(runner._test_loop)
+    assert len(loop.points) == 30 and {point.run for point in loop.points} == {0}
+
+
+def one_rank(rank, folder):
+    """Test 15 images in batches of 4, of two processes: 8 images each, so that one comes twice."""
+    from torch import distributed
+
+    distributed.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
+    model = MMDistributedDataParallel(classifier())
+    runner = runner_of(f'{folder}/work', model, loader(4, indices=15), ratios=[0, 0.3, 0.6], protocol='count')
+    torch.save(runner.test(), f'{folder}/rank{rank}.pth')
+    distributed.destroy_process_group()
+
+
+def test_two_processes_count_every_image_once(two_ranks, tmp_path):
+    first, second = two_ranks(__file__)
+    alone, record = test(tmp_path / 'alone', data=loader(4, indices=15), ratios=[0, 0.3, 0.6], protocol='count')
+    assert second == pytest.approx(first)
+    assert first == pytest.approx(alone)
+    together = json.loads((tmp_path / 'work' / 'occlusion.json').read_text())
+    assert together['curves'] == record['curves']
+    assert (together['images'], together['settings']['processes']) == (15, 2)
+
+
+if __name__ == '__main__':
+    one_rank(int(sys.argv[1]), sys.argv[2])
