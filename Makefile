@@ -9,7 +9,7 @@ demo: setup
 	@$(PYTHON_VENV) tools/study.py configs/digits/study_demo.py
 
 test: setup lint
-	@echo "test: up to 10 minutes on 2 cores"
+	@echo "test: about 10 minutes on 2 cores"
 	@$(PYTHON_VENV) -m pytest
 
 bench: setup

@@ -4,21 +4,15 @@
 # Needs:    the checkpoint of configs/pretrain/deit-small_mixpro_8xb128_in1k.py, or of another DeiT-S as --checkpoint
 # Needs:    checkpoints/dino_deit-small.pth: python tools/convert_checkpoint.py dino_deitsmall16_pretrain.pth checkpoints/dino_deit-small.pth --to mmpretrain
 # Data:     data/imagenet, as for pre-training
-# Run:      mim test onedl-mmpretrain configs/robustness/deit-small_occlusion_in1k.py --checkpoint work_dirs/deit-small_mixpro_8xb128_in1k/epoch_300.pth
-# Draw:     python -m mixpro_mm.reporting.occlusion occlusion.png MixPro=A/occlusion.json TransMix=B/occlusion.json
+# Run:      mim test onedl-mmpretrain configs/robustness/deit-small_occlusion_in1k.py --checkpoint work_dirs/deit-small_mixpro_8xb128_in1k/epoch_300.pth --work-dir work_dirs/occlusion/mixpro
+# Draw:     python -m mixpro_mm.reporting.occlusion occlusion.png MixPro=work_dirs/occlusion/mixpro/occlusion.json TransMix=work_dirs/occlusion/transmix/occlusion.json
 # Unverified: the paper says that patches are dropped by ratios; attention mass is what its reference does. protocol='count' drops by number.
-_base_ = '../pretrain/deit-small_mixpro_8xb128_in1k.py'
+_base_ = ['../pretrain/deit-small_mixpro_8xb128_in1k.py', '../_base_/natural_adversarial.py']
 
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='ResizeEdge', scale=256, edge='short', backend='pillow', interpolation='bilinear'),  # as its reference
-    dict(type='CenterCrop', crop_size=224),
-    dict(type='PackInputs'),
-]
 test_dataloader = dict(
     batch_size=256,
-    sampler=dict(shuffle=True),  # a batch shares its random patches, so it should not share its class
-    dataset=dict(pipeline=test_pipeline),
+    sampler=dict(shuffle=True, seed=0),  # a batch shares its random patches, so it should not share its class
+    dataset=dict(pipeline=_base_.natural_pipeline),  # as its reference, too, reads images
 )
 test_cfg = dict(
     type='mixpro_mm.OcclusionTestLoop',

@@ -97,8 +97,8 @@ class ImageNetO(ImageNetSubset):
 
     The name of a folder of ImageNet-O is no label but a class its images are confused with; these 200 classes are the
     known ones here. Each image has ``ood``, 1 for those of ImageNet-O and 0 for the others; it reaches the data sample
-    if the pipeline ends with ``PackInputs(algorithm_keys=['ood'])``. None has a label: half of them could not, and the
-    host's preprocessor asks for labels of all images of a batch or of none. The metainfo is that of the parent.
+    if the pipeline ends with ``PackInputs(algorithm_keys=['ood'])``. None has a label: those of ImageNet-O could not,
+    and the host's preprocessor asks for labels of all images of a batch or of none. The metainfo is that of the parent.
 
     Args:
         data_root (str): The folder of ImageNet-O, laid out as ImageNet-A.

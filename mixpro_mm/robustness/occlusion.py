@@ -1,6 +1,7 @@
 """Accuracy with patches dropped at random, by what is salient and by what is not (MixPro, Figure 3)."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Number
 from pathlib import Path
 
 import torch
@@ -52,7 +53,7 @@ class OcclusionTestLoop(TestLoop):
         protocol: 'naseer' or 'count'.
         grid: Patches along a side of the image, whose size must be a multiple.
         repeats: Runs of 'random', for a mean and a standard deviation; the others draw nothing.
-        seed: Of the random patches.
+        seed: Of the random patches; in 'naseer' they go by batch, so a shuffling sampler needs a seed of its own.
         saliency: Whose class attention says what is salient: ``dict(type='VisionTransformer', ..., checkpoint='FILE')``
             for a backbone of mmpretrain, or 'self' for the tested model.
         saliency_head: Head of its last block, counted from 0, or 'mean'; 1 is what Naseer et al. read of DINO.
@@ -114,7 +115,8 @@ class OcclusionTestLoop(TestLoop):
         curves = curves_of(self.points, self._right.tolist(), self._dropped.tolist(), images, self.grid, self.protocol)
         points = {f'occlusion/{mode}_{point["ratio"]:g}': point['top1'] for mode in curves for point in curves[mode]}
         if is_main_process():
-            self._write(dict(self._origin(), images=images, whole=dict(metrics), curves=curves))
+            whole = {name: float(value) for name, value in metrics.items() if isinstance(value, Number)}
+            self._write(dict(self._origin(), images=images, whole=whole, curves=curves))
         metrics.update(points)
         self.runner.call_hook('after_test_epoch', metrics=metrics)
         self.runner.call_hook('after_test')
@@ -212,7 +214,10 @@ class OcclusionTestLoop(TestLoop):
         path = Path(self.runner.work_dir) / self.out
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, record)
-        occlusion_curves([record], path.with_suffix('.png'))
+        try:
+            occlusion_curves([record], path.with_suffix('.png'))
+        except Exception as error:  # a picture is no reason to lose what was measured
+            self.runner.logger.warning(f'{path.with_suffix(".png")} was not drawn: {error}')
 
 
 def _images(inputs) -> Tensor:

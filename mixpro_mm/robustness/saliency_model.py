@@ -28,7 +28,8 @@ def build_saliency_model(config: dict) -> tuple[nn.Module, str]:
     path = config.pop('checkpoint', None)
     if not path:
         raise ValueError(
-            f"saliency=dict(type={config.get('type')!r}, ...) needs checkpoint='FILE', for random weights see nothing"
+            f"saliency=dict(type={config.get('type')!r}, ...) needs checkpoint='FILE': "
+            'the attention of random weights means nothing'
         )
     if not Path(path).expanduser().is_file():
         raise FileNotFoundError(

@@ -418,15 +418,50 @@ def test_the_config_for_the_digits_runs(tmp_path):
     assert record['config'].endswith('configs/robustness/deit-micro_occlusion_digits.py')
 
 
+class Odd(BaseMetric):
+    """Reports what JSON cannot hold, as ConfusionMatrix of the host does."""
+
+    def process(self, data_batch, data_samples):
+        self.results += data_samples
+
+    def compute_metrics(self, results):
+        return dict(matrix=torch.eye(2), images=len(results))
+
+
+def test_neither_odd_metrics_nor_a_failed_picture_cost_the_numbers(tmp_path, monkeypatch):
+    def fail(records, path):
+        raise RuntimeError('no picture today')
+
+    monkeypatch.setattr('mixpro_mm.robustness.occlusion.occlusion_curves', fail)
+    runner = runner_of(tmp_path, modes=['random'])
+    runner._test_evaluator = [Odd()]
+    metrics = runner.test()
+    record = json.loads((tmp_path / 'occlusion.json').read_text())
+    assert record['whole'] == dict(images=record['images'])
+    assert metrics['occlusion/random_0.5'] == next(p['top1'] for p in record['curves']['random'] if p['ratio'] == 0.5)
+    (log,) = tmp_path.rglob('*.log')
+    assert 'occlusion.png was not drawn: no picture today' in log.read_text()
+
+
 def test_the_config_for_imagenet_is_the_protocol(tmp_path):
     config = Config.fromfile(CONFIGS / 'robustness' / 'deit-small_occlusion_in1k.py')
     parent = Config.fromfile(CONFIGS / 'pretrain' / 'deit-small_mixpro_8xb128_in1k.py')
     assert config.model == parent.model and config.data_preprocessor == parent.data_preprocessor
-    resize, crop = config.test_dataloader.dataset.pipeline[1:3]
-    assert (resize.scale, resize.edge, resize.interpolation, crop.crop_size) == (256, 'short', 'bilinear', 224)
-    assert (config.test_dataloader.batch_size, config.test_dataloader.sampler.shuffle) == (256, True)
-    saliency = config.test_cfg.saliency.to_dict()
-    assert saliency.pop('checkpoint') == 'checkpoints/dino_deit-small.pth'
+    read, resize, crop, pack = config.test_dataloader.dataset.pipeline
+    assert (read.imdecode_backend, read.color_type) == ('pillow', 'color_ignore_orientation')
+    assert (resize.scale, resize.edge, resize.backend, resize.interpolation) == (256, 'short', 'pillow', 'bilinear')
+    assert (crop.crop_size, pack.type) == (224, 'PackInputs')
+    sampler = config.test_dataloader.sampler
+    assert (config.test_dataloader.batch_size, sampler.shuffle, sampler.seed) == (256, True, 0)
+    saliency = dict(type='VisionTransformer', arch='deit-small', img_size=224, patch_size=16)
+    assert config.test_cfg.to_dict() == dict(
+        type='mixpro_mm.OcclusionTestLoop',
+        protocol='naseer',
+        repeats=1,
+        seed=0,
+        saliency=dict(saliency, checkpoint='checkpoints/dino_deit-small.pth'),
+        saliency_head=1,
+    )
     with torch.device('meta'):
         backbone = MODELS.build(dict(saliency, type='mmpretrain.VisionTransformer'))
     attention = ClassAttention(backbone, config.test_cfg.saliency_head)
