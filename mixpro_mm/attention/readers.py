@@ -135,17 +135,12 @@ def class_row(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
     Returns:
         (B, N) fp32 without gradient, N patches; a row sums to one less what the class token pays to other tokens.
     """
-    return class_heads(block, outputs).mean(dim=1)
+    return _class_rows(block, outputs).mean(dim=1)[:, block.prefix_tokens :]
 
 
 def class_heads(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
     """(B, heads, N) fp32 without gradient: what each head adds to :func:`class_row`."""
-    query, key = _query_and_key(block, outputs)
-    query = query if query.ndim == 2 else query[:, 0]
-    with torch.no_grad(), torch.autocast(key.device.type, enabled=False):
-        query, key = _heads(block.attn, 'q_norm', query), _heads(block.attn, 'k_norm', key)
-        rows = (torch.einsum('bhd,bthd->bht', query, key) * _scale(block.attn, key)).softmax(dim=-1)
-        return rows[..., block.prefix_tokens :]
+    return _class_rows(block, outputs)[..., block.prefix_tokens :]
 
 
 def query_mean(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
@@ -205,6 +200,15 @@ def token_grid(tokens: int, size: tuple[int, int]) -> tuple[int, int]:
             if grid[0] * grid[1] == tokens:
                 return grid
     raise ValueError(f'{tokens} patch tokens do not cover an input of {size[0]}x{size[1]} pixels with square patches')
+
+
+def _class_rows(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
+    """(B, heads, T) of the class token, to every token."""
+    query, key = _query_and_key(block, outputs)
+    query = query if query.ndim == 2 else query[:, 0]
+    with torch.no_grad(), torch.autocast(key.device.type, enabled=False):
+        query, key = _heads(block.attn, 'q_norm', query), _heads(block.attn, 'k_norm', key)
+        return (torch.einsum('bhd,bthd->bht', query, key) * _scale(block.attn, key)).softmax(dim=-1)
 
 
 def _query_and_key(block: AttentionBlock, outputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
