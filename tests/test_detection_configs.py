@@ -1,7 +1,6 @@
 """Mask R-CNN on COCO at paper scale: that every file says which row it is, sets what the PVT release sets and nothing
 else, takes its checkpoint in whole, and runs on data in COCO's own layout at a reduced size."""
 
-import functools
 import itertools
 import json
 import math
@@ -20,6 +19,7 @@ from mmengine.runner import Runner
 
 from mixpro_mm.backbones import PVT
 from mixpro_mm.transfer import compare
+from tests import config_rows
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'configs'
@@ -60,23 +60,20 @@ PARAMETERS = {  # by hand: FPN, RPN and heads have 20,167,408 of them; 44.1 M fo
 }
 DEPTHS = dict(tiny=(2, 2, 2, 2), small=(3, 4, 6, 3), medium=(3, 4, 18, 3), large=(3, 8, 27, 3))
 SERIAL = itertools.count()
-FIND = functools.cache(Config._get_cfg_path)  # without it every config reads all metafiles of mmdet anew
 
 
 def path_of(name):
     return CONFIGS / 'detection' / f'{name}.py'
 
 
-@functools.cache
 def read(name):
     """A config as it resolves; only to be looked at."""
-    with mock.patch.object(Config, '_get_cfg_path', FIND):
-        return Config.fromfile(path_of(name))
+    return config_rows.read(path_of(name))
 
 
 def fresh(name):
     """The same, to be changed."""
-    return Config(read(name).to_dict())
+    return config_rows.fresh(path_of(name))
 
 
 def flat(value, path=''):
@@ -89,8 +86,7 @@ def flat(value, path=''):
 
 
 def header(name):
-    lines = path_of(name).read_text(encoding='utf-8').splitlines()
-    return list(itertools.takewhile(lambda line: line.startswith('# '), lines))
+    return config_rows.header(path_of(name))
 
 
 def build_on_meta(name):

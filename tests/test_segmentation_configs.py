@@ -29,6 +29,8 @@ from mmengine.runner import Runner, load_checkpoint
 from PIL import Image
 from torch import nn
 
+from tests import config_rows
+
 CONFIGS = Path(__file__).parents[1] / 'configs'
 FOLDER = CONFIGS / 'segmentation'
 HOST = Path(mmseg.__file__).parent / '.mim'
@@ -54,14 +56,11 @@ CNN = 'deeplabv3plus_r101_4xb4-40k_pascal-context-480x480'
 ALL = [*DEIT, WITHOUT_GROUND, CNN]
 LIMIT = 300  # seconds for one test, which needs about 2
 RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-FIND = functools.cache(Config._get_cfg_path)  # without it every config of mmpretrain reads all its metafiles anew
 
 
-@functools.cache
 def read(path):
     """A config as it resolves; only to be looked at."""
-    with mock.patch.object(Config, '_get_cfg_path', FIND):
-        return Config.fromfile(CONFIGS / path)
+    return config_rows.read(CONFIGS / path)
 
 
 def config_of(name):
@@ -73,8 +72,7 @@ def pretraining(start):
 
 
 def header(name):
-    lines = (FOLDER / f'{name}.py').read_text(encoding='utf-8').splitlines()
-    return list(itertools.takewhile(lambda line: line.startswith('# '), lines))
+    return config_rows.header(FOLDER / f'{name}.py')
 
 
 @pytest.fixture(autouse=True)

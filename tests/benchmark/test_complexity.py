@@ -2,13 +2,13 @@
 
 import functools
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from mmengine.config import Config
 
 from mixpro_mm.benchmark import complexity
 from mixpro_mm.benchmark.complexity import complexity_of, complexity_table, main, page
+from tests.config_rows import read
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = Config.fromfile(ROOT / 'configs' / '_base_' / 'paper.py').table1.to_dict()
@@ -29,7 +29,6 @@ COUNTS = {
     'ca-swin-small': 49_602_970,
 }
 BLOCKS = {'deit': 'layers', 'pvt': 'block4', 'xcit': 'ca_layers', 'cait': 'blocks_token_only', 'ca-swin': 'ca_block'}
-FIND = functools.cache(Config._get_cfg_path)  # without it every config reads all metafiles of mmpretrain anew
 
 
 def path_of(model):
@@ -38,8 +37,7 @@ def path_of(model):
 
 @functools.cache
 def counted(model):
-    with mock.patch.object(Config, '_get_cfg_path', FIND):
-        return complexity_of(Config.fromfile(path_of(model)))
+    return complexity_of(read(path_of(model)))
 
 
 @pytest.mark.parametrize('model', PUBLISHED)
