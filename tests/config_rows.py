@@ -1,4 +1,4 @@
-"""What tests of configs share: a file read, its header; for ImageNet-1k also its mixing and a run of it over few images."""
+"""What tests of configs share: a file read, its header; for ImageNet-1k also its mixing and a run over few images."""
 
 import functools
 import itertools
