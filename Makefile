@@ -2,7 +2,7 @@
 PYTHON_VENV := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test bench setup lint
+.PHONY: demo test study bench setup lint
 
 demo: setup
 	@echo "demo: pre-train with MixPro, hand over to segmentation and detection, report; up to 15 minutes on 2 cores"
@@ -11,6 +11,12 @@ demo: setup
 test: setup lint
 	@echo "test: about 10 minutes on 2 cores"
 	@$(PYTHON_VENV) -m pytest
+
+# SEEDS=3 trains everything with three seeds; METHODS="cutmix mixpro" keeps to these
+study: setup
+	@echo "study: six methods on the embedded digits, five seeds, with transfer and robustness; about 80 minutes on 2 cores"
+	@$(PYTHON_VENV) tools/study.py configs/digits/study_evidence.py $(if $(SEEDS),--seeds $(SEEDS)) $(if $(METHODS),--methods $(METHODS))
+	@$(PYTHON_VENV) -m mixpro_mm.reporting.evidence work_dirs/evidence/results.json work_dirs/evidence/evidence.md
 
 bench: setup
 	@echo "bench: speed and memory of training, mixing and labelling; up to 10 minutes on 2 cores"

@@ -55,19 +55,23 @@ class Digits(BaseDataset):
     Args:
         split (str): 'train' (1,442 images) or 'test' (355).
         img_size (int): Side in pixels to which the 8 x 8 scans are brought once, at load, by bicubic interpolation.
+        classes (Sequence[int]): Digits to keep, all if omitted; labels count them in this order.
         pipeline (Sequence): Transforms; no loading step is needed.
         **kwargs: Other arguments of mmpretrain's ``BaseDataset``.
 
     Raises:
-        ValueError: The split is unknown.
+        ValueError: The split is unknown, or ``classes`` are not distinct digits.
     """
 
     METAINFO = dict(classes=tuple('0123456789'))
 
-    def __init__(self, split: str = 'train', img_size: int = 32, pipeline=(), **kwargs):
+    def __init__(self, split: str = 'train', img_size: int = 32, classes=tuple(range(10)), pipeline=(), **kwargs):
         self.split = split
         self.img_size = img_size
-        super().__init__(ann_file='', pipeline=pipeline, **kwargs)
+        self.digits = list(classes)
+        if not self.digits or len(set(self.digits)) < len(self.digits) or not set(self.digits) <= set(range(10)):
+            raise ValueError(f'classes must be distinct digits from 0 to 9, got {self.digits}')
+        super().__init__(ann_file='', pipeline=pipeline, classes=[str(digit) for digit in self.digits], **kwargs)
 
     def load_data_list(self) -> list[dict]:
         from PIL import Image
@@ -76,8 +80,9 @@ class Digits(BaseDataset):
         size = (self.img_size, self.img_size)
         grey = (np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)) for image in images)
         return [
-            dict(img=np.repeat(img[..., None], 3, axis=-1), gt_label=int(label))
+            dict(img=np.repeat(img[..., None], 3, axis=-1), gt_label=self.digits.index(label))
             for img, label in zip(grey, labels, strict=True)
+            if label in self.digits
         ]
 
     def extra_repr(self) -> list[str]:

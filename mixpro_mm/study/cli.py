@@ -61,13 +61,13 @@ def run_study(plan: Plan, work_dir: Path, launch: Launch | None = None, only: li
             runner.check_finished()
         runner.plan = _with_costs(selected)
         runner.run()
-        records = records_of(plan, work_dir, Path.cwd())
-        write_json(work_dir / 'results.json', records)
+        records, study = records_of(plan, work_dir, Path.cwd()), _describe(plan, work_dir)
+        write_json(work_dir / 'results.json', dict(study=_anywhere(study), records=records))
         # only now: drawing needs the three toolkits, and should cost nothing where a stage fails
         from mixpro_mm.reporting.report import write_report
         from mixpro_mm.study.pictures import draw_pictures
 
-        return write_report(work_dir, _describe(plan, work_dir), records, draw_pictures(plan, work_dir))[0]
+        return write_report(work_dir, study, records, draw_pictures(_first_seed(plan), work_dir))[0]
 
 
 def main(arguments=None) -> int:
@@ -77,7 +77,7 @@ def main(arguments=None) -> int:
     console = Console(stderr=True)
     try:
         launch = Launch(args.launcher, args.gpus, args.gpus_per_node, args.partition, args.srun_args)
-        plan = _with_jobs(read_plan(args.config), args.jobs, launch)
+        plan = _with_jobs(read_plan(args.config, args.seeds, args.methods), args.jobs, launch)
         if args.dry_run:
             for line in describe(select(plan, args.only) if args.only else plan, work_dir.resolve(), launch):
                 print(line)
@@ -102,6 +102,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--work-dir', type=Path, help='work_dirs/<name of the config> if omitted')
     parser.add_argument(
         '--only', nargs='+', metavar='PATTERN', help="run only stages named so ('deit-small*') and what they wait for"
+    )
+    parser.add_argument('--seeds', type=int, help='train everything with so many seeds, instead of what the study says')
+    parser.add_argument(
+        '--methods', nargs='+', metavar='NAME', help='only these pre-trainings, and only they are reported'
     )
     parser.add_argument('--dry-run', action='store_true', help='print the commands, estimated cost and what is missing')
     parser.add_argument(
@@ -142,6 +146,17 @@ def _with_costs(plan: Plan) -> Plan:
     return replace(plan, stages=tuple(replace(s, cost=hours.get(s.name, 0.1)) for s in plan.stages))
 
 
+def _first_seed(plan: Plan) -> Plan:
+    """The plan as it shows in pictures: of each stage the first seed."""
+    return replace(plan, stages=tuple(stage for stage in plan.stages if plan.seed_of(stage) == plan.seed))
+
+
+def _anywhere(study: dict) -> dict:
+    """The description without places on this machine."""
+    stages = [{key: value for key, value in stage.items() if key != 'work_dir'} for stage in study['stages']]
+    return study | dict(stages=stages)
+
+
 def _describe(plan: Plan, work_dir: Path) -> dict:
     done = {stage.name: read_json(work_dir / stage.name / DONE) or {} for stage in plan.stages if stage.config}
     stages = [
@@ -150,13 +165,15 @@ def _describe(plan: Plan, work_dir: Path) -> dict:
             task=stage.task,
             backbone=stage.backbone,
             pretraining=stage.pretraining,
+            seed=plan.seed_of(stage),
             work_dir=str(work_dir / stage.name),
             seconds=done[stage.name].get('seconds'),
         )
         for stage in plan.stages
         if stage.config
     ]
-    settings = dict(seed=str(plan.seed), **{'stages at a time': str(plan.jobs)})
+    seeds = dict.fromkeys(str(plan.seed_of(stage)) for stage in plan.stages if stage.config)
+    settings = dict(seed=', '.join(seeds), **{'stages at a time': str(plan.jobs)})
     if any(stage.gpus or done.get(stage.name, {}).get('gpus', 1) > 1 for stage in plan.stages):
         settings['GPUs x images a step'] = _batches([stage for stage in done.values() if 'gpus' in stage])
     return dict(

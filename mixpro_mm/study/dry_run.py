@@ -44,7 +44,9 @@ def describe(plan: Plan, work_dir: Path, launch: Launch) -> Iterator[str]:
             if stage.config:
                 config = look_at(stage.config)
                 hours = gpu_hours(stage, config)
-                for path in _outermost(path for path in files_needed(stage, config) if not path.exists()):
+                tests = [_test_of(look_at(path)) for path in stage.evaluations.values()]
+                needed = [path for part in (config, *tests) for path in files_needed(stage, part)]
+                for path in _outermost(path for path in dict.fromkeys(needed) if not path.exists()):
                     if not any(path.absolute().is_relative_to(other) for other in made):
                         missing.setdefault(str(path), []).append(stage.name)
                 if stage.tta:
@@ -80,11 +82,16 @@ def files_needed(stage: Stage, config: Config) -> list[Path]:
             paths |= dict.fromkeys(_data_paths(node))
         paths |= dict.fromkeys(_values(config.get(f'{part}_evaluator'), 'ann_file'))
     model = config.get('model', {})
-    weights = [*_values(model, 'checkpoint'), config.get('load_from')]
+    weights = [*_values(model, 'checkpoint'), *_values(config.get('test_cfg'), 'checkpoint'), config.get('load_from')]
     if stage.checkpoint:  # in place of the config's own
         weights = [path for path in weights if path not in _values(model.get('backbone'), 'checkpoint')]
     paths |= dict.fromkeys(weights)
     return list(dict.fromkeys(Path(path) for path in paths if path and '://' not in path))
+
+
+def _test_of(config: Config) -> dict:
+    """What a test by a config reads: its data and, in its loop, the weights of further models."""
+    return {key: config[key] for key in ('test_dataloader', 'test_evaluator', 'test_cfg') if config.get(key)}
 
 
 def _data_paths(dataset: dict) -> list[str]:

@@ -15,6 +15,10 @@ def _are_published(value) -> bool:
     return isinstance(value, dict) and all(_is_number(number) for number in value.values())
 
 
+def _are_configs(value) -> bool:
+    return isinstance(value, dict) and _are_strings(list(value.values()))
+
+
 KINDS = {
     'a string': lambda value: isinstance(value, str),
     'a list of strings': _are_strings,
@@ -22,19 +26,31 @@ KINDS = {
     'a whole number': lambda value: isinstance(value, int) and not isinstance(value, bool),
     'True or False': lambda value: isinstance(value, bool),
     'a dict of numbers': _are_published,
+    'a dict of configs': _are_configs,
 }
 KEYS = (
     dict.fromkeys(('name', 'config', 'task', 'backbone', 'pretraining', 'checkpoint', 'creates'), 'a string')
     | dict.fromkeys(('command', 'needs'), 'a list of strings')
     | dict.fromkeys(('cost', 'gmacs'), 'a number')
-    | dict.fromkeys(('gpus', 'train_images'), 'a whole number')
-    | dict(published='a dict of numbers', tta='True or False')
+    | dict.fromkeys(('gpus', 'train_images', 'seeds'), 'a whole number')
+    | dict(published='a dict of numbers', evaluations='a dict of configs', tta='True or False')
 )
-OPTIONAL = ('config', 'task', 'backbone', 'pretraining', 'checkpoint', 'creates', 'gpus', 'gmacs', 'train_images')
+OPTIONAL = (
+    'config',
+    'task',
+    'backbone',
+    'pretraining',
+    'checkpoint',
+    'creates',
+    'gpus',
+    'gmacs',
+    'train_images',
+    'seeds',
+)
 
 
 def checked_entry(entry, number: int, study: str) -> dict:
-    """The arguments of a ``Stage``, lists as tuples.
+    """The arguments of a ``Stage``, lists as tuples, and ``seeds``, how often it is repeated.
 
     Args:
         entry: As it is written.

@@ -180,9 +180,11 @@ def stage_command(plan: Plan, stage: Stage, work_dir: Path, launch: Launch) -> l
         parent = next(other for other in plan.stages if other.name == stage.checkpoint)
         expected = work_dir / stage.checkpoint / last_name(look_at(parent.config)) if done is None else None
         command += ['--checkpoint', str(expected or done['checkpoint'])]
-    command += ['--seed', str(plan.seed)]
+    command += ['--seed', str(plan.seed_of(stage))]
     batch = launch.batch_size(stage)
     command += ['--batch-size', str(batch)] if batch else []
     command += ['--tta'] if stage.tta else []
+    for name, path in stage.evaluations.items():
+        command += ['--evaluate', name, path]
     command += ['--launcher', launch.launcher] if launch.launcher != 'none' else []
     return launch.command(stage, command, str(work_dir))

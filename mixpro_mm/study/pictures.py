@@ -9,23 +9,20 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import DATASETS, MODELS, init_default_scope
-from mmengine.runner import load_checkpoint
 from PIL import Image
-from torch.nn.functional import interpolate
 
-from mixpro_mm.attention import ClassAttentionTap, parse_attention, token_grid
+from mixpro_mm.attention import parse_attention
 from mixpro_mm.files import read_json
 from mixpro_mm.labeling import LabelWeights
-from mixpro_mm.labeling.find import each, label_augments, loss_module
 from mixpro_mm.labeling.rules import build_labeling
-from mixpro_mm.losses import hand_factor_over
 from mixpro_mm.mixing import MixedTarget
 from mixpro_mm.registry import BATCH_AUGMENTS
 from mixpro_mm.reporting.pictures import detection_panel, mix_panel, segmentation_panel
 from mixpro_mm.reporting.tables import label
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.stage import DONE
+from mixpro_mm.visualize.batch import choose_augment, hook_settings, mix, preprocess, weigh
+from mixpro_mm.visualize.models import build_dataset, load_model, read_config, to_rgb
 
 __all__ = ['draw_pictures']
 
@@ -88,84 +85,41 @@ def _mixes(stage: Stage) -> bool:
 
 def _load(stage: Stage, work_dir: Path, datasets: dict):
     """Config and model of a finished stage, the model in evaluation mode, and its test data, indexed once for all."""
-    config = Config.fromfile(stage.config)
-    init_default_scope(config.default_scope)
-    model_config = config.model
-    model_config.get('backbone', {}).pop('init_cfg', None)
-    if 'data_preprocessor' in config:  # as Runner does
-        model_config.setdefault('data_preprocessor', config.data_preprocessor)
-    model = MODELS.build(model_config)
-    load_checkpoint(model, read_json(work_dir / stage.name / DONE)['checkpoint'], map_location='cpu')
-    model.eval()
-    data = config.test_dataloader.dataset
-    key = config.default_scope, repr(data)
+    config = read_config(stage.config)
+    model = load_model(config, read_json(work_dir / stage.name / DONE)['checkpoint'])
+    key = config.default_scope, repr(config.test_dataloader.dataset)
     if key not in datasets:
-        datasets[key] = DATASETS.build(data)
+        datasets[key] = build_dataset(config, 'test')
     return config, model, datasets[key]
 
 
-def _hook_settings(config: Config) -> dict:
-    """``labeling`` and ``attention`` as the stage was trained with; without a LabelingHook, labels stayed as mixed."""
-    for hook in config.get('custom_hooks') or []:
-        kind = getattr(hook['type'], '__name__', hook['type'])
-        if kind.split('.')[-1] == 'LabelingHook':
-            return dict(labeling=hook.get('labeling', 'ProgressiveAttentionLabeling'), attention=hook.get('attention'))
-    return dict(labeling='AreaLabeling', attention=None)
-
-
-@torch.no_grad()
 def _mixed(stages: list[Stage], plan: Plan, path: Path, load: Callable) -> dict:
     (stage,) = stages
     config, model, dataset = load(stage)
-    settings = _hook_settings(config)
-    labeling = build_labeling(settings['labeling'])
-    if hasattr(labeling, 'progress'):
-        labeling.progress = 1.0
-    hand_factor_over(loss_module(model), labeling)
-    augment = label_augments(model)[0]
     torch.manual_seed(plan.seed)
     index = torch.randperm(len(dataset))[:COLUMNS].tolist()
-    data = model.data_preprocessor(pseudo_collate([dataset[i] for i in index]))
-    images, labels = data['inputs'], torch.stack([sample.gt_label for sample in data['data_samples']]).flatten()
-    classes = model.data_preprocessor.num_classes or model.head.num_classes  # timm's classifiers have no head
-    scores = torch.nn.functional.one_hot(labels, classes).float()
-    each([augment], 'bind', model, None)
-    for _ in range(50):  # until both images of a pair have something to show
-        mixed, _ = augment(images, scores)
-        target = augment.take()
-        if 0.35 < target.lam_area.mean() < 0.65:
-            break
-    each([augment], 'unbind')
-    to_rgb = _to_rgb(model.data_preprocessor)
+    images, scores = preprocess(model, [dataset[i] for i in index])
+    found = mix(model, config, choose_augment(model), images, scores, shown=COLUMNS)
+    weights, maps = weigh(model, config, found)
     rows = {
-        'original': [to_rgb(image) for image in images],
-        'mask': [mask[0].numpy().astype(float) for mask in target.mask],
-        'mixed': [to_rgb(image) for image in mixed],
+        'original': to_rgb(model.data_preprocessor, images),
+        'mask': [mask[0].numpy() for mask in found.target.mask],
+        'mixed': to_rgb(model.data_preprocessor, found.mixed),
     }
-    shown, attention, grid = 'the mask (bright: the image itself) and the mixed image', None, None
-    if getattr(labeling, 'uses_attention', True):
-        tap = ClassAttentionTap(model, settings['attention']).attach()
-        logits = model(mixed)
-        attention = tap.read()
-        tap.release()
-        size = tuple(images.shape[2:])
-        grid = token_grid(attention.shape[1], size)
-        maps = interpolate(attention.view(-1, 1, *grid), size, mode='nearest')[:, 0]
+    shown, settings = 'the mask (bright: the image itself) and the mixed image', hook_settings(config)
+    if maps is not None:
         rows['attention'] = [row.numpy() for row in maps]
         reading, place = parse_attention(settings['attention'])
         kind = 'class attention' if reading == 'class' else 'attention, mean over queries,'
         shown = f'the mask (bright: the image itself), the mixed image and the {kind} of {place or "the last block"}'
-    else:
-        logits = model(mixed)
-    weights = labeling(target, attention, grid, logits)
-    mix_panel(rows, _titles(target, weights), path)
+    mix_panel(rows, _titles(found.target, weights), path)
     several = len({s.pretraining for s in plan.stages if (s.task, s.backbone) == (stage.task, stage.backbone)}) > 1
     name = f'{stage.backbone}, {label(stage.pretraining)}' if several else stage.backbone
     return dict(
         path=str(path),
         title=f'{name}: mixed images' + (' and class attention' if 'class attention' in shown else ''),
         caption=f'Held-out images, {shown}. Above each column: own label | partner, and the weight of the own label. '
-        + _means(labeling, weights),
+        + _means(build_labeling(settings['labeling']), weights),
     )
 
 
@@ -187,15 +141,6 @@ def _means(labeling, weights: LabelWeights) -> str:
     found = {name: getattr(weights, key) for key, name in names.items()}
     means = [f'{name} {value.mean().item():.2f}' for name, value in found.items() if value is not None]
     return f'Mean{"s" * (len(means) > 1)} of this batch: {", ".join(means)}.'
-
-
-def _to_rgb(preprocessor):
-    """A function from a normalised tensor (3, H, W) to an array (H, W, 3) in [0, 1]."""
-
-    def convert(image):
-        return ((image * preprocessor.std + preprocessor.mean) / 255).clamp(0, 1).permute(1, 2, 0).numpy()
-
-    return convert
 
 
 def _scene(dataset, index: int) -> tuple[np.ndarray, dict]:

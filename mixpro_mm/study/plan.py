@@ -2,13 +2,15 @@
 
 import difflib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mixpro_mm.study.configs import read_config
 from mixpro_mm.study.entries import checked_entry
-from mixpro_mm.study.metrics import PUBLISHABLE
+from mixpro_mm.study.metrics import EVALUATIONS, PUBLISHABLE
+from mixpro_mm.study.seeds import repeated
 
 __all__ = ['Plan', 'Stage', 'read_plan', 'select']
 
@@ -33,6 +35,8 @@ class Stage:
         cost: Expected share of the study's time, in any unit; only the display of the time left depends on it.
         published: Numbers others report for it, metric -> percent; they stand beside the measured ones.
         tta: Test a second time with the config's ``tta_model`` and ``tta_pipeline`` (segmentation: 'mIoU (MS)').
+        evaluations: Further tests of what it has trained: name, one of ``EVALUATIONS``, -> config of a test.
+        seed: Its own, where the study repeats it; that of the study if omitted.
         gpus: Number of GPUs for which the config's batch size per GPU is meant, 1 if omitted; another number of GPUs
             changes the batch per GPU and leaves the total.
         gmacs: Multiply-adds (in 1e9) of one image at training size, forward, for an estimate of the cost.
@@ -51,6 +55,8 @@ class Stage:
     cost: float = 1.0
     published: dict[str, float] = field(default_factory=dict)
     tta: bool = False
+    evaluations: dict[str, str] = field(default_factory=dict)
+    seed: int | None = None
     gpus: int | None = None
     gmacs: float | None = None
     train_images: int | None = None
@@ -71,16 +77,26 @@ class Plan:
     jobs: int
     config: str
 
+    def seed_of(self, stage: Stage) -> int:
+        """The seed with which a stage runs."""
+        return self.seed if stage.seed is None else stage.seed
 
-def read_plan(path: str | Path) -> Plan:
+
+def read_plan(path: str | Path, seeds: int | None = None, methods: Sequence[str] | None = None) -> Plan:
     """Read a study config: ``title``, ``stages`` (a list of dicts), and optionally ``seed`` and ``jobs``.
 
-    Configs are named relative to the study's own file; its other keys are its own affair.
+    Configs are named relative to the study's own file; its other keys are its own affair. A stage with ``seeds=n``
+    becomes n stages, see :func:`repeated`.
+
+    Args:
+        path: Of the config.
+        seeds: Repeat every stage that trains so often, whatever the study says.
+        methods: Keep only these pre-trainings (and the commands); all if omitted.
 
     Raises:
         FileNotFoundError: if the study or a config of a stage does not exist.
         ValueError: if the file cannot be read, a stage is incomplete or a value of it of the wrong kind, names are
-            doubled, or one waits for a stage that does not come before it.
+            doubled, one waits for a stage that does not come before it, or a method does not occur.
     """
     path = Path(path).resolve()
     if not path.is_file():
@@ -95,18 +111,36 @@ def read_plan(path: str | Path) -> Plan:
     for key, kind in (('title', str), ('stages', list), ('seed', int)):
         if not isinstance(settings.get(key, 0), kind):
             raise ValueError(f'{path.name}: {key} is {settings[key]!r}, not of type {kind.__name__}')
+    entries = [checked_entry(entry, number, path.name) for number, entry in enumerate(settings.stages, 1)]
     stages = []
-    for number, entry in enumerate(settings.stages, 1):
-        stage = Stage(**checked_entry(entry, number, path.name))
+    for entry in repeated(entries, settings.get('seed', 0), seeds, path.name):
+        stage = Stage(**entry)
         if stage.config:
-            config = (path.parent / stage.config).resolve()
-            if not config.is_file():
-                raise FileNotFoundError(f'stage {stage.name} of {path.name} names {config}, which does not exist')
-            stage = replace(stage, config=str(config))
+            stage = replace(stage, config=_file(stage.config, stage, path))
+        found = {name: _file(config, stage, path) for name, config in stage.evaluations.items()}
+        stage = replace(stage, evaluations=found)
         _check(stage, stages, path.name)
         stages.append(stage)
+    if methods is not None:
+        stages = _with_methods(stages, methods, path.name)
     jobs = jobs or len(os.sched_getaffinity(0))
     return Plan(settings.title, tuple(stages), settings.get('seed', 0), jobs, str(path))
+
+
+def _file(config: str, stage: Stage, study: Path) -> str:
+    """Where a config of a stage is."""
+    path = (study.parent / config).resolve()
+    if not path.is_file():
+        raise FileNotFoundError(f'stage {stage.name} of {study.name} names {path}, which does not exist')
+    return str(path)
+
+
+def _with_methods(stages: list[Stage], methods: Sequence[str], study: str) -> list[Stage]:
+    there = list(dict.fromkeys(stage.pretraining for stage in stages if stage.config))
+    unknown = [name for name in methods if name not in there]
+    if unknown or not methods:
+        raise ValueError(f'no stage of {study} has the pre-training {unknown[:1]}; it has {", ".join(there)}')
+    return [stage for stage in stages if stage.command or stage.pretraining in methods]
 
 
 def select(plan: Plan, patterns: list[str]) -> Plan:
@@ -159,6 +193,13 @@ def _check(stage: Stage, before: list[Stage], study: str) -> None:
         )
     if stage.tta and stage.task != 'segmentation':
         raise ValueError(f'stage {stage.name} of {study} asks for tta, which is there for segmentation only')
+    unknown = [name for name in stage.evaluations if name not in EVALUATIONS]
+    if unknown:
+        raise ValueError(
+            f'stage {stage.name} of {study} has an evaluation {unknown[0]!r}; known: {", ".join(EVALUATIONS)}'
+        )
+    if stage.evaluations and stage.task != 'classification':
+        raise ValueError(f'stage {stage.name} of {study} asks for evaluations, which are there for classification only')
     for key in ('gpus', 'gmacs', 'train_images'):
         value = getattr(stage, key)
         if value is not None and value <= 0:

@@ -14,6 +14,7 @@ from mixpro_mm.clock import clock
 from mixpro_mm.files import read_json, write_json
 from mixpro_mm.study.configs import fingerprint, stage_config
 from mixpro_mm.study.display import Display
+from mixpro_mm.study.evaluate import evaluation_mark
 from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.processes import die_with_parent, noting_interrupts
@@ -117,9 +118,15 @@ class StudyRunner:
                         f'stage {stage.name} is finished, but its start, stage {stage.checkpoint}, is no longer there: '
                         f'bring {self.work_dir / stage.checkpoint} back, or remove {folder} and run both again'
                     )
-            config = stage_config(stage.config, folder, self.plan.seed, parent.get('checkpoint'))
+            config = stage_config(stage.config, folder, self.plan.seed_of(stage), parent.get('checkpoint'))
             if read_json(folder / DONE).get('fingerprint') != fingerprint(config, parent.get('checkpoint_sha256')):
                 raise RuntimeError(f'stage {stage.name} is finished, but {OTHER_STAGE.format(folder)}')
+            for name, path in stage.evaluations.items():
+                if read_json(folder / DONE)['evaluations'][name] != evaluation_mark(path):
+                    raise RuntimeError(
+                        f'stage {stage.name} is finished, but its evaluation {name} was by another config: remove '
+                        f'{folder / DONE} to test again, or name another work dir'
+                    )
 
     def _launch(self, stage: Stage) -> None:
         folder = self.folder(stage)
@@ -223,7 +230,8 @@ def is_finished(stage: Stage, work_dir: Path) -> bool:
     """Whether a stage of a study in ``work_dir`` has come to its end, all its tests and what it creates included."""
     done = read_json(work_dir / stage.name / DONE)
     written = stage.creates is None or Path(stage.creates).exists()
-    return written and done is not None and (not stage.tta or done.get('tta', False))
+    tested = done is not None and (done.get('tta') or not stage.tta)
+    return written and tested and set(stage.evaluations) <= set(done.get('evaluations', ()))
 
 
 def _look_anew(stage: Stage, folder: Path) -> None:

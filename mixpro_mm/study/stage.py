@@ -18,6 +18,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from mixpro_mm.checkpoint import read_state_dict
 from mixpro_mm.files import read_json, sha256_of, write_json
 from mixpro_mm.study.configs import fingerprint, stage_config
+from mixpro_mm.study.evaluate import evaluate, evaluation_mark
 from mixpro_mm.study.processes import die_with_parent
 from mixpro_mm.study.tta import check_tta, test_again
 
@@ -66,6 +67,14 @@ def main(arguments=None) -> int:
     parser.add_argument('--checkpoint', help='the backbone starts from this file')
     parser.add_argument('--batch-size', type=int, help='images per GPU, instead of what the config says')
     parser.add_argument('--tta', action='store_true', help="test a second time with the config's tta_pipeline")
+    parser.add_argument(
+        '--evaluate',
+        nargs=2,
+        action='append',
+        default=[],
+        metavar=('NAME', 'CONFIG'),
+        help='test by another config, too',
+    )
     parser.add_argument('--launcher', default='none', choices=['none', 'pytorch', 'slurm'])
     args = parser.parse_args(arguments)
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', torch.get_num_threads())))
@@ -95,9 +104,13 @@ def main(arguments=None) -> int:
         print(f'{args.config} saved no checkpoint in {work_dir}', file=sys.stderr)
         return 2
     if args.tta:
-        del runner
+        runner = None
         _free_memory()  # of its model, before there is a second
         metrics = metrics | test_again(config, final)
+    for name, path in args.evaluate:
+        runner = None
+        _free_memory()
+        metrics = metrics | evaluate(name, path, final, work_dir, args.seed, args.launcher)
     if is_main_process():
         done = dict(
             fingerprint=mark,
@@ -106,6 +119,7 @@ def main(arguments=None) -> int:
             checkpoint_sha256=sha256_of(final),
             seconds=progress.seconds,
             tta=args.tta,
+            evaluations={name: evaluation_mark(path) for name, path in args.evaluate},
             gpus=get_world_size(),
             batch_size=config.train_dataloader.batch_size,
         )

@@ -185,3 +185,57 @@ def test_of_many_names_a_few_are_told(write):
     plan = read_plan(write("title = 'T'\nstages = [dict(name=f'stage-{n}', command=['x']) for n in range(54)]"))
     with pytest.raises(ValueError, match=r'it has stage-0, stage-1, stage-2, stage-3, stage-4 and 49 more$'):
         select(plan, ['xyz'])
+
+
+SEVERAL = """
+row = dict(task='classification', backbone='DeiT')
+stages = [
+    dict(name='data', command=['-c', 'pass']),
+    dict(name='a', config='pre.py', pretraining='mixpro', seeds=2, evaluations=dict(A='sub/seg.py'), **row),
+    dict(name='b', config='pre.py', pretraining='cutmix', seeds=1, **row),
+    dict(name='seg', config='sub/seg.py', task='segmentation', backbone='DeiT', pretraining='mixpro', checkpoint='a',
+         seeds=1),
+]
+"""
+
+
+def test_stages_are_repeated_with_the_seeds_of_the_study(write, tmp_path):
+    plan = read_plan(write(f"title = 'T'\nseed = 4\n{SEVERAL}"))
+    seeds = {stage.name: plan.seed_of(stage) for stage in plan.stages}
+    assert seeds == {'data': 4, 'a_s4': 4, 'b_s4': 4, 'seg_s4': 4, 'a_s5': 5}
+    by_name = {stage.name: stage for stage in plan.stages}
+    assert by_name['seg_s4'].checkpoint == 'a_s4'
+    assert by_name['a_s5'].evaluations == {'A': str(tmp_path / 'sub' / 'seg.py')}
+    more = read_plan(write(f"title = 'T'\n{SEVERAL}"), seeds=3)
+    assert [stage.name for stage in more.stages if stage.task == 'segmentation'] == ['seg_s0', 'seg_s1', 'seg_s2']
+
+
+def test_methods_are_those_kept(write):
+    text = f"title = 'T'\n{SEVERAL}"
+    assert [s.name for s in read_plan(write(text), methods=['cutmix']).stages] == ['data', 'b_s0']
+    with pytest.raises(ValueError, match=r"no stage of study.py has the pre-training \['x'\]; it has mixpro, cutmix"):
+        read_plan(write(text), methods=['mixpro', 'x'])
+
+
+@pytest.mark.parametrize(
+    ('more', 'sentence'),
+    [
+        ("evaluations=dict(B='pre.py')", "stage a of study.py has an evaluation 'B'; known: occlusion, A, O"),
+        (
+            "evaluations=dict(A='pre.py')",
+            'stage a of study.py asks for evaluations, which are there for classification',
+        ),
+        ('evaluations=dict(A=3)', "stage a of study.py: evaluations is {'A': 3}, not a dict of configs"),
+        ("evaluations=['A']", 'not a dict of configs'),
+        ("seeds='3'", "stage a of study.py: seeds is '3', not a whole number"),
+    ],
+)
+def test_what_cannot_be_evaluated_or_repeated(write, more, sentence):
+    with pytest.raises(ValueError) as raised:
+        read_plan(write(f"title = 'T'\nstages = [dict({ROW}, {more})]"))
+    assert sentence in str(raised.value)
+
+
+def test_an_evaluation_that_does_not_exist_is_named(write):
+    with pytest.raises(FileNotFoundError, match=r'stage a of study.py names .*nowhere.py, which does not exist'):
+        read_plan(write(f"title = 'T'\nstages = [dict({ROW}, evaluations=dict(A='nowhere.py'))]"))

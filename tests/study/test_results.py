@@ -45,3 +45,38 @@ def test_published_numbers_go_along_and_bring_their_metric(tmp_path):
         ('mIoU', 50.5, None), ('mIoU (MS)', 51.0, 51.6),
     ]  # fmt: skip
     assert 'published' not in records[2]
+
+
+def test_further_tests_become_records_of_robustness(tmp_path):
+    """Each with the seed of its stage and the config of its test; of a curve the points and their mean."""
+    tests = dict(A='/r/a.py', occlusion='/r/occ.py')
+    stage = Stage(
+        name='pre', config='/c.py', task='classification', backbone='DeiT', pretraining='mixpro', seed=4,
+        evaluations=tests, published=dict(A_aurra=32.4),
+    )  # fmt: skip
+    metrics = {
+        'accuracy/top1': 90.0,
+        'A/calibration/top1': 12.34567,
+        'A/calibration/aurra': 20.0,
+        'A/calibration/ece': 7.0,  # measured, but no result
+        'O/ood/aupr': 50.0,  # of a test the stage no longer names
+        'occlusion/calibration/ece': 3.0,
+        'occlusion/accuracy/top1': 90.0,
+    }
+    (tmp_path / 'pre' / 'occlusion').mkdir(parents=True)
+    write_json(tmp_path / 'pre' / 'done.json', dict(metrics=metrics, checkpoint_sha256='x'))
+    points = [dict(ratio=0.5, information_loss=q, top1=top1, std=None) for q, top1 in ((0.0, 90.0), (0.4951, 45.5))]
+    write_json(tmp_path / 'pre' / 'occlusion' / 'occlusion.json', dict(curves={'random': points}))
+    records = records_of(Plan('t', (stage,), seed=0, jobs=1, config=''), tmp_path, tmp_path)
+    found = {r['metric']: (r['task'], r['value'], r['config']) for r in records}
+    assert found == {
+        'top1': ('classification', 90.0, '/c.py'),
+        'ece': ('robustness', 3.0, '/r/occ.py'),
+        'A_top1': ('robustness', 12.3457, '/r/a.py'),
+        'A_aurra': ('robustness', 20.0, '/r/a.py'),
+        'occlusion_random': ('robustness', 67.75, '/r/occ.py'),
+    }
+    assert {record['seed'] for record in records} == {4}
+    assert [record.get('published') for record in records if record['metric'] == 'A_aurra'] == [32.4]
+    assert records[-1]['curve'] == [[0.0, 90.0], [0.4951, 45.5]]
+    assert sum('curve' in record for record in records) == 1

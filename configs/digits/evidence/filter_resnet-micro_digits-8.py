@@ -1,0 +1,9 @@
+# ResNet-micro on the digits 0 to 7, without mixing: the CNN that filters the views of DigitsA and DigitsO, as a ResNet-50
+# filtered ImageNet-A and ImageNet-O. What it said is in mixpro_mm/datasets/filtered_digits.json: nobody needs it again.
+# Run:      mim train onedl-mmpretrain configs/digits/evidence/filter_resnet-micro_digits-8.py
+# Then:     python -m mixpro_mm.datasets.filtered_digits configs/digits/evidence/filter_resnet-micro_digits-8.py work_dirs/filter_resnet-micro_digits-8/epoch_15.pth OUT.json
+_base_ = ['../../_base_/digits_8.py', '../../_base_/digits_schedule.py', '../../_base_/resnet_micro.py']
+
+model = dict(_base_.resnet_micro, head=dict(_base_.resnet_micro.head, num_classes=8))
+train_cfg = dict(max_epochs=15)
+randomness = dict(seed=0)

@@ -1,0 +1,30 @@
+# Segmenter on DeiT-micro, 500 iterations: the segmentation of the evidence study, which puts the checkpoint of each
+# method in place of this one. Tested at one scale, and at three averaged (no mirror images: these are digits).
+# Needs:    the checkpoint of deit-micro_mixpro_digits-8.py
+# Data:     python -m mixpro_mm.datasets.digit_scenes data/digit_scenes
+# Run:      mim train onedl-mmsegmentation configs/digits/evidence/segmenter_deit-micro_digit-scenes.py
+_base_ = '../segmenter_deit-micro_scratch_digit-scenes.py'
+
+checkpoint = 'work_dirs/deit-micro_mixpro_digits-8/epoch_25.pth'
+model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')))
+custom_hooks = [dict(type='mixpro_mm.TransferCheckHook')]
+
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=30),
+    dict(type='PolyLR', eta_min=1e-5, power=0.9, by_epoch=False, begin=30, end=500),
+]
+train_cfg = dict(max_iters=500)
+default_hooks = dict(checkpoint=dict(interval=100, max_keep_ckpts=1))
+
+tta_model = dict(type='SegTTAModel')
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='Resize', scale=(side, side), keep_ratio=True) for side in (48, 64, 80)],
+            [dict(type='LoadAnnotations')],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]

@@ -1,0 +1,70 @@
+# The evidence (`make study`): on the embedded digits, DeiT-micro pre-trained by six methods with five seeds, tested on
+# whole, occluded, adversarially filtered and unknown digits; by four of the methods, with three seeds, PVT-micro, and
+# Segmenter and Mask R-CNN from those checkpoints. docs/evidence.md is what came of it.
+# Run:      python tools/study.py configs/digits/study_evidence.py
+# A part:   python tools/study.py configs/digits/study_evidence.py --seeds 3 --methods cutmix transmix mixpro
+title = 'MixPro against its rivals on embedded digits'
+seed = 0
+jobs = 0  # as many as there are cores
+
+methods = ('none', 'cutmix', 'transmix', 'tokenmix', 'maskmix', 'mixpro')
+transferred = ('none', 'cutmix', 'transmix', 'mixpro')
+# cost: seconds on one core, roughly; the display of the time left goes by it
+deit, pvt = dict(backbone='DeiT-micro', seeds=5), dict(backbone='PVT-micro', seeds=3)
+robustness = dict(
+    occlusion='../robustness/deit-micro_occlusion_digits-8.py',
+    A='../robustness/deit-micro_digits-a.py',
+    O='../robustness/deit-micro_digits-o.py',
+)
+data = 'data/digit_scenes'
+stages = [dict(name='scenes', command=['-m', 'mixpro_mm.datasets.digit_scenes', data], creates=data, cost=15)]
+stages += [
+    dict(
+        name=f'deit_{method}',
+        config=f'evidence/deit-micro_{method}_digits-8.py',
+        task='classification',
+        pretraining=method,
+        evaluations=robustness,
+        cost=130,
+        **deit,
+    )
+    for method in methods
+]
+stages += [
+    dict(
+        name=f'pvt_{method}',
+        config=f'evidence/pvt-micro_{method}_digits-8.py',
+        task='classification',
+        pretraining=method,
+        cost=130,
+        **pvt,
+    )
+    for method in transferred
+]
+stages += [
+    dict(
+        name=f'segmenter_{method}',
+        config='evidence/segmenter_deit-micro_digit-scenes.py',
+        task='segmentation',
+        pretraining=method,
+        checkpoint=f'deit_{method}',
+        needs=['scenes'],
+        tta=True,
+        cost=100,
+        **dict(deit, seeds=3),
+    )
+    for method in transferred
+]
+stages += [
+    dict(
+        name=f'maskrcnn_{method}',
+        config='evidence/mask-rcnn_pvt-micro_digit-scenes.py',
+        task='detection',
+        pretraining=method,
+        checkpoint=f'pvt_{method}',
+        needs=['scenes'],
+        cost=130,
+        **pvt,
+    )
+    for method in transferred
+]
