@@ -1,20 +1,18 @@
 """What a study would do: every command, what it waits for, what it may cost and what is missing. Nothing is started."""
 
-import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmengine.config import Config
-
 from mixpro_mm.study.configs import look_at
 from mixpro_mm.study.estimate import RULE, gpu_hours
 from mixpro_mm.study.launch import Launch, stage_command
-from mixpro_mm.study.plan import Plan, Stage
+from mixpro_mm.study.needs import files_needed, files_of_test
+from mixpro_mm.study.plan import Plan
 from mixpro_mm.study.runner import is_finished
 from mixpro_mm.study.tta import check_tta
 
-__all__ = ['describe', 'files_needed']
+__all__ = ['describe']
 
 
 def describe(plan: Plan, work_dir: Path, launch: Launch) -> Iterator[str]:
@@ -44,9 +42,10 @@ def describe(plan: Plan, work_dir: Path, launch: Launch) -> Iterator[str]:
             if stage.config:
                 config = look_at(stage.config)
                 hours = gpu_hours(stage, config)
-                tests = [_test_of(look_at(path)) for path in stage.evaluations.values()]
-                needed = [path for part in (config, *tests) for path in files_needed(stage, part)]
-                for path in _outermost(path for path in dict.fromkeys(needed) if not path.exists()):
+                needed = dict.fromkeys(files_needed(stage, config))
+                for test in stage.evaluations.values():
+                    needed |= dict.fromkeys(files_of_test(look_at(test)))
+                for path in _outermost(path for path in needed if not path.exists()):
                     if not any(path.absolute().is_relative_to(other) for other in made):
                         missing.setdefault(str(path), []).append(stage.name)
                 if stage.tta:
@@ -74,35 +73,6 @@ def describe(plan: Plan, work_dir: Path, launch: Launch) -> Iterator[str]:
         )
 
 
-def files_needed(stage: Stage, config: Config) -> list[Path]:
-    """Local paths that must exist before a stage: folders and lists of data, weights that no other stage makes."""
-    paths: dict[str, None] = {}
-    for part in ('train', 'val', 'test'):
-        for node in _dicts(config.get(f'{part}_dataloader')):
-            paths |= dict.fromkeys(_data_paths(node))
-        paths |= dict.fromkeys(_values(config.get(f'{part}_evaluator'), 'ann_file'))
-    model = config.get('model', {})
-    weights = [*_values(model, 'checkpoint'), *_values(config.get('test_cfg'), 'checkpoint'), config.get('load_from')]
-    if stage.checkpoint:  # in place of the config's own
-        weights = [path for path in weights if path not in _values(model.get('backbone'), 'checkpoint')]
-    paths |= dict.fromkeys(weights)
-    return list(dict.fromkeys(Path(path) for path in paths if path and '://' not in path))
-
-
-def _test_of(config: Config) -> dict:
-    """What a test by a config reads: its data and, in its loop, the weights of further models."""
-    return {key: config[key] for key in ('test_dataloader', 'test_evaluator', 'test_cfg') if config.get(key)}
-
-
-def _data_paths(dataset: dict) -> list[str]:
-    """What a dataset reads from, joined as the toolkits do it: its root, its list of images, its folders of images."""
-    root, prefix = dataset.get('data_root') or '', dataset.get('data_prefix')
-    parts = [dataset.get('ann_file'), *(prefix.values() if isinstance(prefix, dict) else [prefix])]
-    if not prefix and str(dataset.get('type')).rpartition('.')[2] in ('ImageNet', 'ImageNet1k'):
-        parts.append(dataset.get('split'))  # its folder; the list of it is optional
-    return [root, *(os.path.join(root, part) for part in parts if part and isinstance(part, str))]
-
-
 def _outermost(paths) -> list[Path]:
     """Without those that lie below another."""
     paths = list(paths)
@@ -115,20 +85,6 @@ def _can_be_read(path: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _dicts(node) -> Iterator[dict]:
-    """Every dict at any depth, the node itself included."""
-    if isinstance(node, dict):
-        yield node
-    children = node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ()
-    for child in children:
-        yield from _dicts(child)
-
-
-def _values(node, key: str) -> list[str]:
-    """Every string under ``key``, at any depth."""
-    return [found[key] for found in _dicts(node) if isinstance(found.get(key), str)]
 
 
 def _how(plan: Plan, launch: Launch) -> str:

@@ -5,8 +5,16 @@ from pathlib import Path
 from mmengine.runner import Runner
 
 from mixpro_mm.study.configs import fingerprint, read_config, stage_config
+from mixpro_mm.study.needs import files_of_test
 
-__all__ = ['evaluate', 'evaluation_mark']
+__all__ = ['check_evaluation', 'evaluate', 'evaluation_mark']
+
+
+def check_evaluation(path: str) -> None:
+    """Raises FileNotFoundError if a folder, a list or weights that a test reads are not there."""
+    missing = [str(needed) for needed in files_of_test(read_config(path)) if not needed.exists()]
+    if missing:
+        raise FileNotFoundError(f'after training, {path} is to be tested by, but there is no {", no ".join(missing)}')
 
 
 def evaluate(name: str, path: str, checkpoint: str, work_dir: Path, seed: int, launcher: str) -> dict[str, float]:

@@ -22,7 +22,8 @@ from mixpro_mm.reporting.tables import label
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.stage import DONE
 from mixpro_mm.visualize.batch import choose_augment, hook_settings, mix, preprocess, weigh
-from mixpro_mm.visualize.models import build_dataset, load_model, read_config, to_rgb
+from mixpro_mm.visualize.data import build_dataset
+from mixpro_mm.visualize.models import load_model, read_config, to_rgb
 
 __all__ = ['draw_pictures']
 

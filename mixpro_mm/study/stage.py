@@ -18,7 +18,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from mixpro_mm.checkpoint import read_state_dict
 from mixpro_mm.files import read_json, sha256_of, write_json
 from mixpro_mm.study.configs import fingerprint, stage_config
-from mixpro_mm.study.evaluate import evaluate, evaluation_mark
+from mixpro_mm.study.evaluate import check_evaluation, evaluate, evaluation_mark
 from mixpro_mm.study.processes import die_with_parent
 from mixpro_mm.study.tta import check_tta, test_again
 
@@ -84,6 +84,8 @@ def main(arguments=None) -> int:
     config = stage_config(args.config, work_dir, args.seed, args.checkpoint)
     if args.tta:
         check_tta(config)
+    for _, path in args.evaluate:
+        check_evaluation(path)
     _meet(args.launcher, config.get('env_cfg', {}))
     mark = _agreed(lambda: _claim(config, work_dir, args.checkpoint))
     if mark is None:

@@ -1,4 +1,4 @@
-"""The paper as a study: every row of Tables 1, 3 and 4, with its number, its config and its cost."""
+"""The paper as a study: every row of Tables 1, 3, 4 and 5, with its number, its config and its cost."""
 
 import functools
 import re
@@ -48,7 +48,9 @@ def test_every_row_of_the_three_tables_is_a_stage(plan, by_name):
 
 
 def test_published_numbers_are_those_of_the_paper(by_name):
-    assert by_name['deit-small_mixpro'].published == dict(top1=81.3)
+    table5 = dict(A_top1=22.4, A_rms_calibration_error=30.3, A_aurra=32.4, O_aupr=23.1)
+    assert by_name['deit-small_mixpro'].published == dict(top1=81.3) | table5
+    assert list(by_name['deit-small_baseline'].published.values()) == [79.8, 19.1, 32.0, 23.8, 20.9]
     assert by_name['xcit-large-24-p16_transmix'].published == dict(top1=83.8)
     assert by_name['segmenter_deit-small_mixpro'].published == {'mIoU': 51.1, 'mIoU (MS)': 51.6}
     assert by_name['linear_deit-small_baseline'].published == {'mIoU': 49.1, 'mIoU (MS)': 49.6}
@@ -57,11 +59,30 @@ def test_published_numbers_are_those_of_the_paper(by_name):
     )
     for model, row in TABLES.table1.items():
         for method in METHODS:
-            assert by_name[f'{model}_{method}'].published == dict(top1=row[method])
+            stage = by_name[f'{model}_{method}']
+            assert stage.published['top1'] == row[method]
+            assert len(stage.published) == (5 if model == 'deit-small' else 1)
     for row, numbers in (TABLES.table3 | TABLES.table4).items():
         for method, values in numbers.items():
             stage = by_name[f'{row}_{method}' if len(numbers) > 1 else row]
             assert tuple(stage.published.values()) == tuple(values)
+
+
+def test_deit_small_is_tested_for_robustness(by_name, configs):
+    """By the configs of Table 5 and Figure 3, on the model the stage trains."""
+    tested = {
+        name: {key: Path(path).stem for key, path in stage.evaluations.items()} for name, stage in by_name.items()
+    }
+    assert {name: tests for name, tests in tested.items() if tests} == {
+        f'deit-small_{method}': dict(
+            occlusion='deit-small_occlusion_in1k', A='deit-small_imagenet-a', O='deit-small_imagenet-o'
+        )
+        for method in METHODS
+    }
+    for name in ('deit-small_baseline', 'deit-small_mixpro'):
+        for path in by_name[name].evaluations.values():
+            model = look_at(path).model
+            assert (model.backbone, model.head.num_classes) == (configs[name].model.backbone, 1000)
 
 
 def test_two_pre_trainings_are_handed_over_thrice(by_name):
@@ -153,7 +174,8 @@ def test_the_dry_run_adds_up(configs, monkeypatch, capsys, tmp_path):
     assert total.startswith('# about 30,692 GPU hours in all; an estimate')
     missing = [line for line in lines if line.startswith('# missing')]
     assert {re.search(r'missing: (\S+) ', line)[1] for line in missing} == {
-        'data/imagenet', 'data/VOCdevkit/VOC2010', 'data/coco',
+        'data/imagenet', 'data/VOCdevkit/VOC2010', 'data/coco', 'data/imagenet-a', 'data/imagenet-o',
+        'checkpoints/dino_deit-small.pth',
     }  # fmt: skip
 
 
@@ -165,9 +187,11 @@ def test_folders_and_lists_of_data_are_looked_for(configs, monkeypatch, capsys, 
     (tmp_path / 'data' / 'coco' / 'annotations' / 'instances_train2017.json').touch()
     only = ['deit-small_mixpro', 'segmenter_deit-small_mixpro', 'mask-rcnn_r50']
     assert main([str(PAPER), '--dry-run', '--only', *only]) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('# missing')]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('# missing: data')]
     assert [re.search(r'missing: data/(\S+) ', line)[1] for line in lines] == [
         'imagenet/val',
+        'imagenet-a',
+        'imagenet-o',
         'VOCdevkit/VOC2010/ImageSets/SegmentationContext/train.txt',
         'VOCdevkit/VOC2010/SegmentationClassContext',
         'VOCdevkit/VOC2010/ImageSets/SegmentationContext/val.txt',

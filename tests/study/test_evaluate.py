@@ -1,0 +1,97 @@
+"""Further tests of a stage: by the trained weights, under names of their own, once, and owed if asked for later."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from rich.console import Console
+
+from mixpro_mm.study import stage
+from mixpro_mm.study.display import Display
+from mixpro_mm.study.plan import Plan, Stage
+from mixpro_mm.study.runner import StudyRunner, is_finished
+
+DIGITS = Path(__file__).parents[2] / 'configs' / 'digits'
+TRAIN = f"""
+_base_ = '{DIGITS}/deit-micro_mixpro_digits.py'
+train_dataloader = dict(batch_size=8, dataset=dict(indices=16))
+val_dataloader = dict(dataset=dict(indices=8))
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=1)
+param_scheduler = []
+"""
+CALIBRATION = """
+_base_ = 'train.py'
+test_dataloader = dict(dataset=dict(indices=60))
+test_evaluator = dict(_delete_=True, type='mixpro_mm.CalibrationMetric', bin_size=20)
+"""
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    root = tmp_path_factory.mktemp('stage')
+    (root / 'train.py').write_text(TRAIN)
+    (root / 'a.py').write_text(CALIBRATION)
+    arguments = [str(root / 'train.py'), '--work-dir', str(root / 'work' / 'pre'), '--seed', '3']
+    threads = torch.get_num_threads()
+    assert stage.main([*arguments, '--evaluate', 'A', str(root / 'a.py')]) == 0
+    torch.set_num_threads(threads)
+    return root
+
+
+def of(root, **changes):
+    row = dict(name='pre', config=str(root / 'train.py'), task='classification', backbone='DeiT', pretraining='mixpro')
+    return Stage(**row | dict(seed=3, evaluations={'A': str(root / 'a.py')}) | changes)
+
+
+def test_the_trained_weights_are_tested_by_the_other_config(trained):
+    done = json.loads((trained / 'work' / 'pre' / 'done.json').read_text())
+    config = Config.fromfile(trained / 'a.py')
+    config.work_dir, config.load_from = str(trained / 'by_hand'), done['checkpoint']
+    by_hand = Runner.from_cfg(config).test()
+    assert set(by_hand) == {f'calibration/{name}' for name in (
+        'top1', 'rms_calibration_error', 'rms_calibration_error_full', 'aurra', 'ece',
+    )}  # fmt: skip
+    evaluated = {name: value for name, value in done['metrics'].items() if name.startswith('A/')}
+    assert evaluated == {f'A/{name}': pytest.approx(value, abs=1e-6) for name, value in by_hand.items()}
+    assert set(done['metrics']) - set(evaluated) == {'accuracy/top1'}
+
+
+def test_an_evaluation_that_is_asked_for_later_is_owed(trained):
+    assert is_finished(of(trained), trained / 'work')
+    assert is_finished(of(trained, evaluations={}), trained / 'work')
+    more = {'A': str(trained / 'a.py'), 'O': str(trained / 'a.py')}
+    assert not is_finished(of(trained, evaluations=more), trained / 'work')
+
+
+def test_an_evaluation_by_another_config_is_not_taken_for_this_one(trained):
+    plan = Plan('T', (of(trained),), seed=0, jobs=1, config='')
+    runner = StudyRunner(plan, trained / 'work', Display('T', Console(file=io.StringIO())))
+    try:
+        runner.check_finished()
+        with (trained / 'a.py').open('a') as config:
+            config.write('test_cfg = dict(fp16=False)\n')
+        with pytest.raises(RuntimeError, match='stage pre is finished, but its evaluation A was by another config'):
+            runner.check_finished()
+    finally:
+        runner.close()
+        (trained / 'a.py').write_text(CALIBRATION)
+
+
+def test_what_a_test_reads_is_looked_for_before_training(tmp_path):
+    (tmp_path / 'train.py').write_text(TRAIN)
+    (tmp_path / 'o.py').write_text(
+        "test_dataloader = dict(dataset=dict(type='mixpro_mm.ImageNetO', data_root='nowhere/o', imagenet_root='no/i'))\n"
+        "test_cfg = dict(saliency=dict(checkpoint='dino.pth'))\n"
+    )
+    sentence = f'after training, {tmp_path}/o.py is to be tested by, but there is no nowhere/o, no no/i, no dino.pth'
+    with pytest.raises(FileNotFoundError, match=re.escape(sentence)):
+        stage.main(
+            [str(tmp_path / 'train.py'), '--work-dir', str(tmp_path / 'w'), '--evaluate', 'O', f'{tmp_path}/o.py']
+        )
+    assert not list((tmp_path / 'w').iterdir())
