@@ -14,7 +14,7 @@ def check_evaluation(path: str) -> None:
     """Raises FileNotFoundError if a folder, a list or weights that a test reads are not there."""
     missing = [str(needed) for needed in files_of_test(read_config(path)) if not needed.exists()]
     if missing:
-        raise FileNotFoundError(f'after training, {path} is to be tested by, but there is no {", no ".join(missing)}')
+        raise FileNotFoundError(f'{path}, a test that is to follow the training, needs {", ".join(missing)}: not there')
 
 
 def evaluate(name: str, path: str, checkpoint: str, work_dir: Path, seed: int, launcher: str) -> dict[str, float]:

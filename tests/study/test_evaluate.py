@@ -86,10 +86,10 @@ def test_an_evaluation_by_another_config_is_not_taken_for_this_one(trained):
 def test_what_a_test_reads_is_looked_for_before_training(tmp_path):
     (tmp_path / 'train.py').write_text(TRAIN)
     (tmp_path / 'o.py').write_text(
-        "test_dataloader = dict(dataset=dict(type='mixpro_mm.ImageNetO', data_root='nowhere/o', imagenet_root='no/i'))\n"
+        "test_dataloader = dict(dataset=dict(type='mixpro_mm.ImageNetO', data_root='no/o', imagenet_root='no/i'))\n"
         "test_cfg = dict(saliency=dict(checkpoint='dino.pth'))\n"
     )
-    sentence = f'after training, {tmp_path}/o.py is to be tested by, but there is no nowhere/o, no no/i, no dino.pth'
+    sentence = f'{tmp_path}/o.py, a test that is to follow the training, needs no/o, no/i, dino.pth: not there'
     with pytest.raises(FileNotFoundError, match=re.escape(sentence)):
         stage.main(
             [str(tmp_path / 'train.py'), '--work-dir', str(tmp_path / 'w'), '--evaluate', 'O', f'{tmp_path}/o.py']
