@@ -22,7 +22,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['mixpro_mm', 'mixpro_mm.*']),
-    package_data={'mixpro_mm.datasets': ['imagenet_wnids.txt']},
+    package_data={'mixpro_mm.datasets': ['filtered_digits.json', 'imagenet_wnids.txt']},
     install_requires=requirements('runtime'),
     extras_require={'mminstall': requirements('mminstall'), 'tests': requirements('tests')},
 )

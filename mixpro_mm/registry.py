@@ -21,8 +21,8 @@ def _child(parent: Registry, *locations: str) -> Registry:
 BATCH_AUGMENTS = _child(MMPRETRAIN_BATCH_AUGMENTS, 'mixpro_mm.augments')
 DATASETS = _child(MMENGINE_DATASETS, 'mixpro_mm.datasets')
 HOOKS = _child(MMENGINE_HOOKS, 'mixpro_mm.labeling.hook', 'mixpro_mm.transfer')
-LOOPS = _child(MMENGINE_LOOPS, 'mixpro_mm.robustness')
-METRICS = _child(MMENGINE_METRICS, 'mixpro_mm.robustness')
+LOOPS = _child(MMENGINE_LOOPS, 'mixpro_mm.robustness.occlusion', 'mixpro_mm.robustness.record')
+METRICS = _child(MMENGINE_METRICS, 'mixpro_mm.robustness.metrics')
 MODELS = _child(MMENGINE_MODELS, 'mixpro_mm.backbones', 'mixpro_mm.losses')
 
 

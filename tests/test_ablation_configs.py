@@ -214,6 +214,20 @@ def test_the_header_names_the_row_its_number_and_the_command(name):
     assert not re.match('# (Paper|Run|Needs|Unverified):', lines[0])
 
 
+def test_the_rows_and_their_numbers_are_those_of_the_paper():
+    tables = config_rows.read(CONFIGS / '_base_' / 'paper.py')
+    found = {}
+    for row in ROWS:
+        paper = tables[row.table][row.name.removesuffix('-local')].to_dict()  # one row, two configs
+        found.setdefault(row.table, set()).add(row.name.removesuffix('-local'))
+        assert paper.pop('name') == row.label
+        keys = {'table7': {size: f'deit-{size}' for size in SIZES}}.get(row.table, {})
+        number = 'error' if row.metric == 'top-1 error' else 'top1'
+        published = {key: paper[key] for key in paper if key not in ('params', 'speed', 'factor')}
+        assert published == {keys.get(size, number): value for size, value in row.numbers.items()}
+    assert found == {table: set(tables[table]) for table in found}
+
+
 @pytest.mark.parametrize('name', [*IN1K, *DIGITS])
 def test_a_row_sets_what_it_asks_for(name):
     config = read(name)

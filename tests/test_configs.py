@@ -25,7 +25,9 @@ def build(config):
 
 def test_every_digits_config_is_covered_here():
     scratch = {path.with_name(path.name.replace('mixpro', 'scratch')) for path in TWINS}
-    assert {*PRETRAIN, *TWINS, *scratch, DIGITS / 'study_demo.py'} == set(DIGITS.glob('*.py'))
+    assert {*PRETRAIN, *TWINS, *scratch, DIGITS / 'study_demo.py', DIGITS / 'study_evidence.py'} == set(
+        DIGITS.glob('*.py')
+    )
 
 
 @pytest.mark.parametrize('path', PRETRAIN, ids=lambda path: path.stem)

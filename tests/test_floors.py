@@ -15,6 +15,7 @@ FLOORS = {
     'mixpro_mm.files': 0,
     'mixpro_mm.checkpoint': 0,
     'mixpro_mm.clock': 0,
+    'mixpro_mm.measures': 0,
     'mixpro_mm.anatomy': 0,
     'mixpro_mm.mixing': 0,
     'mixpro_mm.labeling.lam': 0,
@@ -30,6 +31,7 @@ FLOORS = {
     'mixpro_mm.augments': 2,
     'mixpro_mm.transfer': 2,
     'mixpro_mm.datasets': 2,
+    'mixpro_mm.visualize': 2,
     'mixpro_mm.study': 3,
     'mixpro_mm.benchmark': 3,
     'mixpro_mm.doctor': 3,
@@ -38,7 +40,7 @@ FLOORS = {
 # open to every floor
 FREE = (
     'mixpro_mm',
-    *(f'mixpro_mm.{room}' for room in ('version', 'registry', 'files', 'checkpoint', 'clock', 'anatomy')),
+    *(f'mixpro_mm.{room}' for room in ('version', 'registry', 'files', 'checkpoint', 'clock', 'anatomy', 'measures')),
 )
 TORCH_ONLY = ('mixpro_mm.mixing', 'mixpro_mm.labeling.lam', 'mixpro_mm.labeling.rules', 'mixpro_mm.attention')
 

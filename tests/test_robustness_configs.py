@@ -1,5 +1,7 @@
 """ImageNet-A and ImageNet-O (Table 5): images as torchvision and Pillow give them, numbers as counted by hand."""
 
+import hashlib
+import json
 from pathlib import Path
 from unittest import mock
 
@@ -15,7 +17,8 @@ from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 from torchvision import transforms
 
-from mixpro_mm.datasets.imagenet_subset import imagenet_wnids
+import mixpro_mm
+from mixpro_mm.datasets.natural_adversarial import imagenet_wnids
 from tests import config_rows
 from tests.config_rows import CONFIGS
 
@@ -50,8 +53,8 @@ def as_by_torchvision(path):
 
 
 def small(path):
-    """A config with its own model in little."""
-    config = config_rows.fresh(path)
+    """A config with its own model in little; it still knows its file."""
+    config = Config(config_rows.read(path).to_dict(), filename=str(path))
     arch = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
     config.model.backbone.update(arch=arch, patch_size=32)
     config.model.head.in_channels = 32
@@ -106,6 +109,21 @@ def run(kind, classifier, tmp_path, **dataset):
         return runner.test(), keep.samples
 
 
+def check_record(tmp_path, out, kind, metrics, images):
+    """The record beside the numbers: what was tested, on what, by which file of weights."""
+    record = json.loads((tmp_path / 'work_dir' / out).read_text())
+    settings = record.pop('settings')
+    assert record == dict(
+        kind='test', label=path_of(kind).stem, config=str(path_of(kind)), images=images, metrics=metrics,
+        checkpoint=str(tmp_path / 'epoch_300.pth'), version=mixpro_mm.__version__,
+        sha256=hashlib.sha256((tmp_path / 'epoch_300.pth').read_bytes()).hexdigest(),
+    )  # fmt: skip
+    name = dict(a='CalibrationMetric', o='OODMetric')[kind]
+    assert settings['evaluator'] == dict(type=f'mixpro_mm.{name}', classes='dataset')
+    assert (settings['dataset'], settings['indices']) == (f'ImageNet{kind.upper()}', INDICES)
+    assert settings['data_root'] == str(tmp_path / f'imagenet-{kind}')
+
+
 def test_headers_have_the_rows_of_table_5_and_the_command():
     table5 = config_rows.read(CONFIGS / '_base_' / 'paper.py').table5['deit-small'].to_dict()
     assert table5 == dict(
@@ -133,6 +151,8 @@ def test_only_what_is_tested_differs_from_the_pre_training(kind):
     pretrain.pop('test_evaluator')
     metric = dict(a='mixpro_mm.CalibrationMetric', o='mixpro_mm.OODMetric')[kind]
     assert ours.pop('test_evaluator') == dict(type=metric, classes='dataset')
+    out = dict(a='calibration.json', o='ood.json')[kind]
+    assert ours.pop('test_cfg') == dict(pretrain.pop('test_cfg'), type='mixpro_mm.RecordedTestLoop', out=out)
     assert ours == pretrain | base
 
 
@@ -213,6 +233,7 @@ def test_imagenet_a_counts_as_by_hand(classifier, tmp_path):
     bins = [(ranked[0][n : n + 100].mean() - ranked[1][n : n + 100].mean()) ** 2 / 3 for n in (0, 100, 200)]
     assert metrics['calibration/rms_calibration_error'] == pytest.approx(100 * sum(bins[:2]) ** 0.5, abs=0.02)
     assert metrics['calibration/rms_calibration_error_full'] == pytest.approx(100 * sum(bins) ** 0.5, abs=0.02)
+    check_record(tmp_path, 'calibration.json', 'a', metrics, 300)
 
 
 def test_imagenet_o_counts_as_by_hand(classifier, tmp_path):
@@ -247,6 +268,7 @@ def test_imagenet_o_counts_as_by_hand(classifier, tmp_path):
     assert metrics['ood/aupr'] == pytest.approx(100 * precisions / 200, abs=0.02)
     beaten = sum(scores[str(o)] < scores[str(k)] for o in outside for k in known)
     assert metrics['ood/auroc'] == pytest.approx(100 * beaten / 200**2, abs=0.02)
+    check_record(tmp_path, 'ood.json', 'o', metrics, 400)
     for path, sample in samples.items():  # softmax over the 200, not over the 1,000
         part = sample.pred_score[INDICES].double()
         assert (part.max() / part.sum()).item() == pytest.approx(scores[path], abs=1e-4)

@@ -10,7 +10,7 @@ natural_pipeline = [
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs', algorithm_keys=['ood']),  # which only ImageNet-O has
 ]
-imagenet_a = dict(type='mixpro_mm.ImageNetSubset', data_root='data/imagenet-a', pipeline=natural_pipeline)
+imagenet_a = dict(type='mixpro_mm.ImageNetA', data_root='data/imagenet-a', pipeline=natural_pipeline)
 imagenet_o = dict(
     type='mixpro_mm.ImageNetO',
     data_root='data/imagenet-o',

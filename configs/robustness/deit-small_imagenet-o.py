@@ -3,12 +3,14 @@
 # Paper:    Table 5, DeiT-S: AUPR 20.9; not run here
 # Paper:    Table 5, TransMix-DeiT-S: AUPR 21.9; not run here
 # Paper:    Table 5, MixPro-DeiT-S: AUPR 23.1; not run here
-# Needs:    work_dirs/deit-small_{mixup-cutmix,transmix,mixpro}_8xb128_in1k/epoch_300.pth, which configs/pretrain leaves
+# Needs:    one of work_dirs/deit-small_{mixup-cutmix,transmix,mixpro}_8xb128_in1k/epoch_300.pth, which configs/pretrain leaves
 # Data:     data/imagenet-o, as imagenet-o.tar of github.com/hendrycks/natural-adv-examples unpacks, and data/imagenet
 # Run:      mim test onedl-mmpretrain configs/robustness/deit-small_imagenet-o.py --checkpoint work_dirs/deit-small_mixpro_8xb128_in1k/epoch_300.pth
-# Read:     ood/aupr, in percent; one sixth of the images are of ImageNet-O, so chance is 16.7
+# Read:     ood/aupr, in percent; one sixth of the images are of ImageNet-O, so chance is 16.7. ood.json has it with the hash of
+#           the checkpoint
 # Others:   this file with another pre-training in the first place of _base_
 _base_ = ['../pretrain/deit-small_mixup-cutmix_8xb128_in1k.py', '../_base_/natural_adversarial.py']
 
 test_dataloader = dict(dataset=dict(_delete_=True, **_base_.imagenet_o))
 test_evaluator = dict(_delete_=True, type='mixpro_mm.OODMetric', classes='dataset')
+test_cfg = dict(type='mixpro_mm.RecordedTestLoop', out='ood.json')

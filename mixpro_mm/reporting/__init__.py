@@ -1,10 +1,11 @@
-"""Render a study's work directory: result records and logs in, tables, figures and one report out.
+"""Render work directories: result records and logs in; tables, figures, the report of a study, the paper's tables out.
 
-Needs numpy, matplotlib and Pillow only, so a report can be made anew on a machine without any mm* package.
+Needs numpy, scipy, matplotlib and Pillow only, so a report can be made anew on a machine without any mm* package.
 """
 
 from mixpro_mm.reporting.curves import read_scalars, series
 from mixpro_mm.reporting.figures import factor_curve, factor_panels, learning_curves, results_overview, transfer_curves
+from mixpro_mm.reporting.paper_report import write_paper_report
 from mixpro_mm.reporting.report import write_report
 from mixpro_mm.reporting.tables import results_table, summary
 
@@ -18,5 +19,6 @@ __all__ = [
     'series',
     'summary',
     'transfer_curves',
+    'write_paper_report',
     'write_report',
 ]

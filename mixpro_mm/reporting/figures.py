@@ -16,9 +16,13 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from mixpro_mm.files import replacing
 from mixpro_mm.reporting.curves import by_epoch, epoch_means, read_scalars, series
-from mixpro_mm.reporting.tables import ResultsTable, label
+from mixpro_mm.reporting.labels import label
+from mixpro_mm.reporting.tables import ResultsTable
 
-__all__ = ['factor_curve', 'factor_panels', 'learning_curves', 'results_overview', 'transfer_curves']
+__all__ = [
+    'KNOWN', 'MARKERS', 'STYLE', 'WIDTH', 'cycle', 'factor_curve', 'factor_panels', 'learning_curves',
+    'results_overview', 'share_legend', 'transfer_curves', 'write_figure',
+]  # fmt: skip
 
 STYLE = {
     'font.family': 'DejaVu Sans', 'font.size': 10, 'axes.titlesize': 10.5, 'axes.titleweight': 'bold',
@@ -30,14 +34,17 @@ STYLE = {
 KNOWN = {
     'scratch': '#000000', 'mixpro': '#D55E00', 'cutmix': '#0072B2', 'transmix': '#009E73', 'mixup': '#E69F00',
     'baseline': '#56B4E9', 'official': '#7F7F7F',
+    # maskmix is never in one figure with mixup, whose colour it has; a lighter grey is green to some eyes
+    'maskmix': '#E69F00', 'none': '#595959', 'tokenmix': '#CC79A7',
 }  # fmt: skip
 COLORS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9')
-MARKERS = {'scratch': 'o', 'mixpro': 'D'}
+MARKERS = {'scratch': 'o', 'mixpro': 'D', 'none': 'P', 'transmix': '^', 'tokenmix': 'v', 'maskmix': 'X'}
 WIDTH = 7.2  # inches; 1080 pixels
 ROWS = 4  # of panels in one figure
 ABREAST = 4  # small panels
 LONG = 12  # rows of the table on one axis
 MANY = 30  # validations of one run
+SILENT = {'png': {'Software': None}, 'svg': {'Date': None, 'Creator': None}}  # what changes by the day or the version
 # task -> key of the validation lines, metric, factor that makes it a percentage
 VALIDATION = {
     'classification': ('accuracy/top1', 'top1', 1),
@@ -69,7 +76,7 @@ def factor_curve(stages: list[dict], path: str | Path) -> list[Path]:
         return []
     keys = ['backbone'] if len({stage['pretraining'] for stage, _ in runs}) == 1 else ['backbone', 'pretraining']
     names = [', '.join(label(stage[key]) for key in keys) for stage, _ in runs]
-    colors = _cycle(names, COLORS)
+    colors = cycle(names, COLORS)
     figure = Figure(figsize=(WIDTH, 3.4))
     left, right = figure.subplots(1, 2, sharey=True)
     for name, (_, records) in zip(names, runs, strict=True):
@@ -82,7 +89,7 @@ def factor_curve(stages: list[dict], path: str | Path) -> list[Path]:
     left.set_ylim(0, 1)
     dashes = [Line2D([], [], color='#555555', linewidth=1.2, linestyle=style) for style in ('-', ':')]
     right.legend(dashes, ['by attention', 'by area'], loc='upper right')
-    return [_write(_share_legend(figure), path)]
+    return [write_figure(share_legend(figure), path)]
 
 
 @matplotlib.rc_context(STYLE)
@@ -115,7 +122,7 @@ def factor_panels(stages: list[dict], path: str | Path) -> list[Path]:
     unit = 'epoch' if by_epoch(runs[0][1]) else 'iteration'
     figure.supxlabel(unit, fontsize=10)
     figure.supylabel('factor' if unit == 'iteration' else 'factor, mean over the epoch', fontsize=10)
-    return [_write(_share_legend(figure), path)]
+    return [write_figure(share_legend(figure), path)]
 
 
 @matplotlib.rc_context(STYLE)
@@ -131,7 +138,7 @@ def results_overview(table: ResultsTable, path: str | Path) -> Path:
     for axes, part in zip(grid[:, 0], parts, strict=True):
         _dots(axes, part, _method_colors(table.pretrainings))
     grid[-1, 0].set_xlabel('result (%)')
-    return _write(_share_legend(figure, last='in the paper'), path)
+    return write_figure(share_legend(figure, last='in the paper'), path)
 
 
 def _dots(axes, table: ResultsTable, colors: dict[str, str]) -> None:
@@ -173,7 +180,7 @@ def _loss_and_validation(stages: list[dict], path: str | Path) -> list[Path]:
     rows, count = list(rows.items()), -(-len(rows) // ROWS)
     parts = [rows[len(rows) * i // count : len(rows) * (i + 1) // count] for i in range(count)]
     return [
-        _write(_share_legend(_panel_rows(part, columns, colors)), _numbered(path, number))
+        write_figure(share_legend(_panel_rows(part, columns, colors)), _numbered(path, number))
         for number, part in enumerate(parts, start=1)
     ]
 
@@ -218,10 +225,11 @@ def _factor_runs(stages: list[dict]) -> list[tuple[dict, list]]:
 
 
 def _method_colors(names) -> dict[str, str]:
-    return _cycle([name for name in names if name not in KNOWN], COLORS[:2:-1]) | KNOWN
+    return cycle([name for name in names if name not in KNOWN], COLORS[:2:-1]) | KNOWN
 
 
-def _cycle(names, colors) -> dict[str, str]:
+def cycle(names, colors) -> dict[str, str]:
+    """A colour for every different name, from the first on again where there are more names."""
     return {name: colors[i % len(colors)] for i, name in enumerate(dict.fromkeys(names))}
 
 
@@ -241,21 +249,33 @@ def _dress(axes, x_label: str, y_label: str | None, title: str | None = None) ->
     axes.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
 
 
-def _share_legend(figure: Figure, last: str | None = None) -> Figure:
-    """One legend above all panels, every label once, the one called ``last`` at the end."""
+def share_legend(figure: Figure, last: str | None = None, columns: int = 5) -> Figure:
+    """One legend above all panels, every label once, the one called ``last`` at the end, so many in a line."""
     handles = {}
     for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(name, handle)
     if last in handles:
         handles[last] = handles.pop(last)
-    figure.legend(handles.values(), handles.keys(), loc='outside upper center', ncols=min(5, len(handles)))
+    figure.legend(handles.values(), handles.keys(), loc='outside upper center', ncols=min(columns, len(handles)))
     return figure
 
 
-def _write(figure: Figure, path: str | Path) -> Path:
+def write_figure(figure: Figure, path: str | Path, dpi: int = 150) -> Path:
+    """Save as PNG or SVG, by the suffix, whole or not at all, the same bytes at every run.
+
+    Args:
+        path: Its folder is made if it is not there.
+        dpi: Of a PNG, and of the images inside an SVG.
+
+    Raises:
+        ValueError: if the suffix is another.
+    """
     path = Path(path)
+    kind = path.suffix.lower().removeprefix('.')
+    if kind not in SILENT:
+        raise ValueError(f'{path} is neither .png nor .svg')
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format='png', dpi=150, metadata={'Software': None})
+    with replacing(path) as temporary, matplotlib.rc_context({'svg.hashsalt': 'mixpro_mm'}):
+        figure.savefig(temporary, format=kind, dpi=dpi, metadata=SILENT[kind])
     return path

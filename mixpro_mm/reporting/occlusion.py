@@ -4,15 +4,15 @@
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from mixpro_mm.files import read_json
-from mixpro_mm.reporting.figures import STYLE, WIDTH, _cycle, _share_legend, _write
-from mixpro_mm.reporting.tables import label
+from mixpro_mm.reporting.figures import KNOWN, STYLE, WIDTH, cycle, share_legend, write_figure
+from mixpro_mm.reporting.labels import label
 
 __all__ = ['occlusion_curves', 'read_occlusion']
 
@@ -25,10 +25,14 @@ def read_occlusion(path: str | Path) -> dict:
     """The record of one occlusion test.
 
     Raises:
-        ValueError: if the file is not there, or is no such record.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no such record.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'there is no file {path}')
     record = read_json(path)
-    if not isinstance(record, dict) or record.get('kind') != 'occlusion':
+    whole = isinstance(record, dict) and {'label', 'settings', 'curves'} <= record.keys()
+    if not whole or record.get('kind') != 'occlusion':
         raise ValueError(f'{path} is not the result of an occlusion test')
     return record
 
@@ -37,9 +41,12 @@ def read_occlusion(path: str | Path) -> dict:
 def occlusion_curves(records: Sequence[dict], path: str | Path) -> Path:
     """Draw the records of any number of models; a bar is the standard deviation over runs.
 
+    Below the panels it says whose attention tells what is salient, for each model where they differ in this, and the
+    sizes of the images where these differ.
+
     Args:
         records: As written by OcclusionTestLoop: ``label``, ``settings`` and ``curves``.
-        path: Of the PNG.
+        path: Of the figure, PNG or SVG.
 
     Raises:
         ValueError: if there are no records, or they differ in protocol or grid and cannot share their axes.
@@ -51,9 +58,10 @@ def occlusion_curves(records: Sequence[dict], path: str | Path) -> Path:
         different = ', '.join(f'{protocol} on {grid}x{grid} patches' for protocol, grid in sorted(ways))
         raise ValueError(f'these occlusion tests dropped patches in different ways and share no axis: {different}')
     names = _names(records)
-    colors = _cycle(names, COLORS)
+    colors = _colors(names, records)
     mass = next(iter(ways))[0] == 'naseer'
-    figure = Figure(figsize=(WIDTH, 3.0))
+    notes = [*_notes(names, records, _salient, 'salient by'), *_notes(names, records, _pixels, 'images of')]
+    figure = Figure(figsize=(WIDTH, 3.0 + 0.17 * len(notes)))
     for place, (axes, (mode, title)) in enumerate(zip(figure.subplots(1, 3, sharey=True), TITLES.items(), strict=True)):
         for number, (name, record) in enumerate(zip(names, records, strict=True)):
             curve = sorted(record['curves'].get(mode, []), key=lambda point: point['information_loss'])
@@ -67,8 +75,8 @@ def occlusion_curves(records: Sequence[dict], path: str | Path) -> Path:
             axes.text(0.5, 0.5, 'not measured', transform=axes.transAxes, ha='center', color='#777777')
     figure.axes[0].set_ylabel('top-1 (%)')
     figure.axes[0].set_ylim(bottom=0)
-    figure.supxlabel('information loss', fontsize=10)
-    return _write(_share_legend(figure), path)
+    figure.supxlabel('\n'.join(['information loss', *notes]), fontsize=10)
+    return write_figure(share_legend(figure), path)
 
 
 def _names(records: Sequence[dict]) -> list[str]:
@@ -80,6 +88,49 @@ def _names(records: Sequence[dict]) -> list[str]:
     ]
 
 
+def _colors(names: Sequence[str], records: Sequence[dict]) -> dict[str, str]:
+    """Methods have their own colours, as in every figure; the others take those that are left."""
+    keys = {name: str(record['label']).lower() for name, record in zip(names, records, strict=True)}
+    known = {name: KNOWN[key] for name, key in keys.items() if key in KNOWN and name == label(key)}
+    left = [color for color in COLORS if color not in known.values()] or COLORS
+    return cycle([name for name in names if name not in known], left) | known
+
+
+def _salient(record: dict) -> str | None:
+    """What drops salient patches goes by, None if it drops none."""
+    settings = record['settings']
+    saliency, head = settings.get('saliency'), settings.get('saliency_head')
+    if not saliency or record['curves'].keys() <= {'random'}:
+        return None
+    heads = 'mean of heads' if head == 'mean' else f'head {head}'
+    if saliency == 'self':
+        return f"each model's own attention, {heads}"
+    sha256 = settings.get('saliency_sha256') or 'unknown'
+    return f'attention of {Path(saliency["checkpoint"]).stem} ({sha256[:8]}), {heads}'
+
+
+def _pixels(record: dict) -> str | None:
+    size = record['settings'].get('size')
+    return size and f'{size[0]}x{size[1]} pixels'
+
+
+def _notes(names: Sequence[str], records: Sequence[dict], of: Callable[[dict], str | None], word: str) -> list[str]:
+    """Lines that say in what the records differ; of what is salient also what they share."""
+    groups = {}
+    for name, record in zip(names, records, strict=True):
+        if found := of(record):
+            groups.setdefault(found, []).append(name)
+    if len(groups) == 1:
+        return [f'{word} {found}' for found in groups if of is _salient]
+    return [f'{", ".join(same)}: {word} {found}' for found, same in groups.items()]
+
+
+def _named_file(text: str) -> tuple[str | None, str]:
+    """Name and path of ``[NAME=]FILE``; what is a file has no name, so that ``=`` may be in its path."""
+    name, equals, path = text.partition('=')
+    return (name, path) if equals and not Path(text).is_file() else (None, text)
+
+
 def main(argv=None) -> None:
     """Draw the files named on the command line."""
     parser = argparse.ArgumentParser(description='Draw the curves of occlusion tests, a line for each file.')
@@ -89,11 +140,11 @@ def main(argv=None) -> None:
     try:
         records = []
         for text in args.results:
-            name, _, path = text.rpartition('=')
+            name, path = _named_file(text)
             record = read_occlusion(path)
             records.append(dict(record, label=name) if name else record)
         print(occlusion_curves(records, args.png))
-    except ValueError as error:
+    except (FileNotFoundError, ValueError) as error:
         parser.exit(1, f'{error}\n')
 
 

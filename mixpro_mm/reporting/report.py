@@ -1,53 +1,21 @@
 """One study, one report: ``report.html`` (a single file that works offline) and ``report.md``, from the same blocks.
 
-The text is a list of blocks, ``(kind, ...)`` tuples, and the two renderers know every kind, so both files say the same.
+The text is a list of blocks (``reporting/blocks.py``), so both files say the same.
 """
 
-import base64
 import os
 import re
 import shutil
 import tempfile
-from html import escape
 from pathlib import Path
 
 from PIL import Image
 
+from mixpro_mm.reporting.blocks import render_html, render_markdown
 from mixpro_mm.reporting.figures import factor_curve, factor_panels, learning_curves, results_overview, transfer_curves
-from mixpro_mm.reporting.tables import (
-    ResultsTable,
-    html_table,
-    label,
-    markdown_table,
-    markdown_text,
-    results_table,
-    summary,
-)
+from mixpro_mm.reporting.tables import ResultsTable, label, results_table, summary
 
 __all__ = ['write_report']
-
-CSS = """
-:root { color-scheme: light dark; --ink: #1d1f23; --soft: #5c6370; --line: #d9dce1; --paper: #ffffff; --band: #f5f6f8; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e6ea; --soft: #a0a7b4; --line: #3a3f48; --paper: #16181c; --band: #1f2228; }
-}
-body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 54rem; background: var(--paper); color: var(--ink);
-  font: 1rem/1.6 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .25rem; }
-h2 { font-size: 1.3rem; margin: 2.75rem 0 .75rem; padding-bottom: .3rem; border-bottom: 1px solid var(--line); }
-h3 { font-size: 1.05rem; margin: 1.75rem 0 .5rem; }
-p.note, figcaption { color: var(--soft); font-size: .9rem; }
-ul { padding-left: 1.25rem; } li { margin: .3rem 0; }
-.scroll { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .55rem; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { background: var(--band); font-weight: 600; }
-td.number, th.number { text-align: right; } td.number { white-space: nowrap; }
-figure { margin: 1.75rem 0; } figure img { display: block; max-width: 100%; height: auto; margin: auto;
-  background: #fff; border-radius: 6px; }
-figcaption { margin-top: .5rem; } figcaption strong { color: var(--ink); }
-@media print { body { max-width: none; padding: 0; } figure, tr { break-inside: avoid; } }
-"""
 
 
 def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures: list[dict] = ()) -> tuple[Path, Path]:
@@ -71,8 +39,8 @@ def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures
     with tempfile.TemporaryDirectory(dir=out_dir, prefix='.report-') as staging:
         staging = Path(staging)
         blocks = _blocks(study, records, table, pictures, staging / 'figures')
-        (staging / 'report.md').write_text(_markdown(blocks), encoding='utf-8')
-        (staging / 'report.html').write_text(_html(blocks, study['title']), encoding='utf-8')
+        (staging / 'report.md').write_text(render_markdown(blocks), encoding='utf-8')
+        (staging / 'report.html').write_text(render_html(blocks, study['title']), encoding='utf-8')
         (out_dir / 'figures').mkdir(exist_ok=True)
         for file in sorted((staging / 'figures').iterdir()):
             os.replace(file, out_dir / 'figures' / file.name)
@@ -195,53 +163,3 @@ def _duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f'{hours} h {minutes:02d} min' if hours else f'{minutes} min {rest:02d} s' if minutes else f'{rest} s'
-
-
-def _html(blocks: list[tuple], title: str) -> str:
-    body = '\n'.join(_HTML[kind](*content) for kind, *content in blocks)
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n'
-    )
-
-
-def _html_figure(path: Path, title: str, caption: str) -> str:
-    with Image.open(path) as image:
-        width, height = image.size
-    data = base64.b64encode(path.read_bytes()).decode('ascii')
-    return (
-        f'<figure><img src="data:image/png;base64,{data}" width="{width}" height="{height}" alt="{escape(title)}">\n'
-        f'<figcaption><strong>{escape(title)}.</strong> {escape(caption)}</figcaption></figure>'
-    )
-
-
-_HTML = {
-    'title': lambda text, date: f'<h1>{escape(text)}</h1>\n<p class="note">{escape(date)}</p>',
-    'heading': lambda text: f'<h2>{escape(text)}</h2>',
-    'subheading': lambda text: f'<h3>{escape(text)}</h3>',
-    'note': lambda text: f'<p class="note">{escape(text)}</p>',
-    'list': lambda items: '<ul>\n' + '\n'.join(f'<li>{escape(item)}</li>' for item in items) + '\n</ul>',
-    'table': lambda *content: f'<div class="scroll">{html_table(*content)}</div>',
-    'figure': _html_figure,
-}
-
-
-def _markdown(blocks: list[tuple]) -> str:
-    return '\n\n'.join(_MARKDOWN[kind](*content) for kind, *content in blocks) + '\n'
-
-
-def _markdown_figure(path: Path, title: str, caption: str) -> str:
-    title = markdown_text(title)
-    return f'![{title}](figures/{path.name})\n\n**{title}.** {markdown_text(caption)}'
-
-
-_MARKDOWN = {
-    'title': lambda text, date: f'# {markdown_text(text)}\n\n{markdown_text(date)}',
-    'heading': lambda text: f'## {markdown_text(text)}',
-    'subheading': lambda text: f'### {markdown_text(text)}',
-    'note': markdown_text,
-    'list': lambda items: '\n'.join(f'- {markdown_text(item)}' for item in items),
-    'table': markdown_table,
-    'figure': _markdown_figure,
-}

@@ -8,34 +8,27 @@ from html import escape
 
 import numpy as np
 
+from mixpro_mm.reporting.labels import label, lower_is_better, measure
+from mixpro_mm.reporting.statistics import NOT_SUPPORTED, SUPPORTED, PairedDifference, paired_difference
+
 __all__ = [
     'Cell', 'ResultsTable', 'Row', 'html_table', 'label', 'markdown_table', 'markdown_text', 'results_table', 'signed',
     'summary',
 ]  # fmt: skip
 
-LABELS = {
-    'mixpro': 'MixPro', 'cutmix': 'CutMix', 'transmix': 'TransMix', 'mixup': 'Mixup', 'tokenmix': 'TokenMix',
-    'smmix': 'SMMix',
-    'top1': 'top-1', 'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP', 'bbox_mAP_50': 'box AP50', 'bbox_mAP_75': 'box AP75',
-    'segm_mAP_50': 'mask AP50', 'segm_mAP_75': 'mask AP75',
-    'classification': 'Classification', 'segmentation': 'Segmentation', 'detection': 'Detection',
-}  # fmt: skip
-TASKS = ('classification', 'segmentation', 'detection')
+TASKS = ('classification', 'segmentation', 'detection', 'robustness')
+PRETRAININGS = ('scratch', 'none', 'official', 'baseline', 'cutmix', 'transmix', 'tokenmix', 'maskmix')  # MixPro last
 REFERENCES = ('scratch', 'baseline')  # MixPro is compared with these in columns of their own
-
-
-def label(name: str) -> str:
-    """The word a reader sees for a key of a record: ``'bbox_mAP'`` -> ``'box AP'``; unknown keys as they are."""
-    return LABELS.get(name, name)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Mean and sample standard deviation (None for a single run) over ``count`` seeds, in percent."""
+    """Mean and sample deviation (None for a single run) over ``count`` seeds, in percent; ``seeds`` has each."""
 
     mean: float
     std: float | None
     count: int
+    seeds: dict[int, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         spread = '' if self.std is None else f' ± {self.std:.1f} (n={self.count})'
@@ -58,6 +51,18 @@ class Row:
             return None
         return self.cells['mixpro'].mean - self.cells[other].mean
 
+    def paired(self, name: str, other: str) -> PairedDifference:
+        """Result with ``name`` minus result with ``other`` over the seeds that both were run with.
+
+        Raises ValueError where either is missing, where they share fewer than two seeds, or a run gave no number.
+        """
+        missing = [key for key in (name, other) if key not in self.cells]
+        if missing:
+            raise ValueError(f'no result with {label(missing[0])}')
+        values, base = self.cells[name].seeds, self.cells[other].seeds
+        shared = values.keys() & base.keys()
+        return paired_difference({seed: values[seed] for seed in shared}, {seed: base[seed] for seed in shared})
+
     def published_difference(self, other: str) -> float | None:
         """The same between the published numbers."""
         if 'mixpro' not in self.published or other not in self.published:
@@ -73,7 +78,7 @@ class Row:
 
 @dataclass(frozen=True)
 class ResultsTable:
-    """Rows by task, backbone and metric; ``pretrainings`` names the columns, scratch first and MixPro last."""
+    """Rows by task, backbone and metric; ``pretrainings`` names the columns, without mixing first and MixPro last."""
 
     pretrainings: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -118,7 +123,7 @@ class ResultsTable:
         Args:
             with_task: Name the task in the first column.
         """
-        header, columns = ['backbone', 'metric'], [lambda row: [row.backbone, label(row.metric)]]
+        header, columns = ['backbone', 'metric'], [lambda row: [row.backbone, measure(row.metric)]]
         if with_task:
             header, columns = ['task', *header], [lambda row: [label(row.task)], *columns]
         for name in self.pretrainings:
@@ -166,18 +171,20 @@ def results_table(records: list[dict]) -> ResultsTable:
             both = f'{published[row][name]} and {record["published"]}'
             raise ValueError(f'Two published numbers for {" / ".join(row)} / {name}: {both}.')
     rows = [
-        Row(*key, {name: _cell(list(values.values())) for name, values in cells.items()}, published.get(key, {}))
+        Row(*key, {name: _cell(values) for name, values in cells.items()}, published.get(key, {}))
         for key, cells in seeds.items()
     ]
     backbones = list(dict.fromkeys(row.backbone for row in rows))
     rows.sort(key=lambda row: (_rank(TASKS, row.task), row.task, backbones.index(row.backbone)))
     names = dict.fromkeys(name for row in rows for name in row.cells)
-    order = {'scratch': 0, 'official': 1, 'baseline': 2, 'mixpro': 4}
-    return ResultsTable(tuple(sorted(names, key=lambda name: order.get(name, 3))), tuple(rows))
+    names = sorted(names, key=lambda name: (name == 'mixpro', _rank(PRETRAININGS, name)))
+    return ResultsTable(tuple(names), tuple(rows))
 
 
-def _cell(values: list[float]) -> Cell:
-    return Cell(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None, len(values))
+def _cell(seeds: dict[int, float]) -> Cell:
+    values = list(seeds.values())
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Cell(float(np.mean(values)), spread, len(values), seeds)
 
 
 def _rank(order: tuple, name: str) -> int:
@@ -185,20 +192,20 @@ def _rank(order: tuple, name: str) -> int:
 
 
 def summary(table: ResultsTable) -> list[str]:
-    """The table in plain sentences, one per row; a small or a negative difference is called what it is."""
+    """The table in plain sentences, one per row; what differences show beside chance is said with them."""
     return [_sentence(row) + _in_the_paper(row) for row in table.rows]
 
 
 def _sentence(row: Row) -> str:
     head = f'{label(row.task)} with {row.backbone}: '
-    metric, transfer = label(row.metric), 'scratch' in row.cells or row.task in ('segmentation', 'detection')
+    metric, transfer = measure(row.metric), 'scratch' in row.cells or row.task in ('segmentation', 'detection')
     if 'mixpro' not in row.cells:
         found = [f'{cell} {metric} {_origin(name, transfer)}' for name, cell in row.cells.items()]
         return head + ', '.join(found) + '; no MixPro result.'
-    others = sorted((name for name in row.cells if name != 'mixpro'), key=lambda name: name != 'scratch')
+    others = sorted((name for name in row.cells if name != 'mixpro'), key=lambda name: name not in ('scratch', 'none'))
     text = f'{head}{row.cells["mixpro"]} {metric} {_origin("mixpro", transfer)}'
     for name in others:
-        text += f', {row.cells[name]} {_origin(name, transfer)} ({signed(row.difference(name))}{_verdict(row, name)})'
+        text += f', {row.cells[name]} {_origin(name, transfer)} ({_difference(row, name)})'
     return text + '.'
 
 
@@ -224,19 +231,24 @@ def _place(difference: float) -> str:
 def _origin(name: str, transfer: bool) -> str:
     if name == 'scratch':
         return 'from scratch'
+    if name == 'none':
+        return 'from the checkpoint without mixing' if transfer else 'without mixing'
     return f'from the {label(name)} checkpoint' if transfer else f'with {label(name)}'
 
 
-def _verdict(row: Row, other: str) -> str:
-    """What the difference to ``other`` does and does not show; empty for a plain gain of a point or more."""
-    difference, cells = row.difference(other), (row.cells['mixpro'], row.cells[other])
-    if not math.isfinite(difference):
-        return ': a run gave no number'
-    if all(cell.std is not None for cell in cells) and abs(difference) <= max(cell.std for cell in cells):
-        return ', within the spread over seeds: no clear difference'
-    if abs(round(difference, 1)) < 1:
-        return ', less than one point: no clear difference'
-    return ', MixPro is worse here' if difference < 0 else ''
+def _difference(row: Row, other: str) -> str:
+    """MixPro minus ``other``, and what it does and does not show."""
+    shared = len(row.cells['mixpro'].seeds.keys() & row.cells[other].seeds.keys())
+    if not math.isfinite(row.difference(other)):
+        return f'{signed(row.difference(other))}: a run gave no number'
+    if shared < 2:
+        common = 'one seed' if shared else 'no seed in common'
+        return f'{signed(row.difference(other))}; {common} says nothing about chance'
+    pairs = row.paired('mixpro', other)
+    low, high = (signed(end) for end in pairs.student)
+    verdict = pairs.verdict(lower_is_better(row.metric))
+    says = {SUPPORTED: 'MixPro is better here', NOT_SUPPORTED: 'MixPro is worse here'}.get(verdict, verdict)
+    return f'{signed(pairs.mean)}, 95 % interval {low} to {high} over {pairs.n} seeds: {says}'
 
 
 def html_table(header: list[str], rows: list[list[str]], numeric: Container[int] = ()) -> str:

@@ -1,4 +1,11 @@
-"""How well a classifier holds up: occlusion, natural adversarial images, out-of-distribution images, calibration."""
+"""How well a classifier holds up: occlusion, natural adversarial images, out-of-distribution images, calibration.
+
+The functions on arrays need NumPy only; what needs torch and mmengine is imported where that is there already (so that
+``mixpro_mm.plugin`` enters it into the registries), else when it is first asked for.
+"""
+
+import importlib
+import sys
 
 from mixpro_mm.robustness.functional import (
     aurra,
@@ -10,13 +17,12 @@ from mixpro_mm.robustness.functional import (
     rms_calibration_error,
     slice_confidence,
 )
-from mixpro_mm.robustness.metrics import CalibrationMetric, OODMetric
-from mixpro_mm.robustness.occlusion import OcclusionTestLoop
 
 __all__ = [
     'CalibrationMetric',
     'OODMetric',
     'OcclusionTestLoop',
+    'RecordedTestLoop',
     'aurra',
     'expected_calibration_error',
     'fpr95',
@@ -26,3 +32,21 @@ __all__ = [
     'rms_calibration_error',
     'slice_confidence',
 ]
+
+HOMES = {
+    'CalibrationMetric': 'metrics',
+    'OODMetric': 'metrics',
+    'OcclusionTestLoop': 'occlusion',
+    'RecordedTestLoop': 'record',
+}
+
+
+def __getattr__(name: str):
+    if name not in HOMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(importlib.import_module(f'{__name__}.{HOMES[name]}'), name)
+
+
+if 'mmengine' in sys.modules:
+    for home in ('metrics', 'occlusion', 'record'):
+        importlib.import_module(f'{__name__}.{home}')

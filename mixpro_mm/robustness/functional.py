@@ -23,8 +23,10 @@ __all__ = [
     'fpr_at_recall',
     'ood_aupr',
     'ood_auroc',
+    'positive_number',
     'rms_calibration_error',
     'slice_confidence',
+    'whole_classes',
 ]
 
 MASS_TOLERANCE = 0.05  # softmaxed scores sum to one but for this; bfloat16 stays within 0.01
@@ -51,7 +53,7 @@ def rms_calibration_error(
             perfect calibration.
     """
     confidence, correct = _ranked(confidence, correct)
-    bin_size = _positive(bin_size, 'bin_size')
+    bin_size = positive_number(bin_size, 'bin_size')
     total = len(confidence)
     starts = np.arange(max(total // bin_size, 1)) * bin_size
     if drop_last_bin and len(starts) == 1:
@@ -90,7 +92,7 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: 
         bins: Number of bins.
     """
     confidence, correct = _ranked(confidence, correct)
-    bins = _positive(bins, 'bins')
+    bins = positive_number(bins, 'bins')
     member = np.searchsorted(np.arange(1, bins) / bins, confidence, side='right')
     return float(np.abs(np.bincount(member, confidence - correct)).sum() / len(confidence))
 
@@ -178,12 +180,7 @@ def slice_confidence(scores: ArrayLike, classes: ArrayLike | None = None) -> tup
             f'not sum to 1; the first of them sums to {mass[odd][0]:g}'
         )
     width = scores.shape[1]
-    classes = np.arange(width) if classes is None else np.asarray(classes)
-    whole = classes.ndim == 1 and classes.size and np.issubdtype(classes.dtype, np.integer)
-    if not whole or len(np.unique(classes)) != len(classes) or classes.min() < 0 or classes.max() >= width:
-        raise ValueError(
-            f'classes must be distinct columns of {width} scores (0 to {width - 1}), got {classes.tolist()!s:.80}'
-        )
+    classes = np.arange(width) if classes is None else whole_classes(classes, 'classes', width)
     part = scores[:, classes]
     mass = part.sum(axis=1)
     if not mass.all():
@@ -193,6 +190,36 @@ def slice_confidence(scores: ArrayLike, classes: ArrayLike | None = None) -> tup
         )
     best = part.argmax(axis=1)
     return part[np.arange(len(part)), best] / mass, classes[best]
+
+
+def whole_classes(values: ArrayLike, name: str, width: int | None = None) -> np.ndarray:
+    """Indices of classes (S,) as they were given, after the check.
+
+    Args:
+        values: (S,) whole numbers from 0 on, distinct.
+        name: What the sentence calls them.
+        width: Number of scores (C) that they are columns of, if it is known.
+
+    Raises:
+        ValueError: There are none, they are not whole numbers, one comes twice, or one is below 0 or not below C.
+    """
+    classes = np.asarray(values)
+    whole = classes.ndim == 1 and classes.size and np.issubdtype(classes.dtype, np.integer)
+    top = np.inf if width is None else width
+    if not whole or len(np.unique(classes)) != len(classes) or classes.min() < 0 or classes.max() >= top:
+        kind = 'class indices from 0 on' if width is None else f'columns of {width} scores (0 to {width - 1})'
+        raise ValueError(f'{name} must be distinct {kind}, got {classes.tolist()!s:.80}')
+    return classes
+
+
+def positive_number(number: int, name: str) -> int:
+    """The number, if it is whole and positive; else a ValueError that calls it ``name``."""
+    try:
+        if operator.index(number) > 0:
+            return operator.index(number)
+    except TypeError:
+        pass
+    raise ValueError(f'{name} must be a positive whole number, got {number!r}')
 
 
 def _ranked(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -234,12 +261,3 @@ def _vector(values: ArrayLike, name: str) -> np.ndarray:
     if vector.ndim != 1 or not vector.size:
         raise ValueError(f'{name} must hold at least one example and have the shape (N,), got {vector.shape}')
     return vector
-
-
-def _positive(number: int, name: str) -> int:
-    try:
-        if operator.index(number) > 0:
-            return operator.index(number)
-    except TypeError:
-        pass
-    raise ValueError(f'{name} must be a positive whole number, got {number!r}')

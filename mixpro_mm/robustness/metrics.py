@@ -20,8 +20,10 @@ from mixpro_mm.robustness.functional import (
     fpr95,
     ood_aupr,
     ood_auroc,
+    positive_number,
     rms_calibration_error,
     slice_confidence,
+    whole_classes,
 )
 
 __all__ = ['CalibrationMetric', 'ConfidenceMetric', 'OODMetric']
@@ -49,7 +51,7 @@ class ConfidenceMetric(BaseMetric):
         if isinstance(classes, str) and classes != 'dataset':
             raise ValueError(f"classes must be None, a list of class indices or 'dataset', got {classes!r}")
         if classes is not None and not isinstance(classes, str):
-            classes = _indices(classes, 'classes')
+            classes = whole_classes(classes, 'classes')
         self.classes = classes
 
     @abstractmethod
@@ -86,7 +88,7 @@ class ConfidenceMetric(BaseMetric):
     def dataset_indices(self) -> np.ndarray | None:
         """The model's class of each class of the data set, None if the data set does not tell."""
         indices = (self.dataset_meta or {}).get('indices')
-        return None if indices is None else _indices(indices, '`indices` of the data set')
+        return None if indices is None else whole_classes(indices, '`indices` of the data set')
 
 
 @register(METRICS)
@@ -113,11 +115,8 @@ class CalibrationMetric(ConfidenceMetric):
 
     def __init__(self, classes: Sequence[int] | str | None = None, bin_size: int = 100, bins: int = 15, **kwargs):
         super().__init__(classes, **kwargs)
-        for name, number in (('bin_size', bin_size), ('bins', bins)):
-            if not isinstance(number, int) or number < 1:
-                raise ValueError(f'{name} must be a positive whole number, got {number!r}')
-        self.bin_size = bin_size
-        self.bins = bins
+        self.bin_size = positive_number(bin_size, 'bin_size')
+        self.bins = positive_number(bins, 'bins')
 
     def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> bool:
         """Whether the prediction is right."""
@@ -189,14 +188,6 @@ class OODMetric(ConfidenceMetric):
 def _columns(results: list) -> np.ndarray:
     """(2, N) float64 of N pairs."""
     return np.asarray(results, dtype=np.float64).reshape(-1, 2).T
-
-
-def _indices(values: Sequence[int], name: str) -> np.ndarray:
-    array = np.asarray(values)
-    whole = array.ndim == 1 and array.size and np.issubdtype(array.dtype, np.integer)
-    if not whole or array.min() < 0 or len(np.unique(array)) != len(array):
-        raise ValueError(f'{name} must be distinct class indices from 0 on, got {values!s:.80}')
-    return array
 
 
 def _field(sample: dict, name: str, metric: BaseMetric):

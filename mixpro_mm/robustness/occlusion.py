@@ -1,18 +1,17 @@
 """Accuracy with patches dropped at random, by what is salient and by what is not (MixPro, Figure 3)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from numbers import Number
 from pathlib import Path
 
 import torch
-from mmengine.dist import all_reduce, get_dist_info, is_main_process
+from mmengine.dist import all_reduce, get_dist_info
 from mmengine.model import is_model_wrapper
-from mmengine.runner import TestLoop, autocast
+from mmengine.runner import autocast
 from torch import Tensor
 
-from mixpro_mm.files import sha256_of, write_json
+from mixpro_mm.files import read_json
 from mixpro_mm.registry import LOOPS, register
-from mixpro_mm.robustness.occlusion_plan import curves_of, plan_points, seed_of
+from mixpro_mm.robustness.occlusion_plan import curves_of, metric_name, plan_points, seed_of
 from mixpro_mm.robustness.patch_drop import (
     MODES,
     blacken,
@@ -22,14 +21,14 @@ from mixpro_mm.robustness.patch_drop import (
     patch_mass,
     random_order,
 )
+from mixpro_mm.robustness.record import RecordedTestLoop, numbers_of
 from mixpro_mm.robustness.saliency_model import ClassAttention, build_saliency_model
-from mixpro_mm.version import __version__
 
 __all__ = ['OcclusionTestLoop']
 
 
 @register(LOOPS)
-class OcclusionTestLoop(TestLoop):
+class OcclusionTestLoop(RecordedTestLoop):
     """Tests a classifier with patches of its images blackened: ``test_cfg`` of an mmpretrain config.
 
     Each batch is read once; the model sees it whole, which is what the config's own evaluator gets, and once for every
@@ -42,8 +41,9 @@ class OcclusionTestLoop(TestLoop):
     most or the least salient, or random ones, drawn for each image on its own. The sets of one image lie in one
     another as the ratio grows.
 
-    Prints ``occlusion/MODE_RATIO``, top-1 in percent, beside the evaluator's metrics. Writes ``out``, and its curves as
-    a picture beside it, into the work directory; ``python -m mixpro_mm.reporting.occlusion`` draws several together.
+    Prints ``occlusion/MODE_RATIO``, top-1 in percent, beside the evaluator's metrics. The record, of RecordedTestLoop,
+    has ``whole``, what the evaluator found, and ``curves``, which are a picture beside it, too; ``python -m
+    mixpro_mm.reporting.occlusion`` draws several together.
 
     Args:
         ratios: Shares to drop, in [0, 1]: one list for all modes, or a dict with one for each; None for the ten of
@@ -61,10 +61,13 @@ class OcclusionTestLoop(TestLoop):
         fp16: Test in half precision, as of the host; attention is read in fp32 all the same.
 
     Raises:
-        ValueError: at construction for a bad argument or saliency model; at a batch if the grid does not divide its
-            images, they differ in size, or they were normalised in the pipeline, where no pixel can be made black.
+        ValueError: at construction for a bad argument or saliency model, or if labels count other classes than the
+            model; at a batch if its images have no label, the grid does not divide them, they differ in size, or they
+            were normalised in the pipeline, where no pixel can be made black.
         FileNotFoundError: at construction if there is no such saliency checkpoint.
     """
+
+    kind = 'occlusion'
 
     def __init__(
         self,
@@ -87,12 +90,10 @@ class OcclusionTestLoop(TestLoop):
         self.guided = [mode for mode in MODES[1:] if any(point.mode == mode for point in self.points)]
         if type(grid) is not int or grid < 1:
             raise ValueError(f'grid must be a whole number of 1 or more, got {grid!r}')
-        if Path(out).suffix != '.json':
-            raise ValueError(f'out must be the name of a .json file, got {out!r}')
-        super().__init__(runner, dataloader, evaluator, fp16)
+        super().__init__(runner, dataloader, evaluator, label, out, fp16)
+        self._check_labels()
         self.protocol, self.grid, self.repeats, self.seed = protocol, grid, repeats, seed
         self.saliency, self.saliency_head = saliency, saliency_head
-        self.label, self.out = label, out
         self._attention = self._saliency_sha256 = None
         if self.guided:
             self._attention = self._build_attention()
@@ -112,10 +113,8 @@ class OcclusionTestLoop(TestLoop):
         metrics = self.evaluator.evaluate(len(self.dataloader.dataset))
         images = len(self.dataloader.dataset)
         curves = curves_of(self.points, self._right.tolist(), self._dropped.tolist(), images, self.grid, self.protocol)
-        points = {f'occlusion/{mode}_{point["ratio"]:g}': point['top1'] for mode in curves for point in curves[mode]}
-        if is_main_process():
-            whole = {name: float(value) for name, value in metrics.items() if isinstance(value, Number)}
-            self._write(dict(self._origin(), images=images, whole=whole, curves=curves))
+        points = {metric_name(mode, point['ratio']): point['top1'] for mode in curves for point in curves[mode]}
+        self.write_record(whole=numbers_of(metrics), curves=curves)
         metrics.update(points)
         self.runner.call_hook('after_test_epoch', metrics=metrics)
         self.runner.call_hook('after_test')
@@ -135,7 +134,7 @@ class OcclusionTestLoop(TestLoop):
 
         with autocast(enabled=self.fp16):
             outputs = self.runner.model.test_step(dict(data_batch, inputs=images))
-        labels = torch.cat([sample.gt_label for sample in outputs]).to(images.device)
+        labels = _labels(outputs).to(images.device)
         counted, whole = counts.to(images.device), _predicted(outputs)
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
         names = [sample.get('sample_idx', place) for sample, place in zip(outputs, places.tolist(), strict=True)]
@@ -182,44 +181,47 @@ class OcclusionTestLoop(TestLoop):
         model, self._saliency_sha256 = build_saliency_model(self.saliency)
         return ClassAttention(model, self.saliency_head)
 
-    def _origin(self) -> dict:
-        """Where the numbers come from."""
-        filename, checkpoint = getattr(self.runner.cfg, 'filename', None), self.runner._load_from
-        known = checkpoint and Path(checkpoint).is_file()
+    def _check_labels(self) -> None:
+        """Labels are compared with predictions as they are, so both must count the same classes."""
+        dataset = self.dataloader.dataset
+        indices = (getattr(dataset, 'metainfo', None) or {}).get('indices')
+        if indices is not None and list(indices) != list(range(len(indices))):
+            raise ValueError(
+                f'{type(dataset).__name__} labels its images by {len(indices)} classes of its own, which are others '
+                f'to the model (its `indices` are {list(indices)[:3]}, ...), so labels and predictions cannot be '
+                "compared; an occlusion test needs images labelled by the model's classes"
+            )
+
+    def settings(self) -> dict:
+        """How the patches were dropped, and from what."""
         saliency = dict(self.saliency) if isinstance(self.saliency, Mapping) else self.saliency
         return dict(
-            kind='occlusion',
-            label=self.label or (Path(filename).stem if filename else self.runner.experiment_name),
-            config=filename and str(filename),
-            checkpoint=checkpoint and str(checkpoint),
-            sha256=sha256_of(checkpoint) if known else None,
-            version=__version__,
-            settings=dict(
-                protocol=self.protocol,
-                grid=self.grid,
-                size=list(self._size),
-                batch_size=self.dataloader.batch_size,
-                processes=get_dist_info()[1],
-                repeats=self.repeats,
-                seed=self.seed,
-                fp16=self.fp16,
-                saliency=saliency if self.guided else None,
-                saliency_head=self.saliency_head if self.guided else None,
-                saliency_sha256=self._saliency_sha256,
-            ),
+            protocol=self.protocol,
+            grid=self.grid,
+            size=list(self._size),
+            batch_size=self.dataloader.batch_size,
+            processes=get_dist_info()[1],
+            repeats=self.repeats,
+            seed=self.seed,
+            fp16=self.fp16,
+            saliency=saliency if self.guided else None,
+            saliency_head=self.saliency_head if self.guided else None,
+            saliency_sha256=self._saliency_sha256,
         )
 
-    def _write(self, record: dict) -> None:
-        path = Path(self.runner.work_dir) / self.out
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, record)
+    def write_record(self, **measured) -> Path | None:
+        """The record, and its curves as a picture beside it."""
+        path = super().write_record(**measured)
+        if path is None:
+            return None
         try:
             # only now: a training that finds its hooks by mixpro_mm.plugin imports this module and draws nothing
             from mixpro_mm.reporting.occlusion import occlusion_curves
 
-            occlusion_curves([record], path.with_suffix('.png'))
+            occlusion_curves([read_json(path)], path.with_suffix('.png'))
         except Exception as error:  # a picture is no reason to lose what was measured
             self.runner.logger.warning(f'{path.with_suffix(".png")} was not drawn: {error}')
+        return path
 
 
 def _images(inputs) -> Tensor:
@@ -234,6 +236,18 @@ def _images(inputs) -> Tensor:
             'data preprocessor and not in the pipeline'
         )
     return images
+
+
+def _labels(outputs) -> Tensor:
+    """(B,) classes, one of each image."""
+    counts = [sample.gt_label.numel() if 'gt_label' in sample else 0 for sample in outputs]
+    if set(counts) != {1}:
+        odd = [count for count in counts if count != 1]
+        raise ValueError(
+            f'an occlusion test needs one label of each image, but {len(odd)} of {len(counts)} images of a batch do '
+            f'not have one; the first of them has {odd[0]}'
+        )
+    return torch.cat([sample.gt_label for sample in outputs])
 
 
 def _predicted(outputs) -> Tensor:

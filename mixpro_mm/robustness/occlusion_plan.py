@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from mixpro_mm.robustness.patch_drop import MODES, PROTOCOLS, default_ratios, information_loss
 
-__all__ = ['Point', 'curves_of', 'plan_points', 'seed_of']
+__all__ = ['Point', 'curves_of', 'metric_name', 'plan_points', 'seed_of']
 
 
 class Point(NamedTuple):
@@ -24,7 +24,8 @@ def plan_points(
     """All points to measure, those that are drawn at random ``repeats`` times; arguments as of OcclusionTestLoop.
 
     Raises:
-        ValueError: for an unknown mode or protocol, a ratio outside of [0, 1], or less than one of anything.
+        ValueError: for an unknown mode or protocol, a ratio outside of [0, 1], two ratios that only differ in digits
+            that their names do not have, or less than one of anything.
     """
     modes = [modes] if isinstance(modes, str) else list(modes)
     if not modes or len(set(modes)) < len(modes) or not set(modes) <= set(MODES):
@@ -43,9 +44,22 @@ def plan_points(
         wanted = list(default_ratios(mode, protocol) if wanted is None else wanted)
         if not wanted or len(set(wanted)) < len(wanted) or not all(0 <= ratio <= 1 for ratio in wanted):
             raise ValueError(f'ratios must be different numbers from 0 to 1, got {wanted} for {mode} patches')
+        named = {}
+        for ratio in wanted:
+            named.setdefault(metric_name(mode, ratio), []).append(ratio)
+        for name, same in named.items():
+            if len(same) > 1:
+                raise ValueError(
+                    f'ratios must differ in six digits, which their metrics are named by: {same} are {name}'
+                )
         runs = range(repeats if mode == 'random' else 1)
         points += [Point(mode, float(ratio), run) for ratio in wanted for run in runs]
     return points
+
+
+def metric_name(mode: str, ratio: float) -> str:
+    """``occlusion/random_0.1``: what a point of a curve is called among the metrics."""
+    return f'occlusion/{mode}_{float(ratio):g}'
 
 
 def curves_of(points: list[Point], right: list[int], dropped: list[int], images: int, grid: int, protocol: str) -> dict:

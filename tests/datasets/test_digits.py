@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +90,28 @@ def test_config_trains_on_coloured_digits_and_never_mirrors():
     images = torch.stack([dataset[i]['inputs'].float() for i in range(200)])
     coloured = (images.amax(1) - images.amin(1)).amax((1, 2)) > 20
     assert coloured.float().mean() > 0.9
+
+
+def test_classes_keep_their_scans_and_count_labels_in_their_order():
+    images, labels = load_digit_images('test')
+    dataset = Digits(split='test', img_size=8, classes=[7, 0, 3])
+    assert dataset.metainfo['classes'] == ('7', '0', '3')
+    kept = np.isin(labels, [7, 0, 3])
+    assert len(dataset) == kept.sum() == 106
+    assert dataset.get_gt_labels().tolist() == [[7, 0, 3].index(label) for label in labels[kept]]
+    assert np.array_equal(np.stack([item['img'][..., 0] for item in dataset]), images[kept])
+
+
+@pytest.mark.parametrize(('split', 'count'), [('train', 1158), ('test', 285)])
+def test_the_digits_0_to_7_are_the_set_without_8_and_9(split, count):
+    known = Digits(split=split, classes=range(8))
+    whole = [item for item in Digits(split=split) if item['gt_label'] < 8]
+    assert len(known) == len(whole) == count
+    for item, other in zip(known, whole, strict=True):
+        assert item['gt_label'] == other['gt_label'] and np.array_equal(item['img'], other['img'])
+
+
+@pytest.mark.parametrize('classes', [[], [0, 1, 1], [7, 10], [-1, 0]])
+def test_classes_that_are_no_distinct_digits_are_named(classes):
+    with pytest.raises(ValueError, match=re.escape(f'classes must be distinct digits from 0 to 9, got {classes}')):
+        Digits(classes=classes)

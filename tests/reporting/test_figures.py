@@ -14,8 +14,8 @@ LOSSES = {'mixpro': [2.0, 1.5, 1.2, 1.1], 'cutmix': [2.1, 1.4, 1.0, 0.9], 'scrat
 def drawn(monkeypatch):
     """Every figure as it is written."""
     seen = []
-    write = figures._write
-    monkeypatch.setattr(figures, '_write', lambda figure, path: seen.append(figure) or write(figure, path))
+    write = figures.write_figure
+    monkeypatch.setattr(figures, 'write_figure', lambda figure, path: seen.append(figure) or write(figure, path))
     return seen
 
 
@@ -136,6 +136,51 @@ def test_same_input_same_bytes(tmp_path):
     for name in ('a.png', 'b.png'):
         figures.learning_curves(stages, tmp_path / name)
     assert (tmp_path / 'a.png').read_bytes() == (tmp_path / 'b.png').read_bytes()
+
+
+def test_the_suffix_tells_the_kind_and_days_leave_no_trace(tmp_path, monkeypatch):
+    for kind, start in (('png', b'\x89PNG'), ('svg', b'<?xml')):
+        for epoch in ('0', '1000000000'):
+            monkeypatch.setenv('SOURCE_DATE_EPOCH', epoch)
+            figure = figures.Figure(figsize=(2, 1))
+            figure.subplots().plot([1, 2])
+            figures.write_figure(figure, tmp_path / f'{epoch}.{kind}', dpi=100)
+        first, second = (tmp_path / f'{epoch}.{kind}' for epoch in ('0', '1000000000'))
+        assert first.read_bytes() == second.read_bytes() and first.read_bytes().startswith(start)
+    with Image.open(tmp_path / '0.png') as image:
+        assert image.size == (200, 100)
+    with pytest.raises(ValueError, match=r'a\.pdf is neither \.png nor \.svg'):
+        figures.write_figure(figures.Figure(), tmp_path / 'no' / 'a.pdf')
+    assert not (tmp_path / 'no').exists()
+
+
+# Machado et al., A physiologically-based model for simulation of color vision deficiency, 2009, severity 1; linear RGB
+VISIONS = {
+    'normal': np.eye(3),
+    'protan': [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    'deutan': [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    'tritan': [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def lab(hexadecimal, vision):
+    """CIELAB of an sRGB colour as a kind of colour vision has it."""
+    rgb = np.array([int(hexadecimal[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(VISIONS[vision]) @ linear, 0, 1)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ seen
+    xyz = xyz / [0.9505, 1, 1.089]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize('vision', VISIONS)
+def test_the_methods_of_a_comparison_are_told_apart_by_all_eyes(vision):
+    names = ('scratch', 'none', 'cutmix', 'transmix', 'tokenmix', 'maskmix', 'mixpro')
+    colors = [lab(figures.KNOWN[name], vision) for name in names]
+    apart = [np.linalg.norm(a - b) for place, a in enumerate(colors) for b in colors[:place]]
+    assert min(apart) > 15  # 2.3 can just be noticed
+    assert len({figures.MARKERS.get(name, 's') for name in names}) == len(names)
 
 
 def test_many_backbones_fill_several_figures_of_four_rows_at_most(tmp_path, drawn):

@@ -5,24 +5,33 @@ import pytest
 from PIL import Image
 
 from mixpro_mm.reporting import occlusion
+from mixpro_mm.reporting.figures import KNOWN
 
 
 @pytest.fixture
 def drawn(monkeypatch):
     """Every figure as it is written."""
     seen = []
-    write = occlusion._write
-    monkeypatch.setattr(occlusion, '_write', lambda figure, path: seen.append(figure) or write(figure, path))
+    write = occlusion.write_figure
+    monkeypatch.setattr(occlusion, 'write_figure', lambda figure, path: seen.append(figure) or write(figure, path))
     return seen
 
 
-def record(label, shift=0.0, std=None, protocol='naseer', grid=14, modes=('random', 'salient', 'non-salient')):
+DINO = dict(
+    saliency=dict(type='VisionTransformer', checkpoint='a/dino.pth'), saliency_head=1, saliency_sha256='0123456789' * 6
+)
+OWN = dict(saliency='self', saliency_head='mean', saliency_sha256=None)
+MODES = ('random', 'salient', 'non-salient')
+
+
+def record(label, shift=0.0, std=None, protocol='naseer', grid=14, modes=MODES, size=224, **saliency):
     def curve(sign):
         losses = [0.5, 0.0, 0.9]  # in no order
         return [dict(information_loss=loss, top1=80 - sign * 50 * loss + shift, std=std) for loss in losses]
 
-    curves = {mode: curve(number) for number, mode in enumerate(('random', 'salient', 'non-salient')) if mode in modes}
-    return dict(kind='occlusion', label=label, settings=dict(protocol=protocol, grid=grid), curves=curves)
+    curves = {mode: curve(number) for number, mode in enumerate(MODES) if mode in modes}
+    settings = dict(protocol=protocol, grid=grid, size=[size, size], **(saliency or DINO))
+    return dict(kind='occlusion', label=label, settings=settings, curves=curves)
 
 
 def lines(axes):
@@ -66,6 +75,60 @@ def test_models_of_one_name_stay_apart(tmp_path, drawn):
     assert len({container.lines[0].get_color() for container in containers}) == 4
 
 
+def below(figure):
+    first, *notes = figure.get_supxlabel().split('\n')
+    assert first == 'information loss'
+    return notes
+
+
+def test_it_is_said_by_what_patches_are_salient(tmp_path, drawn):
+    occlusion.occlusion_curves([record('a'), record('b')], tmp_path / 'a.png')
+    occlusion.occlusion_curves([record('a', **OWN), record('b', **OWN)], tmp_path / 'a.png')
+    occlusion.occlusion_curves(
+        [record('a', modes=['random']), record('b', modes=['random'], **OWN)], tmp_path / 'a.png'
+    )
+    notes = [
+        ['salient by attention of dino (01234567), head 1'],
+        ["salient by each model's own attention, mean of heads"],
+    ]
+    assert [below(figure) for figure in drawn] == [*notes, []]
+
+
+def test_models_judged_in_different_ways_are_told_apart(tmp_path, drawn):
+    others = [
+        dict(DINO, saliency_sha256='9876543210' * 6),
+        dict(DINO, saliency_head=0),
+        dict(DINO, saliency_head='mean'),
+        OWN,
+    ]
+    records = [record('mixpro'), record('b'), *(record(f'c{i}', **other) for i, other in enumerate(others))]
+    records.append(record('d', modes=['random'], **OWN))  # drops nothing that is salient
+    occlusion.occlusion_curves(records, tmp_path / 'a.png')
+    assert below(drawn[0]) == [
+        'MixPro, b: salient by attention of dino (01234567), head 1',
+        'c0: salient by attention of dino (98765432), head 1',
+        'c1: salient by attention of dino (01234567), head 0',
+        'c2: salient by attention of dino (01234567), mean of heads',
+        "c3: salient by each model's own attention, mean of heads",
+    ]
+
+
+def test_images_of_several_sizes_are_said(tmp_path, drawn):
+    records = [record(name, size=size, modes=['random']) for name, size in (('a', 32), ('b', 64), ('c', 32))]
+    occlusion.occlusion_curves(records, tmp_path / 'a.png')
+    assert below(drawn[0]) == ['a, c: images of 32x32 pixels', 'b: images of 64x64 pixels']
+
+
+def test_methods_keep_their_colours_and_no_two_lines_share_one(tmp_path, drawn):
+    labels = ['other', 'none', 'cutmix', 'transmix', 'tokenmix', 'MixPro']
+    for names in (labels, labels[::-1]):
+        occlusion.occlusion_curves([record(name) for name in names], tmp_path / 'a.png')
+    first, second = ({c.get_label(): c.lines[0].get_color() for c in figure.axes[0].containers} for figure in drawn)
+    assert first == second and len(set(first.values())) == 6
+    known = dict(zip(('no mixing', 'CutMix', 'TransMix', 'TokenMix', 'MixPro'), labels[1:], strict=True))
+    assert {name: first[name] for name in known} == {name: KNOWN[key.lower()] for name, key in known.items()}
+
+
 def test_tests_of_different_kinds_share_no_axis(tmp_path):
     with pytest.raises(ValueError, match='share no axis: count on 14x14 patches, naseer on 14x14 patches'):
         occlusion.occlusion_curves([record('a'), record('b', protocol='count')], tmp_path / 'a.png')
@@ -83,9 +146,21 @@ def test_files_are_drawn_from_the_command_line(tmp_path, drawn, capsys):
     assert list(lines(drawn[0].axes[0])) == ['a', 'Ours']
     assert capsys.readouterr().out.strip() == str(tmp_path / 'out.png')
     (tmp_path / 'c.json').write_text('{"kind": "other"}')
-    for bad in ('c.json', 'nowhere.json'):
+    (tmp_path / 'd.json').write_text('{"kind": "occlusion", "label": "d", "settings"')
+    (tmp_path / 'e.json').write_text('{"kind": "occlusion", "label": "e"}')
+    for bad in ('c.json', 'd.json', 'e.json', 'nowhere.json', 'x=nowhere.json'):
         with pytest.raises(SystemExit) as end:
             occlusion.main([str(tmp_path / 'bad.png'), str(tmp_path / bad)])
         assert end.value.code == 1
-        assert capsys.readouterr().err == f'{tmp_path / bad} is not the result of an occlusion test\n'
+        here = f'{tmp_path / bad} is not the result of an occlusion test\n'
+        missing = f'there is no file {"nowhere.json" if "=" in bad else tmp_path / bad}\n'
+        assert capsys.readouterr().err == (missing if 'nowhere' in bad else here)
     assert not (tmp_path / 'bad.png').exists()
+
+
+def test_a_path_may_hold_an_equals_sign(tmp_path, drawn):
+    folder = tmp_path / 'seed=1' / 'lr=0.1'
+    folder.mkdir(parents=True)
+    (folder / 'a.json').write_text(json.dumps(record('a')))
+    occlusion.main([str(tmp_path / 'a.png'), str(folder / 'a.json'), f'Ours={folder / "a.json"}'])
+    assert list(lines(drawn[0].axes[0])) == ['a', 'Ours']

@@ -92,7 +92,10 @@ def test_both_files_carry_the_summary_and_the_origin(tmp_path, study, records):
     text = ''.join(Reader(html_path.read_text(encoding='utf-8')).text)
     markdown = markdown_path.read_text(encoding='utf-8')
     for content in (text, markdown):
-        assert '41.2 mIoU from the MixPro checkpoint, 44.3 from scratch (-3.1, MixPro is worse here).' in content
+        assert (
+            '41.2 mIoU from the MixPro checkpoint, 44.3 from scratch (-3.1; one seed says nothing about chance).'
+            in content
+        )
         for origin in ('configs/scratch.py', '0123456789', '2.11.0', '2024-01-02', '1 h 02 min', '2 h 04 min'):
             assert origin in content
         assert 'single seed' in content and '0123456789a' not in content
@@ -175,7 +178,7 @@ def test_a_failure_midway_leaves_the_previous_report(tmp_path, study, records, p
     before = {file: file.read_bytes() for file in out.rglob('*') if file.is_file()}
     changed = [record | {'value': 1.0} for record in records]
     with monkeypatch.context() as patch, pytest.raises(OSError, match='disk full'):
-        patch.setattr(report, '_html', lambda *_: (_ for _ in ()).throw(OSError('disk full')))
+        patch.setattr(report, 'render_html', lambda *_: (_ for _ in ()).throw(OSError('disk full')))
         write_report(out, study, changed, [picture])
     with pytest.raises(FileNotFoundError):
         write_report(out, study, changed, [picture | {'path': tmp_path / 'missing.png'}])

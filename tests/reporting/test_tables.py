@@ -2,7 +2,13 @@ import math
 
 import pytest
 
+from mixpro_mm.reporting.labels import label, lower_is_better, measure
 from mixpro_mm.reporting.tables import html_table, markdown_table, results_table, signed, summary
+
+METRICS = (
+    'top1', 'mIoU', 'mIoU (MS)', 'bbox_mAP', 'segm_mAP', 'occlusion_random', 'occlusion_salient',
+    'occlusion_non-salient', 'A_top1', 'A_rms_calibration_error', 'A_aurra', 'O_aupr', 'O_auroc', 'O_fpr95', 'ece',
+)  # fmt: skip
 
 
 def record(value, pretraining='mixpro', seed=0, task='segmentation', metric='mIoU', backbone='DeiT-S', published=None):
@@ -48,6 +54,12 @@ def test_rows_and_columns_keep_their_order():
         record(96.0, 'mixpro', task='classification', metric='top1'),
     ])  # fmt: skip
     assert table.pretrainings == ('scratch', 'cutmix', 'mixpro')
+    methods = ['mixpro', 'new', 'maskmix', 'tokenmix', 'transmix', 'cutmix', 'none', 'scratch']
+    assert results_table([record(1.0, name) for name in methods]).pretrainings == (
+        'scratch', 'none', 'cutmix', 'transmix', 'tokenmix', 'maskmix', 'new', 'mixpro',
+    )  # fmt: skip
+    rows = results_table([record(1.0, task=task) for task in ('robustness', 'new', 'detection', 'classification')]).rows
+    assert [row.task for row in rows] == ['classification', 'detection', 'robustness', 'new']
     assert [(row.task, row.metric) for row in table.rows] == [
         ('classification', 'top1'), ('segmentation', 'mIoU'), ('detection', 'bbox_mAP'), ('detection', 'segm_mAP'),
     ]  # fmt: skip
@@ -66,29 +78,69 @@ def test_signed():
 
 def test_gain_reads_plainly():
     assert sentence(record(41.2), record(30.1, 'scratch')) == (
-        'Segmentation with DeiT-S: 41.2 mIoU from the MixPro checkpoint, 30.1 from scratch (+11.1).'
+        'Segmentation with DeiT-S: 41.2 mIoU from the MixPro checkpoint, '
+        '30.1 from scratch (+11.1; one seed says nothing about chance).'
     )
 
 
-def test_loss_is_called_worse():
-    assert sentence(record(28.0), record(30.1, 'scratch')).endswith('30.1 from scratch (-2.1, MixPro is worse here).')
-
-
-@pytest.mark.parametrize(('value', 'shown'), [(30.9, '+0.8'), (29.3, '-0.8'), (30.1, '0.0')])
-def test_less_than_a_point_is_no_clear_difference(value, shown):
+@pytest.mark.parametrize(('value', 'shown'), [(60.1, '+30.0'), (30.9, '+0.8'), (30.1, '0.0'), (28.0, '-2.1')])
+def test_a_single_seed_says_nothing_about_chance_however_large_the_difference(value, shown):
     text = sentence(record(value), record(30.1, 'scratch'))
-    assert text.endswith(f'({shown}, less than one point: no clear difference).')
+    assert text.endswith(f'({shown}; one seed says nothing about chance).')
 
 
-def test_a_gain_within_the_spread_is_no_clear_difference():
-    mixpro = [record(value, seed=seed) for seed, value in enumerate((28.0, 36.0))]
-    scratch = [record(value, 'scratch', seed=seed) for seed, value in enumerate((29.0, 31.0))]
-    assert '(+2.0, within the spread over seeds: no clear difference)' in sentence(*mixpro, *scratch)
+def seeds(values, pretraining, first=0, **row):
+    return [record(value, pretraining, seed=seed, **row) for seed, value in enumerate(values, start=first)]
+
+
+# differences by hand: mean +- t(2) * sd / sqrt(3), t(2) = 4.303; +1 +2 +3 has sd 1, so +-2.5; +9 +10 +11 likewise
+@pytest.mark.parametrize(
+    ('mixpro', 'says'),
+    [
+        ((31.0, 42.0, 53.0), '+2.0, 95 % interval -0.5 to +4.5 over 3 seeds: undecided at this size'),
+        ((39.0, 50.0, 61.0), '+10.0, 95 % interval +7.5 to +12.5 over 3 seeds: MixPro is better here'),
+        ((19.0, 30.0, 41.0), '-10.0, 95 % interval -12.5 to -7.5 over 3 seeds: MixPro is worse here'),
+    ],
+)
+def test_repeated_seeds_are_paired_and_judged(mixpro, says):
+    """The spread over seeds is ten points either side; only that of the differences counts."""
+    assert f'({says})' in sentence(*seeds(mixpro, 'mixpro'), *seeds((30.0, 40.0, 50.0), 'cutmix'))
+
+
+def test_the_verdict_turns_where_lower_is_better():
+    both = [*seeds((39.0, 50.0, 61.0), 'mixpro', metric='ece'), *seeds((30.0, 40.0, 50.0), 'cutmix', metric='ece')]
+    assert 'ECE (lower is better)' in sentence(*both) and 'MixPro is worse here' in sentence(*both)
+
+
+def test_only_seeds_of_both_sides_are_paired():
+    """The unpaired 90 would make the difference of the means +32."""
+    text = sentence(*seeds((39.0, 50.0, 61.0, 90.0), 'mixpro'), *seeds((30.0, 40.0, 50.0), 'cutmix'))
+    assert '(+10.0, 95 % interval +7.5 to +12.5 over 3 seeds' in text
+    apart = sentence(*seeds((39.0, 50.0), 'mixpro'), *seeds((30.0, 40.0), 'cutmix', first=2))
+    assert '(+9.5; no seed in common says nothing about chance)' in apart
+    shared = sentence(*seeds((39.0, 50.0), 'mixpro'), *seeds((30.0, 40.0), 'cutmix', first=1))
+    assert '; one seed says nothing about chance)' in shared
 
 
 def test_other_methods_are_compared_as_well():
-    text = sentence(record(41.0), record(43.0, 'cutmix'), record(30.0, 'scratch'))
-    assert text.endswith('30.0 from scratch (+11.0), 43.0 from the CutMix checkpoint (-2.0, MixPro is worse here).')
+    text = sentence(record(41.0), record(43.0, 'cutmix'), record(29.0, 'none'), record(30.0, 'scratch'))
+    one = '; one seed says nothing about chance'
+    assert text.endswith(
+        f'29.0 from the checkpoint without mixing (+12.0{one}), 30.0 from scratch (+11.0{one}), '
+        f'43.0 from the CutMix checkpoint (-2.0{one}).'
+    )
+
+
+def test_labels_and_directions():
+    keys = ['none', 'maskmix', 'tokenmix', 'robustness', 'A_top1', 'O_aupr', 'unheard_of']
+    assert [label(key) for key in keys] == [
+        'no mixing', 'MaskMix', 'TokenMix', 'Robustness', 'adversarial set: top-1', 'out of distribution: AUPR',
+        'unheard_of',
+    ]  # fmt: skip
+    lower = [key for key in METRICS if lower_is_better(key)]
+    assert lower == ['A_rms_calibration_error', 'O_fpr95', 'ece']
+    assert [measure(key) for key in ('O_fpr95', 'top1')] == ['out of distribution: FPR95 (lower is better)', 'top-1']
+    assert all(label(key) != key for key in METRICS if key not in ('mIoU', 'mIoU (MS)'))
 
 
 def test_missing_mixpro_and_missing_numbers_are_said():
@@ -153,7 +205,8 @@ def test_several_seeds_share_a_published_number():
 
 def test_the_summary_adds_what_the_paper_has():
     assert sentence(top1(79.0, 'baseline', 79.8), top1(80.9, 'mixpro', 81.3)) == (
-        'Classification with DeiT-S: 80.9 top-1 with MixPro, 79.0 with baseline (+1.9). '
+        'Classification with DeiT-S: 80.9 top-1 with MixPro, '
+        '79.0 with baseline (+1.9; one seed says nothing about chance). '
         'In the paper: 81.3 for MixPro (0.4 lower here), 79.8 for baseline (0.8 lower here).'
     )
     assert sentence(record(47.4, 'official', published=47.3, metric='mIoU (MS)')).endswith(

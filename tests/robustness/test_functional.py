@@ -12,8 +12,10 @@ from mixpro_mm.robustness.functional import (
     fpr_at_recall,
     ood_aupr,
     ood_auroc,
+    positive_number,
     rms_calibration_error,
     slice_confidence,
+    whole_classes,
 )
 
 RANKED = {
@@ -354,6 +356,20 @@ def test_bins_are_positive_whole_numbers(number):
         rms_calibration_error([0.5], [1], number, drop_last_bin=False)
     with pytest.raises(ValueError, match='bins must be a positive whole number'):
         expected_calibration_error([0.5], [1], number)
+
+
+def test_positive_whole_numbers_of_any_kind_are_taken():
+    for number in (3, np.int64(3), np.uint8(3)):
+        assert type(positive_number(number, 'n')) is int and positive_number(number, 'n') == 3
+
+
+def test_classes_stay_as_they_were_given():
+    for given in ([4, 0, 2], (4, 0, 2), np.array([4, 0, 2], np.uint8)):
+        assert whole_classes(given, 'c').tolist() == whole_classes(given, 'c', 5).tolist() == [4, 0, 2]
+    with pytest.raises(ValueError, match=r'^c must be distinct columns of 4 scores \(0 to 3\), got \[4, 0, 2\]$'):
+        whole_classes([4, 0, 2], 'c', 4)
+    with pytest.raises(ValueError, match=r'^c must be distinct class indices from 0 on, got \[4, 0, 4\]$'):
+        whole_classes([4, 0, 4], 'c')
 
 
 @pytest.mark.parametrize('recall', [0, -0.5, 1.01, math.nan])

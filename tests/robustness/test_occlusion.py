@@ -20,6 +20,8 @@ from mmpretrain.registry import MODELS
 from PIL import Image
 
 from mixpro_mm.datasets import Digits
+from mixpro_mm.datasets.natural_adversarial import imagenet_wnids
+from mixpro_mm.robustness.patch_drop import PROTOCOLS
 from mixpro_mm.robustness.saliency_model import ClassAttention, build_saliency_model
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -332,6 +334,11 @@ def test_nothing_is_drawn_from_the_random_numbers_of_others(tmp_path):
         (dict(ratios=[0.5, 1.2]), ValueError, r'from 0 to 1, got \[0.5, 1.2\] for random patches'),
         (dict(ratios=[0.5, 0.5]), ValueError, 'different numbers'),
         (dict(ratios=dict(random=[0.5])), ValueError, 'ratios name the modes random, but the modes are'),
+        (
+            dict(ratios=[0.5, 0.1234567, 0.1234568]),
+            ValueError,
+            r'six digits, .* \[0.1234567, 0.1234568\] are occlusion/random_0.123457',
+        ),
         (dict(repeats=0), ValueError, 'repeats must be a whole number of 1 or more, got 0'),
         (dict(grid=0), ValueError, 'grid must be a whole number'),
         (dict(out='occlusion.png'), ValueError, "name of a .json file, got 'occlusion.png'"),
@@ -348,6 +355,58 @@ def test_what_cannot_be_measured_is_said_before_the_first_image(arguments, error
         runner.build_test_loop(runner._test_loop)
 
 
+def test_ratios_as_near_as_names_can_tell_are_two_metrics(tmp_path):
+    metrics, record = test(tmp_path, data=loader(indices=4), ratios=[0.123456, 0.123457], modes='random')
+    assert [name for name in metrics if 'random' in name] == ['occlusion/random_0.123456', 'occlusion/random_0.123457']
+    assert [point['ratio'] for point in record['curves']['random']] == [0.123456, 0.123457]
+
+
+def test_the_record_of_another_model_stays(tmp_path):
+    curves = []
+    for seed in range(2):
+        model = classifier(seed, fit=seed == 0)
+        torch.save(dict(state_dict=model.state_dict()), tmp_path / f'{seed}.pth')
+        runner = runner_of(tmp_path / 'work', model, loader(indices=6), modes='random', ratios=[0.2, 0.6])
+        runner._load_from = str(tmp_path / f'{seed}.pth')
+        runner.test()
+        curves.append(json.loads((tmp_path / 'work' / 'occlusion.json').read_text())['curves'])
+    sha256 = hashlib.sha256((tmp_path / '0.pth').read_bytes()).hexdigest()
+    kept = json.loads((tmp_path / 'work' / f'occlusion-{sha256[:8]}.json').read_text())
+    assert (kept['sha256'], kept['curves']) == (sha256, curves[0])
+    assert curves[0] != curves[1]
+
+
+def test_labels_that_count_other_classes_than_the_model(tmp_path):
+    for indices in ([1, 0, *range(2, 10)], list(range(5, 15))):
+        runner = runner_of(tmp_path, data=loader(metainfo=dict(indices=indices)))
+        with pytest.raises(
+            ValueError, match=r'Digits labels its images by 10 classes of its own, .* \[[15], [06], [27]'
+        ):
+            runner.build_test_loop(runner._test_loop)
+    same = dict(ratios=[0.3], modes='random')
+    expected, _ = test(tmp_path / 'a', data=loader(indices=6), **same)
+    metrics, _ = test(tmp_path / 'b', data=loader(indices=6, metainfo=dict(indices=list(range(10)))), **same)
+    assert metrics == expected  # they count the same classes
+
+
+def test_imagenet_a_is_refused(tmp_path):
+    wnids = imagenet_wnids()[4::5]
+    for wnid in wnids:
+        (tmp_path / 'a' / wnid).mkdir(parents=True)
+        (tmp_path / 'a' / wnid / '0.jpg').touch()
+    data = loader()
+    data['dataset'] = dict(type='mixpro_mm.ImageNetA', data_root=str(tmp_path / 'a'), num_images=None)
+    runner = runner_of(tmp_path / 'work', data=data)
+    with pytest.raises(ValueError, match=r'ImageNetA labels its images by 200 classes .* \[4, 9, 14\], ...') as error:
+        runner.build_test_loop(runner._test_loop)
+    assert '\n' not in str(error.value)
+
+
+class Unlabelled(Digits):
+    def get_data_info(self, idx):
+        return {key: value for key, value in super().get_data_info(idx).items() if key != 'gt_label'}
+
+
 class Growing(Digits):
     def prepare_data(self, idx):
         data = super().prepare_data(idx)
@@ -362,6 +421,8 @@ def test_images_that_do_not_suit(tmp_path):
         test(tmp_path, None, loader(pipeline=[normalised]))
     with pytest.raises(ValueError, match='images of one size in a batch'):
         test(tmp_path, None, loader(collate='pseudo_collate', type=Growing))
+    with pytest.raises(ValueError, match=r'one label of each image, but 8 of 8 images .* the first of them has 0'):
+        test(tmp_path, None, loader(type=Unlabelled))
     assert not (tmp_path / 'occlusion.json').exists()
 
 
@@ -476,20 +537,38 @@ def one_rank(rank, folder):
     from torch import distributed
 
     distributed.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
-    model = MMDistributedDataParallel(classifier())
-    runner = runner_of(f'{folder}/work', model, loader(4, indices=15), ratios=[0, 0.3, 0.6], protocol='count')
-    torch.save(runner.test(), f'{folder}/rank{rank}.pth')
+    metrics = {}
+    for protocol in PROTOCOLS:
+        runner = runner_of(
+            f'{folder}/{protocol}', MMDistributedDataParallel(classifier()), loader(4, indices=15), protocol=protocol,
+            **TWO,
+        )  # fmt: skip
+        metrics[protocol] = runner.test()
+    torch.save(metrics, f'{folder}/rank{rank}.pth')
     distributed.destroy_process_group()
 
 
+TWO = dict(ratios=[0, 0.3, 0.6], repeats=2)
+
+
+@pytest.mark.slow
 def test_two_processes_count_every_image_once(two_ranks, tmp_path):
+    """In 'naseer' the images of a batch share their random patches; alone, the same images make the same batches.
+
+    Of two processes the first has the images 0, 2, 4, ... and the batches 0 and 2, the second all others; what it has
+    for the sixteenth image is the first one again, which does not count.
+    """
     first, second = two_ranks(__file__)
-    alone, record = test(tmp_path / 'alone', data=loader(4, indices=15), ratios=[0, 0.3, 0.6], protocol='count')
-    assert second == pytest.approx(first)
-    assert first == pytest.approx(alone)
-    together = json.loads((tmp_path / 'work' / 'occlusion.json').read_text())
-    assert together['curves'] == record['curves']
-    assert (together['images'], together['settings']['processes']) == (15, 2)
+    order = [*range(0, 8, 2), *range(1, 8, 2), *range(8, 15, 2), *range(9, 15, 2)]
+    for protocol in PROTOCOLS:
+        indices = order if protocol == 'naseer' else 15
+        alone, record = test(tmp_path / f'{protocol}-alone', None, loader(4, indices=indices), protocol=protocol, **TWO)
+        assert second[protocol] == pytest.approx(first[protocol])
+        assert first[protocol] == pytest.approx(alone)
+        together = json.loads((tmp_path / protocol / 'occlusion.json').read_text())
+        assert together['curves'] == record['curves']
+        assert (together['images'], together['settings']['processes']) == (15, 2)
+        assert len({run for point in record['curves']['random'] for run in point['runs']}) > 2
 
 
 if __name__ == '__main__':

@@ -137,9 +137,23 @@ def test_an_error_costs_one_picture_and_is_told(stage, draw, tmp_path):
     Path(gone.config).unlink()
     found, _ = draw(broken, gone, whole)
     assert [next(iter(picture)) for picture in found] == ['note', 'note', 'path']
-    assert found[0]['note'].startswith('mixed-broken.png could not be drawn: UnpicklingError: ')
-    assert found[1]['note'].startswith('mixed-gone.png could not be drawn: FileNotFoundError: ')
+    assert found[0]['note'].startswith('mixed-broken.png could not be drawn: ValueError: Checkpoint ')
+    assert found[1]['note'].startswith('mixed-gone.png could not be drawn: ValueError: config ')
     assert '\n' not in found[0]['note']
+
+
+def test_weights_that_do_not_fit_are_not_drawn(stage, draw, tmp_path):
+    mixed = stage('mix')
+    weights = torch.load(tmp_path / 'mix' / 'last.pth')['state_dict']
+    torch.save(dict(state_dict={'net.' + key: value for key, value in weights.items()}), tmp_path / 'mix' / 'last.pth')
+    (picture,), panels = draw(mixed)
+    assert 'does not fit the model' in picture['note'] and not panels
+
+
+def test_tokenmix_is_taught_by_the_average_that_its_checkpoint_holds(stage, draw):
+    (picture,), ((rows, titles, _),) = draw(stage('token', base='evidence/deit-micro_tokenmix_digits-8.py'))
+    assert 'note' not in picture and list(rows) == ['original', 'mask', 'mixed']
+    assert not np.allclose(shown_weights(titles), np.stack(rows['mask']).mean((1, 2)), atol=0.0051)
 
 
 def test_a_large_study_shows_its_first_six_and_indexes_the_data_once(stage, draw, monkeypatch):

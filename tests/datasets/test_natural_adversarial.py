@@ -10,8 +10,8 @@ from mmengine.config import ConfigDict
 from mmpretrain.registry import DATASETS
 
 import mixpro_mm
-from mixpro_mm.datasets import ImageNetO, ImageNetSubset
-from mixpro_mm.datasets.imagenet_subset import imagenet_wnids
+from mixpro_mm.datasets import ImageNetA, ImageNetO
+from mixpro_mm.datasets.natural_adversarial import imagenet_wnids
 
 REPOSITORY = Path(mixpro_mm.__file__).parents[1]
 INDICES = list(range(2, 1000, 5))  # of the 200 classes here
@@ -78,7 +78,7 @@ def test_the_list_is_the_one_of_timm_and_indices_of_imagenet_a_are_too(tmp_path)
     assert list(imagenet_wnids()) == (info / 'imagenet_synsets.txt').read_text().split()
     names = (info / 'imagenet_a_synsets.txt').read_text().split()
     write(tmp_path, dict.fromkeys(names[::-1], 1))
-    metainfo = ImageNetSubset(data_root=str(tmp_path), num_images=None).metainfo
+    metainfo = ImageNetA(data_root=str(tmp_path), num_images=None).metainfo
     assert metainfo['indices'] == [int(line) for line in (info / 'imagenet_a_indices.txt').read_text().split()]
     assert metainfo['wnids'] == sorted(names)
 
@@ -100,9 +100,9 @@ def test_labels_count_the_200_and_indices_lead_to_the_1000(subset):
     (subset / first / '000.jpg').rename(subset / first / '0_fox _ fox_0.9.JPG')
     for name in ('002.png', '001.jpeg', 'notes.txt', '.hidden.jpg'):
         (subset / third / name).touch()
-    config = dict(type='mixpro_mm.ImageNetSubset', data_root=str(subset), num_images=202)
+    config = dict(type='mixpro_mm.ImageNetA', data_root=str(subset), num_images=202)
     dataset = DATASETS.build(ConfigDict(config))
-    assert type(dataset) is ImageNetSubset
+    assert type(dataset) is ImageNetA
     assert (dataset.metainfo['wnids'], dataset.metainfo['indices']) == (wnids(), INDICES)
     assert 'classes' not in dataset.metainfo
     expected = [(f'{subset}/{first}/0_fox _ fox_0.9.JPG', 0), (f'{subset}/{wnids()[1]}/000.jpg', 1)]
@@ -116,9 +116,9 @@ def test_labels_count_the_200_and_indices_lead_to_the_1000(subset):
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=rf'there is no folder {tmp_path}/none; expected are 200 folders') as e:
-        ImageNetSubset(data_root=str(tmp_path / 'none'))
+        ImageNetA(data_root=str(tmp_path / 'none'))
     sentence(e)
-    lazy = ImageNetSubset(data_root=str(tmp_path / 'none'), lazy_init=True)  # looks when it is needed
+    lazy = ImageNetA(data_root=str(tmp_path / 'none'), lazy_init=True)  # looks when it is needed
     with pytest.raises(FileNotFoundError):
         len(lazy)
 
@@ -156,7 +156,7 @@ def test_damage_is_one_sentence_that_lists_it(subset, damage):
         (subset / wnids()[index]).rmdir()
     write(subset, dict.fromkeys(added, 1))
     with pytest.raises(ValueError) as error:
-        ImageNetSubset(data_root=str(subset), num_images=None)
+        ImageNetA(data_root=str(subset), num_images=None)
     message = sentence(error)
     assert message.startswith(f'{subset} is not whole: it has ')
     assert f'{words}' in message
@@ -170,12 +170,12 @@ def test_7500_images_unless_told_otherwise(tmp_path, missing):
     assert sum(counts.values()) == 7500
     counts[wnids()[5]] -= missing
     write(tmp_path, counts)
-    assert len(ImageNetSubset(data_root=str(tmp_path), num_images=None)) == 7500 - missing
+    assert len(ImageNetA(data_root=str(tmp_path), num_images=None)) == 7500 - missing
     if not missing:
-        assert len(ImageNetSubset(data_root=str(tmp_path))) == 7500
+        assert len(ImageNetA(data_root=str(tmp_path))) == 7500
         return
     with pytest.raises(ValueError) as error:
-        ImageNetSubset(data_root=str(tmp_path))
+        ImageNetA(data_root=str(tmp_path))
     assert f'it has {7500 - missing} images instead of 7500; expected are 200 folders' in sentence(error)
     assert sentence(error).endswith('that hold 7500 images')
 
@@ -250,5 +250,5 @@ def test_the_flag_reaches_the_data_sample(subset, imagenet):
     assert [sample.ood for sample in samples] == [0, 1]
     assert [Path(sample.img_path).parent.parent.name for sample in samples] == ['val', 'set']
     assert not any('gt_label' in sample for sample in samples)
-    sample = ImageNetSubset(str(subset), **known)[0]['data_samples']
+    sample = ImageNetA(str(subset), **known)[0]['data_samples']
     assert (sample.gt_label.tolist(), 'ood' in sample) == ([0], False)

@@ -14,7 +14,7 @@ from mmpretrain.datasets import BaseDataset, ImageNet
 from mixpro_mm.datasets.imagenet import ImageNet1k
 from mixpro_mm.registry import DATASETS, register
 
-__all__ = ['ImageNetO', 'ImageNetSubset', 'imagenet_wnids']
+__all__ = ['ImageNetA', 'ImageNetO', 'imagenet_wnids']
 
 CLASSES = 200
 SHOWN = 5  # names of one kind that are spelled out
@@ -27,8 +27,8 @@ def imagenet_wnids() -> tuple[str, ...]:
 
 
 @register(DATASETS)
-class ImageNetSubset(BaseDataset):
-    """Images of 200 of the 1,000 classes of ImageNet-1k, as ImageNet-A comes: 200 folders ``<data_root>/<wnid>/*.jpg``.
+class ImageNetA(BaseDataset):
+    """ImageNet-A: images of 200 of the 1,000 classes of ImageNet-1k, in 200 folders ``<data_root>/<wnid>/*.jpg``.
 
     Labels are 0 to 199 in the order of the WordNet IDs, which is also the order of their classes among the 1,000. The
     metainfo has ``wnids``, the 200 IDs, and ``indices``, where these classes stand in the 1,000 outputs of a
@@ -92,7 +92,7 @@ class ImageNetSubset(BaseDataset):
 
 
 @register(DATASETS)
-class ImageNetO(ImageNetSubset):
+class ImageNetO(ImageNetA):
     """ImageNet-O, 2,000 images of no class of ImageNet-1k, behind the validation images of 200 classes: one test set.
 
     The name of a folder of ImageNet-O is no label but a class its images are confused with; these 200 classes are the
@@ -105,7 +105,7 @@ class ImageNetO(ImageNetSubset):
         imagenet_root (str): That of ImageNet-1k, in either layout of ``ImageNet1k``.
         num_images (int, optional): Images that ImageNet-O must have, or None for any number.
         num_val_images (int, optional): Validation images that the 200 classes must have, or None for any number.
-        **kwargs: Other arguments of ``ImageNetSubset``.
+        **kwargs: Other arguments of ``ImageNetA``.
 
     Raises:
         FileNotFoundError, ValueError: As the parent, and for the validation images as ``ImageNet1k``, or because one

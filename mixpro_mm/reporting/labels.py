@@ -1,0 +1,34 @@
+"""The words a reader sees for the keys of a record, and which way its numbers are to be read."""
+
+__all__ = ['label', 'lower_is_better', 'measure']
+
+LABELS = {
+    'mixpro': 'MixPro', 'cutmix': 'CutMix', 'transmix': 'TransMix', 'mixup': 'Mixup', 'tokenmix': 'TokenMix',
+    'smmix': 'SMMix', 'maskmix': 'MaskMix', 'none': 'no mixing',
+    'top1': 'top-1', 'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP', 'bbox_mAP_50': 'box AP50', 'bbox_mAP_75': 'box AP75',
+    'segm_mAP_50': 'mask AP50', 'segm_mAP_75': 'mask AP75',
+    'occlusion_random': 'top-1 at random occlusion', 'occlusion_salient': 'top-1 at salient occlusion',
+    'occlusion_non-salient': 'top-1 at non-salient occlusion', 'ece': 'ECE',
+    'A_top1': 'adversarial set: top-1', 'A_rms_calibration_error': 'adversarial set: calibration error',
+    'A_aurra': 'adversarial set: AURRA',
+    'O_aupr': 'out of distribution: AUPR', 'O_auroc': 'out of distribution: AUROC',
+    'O_fpr95': 'out of distribution: FPR95',
+    'classification': 'Classification', 'segmentation': 'Segmentation', 'detection': 'Detection',
+    'robustness': 'Robustness',
+}  # fmt: skip
+LOWER_IS_BETTER = ('A_rms_calibration_error', 'O_fpr95', 'ece')
+
+
+def label(name: str) -> str:
+    """The word a reader sees for a key of a record: ``'bbox_mAP'`` -> ``'box AP'``; unknown keys as they are."""
+    return LABELS.get(name, name)
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a smaller number is the better one; the one place that knows."""
+    return metric in LOWER_IS_BETTER
+
+
+def measure(metric: str) -> str:
+    """The label of a metric, with a word where lower is better."""
+    return label(metric) + (' (lower is better)' if lower_is_better(metric) else '')

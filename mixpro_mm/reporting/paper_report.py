@@ -1,0 +1,163 @@
+"""Whatever was measured, in the tables of the paper: ``tables.html``, ``tables.md`` and, if wanted, ``tables.tex``."""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from mixpro_mm.files import replacing, write_text
+from mixpro_mm.reporting.blocks import render_html, render_latex, render_markdown
+from mixpro_mm.reporting.cells import cells_of
+from mixpro_mm.reporting.collect import Collected, collect
+from mixpro_mm.reporting.occlusion import occlusion_curves
+from mixpro_mm.reporting.paper import published_tables
+from mixpro_mm.reporting.paper_tables import TITLES, paper_table
+from mixpro_mm.reporting.places import DIGITS, IMAGENET
+from mixpro_mm.reporting.tables import label
+
+__all__ = ['write_paper_report']
+
+TITLE = 'Measured, in the tables of MixPro'
+
+
+def write_paper_report(paths: Iterable[str | Path], out_dir: str | Path, latex: bool = False) -> list[Path]:
+    """Collect what lies below ``paths`` and write the report into ``out_dir``, which is created if missing.
+
+    The same results give the same bytes. Everything is prepared first, so that a failure leaves the previous report.
+
+    Args:
+        paths: Folders, or JSON files; see ``collect``.
+        out_dir: For ``tables.html``, ``tables.md`` and pictures in ``figures``.
+        latex: Write ``tables.tex`` too.
+
+    Returns:
+        The paths of the written texts.
+
+    Raises:
+        ValueError: nothing was found, or two records are of one cell and seed.
+    """
+    found = collect(list(paths))
+    out_dir = Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out_dir, prefix='.report-') as staging:
+        blocks = _blocks(found, Path(staging))
+        texts = {'tables.html': render_html(blocks, TITLE), 'tables.md': render_markdown(blocks)}
+        if latex:
+            texts['tables.tex'] = render_latex(blocks)
+        pictures = sorted(Path(staging).iterdir())
+        if pictures:
+            (out_dir / 'figures').mkdir(exist_ok=True)
+        for picture in pictures:
+            with replacing(out_dir / 'figures' / picture.name) as temporary:
+                temporary.write_bytes(picture.read_bytes())
+        for name, text in texts.items():
+            write_text(out_dir / name, text)
+    return [out_dir / name for name in texts]
+
+
+def _blocks(found: Collected, figures: Path) -> list[tuple]:
+    published = published_tables()
+    tables, rest = cells_of(found.records, published)
+    sources = {record['source'] for record in found.records}
+    count = f'{_count(found.records, "number")} from {_count(sources, "file")}'
+    blocks = [('title', TITLE, count), ('heading', 'ImageNet, Pascal Context and COCO')]
+    here = [table for table in TITLES if (IMAGENET, table) in tables]
+    if here:
+        blocks.append(
+            ('note', "'paper' is what was published, not measured here. In percent; ± is the sample standard deviation "
+                     'over n seeds, numbers without it come from a single run; a signed number is the gain over the '
+                     'row or column that the paper compares with.')
+        )  # fmt: skip
+    for table in here:
+        blocks += paper_table(table, IMAGENET, tables[IMAGENET, table], published)
+        if table == 'table2' and found.benchmarks:
+            blocks.append(('note', _speed_note(found.benchmarks)))
+        if table == 'figure3':
+            blocks += _occlusion_figures(found.occlusions, IMAGENET, figures)
+    blocks.append(('note', _missing(here)))
+    digits = [table for table in TITLES if (DIGITS, table) in tables]
+    if digits:
+        blocks += [
+            ('heading', 'Embedded digits'),
+            ('note', 'The same layouts for small models on small data, which the paper knows nothing of: these numbers '
+                     'compare with each other, not with those of ImageNet.'),
+        ]  # fmt: skip
+    for table in digits:
+        blocks += paper_table(table, DIGITS, tables[DIGITS, table], published)
+        if table == 'figure3':
+            blocks += _occlusion_figures(found.occlusions, DIGITS, figures)
+    if rest:
+        header = ['config', 'pre-training', 'metric', 'seed', 'value']
+        rows = [
+            [Path(record['config']).stem, label(_trained(record)), label(record['metric']), 
+             _seed(record), f'{record["value"]:.1f}']
+            for record in rest if record['task'] != 'benchmark'
+        ]  # fmt: skip
+        if rows:
+            blocks += [('heading', 'Measured, in no table of the paper'), ('table', header, rows, (4,))]
+    return blocks + _origins(found.records)
+
+
+def _missing(here: list[str]) -> str:
+    missing = [title.split('. ')[0] for table, title in TITLES.items() if table not in here]
+    return f'Nothing was measured for {", ".join(missing)}.' if missing else 'Something was measured for every table.'
+
+
+def _speed_note(benchmarks: list[dict]) -> str:
+    """Speeds hang on the machine, so it is named."""
+    machines = dict.fromkeys(
+        f'{run["device"]}, {run["threads"]} of {run["cores"]} cores, batches of {run["settings"].get("batch", "-")}, '
+        f'{run["date"]}'
+        for run in benchmarks
+    )
+    return f'Speed, here: {"; ".join(machines)}. In the paper: a Tesla V100, batches of 128.'
+
+
+def _occlusion_figures(occlusions: list[dict], section: str, figures: Path) -> list[tuple]:
+    """A picture for the tests of each protocol and grid: only these share their axes."""
+    groups = {}
+    for content in occlusions:
+        digits = 'digit' in Path(content['config'] or '').stem
+        if digits == (section == DIGITS):
+            groups.setdefault((content['settings']['protocol'], content['settings']['grid']), []).append(content)
+    blocks = []
+    for (protocol, grid), group in sorted(groups.items()):
+        path = occlusion_curves(group, figures / f'occlusion-{section}-{protocol}-{grid}.png')
+        caption = f'Patches of a {grid} x {grid} grid are dropped; protocol {protocol}. After Figure 3 of the paper.'
+        blocks.append(('figure', path, 'Occlusion', caption))
+    return blocks
+
+
+def _seed(record: dict) -> str:
+    """A run without a seed has its path in place of one."""
+    return str(record['seed']) if isinstance(record.get('seed'), int) else '-'
+
+
+def _trained(record: dict) -> str:
+    """The pre-training of a record, or the file that was tested."""
+    return record.get('pretraining') or record.get('name') or record.get('checkpoint') or '-'
+
+
+def _origins(records: list[dict]) -> list[tuple]:
+    """A row for each model that was tested in a file, with all its numbers."""
+    groups = {}
+    for record in records:
+        checkpoint = (record.get('checkpoint_sha256') or '')[:10] or record.get('checkpoint') or '-'
+        origin = (
+            record['source'],
+            record['config'],
+            checkpoint,
+            _seed(record),
+            record.get('from', 'test'),
+        )
+        number = f'{label(record["metric"])} {record["value"]:.4g}'
+        if record['task'] == 'benchmark':
+            number = f'{record["pretraining"]} {number}'
+        groups.setdefault(origin, []).append(number)
+    rows = [[*origin, ', '.join(numbers)] for origin, numbers in groups.items()]
+    header = ['file', 'config', 'checkpoint', 'seed', 'from', 'numbers']
+    note = 'Checkpoint: the first ten digits of the SHA-256 of its file, or else its path.'
+    return [('heading', 'Where these numbers are from'), ('table', header, rows), ('note', note)]
+
+
+def _count(items, noun: str) -> str:
+    return f'{len(items)} {noun}{"" if len(items) == 1 else "s"}'

@@ -1,0 +1,122 @@
+"""A test that writes its numbers down together with what they are numbers of."""
+
+import itertools
+import json
+import os
+from numbers import Number
+from pathlib import Path
+
+from mmengine.dist import get_dist_info, is_main_process
+from mmengine.runner import TestLoop
+
+from mixpro_mm.files import read_json, sha256_of, write_json
+from mixpro_mm.registry import LOOPS, register
+from mixpro_mm.version import __version__
+
+__all__ = ['RecordedTestLoop']
+
+SAME = ('kind', 'config', 'sha256', 'settings')  # records that agree in these are of the same test
+
+
+@register(LOOPS)
+class RecordedTestLoop(TestLoop):
+    """The host's TestLoop, which leaves a record in the work directory: ``test_cfg`` of any config.
+
+    The record has ``kind``, ``label``, ``config``, ``checkpoint`` and its ``sha256`` (None where no local file was
+    loaded), ``version`` of this package, ``settings`` (data set, its ``indices``, evaluator as configured), the number
+    of ``images`` and ``metrics``, all numbers of the evaluator. The same test again takes its place. A record of
+    another checkpoint, config or setting stays: it moves to a name that ends in the first eight digits of its own
+    ``sha256``, ``test-1a2b3c4d.json``, with its picture.
+
+    Args:
+        runner, dataloader, evaluator: Of the host.
+        label: Name of the model in tables and pictures; None for that of the config file.
+        out: Name of the JSON file.
+        fp16: Test in half precision, as of the host.
+
+    Raises:
+        ValueError: at construction, if ``out`` is not the name of a JSON file.
+    """
+
+    kind = 'test'
+
+    def __init__(
+        self, runner, dataloader, evaluator, label: str | None = None, out: str = 'test.json', fp16: bool = False
+    ):
+        if Path(out).suffix != '.json':
+            raise ValueError(f'out must be the name of a .json file, got {out!r}')
+        super().__init__(runner, dataloader, evaluator, fp16)
+        self.label, self.out = label, out
+        self._configured = evaluator
+
+    def run(self) -> dict:
+        """Test as the host does, write the record, and return the metrics of the evaluator."""
+        metrics = super().run()
+        self.write_record(metrics=numbers_of(metrics))
+        return metrics
+
+    def settings(self) -> dict:
+        """What of the test, beside model and config, its numbers depend on."""
+        dataset = self.dataloader.dataset
+        return dict(
+            dataset=type(dataset).__name__,
+            data_root=getattr(dataset, 'data_root', None),
+            indices=(getattr(dataset, 'metainfo', None) or {}).get('indices'),
+            evaluator=self._configured,
+            batch_size=self.dataloader.batch_size,
+            processes=get_dist_info()[1],
+            fp16=self.fp16,
+        )
+
+    def write_record(self, **measured) -> Path | None:
+        """Write what was ``measured`` with its origin; the path, None in processes that do not write."""
+        if not is_main_process():
+            return None
+        filename, checkpoint = getattr(self.runner.cfg, 'filename', None), self.runner._load_from
+        known = checkpoint and Path(checkpoint).is_file()
+        record = dict(
+            kind=self.kind,
+            label=self.label or (Path(filename).stem if filename else self.runner.experiment_name),
+            config=filename and str(filename),
+            checkpoint=checkpoint and str(checkpoint),
+            sha256=sha256_of(checkpoint) if known else None,
+            version=__version__,
+            settings=json.loads(json.dumps(self.settings(), default=_name)),
+            images=len(self.dataloader.dataset),
+            **measured,
+        )
+        path = Path(self.runner.work_dir) / self.out
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not _is_same(read_json(path), record):
+            kept = _set_aside(path)
+            self.runner.logger.warning(f'{path} held the record of another test, which is kept as {kept}')
+        write_json(path, record)
+        return path
+
+
+def numbers_of(metrics: dict) -> dict[str, float]:
+    """The metrics that are numbers; some of the host's are tensors."""
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, Number)}
+
+
+def _is_same(old, new: dict) -> bool:
+    """Whether two records are of one test; of an unknown checkpoint no two are."""
+    return isinstance(old, dict) and new['sha256'] is not None and all(old.get(key) == new[key] for key in SAME)
+
+
+def _set_aside(path: Path) -> Path:
+    """Move a record and its picture to names that nothing has yet; the new path of the record."""
+    record = read_json(path)
+    sha256 = record.get('sha256') if isinstance(record, dict) else None
+    stem = f'{path.stem}-{str(sha256 or "unknown")[:8]}'
+    stems = itertools.chain([stem], (f'{stem}-{number}' for number in itertools.count(2)))
+    kept = next(found for found in map(path.with_stem, stems) if not found.exists())
+    for suffix in ('.png', '.svg', '.json'):
+        if path.with_suffix(suffix).exists():
+            os.replace(path.with_suffix(suffix), kept.with_suffix(suffix))
+    return kept
+
+
+def _name(thing) -> str | list:
+    """What JSON has no form for: arrays as lists, of anything else the name of its class."""
+    return thing.tolist() if hasattr(thing, 'tolist') else type(thing).__name__

@@ -1,0 +1,1 @@
+"""Pictures from the command line: what a config mixes, what a checkpoint attends to, what runs have logged."""

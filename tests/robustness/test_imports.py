@@ -1,0 +1,53 @@
+"""The functions on arrays cost an import of NumPy, seen from fresh interpreters."""
+
+import subprocess
+import sys
+
+import pytest
+
+CLASSES = ('CalibrationMetric', 'OODMetric', 'OcclusionTestLoop', 'RecordedTestLoop')
+REPORT = 'import sys; print(*sorted({name.partition(".")[0] for name in sys.modules}))'
+FOUND = """
+from mmengine.registry import LOOPS, METRICS
+names = {names}
+for name in names:
+    registry = LOOPS if name.endswith('Loop') else METRICS
+    assert registry.get({prefix!r} + name).__name__ == name
+"""
+
+
+def after(statement):
+    """The top-level modules that are loaded then."""
+    done = subprocess.run(
+        [sys.executable, '-c', f'{statement}\n{REPORT}'], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    'statement', ['import mixpro_mm.robustness.functional', 'from mixpro_mm.robustness import aurra, ood_aupr']
+)
+def test_functions_need_numpy_only(statement):
+    loaded = after(statement)
+    assert {'mixpro_mm', 'numpy'} <= loaded
+    heavy = {name for name in loaded if name.startswith('mm') or name in ('torch', 'matplotlib', 'cv2', 'scipy')}
+    assert not heavy
+
+
+def test_configs_find_the_classes_by_their_scope():
+    """Also where the functions have been imported before, without them."""
+    after('import mixpro_mm.robustness.functional' + FOUND.format(names=CLASSES, prefix='mixpro_mm.'))
+
+
+def test_the_plugin_enters_the_plain_names():
+    after('import mixpro_mm.plugin' + FOUND.format(names=CLASSES, prefix=''))
+
+
+def test_classes_come_when_they_are_asked_for():
+    from mixpro_mm import robustness
+
+    assert sorted(set(robustness.__all__)) == sorted(robustness.__all__) and set(CLASSES) <= set(robustness.__all__)
+    assert all(getattr(robustness, name).__name__ == name for name in robustness.__all__)
+    with pytest.raises(AttributeError, match=r"module 'mixpro_mm.robustness' has no attribute 'Occlusion'"):
+        robustness.Occlusion  # noqa: B018

@@ -1,0 +1,7 @@
+"""Results in the tables of the paper: python tools/report.py DIR... [--out DIR] [--latex]."""
+
+import sys
+
+from mixpro_mm.reporting.cli import main
+
+sys.exit(main())

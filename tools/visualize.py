@@ -1,0 +1,7 @@
+"""Draw a picture: python tools/visualize.py {mixed,masks,attention,factor,curves,occlusion,sweep} ... (--help)."""
+
+import sys
+
+from mixpro_mm.visualize.cli import main
+
+sys.exit(main())
