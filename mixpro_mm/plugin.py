@@ -8,5 +8,7 @@ import mixpro_mm.backbones
 import mixpro_mm.datasets
 import mixpro_mm.labeling.hook
 import mixpro_mm.losses
-import mixpro_mm.robustness
+import mixpro_mm.robustness.metrics
+import mixpro_mm.robustness.occlusion
+import mixpro_mm.robustness.record
 import mixpro_mm.transfer  # noqa: F401

@@ -1,11 +1,9 @@
 """How well a classifier holds up: occlusion, natural adversarial images, out-of-distribution images, calibration.
 
-The functions on arrays need NumPy only; what needs torch and mmengine is imported where that is there already (so that
-``mixpro_mm.plugin`` enters it into the registries), else when it is first asked for.
+The functions on arrays need NumPy only; what needs torch and mmengine is imported when it is first asked for.
 """
 
 import importlib
-import sys
 
 from mixpro_mm.robustness.functional import (
     aurra,
@@ -45,8 +43,3 @@ def __getattr__(name: str):
     if name not in HOMES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     return getattr(importlib.import_module(f'{__name__}.{HOMES[name]}'), name)
-
-
-if 'mmengine' in sys.modules:
-    for home in ('metrics', 'occlusion', 'record'):
-        importlib.import_module(f'{__name__}.{home}')

@@ -41,7 +41,8 @@ def test_configs_find_the_classes_by_their_scope():
 
 
 def test_the_plugin_enters_the_plain_names():
-    after('import mixpro_mm.plugin' + FOUND.format(names=CLASSES, prefix=''))
+    """Also after the functions alone."""
+    after('import mixpro_mm.robustness.functional\nimport mixpro_mm.plugin' + FOUND.format(names=CLASSES, prefix=''))
 
 
 def test_classes_come_when_they_are_asked_for():
