@@ -1,13 +1,19 @@
-"""Further tests of a trained model, each by a config of its own: occluded, adversarial or unknown images."""
+"""Tests of a trained model: by the config of its training, and by others, for occluded, adversarial or unknown images.
 
+Each has a Runner of its own that reads the checkpoint, as the toolkits' test scripts do. In the Runner that trained,
+``EMAHook`` would begin its average anew, so that the test would be of other weights than the checkpoint has.
+"""
+
+import copy
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mixpro_mm.study.configs import fingerprint, read_config, stage_config
 from mixpro_mm.study.needs import files_of_test
 
-__all__ = ['check_evaluation', 'evaluate', 'evaluation_mark']
+__all__ = ['check_evaluation', 'evaluate', 'evaluation_mark', 'test_checkpoint']
 
 
 def check_evaluation(path: str) -> None:
@@ -28,11 +34,21 @@ def evaluate(name: str, path: str, checkpoint: str, work_dir: Path, seed: int, l
         seed: Of the stage.
         launcher: As of the stage.
     """
-    config = stage_config(path, work_dir / name, seed, None)
-    config.resume, config.load_from, config.launcher = False, checkpoint, launcher
+    config = stage_config(path, work_dir, seed, None)
+    config.launcher = launcher
+    return {f'{name}/{metric}': value for metric, value in test_checkpoint(config, checkpoint, name).items()}
+
+
+def test_checkpoint(config: Config, checkpoint: str, name: str = 'test') -> dict[str, float]:
+    """Test a checkpoint by the test part of ``config``, which stays as it is; writes into ``name`` in its work dir."""
+    config = copy.deepcopy(config)
+    config.work_dir, config.resume, config.load_from = str(Path(config.work_dir) / name), False, checkpoint
     visualizer = config.setdefault('visualizer', dict(type='Visualizer'))
     visualizer.name = name  # under the name of the stage's own, that one would be handed out again
-    return {f'{name}/{metric}': value for metric, value in Runner.from_cfg(config).test().items()}
+    return Runner.from_cfg(config).test()
+
+
+test_checkpoint.__test__ = False  # a function to call, not one for pytest to collect
 
 
 def evaluation_mark(path: str) -> str:

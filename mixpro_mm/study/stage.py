@@ -18,7 +18,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from mixpro_mm.checkpoint import read_state_dict
 from mixpro_mm.files import read_json, sha256_of, write_json
 from mixpro_mm.study.configs import fingerprint, stage_config
-from mixpro_mm.study.evaluate import check_evaluation, evaluate, evaluation_mark
+from mixpro_mm.study.evaluate import check_evaluation, evaluate, evaluation_mark, test_checkpoint
 from mixpro_mm.study.processes import die_with_parent
 from mixpro_mm.study.tta import check_tta, test_again
 
@@ -100,17 +100,17 @@ def main(arguments=None) -> int:
     if is_main_process():
         runner.register_hook(progress)
     runner.train()
-    metrics = runner.test()
+    runner = None
     final = _agreed(lambda: last_checkpoint(work_dir))
     if final is None:
         print(f'{args.config} saved no checkpoint in {work_dir}', file=sys.stderr)
         return 2
+    _free_memory()  # of the model that was trained, before there is a second
+    metrics = test_checkpoint(config, final)
     if args.tta:
-        runner = None
-        _free_memory()  # of its model, before there is a second
+        _free_memory()
         metrics = metrics | test_again(config, final)
     for name, path in args.evaluate:
-        runner = None
         _free_memory()
         metrics = metrics | evaluate(name, path, final, work_dir, args.seed, args.launcher)
     if is_main_process():

@@ -62,6 +62,28 @@ def test_the_trained_weights_are_tested_by_the_other_config(trained):
     assert set(done['metrics']) - set(evaluated) == {'accuracy/top1'}
 
 
+def test_a_test_is_of_what_the_checkpoint_holds_also_where_that_is_an_average(tmp_path):
+    """A Runner that has trained would begin the average anew when it tests."""
+    evaluator = "test_evaluator = dict(_delete_=True, type='mixpro_mm.CalibrationMetric', bin_size=4)\n"
+    average = "custom_hooks = [dict(type='EMAHook', momentum=0.01)]\n"
+    (tmp_path / 'train.py').write_text(TRAIN + evaluator + average)
+    (tmp_path / 'plain.py').write_text("_base_ = 'train.py'\ncustom_hooks = []\n")
+    threads = torch.get_num_threads()
+    arguments = [str(tmp_path / 'train.py'), '--work-dir', str(tmp_path / 'w')]
+    assert stage.main([*arguments, '--evaluate', 'A', str(tmp_path / 'plain.py')]) == 0
+    torch.set_num_threads(threads)
+    done = json.loads((tmp_path / 'w' / 'done.json').read_text())
+    of_stage, of_checkpoint = (done['metrics'][f'{name}calibration/ece'] for name in ('', 'A/'))
+    assert of_stage == pytest.approx(of_checkpoint, abs=1e-6)
+
+    saved = torch.load(done['checkpoint'], weights_only=False)
+    raw = {name.removeprefix('module.'): weight for name, weight in saved['ema_state_dict'].items()}
+    torch.save(dict(state_dict={name: raw[name] for name in saved['state_dict']}), tmp_path / 'raw.pth')
+    config = Config.fromfile(tmp_path / 'plain.py')
+    config.work_dir, config.load_from = str(tmp_path / 'raw'), str(tmp_path / 'raw.pth')
+    assert Runner.from_cfg(config).test()['calibration/ece'] != pytest.approx(of_stage, abs=1e-3)
+
+
 def test_an_evaluation_that_is_asked_for_later_is_owed(trained):
     assert is_finished(of(trained), trained / 'work')
     assert is_finished(of(trained, evaluations={}), trained / 'work')
