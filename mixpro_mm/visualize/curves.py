@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from mixpro_mm.reporting.curves import by_epoch, epoch_means, series
@@ -10,7 +11,7 @@ from mixpro_mm.visualize.names import run_colors
 from mixpro_mm.visualize.paper import legend_above, outputs, panels, save
 from mixpro_mm.visualize.runs import Run, read_runs
 
-__all__ = ['draw_curves', 'styles', 'unit_of']
+__all__ = ['draw_curves', 'plot_means', 'styles', 'unit_of']
 
 DASHES = ('-', '--', '-.', ':')
 TOP1 = 'accuracy/top1'
@@ -37,8 +38,19 @@ def unit_of(runs: Sequence[Run]) -> str:
     return 'epoch' if units.pop() else 'iteration'
 
 
+def plot_means(axis, lines: Sequence[tuple[Run, tuple[list, list]]], looks: dict[str, dict]) -> None:
+    """A line for each name: the mean over its runs where all of them have a value, in a band from least to most."""
+    for name in dict.fromkeys(run.name for run, _ in lines):
+        runs = [dict(zip(x, y, strict=True)) for run, (x, y) in lines if run.name == name]
+        x = sorted(set(runs[0]).intersection(*runs[1:]))
+        values = np.array([[run[place] for place in x] for run in runs])
+        axis.plot(x, values.mean(0), marker='o' if len(x) < 3 else None, markersize=3, **looks[name])
+        if len(runs) > 1:
+            axis.fill_between(x, values.min(0), values.max(0), color=looks[name]['color'], alpha=0.18, linewidth=0)
+
+
 def draw_curves(work_dirs: Sequence[str], out: str | None = None, width: str = 'column') -> list[Path]:
-    """Training loss, the mean of each epoch, and top-1 error of every validation, a line for each run.
+    """Training loss, the mean of each epoch, and top-1 error of every validation, a line for each name.
 
     Args:
         work_dirs: ``[NAME=]WORK_DIR`` each.
@@ -59,8 +71,7 @@ def draw_curves(work_dirs: Sequence[str], out: str | None = None, width: str = '
     def draw():
         figure, axes = panels(len(drawn), width)
         for axis, (y_label, lines) in zip(axes, drawn, strict=True):
-            for run, (x, y) in lines:
-                axis.plot(x, y, marker='o' if len(x) < 3 else None, markersize=3, **looks[run.name])
+            plot_means(axis, lines, looks)
             axis.set(xlabel=unit, ylabel=y_label)
             axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
         return legend_above(figure)

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mixpro_mm.reporting.curves import epoch_means
 from mixpro_mm.visualize.batch import choose_augment, mix, preprocess, weigh
-from mixpro_mm.visualize.curves import styles, unit_of
+from mixpro_mm.visualize.curves import plot_means, styles, unit_of
 from mixpro_mm.visualize.data import build_dataset, take_items
 from mixpro_mm.visualize.models import load_model, read_config
 from mixpro_mm.visualize.paper import legend_above, outputs, panels, save
@@ -64,7 +64,8 @@ def draw_factor(
     if not means:
         raise ValueError('no log of these has a factor: none of the runs was labelled by attention')
     unit, looks, batches = unit_of([run for run, _ in means]), styles(runs), []
-    for run, _ in means:
+    first = {run.name: run for run, _ in reversed(means)}
+    for run in (first[name] for name in looks if name in first):  # of repetitions the first
         try:
             batches.append((run, factors_of_a_batch(run, num, seed)))
         except (ValueError, RuntimeError, OSError) as error:
@@ -72,8 +73,7 @@ def draw_factor(
 
     def draw():
         figure, axes = panels(1 + bool(batches), width)
-        for run, line in means:
-            axes[0].plot(*line, **looks[run.name])
+        plot_means(axes[0], means, looks)
         axes[0].set(xlabel=unit, ylabel='factor, mean of the epoch' if unit == 'epoch' else 'factor', ylim=(0, 1.02))
         axes[0].xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
         for place, (run, factors) in enumerate(batches):

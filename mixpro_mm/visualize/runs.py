@@ -1,5 +1,6 @@
 """Training runs as they lie in their work directories: log, config and last checkpoint."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +9,9 @@ from mixpro_mm.reporting.curves import read_scalars
 from mixpro_mm.visualize.names import short_names
 
 __all__ = ['Run', 'checkpoint_of', 'config_of', 'read_runs', 'split_name']
+
+
+SEED = re.compile(r'_(s|seed-?)\d+$')  # as a study names the stages that differ in nothing else
 
 
 class Run(NamedTuple):
@@ -25,7 +29,7 @@ def split_name(text: str) -> tuple[str | None, Path]:
 
 
 def read_runs(texts: Sequence[str]) -> list[Run]:
-    """The logged runs of ``[NAME=]WORK_DIR`` each.
+    """The logged runs of ``[NAME=]WORK_DIR`` each; a seed at the end of a folder's name is no part of the run's.
 
     Raises:
         ValueError: if one is no folder, or holds no log.
@@ -34,7 +38,8 @@ def read_runs(texts: Sequence[str]) -> list[Run]:
     for _, folder in split:
         if not folder.is_dir():
             raise ValueError(f'{folder} is not a folder')
-    names = short_names([folder.resolve().name for _, folder in split], [name for name, _ in split])
+    stems = [SEED.sub('', folder.resolve().name) for _, folder in split]
+    names = short_names(stems, [name for name, _ in split])
     runs = [Run(name, folder, read_scalars(folder)) for name, (_, folder) in zip(names, split, strict=True)]
     for run in runs:
         if not run.records:

@@ -81,6 +81,14 @@ def test_config_and_checkpoint_of_a_work_directory_that_was_moved(tmp_path):
     assert (config_of(tmp_path), checkpoint_of(tmp_path)) == (tmp_path / 'a.py', tmp_path / 'epoch_2.pth')
 
 
+def test_seeds_are_no_part_of_a_name(tmp_path):
+    folders = [tmp_path / name for name in ('deit_none_s0', 'deit_none_s1', 'deit_mixpro_s0', 'deit_mixpro_seed-12')]
+    for folder in folders:
+        (folder / '1' / 'vis_data').mkdir(parents=True)
+        (folder / '1' / 'vis_data' / 'scalars.json').write_text('{"iter": 1, "step": 1, "loss": 1}')
+    assert [run.name for run in read_runs(map(str, folders))] == ['no mixing', 'no mixing', 'MixPro', 'MixPro']
+
+
 def test_folders_without_a_log_are_named(tmp_path):
     with pytest.raises(ValueError, match='nowhere is not a folder'):
         read_runs([str(tmp_path / 'nowhere')])

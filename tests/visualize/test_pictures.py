@@ -197,13 +197,15 @@ def test_curves_are_the_mean_loss_of_an_epoch_and_the_error(tmp_path, drawn):
     assert {axes.get_xlabel() for axes in drawn[0].axes} == {'epoch'} and smallest_text(drawn[0]) >= 7
 
 
-def test_runs_of_one_name_share_colour_and_legend(tmp_path, drawn):
-    for name in ('a', 'b'):
-        write_log(tmp_path / name, [train(1, loss=1.0), train(3, loss=0.5)])
+def test_runs_of_one_name_are_a_mean_and_its_band(tmp_path, drawn):
+    for name, loss in (('a', 1.0), ('b', 2.0)):
+        write_log(tmp_path / name, [train(1, loss=loss), train(3, loss=0.5), *[train(5, loss=0.1)] * (name == 'a')])
     runs = [f'MixPro={tmp_path / name}' for name in ('a', 'b')]
     assert main(['curves', *runs, '--out', str(tmp_path / 'a.png')]) == 0
     (loss,) = drawn[0].axes
-    assert len({line.get_color() for line in loss.lines}) == 1 and len(loss.lines) == 2
+    assert lines(loss) == {'MixPro': ([1, 2], [1.5, 0.5])}  # the mean as far as both have come
+    band = loss.collections[0].get_paths()[0].vertices
+    assert {y for x, y in band if x == 1} == {1.0, 2.0} and {y for x, y in band if x == 2} == {0.5}
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ['MixPro']
 
 
