@@ -17,7 +17,17 @@ robustness = dict(
     O='../robustness/deit-micro_digits-o.py',
 )
 data = 'data/digit_scenes'
-stages = [dict(name='scenes', command=['-m', 'mixpro_mm.datasets.digit_scenes', data], creates=data, cost=15)]
+judge = 'saliency_deit-micro_digits-8'  # says what is salient, for all models
+train_judge = ['-m', 'mixpro_mm.study.stage', f'configs/digits/evidence/{judge}.py', '--work-dir', f'work_dirs/{judge}']
+stages = [
+    dict(name='scenes', command=['-m', 'mixpro_mm.datasets.digit_scenes', data], creates=data, cost=15),
+    dict(
+        name='saliency',
+        command=[*train_judge, '--seed', '100'],
+        creates=f'work_dirs/{judge}/epoch_25.pth',
+        cost=100,
+    ),
+]
 stages += [
     dict(
         name=f'deit_{method}',
@@ -25,6 +35,7 @@ stages += [
         task='classification',
         pretraining=method,
         evaluations=robustness,
+        needs=['saliency'],
         cost=130,
         **deit,
     )

@@ -10,3 +10,4 @@ test_dataloader = dict(
     dataset=dict(_delete_=True, type='mixpro_mm.DigitsA', pipeline=_base_.test_dataloader.dataset.pipeline)
 )
 test_evaluator = dict(_delete_=True, type='mixpro_mm.CalibrationMetric', bin_size=25)  # 17 bins of 439 images
+test_cfg = dict(type='mixpro_mm.RecordedTestLoop', out='calibration.json')

@@ -11,3 +11,4 @@ packed = dict(type='PackInputs', algorithm_keys=['ood'])
 pipeline = [*_base_.test_dataloader.dataset.pipeline[:-1], packed]
 test_dataloader = dict(dataset=dict(_delete_=True, type='mixpro_mm.DigitsO', pipeline=pipeline))
 test_evaluator = dict(_delete_=True, type='mixpro_mm.OODMetric')
+test_cfg = dict(type='mixpro_mm.RecordedTestLoop', out='ood.json')

@@ -195,15 +195,13 @@ class OcclusionTestLoop(RecordedTestLoop):
     def settings(self) -> dict:
         """How the patches were dropped, and from what."""
         saliency = dict(self.saliency) if isinstance(self.saliency, Mapping) else self.saliency
-        return dict(
+        return super().settings() | dict(
             protocol=self.protocol,
             grid=self.grid,
             size=list(self._size),
-            batch_size=self.dataloader.batch_size,
-            processes=get_dist_info()[1],
+            points=[[point.mode, point.ratio] for point in self.points if point.run == 0],
             repeats=self.repeats,
             seed=self.seed,
-            fp16=self.fp16,
             saliency=saliency if self.guided else None,
             saliency_head=self.saliency_head if self.guided else None,
             saliency_sha256=self._saliency_sha256,

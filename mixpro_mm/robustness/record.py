@@ -23,10 +23,10 @@ class RecordedTestLoop(TestLoop):
     """The host's TestLoop, which leaves a record in the work directory: ``test_cfg`` of any config.
 
     The record has ``kind``, ``label``, ``config``, ``checkpoint`` and its ``sha256`` (None where no local file was
-    loaded), ``version`` of this package, ``settings`` (data set, its ``indices``, evaluator as configured), the number
-    of ``images`` and ``metrics``, all numbers of the evaluator. The same test again takes its place. A record of
-    another checkpoint, config or setting stays: it moves to a name that ends in the first eight digits of its own
-    ``sha256``, ``test-1a2b3c4d.json``, with its picture.
+    loaded), ``version`` of this package, ``settings`` (data set, its ``indices``, data and evaluator as configured),
+    the number of ``images`` and ``metrics``, all numbers of the evaluator. The same test again takes its place. A
+    record of another checkpoint, config or setting stays: it moves to a name that ends in the first eight digits of
+    its own ``sha256``, ``test-1a2b3c4d.json``, with its picture.
 
     Args:
         runner, dataloader, evaluator: Of the host.
@@ -61,6 +61,7 @@ class RecordedTestLoop(TestLoop):
         return dict(
             dataset=type(dataset).__name__,
             data_root=getattr(dataset, 'data_root', None),
+            data=dict((self.runner.cfg.get('test_dataloader') or {}).get('dataset') or {}),
             indices=(getattr(dataset, 'metainfo', None) or {}).get('indices'),
             evaluator=self._configured,
             batch_size=self.dataloader.batch_size,

@@ -313,6 +313,8 @@ def test_a_record_says_where_its_numbers_come_from(tmp_path):
     assert (record['label'], record['kind'], record['checkpoint']) == ('mine', 'occlusion', str(tmp_path / 'model.pth'))
     settings = dict(protocol='naseer', grid=8, size=[32, 32], repeats=1, seed=5, processes=1, batch_size=8)
     assert settings.items() <= record['settings'].items()
+    assert record['settings']['points'] == [[mode, p['ratio']] for mode, ps in record['curves'].items() for p in ps]
+    assert {'dataset', 'data', 'evaluator', 'fp16'} <= record['settings'].keys()
     with Image.open(tmp_path / 'work' / 'a' / 'b.png') as picture:
         assert picture.width == 1080
     assert sorted(file.name for file in (tmp_path / 'work' / 'a').iterdir()) == ['b.json', 'b.png']

@@ -98,7 +98,7 @@ def test_a_record_says_what_was_measured_on_what(tmp_path):
         version=mixpro_mm.__version__, metrics=metrics,
     )  # fmt: skip
     assert settings == dict(
-        dataset='Digits', data_root='', indices=None, evaluator=dict(type='Accuracy', topk=[1]), batch_size=10,
+        dataset='Digits', data_root='', data={}, indices=None, evaluator=dict(type='Accuracy', topk=[1]), batch_size=10,
         processes=1, fp16=False,
     )  # fmt: skip
 
@@ -109,6 +109,15 @@ def test_the_same_test_again_takes_the_place_of_its_record(tmp_path):
         (tmp_path / 'work' / 'test.png').write_text('a picture')
     assert list(records(tmp_path)) == ['test.json']
     assert [path.name for path in (tmp_path / 'work').glob('*.png')] == ['test.png']
+
+
+def test_the_record_of_other_data_stays(tmp_path):
+    for split in ('train', 'test'):
+        runner = runner_of(tmp_path)
+        runner.cfg.test_dataloader = dict(dataset=dict(type='mixpro_mm.Digits', split=split))
+        runner.test()
+    found = {name: content['settings']['data']['split'] for name, content in records(tmp_path).items()}
+    assert found == {'test.json': 'test', f'test-{sha256(tmp_path / "0.pth")[:8]}.json': 'train'}
 
 
 def test_the_record_of_another_checkpoint_stays(tmp_path):
