@@ -5,7 +5,7 @@
 # Needs:    checkpoints/dino_deit-small.pth: python tools/convert_checkpoint.py dino_deitsmall16_pretrain.pth checkpoints/dino_deit-small.pth --to mmpretrain
 # Data:     data/imagenet, as for pre-training
 # Run:      mim test onedl-mmpretrain configs/robustness/deit-small_occlusion_in1k.py --checkpoint work_dirs/deit-small_mixpro_8xb128_in1k/epoch_300.pth --work-dir work_dirs/occlusion/mixpro
-# Draw:     python -m mixpro_mm.reporting.occlusion occlusion.png MixPro=work_dirs/occlusion/mixpro/occlusion.json TransMix=work_dirs/occlusion/transmix/occlusion.json
+# Draw:     python tools/visualize.py occlusion MixPro=work_dirs/occlusion/mixpro/occlusion.json TransMix=work_dirs/occlusion/transmix/occlusion.json --out occlusion.png
 # Unverified: the paper says that patches are dropped by ratios; attention mass is what its reference does. protocol='count' drops by number.
 _base_ = ['../pretrain/deit-small_mixpro_8xb128_in1k.py', '../_base_/natural_adversarial.py']
 

@@ -1,6 +1,7 @@
 """The command line of the report."""
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 
@@ -17,7 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--latex', action='store_true', help='write tables.tex too')
     args = parser.parse_args(arguments)
     try:
-        for path in write_paper_report(args.paths, args.out, args.latex):
+        warn = functools.partial(print, file=sys.stderr)
+        for path in write_paper_report(args.paths, args.out, args.latex, warn):
             print(path)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)

@@ -7,10 +7,11 @@ from numbers import Real
 from pathlib import Path
 
 from mixpro_mm.files import read_json
-from mixpro_mm.reporting.runs import run_records
+from mixpro_mm.reporting.runs import Training, run_records, training_of
 
 __all__ = ['Collected', 'collect']
 
+RESULTS, DONE = 'results.json', 'done.json'  # of a study, of a stage
 LARGEST = 1 << 22  # bytes; no results are longer, annotations of data sets are
 STEP = 'forward and backward'  # what Table 2 times
 NEEDED = ('task', 'backbone', 'pretraining', 'metric', 'value')
@@ -21,18 +22,21 @@ class Collected:
     """What was found.
 
     ``records`` are as in ``results.json``, each with its file as ``source``; ``occlusions`` and ``benchmarks`` are
-    whole files, likewise with ``source``.
+    whole files, likewise with ``source``. ``untold`` are stages of a study that its ``results.json`` has no record of:
+    that file -> their folders.
     """
 
     records: list[dict] = field(default_factory=list)
     occlusions: list[dict] = field(default_factory=list)
     benchmarks: list[dict] = field(default_factory=list)
+    untold: dict[str, list[str]] = field(default_factory=dict)
 
 
 def collect(paths: Iterable[str | Path]) -> Collected:
     """Search folders; a path may also be one JSON file. What is found twice by overlapping folders counts once.
 
-    Below a folder with the ``results.json`` of a study, stages are not read again from their logs.
+    Below a folder with the ``results.json`` of a study, stages are not read again from their logs; those that it has
+    no record of, because it is older, are named in ``untold``.
 
     Raises:
         ValueError: a path that does not exist, a file that is not what its name says, or nothing found at all.
@@ -60,15 +64,18 @@ def collect(paths: Iterable[str | Path]) -> Collected:
 
 def _search(top: Path, found: Collected, runs: dict, seen: set) -> None:
     """Everything below a folder, in the order of names."""
-    studies = []
+    studies = {}  # folder -> hashes of the checkpoints that its results are of
     for place, folders, files in os.walk(top):
         folders[:] = sorted(name for name in folders if not name.startswith('.') and name != 'vis_data')
         place = Path(place)
-        spoken_for = any(study in place.parents for study in studies)
-        for name in sorted(files, key=lambda name: (name != 'results.json', name)):
+        study = next((parent for parent in place.parents if parent in studies), None)
+        spoken_for = study is not None
+        if spoken_for:
+            _note_untold(place, study / RESULTS, studies[study], found)
+        for name in sorted(files, key=lambda name: (name != RESULTS, name)):
             file = place / name
-            if name == 'results.json' and _take(file, found, seen, spoken_for=False):
-                studies.append(place)
+            if name == RESULTS and _take(file, found, seen, spoken_for=False):
+                studies[place] = {record.get('checkpoint_sha256') for record in _records(read_json(file))}
             elif name.endswith('.json') and not name.startswith('.') and file.stat().st_size <= LARGEST:
                 _take(file, found, seen, spoken_for)
         if not spoken_for:
@@ -76,14 +83,27 @@ def _search(top: Path, found: Collected, runs: dict, seen: set) -> None:
                 runs[(*record['key'], str(place.resolve()))] = record
 
 
+def _note_untold(place: Path, results: Path, told: set, found: Collected) -> None:
+    """Remember a finished stage if the results of its study have no record of its checkpoint."""
+    done = read_json(place / DONE)
+    if isinstance(done, dict) and 'metrics' in done and done.get('checkpoint_sha256') not in told:
+        stages = found.untold.setdefault(str(results), [])
+        stages += [str(place)] * (str(place) not in stages)
+
+
+def _records(content) -> list | None:
+    """Of the results of a study, old form or new; None of anything else."""
+    return content.get('records') if isinstance(content, dict) else content
+
+
 def _take(file: Path, found: Collected, seen: set, spoken_for: bool) -> bool:
     """Keep a file if it is one of ours; whether it is."""
     content = read_json(file)
-    if content is None and file.name == 'results.json':
+    if content is None and file.name == RESULTS:
         raise ValueError(f'{file} cannot be read: it is not whole.')
-    records = content.get('records') if isinstance(content, dict) else content
+    records = _records(content)
     study = isinstance(records, list) and all(isinstance(record, dict) for record in records)
-    if study and (file.name == 'results.json' or any('task' in record for record in records)):
+    if study and (file.name == RESULTS or any('task' in record for record in records)):
         kind = [dict(_checked(record, file), source=str(file)) for record in records]
     elif not isinstance(content, dict):
         return False
@@ -113,19 +133,23 @@ def _checked(record: dict, file: Path) -> dict:
 
 
 def _occlusion_records(content: dict) -> list[dict]:
-    """The mean over the points of each curve, each point in percent."""
+    """The mean over the points of each curve, each point in percent; a label that is only the config's is none."""
     records = []
+    source, config = Path(content['source']).resolve(), content['config'] or '-'
+    checkpoint = content['checkpoint']
+    training = training_of(checkpoint, source.parent) if checkpoint else Training(source)
+    name = None if checkpoint and content['label'] == Path(config).stem else content['label']
+    trained = [each for each in (training.config, training.name) if each] if checkpoint else []
     protocol = content['settings']['protocol']
     other = '' if protocol == 'naseer' else f' ({protocol})'  # of other drops, not to be put beside these
-    run = str(Path(content['checkpoint']).parent) if content['checkpoint'] else content['source']
     for mode, points in content['curves'].items():
         curve = [[point['information_loss'], point['top1']] for point in points]
         if curve:
             records.append(
                 dict(
                     task='robustness', metric=f'occlusion_{mode}{other}', value=sum(y for _, y in curve) / len(curve),
-                    curve=curve, name=content['label'], seed=run, config=content['config'] or '-',
-                    checkpoint=content['checkpoint'], checkpoint_sha256=content['sha256'], source=content['source'],
+                    curve=curve, name=name, trained=trained, seed=training.run, config=config,
+                    checkpoint=checkpoint, checkpoint_sha256=content['sha256'], source=content['source'],
                 )
             )  # fmt: skip
     return records

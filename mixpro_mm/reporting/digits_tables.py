@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 
 from mixpro_mm.reporting.cells import Cells
-from mixpro_mm.reporting.columns import ALPHA, AP, BESIDE5, BETA, MIOU, NAMES, OCCLUSION, TABLE5
+from mixpro_mm.reporting.columns import ALPHA, AP, BESIDE5, BETA, MIOU, NAMES, OCCLUSION, PRETRAININGS, TABLE5
 from mixpro_mm.reporting.layout import table_block
 
-__all__ = ['DIGITS_TITLES', 'digits_table', 'in_order']
+__all__ = ['DATA', 'DIGITS_TITLES', 'digits_table', 'in_order']
 
-PRETRAININGS = ('scratch', 'none', 'baseline', 'cutmix', 'transmix', 'tokenmix', 'maskmix', 'mixpro')
 DATA = {'digits': 'digits 0 to 9', 'digits-8': 'digits 0 to 7', 'digit-scenes': 'digit scenes'}
 DIGITS_TITLES = {
     'table1': 'Top-1 accuracy by model and pre-training',

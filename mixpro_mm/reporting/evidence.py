@@ -5,19 +5,31 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from mixpro_mm.files import read_json, write_text
 from mixpro_mm.reporting.blocks import render_markdown
-from mixpro_mm.reporting.evidence_claims import Finding, claims_of_the_paper, findings
+from mixpro_mm.reporting.evidence_claims import Finding, claims_of_the_paper, findings, under_occlusion
 from mixpro_mm.reporting.evidence_figures import forest_plot, occlusion_bands
-from mixpro_mm.reporting.evidence_verdicts import RULE, cautions, interval_texts, summary, verdict_table
+from mixpro_mm.reporting.evidence_verdicts import (
+    INTERVALS,
+    RULE,
+    cautions,
+    interval_table,
+    interval_texts,
+    summary,
+    training,
+    verdict_table,
+    without_mixing,
+)
 from mixpro_mm.reporting.labels import label, measure
 from mixpro_mm.reporting.tables import ResultsTable, Row, results_table
 
 __all__ = ['read_results', 'write_evidence']
 
 REFERENCES = ('cutmix', 'transmix')
+DIGITS_8 = 285  # test images of configs/_base_/digits_8.py
 KEYS = ('task', 'backbone', 'pretraining', 'metric', 'value', 'seed')
 
 ABOUT = (
@@ -28,11 +40,17 @@ ABOUT = (
     'of ImageNet. What helps there may not show here, and the other way round.'
 )
 METHODS = (
-    "CutMix stands for the paper's baselines, which use Mixup and CutMix by turns. All methods take turns with Mixup "
-    'in the same way; only no mixing does without. MaskMix has labels by area, so that MixPro - MaskMix is what '
-    'progressive attention labeling adds. Figure 3 of the paper prints no numbers; here the mean of each curve stands '
-    'for it. The adversarial set and the out-of-distribution set are digits, collected the way ImageNet-A and '
-    'ImageNet-O were; they are not those sets.'
+    "CutMix stands for the paper's baselines, which use Mixup and CutMix by turns. All methods have the same loss, "
+    'cross entropy, and take turns with Mixup in the same way; only no mixing does without. MaskMix has labels by '
+    'area, so that MixPro - MaskMix is what progressive attention labeling adds. TokenMix alone has a teacher: its '
+    "labels come from the activation of the moving average of the model's own weights, and that average is also what "
+    'is tested. All other methods are plain: no teacher, and tested with the weights of the last step.'
+)
+OCCLUSION = (
+    'Figure 3 of the paper prints no numbers; here the mean top-1 over the points of each curve stands for it, without '
+    'the point at loss 0, which is clean accuracy. Which patches are salient is decided by one fixed model for all '
+    'methods, a DeiT-micro trained without mixing, so that salient means the same for each. The adversarial set and '
+    'the out-of-distribution set are digits, collected the way ImageNet-A and ImageNet-O were; they are not those sets.'
 )
 AGAIN = (
     "'make study' measures all of it again, and goes on where it was stopped; 'python -m mixpro_mm.reporting.evidence "
@@ -66,21 +84,24 @@ def write_evidence(results: str | Path, out: str | Path) -> Path:
     """
     study, records = read_results(results)
     records = [{key: value for key, value in record.items() if key != 'published'} for record in records]
+    records = under_occlusion(records)
     table, out = results_table(records), Path(out)
     folder = out.with_suffix('')
-    found = findings(table, claims_of_the_paper())
+    found = findings(table, claims_of_the_paper(), records)
     blocks = [
         ('title', study.get('title', 'Evidence'), str(study.get('date', 'without a date'))),
-        ('note', ABOUT), ('note', METHODS),
+        ('note', ABOUT), ('note', METHODS), ('note', OCCLUSION),
         ('heading', 'What the paper claims, and what shows here'),
-        ('list', list(summary(found))), verdict_table(found), ('note', RULE),
-        *(('note', text) for text in cautions(found)), *_figures(found, records, folder),
+        ('list', [*training(table), *summary(found), *without_mixing(table)]), verdict_table(found), ('note', RULE),
+        *(('note', text) for text in cautions(found, _clean_images(records))),
+        *_figures(found, records, folder), *_intervals(found),
         ('heading', 'All results'),
         ('note', 'In percent: mean ± sample standard deviation over n seeds; without ± a single seed.'),
         *_results(table),
         ('heading', 'All differences to CutMix and TransMix'),
-        ('note', 'Mean ± standard deviation of the differences, paired by seed, with both 95 % intervals. No verdicts: '
-                 'so many comparisons find something by chance.'),
+        ('note', 'Mean ± standard deviation of the differences, paired by seed, and their bootstrap interval; that of '
+                 'Student follows from mean, deviation and n. No verdicts: so many comparisons find something by '
+                 'chance.'),
         *_differences(table),
         ('heading', 'How it was measured'), ('note', AGAIN), *_origins(study),
     ]  # fmt: skip
@@ -89,13 +110,24 @@ def write_evidence(results: str | Path, out: str | Path) -> Path:
     return out
 
 
+def _clean_images(records: list[dict]) -> int | None:
+    """How many clean images every classifier was tested on, where their configs tell."""
+    configs = [str(record.get('config', '')) for record in records if record['task'] == 'classification']
+    return DIGITS_8 if configs and all(Path(config).stem.endswith('_digits-8') for config in configs) else None
+
+
+def _intervals(found: list[Finding]) -> list[tuple]:
+    block = interval_table(found)
+    return [('subheading', 'The intervals of these comparisons'), block, ('note', INTERVALS)] if block[2] else []
+
+
 def _figures(found: list[Finding], records: list[dict], folder: Path) -> list[tuple]:
     forest = forest_plot(found, folder / 'differences.png')
     occlusion = occlusion_bands(records, folder / 'occlusion.png')
     captions = [
         (forest, 'Differences with their intervals',
-         'A row for each comparison above, each group on its own scale. Right of zero the first method is better, '
-         'also where lower numbers are. Thick: bootstrap; thin: Student; hollow: undecided.'),
+         'A row for each comparison that has a verdict, each panel on its own scale. Right of zero the first method '
+         'is better, also where lower numbers are. Thick: bootstrap; thin: Student; hollow: undecided.'),
         (occlusion, 'Accuracy under occlusion',
          "The paper's Figure 3: mean over seeds, in a band of one standard deviation. Below: the same minus CutMix, "
          'paired by seed.'),
@@ -104,41 +136,52 @@ def _figures(found: list[Finding], records: list[dict], folder: Path) -> list[tu
 
 
 def _results(table: ResultsTable) -> list[tuple]:
-    """Every method and metric, a table for each task."""
+    """Every method and metric, a table for each task and backbone."""
     blocks = []
-    for task, part in table.by_task().items():
+    for name, part in _parts(table):
         header, body = part.grid(with_task=False)
-        blocks += [('subheading', label(task)), ('table', header, body, range(2, len(header)))]
+        blocks += [
+            ('subheading', name), ('table', header[1:], [row[1:] for row in body], range(1, len(header) - 1)),
+        ]  # fmt: skip
     return blocks
 
 
 def _differences(table: ResultsTable) -> list[tuple]:
-    """Every method against CutMix and TransMix, a table for each task."""
+    """Every method against CutMix and TransMix, a table for each task and backbone."""
     blocks = []
-    for task, part in table.by_task().items():
+    for title, part in _parts(table):
         others = [name for name in REFERENCES if name in part.pretrainings]
         names = [name for name in part.pretrainings if name not in others[:1]]
         rows = [
-            [row.backbone, measure(row.metric), label(name), *(text for o in others for text in _pair(row, name, o))]
+            [measure(row.metric), label(name), *(text for other in others for text in _pair(row, name, other))]
             for row in part.rows
             for name in names
             if name in row.cells
         ]
         if others and rows:
-            header = ['backbone', 'metric', 'method']
+            header = ['metric', 'method']
             for other in others:
-                header += [f'- {label(other)}', 'bootstrap 95 %', 't 95 %']
-            blocks += [('subheading', label(task)), ('table', header, rows, range(3, len(header)))]
+                header += [f'- {label(other)}', 'bootstrap 95 %']
+            blocks += [('subheading', title), ('table', header, rows, range(2, len(header)))]
     return blocks or [('note', 'Neither was measured.')]
+
+
+def _parts(table: ResultsTable) -> Iterator[tuple[str, ResultsTable]]:
+    """A title and a table for each task and backbone; together in one they would be wider than a page."""
+    for task, part in table.by_task().items():
+        for backbone in dict.fromkeys(row.backbone for row in part.rows):
+            rows = tuple(row for row in part.rows if row.backbone == backbone)
+            names = tuple(name for name in part.pretrainings if any(name in row.cells for row in rows))
+            yield f'{label(task)}, {backbone}', ResultsTable(names, rows)
 
 
 def _pair(row: Row, name: str, other: str) -> list[str]:
     if name == other or other not in row.cells:
-        return ['-'] * 3
+        return ['-'] * 2
     try:
-        return interval_texts(row.paired(name, other), None)
+        return interval_texts(row.paired(name, other), None)[:2]
     except ValueError:
-        return interval_texts(None, row.cells[name].mean - row.cells[other].mean)
+        return interval_texts(None, row.cells[name].mean - row.cells[other].mean)[:2]
 
 
 def _origins(study: dict) -> list[tuple]:

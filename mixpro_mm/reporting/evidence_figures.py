@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mixpro_mm.reporting.evidence_claims import Finding
+from mixpro_mm.reporting.evidence_claims import Finding, occlusion_curves
 from mixpro_mm.reporting.figures import COLORS, KNOWN, MARKERS, STYLE, WIDTH, cycle, share_legend, write_figure
-from mixpro_mm.reporting.labels import label, lower_is_better
+from mixpro_mm.reporting.labels import label, lower_is_better, short_label
 from mixpro_mm.reporting.statistics import UNDECIDED
 
 __all__ = ['forest_plot', 'occlusion_bands']
@@ -24,28 +24,27 @@ ENDS = {'solid_capstyle': 'butt'}  # a bar ends where its interval does
 def forest_plot(findings: list[Finding], path: str | Path) -> Path | None:
     """A dot for each difference, a thick bar for its bootstrap interval, a thin one for Student's; right is better.
 
-    A panel for each group of claims, as wide as its own intervals; hollow dots are undecided. None, and no file, where
-    no finding has an interval.
+    A panel for each group of claims and backbone, as wide as its own intervals; hollow dots are undecided. Findings
+    without a verdict are left out; None, and no file, where that is all of them.
     """
     groups = {}
     for finding in findings:
-        if finding.pairs is not None:
-            groups.setdefault(finding.claim.group, []).append(finding)
+        if finding.judged:
+            groups.setdefault((finding.claim.group, finding.backbone), []).append(finding)
     if not groups:
         return None
     sizes = [len(group) for group in groups.values()]
     figure = Figure(figsize=(WIDTH, 0.9 + 0.42 * len(groups) + 0.24 * sum(sizes)))
     panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=[0.4 + size for size in sizes])[:, 0]
     colors = _colors([finding.claim.other for finding in findings])
-    for axes, (name, group) in zip(panels, groups.items(), strict=True):
-        backbones = list(dict.fromkeys(finding.backbone for finding in group))
+    for axes, (title, group) in zip(panels, groups.items(), strict=True):
         for place, finding in enumerate(group):
             _bars(axes, place, finding, colors[finding.claim.other])
         axes.axvline(0, color=INK, linewidth=1, zorder=1)
-        axes.set_yticks(range(len(group)), [_words(finding, len(backbones) > 1) for finding in group], fontsize=8)
+        axes.set_yticks(range(len(group)), [_words(finding) for finding in group], fontsize=8)
         axes.set_ylim(len(group) - 0.4, -0.6)
         axes.tick_params(axis='x', labelsize=8)
-        axes.set_title(name if len(backbones) > 1 else f'{name}, {backbones[0]}')
+        axes.set_title(', '.join(title), fontsize=9)
     panels[-1].set_xlabel('points; right of zero: the first method is better')
     keys = {
         **{f'- {label(name)}': dict(color=colors[name], marker='o', linewidth=3.5) for name in _others(groups)},
@@ -67,14 +66,14 @@ def _bars(axes, place: int, finding: Finding, color: str) -> None:
     axes.plot(turn * pairs.mean, place, 'o', color=color, markerfacecolor=face, markersize=6, zorder=4)
 
 
-def _words(finding: Finding, with_backbone: bool) -> str:
-    metric = label(finding.claim.metric).rpartition(': ')[2]  # what stands before is the group
+def _words(finding: Finding) -> str:
+    metric = short_label(finding.claim.metric)  # what stands before is the group
     if lower_is_better(finding.claim.metric):
         metric += ' (sign turned)'
-    return ', '.join([metric, *[finding.backbone] * with_backbone, finding.claim.methods])
+    return f'{metric}, {finding.claim.methods}'
 
 
-def _others(groups: dict[str, list[Finding]]) -> list[str]:
+def _others(groups: dict[tuple, list[Finding]]) -> list[str]:
     return list(dict.fromkeys(finding.claim.other for group in groups.values() for finding in group))
 
 
@@ -87,18 +86,10 @@ def occlusion_bands(records: list[dict], path: str | Path) -> Path | None:
     """Top-1 over information loss (the paper's Figure 3): mean over seeds, in a band of one standard deviation.
 
     Two rows for each backbone, a panel for each way to drop patches, a line for each pre-training; the second row has
-    the differences to CutMix, paired by seed, where it was measured. Reads records of metric ``occlusion_*`` with
-    ``curve``, pairs (information loss in [0, 1], top-1 in percent); None, and no file, where there are none.
+    the differences to CutMix, paired by seed, where it was measured. None, and no file, where there are no curves.
     """
-    curves = {}  # backbone -> mode, pre-training -> information loss in percent -> seed -> top-1
-    for record in records:
-        mode = record['metric'].removeprefix('occlusion_')
-        if mode in MODES and record['metric'] != mode and record.get('curve'):
-            lines = curves.setdefault(record['backbone'], {}).setdefault((mode, record['pretraining']), {})
-            for loss, top1 in record['curve']:
-                lines.setdefault(round(100 * loss, 2), {})[record['seed']] = top1
     rows = []
-    for backbone, lines in curves.items():
+    for backbone, lines in occlusion_curves(records).items():
         rows.append((f'{backbone}: top-1 (%)', lines))
         if len({name for _, name in lines}) > 1 and any(name == REFERENCE for _, name in lines):
             rows.append((f'minus {label(REFERENCE)} (points)', _minus_reference(lines)))
@@ -116,7 +107,7 @@ def occlusion_bands(records: list[dict], path: str | Path) -> Path | None:
             axes.set_xlim(-4, 104)
         panels[0].set_ylabel(words, fontsize=9)
     figure.supxlabel('information loss (%)', fontsize=10)
-    return write_figure(share_legend(figure), path)
+    return write_figure(share_legend(figure, columns=3), path)
 
 
 def _minus_reference(lines: dict) -> dict:

@@ -6,6 +6,8 @@ where the logs hold nothing to draw.
 """
 
 import math
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -20,8 +22,8 @@ from mixpro_mm.reporting.labels import label
 from mixpro_mm.reporting.tables import ResultsTable
 
 __all__ = [
-    'KNOWN', 'MARKERS', 'STYLE', 'WIDTH', 'cycle', 'factor_curve', 'factor_panels', 'learning_curves',
-    'results_overview', 'share_legend', 'transfer_curves', 'write_figure',
+    'COLORS', 'KNOWN', 'MARKERS', 'SHAPES', 'STYLE', 'WIDTH', 'cycle', 'factor_curve', 'factor_panels',
+    'learning_curves', 'method_of', 'results_overview', 'run_colors', 'share_legend', 'transfer_curves', 'write_figure',
 ]  # fmt: skip
 
 STYLE = {
@@ -38,7 +40,9 @@ KNOWN = {
     'maskmix': '#E69F00', 'none': '#595959', 'tokenmix': '#CC79A7',
 }  # fmt: skip
 COLORS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9')
+PALETTE = (*COLORS, KNOWN['mixpro'], KNOWN['scratch'])
 MARKERS = {'scratch': 'o', 'mixpro': 'D', 'none': 'P', 'transmix': '^', 'tokenmix': 'v', 'maskmix': 'X'}
+SHAPES = 'oDs^vPX'  # markers of lines by their number
 WIDTH = 7.2  # inches; 1080 pixels
 ROWS = 4  # of panels in one figure
 ABREAST = 4  # small panels
@@ -87,8 +91,8 @@ def factor_curve(stages: list[dict], path: str | Path) -> list[Path]:
     _dress(left, unit, y_label, 'Progressive factor')
     _dress(right, unit, None, 'Weight of the first image')
     left.set_ylim(0, 1)
-    dashes = [Line2D([], [], color='#555555', linewidth=1.2, linestyle=style) for style in ('-', ':')]
-    right.legend(dashes, ['by attention', 'by area'], loc='upper right')
+    ways = [Line2D([], [], color='#555555', linewidth=1.2, linestyle=style) for style in ('-', ':')]
+    right.legend(ways, ['by attention', 'by area'], loc='upper right')
     return [write_figure(share_legend(figure), path)]
 
 
@@ -106,7 +110,7 @@ def factor_panels(stages: list[dict], path: str | Path) -> list[Path]:
     panels = {}
     for stage, records in runs:
         panels.setdefault(stage[key], []).append((stage[other], records))
-    colors = _method_colors([name for same in panels.values() for name, _ in same])
+    colors = run_colors([name for same in panels.values() for name, _ in same])
     lines = -(-len(panels) // ABREAST)
     figure = Figure(figsize=(WIDTH, 0.9 + 1.55 * lines))
     grid = figure.subplots(lines, ABREAST, sharex=True, sharey=True, squeeze=False)
@@ -136,7 +140,7 @@ def results_overview(table: ResultsTable, path: str | Path) -> Path:
     figure = Figure(figsize=(WIDTH, 0.6 + 0.7 * len(parts) + 0.42 * sum(sizes)))
     grid = figure.subplots(len(parts), 1, squeeze=False, height_ratios=[0.5 + size for size in sizes])
     for axes, part in zip(grid[:, 0], parts, strict=True):
-        _dots(axes, part, _method_colors(table.pretrainings))
+        _dots(axes, part, run_colors(table.pretrainings))
     grid[-1, 0].set_xlabel('result (%)')
     return write_figure(share_legend(figure, last='in the paper'), path)
 
@@ -176,7 +180,7 @@ def _loss_and_validation(stages: list[dict], path: str | Path) -> list[Path]:
         if losses[0] or scores[0]:
             rows.setdefault((stage['task'], stage['backbone']), []).append((stage, records, losses, scores))
     columns = 2 if any(len(scores[0]) > 1 for runs in rows.values() for *_, scores in runs) else 1
-    colors = _method_colors([stage['pretraining'] for stage in stages])
+    colors = run_colors([stage['pretraining'] for stage in stages])
     rows, count = list(rows.items()), -(-len(rows) // ROWS)
     parts = [rows[len(rows) * i // count : len(rows) * (i + 1) // count] for i in range(count)]
     return [
@@ -196,10 +200,8 @@ def _panel_rows(rows: list[tuple], columns: int, colors: dict[str, str]) -> Figu
             for axes in score_axes:
                 dots = dict(linewidth=1.2) if len(scores) > MANY else dict(marker='o', markersize=3)
                 axes.plot(steps, [score * scale for score in scores], **dots, **style)
-        later = [
-            score * scale for *_, (_, scores) in runs if len(scores) > MANY for score in scores[len(scores) // 4 :]
-        ]
-        later = [score for score in later if math.isfinite(score)]
+        later = [score for *_, (_, scores) in runs if len(scores) > MANY for score in scores[len(scores) // 4 :]]
+        later = [score * scale for score in later if math.isfinite(score)]
         for axes in score_axes if later else ():  # the steep start would leave no room for what comes of it
             axes.set_ylim(bottom=min(later))
         _dress(loss_axes, 'iteration', 'training loss', f'{label(task)}, {backbone}')
@@ -224,8 +226,23 @@ def _factor_runs(stages: list[dict]) -> list[tuple[dict, list]]:
     return [run for run in _runs(stages) if series(run[1], 'iter', 'factor')[0]]
 
 
-def _method_colors(names) -> dict[str, str]:
-    return cycle([name for name in names if name not in KNOWN], COLORS[:2:-1]) | KNOWN
+def method_of(name: str) -> str | None:
+    """The method with a colour of its own that a name speaks of, the last one if several; None if there is none."""
+    words = re.split(r'[^a-z0-9]+', name.lower().replace('no mixing', 'none'))
+    return next((word for word in reversed(words) if word in KNOWN), None)
+
+
+def run_colors(names: Sequence[str]) -> dict[str, str]:
+    """A colour for every different name, in their order: that of its method, else one that is left.
+
+    Of several names that speak of one method, the method's own name has its colour, else the first of them.
+    """
+    unique, taken = dict.fromkeys(names), {}
+    for name in sorted(unique, key=lambda name: label(name.lower()) != label(method_of(name) or '')):
+        if method := method_of(name):
+            taken.setdefault(KNOWN[method], name)
+    own = {name: color for color, name in taken.items()}
+    return unique | own | cycle([n for n in unique if n not in own], [c for c in PALETTE if c not in taken] or PALETTE)
 
 
 def cycle(names, colors) -> dict[str, str]:
@@ -250,15 +267,17 @@ def _dress(axes, x_label: str, y_label: str | None, title: str | None = None) ->
 
 
 def share_legend(figure: Figure, last: str | None = None, columns: int = 5) -> Figure:
-    """One legend above all panels, every label once, the one called ``last`` at the end, so many in a line."""
+    """One legend above all panels, every label once, ``last`` at the end, so many in a line or as many as fit."""
     handles = {}
     for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(name, handle)
-    if last in handles:
-        handles[last] = handles.pop(last)
-    figure.legend(handles.values(), handles.keys(), loc='outside upper center', ncols=min(columns, len(handles)))
-    return figure
+    handles = dict(sorted(handles.items(), key=lambda item: item[0] == last))
+    for count in range(max(1, min(columns, len(handles))), 0, -1):
+        legend = figure.legend(handles.values(), handles.keys(), loc='outside upper center', ncols=count)
+        if count == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return figure
+        legend.remove()
 
 
 def write_figure(figure: Figure, path: str | Path, dpi: int = 150) -> Path:

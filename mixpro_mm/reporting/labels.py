@@ -1,14 +1,14 @@
 """The words a reader sees for the keys of a record, and which way its numbers are to be read."""
 
-__all__ = ['label', 'lower_is_better', 'measure']
+__all__ = ['label', 'lower_is_better', 'measure', 'short_label']
 
 LABELS = {
     'mixpro': 'MixPro', 'cutmix': 'CutMix', 'transmix': 'TransMix', 'mixup': 'Mixup', 'tokenmix': 'TokenMix',
     'smmix': 'SMMix', 'maskmix': 'MaskMix', 'none': 'no mixing',
     'top1': 'top-1', 'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP', 'bbox_mAP_50': 'box AP50', 'bbox_mAP_75': 'box AP75',
     'segm_mAP_50': 'mask AP50', 'segm_mAP_75': 'mask AP75',
-    'occlusion_random': 'top-1 at random occlusion', 'occlusion_salient': 'top-1 at salient occlusion',
-    'occlusion_non-salient': 'top-1 at non-salient occlusion', 'ece': 'ECE',
+    'occlusion_random': 'mean top-1: random occlusion', 'occlusion_salient': 'mean top-1: salient occlusion',
+    'occlusion_non-salient': 'mean top-1: non-salient occlusion', 'ece': 'ECE',
     'A_top1': 'adversarial set: top-1', 'A_rms_calibration_error': 'adversarial set: calibration error',
     'A_aurra': 'adversarial set: AURRA',
     'O_aupr': 'out of distribution: AUPR', 'O_auroc': 'out of distribution: AUROC',
@@ -22,6 +22,11 @@ LOWER_IS_BETTER = ('A_rms_calibration_error', 'O_fpr95', 'ece')
 def label(name: str) -> str:
     """The word a reader sees for a key of a record: ``'bbox_mAP'`` -> ``'box AP'``; unknown keys as they are."""
     return LABELS.get(name, name)
+
+
+def short_label(name: str) -> str:
+    """The label without what stands before its colon, for a place that says that already."""
+    return label(name).rpartition(': ')[2]
 
 
 def lower_is_better(metric: str) -> bool:

@@ -1,9 +1,5 @@
-"""Top-1 over information loss, a panel for each way to drop patches, a line for each model (MixPro, Figure 3).
+"""Top-1 over information loss, a panel for each way to drop patches, a line for each model (MixPro, Figure 3)."""
 
-``python -m mixpro_mm.reporting.occlusion OUT.png [NAME=]OCCLUSION.json ...`` draws what occlusion tests wrote.
-"""
-
-import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,14 +7,15 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from mixpro_mm.files import read_json
-from mixpro_mm.reporting.figures import KNOWN, STYLE, WIDTH, cycle, share_legend, write_figure
+from mixpro_mm.reporting.curves import is_number
+from mixpro_mm.reporting.figures import SHAPES, STYLE, WIDTH, run_colors, share_legend, write_figure
 from mixpro_mm.reporting.labels import label
+from mixpro_mm.reporting.names import short_names, tails
 
 __all__ = ['occlusion_curves', 'read_occlusion']
 
 TITLES = {'random': 'Random patches', 'salient': 'Salient patches', 'non-salient': 'Non-salient patches'}
-COLORS = ('#D55E00', '#0072B2', '#009E73', '#E69F00', '#CC79A7', '#56B4E9', '#000000')
-MARKERS = 'oDs^vP'
+SETTINGS = ('protocol', 'grid')  # that decide on the axes
 
 
 def read_occlusion(path: str | Path) -> dict:
@@ -31,22 +28,45 @@ def read_occlusion(path: str | Path) -> dict:
     if not Path(path).is_file():
         raise FileNotFoundError(f'there is no file {path}')
     record = read_json(path)
-    whole = isinstance(record, dict) and {'label', 'settings', 'curves'} <= record.keys()
-    if not whole or record.get('kind') != 'occlusion':
+    if not isinstance(record, dict) or record.get('kind') != 'occlusion':
         raise ValueError(f'{path} is not the result of an occlusion test')
+    if lacks := _lacks(record):
+        raise ValueError(f'{path} is not the result of an occlusion test: it lacks {lacks}')
     return record
 
 
+def _lacks(record: dict) -> str | None:
+    """What a figure needs and the record does not hold; None if it is whole."""
+    if 'label' not in record:
+        return 'a label'
+    settings, curves = record.get('settings'), record.get('curves')
+    missing = [key for key in SETTINGS if not isinstance(settings, dict) or settings.get(key) is None]
+    if missing:
+        return f'{" and ".join(missing)} among its settings'
+    if not isinstance(curves, dict) or not all(isinstance(curve, list) for curve in curves.values()):
+        return 'curves'
+    for mode, curve in curves.items():
+        for number, point in enumerate(curve):
+            point = point if isinstance(point, dict) else {}
+            bad = [key for key in ('information_loss', 'top1') if not is_number(point.get(key))]
+            bad += ['std'] * (not is_number(point.get('std', '')) and point.get('std', '') is not None)
+            if bad:
+                return f'{" and ".join(bad)} in point {number} of the curve {mode}'
+    return None
+
+
 @matplotlib.rc_context(STYLE)
-def occlusion_curves(records: Sequence[dict], path: str | Path) -> Path:
+def occlusion_curves(records: Sequence[dict], path: str | Path, given: Sequence[str | None] | None = None) -> Path:
     """Draw the records of any number of models; a bar is the standard deviation over runs.
 
     Below the panels it says whose attention tells what is salient, for each model where they differ in this, and the
-    sizes of the images where these differ.
+    sizes of the images where these differ. A model goes by what its label has that others have not; where labels are
+    equal, by the folder of its checkpoint.
 
     Args:
         records: As written by OcclusionTestLoop: ``label``, ``settings`` and ``curves``.
         path: Of the figure, PNG or SVG.
+        given: Names of the models, None where none is given.
 
     Raises:
         ValueError: if there are no records, or they differ in protocol or grid and cannot share their axes.
@@ -57,8 +77,8 @@ def occlusion_curves(records: Sequence[dict], path: str | Path) -> Path:
     if len(ways) > 1:
         different = ', '.join(f'{protocol} on {grid}x{grid} patches' for protocol, grid in sorted(ways))
         raise ValueError(f'these occlusion tests dropped patches in different ways and share no axis: {different}')
-    names = _names(records)
-    colors = _colors(names, records)
+    names = _names(records, given)
+    colors = run_colors(names)
     mass = next(iter(ways))[0] == 'naseer'
     notes = [*_notes(names, records, _salient, 'salient by'), *_notes(names, records, _pixels, 'images of')]
     figure = Figure(figsize=(WIDTH, 3.0 + 0.17 * len(notes)))
@@ -67,7 +87,7 @@ def occlusion_curves(records: Sequence[dict], path: str | Path) -> Path:
             curve = sorted(record['curves'].get(mode, []), key=lambda point: point['information_loss'])
             x = [100 * point['information_loss'] for point in curve]
             bars = [point['std'] or 0 for point in curve]
-            style = dict(color=colors[name], label=name, marker=MARKERS[number % len(MARKERS)], markersize=4, capsize=2)
+            style = dict(color=colors[name], label=name, marker=SHAPES[number % len(SHAPES)], markersize=4, capsize=2)
             if curve:
                 axes.errorbar(x, [point['top1'] for point in curve], yerr=bars if any(bars) else None, **style)
         axes.set(title=title, xlabel=f'% of the {"attention" if mass and place else "patches"}', xlim=(-4, 104))
@@ -79,21 +99,21 @@ def occlusion_curves(records: Sequence[dict], path: str | Path) -> Path:
     return write_figure(share_legend(figure), path)
 
 
-def _names(records: Sequence[dict]) -> list[str]:
-    """Labels of the records; where one comes again, with a number."""
-    given = [label(str(record['label'])) for record in records]
+def _names(records: Sequence[dict], given: Sequence[str | None] | None) -> list[str]:
+    """Names of the models; one that comes again has a number."""
+    given = given or [None] * len(records)
+    labels = [str(record['label']) for record in records]
+    free = [place for place, name in enumerate(given) if not name]
+    places = [records[place].get('checkpoint') for place in free]
+    if len({labels[place] for place in free}) < len(free) and all(places):
+        for place, folder in zip(free, tails([Path(name).absolute().parent for name in places]), strict=True):
+            labels[place] = folder
+    names = iter(short_names([labels[place] for place in free]))
+    names = [name or label(next(names)) for name in given]
     return [
-        name if name not in given[:place] else f'{name} ({given[: place + 1].count(name)})'
-        for place, name in enumerate(given)
+        name if name not in names[:place] else f'{name} ({names[: place + 1].count(name)})'
+        for place, name in enumerate(names)
     ]
-
-
-def _colors(names: Sequence[str], records: Sequence[dict]) -> dict[str, str]:
-    """Methods have their own colours, as in every figure; the others take those that are left."""
-    keys = {name: str(record['label']).lower() for name, record in zip(names, records, strict=True)}
-    known = {name: KNOWN[key] for name, key in keys.items() if key in KNOWN and name == label(key)}
-    left = [color for color in COLORS if color not in known.values()] or COLORS
-    return cycle([name for name in names if name not in known], left) | known
 
 
 def _salient(record: dict) -> str | None:
@@ -106,7 +126,7 @@ def _salient(record: dict) -> str | None:
     if saliency == 'self':
         return f"each model's own attention, {heads}"
     sha256 = settings.get('saliency_sha256') or 'unknown'
-    return f'attention of {Path(saliency["checkpoint"]).stem} ({sha256[:8]}), {heads}'
+    return f'attention of {Path(saliency.get("checkpoint") or "unknown").stem} ({sha256[:8]}), {heads}'
 
 
 def _pixels(record: dict) -> str | None:
@@ -123,30 +143,3 @@ def _notes(names: Sequence[str], records: Sequence[dict], of: Callable[[dict], s
     if len(groups) == 1:
         return [f'{word} {found}' for found in groups if of is _salient]
     return [f'{", ".join(same)}: {word} {found}' for found, same in groups.items()]
-
-
-def _named_file(text: str) -> tuple[str | None, str]:
-    """Name and path of ``[NAME=]FILE``; what is a file has no name, so that ``=`` may be in its path."""
-    name, equals, path = text.partition('=')
-    return (name, path) if equals and not Path(text).is_file() else (None, text)
-
-
-def main(argv=None) -> None:
-    """Draw the files named on the command line."""
-    parser = argparse.ArgumentParser(description='Draw the curves of occlusion tests, a line for each file.')
-    parser.add_argument('png', type=Path)
-    parser.add_argument('results', nargs='+', metavar='[NAME=]JSON', help='occlusion.json of a work directory')
-    args = parser.parse_args(argv)
-    try:
-        records = []
-        for text in args.results:
-            name, path = _named_file(text)
-            record = read_occlusion(path)
-            records.append(dict(record, label=name) if name else record)
-        print(occlusion_curves(records, args.png))
-    except (FileNotFoundError, ValueError) as error:
-        parser.exit(1, f'{error}\n')
-
-
-if __name__ == '__main__':
-    main()

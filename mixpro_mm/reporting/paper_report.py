@@ -1,17 +1,19 @@
 """Whatever was measured, in the tables of the paper: ``tables.html``, ``tables.md`` and, if wanted, ``tables.tex``."""
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mixpro_mm.files import replacing, write_text
 from mixpro_mm.reporting.blocks import render_html, render_latex, render_markdown
 from mixpro_mm.reporting.cells import cells_of
 from mixpro_mm.reporting.collect import Collected, collect
+from mixpro_mm.reporting.digits_tables import DATA
+from mixpro_mm.reporting.evidence_figures import occlusion_bands
 from mixpro_mm.reporting.occlusion import occlusion_curves
 from mixpro_mm.reporting.paper import published_tables
 from mixpro_mm.reporting.paper_tables import TITLES, paper_table
-from mixpro_mm.reporting.places import DIGITS, IMAGENET
+from mixpro_mm.reporting.places import DIGITS, IMAGENET, place_of
 from mixpro_mm.reporting.tables import label
 
 __all__ = ['write_paper_report']
@@ -19,7 +21,9 @@ __all__ = ['write_paper_report']
 TITLE = 'Measured, in the tables of MixPro'
 
 
-def write_paper_report(paths: Iterable[str | Path], out_dir: str | Path, latex: bool = False) -> list[Path]:
+def write_paper_report(
+    paths: Iterable[str | Path], out_dir: str | Path, latex: bool = False, warn: Callable[[str], object] | None = None
+) -> list[Path]:
     """Collect what lies below ``paths`` and write the report into ``out_dir``, which is created if missing.
 
     The same results give the same bytes. Everything is prepared first, so that a failure leaves the previous report.
@@ -28,6 +32,7 @@ def write_paper_report(paths: Iterable[str | Path], out_dir: str | Path, latex: 
         paths: Folders, or JSON files; see ``collect``.
         out_dir: For ``tables.html``, ``tables.md`` and pictures in ``figures``.
         latex: Write ``tables.tex`` too.
+        warn: Called with each sentence on what is finished and yet not in the report, which has them too.
 
     Returns:
         The paths of the written texts.
@@ -51,6 +56,8 @@ def write_paper_report(paths: Iterable[str | Path], out_dir: str | Path, latex: 
                 temporary.write_bytes(picture.read_bytes())
         for name, text in texts.items():
             write_text(out_dir / name, text)
+    for sentence in _untold(found) if warn else ():
+        warn(sentence)
     return [out_dir / name for name in texts]
 
 
@@ -59,7 +66,8 @@ def _blocks(found: Collected, figures: Path) -> list[tuple]:
     tables, rest = cells_of(found.records, published)
     sources = {record['source'] for record in found.records}
     count = f'{_count(found.records, "number")} from {_count(sources, "file")}'
-    blocks = [('title', TITLE, count), ('heading', 'ImageNet, Pascal Context and COCO')]
+    blocks = [('title', TITLE, count), *(('note', sentence) for sentence in _untold(found))]
+    blocks.append(('heading', 'ImageNet, Pascal Context and COCO'))
     here = [table for table in TITLES if (IMAGENET, table) in tables]
     if here:
         blocks.append(
@@ -72,7 +80,7 @@ def _blocks(found: Collected, figures: Path) -> list[tuple]:
         if table == 'table2' and found.benchmarks:
             blocks.append(('note', _speed_note(found.benchmarks)))
         if table == 'figure3':
-            blocks += _occlusion_figures(found.occlusions, IMAGENET, figures)
+            blocks += _occlusion_figures(found, IMAGENET, published, figures)
     blocks.append(('note', _missing(here)))
     digits = [table for table in TITLES if (DIGITS, table) in tables]
     if digits:
@@ -84,7 +92,7 @@ def _blocks(found: Collected, figures: Path) -> list[tuple]:
     for table in digits:
         blocks += paper_table(table, DIGITS, tables[DIGITS, table], published)
         if table == 'figure3':
-            blocks += _occlusion_figures(found.occlusions, DIGITS, figures)
+            blocks += _occlusion_figures(found, DIGITS, published, figures)
     if rest:
         header = ['config', 'pre-training', 'metric', 'seed', 'value']
         rows = [
@@ -95,6 +103,15 @@ def _blocks(found: Collected, figures: Path) -> list[tuple]:
         if rows:
             blocks += [('heading', 'Measured, in no table of the paper'), ('table', header, rows, (4,))]
     return blocks + _origins(found.records)
+
+
+def _untold(found: Collected) -> list[str]:
+    """A sentence for each study whose results do not have all its finished stages."""
+    return [
+        f'{results} has no record of what is finished in {", ".join(folders)}: these numbers are not in the report; '
+        'run the study again, and it writes them there.'
+        for results, folders in found.untold.items()
+    ]
 
 
 def _missing(here: list[str]) -> str:
@@ -112,19 +129,51 @@ def _speed_note(benchmarks: list[dict]) -> str:
     return f'Speed, here: {"; ".join(machines)}. In the paper: a Tesla V100, batches of 128.'
 
 
-def _occlusion_figures(occlusions: list[dict], section: str, figures: Path) -> list[tuple]:
-    """A picture for the tests of each protocol and grid: only these share their axes."""
-    groups = {}
-    for content in occlusions:
-        digits = 'digit' in Path(content['config'] or '').stem
-        if digits == (section == DIGITS):
-            groups.setdefault((content['settings']['protocol'], content['settings']['grid']), []).append(content)
-    blocks = []
-    for (protocol, grid), group in sorted(groups.items()):
-        path = occlusion_curves(group, figures / f'occlusion-{section}-{protocol}-{grid}.png')
+def _occlusion_figures(found: Collected, section: str, published: dict, figures: Path) -> list[tuple]:
+    """A picture for each study, and for the other tests of each protocol and grid: only these share their axes."""
+    blocks, studies, groups = [], {}, {}
+    contents = {content['source']: content for content in found.occlusions}
+    for record in filter(lambda record: record.get('curve'), found.records):
+        test = contents.get(record['source'])
+        if ('digit' in Path(record['config']).stem) != (section == DIGITS):
+            continue
+        if test is None:
+            studies.setdefault(record['source'], []).append(record)
+        else:
+            way = test['settings']['protocol'], test['settings']['grid']
+            groups.setdefault(way, []).append(_with_row(record, published))
+    bands = 'Mean over seeds, where there are several in a band of one standard deviation'
+    for number, (source, records) in enumerate(studies.items(), 1):
+        path = occlusion_bands(records, figures / f'occlusion-{section}-study-{number}.png')
+        if path is not None:
+            blocks.append(('figure', path, 'Occlusion', f'{bands}; from {source}. After Figure 3 of the paper.'))
+    for (protocol, grid), records in sorted(groups.items()):
         caption = f'Patches of a {grid} x {grid} grid are dropped; protocol {protocol}. After Figure 3 of the paper.'
+        path = figures / f'occlusion-{section}-{protocol}-{grid}.png'
+        seeds = {(record['backbone'], record['pretraining'], record['seed']) for record in records}
+        if len({row[:2] for row in seeds}) < len(seeds):
+            occlusion_bands(records, path)
+            caption = f'{bands}. {caption}'
+        else:
+            several = len({record['backbone'] for record in records}) > 1
+            names = {
+                record['source']: f'{record["backbone"]}, {label(record["pretraining"])}' * several
+                or record['pretraining']
+                for record in records
+            }
+            occlusion_curves([dict(contents[source], label=name) for source, name in names.items()], path)
         blocks.append(('figure', path, 'Occlusion', caption))
     return blocks
+
+
+def _with_row(record: dict, published: dict) -> dict:
+    """The record of an occlusion test with the backbone and the pre-training of its row, whatever its protocol."""
+    metric = record['metric'].partition(' (')[0]
+    place = place_of(dict(record, metric=metric), published)
+    row = place.row if place else record['name'] or Path(record['checkpoint'] or record['source']).parent.name
+    backbone, data, method = ('DeiT-S', '', row) if isinstance(row, str) else row
+    data = DATA.get(data, data)
+    return dict(record, metric=metric, backbone=f'{backbone}, {data}' if data else backbone, pretraining=method)
 
 
 def _seed(record: dict) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -38,7 +39,7 @@ def image_table(
     width: float,
     size: float = 7,
     note: str = '',
-    bar: tuple[str, str] | None = None,
+    bar: tuple[Colormap, str] | None = None,
 ) -> Figure:
     """Named rows of images, texts above some of them, numbers below each column.
 
@@ -50,7 +51,7 @@ def image_table(
         width: Of the figure in inches; the height follows.
         size: Of all text in points.
         note: A sentence at the bottom.
-        bar: A colormap and what it says, from 0 to 1, for a bar at the right.
+        bar: Colours and what they say, from less to more, for a bar at the right.
     """
     numbers, columns = numbers or {}, len(rows[0][1])
     names = [name for name, _ in rows] + list(numbers)
@@ -77,7 +78,10 @@ def image_table(
     if bar:
         legend = figure.colorbar(ScalarMappable(cmap=bar[0]), ax=axes, aspect=30, pad=0.02)
         legend.set_label(bar[1], fontsize=size)
-        legend.ax.tick_params(labelsize=size)
+        legend.set_ticks([0, 1], labels=['less', 'more'], rotation=90)
+        legend.ax.tick_params(labelsize=size, length=0)
+        for text, side in zip(legend.ax.get_yticklabels(), ('bottom', 'top'), strict=True):
+            text.set_verticalalignment(side)
         legend.outline.set_visible(False)
     return figure
 

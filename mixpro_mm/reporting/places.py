@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from mixpro_mm.reporting.columns import AP, BESIDE5, MIOU, OCCLUSION, TABLE5
+from mixpro_mm.reporting.columns import AP, BESIDE5, MIOU, OCCLUSION, PRETRAININGS, TABLE5
 
 __all__ = ['DIGITS', 'IMAGENET', 'RELEASED', 'Place', 'place_of']
 
@@ -15,6 +15,7 @@ PRETRAIN = re.compile(rf'([\w-]+?)_({"|".join(TRAININGS)})_8xb128_in1k')
 TABLE3 = re.compile(r'(deeplabv3plus_r101|(?:linear|segmenter)_deit-small)(?:_(\w+))?_4xb4-\d+k_pascal-context-480x480')
 TABLE4 = re.compile(r'(mask-rcnn_(?:r50|r101|pvt-small))(?:_(\w+))?_1x_coco')
 MICRO = re.compile(r'(?:(?:segmenter|mask-rcnn)_)?(deit|pvt)-micro_([\w-]+)_(digits[\w-]*|digit-scenes[\w-]*)')
+STAGE = re.compile(rf'[a-z]+_({"|".join(PRETRAININGS)})')  # of a study, such as pvt_mixpro
 BACKBONES = {'deit': 'DeiT-micro', 'pvt': 'PVT-micro'}
 COLUMNS = dict(table3=MIOU, table4=AP, table5=(*TABLE5, *BESIDE5), figure3=OCCLUSION)
 METRICS = {table: [metric for metric, _ in columns] for table, columns in COLUMNS.items()}
@@ -40,7 +41,8 @@ def place_of(record: dict, published: dict[str, dict]) -> Place | None:
     pre-training has its own, (backbone, data, pre-training); '' for data where a row has several.
 
     Args:
-        record: As in ``results.json``; ``checkpoint`` (a path) stands in for ``backbone`` and ``pretraining``.
+        record: As in ``results.json``; ``trained`` (names of configs and folders, the most telling first, or else the
+            folder in ``checkpoint``) stands in for ``backbone`` and ``pretraining``, then ``name``.
         published: Of ``published_tables``, for the rows that there are.
     """
     place = _place(record)
@@ -90,23 +92,27 @@ def _place(record: dict) -> Place | None:
 
 def _robustness(record: dict, stem: str, metric: str) -> Place | None:
     """Table 5 and Figure 3 on ImageNet: every row of them is one config with another checkpoint."""
-    start = PRETRAIN.fullmatch(Path(record.get('checkpoint') or '').parent.name)
+    start = next(filter(None, map(PRETRAIN.fullmatch, _trained(record))), None)
     method = TRAININGS[start[2]] if start else record.get('pretraining')
     model = start[1] if start else stem.partition('_')[0]
     if model != 'deit-small' or not re.search(r'imagenet|in1k', stem):
         return None
     if metric.startswith('occlusion_'):
-        return Place(IMAGENET, 'figure3', method or record.get('name', '-'), metric)
+        return Place(IMAGENET, 'figure3', method or record.get('name') or _folder(record, stem), metric)
     return Place(IMAGENET, 'table5', method, metric) if method in TRAININGS.values() else None
 
 
 def _digits(record: dict, stem: str, metric: str) -> Place | None:
-    """The same layouts for the embedded digits; backbone and pre-training as the record or its config has them."""
-    trained = Path(record.get('checkpoint') or '').parent.name
-    names = MICRO.fullmatch(stem)
-    start = MICRO.fullmatch(trained) if record['task'] == 'robustness' else names
-    backbone = record.get('backbone') or _backbone(start or re.match('(deit|pvt)-micro', stem))
-    method = record.get('pretraining') or (start and start[2]) or record.get('name') or trained or '-'
+    """The same layouts for the embedded digits; backbone and pre-training as the record or names of files have them."""
+    own = [] if record['task'] == 'robustness' else [stem]  # its config is that of the test, one for all
+    others = [] if record['task'] == 'classification' else _trained(record)
+    start = next(filter(None, map(MICRO.fullmatch, own + others)), None)
+    stage = next(filter(None, map(STAGE.fullmatch, others)), None)
+    backbone = record.get('backbone') or _backbone(start or re.search('(deit|pvt)-micro', stem))
+    method = record.get('pretraining') or (start and start[2]) or record.get('name') or (stage and stage[1])
+    if record['task'] == 'classification' and not method:
+        return None  # a model of somebody's own
+    method = method or _folder(record, stem)
     data = stem.rpartition('_')[2]
     if metric.startswith('occlusion_'):
         return Place(DIGITS, 'figure3', (backbone, data, method), metric)
@@ -119,6 +125,15 @@ def _digits(record: dict, stem: str, metric: str) -> Place | None:
     if table == 'table1':
         return Place(DIGITS, table, (backbone, data), method) if metric == 'top1' else None
     return Place(DIGITS, table, (backbone, data, method), metric)
+
+
+def _trained(record: dict) -> list[str]:
+    return record.get('trained') or [Path(record.get('checkpoint') or '').parent.name]
+
+
+def _folder(record: dict, stem: str) -> str:
+    """The folder of what was tested, for a row that nothing else gives a name; not the one that the config gave it."""
+    return next((name for name in reversed(_trained(record)) if name not in ('', stem)), '-')
 
 
 def _backbone(found: re.Match | None) -> str:

@@ -20,6 +20,9 @@ SUPPORTED, NOT_SUPPORTED, UNDECIDED = 'supported', 'not supported', 'undecided a
 TAIL = 0.025  # on either side of a 95 % interval
 EXACT = 50_000  # different resamples up to which all are counted: 9 pairs
 RESAMPLES = 10_000  # drawn where there are more
+# Of the largest value: a smaller deviation of the differences is that of rounding, not of seeds. Results are in percent
+# with four decimals, so that equal differences may lie 2e-4 apart.
+ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class PairedDifference:
     Args:
         n: Number of pairs.
         mean: Of the differences.
-        sd: Their sample standard deviation.
+        sd: Their sample standard deviation; 0 where they are equal but for rounding.
         bootstrap: 95 % percentile interval of the mean over resamples of the pairs.
         student: 95 % interval of the mean by Student's t with n - 1 degrees of freedom.
     """
@@ -42,15 +45,24 @@ class PairedDifference:
 
     @property
     def visible(self) -> float:
-        """The smallest mean difference that would have been told from zero: half the width of Student's interval."""
+        """The smallest mean difference that would have been told from zero: half the width of Student's interval.
+
+        Infinite where the differences have no spread: they do not show how far chance moves them.
+        """
+        if self.sd == 0:
+            return math.inf
         return (self.student[1] - self.student[0]) / 2
 
     def verdict(self, lower_is_better: bool = False) -> str:
         """What the pairs say of the claim that the first method is better.
 
         'supported' where both intervals lie on the better side of zero, 'not supported' where both lie on the worse
-        side, else 'undecided at this size'. An interval that touches zero lies on neither side.
+        side, else 'undecided at this size'. An interval that touches zero lies on neither side. Differences without
+        spread are undecided: scores come in steps, a few seeds may fall on the same one, and then an interval has no
+        width whatever chance does.
         """
+        if self.sd == 0:
+            return UNDECIDED
         ends = [*self.bootstrap, *self.student]
         above, below = min(ends) > 0, max(ends) < 0
         better, worse = (below, above) if lower_is_better else (above, below)
@@ -77,6 +89,8 @@ def paired_difference(values: dict[int, float], base: dict[int, float]) -> Paire
         raise ValueError(f'{_seeds(broken)} gave no finite number')
     differences = np.array([values[seed] - base[seed] for seed in sorted(values)], dtype=float)
     n, mean, sd = len(differences), float(differences.mean()), float(differences.std(ddof=1))
+    if sd <= ROUNDING * max(map(abs, [*values.values(), *base.values()])):
+        sd = 0.0
     half = float(stdtrit(n - 1, 1 - TAIL)) * sd / math.sqrt(n)
     return PairedDifference(n, mean, sd, bootstrap_interval(differences), (mean - half, mean + half))
 

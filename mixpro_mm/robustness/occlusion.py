@@ -42,8 +42,8 @@ class OcclusionTestLoop(RecordedTestLoop):
     another as the ratio grows.
 
     Prints ``occlusion/MODE_RATIO``, top-1 in percent, beside the evaluator's metrics. The record, of RecordedTestLoop,
-    has ``whole``, what the evaluator found, and ``curves``, which are a picture beside it, too; ``python -m
-    mixpro_mm.reporting.occlusion`` draws several together.
+    has ``whole``, what the evaluator found, and ``curves``, which are a picture beside it, too; ``tools/visualize.py
+    occlusion`` draws several together.
 
     Args:
         ratios: Shares to drop, in [0, 1]: one list for all modes, or a dict with one for each; None for the ten of

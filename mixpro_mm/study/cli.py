@@ -32,6 +32,9 @@ PACKAGES = (
     'onedl-mmpretrain',
     'onedl-mmsegmentation',
     'onedl-mmdetection',
+    'numpy',
+    'scipy',
+    'scikit-learn',
 )
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 import torch
+from matplotlib.colors import ListedColormap
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.runner import set_random_seed
@@ -16,17 +17,18 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, one_hot
 
 from mixpro_mm.labeling.find import label_augments
+from mixpro_mm.reporting.names import short_names, tails
 from mixpro_mm.reporting.pictures import image_table
 from mixpro_mm.visualize.batch import attention_maps, hook_settings, mix, preprocess
 from mixpro_mm.visualize.data import build_dataset, class_names, read_image, take_items
 from mixpro_mm.visualize.models import load_model, normalised, pixels_of, read_config, to_rgb
-from mixpro_mm.visualize.names import short_names
 from mixpro_mm.visualize.paper import WIDTHS, fit, outputs, save
 
-__all__ = ['Look', 'draw_attention', 'overlay', 'parse_looks']
+__all__ = ['Look', 'column_names', 'draw_attention', 'overlay', 'parse_looks']
 
 HEAT = 'inferno'
 STRENGTH = 0.7  # of the heat over the image
+GREY = 0.5  # of the image that the bar shows the heat over
 MARGIN = 0.65  # inches for the names of the rows
 
 
@@ -78,7 +80,7 @@ def draw_attention(
 
     Images are test images of the first config, or the files that are named; each model sees them through its own test
     pipeline and preprocessor. Attention is read as its config's LabelingHook does, by default the class token's in the
-    last block.
+    last block. The bar has the heat over mid-grey, and no numbers: how bright a patch is depends on the image, too.
 
     Args:
         words: As of :func:`parse_looks`.
@@ -109,15 +111,27 @@ def draw_attention(
         _, maps, _ = attention_maps(model, images, hook_settings(config)['attention'])
         shown = to_rgb(model.data_preprocessor, images)
         pictures.append([overlay(image, heat.numpy()) for image, heat in zip(shown, maps, strict=True)])
-    columns += short_names([Path(look.config).stem for look in looks], [look.name for look in looks])
+    columns += column_names(looks)
     inches = (WIDTHS[width] - MARGIN) / len(columns)
     rows = [(fit(name, MARGIN), list(row)) for name, row in zip(names, zip(*pictures, strict=True), strict=True)]
     above = {0: [fit(name, inches) for name in columns]}
+    colors = ListedColormap(overlay(np.full((1, 256, 3), GREY), np.linspace(0, 1, 256)[None])[0])
 
     def draw():
-        return image_table(rows, above, width=WIDTHS[width], bar=(HEAT, 'attention / its maximum'))
+        return image_table(rows, above, width=WIDTHS[width], bar=(colors, 'attention'))
 
     return save(draw, paths)
+
+
+def column_names(looks: Sequence[Look]) -> list[str]:
+    """A name for each model: of its config; of its checkpoint and the folder of that where configs come again."""
+    free = [look for look in looks if not look.name]
+    stems = [Path(look.config).stem for look in free]
+    if len(set(stems)) < len(free):
+        files = [Path(look.checkpoint).absolute() for look in free]
+        stems = tails([file.with_name(file.stem.replace('_', ' ')) for file in files], least=2)
+    names = iter(short_names(stems))
+    return [look.name or next(names) for look in looks]
 
 
 def _from_data(configs: list[Config], models: list[nn.Module], num: int, seed: int):

@@ -7,13 +7,13 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from mixpro_mm.reporting.curves import by_epoch, epoch_means, series
-from mixpro_mm.visualize.names import run_colors
+from mixpro_mm.reporting.figures import run_colors
 from mixpro_mm.visualize.paper import legend_above, outputs, panels, save
 from mixpro_mm.visualize.runs import Run, read_runs
 
 __all__ = ['draw_curves', 'plot_means', 'styles', 'unit_of']
 
-DASHES = ('-', '--', '-.', ':')
+DASHES = ('-', '--', '-.', ':', (0, (7, 1.5, 1, 1.5, 1, 1.5)), (0, (2, 3)), (0, (9, 3)))  # seven that differ in grey
 TOP1 = 'accuracy/top1'
 
 

@@ -8,6 +8,7 @@ import torch
 from matplotlib.ticker import MaxNLocator
 
 from mixpro_mm.reporting.curves import epoch_means
+from mixpro_mm.reporting.figures import SHAPES
 from mixpro_mm.visualize.batch import choose_augment, mix, preprocess, weigh
 from mixpro_mm.visualize.curves import plot_means, styles, unit_of
 from mixpro_mm.visualize.data import build_dataset, take_items
@@ -16,8 +17,6 @@ from mixpro_mm.visualize.paper import legend_above, outputs, panels, save
 from mixpro_mm.visualize.runs import Run, checkpoint_of, config_of, read_runs
 
 __all__ = ['draw_factor', 'factors_of_a_batch']
-
-MARKERS = 'oDs^vPX'
 
 
 def factors_of_a_batch(run: Run, num: int | None = None, seed: int = 0) -> torch.Tensor:
@@ -80,7 +79,7 @@ def draw_factor(
             color, ordered = looks[run.name]['color'], factors.sort().values
             axes[1].plot(
                 range(1, len(ordered) + 1), ordered.numpy(), linestyle='none', markersize=2.5, color=color,
-                marker=MARKERS[place % len(MARKERS)],
+                marker=SHAPES[place % len(SHAPES)],
             )  # fmt: skip
             axes[1].axhline(float(ordered.mean()), color=color, linewidth=0.8, linestyle=looks[run.name]['linestyle'])
         if batches:

@@ -16,9 +16,7 @@ def draw_occlusion(files: Sequence[str], out: str | None = None) -> list[Path]:
     Raises:
         ValueError: if one is no such result, or they share no axis.
     """
-    paths, records = outputs(out, 'occlusion'), []
-    for text in files:
-        name, file = split_name(text)
-        record = read_occlusion(file)
-        records.append(dict(record, label=name) if name else record)
-    return [occlusion_curves(records, path) for path in paths]
+    paths = outputs(out, 'occlusion')
+    split = [split_name(text) for text in files]
+    names, records = [name for name, _ in split], [read_occlusion(file) for _, file in split]
+    return [occlusion_curves(records, path, names) for path in paths]

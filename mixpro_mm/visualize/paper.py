@@ -68,10 +68,7 @@ def panels(count: int, width: str, height: float = 1.75):
 def legend_above(figure: Figure, last: str | None = None) -> Figure:
     """One legend above all panels, the name ``last`` at its end, in as many columns as fit; none without names."""
     names = {name for axes in figure.axes for name in axes.get_legend_handles_labels()[1]}
-    if not names:
-        return figure
-    each = max(map(len, names)) * LETTER + 0.45
-    return share_legend(figure, last, max(1, int(figure.get_figwidth() / each)))
+    return share_legend(figure, last, len(names)) if names else figure
 
 
 def fit(text: str, inches: float, lines: int = 2) -> str:

@@ -48,13 +48,31 @@ def paper_records(offset=0.0, seed=0):
     return records
 
 
-def occlusion(config, label='mine', grid=14):
+def occlusion(config, label='mine', grid=14, checkpoint=None, whole=90.0):
     """What an occlusion test writes."""
-    points = [dict(information_loss=x, top1=90.0 * (1 - x), std=None) for x in (0.0, 0.25, 0.5, 0.75)]
+    points = [dict(information_loss=x, top1=whole * (1 - x), std=None) for x in (0.0, 0.25, 0.5, 0.75)]
     return dict(
-        kind='occlusion', label=label, config=config, checkpoint=None, sha256=None,
+        kind='occlusion', label=label, config=config, checkpoint=checkpoint, sha256=None,
         settings=dict(protocol='naseer', grid=grid), curves=dict.fromkeys(('random', 'salient', 'non-salient'), points),
     )  # fmt: skip
+
+
+def stage(folder: Path, config, metrics=None, seed=0, start=None, load_from=None, tta=False) -> Path:
+    """What mmengine leaves of a run that was only tested, or, without metrics, of one that only trained."""
+    backbone = f'dict(init_cfg=dict(checkpoint={start!r}, type="Pretrained"))' if start else 'dict(type="ViT")'
+    model = f'dict(backbone={backbone}, type="Model")'
+    lines = f'randomness = dict(seed={seed})', f'load_from = {load_from!r}'
+    text = '\n'.join([*lines, f'model = {f"dict(module={model})" if tta else model}', ''])
+    stamp = f'20300101_0000{1 if metrics else 0:02d}'
+    data = folder / stamp / 'vis_data'
+    data.mkdir(parents=True)
+    (data / 'config.py').write_text(text, encoding='utf-8')
+    (folder / f'{config}.py').write_text(text, encoding='utf-8')
+    if metrics:
+        write(folder / stamp / f'{stamp}.json', metrics)
+    else:
+        (data / 'scalars.json').write_text('{"iter": 1, "step": 1, "epoch": 1, "loss": 1.0}\n', encoding='utf-8')
+    return folder
 
 
 def write(path: Path, content) -> Path:

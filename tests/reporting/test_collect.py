@@ -12,8 +12,12 @@ from mmengine.model import BaseModel
 from mmengine.registry import METRICS, MODELS
 from mmengine.runner import Runner
 
+from mixpro_mm.reporting.cells import cells_of
 from mixpro_mm.reporting.collect import collect
-from mixpro_mm.reporting.runs import run_records
+from mixpro_mm.reporting.paper import published_tables
+from mixpro_mm.reporting.places import DIGITS, IMAGENET
+from mixpro_mm.reporting.runs import Training, run_records, training_of
+from tests.reporting.full_results import occlusion, stage, write
 
 RECORD = dict(
     task='classification', backbone='X', pretraining='mixpro', metric='top1', value=80.0, seed=0, config='a.py'
@@ -183,10 +187,140 @@ def test_configs_that_share_a_folder_are_told_apart_or_refused(run):
         run_records(logs)
 
 
-def write(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
-    return path
+@pytest.mark.parametrize('copied', [False, True])
+def test_a_stage_tests_in_a_folder_of_its_own_or_among_its_logs(run, tmp_path, copied):
+    name, folder = 'deit-micro_mixpro_digits-8', 'study/deit_mixpro_s2'
+    logs = run(name, {'accuracy/top1': 70.0}, seed=2, work_dir=folder)
+    weights = str(logs / 'epoch_2.pth')
+    run(name, {'accuracy/top1': 71.0}, weights, seed=2, work_dir=folder)  # as older stages did it
+    if copied:  # beside the original, and with paths that lead to it
+        logs = shutil.copytree(logs, tmp_path / 'copy' / logs.name)
+    assert [record['value'] for record in collect([logs.parent]).records] == [71.0]
+    run(name, {'accuracy/top1': 72.0}, weights, seed=2, work_dir=logs / 'test')
+    (record,) = collect([logs.parent]).records
+    assert (record['value'], record['from'], record['seed']) == (72.0, 'test', 2)
+
+
+def cells(folder):
+    """(section, table) -> row -> column -> (mean, number of seeds), of all below a folder."""
+    found, rest = cells_of(collect([folder]).records, published_tables())
+    assert rest == []
+    return {
+        table: {
+            row: {column: (round(cell.value, 4), cell.count) for column, cell in columns.items()}
+            for row, columns in rows.items()
+        }
+        for table, rows in found.items()
+    }
+
+
+MODES = ('occlusion_random', 'occlusion_salient', 'occlusion_non-salient')
+
+
+def robustness(folder, config, training, checkpoint, whole, seed=None):
+    """Two tests of one training; the first as the loop writes it without a label: with that of its config."""
+    test = f'{config.split("_")[0]}_occlusion_{"digits-8" if "micro" in config else "in1k"}'
+    if training:
+        stage(folder, training, seed=seed)
+    write(folder / 'occlusion' / 'occlusion.json', occlusion(f'configs/{test}.py', test, 8, checkpoint, whole))
+    stage(folder / 'O', config, {'ood/aupr': whole / 2}, seed=seed, load_from=checkpoint)
+
+
+def test_methods_are_rows_and_their_seeds_are_joined_wherever_the_folders_lie(tmp_path):
+    for method, whole in (('cutmix', 40.0), ('mixpro', 80.0)):
+        for seed in (0, 1):
+            name = f'deit_{method}_s{seed}'
+            robustness(tmp_path / name, 'deit-micro_digits-o', f'deit-micro_{method}_digits-8', f'/gone/{name}/a.pth',
+                       whole + 8 * seed, seed)  # fmt: skip
+    of = cells(tmp_path)
+    mean = 0.625  # of 1, 0.75, 0.5, 0.25
+    assert of[DIGITS, 'figure3'] == {
+        ('DeiT-micro', 'digits-8', 'cutmix'): dict.fromkeys(MODES, (44 * mean, 2)),
+        ('DeiT-micro', 'digits-8', 'mixpro'): dict.fromkeys(MODES, (84 * mean, 2)),
+    }
+    assert of[DIGITS, 'table5'] == {
+        ('DeiT-micro', '', 'cutmix'): {'O_aupr': (22.0, 2)}, ('DeiT-micro', '', 'mixpro'): {'O_aupr': (42.0, 2)},
+    }  # fmt: skip
+
+
+def test_a_training_of_somebodys_own_is_a_row_by_its_folder(tmp_path):
+    trainings = {'big_s0': ('mine', 0, 40.0), 'big_s1': ('mine', 1, 48.0), 'small_s16': ('mine', 0, 80.0),
+                 'unknown_s0': (None, 0, 16.0)}  # fmt: skip
+    for name, (training, seed, whole) in trainings.items():
+        robustness(tmp_path / name, 'deit-micro_digits-o', training, f'/gone/{name}/a.pth', whole, seed)
+    rows = cells(tmp_path)[DIGITS, 'figure3']
+    assert {row[2]: columns['occlusion_random'] for row, columns in rows.items()} == {
+        'big': (27.5, 2), 'small_s16': (50.0, 1), 'unknown_s0': (10.0, 1),
+    }  # fmt: skip
+
+
+def test_on_imagenet_a_folder_of_another_name_is_told_by_its_config(tmp_path):
+    for name, method, whole in (('a', 'mixpro', 80.0), ('b', 'mixup-cutmix', 40.0), ('c', None, 16.0)):
+        training = method and f'deit-small_{method}_8xb128_in1k'
+        folder = tmp_path / name
+        if training:
+            stage(folder, training)
+        test = occlusion(
+            'configs/deit-small_occlusion_in1k.py', 'deit-small_occlusion_in1k', 14, f'{folder}/e.pth', whole
+        )
+        write(tmp_path / 'tests' / f'{name}.json', test)
+        if training:
+            stage(tmp_path / 'tests' / name, 'deit-small_imagenet-o', {'ood/aupr': whole}, load_from=f'{folder}/e.pth')
+    of = cells(tmp_path)
+    assert {row: columns['occlusion_random'] for row, columns in of[IMAGENET, 'figure3'].items()} == {
+        'mixpro': (50.0, 1), 'baseline': (25.0, 1), 'c': (10.0, 1),
+    }  # fmt: skip
+    assert of[IMAGENET, 'table5'] == {'mixpro': {'O_aupr': (80.0, 1)}, 'baseline': {'O_aupr': (40.0, 1)}}
+
+
+def test_a_label_that_somebody_gave_is_the_row_of_a_training_of_their_own(tmp_path):
+    write(tmp_path / 'a.json', occlusion('deit-micro_occlusion_digits-8.py', 'wide', 8, '/gone/mine/a.pth'))
+    assert list(cells(tmp_path)[DIGITS, 'figure3']) == [('DeiT-micro', 'digits-8', 'wide')]
+
+
+def test_a_transfer_is_named_after_what_its_backbone_began_with(tmp_path):
+    stage(tmp_path / 'pvt_first_s0', 'pvt-micro_transmix_digits-8', seed=0)  # only its config tells
+    runs = {'maskrcnn_a_s0': ('/gone/pvt_first_s0/e.pth', 0, 0.1), 'maskrcnn_mixpro_s0': ('/gone/pvt_mixpro_s0/e.pth', 0, 0.2),
+            'maskrcnn_mixpro_s1': ('/gone/pvt_mixpro_s1/e.pth', 1, 0.3),
+            'b': ('work_dirs/pvt-micro_cutmix_digits-8/e.pth', 0, 0.4), 'maskrcnn_none_s0': (None, 0, 0.5)}  # fmt: skip
+    config = 'mask-rcnn_pvt-micro_digit-scenes'
+    for name, (start, seed, value) in runs.items():
+        stage(tmp_path / name, config, seed=seed, start=start)
+        if start is None:  # a test of its own knows the default of the config only
+            start = 'work_dirs/pvt-micro_mixpro_digits-8/e.pth'
+        weights = f'/gone/{name}/e.pth'
+        stage(tmp_path / name / 'test', config, {'coco/bbox_mAP': value}, seed, start, weights)
+    found = cells(tmp_path)[DIGITS, 'table4']
+    assert {row: columns['bbox_mAP'] for row, columns in found.items()} == {
+        ('PVT-micro', 'digit-scenes', method): value
+        for method, value in dict(transmix=(10.0, 1), mixpro=(25.0, 2), cutmix=(40.0, 1), none=(50.0, 1)).items()
+    }
+    scenes = 'segmenter_deit-micro_digit-scenes'
+    folder = tmp_path / 'more' / 'segmenter_maskmix_s0'
+    stage(folder, scenes, {'mIoU': 10.0}, start='/gone/deit_maskmix_s0/e.pth')
+    stage(
+        folder / 'tta',
+        scenes,
+        {'mIoU': 12.0},
+        0,
+        '/gone/deit_maskmix_s0/e.pth',
+        '/gone/segmenter_maskmix_s0/i.pth',
+        True,
+    )
+    assert cells(folder)[DIGITS, 'table3'] == {
+        ('DeiT-micro', 'digit-scenes', 'maskmix'): {'mIoU': (10.0, 1), 'mIoU (MS)': (12.0, 1)}
+    }
+
+
+def test_the_training_of_a_checkpoint_is_told_by_the_copy_of_its_config(tmp_path):
+    folder = stage(tmp_path / 'mine_s3', 'vit', seed=3, start='a/b.pth')
+    stage(folder, 'other', {'mIoU': 1.0}, seed=9)  # a test in the same folder
+    stage(tmp_path / 'x', 'deit-micro_occlusion_digits-8', {'calibration/ece': 1.0})  # no training at all
+    training = training_of(folder / 'e.pth', tmp_path)
+    assert training == Training(folder, 'vit', 3, 'a/b.pth') and (training.name, training.run) == ('mine', 3)
+    assert training_of(tmp_path / 'x' / 'e.pth', tmp_path) == Training(tmp_path / 'x')
+    assert Training(folder).name == 'mine_s3' and Training(folder).run == str(folder)
+    assert Training(folder, seed=1).name == 'mine_s3'  # of another seed than its name
 
 
 def test_both_forms_of_results_and_each_file_once(tmp_path):
@@ -205,6 +339,17 @@ def test_a_study_speaks_for_its_stages(tmp_path, run):
     write(logs.parent / 'results.json', [RECORD])
     found = collect([logs.parent])
     assert [record['value'] for record in found.records] == [80.0] and found.occlusions == []
+    assert found.untold == {}
+
+
+def test_finished_stages_that_a_study_has_no_record_of_are_named(tmp_path):
+    for name, sha256 in (('a', 'aa'), ('b', 'bb'), ('c', 'cc')):
+        write(tmp_path / 'study' / name / 'done.json', dict(metrics={}, checkpoint_sha256=sha256))
+    write(tmp_path / 'study' / 'command' / 'done.json', dict(seconds=1.0))
+    write(tmp_path / 'elsewhere' / 'd' / 'done.json', dict(metrics={}, checkpoint_sha256='dd'))
+    results = write(tmp_path / 'study' / 'results.json', dict(records=[dict(RECORD, checkpoint_sha256='bb')]))
+    found = collect([tmp_path, tmp_path / 'study'])
+    assert found.untold == {str(results): [str(results.parent / 'a'), str(results.parent / 'c')]}
 
 
 def test_an_occlusion_test_is_the_mean_over_its_points(tmp_path):

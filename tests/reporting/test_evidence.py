@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mixpro_mm.datasets.digits import load_digit_images
 from mixpro_mm.reporting import evidence, evidence_figures
 from mixpro_mm.reporting.evidence_claims import claims_of_the_paper, findings
-from mixpro_mm.reporting.evidence_verdicts import summary
+from mixpro_mm.reporting.evidence_verdicts import cautions, summary, training, without_mixing
 from mixpro_mm.reporting.tables import results_table
 
 STUDY = {
@@ -38,8 +39,9 @@ def records(values, pretraining, metric='top1', task='classification', backbone=
     ]
 
 
-BASE = (30.0, 40.0, 50.0)  # the spread over seeds is no part of a paired difference
-BETTER, WORSE, OPEN = (39.0, 50.0, 61.0), (19.0, 30.0, 41.0), (31.0, 42.0, 53.0)  # by 9, 10, 11; -11, -10, -9; 1, 2, 3
+# round differences, and all above the 80 of what has trained: so round that some lie above 100
+BASE = (92.0, 95.0, 98.0)  # the spread over seeds is no part of a paired difference
+BETTER, WORSE, OPEN = (101.0, 105.0, 109.0), (81.0, 85.0, 89.0), (93.0, 97.0, 101.0)  # by 9 to 11; -11 to -9; 1 to 3
 
 
 def page(tmp_path, content, name='evidence'):
@@ -59,8 +61,9 @@ def tables(text):
     return found
 
 
-def row(text, difference, **cells):
-    (found,) = [one for one in tables(text)[0] if one['difference'] == difference and cells.items() <= one.items()]
+def row(text, difference, which=0, **cells):
+    """Of the table of verdicts, or of its intervals with ``which`` 1."""
+    (found,) = [one for one in tables(text)[which] if one['difference'] == difference and cells.items() <= one.items()]
     return found
 
 
@@ -89,13 +92,15 @@ def test_the_claims_are_the_numbers_of_the_paper():
 
 def test_a_row_says_what_was_measured_beside_the_paper(tmp_path):
     text = page(tmp_path, {'study': STUDY, 'records': [
-        *records(BETTER, 'mixpro'), *records(BASE, 'cutmix'), *records((40.0, 48.0, 60.0), 'transmix'),
+        *records(BETTER, 'mixpro'), *records(BASE, 'cutmix'), *records((102.0, 103.0, 108.0), 'transmix'),
     ]})  # fmt: skip
     assert row(text, 'MixPro - CutMix', backbone='DeiT-micro', measure='top-1') == {
         'measure': 'top-1', 'backbone': 'DeiT-micro', 'difference': 'MixPro - CutMix',
-        'paper': '+1.5 (Table 1, DeiT-S)', 'here': '+10.00 ± 1.00',
-        'bootstrap 95 %': '+9.00 to +11.00', 't 95 %': '+7.52 to +12.48', 'n': '3',
-        'could see': '2.48', 'verdict': 'supported',
+        'paper': '+1.5 (Table 1, DeiT-S)', 'here': '+10.00 ± 1.00', 'verdict': 'supported',
+    }  # fmt: skip
+    assert row(text, 'MixPro - CutMix', 1) == {
+        'measure': 'top-1', 'backbone': 'DeiT-micro', 'difference': 'MixPro - CutMix',
+        'bootstrap 95 %': '+9.00 to +11.00', 't 95 %': '+7.52 to +12.48', 'n': '3', 'could see': '2.48',
     }  # fmt: skip
     other = row(text, 'MixPro - TransMix', backbone='DeiT-micro', measure='top-1')
     assert (other['here'], other['verdict']) == ('+0.67 ± 1.53', 'undecided at this size')  # -1, 2, 1
@@ -141,7 +146,7 @@ def test_what_could_not_have_been_seen_is_counted():
     assert list(summary(findings(wide, claims_of_the_paper())))[-1].startswith(
         'Undecided comparisons for which the paper prints a gain: 1. In 1 of them'
     )
-    narrow = results_table([*records((30.1, 40.0, 49.9), 'mixpro'), *records(BASE, 'cutmix')])
+    narrow = results_table([*records((92.1, 95.0, 97.9), 'mixpro'), *records(BASE, 'cutmix')])
     assert '1. In 0 of them' in list(summary(findings(narrow, claims_of_the_paper())))[-1]
 
 
@@ -149,11 +154,10 @@ def test_a_single_seed_and_broken_runs_give_an_honest_page(tmp_path):
     text = page(tmp_path, [*records([97.0], 'mixpro'), *records([90.0], 'cutmix')])  # the old form: records only
     assert row(text, 'MixPro - CutMix', measure='top-1', backbone='DeiT-micro') == {
         'measure': 'top-1', 'backbone': 'DeiT-micro', 'difference': 'MixPro - CutMix',
-        'paper': '+1.5 (Table 1, DeiT-S)', 'here': '+7.00',
-        'bootstrap 95 %': '-', 't 95 %': '-', 'n': '-', 'could see': '-',
-        'verdict': 'one seed says nothing about chance',
+        'paper': '+1.5 (Table 1, DeiT-S)', 'here': '+7.00', 'verdict': 'one seed says nothing about chance',
     }  # fmt: skip
-    assert 'No comparison has two seeds, so there is no verdict' in text
+    assert 'No comparison has two seeds of trained models, so there is no verdict' in text
+    assert 'The intervals of these comparisons' not in text
     assert 'neither settings nor versions nor times' in text and '![' not in text
     broken = page(tmp_path, [*records([97.0, math.nan], 'mixpro'), *records([90.0, 91.0], 'cutmix')])
     found = row(broken, 'MixPro - CutMix', measure='top-1', backbone='DeiT-micro')
@@ -162,8 +166,8 @@ def test_a_single_seed_and_broken_runs_give_an_honest_page(tmp_path):
 
 def test_only_seeds_of_both_sides_count(tmp_path):
     text = page(tmp_path, [*records((*BETTER, 99.0, 99.0), 'mixpro'), *records(BASE, 'cutmix')])
-    found = row(text, 'MixPro - CutMix', measure='top-1', backbone='DeiT-micro')
-    assert (found['n'], found['here']) == ('3', '+10.00 ± 1.00')
+    assert row(text, 'MixPro - CutMix', measure='top-1', backbone='DeiT-micro')['here'] == '+10.00 ± 1.00'
+    assert row(text, 'MixPro - CutMix', 1)['n'] == '3'
     table = results_table([*records((*BETTER, 99.0, 99.0), 'mixpro'), *records(BASE, 'cutmix')])
     assert findings(table, claims_of_the_paper())[0].difference == pytest.approx(10)
 
@@ -175,8 +179,9 @@ def test_all_results_and_all_differences_are_there(tmp_path):
         for record in records(values, name, metric='sharpness', task='robustness', published=50.0)
     ]})  # fmt: skip
     _, results, differences, settings, versions, times = tables(text)
-    assert list(results[0]) == ['MixPro', 'new', 'TransMix', 'CutMix', 'no mixing', 'metric', 'backbone']
-    assert results[0]['MixPro'] == '50.0 ± 11.0 (n=3)'
+    assert list(results[0]) == ['MixPro', 'new', 'TransMix', 'CutMix', 'no mixing', 'metric']
+    assert results[0]['MixPro'] == '105.0 ± 4.0 (n=3)'
+    assert {one['bootstrap 95 %'] for one in differences if one['method'] == 'MixPro'} == {'+9.00 to +11.00'}
     here = {one['method']: (one['- CutMix'], one['- TransMix']) for one in differences}
     assert here == {
         'no mixing': ('+0.00 ± 0.00', '-2.00 ± 1.00'), 'TransMix': ('+2.00 ± 1.00', '-'),
@@ -254,20 +259,166 @@ def test_the_forest_puts_better_on_the_right(drawn):
         *records(BASE, 'cutmix', **ece),
     ])  # fmt: skip
     evidence_figures.forest_plot(findings(table, claims_of_the_paper()), 'a.png')
-    accuracy, adversarial = drawn[0].axes
-    assert [tick.get_text() for tick in accuracy.get_yticklabels()] == [
-        'top-1, DeiT-micro, MixPro - CutMix', 'top-1, PVT-micro, MixPro - TransMix',
-    ]  # fmt: skip
-    assert [tick.get_text() for tick in adversarial.get_yticklabels()] == [
-        'calibration error (sign turned), MixPro - CutMix'
+    accuracy, pvt, adversarial = drawn[0].axes
+    assert [
+        (axes.get_title('left'), [tick.get_text() for tick in axes.get_yticklabels()]) for axes in drawn[0].axes
+    ] == [
+        ('Accuracy, DeiT-micro', ['top-1, MixPro - CutMix']),
+        ('Accuracy, PVT-micro', ['top-1, MixPro - TransMix']),  # of its own: ten times as narrow as the one above
+        ('Adversarial set, DeiT-micro', ['calibration error (sign turned), MixPro - CutMix']),
     ]
     student, bootstrap, dot = accuracy.lines[:3]
     assert list(student.get_xdata()) == pytest.approx([7.516, 12.484], abs=1e-3)
     assert list(bootstrap.get_xdata()) == pytest.approx([9, 11]) and list(dot.get_xdata()) == [10]
     assert dot.get_markerfacecolor() == '#0072B2'
-    assert accuracy.lines[5].get_markerfacecolor() == 'white'  # 2 worse, but undecided
-    assert list(accuracy.lines[5].get_xdata()) == [-2]
+    assert pvt.lines[2].get_markerfacecolor() == 'white'  # 2 worse, but undecided
+    assert list(pvt.lines[2].get_xdata()) == [-2]
     assert list(adversarial.lines[2].get_xdata()) == [10]  # ten points lower
+
+
+def test_nothing_in_the_forest_is_cut_off(drawn):
+    """The longest title there is, and the longest row."""
+    both = [*records(BETTER, 'mixpro'), *records(BASE, 'transmix')]
+    every = [
+        one | {'task': 'robustness', 'metric': metric}
+        for one in both for metric in ('occlusion_non-salient', 'A_rms_calibration_error')
+    ]  # fmt: skip
+    evidence_figures.forest_plot(findings(results_table(every), claims_of_the_paper()), 'a.png')
+    (figure,) = drawn
+    figure.draw_without_rendering()
+    assert len(figure.axes) == 2
+    for axes in figure.axes:
+        for text in (axes._left_title, *axes.get_yticklabels()):
+            extent = text.get_window_extent()
+            assert extent.x0 >= 0 and extent.x1 <= figure.bbox.x1, text.get_text()
+
+
+def test_what_has_not_trained_has_no_verdict(tmp_path, drawn):
+    """One seed of CutMix at 79.9: all comparisons with it, also of what starts from it, but not PVT's."""
+    content = [
+        *records(BETTER, 'mixpro'), *records((79.9, 94.0, 96.1), 'cutmix'), *records(BASE, 'transmix'),
+        *records(BETTER, 'mixpro', 'mIoU', 'segmentation', 'DeiT-micro + Segmenter'),
+        *records(BASE, 'cutmix', 'mIoU', 'segmentation', 'DeiT-micro + Segmenter'),
+        *records(BETTER, 'mixpro', backbone='PVT-micro'), *records(BASE, 'cutmix', backbone='PVT-micro'),
+    ]  # fmt: skip
+    text = page(tmp_path, content)
+    for cells in (dict(measure='top-1', backbone='DeiT-micro'), dict(measure='mIoU')):
+        assert row(text, 'MixPro - CutMix', **cells)['verdict'] == 'not trained'
+    assert row(text, 'MixPro - CutMix', backbone='PVT-micro', measure='top-1')['verdict'] == 'supported'
+    assert row(text, 'MixPro - TransMix', backbone='DeiT-micro', measure='top-1')['verdict'] == 'supported'
+    assert row(text, 'MixPro - CutMix', backbone='DeiT-micro', measure='top-1')['here'].startswith('+15.00 ± ')
+    assert (
+        '\n- Not trained, by top-1 on the clean test images: CutMix on DeiT-micro (90.0 in the mean, 79.9 with the '
+        'worst seed, where the best method has 105.0 in the mean). A seed below 80 '
+    ) in text
+    assert '1 not trained' in text and '2 have a verdict, 2 of them decided' in text
+    assert [axes.get_title('left') for axes in drawn[0].axes] == ['Accuracy, DeiT-micro', 'Accuracy, PVT-micro']
+    assert [tick.get_text() for tick in drawn[0].axes[0].get_yticklabels()] == ['top-1, MixPro - TransMix']
+
+
+def test_what_has_trained_says_with_which_numbers():
+    table = results_table([*records(BASE, 'mixpro'), *records((97.0, 80.0, math.nan), 'cutmix')])
+    assert list(training(table)) == [
+        'All classifiers have trained: the lowest top-1 of a seed on the clean test images is 80.0 (CutMix on '
+        'DeiT-micro), and below 80 would count as not trained.'
+    ]
+    assert list(training(results_table(records(BASE, 'mixpro', 'mIoU', 'segmentation')))) == []
+    diverged = results_table([*records((12.0, math.nan), 'mixpro'), *records((60.0,), 'cutmix')])
+    (said,) = training(diverged)
+    assert 'MixPro on DeiT-micro (12.0 in the mean, 12.0 with' in said and 'best method has 60.0' in said
+
+
+def curve(name, *points, mode='random'):
+    """A record for each curve of the seeds 0, 1, ...; its value has the whole image in it, as that of a study has."""
+    return [
+        record | {'seed': seed, 'value': sum(top1 for _, top1 in one) / len(one), 'curve': one}
+        for seed, one in enumerate(points)
+        for record in records([0.0], name, f'occlusion_{mode}', 'robustness')
+    ]
+
+
+def test_clean_accuracy_is_no_part_of_occlusion(tmp_path, drawn):
+    """At loss 0 MixPro is 30 points ahead; behind it by 2, 1, 3 and by 4, 5, 6 points, and ahead by 0, 0, 3."""
+    base = [[0.0, 60.0], [0.25, 50.0], [0.5, 40.0], [0.75, 30.0]]
+    ours = [
+        [[0.0, 90.0], [0.25, 48.0], [0.5, 36.0], [0.75, 30.0]],
+        [[0.0, 90.0], [0.25, 49.0], [0.5, 35.0], [0.75, 30.0]],
+        [[0.0, 90.0], [0.25, 47.0], [0.5, 34.0], [0.75, 33.0]],
+    ]
+    text = page(tmp_path, [*curve('mixpro', *ours), *curve('cutmix', base, base, base)])
+    found = row(text, 'MixPro - CutMix', measure='mean top-1: random occlusion')
+    assert found['paper'] == 'better at every loss (Figure 3, DeiT-S)'
+    assert found['here'] == '-2.00 ± 0.00; better at 1 of 3 losses'  # -6, -6, -6 by three
+    assert found['verdict'] == 'undecided at this size'  # for want of spread
+    intervals = row(text, 'MixPro - CutMix', 1)
+    assert [intervals[name] for name in ('bootstrap 95 %', 't 95 %', 'could see')] == ['-', '-', '-']
+    assert tables(text)[2][0]['CutMix'] == '40.0 ± 0.0 (n=3)'  # 50, 40, 30
+    assert 'without the point at loss 0' in text
+
+
+def test_only_what_both_were_run_at_counts_as_a_loss(tmp_path, drawn):
+    """One seed and one loss more of MixPro, far ahead: neither counts."""
+    ours = [[[0.25, 40.0], [0.5, 42.0]], [[0.25, 40.0], [0.5, 42.0]], [[0.25, 99.0], [0.5, 42.0]]]
+    base = [[[0.25, 41.0], [0.75, 1.0]], [[0.25, 40.0], [0.75, 1.0]]]
+    text = page(tmp_path, [*curve('mixpro', *ours, mode='salient'), *curve('cutmix', *base, mode='salient')])
+    found = row(text, 'MixPro - CutMix', measure='mean top-1: salient occlusion')
+    assert found['here'].endswith('; better at 0 of 1 losses')
+    apart = [*curve('mixpro', *ours), *curve('cutmix', [[0.9, 1.0]], [[0.9, 2.0]])]
+    assert '; better at' not in page(tmp_path, apart)
+
+
+def test_mixpro_is_compared_with_no_mixing_in_words():
+    """Best of five measures that have both: no mixing, MixPro (lower), CutMix, two at once; the last has not MixPro."""
+    measures = {
+        'top1': dict(none=99.0, mixpro=98.0, cutmix=97.0), 'ece': dict(none=5.0, mixpro=4.0, cutmix=6.0),
+        'A_top1': dict(none=10.0, mixpro=11.0, cutmix=12.0), 'O_auroc': dict(none=50.0, mixpro=60.0, cutmix=60.0001),
+        'O_aupr': dict(none=50.0, cutmix=60.0),
+    }  # fmt: skip
+    task = {'top1': 'classification'}
+    every = [
+        record for metric, means in measures.items() for name, mean in means.items()
+        for record in records((mean - 0.5, mean + 0.5), name, metric, task.get(metric, 'robustness'))
+    ]  # fmt: skip
+    assert [text.partition(' These')[0] for text in without_mixing(results_table(every))] == [
+        'Against no mixing: MixPro has the better mean in 3 of 4 measures. The best mean of all methods is that of no '
+        'mixing in 1, of MixPro in 1, of another in 1, shared in 1.'
+    ]
+    behind = [record | {'value': 20.0} if record['metric'] == 'top1' else record for record in every]
+    behind = [record for record in behind if record['metric'] != 'top1' or record['pretraining'] == 'cutmix']
+    (text,) = without_mixing(results_table(behind))  # CutMix has not trained: best is who has
+    assert 'in 3 of 3 measures' in text and 'of MixPro in 3, of another in 0.' in text
+    assert not list(without_mixing(results_table(records(BASE, 'mixpro'))))
+
+
+def test_the_steps_of_the_scores_are_told_where_the_test_images_are_known(tmp_path, drawn):
+    known = 'configs/digits/evidence/deit-micro_mixpro_digits-8.py'
+    both = [*records(BETTER, 'mixpro', config=known), *records(BASE, 'cutmix', config=known)]
+    images = np.isin(load_digit_images('test')[1], range(8)).sum()
+    assert f' one clean test image of {images} is 0.35 points.' in page(tmp_path, both)
+    both[0]['config'] = 'configs/digits/deit-micro_mixpro_digits.py'
+    assert 'Scores come in steps' not in page(tmp_path, both)
+    found = findings(results_table(both), claims_of_the_paper())
+    assert cautions(found, 200)[1].endswith('one clean test image of 200 is 0.50 points.')
+
+
+def test_the_page_names_what_differs_between_the_methods(tmp_path):
+    text = page(tmp_path, records(BASE, 'mixpro'))
+    for words in (
+        'All methods have the same loss, cross entropy,',
+        'TokenMix alone has a teacher: its labels come from the activation of the moving average of the model',
+        'and that average is also what is tested.',
+        'decided by one fixed model for all methods, a DeiT-micro trained without mixing,',
+    ):
+        assert words in text
+
+
+def test_no_table_is_too_wide_for_a_page(tmp_path):
+    """Six methods and both references: at most seven columns."""
+    names = ('none', 'cutmix', 'transmix', 'tokenmix', 'maskmix', 'mixpro')
+    text = page(tmp_path, [record for name in names for record in records(BASE, name)])
+    assert max(len(table[0]) for table in tables(text)) <= 7
+    widths = [line.count(' | ') + 1 for line in text.splitlines() if line.startswith('|')]  # equal headers count twice
+    assert max(widths) == 7
 
 
 def test_what_is_no_result_is_one_sentence(tmp_path, capsys):

@@ -1,7 +1,9 @@
 import json
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from mixpro_mm.reporting import figures
@@ -242,3 +244,30 @@ def test_a_long_table_has_an_axis_for_each_task(tmp_path, drawn):
     above, below = drawn[1].axes
     assert above.get_xlim()[0] > 70 and below.get_xlim()[1] < 50
     assert [text.get_text() for text in drawn[1].legends[0].get_texts()] == ['MixPro', 'in the paper']
+
+
+def test_methods_keep_their_colours_whatever_stands_beside_them():
+    said = [figures.method_of(name) for name in ('DeiT, MixPro', 'no mixing', 'deit', 'mixup_cutmix')]
+    assert said == ['mixpro', 'none', None, 'cutmix']
+    known = figures.KNOWN
+    assert figures.run_colors(['TransMix', 'MixPro', 'TransMix']) == {
+        'TransMix': known['transmix'],
+        'MixPro': known['mixpro'],
+    }
+    mixed = figures.run_colors(['mine', 'Ours MixPro', 'CutMix', 'deit', 'pvt'])
+    assert (mixed['Ours MixPro'], mixed['CutMix']) == (known['mixpro'], known['cutmix'])
+    assert len(set(mixed.values())) == 5 and list(mixed) == ['mine', 'Ours MixPro', 'CutMix', 'deit', 'pvt']
+    same = figures.run_colors(['pvt MixPro', 'deit MixPro', 'MixPro'])
+    assert same['MixPro'] == known['mixpro'] and len(set(same.values())) == 3  # its own name comes first
+
+
+@pytest.mark.parametrize(('length', 'columns'), [(4, 5), (29, 2), (60, 1)])
+def test_a_legend_has_as_many_columns_as_fit(length, columns):
+    with matplotlib.rc_context(figures.STYLE):
+        figure = Figure(figsize=(figures.WIDTH, 3))
+        axes = figure.subplots()
+        for number in range(6):
+            axes.plot([0, 1], label='n' * (length - 1) + str(number))
+        (legend,) = figures.share_legend(figure, last='n' * (length - 1) + '2').legends
+    assert legend._ncols == columns and legend.get_window_extent().width <= figure.bbox.width
+    assert legend.get_texts()[-1].get_text().endswith('2')

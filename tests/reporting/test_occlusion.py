@@ -139,28 +139,47 @@ def test_tests_of_different_kinds_share_no_axis(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_files_are_drawn_from_the_command_line(tmp_path, drawn, capsys):
-    for name in ('a', 'b'):
-        (tmp_path / f'{name}.json').write_text(json.dumps(record(name)))
-    occlusion.main([str(tmp_path / 'out.png'), str(tmp_path / 'a.json'), f'Ours={tmp_path / "b.json"}'])
-    assert list(lines(drawn[0].axes[0])) == ['a', 'Ours']
-    assert capsys.readouterr().out.strip() == str(tmp_path / 'out.png')
-    (tmp_path / 'c.json').write_text('{"kind": "other"}')
-    (tmp_path / 'd.json').write_text('{"kind": "occlusion", "label": "d", "settings"')
-    (tmp_path / 'e.json').write_text('{"kind": "occlusion", "label": "e"}')
-    for bad in ('c.json', 'd.json', 'e.json', 'nowhere.json', 'x=nowhere.json'):
-        with pytest.raises(SystemExit) as end:
-            occlusion.main([str(tmp_path / 'bad.png'), str(tmp_path / bad)])
-        assert end.value.code == 1
-        here = f'{tmp_path / bad} is not the result of an occlusion test\n'
-        missing = f'there is no file {"nowhere.json" if "=" in bad else tmp_path / bad}\n'
-        assert capsys.readouterr().err == (missing if 'nowhere' in bad else here)
-    assert not (tmp_path / 'bad.png').exists()
+def test_equal_labels_give_way_to_the_folders_of_the_checkpoints(tmp_path, drawn):
+    folders = ('deit_none_s0', 'deit_cutmix_s0', 'deit_mixpro_s0')
+    records = [record('deit-micro_occlusion_digits-8') | dict(checkpoint=f'/w/{f}/epoch_9.pth') for f in folders]
+    occlusion.occlusion_curves(records, tmp_path / 'a.png')
+    occlusion.occlusion_curves(records, tmp_path / 'a.png', [None, None, 'Ours MixPro'])
+    occlusion.occlusion_curves([*records[:2], records[0]], tmp_path / 'a.png')
+    first, given, again = ({c.get_label(): c.lines[0].get_color() for c in f.axes[0].containers} for f in drawn)
+    assert first == {'no mixing': KNOWN['none'], 'CutMix': KNOWN['cutmix'], 'MixPro': KNOWN['mixpro']}
+    assert given == {'no mixing': KNOWN['none'], 'CutMix': KNOWN['cutmix'], 'Ours MixPro': KNOWN['mixpro']}
+    assert list(again) == ['no mixing', 'CutMix', 'no mixing (2)'] and again['no mixing'] == KNOWN['none']
 
 
-def test_a_path_may_hold_an_equals_sign(tmp_path, drawn):
-    folder = tmp_path / 'seed=1' / 'lr=0.1'
-    folder.mkdir(parents=True)
-    (folder / 'a.json').write_text(json.dumps(record('a')))
-    occlusion.main([str(tmp_path / 'a.png'), str(folder / 'a.json'), f'Ours={folder / "a.json"}'])
-    assert list(lines(drawn[0].axes[0])) == ['a', 'Ours']
+def test_labels_that_differ_are_cut_to_what_differs(tmp_path, drawn):
+    records = [record(f'{net}_occlusion_digits-8') | dict(checkpoint='/w/x/1.pth') for net in ('deit', 'pvt')]
+    occlusion.occlusion_curves(records, tmp_path / 'a.png')
+    assert list(lines(drawn[0].axes[0])) == ['deit', 'pvt']
+
+
+def test_a_record_is_read_whole_or_refused_in_one_sentence(tmp_path):
+    whole, path = record('a', std=1.0), tmp_path / 'a.json'
+    path.write_text(json.dumps(whole))
+    assert occlusion.read_occlusion(path) == whole
+    point = dict(information_loss=0.5, top1=80.0, std=None)
+    broken = {
+        'a label': {key: value for key, value in whole.items() if key != 'label'},
+        'protocol and grid among its settings': whole | dict(settings={}),
+        'grid among its settings': whole | dict(settings=dict(protocol='naseer')),
+        'curves': whole | dict(curves=None),
+        'information_loss and top1 and std in point 1 of the curve random': whole
+        | dict(curves=dict(random=[point, 3])),
+        'top1 in point 0 of the curve salient': whole | dict(curves=dict(salient=[point | dict(top1=None)])),
+        'std in point 0 of the curve salient': whole | dict(curves=dict(salient=[point | dict(std='1')])),
+    }
+    for lacks, content in broken.items():
+        path.write_text(json.dumps(content))
+        with pytest.raises(ValueError) as caught:
+            occlusion.read_occlusion(path)
+        assert str(caught.value) == f'{path} is not the result of an occlusion test: it lacks {lacks}'
+    for text in ('{"kind": "other"}', '{"kind": "occlusion", "label": "d", "settings"'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r'is not the result of an occlusion test$'):
+            occlusion.read_occlusion(path)
+    with pytest.raises(FileNotFoundError, match='there is no file '):
+        occlusion.read_occlusion(tmp_path / 'nowhere.json')

@@ -7,8 +7,10 @@ import pytest
 from mixpro_mm.reporting import paper_report
 from mixpro_mm.reporting.blocks import render_latex
 from mixpro_mm.reporting.cli import main
+from mixpro_mm.reporting.evidence_figures import occlusion_bands
+from mixpro_mm.reporting.occlusion import occlusion_curves
 from mixpro_mm.reporting.paper_report import write_paper_report
-from tests.reporting.full_results import occlusion, paper_records, write
+from tests.reporting.full_results import occlusion, paper_records, stage, write
 from tests.reporting.test_collect import BENCHMARK
 from tests.reporting.test_report import Reader
 
@@ -184,6 +186,71 @@ def test_occlusion_tests_bring_a_picture_for_each_grid(tmp_path):
     ]
     for section, name in ((here, 'occlusion-imagenet-naseer-14'), (digits, 'occlusion-digits-naseer-8')):
         assert f'(figures/{name}.png)' in section and (tmp_path / 'out' / 'figures' / f'{name}.png').is_file()
+
+
+def curve(method, seed, value, loss=0.5):
+    return row(
+        'robustness/deit-micro_occlusion_digits-8', value, seed, 'occlusion_random', 'robustness', method, 'DeiT-micro'
+    ) | dict(curve=[[0.0, 90.0], [loss, value]])
+
+
+def test_a_study_has_its_picture_of_figure_3_from_its_own_curves(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        paper_report, 'occlusion_bands', lambda records, path: drawn.append(records) or occlusion_bands(records, path)
+    )
+    records = [curve('mixpro', 0, 60.0), curve('mixpro', 1, 70.0), curve('cutmix', 0, 50.0)]
+    test = occlusion('configs/robustness/deit-micro_occlusion_digits-8.py', grid=8)
+    write(tmp_path / 'in' / 'deit_mixpro_s0' / 'occlusion' / 'occlusion.json', test)  # which the records speak for
+    section = next(
+        text for title, text in tables(tmp_path, *records, row('mine/vit', 1.0)).items() if 'occlusion' in title
+    )
+    name = 'figures/occlusion-digits-study-1.png'
+    assert f'({name})' in section and section.count('![') == 1 and (tmp_path / 'out' / name).is_file()
+    source = str(tmp_path / 'in' / 'results.json')
+    assert drawn == [[record | dict(source=source) for record in records]] and f'from {source}' in section
+
+
+def test_occlusion_tests_without_a_label_are_drawn_by_method_and_over_seeds(tmp_path, monkeypatch):
+    config, bands, curves = 'configs/robustness/deit-micro_occlusion_digits-8.py', [], []
+    monkeypatch.setattr(
+        paper_report, 'occlusion_bands', lambda records, path: bands.append(records) or occlusion_bands(records, path)
+    )
+    monkeypatch.setattr(
+        paper_report,
+        'occlusion_curves',
+        lambda records, path: curves.append(records) or occlusion_curves(records, path),
+    )
+
+    def test_of(method, seed, whole):
+        folder = tmp_path / 'in' / f'deit_{method}_s{seed}'
+        stage(folder, f'deit-micro_{method}_digits-8', seed=seed)
+        test = occlusion(config, 'deit-micro_occlusion_digits-8', 8, f'{folder}/e.pth', whole)
+        write(folder / 'occlusion' / 'occlusion.json', test)
+
+    test_of('mixpro', 0, 80.0)
+    test_of('cutmix', 0, 60.0)
+    write_paper_report([tmp_path / 'in'], tmp_path / 'out')
+    assert bands == [] and [test['label'] for test in curves.pop()] == ['cutmix', 'mixpro']
+    test_of('mixpro', 1, 88.0)
+    write_paper_report([tmp_path / 'in'], tmp_path / 'out')
+    whole = {(record['pretraining'], record['seed']): record['curve'][0] for record in bands.pop()}
+    assert whole == {('mixpro', 0): [0.0, 80.0], ('mixpro', 1): [0.0, 88.0], ('cutmix', 0): [0.0, 60.0]}
+    assert curves == [] and (tmp_path / 'out' / 'figures' / 'occlusion-digits-naseer-8.png').is_file()
+
+
+def test_stages_newer_than_the_results_of_their_study_are_named_in_the_report_and_beside_it(tmp_path, capsys):
+    study = tmp_path / 'study'
+    results = write(study / 'results.json', [row('mine/vit', 1.0) | dict(checkpoint_sha256='aa')])
+    for name, sha256 in (('vit_a_s0', 'aa'), ('vit_b_s0', 'bb')):
+        write(study / name / 'done.json', dict(metrics={'accuracy/top1': 1.0}, checkpoint_sha256=sha256))
+    assert main([str(tmp_path / 'study'), '--out', str(tmp_path / 'out')]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith(f'{results} has no record of what is finished in {study / "vit_b_s0"}: ')
+    assert said.count('\n') == 1
+    for name in ('tables.md', 'tables.html'):
+        text = (tmp_path / 'out' / name).read_text(encoding='utf-8')
+        assert 'vit_b_s0' in text and 'vit_a_s0' not in text
 
 
 def test_the_machine_of_a_speed_is_named(tmp_path):

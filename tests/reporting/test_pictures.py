@@ -1,4 +1,5 @@
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
@@ -54,3 +55,16 @@ def test_text_stays_inside_the_figure_and_off_the_images():
         frames = [axis.get_window_extent() for axis in figure.axes]
         assert not any(word.padded(-0.5).overlaps(frame) for word in words for frame in frames)
         assert min(frame.width for frame in frames) > 0.75 * (width - 0.9) / 4 * figure.dpi
+
+
+def test_a_bar_has_no_numbers_and_its_words_stay_inside():
+    rows = [('cat', [np.zeros((8, 8, 3))] * 3)]
+    figure = pictures.image_table(rows, {}, width=3.25, bar=(colormaps['gray'], 'attention'))
+    FigureCanvasAgg(figure).draw()
+    bar = figure.axes[-1]
+    words = [*bar.get_yticklabels(), bar.yaxis.label]
+    assert [text.get_text() for text in words] == ['less', 'more', 'attention']
+    places = [text.get_window_extent() for text in words]
+    assert all(figure.bbox.contains(p.x0, p.y0) and figure.bbox.contains(p.x1, p.y1) for p in places)
+    assert places[0].y1 <= places[1].y0 and not any(place.overlaps(places[2]) for place in places[:2])
+    assert places[0].y0 < bar.get_window_extent().y1 / 2 < places[1].y1  # less below more

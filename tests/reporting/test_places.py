@@ -127,3 +127,21 @@ def test_digits_of_a_run_by_hand_go_by_names_of_files():
     assert of('deit-micro_digits-o', trained, 'robustness', 'O_aupr') == (DIGITS, 'table5', row, 'O_aupr')
     found = of('deit-micro_occlusion_digits', 'runs/mine/a.pth', 'robustness', 'occlusion_random')
     assert found == (DIGITS, 'figure3', ('DeiT-micro', 'digits', 'mine'), 'occlusion_random')
+    assert of('saliency_resnet-micro_digits') is None  # of which nothing tells a backbone or a pre-training
+
+
+@pytest.mark.parametrize(
+    ('names', 'method'),
+    [
+        (['pvt-micro_cutmix_digits-8', 'pvt_mixpro', 'run'], 'cutmix'),  # a config before any folder
+        (['pvt_mixpro', 'maskrcnn_none'], 'mixpro'),  # what it began with before what it is
+        (['weights', 'maskrcnn_none'], 'none'),
+        (['pvt_mixpro_lr1', 'run'], 'run'),  # no folder of a study: it may be anything
+        (['pvt_mixpro_lr1', 'mask-rcnn_pvt-micro_digit-scenes'], 'pvt_mixpro_lr1'),
+        (['mask-rcnn_pvt-micro_digit-scenes'], '-'),
+    ],
+)
+def test_a_transfer_without_a_method_in_its_name_goes_by_names_of_what_was_trained(names, method):
+    place = place_of(record('a/mask-rcnn_pvt-micro_digit-scenes.py', 'detection', 'bbox_mAP', trained=names)
+                     | dict(backbone=None, pretraining=None), PAPER)  # fmt: skip
+    assert place == (DIGITS, 'table4', ('PVT-micro', 'digit-scenes', method), 'bbox_mAP')

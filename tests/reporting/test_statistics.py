@@ -107,8 +107,26 @@ def test_the_verdict_takes_both_intervals(bootstrap, student, verdict, turned):
     assert found.verdict(lower_is_better=True) == turned
 
 
-def test_no_difference_at_all_is_undecided():
-    assert pairs([0.0, 0.0, 0.0]).verdict() == 'undecided at this size'
+@pytest.mark.parametrize(
+    ('values', 'base'),
+    [
+        ({0: 50.0, 1: 50.0, 2: 50.0}, {0: 50.0, 1: 50.0, 2: 50.0}),
+        ({0: 98.5, 1: 99.0, 2: 99.5}, {0: 97.5, 1: 98.0, 2: 98.5}),  # all a point better: no spread to the last bit
+        ({0: 98.5965, 1: 98.2456, 2: 97.8947}, {0: 98.2456, 1: 97.8947, 2: 97.5438}),  # here but for the last bits
+        ({0: 98.9474, 1: 99.6491, 2: 98.5965}, {0: 98.2456, 1: 98.9474, 2: 97.8947}),  # two of 285 images, rounded
+    ],
+)
+def test_differences_without_spread_are_undecided(values, base):
+    """Scores come in steps, so that a few seeds may differ by the same step; that is no sure sign."""
+    for found in (paired_difference(values, base), paired_difference(base, values)):
+        assert found.verdict() == found.verdict(lower_is_better=True) == 'undecided at this size'
+        assert found.sd == 0 and found.visible == math.inf
+
+
+def test_a_small_spread_is_one():
+    """A thousandth of a point is more than rounding to four decimals."""
+    found = pairs([1.0, 1.001, 0.999])
+    assert found.sd == pytest.approx(1e-3) and found.verdict() == 'supported'
 
 
 def test_what_cannot_be_compared_is_one_sentence():

@@ -1,30 +1,11 @@
 from pathlib import Path
 
+import matplotlib
 import pytest
 from matplotlib.figure import Figure
 
-from mixpro_mm.visualize.names import method_of, run_colors, short_names
-from mixpro_mm.visualize.paper import fit, legend_above, outputs, panels
+from mixpro_mm.visualize.paper import PRINT, fit, legend_above, outputs, panels
 from mixpro_mm.visualize.runs import checkpoint_of, config_of, read_runs, split_name
-
-
-def test_names_tell_apart_what_differs():
-    stems = ['deit-micro_mixpro_digits-8', 'deit-micro_transmix_digits-8', 'deit-micro_none_digits-8']
-    assert short_names(stems) == ['MixPro', 'TransMix', 'no mixing']
-    assert short_names(stems[:2], [None, 'theirs']) == ['MixPro', 'theirs']
-    assert short_names(['a_b', 'a_b']) == ['a_b', 'a_b']
-    assert short_names(['a_b', 'a_b_c']) == ['a_b', 'a_b_c']
-    assert short_names(['deit_mixpro', 'pvt_cutmix']) == ['deit, MixPro', 'pvt, CutMix']
-
-
-def test_methods_have_their_colours_where_these_tell_the_runs_apart():
-    assert [method_of(name) for name in ('DeiT, MixPro', 'no mixing', 'deit', 'mixup_cutmix')] == [
-        'mixpro', 'none', None, 'cutmix',
-    ]  # fmt: skip
-    assert run_colors(['TransMix', 'MixPro', 'TransMix']) == {'TransMix': '#009E73', 'MixPro': '#D55E00'}
-    same = run_colors(['deit MixPro', 'pvt MixPro'])
-    assert len(set(same.values())) == 2
-    assert len(set(run_colors(['MixPro', 'mine']).values())) == 2
 
 
 def test_a_suffix_names_the_kind_and_none_means_both(tmp_path):
@@ -52,6 +33,7 @@ def test_panels_are_stacked_in_a_column_and_abreast_in_the_text():
         assert stacked == (width == 'column')
 
 
+@matplotlib.rc_context(PRINT)
 def test_a_legend_has_as_many_columns_as_fit():
     def columns(width):
         figure = Figure(figsize=(width, 2), layout='constrained')
@@ -81,12 +63,53 @@ def test_config_and_checkpoint_of_a_work_directory_that_was_moved(tmp_path):
     assert (config_of(tmp_path), checkpoint_of(tmp_path)) == (tmp_path / 'a.py', tmp_path / 'epoch_2.pth')
 
 
-def test_seeds_are_no_part_of_a_name(tmp_path):
-    folders = [tmp_path / name for name in ('deit_none_s0', 'deit_none_s1', 'deit_mixpro_s0', 'deit_mixpro_seed-12')]
-    for folder in folders:
-        (folder / '1' / 'vis_data').mkdir(parents=True)
-        (folder / '1' / 'vis_data' / 'scalars.json').write_text('{"iter": 1, "step": 1, "loss": 1}')
-    assert [run.name for run in read_runs(map(str, folders))] == ['no mixing', 'no mixing', 'MixPro', 'MixPro']
+def test_a_copied_run_has_its_own_checkpoint(tmp_path):
+    original, copy = tmp_path / 'original', tmp_path / 'copy'
+    for folder in (original, copy):
+        folder.mkdir()
+        (folder / 'epoch_2.pth').touch()
+        (folder / 'last_checkpoint').write_text(str(original / 'epoch_2.pth'))
+    assert checkpoint_of(copy) == copy / 'epoch_2.pth'
+    (copy / 'epoch_2.pth').unlink()
+    assert checkpoint_of(copy) == original / 'epoch_2.pth'  # as where checkpoints are written elsewhere
+
+
+@pytest.fixture
+def names(tmp_path):
+    """The names of runs that are folders below each other."""
+
+    def read(*texts):
+        split = [text.rpartition('=') for text in texts]
+        for _, _, folder in split:
+            (tmp_path / folder / '1' / 'vis_data').mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / '1' / 'vis_data' / 'scalars.json').write_text('{"iter": 1, "step": 1, "loss": 1}')
+        return [run.name for run in read_runs([f'{name}{sign}{tmp_path / folder}' for name, sign, folder in split])]
+
+    return read
+
+
+def test_seeds_are_no_part_of_a_name(names):
+    folders = ('deit_none_s0', 'deit_none_s1', 'deit_mixpro_s0', 'deit_mixpro_seed-12')
+    assert names(*folders) == ['no mixing', 'no mixing', 'MixPro', 'MixPro']
+
+
+def test_only_seeds_and_given_names_make_repetitions(names):
+    assert names('demo/deit_mixpro', 'other/deit_mixpro') == ['demo', 'other']
+    found = names('demo/deit_mixpro', 'other/deit_mixpro', 'demo/deit_cutmix')
+    assert found == ['demo, MixPro', 'other, MixPro', 'demo, CutMix']
+    found = names('demo/net_s0', 'demo/net_s1', 'other/net_s0', 'other/net_s1')
+    assert found == ['demo', 'demo', 'other', 'other']
+    assert len(set(names('net', 'net_s0', 'net_s1'))) == 3  # who knows what the first has for a seed
+    assert names('Ours=demo/a', 'Ours=other/b', 'other/a') == ['Ours', 'Ours', 'other, a']
+
+
+def test_a_run_is_no_repetition_of_itself_nor_of_one_that_was_given_its_name(names):
+    with pytest.raises(ValueError, match='demo/a is named twice'):
+        names('demo/a', 'b', 'demo/a')
+    with pytest.raises(ValueError, match='demo/a is named twice'):
+        names('X=demo/a', 'X=demo/a')
+    with pytest.raises(ValueError, match='deit_mixpro goes by MixPro, the name given to another run'):
+        names('MixPro=deit_mine', 'deit_mixpro')
 
 
 def test_folders_without_a_log_are_named(tmp_path):

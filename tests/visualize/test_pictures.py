@@ -1,5 +1,6 @@
 """What each command draws: the data in the axes, the words beside them, the files."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from matplotlib.text import Text
 from PIL import Image
 
 from mixpro_mm.visualize import factor as factor_module
-from mixpro_mm.visualize.attention import overlay, parse_looks
+from mixpro_mm.visualize.attention import column_names, overlay, parse_looks
 from mixpro_mm.visualize.cli import main
+from mixpro_mm.visualize.curves import styles
 from mixpro_mm.visualize.masks import make_masks
+from mixpro_mm.visualize.runs import Run
 
 NO_HOOK = 'custom_hooks = []'
 CUTMIX = "model = dict(train_cfg=dict(augments=[dict(type='CutMix', alpha=1.0)], probs=[1.0]))\n" + NO_HOOK
@@ -171,6 +174,24 @@ def test_attention_has_a_column_for_each_model(digits, tmp_path, drawn, mixed):
     np.testing.assert_allclose(heat - heat[:, :1, :, :1], 0, atol=1e-6)  # one colour a token over the image
     hottest = heat[:, 0, :, 0].sum(-1).max()
     np.testing.assert_allclose(hottest, 0.7 * sum(matplotlib.colormaps['inferno'](1.0)[:3]), atol=1e-6)
+    bar = figure.axes[-1]
+    ends = np.array([bar.collections[-1].cmap(value)[:3] for value in (0.0, 1.0)])
+    np.testing.assert_allclose(
+        ends, [np.add(0.15, 0.7 * np.array(matplotlib.colormaps['inferno'](v)[:3])) for v in (0.0, 1.0)]
+    )
+    assert [text.get_text() for text in bar.get_yticklabels()] == ['less', 'more']
+
+
+def test_checkpoints_of_one_config_are_told_apart(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    looks, _ = parse_looks(['a.py:x_mixpro/epoch_9.pth', 'a.py:x_none/epoch_9.pth', 'Ours=a.py:x_none/epoch_1.pth'])
+    assert column_names(looks) == ['MixPro', 'no mixing', 'Ours']
+    looks, _ = parse_looks(['a.py:run/epoch_1.pth', 'b/a.py:run/epoch_25.pth'])
+    assert column_names(looks) == ['epoch 1', 'epoch 25']
+    looks, _ = parse_looks(['a.py:k/run/epoch_1.pth', 'a.py:m/run/epoch_1.pth', 'n=a.py:m/run/epoch_2.pth'])
+    assert column_names(looks) == ['k', 'm', 'n']
+    looks, _ = parse_looks(['d_mixpro.py:run/epoch_1.pth', 'd_none.py:run/epoch_1.pth'])
+    assert column_names(looks) == ['MixPro', 'no mixing']
 
 
 def test_attention_of_named_images(digits, tmp_path, drawn):
@@ -195,6 +216,11 @@ def test_curves_are_the_mean_loss_of_an_epoch_and_the_error(tmp_path, drawn):
     assert len({line.get_linestyle() for line in loss.lines}) == 2
     assert [axes.get_ylabel() for axes in drawn[0].axes] == ['training loss', 'validation top-1 error (%)']
     assert {axes.get_xlabel() for axes in drawn[0].axes} == {'epoch'} and smallest_text(drawn[0]) >= 7
+
+
+def test_six_methods_differ_in_dashes():
+    names = ('no mixing', 'CutMix', 'TransMix', 'TokenMix', 'MaskMix', 'MixPro')
+    assert len({str(style['linestyle']) for style in styles([Run(name, Path(), []) for name in names]).values()}) == 6
 
 
 def test_runs_of_one_name_are_a_mean_and_its_band(tmp_path, drawn):
@@ -276,13 +302,82 @@ def test_sweep_reads_work_directories_old_results_and_published_numbers(tmp_path
     for scale, score in ((2, 97.0), (4, 96.0)):
         folder = tmp_path / f'run{scale}'
         write_log(folder, [train(1, loss=1), {'accuracy/top1': 50.0, 'step': 1}, {'accuracy/top1': score, 'step': 2}])
-        (folder / f'figure5a_deit-micro_scale-{scale}_digits.py').touch()
+        (folder / f'figure5a_deit-micro_scale-{scale}_digits.py').write_text('train_cfg = dict(max_epochs=2)')
     record = result('figure5a_deit-micro_scale-1_digits.py', 95.0, published=81.0)
     (tmp_path / 'old.json').write_text(json.dumps([record]))
     places = [str(tmp_path / name) for name in ('run4', 'run2', 'old.json')]
     assert main(['sweep', *places, '--out', str(tmp_path / 'a.png')]) == 0
     (axes,) = drawn[0].axes
     assert points(axes) == {'deit-micro': ([0, 1, 2], [95, 97, 96])} and hollow(axes) == [(0, 81)]
+
+
+SCALE = 'figure5a_deit-micro_scale-{}_digits.py'
+
+
+def sweep_run(folder, scale, score, epochs=2, seed=None, of=2):
+    logged = [{'accuracy/top1': score, 'step': step} for step in range(1, epochs + 1)]
+    write_log(folder, [train(1, loss=1), *logged])
+    randomness = '' if seed is None else f'randomness = dict(seed={seed})'
+    (folder / SCALE.format(scale)).write_text(f'train_cfg = dict(max_epochs={of})\n{randomness}')
+    (folder / 'epoch_2.pth').write_bytes(str(score).encode())
+    (folder / 'last_checkpoint').write_text(str(folder / 'epoch_2.pth'))
+    return str(folder)
+
+
+def test_sweep_leaves_out_what_is_not_finished(tmp_path, drawn, capsys):
+    done, half = sweep_run(tmp_path / 'done', 4, 96.0), sweep_run(tmp_path / 'half', 2, 50.0, epochs=1)
+    assert main(['sweep', done, half, '--out', str(tmp_path / 'a.png')]) == 0
+    assert points(drawn[0].axes[0]) == {'deit-micro': ([0], [96])}
+    assert capsys.readouterr().err == f'{half} is left out: its last top-1 is that of 1 of 2 epochs\n'
+    mute = sweep_run(tmp_path / 'mute', 7, 50.0, of=None)
+    assert main(['sweep', half, mute, '--out', str(tmp_path / 'b.png')]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert 'has neither max_epochs nor max_iters' in said[1] and 'none of these runs is finished' in said[2]
+    assert not (tmp_path / 'b.png').exists()
+
+
+def test_sweep_counts_a_run_once(tmp_path, drawn):
+    folders = [sweep_run(tmp_path / f'scale{i}', i, 90.0 + i, seed=0) for i in (1, 2, 4)]
+    second = sweep_run(tmp_path / 'scale4_s1', 4, 96.0, seed=1)
+    hashes = [hashlib.sha256(str(90.0 + i).encode()).hexdigest() for i in (1, 2)]
+    records = [
+        result(SCALE.format(1), 91.0, seed=5, checkpoint_sha256=hashes[0]),  # the same by its checkpoint
+        result(SCALE.format(2), 94.0, seed=0, checkpoint_sha256='f' * 64),  # another training with that seed
+        result(SCALE.format(4), 94.0, seed=0),  # the same by its seed
+    ]
+    (tmp_path / 'results.json').write_text(json.dumps(records))
+    places = [*folders, second, str(tmp_path / 'results.json'), folders[0]]
+    for order in (places, places[::-1]):
+        assert main(['sweep', *order, '--out', str(tmp_path / 'a.png')]) == 0
+        (line,) = drawn[-1].axes[0].containers
+        assert list(line.lines[0].get_ydata()) == [91, 93, 95]
+        bars = line.lines[2][0].get_segments()
+        heights = [bar[1][1] - bar[0][1] for bar in bars if len(bar) and np.isfinite(bar).all()]
+        np.testing.assert_allclose(heights, [2 * 2**0.5] * 2)  # of 92 and 94, of 94 and 96; none where there is one run
+
+
+@pytest.mark.parametrize(('key', 'value'), [('value', None), ('value', '97'), ('published', 'n/a')])
+def test_sweep_names_what_is_no_number(tmp_path, capsys, key, value):
+    record = result(SCALE.format(1), 95.0) | {key: value}
+    (tmp_path / 'results.json').write_text(json.dumps([record]))
+    assert main(['sweep', str(tmp_path), '--out', str(tmp_path / 'a.png')]) == 1
+    said = f'results.json has {value!r} as {key} of the top-1 of {SCALE.format(1)}, which is no number\n'
+    assert capsys.readouterr().err.endswith(said) and not (tmp_path / 'a.png').exists()
+
+
+def test_occlusion_of_one_config_goes_by_the_checkpoints(tmp_path, capsys):
+    curve = [dict(information_loss=x, top1=80 - 50 * x, std=None) for x in (0.0, 0.5)]
+    content = dict(kind='occlusion', label='one', settings=dict(protocol='naseer', grid=8), curves=dict(random=curve))
+    files = [tmp_path / 'lr=1' / 'a.json', tmp_path / 'b.json']  # a sign in a path is no name
+    files[0].parent.mkdir()
+    for file, name in zip(files, ('net_none_s0', 'net_mixpro_s0'), strict=True):
+        file.write_text(json.dumps(content | dict(checkpoint=f'/w/{name}/epoch_2.pth')))
+    assert main(['occlusion', *map(str, files), '--out', str(tmp_path / 'o.svg')]) == 0
+    text = (tmp_path / 'o.svg').read_text()
+    assert '<!-- no mixing -->' in text and '<!-- MixPro -->' in text and '<!-- one' not in text
+    files[1].write_text(json.dumps(content | dict(settings={})))
+    assert main(['occlusion', str(files[1]), '--out', str(tmp_path / 'p.svg')]) == 1
+    assert capsys.readouterr().err.endswith('it lacks protocol and grid among its settings\n')
 
 
 def test_occlusion_is_written_in_both_kinds_under_the_names_given(tmp_path, capsys):
