@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mixpro_mm.reporting.evidence_claims import Finding, occlusion_curves
-from mixpro_mm.reporting.figures import COLORS, KNOWN, MARKERS, STYLE, WIDTH, cycle, share_legend, write_figure
+from mixpro_mm.reporting.figures import MARKERS, STYLE, WIDTH, run_colors, share_legend, write_figure
 from mixpro_mm.reporting.labels import label, lower_is_better, short_label
 from mixpro_mm.reporting.statistics import UNDECIDED
 
@@ -36,7 +36,7 @@ def forest_plot(findings: list[Finding], path: str | Path) -> Path | None:
     sizes = [len(group) for group in groups.values()]
     figure = Figure(figsize=(WIDTH, 0.9 + 0.42 * len(groups) + 0.24 * sum(sizes)))
     panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=[0.4 + size for size in sizes])[:, 0]
-    colors = _colors([finding.claim.other for finding in findings])
+    colors = run_colors([finding.claim.other for finding in findings])
     for axes, (title, group) in zip(panels, groups.items(), strict=True):
         for place, finding in enumerate(group):
             _bars(axes, place, finding, colors[finding.claim.other])
@@ -77,10 +77,6 @@ def _others(groups: dict[tuple, list[Finding]]) -> list[str]:
     return list(dict.fromkeys(finding.claim.other for group in groups.values() for finding in group))
 
 
-def _colors(names) -> dict[str, str]:
-    return cycle([name for name in names if name not in KNOWN], COLORS) | KNOWN
-
-
 @matplotlib.rc_context(STYLE)
 def occlusion_bands(records: list[dict], path: str | Path) -> Path | None:
     """Top-1 over information loss (the paper's Figure 3): mean over seeds, in a band of one standard deviation.
@@ -97,7 +93,7 @@ def occlusion_bands(records: list[dict], path: str | Path) -> Path | None:
         return None
     figure = Figure(figsize=(WIDTH, 0.6 + 2.3 * len(rows)))
     grid = figure.subplots(len(rows), len(MODES), sharex=True, sharey='row', squeeze=False)
-    colors = _colors([name for _, lines in rows for _, name in lines])
+    colors = run_colors([name for _, lines in rows for _, name in lines])
     for panels, (words, lines) in zip(grid, rows, strict=True):
         for axes, (mode, title) in zip(panels, MODES.items(), strict=True):
             for (which, name), points in lines.items():

@@ -96,9 +96,9 @@ def run_records(work_dir: Path) -> list[dict]:
         settings = _settings(log_dir / 'vis_data' / 'config.py')
         config = _config_of(work_dir, log_dir)
         start = settings['load_from'] if origin == 'test' else None
-        training = (
-            training_of(start, work_dir, settings['work_dir']) if start else Training(work_dir.resolve(), config.stem)
-        )
+        training = Training(work_dir.resolve(), config.stem)
+        if start:
+            training = training_of(start, work_dir, settings['work_dir'])
         if not start or training.config is None:  # there is no better witness than this log
             training = training._replace(seed=settings['seed'], start=settings['start'])
         run = str(training.folder)
@@ -162,8 +162,10 @@ def _config_of(work_dir: Path, log_dir: Path) -> Path:
 
 
 def _settings(config: Path) -> dict:
-    """Of a config as mmengine writes it: ``seed``, ``load_from``, ``work_dir``, ``start`` (the checkpoint of the backbone),
-    ``tta`` (whether its model is one of test-time augmentation); nothing is executed.
+    """Of a config as mmengine writes it, which is not executed.
+
+    ``seed``, ``load_from`` and ``work_dir``; ``start``, the checkpoint that the backbone began with; and ``tta``,
+    whether the model is one of test-time augmentation.
     """
     found = dict(seed=None, load_from=None, work_dir=None, start=None, tta=False)
     for node in ast.parse(config.read_text(encoding='utf-8')).body:

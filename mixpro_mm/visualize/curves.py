@@ -13,7 +13,7 @@ from mixpro_mm.visualize.runs import Run, read_runs
 
 __all__ = ['draw_curves', 'plot_means', 'styles', 'unit_of']
 
-DASHES = ('-', '--', '-.', ':', (0, (7, 1.5, 1, 1.5, 1, 1.5)), (0, (2, 3)), (0, (9, 3)))  # seven that differ in grey
+DASHES = ('-', '--', '-.', ':', (0, (4, 1, 1, 1, 1, 1)), (0, (2, 3)), (0, (9, 3)))  # seven that differ in grey
 TOP1 = 'accuracy/top1'
 
 

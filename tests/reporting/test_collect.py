@@ -189,7 +189,7 @@ def test_configs_that_share_a_folder_are_told_apart_or_refused(run):
 
 @pytest.mark.parametrize('copied', [False, True])
 def test_a_stage_tests_in_a_folder_of_its_own_or_among_its_logs(run, tmp_path, copied):
-    name, folder = 'deit-micro_mixpro_digits-8', 'study/deit_mixpro_s2'
+    name, folder = 'deit-micro_mixpro_digits-8', tmp_path / 'study' / 'deit_mixpro_s2'
     logs = run(name, {'accuracy/top1': 70.0}, seed=2, work_dir=folder)
     weights = str(logs / 'epoch_2.pth')
     run(name, {'accuracy/top1': 71.0}, weights, seed=2, work_dir=folder)  # as older stages did it
@@ -260,9 +260,8 @@ def test_on_imagenet_a_folder_of_another_name_is_told_by_its_config(tmp_path):
         folder = tmp_path / name
         if training:
             stage(folder, training)
-        test = occlusion(
-            'configs/deit-small_occlusion_in1k.py', 'deit-small_occlusion_in1k', 14, f'{folder}/e.pth', whole
-        )
+        config = 'deit-small_occlusion_in1k'
+        test = occlusion(f'configs/{config}.py', config, 14, f'{folder}/e.pth', whole)
         write(tmp_path / 'tests' / f'{name}.json', test)
         if training:
             stage(tmp_path / 'tests' / name, 'deit-small_imagenet-o', {'ood/aupr': whole}, load_from=f'{folder}/e.pth')
@@ -280,7 +279,8 @@ def test_a_label_that_somebody_gave_is_the_row_of_a_training_of_their_own(tmp_pa
 
 def test_a_transfer_is_named_after_what_its_backbone_began_with(tmp_path):
     stage(tmp_path / 'pvt_first_s0', 'pvt-micro_transmix_digits-8', seed=0)  # only its config tells
-    runs = {'maskrcnn_a_s0': ('/gone/pvt_first_s0/e.pth', 0, 0.1), 'maskrcnn_mixpro_s0': ('/gone/pvt_mixpro_s0/e.pth', 0, 0.2),
+    runs = {'maskrcnn_a_s0': ('/gone/pvt_first_s0/e.pth', 0, 0.1),
+            'maskrcnn_mixpro_s0': ('/gone/pvt_mixpro_s0/e.pth', 0, 0.2),
             'maskrcnn_mixpro_s1': ('/gone/pvt_mixpro_s1/e.pth', 1, 0.3),
             'b': ('work_dirs/pvt-micro_cutmix_digits-8/e.pth', 0, 0.4), 'maskrcnn_none_s0': (None, 0, 0.5)}  # fmt: skip
     config = 'mask-rcnn_pvt-micro_digit-scenes'
@@ -295,18 +295,10 @@ def test_a_transfer_is_named_after_what_its_backbone_began_with(tmp_path):
         ('PVT-micro', 'digit-scenes', method): value
         for method, value in dict(transmix=(10.0, 1), mixpro=(25.0, 2), cutmix=(40.0, 1), none=(50.0, 1)).items()
     }
-    scenes = 'segmenter_deit-micro_digit-scenes'
+    scenes, began = 'segmenter_deit-micro_digit-scenes', '/gone/deit_maskmix_s0/e.pth'
     folder = tmp_path / 'more' / 'segmenter_maskmix_s0'
-    stage(folder, scenes, {'mIoU': 10.0}, start='/gone/deit_maskmix_s0/e.pth')
-    stage(
-        folder / 'tta',
-        scenes,
-        {'mIoU': 12.0},
-        0,
-        '/gone/deit_maskmix_s0/e.pth',
-        '/gone/segmenter_maskmix_s0/i.pth',
-        True,
-    )
+    stage(folder, scenes, {'mIoU': 10.0}, start=began)
+    stage(folder / 'tta', scenes, {'mIoU': 12.0}, 0, began, '/gone/segmenter_maskmix_s0/i.pth', tta=True)
     assert cells(folder)[DIGITS, 'table3'] == {
         ('DeiT-micro', 'digit-scenes', 'maskmix'): {'mIoU': (10.0, 1), 'mIoU (MS)': (12.0, 1)}
     }

@@ -188,55 +188,54 @@ def test_occlusion_tests_bring_a_picture_for_each_grid(tmp_path):
         assert f'(figures/{name}.png)' in section and (tmp_path / 'out' / 'figures' / f'{name}.png').is_file()
 
 
-def curve(method, seed, value, loss=0.5):
-    return row(
-        'robustness/deit-micro_occlusion_digits-8', value, seed, 'occlusion_random', 'robustness', method, 'DeiT-micro'
-    ) | dict(curve=[[0.0, 90.0], [loss, value]])
+def curve(method, seed, value):
+    config = 'robustness/deit-micro_occlusion_digits-8'
+    record = row(config, value, seed, 'occlusion_random', 'robustness', method, 'DeiT-micro')
+    return dict(record, curve=[[0.0, 90.0], [0.5, value]])
 
 
-def test_a_study_has_its_picture_of_figure_3_from_its_own_curves(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(
-        paper_report, 'occlusion_bands', lambda records, path: drawn.append(records) or occlusion_bands(records, path)
-    )
+@pytest.fixture
+def drawn(monkeypatch):
+    """What is drawn, by the name of the function, which draws as ever."""
+    calls = {}
+    for draw in (occlusion_bands, occlusion_curves):
+        asked = calls[draw.__name__] = []
+        both = lambda records, path, draw=draw, asked=asked: asked.append(records) or draw(records, path)  # noqa: E731
+        monkeypatch.setattr(paper_report, draw.__name__, both)
+    return calls
+
+
+def test_a_study_has_its_picture_of_figure_3_from_its_own_curves(tmp_path, drawn):
     records = [curve('mixpro', 0, 60.0), curve('mixpro', 1, 70.0), curve('cutmix', 0, 50.0)]
     test = occlusion('configs/robustness/deit-micro_occlusion_digits-8.py', grid=8)
     write(tmp_path / 'in' / 'deit_mixpro_s0' / 'occlusion' / 'occlusion.json', test)  # which the records speak for
-    section = next(
-        text for title, text in tables(tmp_path, *records, row('mine/vit', 1.0)).items() if 'occlusion' in title
-    )
-    name = 'figures/occlusion-digits-study-1.png'
+    sections = tables(tmp_path, *records, row('mine/vit', 1.0))
+    section = next(text for title, text in sections.items() if 'occlusion' in title)
+    name, source = 'figures/occlusion-digits-study-1.png', str(tmp_path / 'in' / 'results.json')
     assert f'({name})' in section and section.count('![') == 1 and (tmp_path / 'out' / name).is_file()
-    source = str(tmp_path / 'in' / 'results.json')
-    assert drawn == [[record | dict(source=source) for record in records]] and f'from {source}' in section
+    assert f'from {source}.' in section
+    told = [dict(record, source=source) for record in records]
+    assert drawn == dict(occlusion_bands=[told], occlusion_curves=[])
 
 
-def test_occlusion_tests_without_a_label_are_drawn_by_method_and_over_seeds(tmp_path, monkeypatch):
-    config, bands, curves = 'configs/robustness/deit-micro_occlusion_digits-8.py', [], []
-    monkeypatch.setattr(
-        paper_report, 'occlusion_bands', lambda records, path: bands.append(records) or occlusion_bands(records, path)
-    )
-    monkeypatch.setattr(
-        paper_report,
-        'occlusion_curves',
-        lambda records, path: curves.append(records) or occlusion_curves(records, path),
-    )
-
+def test_occlusion_tests_without_a_label_are_drawn_by_method_and_over_seeds(tmp_path, drawn):
     def test_of(method, seed, whole):
-        folder = tmp_path / 'in' / f'deit_{method}_s{seed}'
+        folder, config = tmp_path / 'in' / f'deit_{method}_s{seed}', 'deit-micro_occlusion_digits-8'
         stage(folder, f'deit-micro_{method}_digits-8', seed=seed)
-        test = occlusion(config, 'deit-micro_occlusion_digits-8', 8, f'{folder}/e.pth', whole)
+        test = occlusion(f'configs/robustness/{config}.py', config, 8, f'{folder}/e.pth', whole)
         write(folder / 'occlusion' / 'occlusion.json', test)
 
     test_of('mixpro', 0, 80.0)
     test_of('cutmix', 0, 60.0)
     write_paper_report([tmp_path / 'in'], tmp_path / 'out')
-    assert bands == [] and [test['label'] for test in curves.pop()] == ['cutmix', 'mixpro']
+    assert [test['label'] for test in drawn['occlusion_curves'].pop()] == ['cutmix', 'mixpro']
+    assert drawn['occlusion_bands'] == []
     test_of('mixpro', 1, 88.0)
     write_paper_report([tmp_path / 'in'], tmp_path / 'out')
-    whole = {(record['pretraining'], record['seed']): record['curve'][0] for record in bands.pop()}
+    whole = {(record['pretraining'], record['seed']): record['curve'][0] for record in drawn['occlusion_bands'].pop()}
     assert whole == {('mixpro', 0): [0.0, 80.0], ('mixpro', 1): [0.0, 88.0], ('cutmix', 0): [0.0, 60.0]}
-    assert curves == [] and (tmp_path / 'out' / 'figures' / 'occlusion-digits-naseer-8.png').is_file()
+    assert drawn['occlusion_curves'] == []
+    assert (tmp_path / 'out' / 'figures' / 'occlusion-digits-naseer-8.png').is_file()
 
 
 def test_stages_newer_than_the_results_of_their_study_are_named_in_the_report_and_beside_it(tmp_path, capsys):
