@@ -71,6 +71,7 @@ class Stop(Hook):
 
 def runner_of(config, loader, work_dir):
     """The Runner of a config over few images, with its own model, optimizer, schedule and hooks."""
+    config = Config(config.to_dict())  # a Runner writes into what it is given
     hooks = dict(config.get('default_hooks', {}), checkpoint=None)
     return Runner(
         model=config.model,

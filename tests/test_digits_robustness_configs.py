@@ -62,6 +62,8 @@ def run(name, classifier, tmp_path, **dataset):
     config = config_rows.fresh(path_of(name))
     torch.save(dict(state_dict=classifier.state_dict(), meta={}), tmp_path / 'epoch_25.pth')
     config.load_from = str(tmp_path / 'epoch_25.pth')
+    if 'saliency' in config.test_cfg:
+        config.test_cfg.saliency.checkpoint = config.load_from
     config.test_dataloader.dataset.update(dataset)
     config.work_dir = str(tmp_path / 'work_dir')
     config.experiment_name = f'{tmp_path.name}-{next(config_rows.SERIAL)}'
@@ -104,9 +106,13 @@ def test_headers_have_the_command_and_make_no_claim_of_a_published_number(name):
         assert f'filtered the way ImageNet-{letter} was, not ImageNet-{letter}: there is no published number' in text
 
 
-def test_occlusion_is_that_of_the_digits_with_fewer_repeats_and_calibration():
+def test_occlusion_is_that_of_the_digits_with_fewer_repeats_calibration_and_a_model_of_its_own_for_saliency():
     ours, other = (config_rows.read(path_of(name)) for name in ('occlusion_digits-8', 'occlusion_digits'))
-    assert ours.test_cfg == dict(other.test_cfg, repeats=3)
+    saliency = ours.test_cfg.saliency
+    assert ours.test_cfg == dict(other.test_cfg, repeats=3, saliency=saliency)
+    own = config_rows.read(EVIDENCE / f'{Path(saliency.checkpoint).parent.name}.py')
+    assert Path(saliency.checkpoint).name == f'epoch_{own.train_cfg.max_epochs}.pth'
+    assert dict(own.model.backbone, **saliency) == dict(saliency, **own.model.backbone)
     assert ours.test_evaluator == [other.test_evaluator, dict(type='mixpro_mm.CalibrationMetric', bin_size=20)]
 
 
@@ -169,7 +175,7 @@ def test_the_cnn_of_the_filter_is_trained_without_mixing_on_0_to_7_with_a_seed(t
     base = config_rows.read(CONFIGS / 'digits' / 'ablation' / 'extractor_resnet-micro_digits.py').model.to_dict()
     base['head']['num_classes'] = 8
     assert config.model.to_dict() == base
-    assert config.train_dataloader == config_rows.read(MIXPRO).train_dataloader
+    assert config.train_dataloader == dict(config_rows.read(MIXPRO).train_dataloader, batch_size=64)
     loader = config_rows.loader_of(config, 32, indices=64)
     runner = config_rows.train(config, loader, tmp_path, labeling=None)
     assert runner.model.head.fc.out_features == 8

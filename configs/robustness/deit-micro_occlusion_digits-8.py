@@ -7,21 +7,19 @@
 # Read:     occlusion/MODE_RATIO, accuracy/top1 and calibration/ece, in percent
 _base_ = '../digits/evidence/deit-micro_mixpro_digits-8.py'
 
-saliency = dict(
-    type='VisionTransformer',
-    arch=_base_.deit_micro,
-    img_size=32,
-    patch_size=4,
-    checkpoint='work_dirs/saliency_deit-micro_digits-8/epoch_25.pth',
-)
-
 test_cfg = dict(
     type='mixpro_mm.OcclusionTestLoop',
     protocol='naseer',
     grid=8,
     repeats=3,
     seed=0,
-    saliency=saliency,
+    saliency=dict(
+        type='VisionTransformer',
+        arch=_base_.deit_micro,
+        img_size=32,
+        patch_size=4,
+        checkpoint='work_dirs/saliency_deit-micro_digits-8/epoch_25.pth',
+    ),
     saliency_head='mean',
 )
 test_evaluator = [
