@@ -1,3 +1,4 @@
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,9 +14,8 @@ torch.set_num_threads(1)
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # of child processes
 
 
-@pytest.fixture(autouse=True)
-def no_globals_left():
-    """A Runner enters itself, its scope and its log under global names; other tests want them as they were."""
+@contextlib.contextmanager
+def globals_kept():
     managers = (DefaultScope, MMLogger, MessageHub, Visualizer)
     saved = [dict(manager._instance_dict) for manager in managers]
     yield
@@ -24,6 +24,20 @@ def no_globals_left():
     for manager, instances in zip(managers, saved, strict=True):
         manager._instance_dict.clear()
         manager._instance_dict.update(instances)
+
+
+@pytest.fixture(autouse=True)
+def no_globals_left():
+    """A Runner enters itself, its scope and its log under global names; other tests want them as they were."""
+    with globals_kept():
+        yield
+
+
+@pytest.fixture(autouse=True, scope='module')
+def no_globals_left_by_a_module():
+    """The same of a Runner in a fixture that a whole file shares."""
+    with globals_kept():
+        yield
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def test_pretraining_is_half_mixup_half_mixpro_with_labels(path):
 @pytest.mark.parametrize('path', TWINS, ids=lambda path: path.stem)
 def test_from_scratch_differs_in_nothing_but_the_checkpoint(path):
     mixpro = Config.fromfile(path).to_dict()
-    scratch = Config.fromfile(str(path).replace('mixpro', 'scratch')).to_dict()
+    scratch = Config.fromfile(path.with_name(path.name.replace('mixpro', 'scratch'))).to_dict()
     init_cfg = mixpro['model']['backbone'].pop('init_cfg')
     assert init_cfg == dict(type='Pretrained', checkpoint=mixpro.pop('checkpoint'), prefix='backbone.')
     assert mixpro.pop('custom_hooks') == [dict(type='mixpro_mm.TransferCheckHook')]
