@@ -6,8 +6,6 @@ where the logs hold nothing to draw.
 """
 
 import math
-import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -16,39 +14,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from mixpro_mm.files import replacing
+from mixpro_mm.reporting.canvas import STYLE, WIDTH, share_legend, write_figure
 from mixpro_mm.reporting.curves import by_epoch, epoch_means, read_scalars, series
 from mixpro_mm.reporting.labels import label
+from mixpro_mm.reporting.palette import COLORS, MARKERS, cycle, run_colors
 from mixpro_mm.reporting.tables import ResultsTable
 
-__all__ = [
-    'COLORS', 'KNOWN', 'MARKERS', 'SHAPES', 'STYLE', 'WIDTH', 'cycle', 'factor_curve', 'factor_panels',
-    'learning_curves', 'method_of', 'results_overview', 'run_colors', 'share_legend', 'transfer_curves', 'write_figure',
-]  # fmt: skip
+__all__ = ['factor_curve', 'factor_panels', 'learning_curves', 'results_overview', 'transfer_curves']
 
-STYLE = {
-    'font.family': 'DejaVu Sans', 'font.size': 10, 'axes.titlesize': 10.5, 'axes.titleweight': 'bold',
-    'axes.titlelocation': 'left', 'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True,
-    'axes.axisbelow': True, 'grid.color': '#e3e3e3', 'grid.linewidth': 0.6, 'lines.linewidth': 1.7,
-    'legend.frameon': False, 'figure.facecolor': 'white', 'figure.constrained_layout.use': True,
-    'figure.constrained_layout.wspace': 0.06, 'figure.constrained_layout.hspace': 0.06,
-}  # fmt: skip
-KNOWN = {
-    'scratch': '#000000', 'mixpro': '#D55E00', 'cutmix': '#0072B2', 'transmix': '#009E73', 'mixup': '#E69F00',
-    'baseline': '#56B4E9', 'official': '#7F7F7F',
-    # maskmix is never in one figure with mixup, whose colour it has; a lighter grey is green to some eyes
-    'maskmix': '#E69F00', 'none': '#595959', 'tokenmix': '#CC79A7',
-}  # fmt: skip
-COLORS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9')
-PALETTE = (*COLORS, KNOWN['mixpro'], KNOWN['scratch'])
-MARKERS = {'scratch': 'o', 'mixpro': 'D', 'none': 'P', 'transmix': '^', 'tokenmix': 'v', 'maskmix': 'X'}
-SHAPES = 'oDs^vPX'  # markers of lines by their number
-WIDTH = 7.2  # inches; 1080 pixels
 ROWS = 4  # of panels in one figure
 ABREAST = 4  # small panels
 LONG = 12  # rows of the table on one axis
 MANY = 30  # validations of one run
-SILENT = {'png': {'Software': None}, 'svg': {'Date': None, 'Creator': None}}  # what changes by the day or the version
 # task -> key of the validation lines, metric, factor that makes it a percentage
 VALIDATION = {
     'classification': ('accuracy/top1', 'top1', 1),
@@ -226,30 +203,6 @@ def _factor_runs(stages: list[dict]) -> list[tuple[dict, list]]:
     return [run for run in _runs(stages) if series(run[1], 'iter', 'factor')[0]]
 
 
-def method_of(name: str) -> str | None:
-    """The method with a colour of its own that a name speaks of, the last one if several; None if there is none."""
-    words = re.split(r'[^a-z0-9]+', name.lower().replace('no mixing', 'none'))
-    return next((word for word in reversed(words) if word in KNOWN), None)
-
-
-def run_colors(names: Sequence[str]) -> dict[str, str]:
-    """A colour for every different name, in their order: that of its method, else one that is left.
-
-    Of several names that speak of one method, the method's own name has its colour, else the first of them.
-    """
-    unique, taken = dict.fromkeys(names), {}
-    for name in sorted(unique, key=lambda name: label(name.lower()) != label(method_of(name) or '')):
-        if method := method_of(name):
-            taken.setdefault(KNOWN[method], name)
-    own = {name: color for color, name in taken.items()}
-    return unique | own | cycle([n for n in unique if n not in own], [c for c in PALETTE if c not in taken] or PALETTE)
-
-
-def cycle(names, colors) -> dict[str, str]:
-    """A colour for every different name, from the first on again where there are more names."""
-    return {name: colors[i % len(colors)] for i, name in enumerate(dict.fromkeys(names))}
-
-
 def _line(axes, x: list, y: list, style: dict) -> None:
     """A line as logged; a long one is drawn faint under its running mean over a thirtieth of its length."""
     if len(x) <= 60:
@@ -264,37 +217,3 @@ def _dress(axes, x_label: str, y_label: str | None, title: str | None = None) ->
     axes.set(xlabel=x_label, ylabel=y_label, title=title)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
-
-
-def share_legend(figure: Figure, last: str | None = None, columns: int = 5) -> Figure:
-    """One legend above all panels, every label once, ``last`` at the end, so many in a line or as many as fit."""
-    handles = {}
-    for axes in figure.axes:
-        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(name, handle)
-    handles = dict(sorted(handles.items(), key=lambda item: item[0] == last))
-    for count in range(max(1, min(columns, len(handles))), 0, -1):
-        legend = figure.legend(handles.values(), handles.keys(), loc='outside upper center', ncols=count)
-        if count == 1 or legend.get_window_extent().width <= figure.bbox.width:
-            return figure
-        legend.remove()
-
-
-def write_figure(figure: Figure, path: str | Path, dpi: int = 150) -> Path:
-    """Save as PNG or SVG, by the suffix, whole or not at all, the same bytes at every run.
-
-    Args:
-        path: Its folder is made if it is not there.
-        dpi: Of a PNG, and of the images inside an SVG.
-
-    Raises:
-        ValueError: if the suffix is another.
-    """
-    path = Path(path)
-    kind = path.suffix.lower().removeprefix('.')
-    if kind not in SILENT:
-        raise ValueError(f'{path} is neither .png nor .svg')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, matplotlib.rc_context({'svg.hashsalt': 'mixpro_mm'}):
-        figure.savefig(temporary, format=kind, dpi=dpi, metadata=SILENT[kind])
-    return path

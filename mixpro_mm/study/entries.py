@@ -1,10 +1,8 @@
 """One entry of a study's list of stages, as it is written: known keys, and every value of its kind."""
 
+from mixpro_mm.reporting.curves import is_number
+
 __all__ = ['checked_entry']
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _are_strings(value) -> bool:
@@ -12,7 +10,7 @@ def _are_strings(value) -> bool:
 
 
 def _are_published(value) -> bool:
-    return isinstance(value, dict) and all(_is_number(number) for number in value.values())
+    return isinstance(value, dict) and all(is_number(number) for number in value.values())
 
 
 def _are_configs(value) -> bool:
@@ -22,7 +20,7 @@ def _are_configs(value) -> bool:
 KINDS = {
     'a string': lambda value: isinstance(value, str),
     'a list of strings': _are_strings,
-    'a number': _is_number,
+    'a number': is_number,
     'a whole number': lambda value: isinstance(value, int) and not isinstance(value, bool),
     'True or False': lambda value: isinstance(value, bool),
     'a dict of numbers': _are_published,

@@ -8,7 +8,7 @@ import torch
 from matplotlib.ticker import MaxNLocator
 
 from mixpro_mm.reporting.curves import epoch_means
-from mixpro_mm.reporting.figures import SHAPES
+from mixpro_mm.reporting.palette import SHAPES
 from mixpro_mm.visualize.batch import choose_augment, mix, preprocess, weigh
 from mixpro_mm.visualize.curves import plot_means, styles, unit_of
 from mixpro_mm.visualize.data import build_dataset, take_items

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from mixpro_mm.reporting.figures import SHAPES, run_colors
+from mixpro_mm.reporting.palette import SHAPES, run_colors
 from mixpro_mm.visualize.paper import legend_above, outputs, panels, save
 from mixpro_mm.visualize.points import PANELS, Point, read_points
 

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mixpro_mm.reporting import figures
+from mixpro_mm.reporting import canvas, figures, palette
 from mixpro_mm.reporting.tables import results_table
 
 LOSSES = {'mixpro': [2.0, 1.5, 1.2, 1.1], 'cutmix': [2.1, 1.4, 1.0, 0.9], 'scratch': [3.0, 2.0, 1.8, 1.7]}
@@ -16,7 +16,7 @@ LOSSES = {'mixpro': [2.0, 1.5, 1.2, 1.1], 'cutmix': [2.1, 1.4, 1.0, 0.9], 'scrat
 def drawn(monkeypatch):
     """Every figure as it is written."""
     seen = []
-    write = figures.write_figure
+    write = canvas.write_figure
     monkeypatch.setattr(figures, 'write_figure', lambda figure, path: seen.append(figure) or write(figure, path))
     return seen
 
@@ -144,15 +144,15 @@ def test_the_suffix_tells_the_kind_and_days_leave_no_trace(tmp_path, monkeypatch
     for kind, start in (('png', b'\x89PNG'), ('svg', b'<?xml')):
         for epoch in ('0', '1000000000'):
             monkeypatch.setenv('SOURCE_DATE_EPOCH', epoch)
-            figure = figures.Figure(figsize=(2, 1))
+            figure = Figure(figsize=(2, 1))
             figure.subplots().plot([1, 2])
-            figures.write_figure(figure, tmp_path / f'{epoch}.{kind}', dpi=100)
+            canvas.write_figure(figure, tmp_path / f'{epoch}.{kind}', dpi=100)
         first, second = (tmp_path / f'{epoch}.{kind}' for epoch in ('0', '1000000000'))
         assert first.read_bytes() == second.read_bytes() and first.read_bytes().startswith(start)
     with Image.open(tmp_path / '0.png') as image:
         assert image.size == (200, 100)
     with pytest.raises(ValueError, match=r'a\.pdf is neither \.png nor \.svg'):
-        figures.write_figure(figures.Figure(), tmp_path / 'no' / 'a.pdf')
+        canvas.write_figure(Figure(), tmp_path / 'no' / 'a.pdf')
     assert not (tmp_path / 'no').exists()
 
 
@@ -179,10 +179,10 @@ def lab(hexadecimal, vision):
 @pytest.mark.parametrize('vision', VISIONS)
 def test_the_methods_of_a_comparison_are_told_apart_by_all_eyes(vision):
     names = ('scratch', 'none', 'cutmix', 'transmix', 'tokenmix', 'maskmix', 'mixpro')
-    colors = [lab(figures.KNOWN[name], vision) for name in names]
+    colors = [lab(palette.KNOWN[name], vision) for name in names]
     apart = [np.linalg.norm(a - b) for place, a in enumerate(colors) for b in colors[:place]]
     assert min(apart) > 15  # 2.3 can just be noticed
-    assert len({figures.MARKERS.get(name, 's') for name in names}) == len(names)
+    assert len({palette.MARKERS.get(name, 's') for name in names}) == len(names)
 
 
 def test_many_backbones_fill_several_figures_of_four_rows_at_most(tmp_path, drawn):
@@ -247,27 +247,27 @@ def test_a_long_table_has_an_axis_for_each_task(tmp_path, drawn):
 
 
 def test_methods_keep_their_colours_whatever_stands_beside_them():
-    said = [figures.method_of(name) for name in ('DeiT, MixPro', 'no mixing', 'deit', 'mixup_cutmix')]
+    said = [palette.method_of(name) for name in ('DeiT, MixPro', 'no mixing', 'deit', 'mixup_cutmix')]
     assert said == ['mixpro', 'none', None, 'cutmix']
-    known = figures.KNOWN
-    assert figures.run_colors(['TransMix', 'MixPro', 'TransMix']) == {
+    known = palette.KNOWN
+    assert palette.run_colors(['TransMix', 'MixPro', 'TransMix']) == {
         'TransMix': known['transmix'],
         'MixPro': known['mixpro'],
     }
-    mixed = figures.run_colors(['mine', 'Ours MixPro', 'CutMix', 'deit', 'pvt'])
+    mixed = palette.run_colors(['mine', 'Ours MixPro', 'CutMix', 'deit', 'pvt'])
     assert (mixed['Ours MixPro'], mixed['CutMix']) == (known['mixpro'], known['cutmix'])
     assert len(set(mixed.values())) == 5 and list(mixed) == ['mine', 'Ours MixPro', 'CutMix', 'deit', 'pvt']
-    same = figures.run_colors(['pvt MixPro', 'deit MixPro', 'MixPro'])
+    same = palette.run_colors(['pvt MixPro', 'deit MixPro', 'MixPro'])
     assert same['MixPro'] == known['mixpro'] and len(set(same.values())) == 3  # its own name comes first
 
 
 @pytest.mark.parametrize(('length', 'columns'), [(4, 5), (29, 2), (60, 1)])
 def test_a_legend_has_as_many_columns_as_fit(length, columns):
-    with matplotlib.rc_context(figures.STYLE):
-        figure = Figure(figsize=(figures.WIDTH, 3))
+    with matplotlib.rc_context(canvas.STYLE):
+        figure = Figure(figsize=(canvas.WIDTH, 3))
         axes = figure.subplots()
         for number in range(6):
             axes.plot([0, 1], label='n' * (length - 1) + str(number))
-        (legend,) = figures.share_legend(figure, last='n' * (length - 1) + '2').legends
+        (legend,) = canvas.share_legend(figure, last='n' * (length - 1) + '2').legends
     assert legend._ncols == columns and legend.get_window_extent().width <= figure.bbox.width
     assert legend.get_texts()[-1].get_text().endswith('2')

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mixpro_mm.reporting import occlusion
-from mixpro_mm.reporting.figures import KNOWN
+from mixpro_mm.reporting.palette import KNOWN
 
 
 @pytest.fixture
