@@ -1,5 +1,6 @@
 """Top-1 over information loss, a panel for each way to drop patches, a line for each model (MixPro, Figure 3)."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from mixpro_mm.reporting.palette import SHAPES, run_colors
 __all__ = ['occlusion_curves', 'read_occlusion']
 
 TITLES = {'random': 'Random patches', 'salient': 'Salient patches', 'non-salient': 'Non-salient patches'}
+LINE = 96  # letters of a note that fit the width
 SETTINGS = ('protocol', 'grid')  # that decide on the axes
 
 
@@ -82,6 +84,7 @@ def occlusion_curves(records: Sequence[dict], path: str | Path, given: Sequence[
     colors = run_colors(names)
     mass = next(iter(ways))[0] == 'naseer'
     notes = [*_notes(names, records, _salient, 'salient by'), *_notes(names, records, _pixels, 'images of')]
+    notes = [line for note in notes for line in textwrap.wrap(note, LINE)]
     figure = Figure(figsize=(WIDTH, 3.0 + 0.17 * len(notes)))
     for place, (axes, (mode, title)) in enumerate(zip(figure.subplots(1, 3, sharey=True), TITLES.items(), strict=True)):
         for number, (name, record) in enumerate(zip(names, records, strict=True)):

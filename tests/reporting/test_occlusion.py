@@ -119,6 +119,17 @@ def test_images_of_several_sizes_are_said(tmp_path, drawn):
     assert below(drawn[0]) == ['a, c: images of 32x32 pixels', 'b: images of 64x64 pixels']
 
 
+def test_notes_on_many_models_stay_within_the_figure(tmp_path, drawn):
+    names = [f'DeiT-S pre-trained in the way number {number}' for number in range(8)]
+    others = [record(name, **(OWN if number % 2 else DINO)) for number, name in enumerate(names)]
+    occlusion.occlusion_curves(others, tmp_path / 'a.png')
+    (figure,) = drawn
+    figure.canvas.draw()
+    said = ' '.join(below(figure))
+    assert all(said.count(f'number {number}') == 1 for number in range(8))
+    assert figure._supxlabel.get_window_extent().width <= figure.bbox.width
+
+
 def test_methods_keep_their_colours_and_no_two_lines_share_one(tmp_path, drawn):
     labels = ['other', 'none', 'cutmix', 'transmix', 'tokenmix', 'MixPro']
     for names in (labels, labels[::-1]):
