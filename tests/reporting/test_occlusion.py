@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from mixpro_mm.reporting import occlusion
@@ -124,7 +125,7 @@ def test_notes_on_many_models_stay_within_the_figure(tmp_path, drawn):
     others = [record(name, **(OWN if number % 2 else DINO)) for number, name in enumerate(names)]
     occlusion.occlusion_curves(others, tmp_path / 'a.png')
     (figure,) = drawn
-    figure.canvas.draw()
+    FigureCanvasAgg(figure).draw()
     said = ' '.join(below(figure))
     assert all(said.count(f'number {number}') == 1 for number in range(8))
     assert figure._supxlabel.get_window_extent().width <= figure.bbox.width
