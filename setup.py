@@ -1,17 +1,57 @@
-"""Packaging: names, versions and requirements; the set-up for development is requirements/install.sh."""
+"""Packaging: names, versions, requirements and `.mim`; the set-up for development is requirements/install.sh."""
 
 import re
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).resolve().parent
+# Where a wheel has `.mim`: beside the code, as all of OpenMMLab has it, and once more where onedl-mim 0.5.1 looks. That
+# takes the folder of the first file of a distribution for its package; installers sort files by path, and
+# `mixpro_mm-0.1.0.dist-info/` comes before `mixpro_mm/`. `mixpro_mim/` comes before both.
+# An editable install has none: mim then works on the checkout itself, where a second copy would make names ambiguous.
+MIM_PLACES = ('mixpro_mm/.mim', 'mixpro_mim/.mim')
 
 
 def requirements(name):
     lines = (ROOT / 'requirements' / f'{name}.txt').read_text(encoding='utf-8').splitlines()
     return [line for line in lines if line and not line.startswith('#')]
 
+
+def mim_files():
+    """What `.mim` holds, relative to the root: configs, metafiles, tools and their index."""
+    found = [*ROOT.glob('configs/**/*.py'), *ROOT.glob('configs/**/*.yml'), *ROOT.glob('tools/**/*.py')]
+    return [Path('model-index.yml'), *sorted(path.relative_to(ROOT) for path in found)]
+
+
+class BuildPy(build_py):
+    """Puts `.mim` into what becomes a wheel; the source tree stays as it is."""
+
+    def _mim(self):
+        """Source and destination of every file."""
+        for place in () if self.editable_mode else MIM_PLACES:
+            for name in mim_files():
+                yield ROOT / name, Path(self.build_lib, place, name)
+
+    def run(self):
+        super().run()
+        for source, target in self._mim():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+
+    def get_outputs(self, include_bytecode=1):
+        return [*super().get_outputs(include_bytecode), *(str(target) for _, target in self._mim())]
+
+
+# Building happens elsewhere: this tree may be read-only, and mim would find copies of configs that are left in it.
+BUILD = tempfile.TemporaryDirectory(prefix='mixpro_mm-')  # removed when this process ends
+OPTIONS = dict(build=dict(build_base=BUILD.name))
+if 'sdist' not in sys.argv:  # which holds its egg-info
+    OPTIONS.update(egg_info=dict(egg_base=BUILD.name))
 
 setup(
     name='mixpro-mm',
@@ -20,9 +60,12 @@ setup(
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
+    license_files=['LICENSE'],
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['mixpro_mm', 'mixpro_mm.*']),
     package_data={'mixpro_mm.datasets': ['filtered_digits.json', 'imagenet_wnids.txt']},
     install_requires=requirements('runtime'),
     extras_require={'mminstall': requirements('mminstall'), 'tests': requirements('tests')},
+    cmdclass=dict(build_py=BuildPy),
+    options=OPTIONS,
 )

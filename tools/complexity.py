@@ -3,5 +3,6 @@
 import sys
 
 from mixpro_mm.benchmark.complexity import main
+from mixpro_mm.mim import with_paths
 
-sys.exit(main())
+sys.exit(main(with_paths(sys.argv[1:])))

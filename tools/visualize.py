@@ -2,6 +2,7 @@
 
 import sys
 
+from mixpro_mm.mim import with_paths
 from mixpro_mm.visualize.cli import main
 
-sys.exit(main())
+sys.exit(main(with_paths(sys.argv[1:])))

@@ -1,0 +1,128 @@
+"""What ``mim train mixpro_mm`` and ``mim test mixpro_mm`` run: the script of the toolkit that a config is for."""
+
+import contextlib
+import difflib
+import importlib.util
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mixpro_mm.reporting.paper import find_configs
+
+__all__ = ['find_config', 'host_script', 'main', 'scope_of', 'with_paths']
+
+# default_scope of a config, which is also the name of the toolkit's module, and the package that brings it
+HOSTS = dict(mmpretrain='onedl-mmpretrain', mmseg='onedl-mmsegmentation', mmdet='onedl-mmdetection')
+SUFFIXES = ('.py', '.json', '.yaml', '.yml')  # of configs, as mmengine reads them
+HELP = """usage: python tools/{script}.py CONFIG [arguments]
+
+{Script}s CONFIG with the {script} script of mmpretrain, mmseg or mmdet, whichever its default_scope names. CONFIG is a
+path, or the name of one of mixpro_mm's own configs. All arguments go on to that script; it shows them with
+
+    python tools/{script}.py CONFIG --help
+"""
+
+
+def main(script: str, arguments: Sequence[str] | None = None) -> int:
+    """Run ``tools/{script}.py`` of the toolkit a config is for, in this process and with all its arguments.
+
+    Args:
+        script: 'train' or 'test'.
+        arguments: Of the command line; the config is the first that ends as a config does and is no option, for
+            torch's launcher puts ``--local-rank`` before it. Those of this process if omitted.
+
+    Returns:
+        The exit code: 0, or 2 after one sentence where there is no such config, scope or toolkit.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    place = _place_of_config(arguments)
+    if place is None and {'-h', '--help'} & set(arguments):
+        print(HELP.format(script=script, Script=script.capitalize()), end='')
+        return 0
+    try:
+        if place is None:
+            raise ValueError(f'tools/{script}.py needs a config: python tools/{script}.py CONFIG [arguments]')
+        config = find_config(arguments[place])
+        host = host_script(scope_of(config), script)
+    except (ValueError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    arguments[place] = str(config)
+    sys.argv = [str(host), *arguments]
+    sys.path[0] = str(host.parent)  # as Python would have it; ours has a test.py, too
+    runpy.run_path(str(host), run_name='__main__')
+    return 0
+
+
+def _place_of_config(arguments: Sequence[str]) -> int | None:
+    places = (n for n, word in enumerate(arguments) if not word.startswith('-') and word.endswith(SUFFIXES))
+    return next(places, None)
+
+
+def find_config(name: str) -> Path:
+    """A config by its path, or one of mixpro_mm's own by its name, wherever that is installed.
+
+    Only our own configs are searched, not all that lies beside them: copies that runs leave behind do not count.
+
+    Raises:
+        FileNotFoundError: if there is none; the sentence has the names nearest to it.
+        ValueError: if there are several of that name.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    own = [path for path in find_configs().rglob('*.py') if '_base_' not in path.parts]
+    found = [path for path in own if path.name == Path(name).name]
+    if len(found) > 1:
+        raise ValueError(
+            f'mixpro_mm has {len(found)} configs named {name}; give the path: {", ".join(map(str, found))}'
+        )
+    if not found:
+        near = difflib.get_close_matches(Path(name).name, [path.name for path in own])
+        hint = f'; near it are {", ".join(near)}' if near else ''
+        raise FileNotFoundError(f'there is no config at {name}, nor one of that name in mixpro_mm{hint}')
+    return found[0]
+
+
+def with_paths(arguments: Sequence[str]) -> list[str]:
+    """Arguments of a tool with the names of our own configs made paths, so that it runs from any directory.
+
+    What is a file, an option, or no config of ours stays as it is: the tool has its own sentence for that.
+    """
+    arguments = list(arguments)
+    for n, word in enumerate(arguments):
+        if not word.startswith('-') and word.endswith('.py'):
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                arguments[n] = str(find_config(word))
+    return arguments
+
+
+def scope_of(config: str | Path) -> str:
+    """The toolkit a config is for: 'mmpretrain', 'mmseg' or 'mmdet'.
+
+    Raises:
+        ValueError: if its ``default_scope`` is another or missing, or it cannot be read.
+    """
+    from mixpro_mm.study.configs import read_config  # here, for mim asks for help before each run
+
+    scope = read_config(config).get('default_scope')
+    if scope not in HOSTS:
+        said = 'no default_scope' if scope is None else f'default_scope {scope!r}'
+        raise ValueError(f'{config} has {said}; mixpro_mm can run configs of {", ".join(HOSTS)}')
+    return scope
+
+
+def host_script(scope: str, script: str) -> Path:
+    """Where a toolkit keeps its train or test script: in its ``.mim``, or beside its module in a checkout.
+
+    Raises:
+        FileNotFoundError: if the toolkit is not installed, or is without scripts.
+    """
+    spec = importlib.util.find_spec(scope)
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError(f'this config is for {scope}, which is not installed: mim install {HOSTS[scope]}')
+    module = Path(spec.origin).parent
+    for tools in (module / '.mim' / 'tools', module.parent / 'tools'):
+        if (tools / f'{script}.py').is_file():
+            return tools / f'{script}.py'
+    raise FileNotFoundError(f'{module} was installed without .mim/tools/{script}.py: install {HOSTS[scope]} anew')

@@ -1,0 +1,235 @@
+"""Wheel, sdist and editable install, each in a fresh environment, driven by mim from an empty directory. No network."""
+
+import email
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mixpro_mm import __version__
+
+ROOT = Path(__file__).parents[2]
+DIGITS = 'deit-micro_mixpro_digits'
+MIXED = 'deit-small_mixpro_8xb128_in1k'
+FEW = [  # six epochs of one batch: the schedule of the config needs more than five
+    'train_cfg.max_epochs=6',
+    'train_cfg.val_interval=6',
+    'train_dataloader.batch_size=16',
+    'default_hooks.checkpoint.interval=6',
+    *(f'{split}_dataloader.dataset.indices=16' for split in ('train', 'val', 'test')),
+]
+TRAINED = 'Training finished successfully.'
+
+
+def run(*command, cwd, ok=True):
+    """Run a command; its output, which must be that of a success, or else (``ok=False``) of a failure."""
+    settings = {name: value for name, value in os.environ.items() if name not in ('PYTHONPATH', 'PYTHONSTARTUP')}
+    settings.update(OMP_NUM_THREADS='1', PIP_NO_INDEX='1', PIP_DISABLE_PIP_VERSION_CHECK='1', PAGER='cat')
+    command = [str(word) for word in command]
+    result = subprocess.run(
+        command, cwd=cwd, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace'
+    )
+    assert (result.returncode == 0) == ok, f'{" ".join(command)} gave {result.returncode}:\n{result.stdout[-4000:]}'
+    return result.stdout
+
+
+def listing(folder):
+    """All files below, but for byte code, which Python writes as it imports."""
+    return {
+        path.relative_to(folder).as_posix() for path in folder.rglob('*') if path.suffix != '.pyc' and path.is_file()
+    }
+
+
+@pytest.fixture(scope='module')
+def tracked():
+    """Names of what a commit of this tree would hold."""
+    if not (ROOT / '.git').exists():
+        pytest.skip('needs git, to tell what belongs to the project')
+    names = run('git', 'ls-files', '-co', '--exclude-standard', '-z', cwd=ROOT).split('\0')
+    return {name for name in names if name and (ROOT / name).is_file()}
+
+
+@pytest.fixture(scope='module')
+def source(tracked, tmp_path_factory):
+    """A copy of the tree, with nothing in it that is not tracked."""
+    folder = tmp_path_factory.mktemp('source')
+    for name in tracked:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+    return folder
+
+
+@pytest.fixture(scope='module')
+def built(source, tmp_path_factory):
+    """What ``python -m build`` makes, the wheel from the sdist: (wheel, sdist)."""
+    folder = tmp_path_factory.mktemp('dist')
+    run(sys.executable, '-m', 'build', '--no-isolation', '--outdir', folder, source, cwd=folder)
+    (wheel,), (sdist,) = folder.glob('*.whl'), folder.glob('*.tar.gz')
+    return wheel, sdist
+
+
+@pytest.fixture(scope='module')
+def dependencies(tmp_path_factory):
+    """All that is installed here, but for mixpro_mm: links, so that nothing of that size is installed again."""
+    folder = tmp_path_factory.mktemp('dependencies')
+    for path in Path(sysconfig.get_path('purelib')).iterdir():
+        if 'mixpro_m' not in path.name and path.suffix != '.pth':
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
+class Place:
+    """A fresh environment and an empty directory to work in."""
+
+    def __init__(self, folder, dependencies):
+        self.cwd = folder / 'empty'
+        self.cwd.mkdir()
+        venv.create(folder / 'venv', symlinks=True)
+        self.python = folder / 'venv' / 'bin' / 'python'
+        (self.site,) = (folder / 'venv' / 'lib').glob('python*/site-packages')
+        (self.site / 'dependencies.pth').write_text(f'{dependencies}\n')
+        self.run('-c', 'import importlib.util as u; assert u.find_spec("torch") and not u.find_spec("mixpro_mm")')
+
+    def run(self, *arguments, ok=True):
+        return run(self.python, *arguments, cwd=self.cwd, ok=ok)
+
+    def mim(self, *arguments, ok=True):
+        return self.run('-m', 'mim', *arguments, ok=ok)
+
+    def install(self, *what):
+        self.run('-m', 'pip', 'install', '-q', '--no-deps', '--no-build-isolation', *what)
+        return Path(self.run('-c', 'import mixpro_mm; print(mixpro_mm.__file__)').strip()).parents[1]
+
+
+@pytest.fixture
+def place(tmp_path, dependencies):
+    return Place(tmp_path, dependencies)
+
+
+def test_building_leaves_no_copies_behind(built, tracked, source):
+    """mim would find them beside the configs themselves, and refuse names that are there twice."""
+    left = listing(source) - tracked
+    assert {name.split('/')[0] for name in left} <= {'mixpro_mm.egg-info'}
+
+
+def test_a_wheel_has_mim_at_both_places_and_all_of_the_package(built, tracked):
+    wheel = zipfile.ZipFile(built[0])
+    held = {name for name in wheel.namelist() if '.dist-info/' not in name}
+    configs = {name for name in tracked if re.fullmatch(r'configs/.+\.(py|yml)|tools/.+\.py|model-index\.yml', name)}
+    assert {'tools/train.py', 'tools/study.py', f'configs/pretrain/{MIXED}.py', 'configs/metafile.yml'} < configs
+    package = {name for name in tracked if name.startswith('mixpro_mm/')}
+    assert held == package | {f'{top}/.mim/{name}' for name in configs for top in ('mixpro_mm', 'mixpro_mim')}
+    for name in configs:
+        assert (
+            wheel.read(f'mixpro_mm/.mim/{name}') == wheel.read(f'mixpro_mim/.mim/{name}') == (ROOT / name).read_bytes()
+        )
+
+
+def test_an_sdist_has_what_a_wheel_is_made_of_and_the_tests(built, tracked):
+    top = f'mixpro_mm-{__version__}/'
+    with tarfile.open(built[1]) as sdist:
+        held = {name.removeprefix(top) for name in sdist.getnames()}
+    folders = ('mixpro_mm/', 'configs/', 'tools/', 'requirements/', 'tests/', 'docs/')
+    alone = {'setup.py', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'LICENSE', 'model-index.yml', 'Makefile'}
+    assert {name for name in tracked if name.startswith(folders)} | alone <= held
+    assert not [name for name in held if name.endswith('.pyc') or name.startswith(('work_dirs', 'data', '.venv'))]
+
+
+def test_metadata_are_true(built):
+    wheel = zipfile.ZipFile(built[0])
+    info = f'mixpro_mm-{__version__}.dist-info'
+    metadata = email.message_from_bytes(wheel.read(f'{info}/METADATA'))
+    assert (metadata['Name'], metadata['Version']) == ('mixpro-mm', __version__)
+    assert 'Apache-2.0' in (metadata['License-Expression'] or metadata['License'])
+    assert wheel.read(f'{info}/licenses/LICENSE') == (ROOT / 'LICENSE').read_bytes()
+    assert metadata.get_payload().strip() == (ROOT / 'README.md').read_text(encoding='utf-8').strip()
+    assert metadata.get_all('Project-URL') is None is metadata['Home-page']  # there is no such page
+    assert wheel.read(f'{info}/top_level.txt').split() == [b'mixpro_mm']
+    for extra, file in (('', 'runtime'), ('mminstall', 'mminstall')):
+        lines = (ROOT / 'requirements' / f'{file}.txt').read_text(encoding='utf-8').splitlines()
+        wanted = {line for line in lines if line and not line.startswith('#')}
+        mark = f'; extra == "{extra}"' if extra else ''
+        given = metadata.get_all('Requires-Dist')
+        assert {
+            line.removesuffix(mark) for line in given if line.partition(';')[1:] == mark.partition(';')[1:]
+        } == wanted
+
+
+def test_from_a_wheel_mim_searches_trains_and_tests(place, built):
+    assert place.install(built[0]) == place.site
+    place.install('--force-reinstall', built[0])  # a second time is as good
+    before = listing(place.site)
+
+    chosen = ['--config', MIXED, '--model', 'mixpro', '--dataset', 'ImageNet-1k']
+    shown = re.sub(' +', ' ', place.mim('search', 'mixpro_mm', *chosen))
+    for line in (
+        'top_1_accuracy 81.3',
+        'numbers tables 1 and 5 of the paper: not measured here',
+        'weight none published/',
+    ):
+        assert line in shown
+
+    said = place.mim('train', 'mixpro_mm', f'{DIGITS}.py', '--cfg-options', *FEW)
+    assert f'will use {place.site / "mixpro_mim" / ".mim" / "configs" / "digits" / DIGITS}.py' in said
+    assert TRAINED in said
+    assert 'factor: ' in said  # the label half was on
+    checkpoint = f'work_dirs/{DIGITS}/epoch_6.pth'
+    assert (place.cwd / checkpoint).is_file()
+
+    few = 'test_dataloader.dataset.indices=16'
+    said = place.mim('test', 'mixpro-mm', f'{DIGITS}.py', '--checkpoint', checkpoint, '--cfg-options', few)
+    assert f'Load checkpoint from {checkpoint}' in said
+    assert 'accuracy/top1: ' in said
+    assert {path.name for path in place.cwd.iterdir()} == {'work_dirs'}
+    assert listing(place.site) == before  # nothing of a run goes there
+
+
+def test_from_an_sdist_mim_downloads_configs_and_runs_tools(place, built):
+    assert place.install(built[1]) == place.site
+    said = place.mim('download', 'mixpro_mm', '--config', DIGITS, MIXED, '--dest', 'got')
+    assert said.count(f' exists in {place.cwd / "got"}') == 2  # what it says for want of weights
+    assert {path.name for path in (place.cwd / 'got').iterdir()} == {f'{DIGITS}.py', f'{MIXED}.py'}
+
+    said = place.mim('train', 'onedl-mmpretrain', f'got/{DIGITS}.py', '--work-dir', 'out', '--cfg-options', *FEW)
+    assert TRAINED in said
+    assert (place.cwd / 'out' / 'epoch_6.pth').is_file()
+
+    study = place.site / 'mixpro_mm' / '.mim' / 'configs' / 'digits' / 'study_demo.py'
+    said = place.mim('run', 'mixpro_mm', 'study', study, '--dry-run')
+    assert f'-m mixpro_mm.study.stage {study.with_name(DIGITS)}.py --work-dir {place.cwd}' in said
+    assert {path.name for path in place.cwd.iterdir()} == {'got', 'out'}
+
+
+def test_from_an_editable_install_mim_works_on_the_checkout(place, source):
+    """Where a run has left its copy of a config there, mim's own search refuses the name; our tools know ours."""
+    before = listing(source)
+    assert place.install('-e', source) == source
+    place.install('-e', source)
+    assert listing(source) == before
+
+    wrong = '--no-such-option'  # refused by the script that it reaches, and nothing else is
+    refused = f'train.py: error: unrecognized arguments: {wrong}\n'
+    launched = ['--launcher', 'pytorch', '--gpus', '1']
+    said = place.mim('train', 'mixpro_mm', f'{DIGITS}.py', *launched, wrong, ok=False)
+    assert f'will use {source / "configs" / "digits" / DIGITS}.py' in said
+    assert 'torch.distributed.launch' in said
+    assert refused in said
+
+    copy = source / 'work_dirs' / DIGITS / f'{DIGITS}.py'
+    copy.parent.mkdir(parents=True)
+    copy.write_text('')
+    assert refused in place.run(source / 'tools' / 'train.py', f'{DIGITS}.py', wrong, ok=False)
+    code = f"""if True:
+        from mim import get_model_info, train
+        print(get_model_info('mixpro_mm', configs=['{MIXED}'], to_dict=True)['{MIXED}']['imagenet-1k/top_1_accuracy'])
+        train('mixpro_mm', '{DIGITS}.py', gpus=0)"""
+    said = place.run('-c', code, ok=False)
+    assert '81.3' in said.splitlines()
+    assert re.search(rf'find multiple config files with same name in codebase mixpro_mm: .*{copy}', said)
