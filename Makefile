@@ -2,7 +2,7 @@
 PYTHON_VENV := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test study bench setup lint
+.PHONY: bench coverage demo docs faults lint mutants setup study test
 
 demo: setup
 	@echo "demo: pre-train with MixPro, hand over to segmentation and detection, report; up to 15 minutes on 2 cores"
@@ -21,6 +21,18 @@ study: setup
 bench: setup
 	@echo "bench: speed and memory of training, mixing and labelling; up to 10 minutes on 2 cores"
 	@$(PYTHON_VENV) tools/benchmark.py
+
+faults: setup
+	@echo "faults: kills, full disks, broken files and bad input, the long ones too; about 20 minutes on 2 cores"
+	@$(PYTHON_VENV) -m pytest tests/faults -m "long or not long"
+
+coverage: setup
+	@echo "coverage: the tests once more, counting lines; about 25 minutes on 2 cores"
+	@$(PYTHON_VENV) -m pytest --cov=mixpro_mm --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+docs: setup
+	@$(PYTHON_VENV) -m sphinx -W --keep-going -n -q -b html docs work_dirs/docs
+	@echo "docs: work_dirs/docs/index.html"
 
 lint: setup
 	@ruff check .

@@ -75,7 +75,7 @@ wheel() { find "$wheels" -name "onedl_mmcv-$version-*.whl" 2>/dev/null | head -n
 [ -n "$(wheel)" ] || step "compiling mmcv's ops (11 minutes on 2 cores, once per machine)" mmcv_wheel
 step "mmcv" install "$(wheel)"
 # imaug and openxlab ask for packages by way of sdists; setuptools is here already
-step "mmengine, mmpretrain, mmsegmentation, mmdetection, mim" install -r requirements/mminstall.txt -r requirements/runtime.txt -r requirements/tests.txt
+step "mmengine, mmpretrain, mmsegmentation, mmdetection, mim" install -r requirements/mminstall.txt -r requirements/runtime.txt -r requirements/tests.txt -r requirements/docs.txt
 step "mixpro_mm" install --no-build-isolation --no-deps -e .
 step "check: mmcv.ops computes" "$venv/python" -c 'import torch
 import yapf  # writes its grammar now; two processes that do so at once spoil it
