@@ -1,0 +1,145 @@
+"""Does every ``type`` of a config resolve in a registry of its section, in the scope it is looked up from?"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from mixpro_mm.doctor.finding import Finding, ok, one_line, problem
+from mixpro_mm.doctor.walk import dicts
+
+__all__ = ['check_labels', 'check_types']
+
+DATA = ('DATASETS', 'TRANSFORMS', 'DATA_SAMPLERS', 'FUNCTIONS', 'TASK_UTILS')
+MODEL = ('MODELS', 'TASK_UTILS', 'BATCH_AUGMENTS', 'WEIGHT_INITIALIZERS')
+TEST = ('METRICS', 'EVALUATOR')
+# section -> registries: the first for the type at its top, all of them below
+SECTIONS = {
+    'model': MODEL,
+    'data_preprocessor': MODEL,
+    'tta_model': MODEL,
+    'train_dataloader': DATA,
+    'val_dataloader': DATA,
+    'test_dataloader': DATA,
+    'val_evaluator': TEST,
+    'test_evaluator': TEST,
+    'train_cfg': ('LOOPS',),
+    'val_cfg': ('LOOPS', *MODEL, *TEST),
+    'test_cfg': ('LOOPS', *MODEL, *TEST),
+    'optim_wrapper': ('OPTIM_WRAPPERS', 'OPTIMIZERS', 'OPTIM_WRAPPER_CONSTRUCTORS'),
+    'param_scheduler': ('PARAM_SCHEDULERS',),
+    'default_hooks': ('HOOKS',),
+    'custom_hooks': ('HOOKS', *MODEL, 'TRANSFORMS', 'VISUALIZERS'),
+    'visualizer': ('VISUALIZERS', 'VISBACKENDS'),
+    'log_processor': ('LOG_PROCESSORS',),
+    'strategy': ('STRATEGIES', 'MODEL_WRAPPERS'),
+}
+# keys below which a type is looked up elsewhere: in mmcv.ops, in other libraries, or not at all
+FOREIGN = ('nms', 'roi_layer', 'labeling', 'paramwise_cfg', 'metainfo', 'backend_args', 'tokenizer')
+FOREIGN_BELOW = ('Albu', 'Albumentations', 'Albumentation')
+
+
+def check_types(config: dict) -> Iterator[Finding]:
+    """One problem for each name that does not resolve, or one line that all do."""
+    from mmengine.registry import DefaultScope
+
+    scope, count, lost = config.get('default_scope') or 'mmengine', 0, {}
+    with DefaultScope.overwrite_default_scope(scope):
+        for place, name, own_scope, kinds in _typed(config):
+            count += 1
+            try:
+                found = any(_resolves(kind, name, own_scope) for kind in kinds)
+            except Exception as error:  # of a module that the registry imports
+                yield problem('types', f'{place}: {name} does not import: {one_line(error)}', f"{place}='...'")
+                continue
+            if not found:
+                lost.setdefault(name, (place, own_scope, kinds))
+        for name, (place, own_scope, kinds) in lost.items():
+            where = f'no {" or ".join(kinds[:2])} of scope {own_scope or scope} has it'
+            yield problem('types', f"{place} = '{name}': {where}", _instead(place, name, own_scope, kinds))
+    if not lost:
+        yield ok('types', f'all {count} resolve from scope {scope}')
+
+
+def _typed(config: dict) -> Iterator[tuple[str, str, str | None, tuple[str, ...]]]:
+    """Place, name, ``_scope_`` and registries of every type that is a string."""
+    for section, kinds in SECTIONS.items():
+        foreign: list[str] = []
+        scopes: dict[str, str] = {}
+        for place, node in dicts(config.get(section), section):
+            if any(place == other or place.startswith(f'{other}.') for other in foreign):
+                continue
+            if place.rpartition('.')[2] in FOREIGN:
+                foreign.append(place)
+                continue
+            if isinstance(node.get('_scope_'), str):
+                scopes[place] = node['_scope_']
+            name = node.get('type')
+            if not isinstance(name, str):
+                continue
+            if name.rpartition('.')[2] in FOREIGN_BELOW:
+                foreign.append(f'{place}.transforms')
+            own = [scopes[other] for other in scopes if place == other or place.startswith(f'{other}.')]
+            yield f'{place}.type', name, own[-1] if own else None, kinds
+
+
+def _registry(kind: str):
+    import mmengine.registry
+
+    if kind == 'BATCH_AUGMENTS':
+        from mmpretrain.registry import BATCH_AUGMENTS
+
+        return BATCH_AUGMENTS
+    return getattr(mmengine.registry, kind)
+
+
+def _resolves(kind: str, name: str, scope: str | None) -> bool:
+    try:
+        registry = _registry(kind)
+    except ImportError:  # of a host that this config may do without
+        return False
+    with registry.switch_scope_and_registry(scope) as own:
+        return own.get(name) is not None
+
+
+def _instead(place: str, name: str, scope: str | None, kinds: tuple[str, ...]) -> str:
+    """The same name in another scope, the nearest name in this one, or where such classes come from."""
+    prefix, _, plain = name.rpartition('.')
+    if prefix in ('mmcls', 'mmselfsup'):  # as mmpretrain was called (mmsegmentation#2991)
+        return f"{place}='mmpretrain.{plain}'"
+    registries = [(registry.root, *registry.root.children.values()) for registry in map(_registry, kinds)]
+    others = [other for family in registries for other in family]
+    if not prefix:
+        elsewhere = [other.scope for other in others if plain in other.module_dict and other.scope != scope]
+        if elsewhere:
+            return f"{place}='{elsewhere[0]}.{plain}'"
+    here = [key for other in others if prefix in ('', other.scope) for key in other.module_dict]
+    near = difflib.get_close_matches(plain, here, 1)
+    if near:
+        return f"{place}='{prefix}.{near[0]}'" if prefix else f"{place}='{near[0]}'"
+    return f"custom_imports = dict(imports=['module.with.{plain}'])"
+
+
+def check_labels(config: dict) -> Iterator[Finding]:
+    """MixPro leaves labels open, so it needs a LabelingHook, whose labeling has to be one that exists."""
+    from mmengine.registry import HOOKS
+
+    from mixpro_mm.labeling.hook import LabelingHook
+    from mixpro_mm.labeling.rules import build_labeling
+
+    hooks = [hook for hook in config.get('custom_hooks') or () if isinstance(hook, dict)]
+    kinds = [hook['type'] if isinstance(hook.get('type'), type) else HOOKS.get(str(hook.get('type'))) for hook in hooks]
+    labels = [isinstance(kind, type) and issubclass(kind, LabelingHook) for kind in kinds]
+    for index, hook in enumerate(hooks):
+        if labels[index] and 'labeling' in hook:
+            try:
+                build_labeling(hook['labeling'])
+            except (ValueError, TypeError) as error:
+                place = f'custom_hooks.{index}.labeling'
+                yield problem('labels', f'{place}: {one_line(error)}', f'--cfg-options {place}=AttentionLabeling')
+    augments = ((config.get('model') or {}).get('train_cfg') or {}).get('augments') or ()
+    names = [str(node.get('type')) for _, node in dicts(augments)]
+    mixpro = next((name for name in names if name.rpartition('.')[2] == 'MixPro'), None)
+    if mixpro and not any(labels):
+        found = f'{mixpro} leaves the labels of mixed images open, and no LabelingHook weighs them'
+        yield problem('labels', found, "custom_hooks = [dict(type='mixpro_mm.LabelingHook')]")

@@ -1,0 +1,224 @@
+"""A config before its training: each thing that would stop it is named, with its place and what mends it."""
+
+import os
+import types
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mixpro_mm.doctor import cli
+from mixpro_mm.doctor.child import take_step
+from mixpro_mm.doctor.config import check_batch, check_workers, examine, load, needs_of
+from mixpro_mm.doctor.config_files import check_data, check_weights, data_paths
+from mixpro_mm.doctor.config_types import check_labels, check_types
+from mixpro_mm.study.needs import files_needed
+
+ROOT = Path(__file__).parents[2]
+DIGITS = ROOT / 'configs/digits/deit-micro_mixpro_digits.py'
+
+
+@pytest.fixture(autouse=True)
+def at_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def config_of(tmp_path, text, name='mine.py'):
+    path = tmp_path / name
+    path.write_text(f"_base_ = '{DIGITS}'\n{text}\n")
+    return str(path)
+
+
+def wrong(findings):
+    return [finding for finding in findings if finding.status != 'ok']
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        'configs/ablation/table2_deit-small_tokenmix_8xb128_in1k.py',
+        'configs/segmentation/segmenter_deit-small_mixpro_4xb4-80k_pascal-context-480x480.py',
+        'configs/detection/mask-rcnn_pvt-small_mixpro_1x_coco.py',
+        'configs/robustness/deit-small_occlusion_in1k.py',
+    ],
+)
+def test_our_configs(config):
+    """Every type resolves; data are those that a study looks for, two readings of the same config, written apart."""
+    read = Config.fromfile(config)
+    loaded = read.to_dict()
+    assert wrong(check_types(loaded)) == [] and wrong(check_labels(loaded)) == []
+    read.pop('model')  # weights are looked up elsewhere
+    theirs = {str(other) for other in files_needed(types.SimpleNamespace(checkpoint=None), read)}
+    assert {os.path.normpath(other) for _, other in data_paths(loaded)} == theirs != set()
+
+
+def test_needs_of_a_config():
+    config = load('configs/digits/segmenter_deit-micro_mixpro_digit-scenes.py')
+    assert needs_of(config)['hosts'] == ['mmpretrain', 'mmseg']
+    assert needs_of(load(str(DIGITS))) == dict(hosts=['mmpretrain'], workers=0, work_dir=None)
+
+
+@pytest.mark.parametrize(
+    'text, said, mend',
+    [
+        ("model = dict(backbone=dict(type='VisionTransfomer'))", 'model.backbone.type', "='VisionTransformer'"),
+        ("model = dict(backbone=dict(type='mmcls.VisionTransformer'))", 'mmcls', "='mmpretrain.VisionTransformer'"),
+        ("default_scope = 'mmseg'", 'model.head.type', "='mmpretrain.VisionTransformerClsHead'"),
+        ("custom_hooks = [dict(type='mixpro_mm.LabelHook')]", 'custom_hooks.0.type', "='mixpro_mm.LabelingHook'"),
+        ("optim_wrapper = dict(optimizer=dict(type='AdamX'))", 'optim_wrapper.optimizer.type', "='Adam"),
+        ("param_scheduler = [dict(type='CosineLR')]", 'param_scheduler.0.type', "LR'"),
+        ("val_evaluator = dict(type='Acuracy')", 'val_evaluator.type', "='Accuracy'"),
+        ("train_dataloader = dict(sampler=dict(type='Nobody'))", 'train_dataloader.sampler.type', 'custom_imports'),
+        (
+            "train_dataloader = dict(dataset=dict(pipeline=[dict(type='PackInput')]))",
+            'train_dataloader.dataset.pipeline.0.type',
+            "='PackInputs'",
+        ),
+        ("model = dict(train_cfg=dict(augments=[dict(type='MixUp')]))", 'augments.0.type', "='Mixup'"),
+    ],
+)
+def test_a_type_that_does_not_resolve_is_named_with_its_place(text, said, mend, tmp_path, mends):
+    found = wrong(check_types(load(config_of(tmp_path, text))))
+    finding = next(finding for finding in found if said in finding.found)
+    assert finding.status == 'problem' and mend in mends(finding)
+
+
+def test_labels_that_nobody_weighs(tmp_path, mends):
+    found = wrong(check_labels(load(config_of(tmp_path, 'custom_hooks = []'))))
+    assert [finding.found.split()[0] for finding in found] == ['mixpro_mm.MixPro']
+    assert mends(found[0]) == "custom_hooks = [dict(type='mixpro_mm.LabelingHook')]"
+    text = "custom_hooks = [dict(type='mixpro_mm.LabelingHook', labeling='Atention')]"
+    found = wrong(check_labels(load(config_of(tmp_path, text))))
+    assert 'custom_hooks.0.labeling' in found[0].found and mends(found[0])
+
+
+NESTED = """
+train_dataloader = dict(dataset=dict(_delete_=True, type='RepeatDataset', times=2, dataset=dict(
+    type='ConcatDataset', datasets=[
+        dict(type='CustomDataset', data_root='{root}', data_prefix='there', pipeline=[]),
+        dict(type='CustomDataset', data_root='{root}', data_prefix=dict(img='gone', seg='there'), pipeline=[]),
+        dict(type='CustomDataset', data_root='{root}/away', ann_file='list.txt', pipeline=[])])))
+"""
+
+
+def test_data_inside_other_data_sets_are_found(tmp_path, mends):
+    (tmp_path / 'there').mkdir()
+    found = list(check_data(load(config_of(tmp_path, NESTED.format(root=tmp_path)))))
+    assert [finding.found for finding in found] == [
+        f'{tmp_path}/gone does not exist (train_dataloader.dataset.dataset.datasets.1.data_prefix.img)',
+        f'{tmp_path}/away does not exist (train_dataloader.dataset.dataset.datasets.2.data_root)',
+    ]
+    assert mends(found[0]) == f'ln -s /path/to/gone {tmp_path}/gone'
+    (tmp_path / 'gone').mkdir()
+    (tmp_path / 'away').mkdir()
+    found = list(check_data(load(config_of(tmp_path, NESTED.format(root=tmp_path)))))
+    assert [finding.found.split()[0] for finding in found] == [f'{tmp_path}/away/list.txt']
+    (tmp_path / 'away' / 'list.txt').touch()
+    assert [finding.status for finding in check_data(load(config_of(tmp_path, NESTED.format(root=tmp_path))))] == ['ok']
+
+
+def test_data_that_can_be_made_name_the_command(tmp_path, monkeypatch, mends):
+    config = load('configs/digits/mask-rcnn_pvt-micro_mixpro_digit-scenes.py')
+    monkeypatch.chdir(tmp_path)
+    found = wrong(check_data(config))
+    assert [mends(finding) for finding in found] == ['python -m mixpro_mm.datasets.digit_scenes data/digit_scenes']
+    assert [finding.status for finding in found] == ['problem']
+    maps = 'data/VOCdevkit/VOC2010/SegmentationClassContext'
+    (tmp_path / 'data/VOCdevkit/VOC2010').mkdir(parents=True)
+    (finding,) = check_data(dict(train_dataloader=dict(dataset=dict(data_prefix=dict(seg_map_path=maps)))))
+    monkeypatch.chdir(ROOT)
+    assert mends(finding) == 'python tools/prepare_pascal_context.py data/VOCdevkit'
+
+
+def test_weights(tmp_path, mends):
+    def told(path, extra=''):
+        init = f"dict(type='Pretrained', checkpoint='{path}'{extra})"
+        return list(check_weights(load(config_of(tmp_path, f'model = dict(backbone=dict(init_cfg={init}))'))))
+
+    good, bad = tmp_path / 'good.pth', tmp_path / 'bad.pth'
+    torch.save(dict(state_dict={'backbone.w': torch.ones(2), 'head.w': torch.ones(1)}), good)
+    bad.write_bytes(good.read_bytes()[:200])
+    place = 'model.backbone.init_cfg'
+    (finding,) = told(tmp_path / 'none.pth')
+    assert finding.found == f'{tmp_path}/none.pth does not exist ({place}.checkpoint)'
+    assert mends(finding) == f'--cfg-options {place}.checkpoint=/path/to/none.pth'
+    assert [finding.status for finding in told(good, ", prefix='backbone.'")] == ['ok']
+    (finding,) = told(good, ", prefix='module.backbone.'")
+    assert finding.status == 'problem' and "no tensor that begins with 'module.backbone.'" in finding.found
+    assert mends(finding) == f'--cfg-options {place}.prefix=backbone.'
+    (finding,) = told(bad)
+    assert finding.status == 'problem' and str(bad) in finding.found and mends(finding)
+    (finding,) = told('https://example.org/no-such-file.pth')
+    assert finding.status == 'warning' and mends(finding)
+    (finding,) = list(check_weights(load(config_of(tmp_path, f"load_from = '{tmp_path}/none.pth'"))))
+    assert finding.found.endswith('(load_from)') and mends(finding).startswith('--cfg-options load_from=')
+
+
+def test_teachers_and_extractors_are_weights_too():
+    config = load('configs/ablation/table2_deit-small_attentive-cutmix_8xb128_in1k.py')
+    (finding,) = check_weights(config)
+    assert 'checkpoints/resnet50-0676ba61.pth does not exist (model.train_cfg.augments.' in finding.found
+
+
+def test_workers_that_are_kept_though_there_are_none(tmp_path, mends):
+    (finding,) = check_workers(load(config_of(tmp_path, 'val_dataloader = dict(persistent_workers=True)')))
+    assert finding.status == 'problem'
+    assert mends(finding) == '--cfg-options val_dataloader.persistent_workers=False'
+    assert list(check_workers(load(str(DIGITS)))) == []
+
+
+@pytest.mark.parametrize('gpus, status', [(8, 'ok'), (1, 'warning'), (0, 'warning')])
+def test_a_recipe_for_eight_gpus(gpus, status, mends):
+    path = 'configs/pretrain/deit-small_mixpro_8xb128_in1k.py'
+    (finding,) = check_batch(path, load(path), gpus)
+    assert finding.status == status and '8 GPUs x 128 = 1024 images a step' in finding.found
+    assert gpus == 8 or mends(finding) == '--auto-scale-lr'
+    assert list(check_batch(str(DIGITS), load(str(DIGITS)), gpus)) == []
+
+
+@pytest.mark.parametrize(
+    'text, said, mend',
+    [
+        ("_base_ = 'gone.py'", 'gone.py, which does not exist', "_base_ = '...' in "),
+        (
+            "custom_imports = dict(imports=['no_such_module'])",
+            'no_such_module, which cannot be imported',
+            'custom_imports',
+        ),
+        ('x = (', 'cannot be read: SyntaxError', 'python '),
+        ("model = dict(type='A')", 'trains nothing: it has no train_dataloader', 'train_dataloader = '),
+        ("title = ''\nstages = []", 'is a study', '--dry-run'),
+    ],
+)
+def test_a_config_that_is_none(text, said, mend, tmp_path, mends):
+    path = tmp_path / 'config.py'
+    path.write_text(text)
+    finding = next(examine(str(path)))
+    assert finding.status == 'problem' and said in finding.found
+    assert mend in mends(finding)
+
+
+def test_the_doctor_says_no_for_a_config_without_its_data(tmp_path, monkeypatch, capsys):
+    """From the command line on; only the steps are taken in this process, and those that look at the config."""
+    monkeypatch.setattr(cli, 'probe', lambda steps, config: [(s, take_step(s, config)) for s in ('hosts', 'config')])
+    data = f"dataset=dict(_delete_=True, type='CustomDataset', data_root='{tmp_path}/images', pipeline=[])"
+    path = config_of(tmp_path, f'train_dataloader = dict({data})')
+    assert cli.main([path, '--work-dir', str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert f'problem  data           {tmp_path}/images does not exist (train_dataloader.dataset.data_root)' in said
+    assert f'-> ln -s /path/to/images {tmp_path}/images' in said
+    assert said.endswith('training will not start: 1 problem\n')
+    (tmp_path / 'images').mkdir()
+    assert cli.main([path, '--work-dir', str(tmp_path)]) == 0
+    assert capsys.readouterr().out.endswith('training will start\n')
+    assert sorted(other.name for other in tmp_path.iterdir()) == ['images', 'mine.py']  # nothing is written
+
+
+def test_colour_is_for_terminals():
+    finding = cli.Finding('problem', 'torch', 'not installed', 'python -m pip install torch')
+    assert list(cli.lines(finding)) == [
+        'problem  torch          not installed',
+        '                        -> python -m pip install torch',
+    ]
+    assert next(cli.lines(finding, True)).startswith('\033[31mproblem\033[0m')
