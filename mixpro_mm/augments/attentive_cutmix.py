@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from mixpro_mm.arguments import shown
 from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.augments.extractor import FrozenClassifier
 from mixpro_mm.mixing.masks import stretch
@@ -53,18 +54,20 @@ class AttentiveCutMix(MixAugment):
     ):
         super().__init__(alpha=alpha, partner=partner, ratio=ratio, prob=prob)
         if isinstance(grid, bool) or not isinstance(grid, int) or grid < 2:
-            raise ValueError(f'grid must be a whole number of at least 2 cells along a side, got {grid!r}')
+            raise ValueError(f'grid must be a whole number of at least 2 cells along a side, got {shown(grid)}')
         whole = isinstance(top_k, int) and not isinstance(top_k, bool)
         if top_k is not None and not (whole and 0 < top_k < grid**2):
             raise ValueError(
-                f'top_k must be None or a whole number from 1 to {grid**2 - 1} of {grid}x{grid} cells, got {top_k!r}'
+                f'top_k must be None or a whole number from 1 to {grid**2 - 1} of {grid}x{grid} cells, '
+                f'got {shown(top_k)}'
             )
         self.top_k, self.grid = top_k, grid
         if not isinstance(extractor, FrozenClassifier):
             extractor = FrozenClassifier(extractor, checkpoint, layer)
         elif checkpoint is not None or layer is not None:
             raise ValueError(
-                'checkpoint and layer belong to an extractor that is built here, not to a FrozenClassifier'
+                'checkpoint and layer belong to an extractor that is built here, not to a FrozenClassifier; '
+                f'got checkpoint={shown(checkpoint)}, layer={shown(layer)}'
             )
         self.extractor = extractor
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from mixpro_mm.augments.arguments import one_of, positive, share
+from mixpro_mm.arguments import one_of, positive, share, within
 from mixpro_mm.mixing import MixedTarget
 
 __all__ = ['BRING_THE_HOOK', 'PARTNERS', 'ROUNDINGS', 'MixAugment']
@@ -19,6 +19,7 @@ BRING_THE_HOOK = (  # for a method that has to see a model
     "(with labeling='AreaLabeling' if no attention labels are wanted)"
 )
 RATIOS = ('batch', 'sample')
+ALPHAS = (0.01, 1e30)  # what fp32 draws well from: below, more and more ratios are exactly 0.5; above, it draws none
 ROUNDINGS = {'floor': torch.floor, 'ceil': torch.ceil}  # of a number of cells
 
 
@@ -30,7 +31,7 @@ class MixAugment:
     calls :meth:`take` after the forward pass, before the loss.
 
     Args:
-        alpha: Both parameters of the Beta distribution of the mixing ratio.
+        alpha: Both parameters of the Beta distribution of the mixing ratio, from 0.01 to 1e30.
         partner: Who is mixed with whom: a random 'permutation' of the batch, or the batch in reverse ('flip').
         ratio: One ratio drawn for the whole 'batch', or one per 'sample'.
         prob: Probability with which each sample of the batch is mixed at all, drawn per sample.
@@ -40,7 +41,7 @@ class MixAugment:
     """
 
     def __init__(self, alpha: float = 1.0, partner: str = 'permutation', ratio: str = 'batch', prob: float = 1.0):
-        self.alpha = positive('alpha', alpha)
+        self.alpha = within('alpha', positive('alpha', alpha), *ALPHAS)
         self.partner = one_of('partner', partner, PARTNERS)
         self.ratio = one_of('ratio', ratio, RATIOS)
         self.prob = share('prob', prob)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from mixpro_mm.augments.arguments import one_of, share, whole
+from mixpro_mm.arguments import one_of, share, whole
 from mixpro_mm.augments.base import ROUNDINGS, MixAugment
 from mixpro_mm.mixing import to_pixels
 from mixpro_mm.mixing.masks import block_mask
@@ -64,5 +64,6 @@ class BlockMix(MixAugment):
             )
         cells = grid[0] * grid[1]
         count = cells - ROUNDINGS[self.rounding](cells * self.draw_ratio(len(images))).long()
-        blocks = block_mask(count, grid, min_patches=self.min_patches, aspect=self.aspect, device=images.device)
+        least = min(self.min_patches, cells)
+        blocks = block_mask(count, grid, min_patches=least, aspect=self.aspect, device=images.device)
         return ~to_pixels(blocks, self.patch_size, size)

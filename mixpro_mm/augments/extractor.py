@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
+from mixpro_mm.arguments import shown
 from mixpro_mm.augments.class_maps import Look, find_reader
 from mixpro_mm.augments.local_net import build_net, load_weights
 from mixpro_mm.augments.quiet import quiet
@@ -36,17 +37,24 @@ class FrozenClassifier:
     """
 
     def __init__(self, model, checkpoint: str | os.PathLike | bool | None = None, layer: str | None = None):
+        if checkpoint is True or not isinstance(checkpoint, bool | str | os.PathLike | None):
+            raise TypeError(f'checkpoint must be a local file, None or False, got {shown(checkpoint)}')
+        if not isinstance(layer, str | None):
+            raise TypeError(f'layer must be the dotted name of a module or None, got {shown(layer)}')
         if isinstance(model, (dict, str)):
             if checkpoint is None:
                 raise ValueError(
-                    'a frozen classifier with random weights sees nothing: name a local file of its weights with '
-                    'checkpoint= (checkpoint=False if that is what you want)'
+                    'a frozen classifier with random weights sees nothing: checkpoint=None must name a local file of '
+                    'its weights (checkpoint=False if random ones are what you want)'
                 )
             self.net = build_net(model)
         elif isinstance(model, nn.Module):
             self.net = model
         else:
-            raise TypeError(f'model must be a config, a name or an nn.Module, got {type(model).__name__}')
+            raise TypeError(
+                f'model must be a config, a name or an nn.Module (extractor of AttentiveCutMix, teacher of TokenMix), '
+                f'got {shown(model)}'
+            )
         if checkpoint:
             load_weights(self.net, checkpoint)
         self.net.eval()

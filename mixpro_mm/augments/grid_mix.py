@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from mixpro_mm.augments.arguments import one_of, whole
+from mixpro_mm.arguments import one_of, whole
 from mixpro_mm.augments.base import ROUNDINGS, MixAugment
 from mixpro_mm.mixing import random_mask
 from mixpro_mm.mixing.masks import stretch

@@ -6,6 +6,7 @@ import os
 from mmpretrain.registry import MODELS
 from torch import nn
 
+from mixpro_mm.arguments import shown
 from mixpro_mm.checkpoint import read_state_dict
 
 __all__ = ['build_net', 'load_weights']
@@ -27,6 +28,8 @@ def build_net(model: dict | str) -> nn.Module:
     """
     settings = _offline(dict(type=model) if isinstance(model, str) else model)
     kind = settings.get('type')
+    if not isinstance(kind, str) and not callable(kind):
+        raise ValueError(f'a frozen classifier (extractor, teacher) needs a config with a type, got {shown(model)}')
     if not isinstance(kind, str) or kind.split('.')[0] not in ('timm', 'torchvision'):
         settings.pop('train_cfg', None)  # nothing is mixed here
         return MODELS.build(settings)

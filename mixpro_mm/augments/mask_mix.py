@@ -4,7 +4,7 @@ from math import gcd
 
 from torch import Tensor
 
-from mixpro_mm.augments.arguments import one_of, positive, share, whole
+from mixpro_mm.arguments import one_of, positive, share, shown, whole
 from mixpro_mm.augments.base import ROUNDINGS, MixAugment
 from mixpro_mm.mixing import MixedTarget, random_mask, to_pixels
 from mixpro_mm.mixing.shuffle import SHUFFLES, shuffle_patches
@@ -60,19 +60,19 @@ class MaskMix(MixAugment):
         self.patch_size = positive('patch_size', patch_size)
         self.mask_scale = positive('mask_scale', mask_scale)
         self.rounding = one_of('rounding', rounding, ROUNDINGS)
-        cell = patch_size * mask_scale
+        cell = float(patch_size) * float(mask_scale)  # whole numbers may be too large to multiply as floats
         if patch_size != int(patch_size) or cell % patch_size:
             raise ValueError(
-                f'mask size {cell:g} (mask_scale {mask_scale:g} x patch_size {patch_size:g}) '
+                f'mask size {cell:g} (mask_scale {float(mask_scale):g} x patch_size {float(patch_size):g}) '
                 f'is not a multiple of a whole patch size'
             )
         self.cell = int(cell)
         self.offset = whole('offset', offset, least=0)
         if self.offset >= self.cell:
-            raise ValueError(f'offset {offset} must be smaller than the mask size {self.cell}')
+            raise ValueError(f'offset {shown(offset)} must be smaller than the mask size {cell:g}')
         self.side = int(share('unit', unit) * self.cell + 0.5)
         if not self.side:
-            raise ValueError(f'unit {unit} of the mask size {self.cell} is less than half a pixel')
+            raise ValueError(f'unit {unit} of the mask size {cell:g} is less than half a pixel')
         self.shuffle = one_of('shuffle', shuffle, SHUFFLES)
 
     @property
@@ -87,8 +87,8 @@ class MaskMix(MixAugment):
         grid = tuple(-(-(length + cut) // self.cell) for length in size)
         if self.cell > min(size) or grid == (1, 1):
             raise ValueError(
-                f'mask size {self.cell} (mask_scale {self.mask_scale} x patch_size {self.patch_size}) leaves nothing '
-                f'to mix in an image of {size[0]}x{size[1]} pixels'
+                f'mask size {self.cell:g} (mask_scale {float(self.mask_scale):g} x patch_size '
+                f'{float(self.patch_size):g}) leaves nothing to mix in an image of {size[0]}x{size[1]} pixels'
             )
         keep = ROUNDINGS[self.rounding](grid[0] * grid[1] * self.draw_ratio(len(images))).long()
         cells = random_mask(keep, grid, device=images.device)

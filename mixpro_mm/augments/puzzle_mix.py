@@ -1,13 +1,10 @@
 """Puzzle Mix (Kim, Choo and Song, Exploiting Saliency and Local Statistics for Optimal Mixup, ICML 2020)."""
 
-import math
-from numbers import Real
-
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from mixpro_mm.augments.arguments import positive
+from mixpro_mm.arguments import flag, not_negative, positive, shown
 from mixpro_mm.augments.base import BRING_THE_HOOK, MixAugment
 from mixpro_mm.augments.quiet import quiet
 from mixpro_mm.mixing import MixedTarget
@@ -105,14 +102,14 @@ class PuzzleMix(MixAugment):
         super().__init__(alpha=alpha, partner=partner, ratio=ratio, prob=prob)
         whole = isinstance(blocks, (list, tuple)) and all(type(count) is int and count > 1 for count in blocks)
         if not whole or not blocks:
-            raise ValueError(f'blocks must be whole numbers above 1 to draw from, got {blocks!r}')
+            raise ValueError(f'blocks must be whole numbers above 1 to draw from, got {shown(blocks)}')
         if type(neigh) is not int or neigh < 1:
-            raise ValueError(f'neigh must be a whole number of pixels above 0, got {neigh!r}')
+            raise ValueError(f'neigh must be a whole number of pixels above 0, got {shown(neigh)}')
         self.blocks = tuple(blocks)
-        self.beta = _weight('beta', beta)
-        self.gamma = _weight('gamma', gamma)
-        self.eta = _weight('eta', eta)
-        self.transport = transport
+        self.beta = not_negative('beta', beta)
+        self.gamma = not_negative('gamma', gamma)
+        self.eta = not_negative('eta', eta)
+        self.transport = flag('transport', transport)
         self.t_eps = positive('t_eps', t_eps)
         self.neigh = neigh
         self._model: nn.Module | None = None
@@ -184,9 +181,3 @@ def _pooled(saliency: Tensor, grid: tuple[int, int]) -> Tensor:
     total = blocks.sum(dim=(1, 2), keepdim=True)
     known = total.isfinite() & (total > 0)
     return torch.where(known, blocks / total, 1 / (grid[0] * grid[1]))
-
-
-def _weight(name: str, value) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not (math.isfinite(value) and value >= 0):
-        raise ValueError(f'{name} must be a finite number of at least 0, got {value!r}')
-    return value

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from mixpro_mm.augments.arguments import whole
+from mixpro_mm.arguments import whole
 from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.mixing import region_mask
 from mixpro_mm.registry import BATCH_AUGMENTS, register

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from mixpro_mm.arguments import is_number, shown, whole
 from mixpro_mm.attention import ClassAttentionTap, parse_attention, token_grid
-from mixpro_mm.augments.arguments import positive, whole
 from mixpro_mm.augments.base import BRING_THE_HOOK, MixAugment
 from mixpro_mm.augments.quiet import quiet
 from mixpro_mm.mixing import MixedTarget
@@ -50,9 +50,17 @@ class SMMix(MixAugment):
     ):
         super().__init__(partner=partner, prob=prob)
         self.patch_size = whole('patch_size', patch_size)
-        pair = [positive('each of sides', side) for side in sides] if isinstance(sides, (list, tuple)) else []
-        if len(pair) != 2 or pair != sorted(pair) or not (pair[1] < 1 or all(side == int(side) for side in pair)):
-            raise ValueError(f'sides must be two shares below 1 or two whole numbers, the lower first, got {sides!r}')
+        pair = list(sides) if isinstance(sides, (list, tuple)) else []
+        positive = all(is_number(side) and side > 0 for side in pair)
+        if (
+            len(pair) != 2
+            or not positive
+            or pair != sorted(pair)
+            or not (pair[1] < 1 or all(side == int(side) for side in pair))
+        ):
+            raise ValueError(
+                f'sides must be two shares below 1 or two whole numbers, the lower first, got {shown(sides)}'
+            )
         self.sides = tuple(pair)
         parse_attention(attention)
         self.attention = attention

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from mixpro_mm.augments.arguments import one_of, share, whole
+from mixpro_mm.arguments import not_negative, one_of, share, shown, whole
 from mixpro_mm.augments.base import BRING_THE_HOOK, MixAugment
 from mixpro_mm.augments.extractor import FrozenClassifier
 from mixpro_mm.labeling.lam import attention_lam
@@ -68,7 +68,7 @@ class TokenMix(MixAugment):
     ):
         super().__init__(partner=partner, prob=prob)
         self.patch_size = whole('patch_size', patch_size)
-        self.pasted = 1 - share('lam', lam) + (share('extra', extra) if extra != 0 else 0)
+        self.pasted = 1 - share('lam', lam) + not_negative('extra', extra)
         if not 0 < self.pasted < 1:
             raise ValueError(
                 f'lam {lam} and extra {extra} would paste a share of {self.pasted:g}, not one inside (0, 1)'
@@ -81,7 +81,8 @@ class TokenMix(MixAugment):
         if (checkpoint is not None and (self.from_ema or built)) or (layer is not None and built):
             raise ValueError(
                 "checkpoint and layer belong to a teacher that is built here: 'ema' is the model in training and takes "
-                'only layer, a FrozenClassifier takes neither'
+                f'only layer, a FrozenClassifier takes neither; got checkpoint={shown(checkpoint)}, '
+                f'layer={shown(layer)}'
             )
         if self.from_ema:
             self._teacher = None
@@ -123,7 +124,8 @@ class TokenMix(MixAugment):
                 f'patch_size {self.patch_size} leaves nothing to mix in an image of {size[0]}x{size[1]} pixels'
             )
         count = torch.full((len(images),), min(max(round(self.pasted * tokens), 1), tokens - 1))
-        blocks = block_mask(count, grid, min_patches=self.min_patches, aspect=self.aspect, device=images.device)
+        least = min(self.min_patches, tokens)
+        blocks = block_mask(count, grid, min_patches=least, aspect=self.aspect, device=images.device)
         return ~to_pixels(blocks, self.patch_size, size)
 
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mixpro_mm.arguments import flag, is_number, one_of, shown
 from mixpro_mm.labeling.lam import attention_lam, combine, cosine_factor, linear_factor, parabolic_factor
 from mixpro_mm.mixing import MixedTarget
 
@@ -105,14 +106,12 @@ class ProgressiveAttentionLabeling(AttentionLabeling):
         label_smooth_val: float = 0.1,
         factor: str = 'cosine',
     ):
-        if not 0 <= label_smooth_val < 1:
-            raise ValueError(f'label_smooth_val must lie in [0, 1), got {label_smooth_val}')
-        if factor not in FACTORS:
-            raise ValueError(f'factor {factor!r} is unknown; known: {", ".join(FACTORS)}')
-        self.detach = detach
-        self.smooth_target = smooth_target
+        if not is_number(label_smooth_val) or not 0 <= label_smooth_val < 1:
+            raise ValueError(f'label_smooth_val must lie in [0, 1), got {shown(label_smooth_val)}')
+        self.detach = flag('detach', detach)
+        self.smooth_target = flag('smooth_target', smooth_target)
         self.label_smooth_val = label_smooth_val
-        self.strategy = factor
+        self.strategy = one_of('factor', factor, FACTORS)
         self.progress = 0.0
         self.learned: Callable[[], Tensor] | None = None
 
@@ -156,9 +155,9 @@ def build_labeling(labeling):
         return labeling
     settings = dict(type=labeling) if isinstance(labeling, str) else labeling
     if not isinstance(settings, dict) or 'type' not in settings:
-        raise TypeError(f'labeling must be a name or dict(type=name, ...), got {labeling!r}')
+        raise TypeError(f'labeling must be a name or dict(type=name, ...), got {shown(labeling)}')
     settings = dict(settings)
     name = str(settings.pop('type')).removeprefix('mixpro_mm.')
     if name not in LABELINGS:
-        raise ValueError(f'labeling {name!r} is unknown; known: {", ".join(sorted(LABELINGS))}')
+        raise ValueError(f'labeling {shown(name)} is unknown; known: {", ".join(sorted(LABELINGS))}')
     return LABELINGS[name](**settings)

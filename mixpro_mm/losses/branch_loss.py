@@ -29,7 +29,7 @@ class BranchLoss(LossWrapper):
 
     def __init__(self, loss: dict | nn.Module, labelled: dict | nn.Module):
         super().__init__(loss)
-        self.labelled = build_loss(labelled)
+        self.labelled = build_loss(labelled, 'labelled')
         if learned := [name for name, _ in self.named_parameters()]:
             raise ValueError(f'BranchLoss chooses between losses without parameters, got one with {", ".join(learned)}')
         self._expected = False

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from mixpro_mm.arguments import is_number, shown
 from mixpro_mm.losses.wrapper import LossWrapper, wrappers_of
 from mixpro_mm.registry import MODELS, register
 
@@ -31,8 +32,8 @@ class LearnableFactor(LossWrapper):
     """
 
     def __init__(self, loss: dict | nn.Module, init: float = 0.5):
-        if not 0 < init < 1:
-            raise ValueError(f'init must lie between 0 and 1, got {init}')
+        if not is_number(init) or not 0 < init < 1:
+            raise ValueError(f'init must lie between 0 and 1, got {shown(init)}')
         super().__init__(loss)
         self.raw_factor = nn.Parameter(torch.logit(torch.tensor([init], dtype=torch.float64)).float())
         self._reached = False

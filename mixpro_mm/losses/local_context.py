@@ -9,6 +9,7 @@ import torch
 from mmpretrain.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
+from mixpro_mm.arguments import positive, shown, whole
 from mixpro_mm.losses.tokens import find_final_norm
 from mixpro_mm.losses.wrapper import LossWrapper
 from mixpro_mm.mixing import MixedTarget
@@ -69,13 +70,16 @@ class LocalContextLoss(LossWrapper):
     """
 
     def __init__(self, loss: dict | nn.Module, in_channels: int, num_classes: int, weight: float = 0.15, grid: int = 4):
-        if not 0 < weight < float('inf'):
-            raise ValueError(f'weight must be a finite number above 0, got {weight}')
-        if not isinstance(grid, int) or grid < 1:
-            raise ValueError(f'grid must be a whole number above 0, got {grid!r}')
         super().__init__(loss)
-        self.weight, self.grid = weight, grid
-        self.classifier = nn.Linear(in_channels, num_classes)
+        self.weight, self.grid = positive('weight', weight), whole('grid', grid)
+        size = whole('in_channels', in_channels), whole('num_classes', num_classes)
+        try:
+            self.classifier = nn.Linear(*size)
+        except (OverflowError, RuntimeError, TypeError):
+            raise ValueError(
+                f'in_channels {shown(in_channels)} and num_classes {shown(num_classes)} make a classifier that is too '
+                'large'
+            ) from None
         self._handle, self._extra_tokens = None, 0
         self._tokens = self._target = self._grid_of = None
 
@@ -124,7 +128,7 @@ class LocalContextLoss(LossWrapper):
         patches = tokens[:, self._extra_tokens :]
         grid = grid_of(patches.shape[1])
         if min(grid) < self.grid:
-            raise ValueError(f'{grid[0]}x{grid[1]} patch tokens are too few for {self.grid}x{self.grid} cells')
+            raise ValueError(f'{grid[0]}x{grid[1]} patch tokens are too few for grid {self.grid} of LocalContextLoss')
         local = local_context(self.classifier(cell_means(patches.unflatten(1, grid), self.grid)), target)
         reduction = kwargs.get('reduction_override') or self.reduction
         return loss + self.weight * weight_reduce_loss(local, kwargs.get('weight'), reduction, kwargs.get('avg_factor'))

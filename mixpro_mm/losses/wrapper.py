@@ -5,6 +5,7 @@ from collections.abc import Callable
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from mixpro_mm.arguments import shown
 from mixpro_mm.mixing import MixedTarget
 
 __all__ = ['LossWrapper', 'build_loss', 'wrappers_of']
@@ -53,9 +54,18 @@ class LossWrapper(nn.Module):
         """After training: leave the model as it was found and forget everything."""
 
 
-def build_loss(loss: dict | nn.Module) -> nn.Module:
-    """A loss of the host from its config, or as it is."""
-    return loss if isinstance(loss, nn.Module) else MODELS.build(loss)
+def build_loss(loss: dict | nn.Module, name: str = 'loss') -> nn.Module:
+    """A loss of the host from its config, or as it is.
+
+    Raises:
+        TypeError: if ``loss``, an argument of that ``name``, is neither.
+    """
+    if isinstance(loss, nn.Module):
+        return loss
+    kind = loss.get('type') if isinstance(loss, dict) else None
+    if not isinstance(kind, str) and not callable(kind):
+        raise TypeError(f'{name} must be a config with a type or an nn.Module, got {shown(loss)}')
+    return MODELS.build(loss)
 
 
 def wrappers_of(loss: nn.Module) -> list[LossWrapper]:

@@ -4,7 +4,7 @@ import json
 import math
 from pathlib import Path
 
-__all__ = ['by_epoch', 'epoch_means', 'is_number', 'read_scalars', 'series']
+__all__ = ['by_epoch', 'epoch_means', 'read_scalars', 'series']
 
 
 def read_scalars(stage_dir: str | Path) -> list[dict]:
@@ -49,11 +49,6 @@ def epoch_means(records: list[dict], y: str) -> tuple[list, list]:
         if math.isfinite(value):
             values.setdefault(epoch, []).append(value)
     return sorted(values), [sum(values[epoch]) / len(values[epoch]) for epoch in sorted(values)]
-
-
-def is_number(value) -> bool:
-    """Whether a value from a JSON file is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _parse(line: str) -> dict | None:

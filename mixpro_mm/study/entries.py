@@ -1,6 +1,6 @@
 """One entry of a study's list of stages, as it is written: known keys, and every value of its kind."""
 
-from mixpro_mm.reporting.curves import is_number
+from mixpro_mm.arguments import is_number
 
 __all__ = ['checked_entry']
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from mmengine.config import Config
 
 import mixpro_mm
+from mixpro_mm.arguments import is_number
 from mixpro_mm.files import read_json, sha256_of
-from mixpro_mm.reporting.curves import is_number, read_scalars, series
+from mixpro_mm.reporting.curves import read_scalars, series
 from mixpro_mm.visualize.curves import TOP1
 from mixpro_mm.visualize.runs import checkpoint_of, config_of, split_name
 

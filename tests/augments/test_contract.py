@@ -1,12 +1,14 @@
 """What every mixing method owes its user, whatever it looks at: one test over all of them."""
 
 import copy
+import math
 
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from mmpretrain.registry import BATCH_AUGMENTS as HOST_BATCH_AUGMENTS
 from mmpretrain.registry import MODELS
+from scipy.stats import beta
 
 from mixpro_mm.augments import MixAugment
 from mixpro_mm.registry import BATCH_AUGMENTS
@@ -213,3 +215,63 @@ def test_gradients_reach_both_images(name, case, classifiers):
         own = augment.take().mask
         assert torch.equal(gradient.sum(1, keepdim=True), 3.0 * (own.float() + (~own).float().flip(0)))
     assert gradient.sum() == images.numel()  # every pixel shown counts once
+
+
+@pytest.mark.parametrize('name', [name for name in METHODS if name not in ('TokenMix', 'SMMix')])
+@pytest.mark.parametrize('alpha', [1e-300, 1e-4, 1e31, 10**400])
+def test_an_alpha_that_fp32_cannot_draw_from_stops_at_construction(name, alpha):
+    """At 1e-4, 87 % of the ratios came out as exactly 0.5; above the largest number torch said so in its own words."""
+    case = METHODS[name][0]
+    with pytest.raises(ValueError, match=r'^alpha must be a '):
+        BATCH_AUGMENTS.build(dict(type=name, **{**copy.deepcopy(case), 'alpha': alpha}))
+
+
+@pytest.mark.parametrize('alpha', [0.01, 0.2, 8.0, 1e30])
+def test_ratios_are_spread_as_beta_spreads_them_to_the_ends_of_the_range(alpha):
+    torch.manual_seed(0)
+    ratios = BATCH_AUGMENTS.build(dict(type='RegionMix', alpha=alpha, ratio='sample')).draw_ratio(20000).double()
+    for low, high in ((0.01, 0.99), (0.3, 0.7), (0.49, 0.51)):
+        expected = 1.0 if alpha == 1e30 else beta(alpha, alpha).cdf(high) - beta(alpha, alpha).cdf(low)
+        inside = ((ratios > low) & (ratios < high)).double().mean().item()
+        assert inside == pytest.approx(expected, abs=4 * (0.25 / 20000) ** 0.5)
+    assert alpha == 1e30 or (ratios == 0.5).double().mean() < 1e-3
+
+
+@pytest.mark.parametrize('name', ['BlockMix', 'TokenMix'])
+def test_blocks_may_be_asked_to_be_larger_than_any_image(name, classifiers):
+    images, scores = numbered(3, (64, 64))
+    mixed = []
+    for least in (16, 2**64, 10**400):  # 16 patches are the whole image
+        torch.manual_seed(0)
+        augment = built(name, dict(patch_size=16, min_patches=least), classifiers, (64, 64))
+        mixed.append(augment(images, scores)[0])
+    assert torch.equal(mixed[0], mixed[1])
+    assert torch.equal(mixed[0], mixed[2])
+
+
+@pytest.mark.parametrize(
+    ('name', 'wrong', 'sentence'),
+    [
+        ('MaskMix', dict(patch_size=10**400), 'patch_size must be a finite number above 0, got 1000'),
+        ('MaskMix', dict(patch_size=10**200, mask_scale=10**200), 'mask size inf '),
+        ('PuzzleMix', dict(transport='no'), "transport must be True or False, got 'no'"),
+        ('PuzzleMix', dict(transport=None), 'transport must be True or False, got None'),
+        ('PuzzleMix', dict(beta=10**400), 'beta must be a finite number of at least 0, got 1000'),
+        ('SMMix', dict(sides=(0.5, 10**400)), 'sides must be two shares'),
+        ('SMMix', dict(sides=(True, True)), r'sides must be two shares .* got \(True, True\)'),
+        ('TokenMix', dict(extra=math.nan), 'extra must be a finite number of at least 0, got nan'),
+        ('TokenMix', dict(extra='0.1'), "extra must be a finite number of at least 0, got '0.1'"),
+        ('TokenMix', dict(teacher=dict(reading='x'), checkpoint=False), 'needs a config with a type, got {'),
+        ('TokenMix', dict(teacher=dict(type=5), checkpoint=False), "needs a config with a type, got {'type': 5}"),
+        ('TokenMix', dict(teacher=(0.5, 2), checkpoint=False), r'teacher of TokenMix\), got \(0.5, 2\)'),
+        ('AttentiveCutMix', dict(extractor=EXTRACTOR, checkpoint=0), 'checkpoint must be .*, got 0'),
+        ('AttentiveCutMix', dict(extractor=EXTRACTOR, checkpoint=16), 'checkpoint must be .*, got 16'),
+        ('AttentiveCutMix', dict(extractor=EXTRACTOR, checkpoint=True), 'checkpoint must be .*, got True'),
+        ('AttentiveCutMix', dict(extractor=EXTRACTOR, checkpoint=False, layer=5), 'layer must be .*, got 5'),
+        ('AttentiveCutMix', dict(extractor=EXTRACTOR, checkpoint=False, layer=['a']), 'layer must be .* got '),
+    ],
+)
+def test_arguments_of_another_kind_stop_at_construction(name, wrong, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence) as caught:
+        BATCH_AUGMENTS.build(dict(type=name, **wrong))
+    assert '\n' not in str(caught.value)

@@ -326,7 +326,7 @@ def test_a_copy_goes_without_the_model():
     ('settings', 'error', 'sentence'),
     [
         (dict(patch_size=0), ValueError, 'patch_size must be a whole number of at least 1, got 0'),
-        (dict(sides=(0, 3)), ValueError, 'each of sides must be a finite number above 0, got 0'),
+        (dict(sides=(0, 3)), ValueError, 'sides must be two shares below 1 or two whole numbers, the lower first'),
         (dict(sides=(4, 3)), ValueError, r'sides must be two shares below 1 .*, the lower first, got \(4, 3\)'),
         (dict(sides=(0.5, 3)), ValueError, 'sides must be two shares below 1 or two whole numbers'),
         (dict(sides=(2, 3.5)), ValueError, 'sides must be two shares below 1 or two whole numbers'),

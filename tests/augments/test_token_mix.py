@@ -283,7 +283,7 @@ def test_arguments_reach_the_classifier_that_is_built(monkeypatch):
     [
         (dict(lam=0), 'lam must be a finite number above 0, got 0'),
         (dict(lam=1.5), 'lam must be at most 1, got 1.5'),
-        (dict(extra=-0.1), 'extra must be a finite number above 0, got -0.1'),
+        (dict(extra=-0.1), 'extra must be a finite number of at least 0, got -0.1'),
         (dict(lam=0.5, extra=0.5), 'lam 0.5 and extra 0.5 would paste a share of 1, not one inside'),
         (dict(lam=1, extra=0), 'would paste a share of 0, not one inside'),
         (dict(patch_size=15.5), 'patch_size must be a whole number of at least 1, got 15.5'),

@@ -131,3 +131,22 @@ def test_unknown_strategies_list_the_known_ones():
     known = 'cosine, equal, learnable, linear, parabolic'
     with pytest.raises(ValueError, match=f"^factor 'sine' is unknown; known: {known}$"):
         build_labeling(dict(type='ProgressiveAttentionLabeling', factor='sine'))
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'sentence'),
+    [
+        (dict(label_smooth_val=None), r'label_smooth_val must lie in \[0, 1\), got None'),
+        (dict(label_smooth_val='0.1'), r"label_smooth_val must lie in \[0, 1\), got '0.1'"),
+        (dict(label_smooth_val=False), r'label_smooth_val must lie in \[0, 1\), got False'),
+        (dict(label_smooth_val=10**400), r'label_smooth_val must lie in \[0, 1\), got 1000'),
+        (dict(detach='False'), "detach must be True or False, got 'False'"),
+        (dict(detach=None), 'detach must be True or False, got None'),
+        (dict(smooth_target=7e16), r'smooth_target must be True or False, got 7e\+16'),
+        (dict(factor=['cosine']), r"factor \['cosine'\] is unknown; known: cosine, "),
+        (dict(factor=None), 'factor None is unknown; known: cosine, '),
+    ],
+)
+def test_arguments_of_another_kind_stop_at_construction(wrong, sentence):
+    with pytest.raises(ValueError, match=f'^{sentence}'):
+        build_labeling(dict(type='ProgressiveAttentionLabeling', **wrong))

@@ -1,6 +1,7 @@
 """The factor as a parameter: its gradient worked out by hand, and its way through training, checkpoint and log."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -35,6 +36,12 @@ def test_the_factor_starts_where_it_is_told_to(init):
 @pytest.mark.parametrize('init', [0, 1, -0.5, 2.0, float('nan')])
 def test_a_start_out_of_bounds_is_one_sentence(init):
     with pytest.raises(ValueError, match=f'^init must lie between 0 and 1, got {init}$'):
+        LearnableFactor(HOST, init)
+
+
+@pytest.mark.parametrize('init', [None, '0.5', [0.5], {}])
+def test_a_start_that_is_no_number_is_one_sentence(init):
+    with pytest.raises(ValueError, match=f'^init must lie between 0 and 1, got {re.escape(repr(init))}$'):
         LearnableFactor(HOST, init)
 
 

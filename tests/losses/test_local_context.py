@@ -351,8 +351,17 @@ def test_a_frozen_backbone_is_fine(kit, tmp_path):
     [
         (dict(weight=0), '^weight must be a finite number above 0, got 0$'),
         (dict(weight=float('nan')), '^weight must be a finite number above 0, got nan$'),
-        (dict(grid=0), '^grid must be a whole number above 0, got 0$'),
-        (dict(grid=2.0), r'^grid must be a whole number above 0, got 2\.0$'),
+        (dict(grid=0), '^grid must be a whole number of at least 1, got 0$'),
+        (dict(grid=2.0), r'^grid must be a whole number of at least 1, got 2\.0$'),
+        (dict(grid=True), '^grid must be a whole number of at least 1, got True$'),
+        (dict(weight='0.15'), "^weight must be a finite number above 0, got '0.15'$"),
+        (dict(weight=None), '^weight must be a finite number above 0, got None$'),
+        (dict(weight=True), '^weight must be a finite number above 0, got True$'),
+        (dict(in_channels=0), '^in_channels must be a whole number of at least 1, got 0$'),
+        (dict(in_channels='32'), "^in_channels must be a whole number of at least 1, got '32'$"),
+        (dict(num_classes=5.0), r'^num_classes must be a whole number of at least 1, got 5\.0$'),
+        (dict(num_classes=None), '^num_classes must be a whole number of at least 1, got None$'),
+        (dict(in_channels=10**30), '^in_channels 10{30} and num_classes 5 make a classifier that is too large$'),
     ],
 )
 def test_wrong_settings_are_one_sentence_at_construction(settings, sentence):
@@ -389,7 +398,7 @@ def test_models_without_the_right_tokens_stop_before_training(kwargs, loss, sent
     ('loss', 'sentence'),
     [
         (dict(num_classes=7), '^LocalContextLoss was built for 7 classes, got labels of 5$'),
-        (dict(grid=5), '^4x4 patch tokens are too few for 5x5 cells$'),
+        (dict(grid=5), '^4x4 patch tokens are too few for grid 5 of LocalContextLoss$'),
     ],
 )
 def test_batches_that_do_not_fit_are_one_sentence(loss, sentence, kit, tmp_path):

@@ -3,7 +3,7 @@ import torch
 from mmpretrain.models import CrossEntropyLoss, LabelSmoothLoss
 from mmpretrain.registry import MODELS
 
-from mixpro_mm.losses import LearnableFactor, LocalContextLoss, LossWrapper, wrappers_of
+from mixpro_mm.losses import BranchLoss, LearnableFactor, LocalContextLoss, LossWrapper, wrappers_of
 
 HOSTS = {
     'smooth': dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=5, loss_weight=0.7),
@@ -83,3 +83,21 @@ def test_wrappers_are_found_from_the_outside_in():
     assert wrappers_of(both) == [both, both.loss]
     assert [type(wrapper) for wrapper in wrappers_of(both)] == [LocalContextLoss, LearnableFactor]
     assert wrappers_of(CrossEntropyLoss()) == []
+
+
+@pytest.mark.parametrize('wrong', [None, 0, 'LabelSmoothLoss', [], {}, dict(type=5), dict(path='a')])
+@pytest.mark.parametrize('around', [LearnableFactor, LocalContextLoss, BranchLoss])
+def test_what_is_no_loss_is_one_sentence(wrong, around):
+    others = {
+        LearnableFactor: {},
+        LocalContextLoss: dict(in_channels=8, num_classes=5),
+        BranchLoss: dict(labelled=HOSTS['soft']),
+    }
+    with pytest.raises(TypeError) as caught:
+        around(loss=wrong, **others[around])
+    assert str(caught.value) == f'loss must be a config with a type or an nn.Module, got {wrong!r}'
+
+
+def test_the_other_loss_of_a_pair_is_named_by_its_own_name():
+    with pytest.raises(TypeError, match=r'^labelled must be a config with a type or an nn.Module, got None$'):
+        BranchLoss(HOSTS['soft'], None)

@@ -1,0 +1,95 @@
+"""Every public parameter of every mixing method, labeling, hook and loss, fuzzed: a config trains or is refused.
+
+Each case is built from a config as the host builds it and takes two steps in a Runner. It must train as it should, or
+stop with a sentence of the package that says what is wrong. ``FUZZ_EXAMPLES=20000`` asks for so many cases in all,
+``FUZZ_SEED=1`` for other ones. Without them the cases are the same in every run.
+"""
+
+import os
+from collections import Counter
+from inspect import signature
+
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from mmpretrain.registry import MODELS
+
+from tests.fuzz.cases import COMPONENTS, drawn, public_parameters
+from tests.fuzz.models import CLASSES, SOFT_LOSS, deit
+from tests.fuzz.scene import check, check_call, train
+from tests.fuzz.sentences import complaint
+from tests.fuzz.values import PARAMETERS
+
+CASES = int(os.environ.get('FUZZ_EXAMPLES', 600))
+SEED = os.environ.get('FUZZ_SEED')
+TALLY: dict[str, Counter] = {}
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    """A file of the micro DeiT, as a pre-training leaves it."""
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp('fuzz') / 'deit.pth'
+    torch.save(dict(state_dict=MODELS.build(deit((32, 32), CLASSES, SOFT_LOSS)).state_dict()), path)
+    return str(path)
+
+
+@pytest.mark.parametrize('name', COMPONENTS)
+def test_every_parameter_is_fuzzed(name):
+    known, public = PARAMETERS.get(name, {}), public_parameters(COMPONENTS[name][1])
+    assert not (new := set(public) - set(known)), f'no strategy for {name}.{", ".join(sorted(new))}'
+    assert not (gone := set(known) - set(public)), f'{name} has no {", ".join(sorted(gone))} any more'
+
+
+def test_nothing_is_fuzzed_that_is_gone():
+    assert set(PARAMETERS) == set(COMPONENTS)
+
+
+@pytest.mark.parametrize('name', COMPONENTS)
+def test_a_config_trains_or_is_refused_in_one_sentence(name, checkpoint, tmp_path):
+    outcomes = TALLY[name] = Counter()
+
+    @settings(
+        max_examples=max(1, round(CASES / len(COMPONENTS))),
+        derandomize=SEED is None,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(drawn(name, checkpoint))
+    def fuzz(case):
+        outcomes[outcome(case, tmp_path)] += 1
+
+    (fuzz if SEED is None else seed(int(SEED))(fuzz))()
+
+
+def outcome(found, folder) -> str:
+    """'trained' or 'refused'; anything else, or the one where the other was due, fails."""
+    try:
+        runner, witness = train(found.case, folder)
+    except Exception as error:
+        size = 'x'.join(map(str, found.case.batch.size))
+        backbone = found.case.model['backbone']['type'].removeprefix('mixpro_mm.')
+        wrong = complaint(error, {**defaults(COMPONENTS[found.name][1]), **found.kwargs}, (found.name, size, backbone))
+        assert wrong is None, f'{wrong}: {type(error).__name__}: {error}'
+        assert found.expected != 'trains', f'refused, but nothing is wrong with it: {error}'
+        return 'refused'
+    assert found.expected != 'refused', 'trained with an argument that is not allowed'
+    check(found.case, runner, witness, found.name == 'TokenMix')
+    if COMPONENTS[found.name][0] == 'augment':
+        (augment,) = runner.model.data_preprocessor.batch_augments.augments
+        check_call(augment, runner.model, found.case.batch, found.name == 'TokenMix')
+    return 'trained'
+
+
+def defaults(cls) -> dict:
+    return {name: parameter.default for name, parameter in signature(cls).parameters.items()}
+
+
+def test_at_least_500_cases_ran_on_both_sides():
+    total = sum(TALLY.values(), Counter())
+    print('\n'.join(f'{name}: {dict(outcomes)}' for name, outcomes in TALLY.items()), f'\nin all: {dict(total)}')
+    assert set(TALLY) == set(COMPONENTS), 'run the whole file to count its cases'
+    assert total.total() >= min(500, CASES)
+    assert min(total['trained'], total['refused']) >= 0.3 * total.total()
