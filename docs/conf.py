@@ -1,0 +1,59 @@
+"""The documentation as a site: ``sphinx-build -W --keep-going -n -b html docs OUT``, without any network.
+
+A link to a file outside docs (``../configs/...``) works on a code host as it stands; here MyST puts a copy of
+the file into the site and links to that. Folders have no copy, so pages name them as code.
+"""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VERSION = {}
+exec((ROOT / 'mixpro_mm' / 'version.py').read_text(encoding='utf-8'), VERSION)
+
+project = 'mixpro_mm'
+author = 'The mixpro_mm authors'
+copyright = '2026, the mixpro_mm authors'
+version = release = VERSION['__version__']
+
+extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
+exclude_patterns = ['examples']
+source_suffix = {'.md': 'markdown'}
+
+# pages
+myst_heading_anchors = 4  # headings can be linked as on a code host
+myst_enable_extensions = ['dollarmath']
+myst_url_schemes = ['http', 'https']
+suppress_warnings = []  # each one is an error
+
+# the reference, from docstrings
+autodoc_default_options = {'members': True, 'show-inheritance': True}
+autodoc_member_order = 'bysource'
+autodoc_typehints = 'signature'
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+python_maximum_signature_line_length = 88
+nitpick_ignore_regex = [
+    ('py:.*', r'(?!mixpro_mm\b).*'),  # types of other libraries: nothing is fetched to find their pages
+    ('py:class', r'mixpro_mm\..*\._\w+'),  # private bases of public classes
+    ('py:class', r'mixpro_mm\.benchmark\.rounds\.Figure'),  # an alias
+]
+
+html_theme = 'furo'
+html_title = f'mixpro_mm {release}'
+html_copy_source = False
+html_show_sourcelink = False
+
+
+def spare_stars(app, what, name, thing, options, lines: list[str]) -> None:
+    """``x, **kwargs: ...`` among arguments is not the beginning of bold text."""
+    lines[:] = [line.replace(', **', r', \*\*') for line in lines]
+
+
+def skip_fields(app, what, name, thing, skip, options) -> bool | None:
+    """Fields of a named tuple that say nothing but their number; the signature has them."""
+    return True if str(getattr(thing, '__doc__', '')).startswith('Alias for field number') else None
+
+
+def setup(app) -> None:
+    app.connect('autodoc-skip-member', skip_fields)
+    app.connect('autodoc-process-docstring', spare_stars, priority=400)  # before napoleon

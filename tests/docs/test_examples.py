@@ -1,0 +1,155 @@
+"""The examples of the pages train: the code is the file that the page shows, only sizes and lengths are smaller."""
+
+import json
+import runpy
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine import Config
+from mmengine.config import Config as ConfigClass
+from mmengine.runner import Runner
+
+from tests.docs.pages import DOCS, blocks_of
+
+CLASSES = ('heron', 'kite', 'owl')
+TINY = dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=16)
+
+
+def log_of(work_dir):
+    (path,) = work_dir.glob('*/vis_data/scalars.json')
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_stripes_are_upright_as_many_as_wanted_and_labelled_by_their_area(own_method):
+    torch.manual_seed(0)
+    augment = own_method['StripeMix'](patch_size=4, ratio='sample')
+    images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 8, 22).contiguous()
+    mixed, labels = augment(images, torch.eye(6))
+    stripes = mixed[:, 0]
+    assert torch.equal(stripes, stripes[:, :1].expand_as(stripes))  # upright
+    columns = stripes[:, 0]
+    for start in range(0, 22, 4):  # as wide as a patch, the last one cut
+        assert (columns[:, start : start + 4] == columns[:, start : start + 1]).all()
+    own = (columns == torch.arange(6.0)[:, None]).float().mean(dim=1)
+    partner = columns.amax(dim=1).where(columns.amax(dim=1) != torch.arange(6.0), columns.amin(dim=1)).long()
+    for n in range(6):
+        if partner[n] != n:
+            assert labels[n, n] == pytest.approx(own[n].item())
+            assert labels[n, partner[n]] == pytest.approx(1 - own[n].item())
+    assert labels.sum(dim=1).tolist() == pytest.approx([1.0] * 6)
+    assert len(set(own.tolist())) > 2  # one ratio for each sample
+
+
+def test_own_method_trains_with_attention_labels(tmp_path, monkeypatch, own_method):
+    """The whole script, on 48 digits and a smaller model."""
+    read = ConfigClass.fromfile
+
+    def smaller(path):
+        config = read(path)
+        config.model.backbone.arch = TINY
+        config.model.head.in_channels = 16
+        config.train_dataloader.update(batch_size=16, dataset=dict(config.train_dataloader.dataset, indices=48))
+        config.val_dataloader.dataset.indices = 16
+        config.default_hooks.logger.interval = 1
+        return config
+
+    monkeypatch.setattr(ConfigClass, 'fromfile', staticmethod(smaller))
+    monkeypatch.setattr(sys, 'argv', ['own_method.py', '6'])
+    monkeypatch.chdir(tmp_path)
+    from mixpro_mm.registry import BATCH_AUGMENTS
+
+    for registry in (BATCH_AUGMENTS, BATCH_AUGMENTS.parent):  # the script registers it anew
+        registry._module_dict.pop('StripeMix')
+    runpy.run_path(str(DOCS / 'examples' / 'own_method.py'), run_name='__main__')
+    log = log_of(tmp_path / 'work_dirs' / 'stripe_mix')
+    steps = [line for line in log if 'loss' in line]
+    assert len(steps) == 18 and all(np.isfinite(line['loss']) for line in steps)
+    assert all(0 <= line[name] <= 1 for line in steps for name in ('factor', 'lam_attn', 'lam_area'))
+    assert any(abs(line['lam_attn'] - line['lam_area']) > 1e-4 for line in steps)  # attention has a word of its own
+    assert all(line['pure_tokens'] == 1 for line in steps)  # stripes are as wide as patches
+    assert np.mean([line['loss'] for line in steps[-6:]]) < steps[0]['loss']
+    assert (tmp_path / 'work_dirs' / 'stripe_mix' / 'epoch_5.pth').exists()
+
+
+@pytest.fixture
+def own_images(tmp_path):
+    """The config of the page with its first values set, as its reader does, for a folder of JPEGs on disk."""
+    generator = np.random.default_rng(0)
+    for split, count in (('train', 8), ('val', 4)):
+        for shade, name in enumerate(CLASSES):
+            folder = tmp_path / 'data' / split / name
+            folder.mkdir(parents=True)
+            for n in range(count):
+                blots = generator.integers(0, 80, (4, 5, 3)) + 80 * shade
+                image = cv2.resize(blots.astype(np.uint8), (60 + n, 48), interpolation=cv2.INTER_CUBIC)
+                assert cv2.imwrite(str(folder / f'{n}.jpg'), image)
+    text = (DOCS / 'examples' / 'own_images.py').read_text(encoding='utf-8')
+    for old, new in (
+        ("data_root = 'data/my_images'", f"data_root = '{tmp_path / 'data'}'"),
+        ('num_classes = 10', f'num_classes = {len(CLASSES)}'),
+        ('epochs = 300', 'epochs = 15'),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (tmp_path / 'own_images.py').write_text(text, encoding='utf-8')
+    return tmp_path / 'own_images.py'
+
+
+def test_own_images_train_from_a_folder(own_images):
+    config = Config.fromfile(own_images)
+    config.model.backbone.update(arch=TINY, img_size=32, patch_size=8)  # a smaller model of smaller images
+    config.model.head.in_channels = 16
+    config.model.train_cfg.augments[1].update(patch_size=8, mask_scale=1)
+    config.train_dataloader.dataset.pipeline[1].scale = 32
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.update(batch_size=8, num_workers=0)
+        for transform in loader.dataset.pipeline:
+            if transform['type'] == 'CenterCrop':
+                transform.crop_size = 32
+            elif transform['type'] == 'ResizeEdge':
+                transform.scale = 36
+    config.auto_scale_lr.enable = False
+    config.optim_wrapper.optimizer.lr = 1e-2
+    config.default_hooks.logger = dict(type='LoggerHook', interval=1)
+    config.work_dir = str(own_images.parent / 'run')
+    runner = Runner.from_cfg(config)
+    runner.train()
+    assert tuple(runner.train_dataloader.dataset.CLASSES) == CLASSES
+    assert len(runner.train_dataloader.dataset) == 24 and len(runner.val_dataloader.dataset) == 12
+    log = log_of(own_images.parent / 'run')
+    steps = [line for line in log if 'loss' in line]
+    assert len(steps) == 45 and all(np.isfinite(line['loss']) for line in steps)
+    labelled = [line for line in steps if 'factor' in line]
+    assert 10 < len(labelled) < 35  # half the batches are MixPro's
+    assert [line['accuracy/top1'] for line in log if 'accuracy/top1' in line][-1] > 60  # three shades of grey
+    assert (own_images.parent / 'run' / 'epoch_15.pth').exists()
+
+
+def test_own_images_with_another_number_of_folders_are_one_sentence(own_images):
+    own_images.write_text(own_images.read_text().replace('num_classes = 3', 'num_classes = 10'))
+    config = Config.fromfile(own_images)
+    config.model.backbone.arch = TINY
+    config.model.head.in_channels = 16
+    config.train_dataloader.num_workers = config.val_dataloader.num_workers = config.test_dataloader.num_workers = 0
+    config.work_dir = str(own_images.parent / 'run')
+    with pytest.raises(RuntimeError, match=r'has 3 classes, heron to owl, but .*head has 10: set num_classes=3'):
+        Runner.from_cfg(config).train()
+
+
+def test_the_config_of_own_images_builds_at_full_size_and_takes_the_lines_of_its_page(own_images):
+    from mmengine.registry import MODELS, DefaultScope
+
+    lines = [block.text for block in blocks_of(DOCS / 'own_images.md') if block.language == 'python']
+    (start,) = (text for text in lines if 'init_cfg' in text)
+    own_images.write_text(own_images.read_text() + start)
+    config = Config.fromfile(own_images)
+    assert config.model.backbone.init_cfg == dict(
+        type='Pretrained', checkpoint='checkpoints/deit-small_official.pth', prefix='backbone.'
+    )
+    assert [hook.type for hook in config.custom_hooks] == ['mixpro_mm.LabelingHook', 'mixpro_mm.TransferCheckHook']
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(config.model | dict(data_preprocessor=config.data_preprocessor))
+    assert sum(p.numel() for p in model.parameters()) == 22_050_664 - (1000 - len(CLASSES)) * 385  # DeiT-S of Table 1
