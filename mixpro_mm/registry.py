@@ -8,10 +8,11 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 from mmpretrain.registry import BATCH_AUGMENTS as MMPRETRAIN_BATCH_AUGMENTS
 
-__all__ = ['BATCH_AUGMENTS', 'DATASETS', 'HOOKS', 'LOOPS', 'METRICS', 'MODELS', 'register']
+__all__ = ['BATCH_AUGMENTS', 'DATASETS', 'HOOKS', 'LOOPS', 'METRICS', 'MODELS', 'TRANSFORMS', 'register']
 
 
 def _child(parent: Registry, *locations: str) -> Registry:
@@ -20,10 +21,13 @@ def _child(parent: Registry, *locations: str) -> Registry:
 
 BATCH_AUGMENTS = _child(MMPRETRAIN_BATCH_AUGMENTS, 'mixpro_mm.augments')
 DATASETS = _child(MMENGINE_DATASETS, 'mixpro_mm.datasets')
-HOOKS = _child(MMENGINE_HOOKS, 'mixpro_mm.labeling.hook', 'mixpro_mm.transfer')
+HOOKS = _child(
+    MMENGINE_HOOKS, 'mixpro_mm.guard', 'mixpro_mm.labeling.hook', 'mixpro_mm.randomness', 'mixpro_mm.transfer'
+)
 LOOPS = _child(MMENGINE_LOOPS, 'mixpro_mm.robustness.occlusion', 'mixpro_mm.robustness.record')
 METRICS = _child(MMENGINE_METRICS, 'mixpro_mm.robustness.metrics')
 MODELS = _child(MMENGINE_MODELS, 'mixpro_mm.backbones', 'mixpro_mm.losses')
+TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'mixpro_mm.datasets')
 
 
 def register(registry: Registry):

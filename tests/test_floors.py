@@ -17,6 +17,8 @@ FLOORS = {
     'mixpro_mm.clock': 0,
     'mixpro_mm.measures': 0,
     'mixpro_mm.anatomy': 0,
+    'mixpro_mm.arguments': 0,
+    'mixpro_mm.differences': 0,
     'mixpro_mm.mixing': 0,
     'mixpro_mm.labeling.lam': 0,
     'mixpro_mm.labeling.rules': 1,
@@ -24,6 +26,7 @@ FLOORS = {
     'mixpro_mm.attention': 1,
     'mixpro_mm.backbones': 1,
     'mixpro_mm.losses': 1,
+    'mixpro_mm.randomness': 1,
     'mixpro_mm.reporting': 1,
     'mixpro_mm.robustness.functional': 0,
     'mixpro_mm.robustness': 2,
@@ -31,16 +34,19 @@ FLOORS = {
     'mixpro_mm.augments': 2,
     'mixpro_mm.transfer': 2,
     'mixpro_mm.datasets': 2,
+    'mixpro_mm.guard': 2,
     'mixpro_mm.visualize': 2,
     'mixpro_mm.study': 3,
     'mixpro_mm.benchmark': 3,
     'mixpro_mm.doctor': 3,
     'mixpro_mm.plugin': 4,
+    'mixpro_mm.mim': 4,
 }
 # open to every floor
 FREE = (
     'mixpro_mm',
-    *(f'mixpro_mm.{room}' for room in ('version', 'registry', 'files', 'checkpoint', 'clock', 'anatomy', 'measures')),
+    *(f'mixpro_mm.{room}' for room in ('version', 'registry', 'files', 'checkpoint', 'clock', 'anatomy')),
+    *(f'mixpro_mm.{room}' for room in ('arguments', 'measures')),
 )
 TORCH_ONLY = ('mixpro_mm.mixing', 'mixpro_mm.labeling.lam', 'mixpro_mm.labeling.rules', 'mixpro_mm.attention')
 

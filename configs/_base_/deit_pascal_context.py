@@ -36,4 +36,7 @@ train_cfg = dict(type='IterBasedTrainLoop', max_iters=80000, val_interval=8000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 randomness = dict(seed=0, diff_rank_seed=True)  # with one seed for all, every GPU would drop the same paths
-default_hooks = dict(checkpoint=dict(interval=8000, max_keep_ckpts=2))
+default_hooks = dict(
+    checkpoint=dict(interval=8000, max_keep_ckpts=2),
+    iter_seed=dict(type='mixpro_mm.IterSeedHook'),  # resumes bit by bit
+)

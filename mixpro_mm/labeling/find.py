@@ -2,15 +2,53 @@
 
 from mmengine.hooks import EMAHook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
-__all__ = ['average_of', 'each', 'label_augments', 'loss_module', 'missing', 'progress_of', 'unwrap']
+__all__ = [
+    'average_of',
+    'each',
+    'label_augments',
+    'loss_module',
+    'missing',
+    'progress_of',
+    'refuse_late_weights',
+    'unwrap',
+]
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The classifier inside DDP or another wrapper."""
-    return model.module if is_model_wrapper(model) else model
+    """The classifier inside DDP, FSDP, DeepSpeed's engine or another wrapper that has it as ``module``.
+
+    Raises:
+        ValueError: for a wrapper that has not.
+    """
+    if not is_model_wrapper(model):
+        return model
+    try:
+        return model.module
+    except AttributeError:
+        raise ValueError(
+            f'{type(model).__name__} does not show the classifier that it wraps, so no label of its batches can be '
+            'weighed: train with SingleDeviceStrategy, DDPStrategy, FSDPStrategy or DeepSpeedStrategy'
+        ) from None
+
+
+def refuse_late_weights(runner) -> None:
+    """Stop a plain Runner with FSDP, which draws the weights after they were sharded: no tensor is whole by then.
+
+    Raises:
+        ValueError: if that is so.
+    """
+    model = runner.model
+    late = isinstance(runner, Runner) and isinstance(model, FullyShardedDataParallel)
+    if late and not getattr(unwrap(model), 'is_init', False):
+        raise ValueError(
+            f'{type(model).__name__} as model_wrapper_cfg does not go with Runner, which draws the weights when they '
+            "are in shards already: train with runner_type='FlexibleRunner' and strategy=dict(type='FSDPStrategy', "
+            f"model_wrapper=dict(type='{type(model).__name__}', use_orig_params=True)), or without model_wrapper_cfg"
+        )
 
 
 def label_augments(model: nn.Module) -> list:

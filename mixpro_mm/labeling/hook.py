@@ -9,7 +9,16 @@ from mmengine.hooks import Hook, LoggerHook
 from mmengine.logging import print_log
 
 from mixpro_mm.attention import ClassAttentionTap, parse_attention, token_grid
-from mixpro_mm.labeling.find import average_of, each, label_augments, loss_module, missing, progress_of, unwrap
+from mixpro_mm.labeling.find import (
+    average_of,
+    each,
+    label_augments,
+    loss_module,
+    missing,
+    progress_of,
+    refuse_late_weights,
+    unwrap,
+)
 from mixpro_mm.labeling.geometry import misfit, pure_tokens
 from mixpro_mm.labeling.rules import build_labeling
 from mixpro_mm.losses import hand_factor_over, wrappers_of
@@ -46,8 +55,9 @@ class LabelingHook(Hook):
 
     Raises:
         ValueError: at construction for an unknown labeling; before training if no augment yields labels to weigh, the
-            model has no class attention, there is no loss module to hook, labeling and loss disagree about a learned
-            factor, or another LabelingHook does it already; before an epoch if the loss was replaced by one with
+            model has no class attention or cannot be found in its wrapper, there is no loss module to hook, labeling
+            and loss disagree about a learned factor, another LabelingHook does it already, or a plain Runner would
+            draw weights that FSDP has sharded; before an epoch if the loss was replaced by one with
             parameters of its own.
     """
 
@@ -64,6 +74,7 @@ class LabelingHook(Hook):
 
     def before_run(self, runner) -> None:
         """Remember the loss that the optimizer was built for."""
+        refuse_late_weights(runner)
         self._built = loss_module(unwrap(runner.model))
 
     def before_train(self, runner) -> None:

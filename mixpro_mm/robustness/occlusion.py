@@ -138,7 +138,9 @@ class OcclusionTestLoop(RecordedTestLoop):
         counted, whole = counts.to(images.device), _predicted(outputs)
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
         names = [sample.get('sample_idx', place) for sample, place in zip(outputs, places.tolist(), strict=True)]
-        for number, dropped in enumerate(self._drops(images, names, idx * world + rank)):
+        size = self.dataloader.batch_size  # None with a batch sampler of one's own
+        batches = (places // size).tolist() if size else [idx * world + rank] * len(images)
+        for number, dropped in enumerate(self._drops(images, names, batches)):
             predicted = whole
             if dropped.any():
                 masked = blacken(images, dropped.to(images.device), self.grid)
@@ -148,8 +150,11 @@ class OcclusionTestLoop(RecordedTestLoop):
             self._dropped[number] += dropped.expand(len(images), -1)[counts].sum()
         self.runner.call_hook('after_test_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
 
-    def _drops(self, images: Tensor, names: list[int], batch: int) -> Iterator[Tensor]:
-        """(B or 1, N) bool on the CPU for every point: of the images with these names, in this batch of all ranks."""
+    def _drops(self, images: Tensor, names: list[int], batches: list[int]) -> Iterator[Tensor]:
+        """(B or 1, N) bool on the CPU for every point: of images with these names, from these batches.
+
+        The batches are those that one process would make, so that more of them drop the same patches of an image.
+        """
         patches, orders = self.grid**2, {}
         if self._attention:
             normalised = self._model.data_preprocessor(dict(inputs=images))['inputs']
@@ -160,8 +165,9 @@ class OcclusionTestLoop(RecordedTestLoop):
                 yield drop_salient_mass(mass, ratio, mode)
                 continue
             if mode == 'random' and (mode, run) not in orders:
-                drawn = [batch] if self.protocol == 'naseer' else names
-                orders[mode, run] = random_order(patches, [seed_of(self.seed, run, name) for name in drawn])
+                drawn = batches if self.protocol == 'naseer' else names
+                seeds = [seed_of(self.seed, run, name) for name in drawn]
+                orders[mode, run] = random_order(patches, seeds[:1] if len(set(seeds)) == 1 else seeds)
             order = orders[(mode, run) if mode == 'random' else mode]
             yield drop_first(order, drop_count(ratio, patches, self.protocol))
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from os import PathLike
 from pathlib import Path
 
 from mmengine.dist import is_main_process
@@ -9,7 +10,9 @@ from mmengine.hooks import Hook
 from mmengine.model import PretrainedInit, is_model_wrapper
 from mmengine.runner import BaseLoop, find_latest_checkpoint
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
+from mixpro_mm.arguments import patterns, shown
 from mixpro_mm.checkpoint import read_state_dict
 from mixpro_mm.files import write_json
 from mixpro_mm.registry import HOOKS, register
@@ -38,18 +41,26 @@ class TransferCheckHook(Hook):
         allow: Pattern(s) of tensors that may stay behind, such as ``'ln1.*'`` for a backbone without final norm.
 
     Raises:
-        RuntimeError: in ``before_run``, if no checkpoint is named, ``init_cfg`` is a list, or names or shapes of file
-            and module do not agree; in ``before_train``, if the module does not hold the values of the file.
+        TypeError: at construction, if an argument is of another kind.
+        RuntimeError: in ``before_run``, if no checkpoint is named, ``init_cfg`` is a list, names or shapes of file
+            and module do not agree, or this process has only a shard of each tensor (FSDP, ZeRO 3); in
+            ``before_train``, if the module does not hold the values of the file.
         FileNotFoundError, ValueError: in ``before_run``, if the file cannot be read (see ``read_state_dict``).
     """
 
     priority = 'VERY_HIGH'  # before hooks that would be copied along with the module
 
     def __init__(self, module='backbone', checkpoint: str | None = None, prefix: str | None = None, allow=()):
+        if not isinstance(module, str):
+            raise TypeError(f'TransferCheckHook: module must be a dotted name, got {shown(module)}')
+        if not isinstance(checkpoint, str | PathLike | None):
+            raise TypeError(f'TransferCheckHook: checkpoint must be a local file or None, got {shown(checkpoint)}')
+        if not isinstance(prefix, str | None):
+            raise TypeError(f'TransferCheckHook: prefix must be a string or None, got {shown(prefix)}')
         self.module = module
         self.checkpoint = checkpoint
         self.prefix = prefix
-        self.allow = allow
+        self.allow = patterns('allow of TransferCheckHook', allow)
         self._file: dict | None = None  # from before_run to before_train
 
     def before_run(self, runner) -> None:
@@ -58,6 +69,11 @@ class TransferCheckHook(Hook):
         if not _starts_training(runner):
             return
         model = _unwrap(runner.model)
+        if holder := _in_shards(runner.model):
+            self._stop(
+                f'{holder} holds the tensors of {self.module} in shards, which cannot be compared with a file: let one '
+                'process without it check the hand-over (one iteration will do), then train without this hook'
+            )
         checkpoint, prefix = self._source(runner, model)
         state_dict, sha256 = read_state_dict(checkpoint)
         self._file = dict(checkpoint=checkpoint, prefix=prefix, state_dict=state_dict, sha256=sha256)
@@ -152,6 +168,13 @@ def _starts_training(runner) -> bool:
 
 def _unwrap(model: nn.Module) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
+
+
+def _in_shards(model: nn.Module) -> str:
+    """Who has left this process a shard of the tensors only, or ''; ZeRO 3 marks what it cuts by ``ds_id``."""
+    if isinstance(model, FullyShardedDataParallel):
+        return type(model).__name__
+    return 'ZeRO 3 of DeepSpeed' if any(hasattr(p, 'ds_id') for p in _unwrap(model).parameters()) else ''
 
 
 def _find(model: nn.Module, name: str) -> nn.Module:

@@ -1,0 +1,14 @@
+"""Hooks that stop a run in one sentence, before it loses something or trains on what it should not."""
+
+from mixpro_mm.guard.classes import ClassCheckHook
+from mixpro_mm.guard.loss import NonFiniteLossError, NonFiniteLossHook
+from mixpro_mm.guard.reading import CheckpointCheckHook
+from mixpro_mm.guard.writing import WholeCheckpointHook
+
+__all__ = [
+    'CheckpointCheckHook',
+    'ClassCheckHook',
+    'NonFiniteLossError',
+    'NonFiniteLossHook',
+    'WholeCheckpointHook',
+]

@@ -1,0 +1,100 @@
+"""What a run is about to read: no checkpoint that runs code, none cut short, and none of another config to resume.
+
+``load_checkpoint`` of onedl-mmengine 0.10.12 tries ``weights_only=True`` first and, where that refuses, unpickles the
+file with ``weights_only=False``, which runs whatever code is in it (``runner/checkpoint.py``, ``_safe_torch_load``);
+mmengine 0.10.7 leaves it to torch's default. So the files are looked at before mmengine reads them.
+"""
+
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from mmengine.hooks import Hook
+from mmengine.model import PretrainedInit, is_model_wrapper
+from mmengine.runner import BaseLoop, find_latest_checkpoint
+
+from mixpro_mm.arguments import patterns
+from mixpro_mm.checkpoint import read_checkpoint
+from mixpro_mm.differences import differences, settings_in, some_of
+from mixpro_mm.registry import HOOKS, register
+
+__all__ = ['CheckpointCheckHook']
+
+FREE = (  # of a run that goes on: where it runs, how long, how fast and what it tells
+    'work_dir', 'resume', 'load_from', 'launcher', 'experiment_name', 'log_level', 'log_processor*', 'vis*', 'env_cfg*',
+    'default_hooks*', 'val_*', 'test_*', 'tta_*', 'train_cfg.max_*', 'train_cfg.val_*', '*num_workers',
+    '*persistent_workers', '*pin_memory', '*prefetch_factor', '*data_root', '*init_cfg*', 'custom_imports*',
+)  # fmt: skip
+GUARDS = ('CheckpointCheckHook', 'ClassCheckHook', 'NonFiniteLossHook')
+
+
+@register(HOOKS)
+class CheckpointCheckHook(Hook):
+    """Looks at the checkpoints a run starts from before mmengine reads them.
+
+    These are ``load_from``, the file to resume from, and every ``init_cfg=dict(type='Pretrained')`` of the model.
+    Remote addresses are passed over with a warning: download the file and name it.
+
+    Args:
+        allow: Settings that may differ from those with which the checkpoint to resume was made, as patterns of dotted
+            names such as ``'optim_wrapper.optimizer.lr'``; lengths of training, validation, tests, hooks, logs, workers
+            and places may differ anyway.
+
+    Raises:
+        RuntimeError: in ``before_run``, if ``resume`` finds a checkpoint made with other settings, or one that
+            ``last_checkpoint`` names and that is not there; the sentence names the settings.
+        FileNotFoundError, ValueError: in ``before_run``, if a file is missing, cut short, no checkpoint, or runs code;
+            see ``read_checkpoint``.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, allow=()):
+        self.allow = patterns('allow of CheckpointCheckHook', allow)
+
+    def before_run(self, runner) -> None:
+        """Look, before anything is read."""
+        if runner._has_loaded:
+            return
+        resumed = (runner._load_from or find_latest_checkpoint(runner.work_dir)) if runner._resume else None
+        if resumed is None and runner._resume:
+            runner.logger.warning(
+                f'CheckpointCheckHook: there is nothing to resume in {runner.work_dir}, training starts anew'
+            )
+        for path in dict.fromkeys([*filter(None, [resumed or runner._load_from]), *_pretrained(runner)]):
+            if os.path.isdir(path):  # deepspeed and sharded FSDP
+                continue
+            if '://' in str(path):
+                runner.logger.warning(f'CheckpointCheckHook: {path} is remote, whether it runs code was not looked at')
+                continue
+            settings = read_checkpoint(path).config
+            if path == resumed and settings:
+                self._check_settings(runner, path, settings)
+
+    def _check_settings(self, runner, path: str, text: str) -> None:
+        before, now = settings_in(text), settings_in(runner.cfg.pretty_text)
+        if before is None or now is None or not isinstance(runner._train_loop, BaseLoop):
+            return
+        for settings in (before, now):  # such hooks may come and go
+            hooks = settings.get('custom_hooks') or []
+            settings['custom_hooks'] = [hook for hook in hooks if str(hook.get('type')).split('.')[-1] not in GUARDS]
+        free = (*FREE, *self.allow)
+        found = [d for d in differences(before, now) if not any(fnmatchcase(d.name, pattern) for pattern in free)]
+        if found:
+            raise RuntimeError(
+                f'CheckpointCheckHook: {path} was made with other settings: {some_of(found)}; set them back, start in '
+                f"another work dir than {Path(runner.work_dir)}, or say allow=['{found[0].name}'] to this hook."
+            )
+
+
+def _pretrained(runner) -> Iterator[str]:
+    """Files that ``init_cfg`` of the model or a part of it names; a test reads none of them."""
+    if not isinstance(runner._train_loop, BaseLoop):
+        return
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    for module in model.modules():
+        init_cfg = getattr(module, 'init_cfg', None)
+        for part in init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]:
+            if isinstance(part, dict) and part.get('type') in ('Pretrained', PretrainedInit) and part.get('checkpoint'):
+                yield str(part['checkpoint'])

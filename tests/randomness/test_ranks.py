@@ -1,0 +1,95 @@
+"""Two processes on one machine (gloo): they draw different masks, and the same run gives the same numbers.
+
+Run as a script, this file is one of the processes.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import distributed
+
+SETTINGS = {  # run -> randomness, whether it has the hook, and whose checkpoint it resumes
+    'plain': (dict(seed=3), True, None),
+    'again': (dict(seed=3), True, None),
+    'resumed': (dict(seed=3), True, 'plain'),
+    'diff': (dict(seed=3, diff_rank_seed=True), True, None),
+    'diff resumed': (dict(seed=3, diff_rank_seed=True), True, 'diff'),
+    'without': (dict(seed=3), False, None),
+}
+
+
+def one_rank(rank, folder):
+    """Train a micro model some times; save what was mixed in every iteration and the weights at the end."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    import kit
+    from mmengine.hooks import Hook
+    from mmengine.model import MMDistributedDataParallel
+    from mmpretrain.registry import MODELS
+
+    class Watch(Hook):
+        """Keeps the mask of every mixed batch, before LabelingHook takes it."""
+
+        def before_run(self, runner):
+            augments = runner.model.module.data_preprocessor.batch_augments.augments
+            (mixpro,) = (augment for augment in augments if hasattr(augment, 'draw_mask'))
+            draw = mixpro.draw_mask
+
+            def watched(images, index):
+                mask = draw(images, index)
+                masks.append((index, mask))
+                return mask
+
+            mixpro.draw_mask = watched
+
+    torch.set_num_threads(1)
+    distributed.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
+    seen = {}
+    for name, (randomness, hooked, start) in SETTINGS.items():
+        masks = []
+        model = dict(kit.VIT, data_preprocessor=dict(type='ClsDataPreprocessor', num_classes=kit.CLASSES))
+        torch.manual_seed(0)
+        model = MODELS.build(model | dict(train_cfg=dict(augments=[kit.MIXPRO])))
+        resume = {} if start is None else dict(resume=True, load_from=str(kit.half(folder / start)))
+        runner = kit.runner(
+            folder / name,
+            [Watch(), kit.LABELS, *([kit.HOOK] if hooked else [])],
+            built=MMDistributedDataParallel(model),
+            randomness=randomness,
+            data=kit.loader(dataset=kit.Noisy(2 * kit.BATCH * kit.BATCHES)),
+            **resume,
+        )
+        if start is not None:
+            kit.disturb(rank)
+        runner.train()
+        seen[name] = dict(masks=masks, weights={key: value.clone() for key, value in model.state_dict().items()})
+        distributed.barrier()
+    torch.save(seen, folder / f'rank{rank}.pth')
+    distributed.destroy_process_group()
+
+
+def equal(one, other):
+    """Whether two trainings mixed the same partners by the same masks in every iteration."""
+    pairs = zip(one, other, strict=True)
+    return [torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in pairs]
+
+
+def test_ranks_draw_different_masks_and_runs_repeat_bit_by_bit(two_ranks):
+    first, second = two_ranks(__file__)
+    for name in ('plain', 'diff'):
+        assert equal(first[name]['masks'], second[name]['masks']) == [False] * 6
+    assert equal(first['without']['masks'], second['without']['masks']) == [True] * 6  # what the hook is for
+
+    for rank in (first, second):
+        assert equal(rank['plain']['masks'], rank['again']['masks']) == [True] * 6
+        assert equal(rank['plain']['masks'], rank['diff']['masks']) == [True] * 6  # the rank is in the key anyway
+        for whole, rest in (('plain', 'resumed'), ('diff', 'diff resumed')):
+            assert equal(rank[whole]['masks'][3:], rank[rest]['masks']) == [True] * 3
+        for one, other in (('plain', 'again'), ('plain', 'resumed'), ('diff', 'diff resumed')):
+            one, other = rank[one]['weights'], rank[other]['weights']
+            assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    assert all(torch.equal(value, second['plain']['weights'][key]) for key, value in first['plain']['weights'].items())
+
+
+if __name__ == '__main__':
+    one_rank(int(sys.argv[1]), Path(sys.argv[2]))
