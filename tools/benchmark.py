@@ -8,4 +8,5 @@ for name, quiet in (('KINETO_LOG_LEVEL', '5'), ('TORCH_CPP_LOG_LEVEL', 'ERROR'))
 
 from mixpro_mm.benchmark.cli import main  # noqa: E402
 
-sys.exit(main())
+if __name__ == '__main__':  # not in the processes it starts
+    sys.exit(main())

@@ -8,7 +8,6 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from mixpro_mm.attention import find_attention_block
-from mixpro_mm.benchmark.models import CLASSES
 from mixpro_mm.benchmark.optimizer import AMP
 from mixpro_mm.benchmark.workbench import Session
 
@@ -27,7 +26,8 @@ class MixingAlone:
     def __init__(self, session: Session, batch: int, size: int):
         self.session, self.watch, device = session, session.bench.watch, session.bench.device
         self.images = torch.randn(batch, 3, size, size, device=device)
-        self.scores = F.one_hot(torch.arange(batch, device=device) % CLASSES, CLASSES).float()
+        classes = session.bench.settings.classes
+        self.scores = F.one_hot(torch.arange(batch, device=device) % classes, classes).float()
         self.buffer = torch.empty_like(self.images)
 
     def seconds(self, work: Callable[[Tensor, Tensor], object] | None = None) -> float:
@@ -65,7 +65,7 @@ class LabellingAlone:
             layer = getattr(self.block.attn, name)
             shape = (batch, tokens, layer.out_features)
             self.outputs[layer] = torch.randn(shape, device=bench.device, dtype=dtype)
-        self.logits = torch.randn(batch, CLASSES, device=bench.device, dtype=dtype)
+        self.logits = torch.randn(batch, bench.settings.classes, device=bench.device, dtype=dtype)
 
     def label(self) -> tuple[Tensor, list[float]]:
         """(B, K) labels as the loss would get them, and the seconds of reading attention, and of that and labelling."""

@@ -3,11 +3,11 @@
 from mixpro_mm.benchmark.methods import BASE
 from mixpro_mm.benchmark.training import PARTS
 
-__all__ = ['find_bars']
+__all__ = ['find_bars', 'step_by_parts']
 
 RATIO = f'ratio_to_{BASE.lower()}'
 LINEAR = 1.1  # power of the size; 1 is linear, below it a constant share is spread over more
-LIMITS = dict(step=1.01, memory=1.01, maps=0, mixing=1.3, labelling=0.003, scaling=LINEAR, compile=0)
+LIMITS = dict(step=1.01, memory=1.01, maps=0, mixing=1.3, labelling=0.003, scaling=LINEAR, compile=0, reduced=1)
 
 
 def find_bars(records: list[dict]) -> list[dict]:
@@ -33,14 +33,14 @@ def find_bars(records: list[dict]) -> list[dict]:
         elif of in (('compile', 'MaskMix'), ('compile', 'MixPro')):
             name = f'compilations after the warm-up, {of[1]}'
             bars.append(_bar('compile', name, record.get('compilations_after')))
-    bars += _by_parts(records)
+    bars += step_by_parts(records) + _of_growth(records)
     powers = {(r['what'], r['along']): r['exponent'] for r in records if r['section'] == 'scaling'}
     return bars + [
         _bar('scaling', f'power of the {along} in the time of {what}', power) for (what, along), power in powers.items()
     ]
 
 
-def _by_parts(records: list[dict]) -> list[dict]:
+def step_by_parts(records: list[dict]) -> list[dict]:
     """The first promise once more, from what its parts cost alone: less direct, without the noise of whole steps."""
     mixing = {record['method']: record['median_s'] for record in records if record['section'] == 'mixing'}
     labelling = [r for r in records if (r['section'], r.get('method')) == ('labelling', 'MixPro')]
@@ -49,6 +49,20 @@ def _by_parts(records: list[dict]) -> list[dict]:
     more = mixing['MixPro'] - mixing[BASE] + labelling[0]['median_s']
     name = f'1 + (mixing and labelling of MixPro - mixing of {BASE}) / time of a training step'
     return [_bar('step', name, 1 + more / labelling[0]['step_s'])]
+
+
+def _of_growth(records: list[dict]) -> list[dict]:
+    """Memory, and what ranks sum up, where MixPro is worst; the times of single cases are not certain enough."""
+    grown = [record for record in records if record['section'] == 'growth']
+    pairs = list(zip(grown[::2], grown[1::2], strict=True))  # the base, then MixPro
+    bars = []
+    for kind, key, what in (
+        ('memory', 'peak_mib', f'peak memory of a training step in the worst case of growth, MixPro / {BASE}'),
+        ('reduced', 'reduced_mib', f'bytes that ranks sum up in a step, MixPro / {BASE}'),
+    ):
+        if quotients := [ours[key] / base[key] for base, ours in pairs if base[key]]:
+            bars.append(_bar(kind, what, max(quotients)))
+    return bars
 
 
 def _bar(kind: str, name: str, figure: float | None, interval: tuple[float, float] | None = None) -> dict:

@@ -10,6 +10,8 @@ import torch
 
 from mixpro_mm.benchmark.bars import find_bars
 from mixpro_mm.benchmark.compiled import measure_compiled
+from mixpro_mm.benchmark.growth import RANKS, measure_growth
+from mixpro_mm.benchmark.loading import measure_loading
 from mixpro_mm.benchmark.methods import USUAL, method_names
 from mixpro_mm.benchmark.models import BACKBONES
 from mixpro_mm.benchmark.optimizer import AMP
@@ -23,8 +25,8 @@ from mixpro_mm.benchmark.workbench import Settings, Workbench
 __all__ = ['SECTIONS', 'main', 'run_benchmark']
 
 # shares of the time; what changes how memory is handed out comes after what is timed without that
-SECTIONS = dict(step=0.5, memory=0.1, labelling=0.2, mixing=0.1, scaling=0.1, compile=0.5)
-ON_REQUEST = ('compile',)
+SECTIONS = dict(step=0.5, memory=0.1, growth=2.0, labelling=0.2, mixing=0.1, scaling=0.1, loading=0.05, compile=0.5)
+ON_REQUEST = ('growth', 'loading', 'compile')
 STEPS = 5  # timed when compiled
 
 
@@ -35,6 +37,7 @@ def run_benchmark(
     rounds: int = 30,
     minutes: float = 7.0,
     backend: str = 'inductor',
+    ranks: Sequence[int] = RANKS,
     progress: Progress | None = None,
 ) -> dict:
     """Measure, and return what ``benchmark.json`` holds.
@@ -46,6 +49,7 @@ def run_benchmark(
         rounds: of each section at most, beside one to warm up.
         minutes: after which sections are content with the rounds they have, at least three; shared among them.
         backend: of torch.compile.
+        ranks: numbers of processes that ``growth`` compares.
         progress: where to tell how far it is; standard error if omitted.
 
     Raises:
@@ -59,6 +63,8 @@ def run_benchmark(
             f'rounds and threads must be at least 1, minutes above 0 and batches at least 2, got {rounds}, {minutes}, '
             f'{settings.batch} and {settings.alone_batch}'
         )
+    if min([settings.classes, *ranks]) < 1:
+        raise ValueError(f'classes and ranks must be at least 1, got {settings.classes} and {list(ranks)}')
     sections = [name for name in SECTIONS if name in sections]
     whole = sum(SECTIONS[name] for name in sections)
     budgets = {name: 60 * minutes * SECTIONS[name] / whole for name in sections}
@@ -68,9 +74,11 @@ def run_benchmark(
     measures = dict(
         step=lambda *limits: measure_steps(bench, names, *limits),
         memory=lambda rounds, budget_s, report: measure_memory(bench, names, report),
+        growth=lambda *limits: measure_growth(settings, *limits, ranks),
         mixing=lambda *limits: measure_mixing(bench, names, *limits),
         labelling=lambda *limits: measure_labelling(bench, names, *limits),
         scaling=lambda *limits: measure_scaling(bench, *limits),
+        loading=lambda *limits: measure_loading(*limits, settings.seed),
         compile=lambda rounds, budget_s, report: measure_compiled(bench, backend, min(rounds, STEPS), report),
     )
     records = []
@@ -96,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--batch', type=int, default=128 if on_gpu else default.batch, help='images in a step')
     parser.add_argument('--alone-batch', type=int, default=default.alone_batch, help='images mixed or labelled alone')
     parser.add_argument('--size', type=int, default=default.size, help='pixels along the side of an image')
+    parser.add_argument('--classes', type=int, default=default.classes, help='of the head')
     parser.add_argument('--device', default='cuda' if on_gpu else 'cpu', help='cpu or cuda')
     parser.add_argument('--amp', default=default.amp, help=', '.join(AMP))
     parser.add_argument('--rounds', type=int, default=30, help='of each section, at most')
@@ -104,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--threads', type=int, help='of torch on the CPU')
     parser.add_argument('--clock', default=default.clock, help='wall; cpu for computing time, with one thread')
     parser.add_argument('--sections', default=usual, help=f'of {", ".join(SECTIONS)}')
+    parser.add_argument('--ranks', default=','.join(map(str, RANKS)), help='numbers of processes, for growth')
     parser.add_argument('--compile', action='store_true', help='the section compile too')
     parser.add_argument('--compile-backend', default='inductor', help='of torch.compile')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmark'), help='folder for the results')
@@ -118,11 +128,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.seed,
         args.threads,
         args.clock,
+        args.classes,
     )
     sections = args.sections.split(',') + ['compile'] * args.compile
     try:
         content = run_benchmark(
-            settings, args.methods.split(','), sections, args.rounds, args.minutes, args.compile_backend
+            settings,
+            args.methods.split(','),
+            sections,
+            args.rounds,
+            args.minutes,
+            args.compile_backend,
+            _counts(args.ranks),
         )
         paths = write_report(args.out, content)
     except KeyboardInterrupt:
@@ -133,3 +150,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print('\n'.join(f'results: {path}' for path in paths))
     return 0
+
+
+def _counts(text: str) -> list[int]:
+    try:
+        return [int(count) for count in text.split(',')]
+    except ValueError:
+        raise ValueError(f'ranks must be whole numbers with commas between them, got {text!r}') from None

@@ -7,7 +7,6 @@ __all__ = ['BACKBONES', 'CLASSES', 'classifier_config', 'patch_size', 'preproces
 CLASSES = 1000
 PREPROCESSOR = dict(
     type='ClsDataPreprocessor',
-    num_classes=CLASSES,
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     to_rgb=True,
@@ -28,7 +27,7 @@ BACKBONES = {  # drop path of 0.1 as in table 11 of MixPro
 }
 
 
-def classifier_config(backbone: str, size: int) -> dict:
+def classifier_config(backbone: str, size: int, classes: int = CLASSES) -> dict:
     """Config of an ``ImageClassifier`` with the label smoothing of the paper's recipe, for square images.
 
     Raises:
@@ -38,14 +37,15 @@ def classifier_config(backbone: str, size: int) -> dict:
         raise ValueError(f'backbone {backbone!r} is unknown; known: {", ".join(BACKBONES)}')
     config = copy.deepcopy(BACKBONES[backbone])
     config['backbone']['img_size'] = size
-    loss = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=CLASSES, mode='original')
-    config['head'].update(num_classes=CLASSES, loss=loss)
-    return dict(type='ImageClassifier', data_preprocessor=preprocessor_config(None), **config)
+    loss = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=classes, mode='original')
+    config['head'].update(num_classes=classes, loss=loss)
+    return dict(type='ImageClassifier', data_preprocessor=preprocessor_config(None, classes), **config)
 
 
-def preprocessor_config(augment: dict | None) -> dict:
+def preprocessor_config(augment: dict | None, classes: int = CLASSES) -> dict:
     """Config of the data preprocessor that ``train_cfg=dict(augments=[augment])`` gives the classifier."""
-    return dict(PREPROCESSOR, batch_augments=None if augment is None else dict(augments=[augment]))
+    augments = None if augment is None else dict(augments=[augment])
+    return dict(PREPROCESSOR, num_classes=classes, batch_augments=augments)
 
 
 def patch_size(backbone: str) -> int:

@@ -18,6 +18,8 @@ __all__ = ['device_name', 'render', 'surroundings', 'write_report']
 
 PACKAGES = ('torch', 'mixpro-mm', 'mmengine', 'mmcv', 'mmpretrain', 'mmsegmentation', 'mmdetection', 'mmdet')
 RATIO = f'ratio_to_{BASE.lower()}'
+GROWTH = 'Growth of a training step'
+FEW = 6  # rounds, below which the bootstrap's 2.5 % of a median are at its smallest value
 
 
 def write_report(folder: Path, content: dict) -> list[Path]:
@@ -74,13 +76,17 @@ def render(content: dict) -> str:
     for title, table in (
         ('Promises', _bars(content['bars'])),
         ('Training', _training(records)),
+        (GROWTH, _growth(records)),
         ('Mixing alone', _mixing(records)),
         ('Labelling alone', _labelling(records)),
         ('Cost by batch and by image', _scaling(records)),
+        ('Loading images', _loading(records)),
         ('torch.compile of the training step', _compiled(records)),
     ):
         if table[1]:
             parts.append(f'## {title}\n\n{markdown_table(*table, numeric=_numeric(table[1]))}')
+            if title == GROWTH:
+                parts += _notes(content)
     return '\n\n'.join(parts) + '\n'
 
 
@@ -116,6 +122,47 @@ def _training(records: list[dict]) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
+def _growth(records: list[dict]) -> tuple[list[str], list[list[str]]]:
+    """A row a case: the base method, then MixPro beside it."""
+    header = ['Along', 'Batch', 'Size (px)', 'Classes', 'Ranks', f'{BASE} (ms)', 'MixPro (ms)', f'Time / {BASE}']
+    header += [f'{BASE}, peak (MiB)', 'MixPro, peak (MiB)', 'Summed up by ranks (MiB)']
+    grown = _of(records, 'growth')
+    rows = [
+        [
+            ours['along'],
+            *(str(ours[key]) for key in ('batch_images', 'size_px', 'classes', 'ranks')),
+            _time(base, 1),
+            _time(ours, 1),
+            _ratio(ours, RATIO),
+            f'{base["peak_mib"]:.1f}',
+            f'{ours["peak_mib"]:.1f}',
+            f'{ours["reduced_mib"]:.2f}' if ours['reduced_mib'] else '-',
+        ]
+        for base, ours in zip(grown[::2], grown[1::2], strict=True)
+    ]
+    return header, rows
+
+
+def _notes(content: dict) -> list[str]:
+    """What the figures of several ranks do not say on this machine."""
+    grown, cores = _of(content['records'], 'growth'), content['cores']
+    notes = ['Batch is that of each rank, time that of the slowest rank, with update and hooks; peak that of one rank.']
+    most, least = max(record['ranks'] for record in grown), min(record['rounds'] for record in grown)
+    if least < FEW:
+        notes.append(f'Of {least} rounds an interval is just the range of their ratios, which says little.')
+    if content['device'].startswith('CPU'):
+        if most * content['threads'] > cores:
+            notes.append(
+                f'This machine has {cores} cores: steps of more than {cores // content["threads"]} ranks with '
+                f'{content["threads"]} threads each share them, so their times measure sharing, not scaling.'
+            )
+        if most > 1 and content['settings'].get('clock') == 'cpu':
+            notes.append('The clock counts what a rank computes, not how long it waits for the others or for a core.')
+    elif most == 1:
+        notes.append('With one GPU there is nothing to say about several ranks.')
+    return [' '.join(notes)]
+
+
 def _mixing(records: list[dict]) -> tuple[list[str], list[list[str]]]:
     rows = [[r['method'], _time(r), _ratio(r, 'ratio_to_where')] for r in _of(records, 'mixing')]
     return ['Method', 'Time (ms)', 'Time / torch.where'], rows
@@ -142,6 +189,20 @@ def _scaling(records: list[dict]) -> tuple[list[str], list[list[str]]]:
         for r in _of(records, 'scaling')
     ]
     return ['What', 'Batch', 'Size (px)', 'Time (ms)', 'Time per pixel (ns)', 'Power'], rows
+
+
+def _loading(records: list[dict]) -> tuple[list[str], list[list[str]]]:
+    header = ['Pipeline', 'Image (px)', 'File (kB)', 'Time per image (ms)', 'Images per second and core']
+    return header, [
+        [
+            r['config'],
+            f'{r["width_px"]} x {r["height_px"]}',
+            f'{r["file_kb"]:.0f}',
+            _time(r),
+            f'{r["images_per_s_and_core"]:.0f}',
+        ]
+        for r in _of(records, 'loading')
+    ]
 
 
 def _compiled(records: list[dict]) -> tuple[list[str], list[list[str]]]:
@@ -180,5 +241,5 @@ def _ratio(record: dict, key: str) -> str:
     return f'{record[key]:.3f} ({record[f"{key}_low"]:.3f} to {record[f"{key}_high"]:.3f})' if key in record else '-'
 
 
-def _time(record: dict) -> str:
-    return f'{record["median_s"] * 1e3:.3f} ± {record["std_s"] * 1e3:.3f}'
+def _time(record: dict, digits: int = 3) -> str:
+    return f'{record["median_s"] * 1e3:.{digits}f} ± {record["std_s"] * 1e3:.{digits}f}'

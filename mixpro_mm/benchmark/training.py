@@ -10,7 +10,7 @@ from mixpro_mm.benchmark.rounds import interleave
 from mixpro_mm.benchmark.statistics import paired_ratio, spread
 from mixpro_mm.benchmark.workbench import Session, Workbench
 
-__all__ = ['PARTS', 'measure_memory', 'measure_steps']
+__all__ = ['MIB', 'PARTS', 'measure_memory', 'measure_steps', 'ratios']
 
 PARTS = ('forward and backward', 'with optimizer')
 MIB = 2**20
@@ -46,7 +46,7 @@ def measure_steps(
                     rounds=len(timed[name]),
                     **figures,
                     images_per_s=bench.settings.batch / figures['median_s'],
-                    **_ratios(timed[name], timed.get(BASE), bench.settings.seed),
+                    **ratios(timed[name], timed.get(BASE), bench.settings.seed),
                 )
             )
     return records
@@ -82,7 +82,8 @@ def measure_memory(bench: Workbench, names: Sequence[str], report: Callable[[int
     return records
 
 
-def _ratios(seconds: list[float], base: list[float] | None, seed: int) -> dict[str, float]:
+def ratios(seconds: list[float], base: list[float] | None, seed: int) -> dict[str, float]:
+    """``ratio_to_cutmix`` of paired rounds with both ends of its interval; nothing where CutMix was not timed."""
     if base is None:
         return {}
     ratio, key = paired_ratio(seconds, base, seed), f'ratio_to_{BASE.lower()}'

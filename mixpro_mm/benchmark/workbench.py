@@ -39,6 +39,7 @@ class Settings:
     seed: int = 0
     threads: int | None = None
     clock: str = 'wall'
+    classes: int = CLASSES
 
 
 class Workbench:
@@ -49,7 +50,7 @@ class Workbench:
     """
 
     def __init__(self, settings: Settings):
-        config = classifier_config(settings.backbone, settings.size)
+        config = classifier_config(settings.backbone, settings.size, settings.classes)
         if settings.device not in ('cpu', 'cuda'):
             raise ValueError(f'device {settings.device!r} is unknown; known: cpu, cuda')
         if settings.device == 'cuda' and not torch.cuda.is_available():
@@ -63,6 +64,7 @@ class Workbench:
         set_random_seed(settings.seed)
         self.settings, self.device = settings, torch.device(settings.device)
         self.model = MODELS.build(config).to(self.device).train()
+        self.trained = self.model  # or what several processes wrap around it
         self.optim = build_optim_wrapper(self.model, settings.amp, self.device)
         self.watch = self.optim.watch = Stopwatch(self.device, settings.clock)
         self._inputs: dict[int, torch.Tensor] = {}
@@ -72,7 +74,7 @@ class Workbench:
         if batch not in self._inputs:
             shape = (batch, 3, self.settings.size, self.settings.size)
             self._inputs = {batch: torch.randint(256, shape, dtype=torch.uint8, device=self.device)}
-        samples = [DataSample().set_gt_label(number % CLASSES) for number in range(batch)]
+        samples = [DataSample().set_gt_label(number % self.settings.classes) for number in range(batch)]
         return dict(inputs=self._inputs[batch], data_samples=samples)
 
 
@@ -86,13 +88,13 @@ class Session:
     def __init__(self, bench: Workbench, name: str):
         self.bench, self.name = bench, name
         method = METHODS[name]
-        config = preprocessor_config(method.config(patch_size(bench.settings.backbone)))
+        config = preprocessor_config(method.config(patch_size(bench.settings.backbone)), bench.settings.classes)
         self.preprocessor = MODELS.build(config).to(bench.device)
         self.labeling = LabelingHook(method.labeling) if method.labeling else None
         self.ema = EMAHook() if method.ema else None
         self.hooks = [hook for hook in (self.ema, self.labeling) if hook is not None]
         self.runner = SimpleNamespace(
-            model=bench.model,
+            model=bench.trained,
             hooks=[*self.hooks, LoggerHook(interval=100)],
             iter=0,
             epoch=0,
@@ -134,7 +136,7 @@ class Session:
         data = bench.draw(batch or bench.settings.batch)
         bench.watch.start()
         self._call('before_train_iter', number, data)
-        outputs = bench.model.train_step(data, bench.optim)
+        outputs = bench.trained.train_step(data, bench.optim)
         self._call('after_train_iter', number, data, outputs)
         bench.watch.mark()
         self.runner.iter += 1

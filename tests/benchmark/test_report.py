@@ -2,16 +2,18 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
 
 from mixpro_mm.benchmark import cli
 from mixpro_mm.benchmark.bars import find_bars
-from mixpro_mm.benchmark.cli import SECTIONS, main
+from mixpro_mm.benchmark.cli import ON_REQUEST, SECTIONS, main
 from mixpro_mm.benchmark.report import render, surroundings, write_report
 from mixpro_mm.benchmark.training import PARTS
 
+FOLDER = Path(__file__).parents[2] / 'docs' / 'benchmarks'
 TINY = '--backbone=micro --size=48 --batch=4 --alone-batch=6 --rounds=1 --minutes=0.01 --device=cpu'.split()  # noqa: SIM905
 
 
@@ -117,6 +119,61 @@ def test_training_is_shown_in_the_layout_of_table_2():
     assert not any('torch.compile' in line for line in lines)
 
 
+def grown(method, ranks, peak, reduced, ratio=1.0):
+    return dict(
+        section='growth', method=method, along='ranks', backbone='deit-small', batch_images=4, size_px=224,
+        classes=1000, ranks=ranks, rounds=5, median_s=1.5, mean_s=1.5, std_s=0.25, iqr_s=0.1, images_per_s=2.0,
+        peak_mib=peak, reduced_mib=reduced, ratio_to_cutmix=ratio, ratio_to_cutmix_low=0.9, ratio_to_cutmix_high=1.25,
+    )  # fmt: skip
+
+
+GROWN = [
+    grown('CutMix', 1, 100.0, 0),
+    grown('MixPro', 1, 102.0, 0, 1.125),
+    grown('CutMix', 4, 200.0, 80.0),
+    grown('MixPro', 4, 200.0, 80.0),
+]
+
+
+def test_growth_has_a_row_a_case_and_holds_two_promises():
+    lines = render(content(GROWN)).splitlines()
+    row = (
+        '| ranks | 4 | 224 | 1000 | 1 | 1500.0 ± 250.0 | 1500.0 ± 250.0 | 1.125 (0.900 to 1.250) | 100.0 | 102.0 | - |'
+    )
+    assert row in lines
+    assert any(line.startswith('| ranks | 4 | 224 | 1000 | 4 | ') and line.endswith('| 80.00 |') for line in lines)
+    worst, sent = find_bars(GROWN)
+    assert (worst['figure'], worst['passed']) == (1.02, False)
+    assert (sent['figure'], sent['limit'], sent['passed']) == (1.0, 1, True)
+    talkative = [*GROWN[:3], grown('MixPro', 4, 200.0, 80.001)]
+    assert not find_bars(talkative)[1]['passed']
+    assert len(find_bars(GROWN[:2])) == 1  # one process sums up nothing
+
+
+def test_more_ranks_than_cores_measure_sharing():
+    run = {**content(GROWN), 'device': 'CPU, X', 'cores': 2, 'threads': 1, 'settings': dict(clock='cpu')}
+    sharing = 'This machine has 2 cores: steps of more than 2 ranks with 1 threads each share them'
+    assert sharing in render(run)
+    assert 'The clock counts what a rank computes, not how long it waits' in render(run)
+    assert 'The clock' not in render({**run, 'settings': dict(clock='wall')})
+    assert 'sharing' not in render({**run, 'cores': 4})
+    assert 'Of 5 rounds an interval is just the range' in render(run)
+    longer = [dict(record, rounds=6) for record in GROWN]
+    assert 'just the range' not in render({**run, 'records': longer})
+    assert 'share them' in render({**run, 'cores': 4, 'threads': 2})
+    on_gpu = {**run, 'device': 'NVIDIA H100'}
+    assert 'share' not in render(on_gpu)
+    assert 'With one GPU' not in render(on_gpu)
+    assert 'With one GPU there is nothing to say' in render({**on_gpu, 'records': GROWN[:2]})
+
+
+@pytest.mark.parametrize('path', sorted(FOLDER.glob('*.json')), ids=lambda path: path.stem)
+def test_committed_pages_are_rendered_from_their_records(path):
+    run = json.loads(path.read_text())
+    assert path.with_suffix('.md').read_text() == render(run)
+    assert run['bars'] == find_bars(run['records'])
+
+
 def test_a_busy_machine_is_told_of():
     run = {**content(), 'load': 3.5, 'cores': 4, 'settings': dict(clock='wall')}
     assert 'load 3.5 at the start. Others were computing too' in render(run)
@@ -149,7 +206,7 @@ def test_a_run_from_the_command_line(tmp_path, capsys):
     assert run['versions']['torch'] == torch.__version__.split('+')[0]
     assert any(name.endswith('mmpretrain') for name in run['versions'])
     assert (run['settings']['backbone'], run['settings']['alone_batch'], run['settings']['rounds']) == ('micro', 6, 1)
-    sections = [name for name in SECTIONS if name != 'compile']
+    sections = [name for name in SECTIONS if name not in ON_REQUEST]
     assert list(dict.fromkeys(record['section'] for record in run['records'])) == sections
     assert len(run['bars']) == 10
     assert all(not isinstance(value, dict) for record in run['records'] for value in record.values())
@@ -166,6 +223,9 @@ def test_a_run_from_the_command_line(tmp_path, capsys):
         (['--amp', 'int8'], "benchmark: amp 'int8' is unknown"),
         (['--clock', 'sun'], "benchmark: clock 'sun' is unknown"),
         (['--rounds', '0'], 'benchmark: rounds and threads must be at least 1, .* got 0, '),
+        (['--ranks', '2,0'], r'benchmark: classes and ranks must be at least 1, got 1000 and \[2, 0\]'),
+        (['--classes', '0'], 'benchmark: classes and ranks must be at least 1, got 0 and '),
+        (['--ranks', 'two'], "benchmark: ranks must be whole numbers with commas between them, got 'two'"),
         (['--size', '16'], 'benchmark: mask size 32 .* an image of 16x16 pixels'),
     ],
 )

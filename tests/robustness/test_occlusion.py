@@ -289,12 +289,15 @@ def test_random_patches_of_an_image_are_its_own_and_those_of_a_batch_are_shared(
     for protocol in ('naseer', 'count'):
         loop = runner_of(tmp_path, modes=['random'], ratios=[0.2, 0.5], protocol=protocol)
         loop = loop.build_test_loop(loop._test_loop)
-        drops[protocol] = list(loop._drops(torch.zeros(3, 3, 32, 32), [5, 9, 2], 4))
-        again = list(loop._drops(torch.zeros(1, 3, 32, 32), [9], 1))
+        drops[protocol] = list(loop._drops(torch.zeros(3, 3, 32, 32), [5, 9, 2], [4, 4, 4]))
+        again = list(loop._drops(torch.zeros(1, 3, 32, 32), [9], [1]))
         assert torch.equal(drops['count'][1][1], again[1][0]) if protocol == 'count' else len(again[1]) == 1
     assert [tuple(dropped.shape) for dropped in drops['naseer']] == [(1, 64)] * 2
     assert [dropped.sum(dim=1).tolist() for dropped in drops['count']] == [[13] * 3, [32] * 3]
     assert not torch.equal(drops['count'][1][0], drops['count'][1][1])
+    loop = runner_of(tmp_path, modes=['random'], ratios=[0.5], protocol='naseer')
+    (mixed,) = loop.build_test_loop(loop._test_loop)._drops(torch.zeros(3, 3, 32, 32), [5, 9, 2], [4, 7, 4])
+    assert torch.equal(mixed[[0, 2]], drops['naseer'][1].expand(2, -1)) and not torch.equal(mixed[1], mixed[0])
     for small, large in drops.values():
         assert (small <= large).all()
 
@@ -323,7 +326,7 @@ def test_a_record_says_where_its_numbers_come_from(tmp_path):
 def test_nothing_is_drawn_from_the_random_numbers_of_others(tmp_path):
     loop = (runner := runner_of(tmp_path, ratios=[0.5])).build_test_loop(runner._test_loop)
     before = torch.get_rng_state()
-    assert len(list(loop._drops(torch.zeros(2, 3, 32, 32), [0, 1], 0))) == 3
+    assert len(list(loop._drops(torch.zeros(2, 3, 32, 32), [0, 1], [0, 0]))) == 3
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -555,16 +558,14 @@ TWO = dict(ratios=[0, 0.3, 0.6], repeats=2)
 
 @pytest.mark.slow
 def test_two_processes_count_every_image_once(two_ranks, tmp_path):
-    """In 'naseer' the images of a batch share their random patches; alone, the same images make the same batches.
+    """In 'naseer' the images of a batch share their random patches: the batches are those of one process.
 
-    Of two processes the first has the images 0, 2, 4, ... and the batches 0 and 2, the second all others; what it has
-    for the sixteenth image is the first one again, which does not count.
+    Of two processes the first has the images 0, 2, 4, ..., the second all others; what it has for the sixteenth image
+    is the first one again, which does not count.
     """
     first, second = two_ranks(__file__)
-    order = [*range(0, 8, 2), *range(1, 8, 2), *range(8, 15, 2), *range(9, 15, 2)]
     for protocol in PROTOCOLS:
-        indices = order if protocol == 'naseer' else 15
-        alone, record = test(tmp_path / f'{protocol}-alone', None, loader(4, indices=indices), protocol=protocol, **TWO)
+        alone, record = test(tmp_path / f'{protocol}-alone', None, loader(4, indices=15), protocol=protocol, **TWO)
         assert second[protocol] == pytest.approx(first[protocol])
         assert first[protocol] == pytest.approx(alone)
         together = json.loads((tmp_path / protocol / 'occlusion.json').read_text())

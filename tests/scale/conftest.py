@@ -1,0 +1,124 @@
+"""Runs on one, two and four processes: each number of processes is started once for all tests, as torchrun does it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mixpro_mm.datasets.digit_scenes import write_digit_scenes
+from tests.scale import runs
+
+HERE = Path(__file__).parent
+CONFIGS = HERE.parents[1] / 'configs'
+LIMIT = 1500  # seconds; only a run that hangs comes near it
+# what these runs need for having no GPU, and nothing more
+ON_CPU = dict(
+    custom_imports=dict(imports=['on_cpu']),
+    env_cfg=dict(dist_cfg=dict(backend='gloo')),
+    model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None),
+)
+
+
+class Bench:
+    """A folder with configs, data and the runs over them."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.environment = dict(os.environ, PYTHONPATH=str(HERE), OMP_NUM_THREADS='1', MPLBACKEND='agg')
+        for name in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'):
+            self.environment.pop(name, None)
+
+    def config(self, name, base, **settings):
+        """Write ``base`` with other settings as a config file; its path."""
+        lines = [f'_base_ = {str(CONFIGS / base)!r}']
+        lines += [f'{key} = {value!r}' for key, value in (ON_CPU | settings).items()]
+        path = self.folder / f'{name}.py'
+        path.write_text('\n'.join(lines) + '\n')
+        return path
+
+    def job(self, name, host, tool, config, *arguments):
+        """A run of a host's own script, with a work dir of its own."""
+        arguments = [str(config), *map(str, arguments), '--work-dir', str(self.folder / name)]
+        return dict(name=name, host=host, tool=tool, arguments=arguments)
+
+    def run(self, processes, jobs):
+        """Do the jobs, all by the same processes; the error of each job on each rank, '' if there was none."""
+        launcher = ['--launcher', 'none' if processes == 1 else 'pytorch']
+        jobs = [job | dict(arguments=job['arguments'] + launcher) for job in jobs]
+        path = self.folder / f'jobs{processes}-{jobs[0]["name"]}.json'
+        path.write_text(json.dumps(jobs))
+        start = [] if processes == 1 else ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node']
+        start += [] if processes == 1 else [str(processes)]
+        self.call(sys.executable, *start, HERE / 'ranks.py', path)
+        return {job['name']: [self.error(job['name'], rank) for rank in range(processes)] for job in jobs}
+
+    def call(self, *command):
+        """Run a command to its end; what it printed."""
+        log = self.folder / 'log.txt'
+        with log.open('w') as out:
+            done = subprocess.run(
+                [*map(str, command)],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                timeout=LIMIT,
+            )
+        assert done.returncode == 0, log.read_text()[-6000:]
+        return log.read_text()
+
+    def error(self, name, rank):
+        return (self.folder / f'{name}.rank{rank}').read_text()
+
+    def seen(self, name, rank=0):
+        """What the witness of a rank saw of a run."""
+        return json.loads((self.folder / name / f'rank{rank}.json').read_text())
+
+    def parameters(self, name, rank=0):
+        """The parameters a rank ended with."""
+        return torch.load(self.folder / name / f'rank{rank}.pth')
+
+
+@pytest.fixture(scope='session')
+def bench(tmp_path_factory):
+    """The folder, with scenes whose number no number of processes divides."""
+    folder = tmp_path_factory.mktemp('scale')
+    write_digit_scenes(folder / 'scenes', num_train=8, num_val=7)
+    return Bench(folder)
+
+
+@pytest.fixture(scope='session')
+def alone(bench):
+    """All runs by one process: the errors of the runs by name. Its checkpoints serve the others."""
+    jobs = [
+        runs.pretrain(bench, 'deit1', runs.DEIT, 1),
+        runs.pretrain(bench, 'pvt1', runs.PVT, 1),
+        runs.learn(bench, 'eight', runs.EIGHT),
+        runs.learn(bench, 'ten', runs.DEIT, model=dict(train_cfg=dict(_delete_=True))),
+        runs.transfer(bench, 'segmentation1', 'segmentation', bench.folder / 'deit1/epoch_2.pth', 20),
+        runs.transfer(bench, 'detection1', 'detection', bench.folder / 'pvt1/epoch_2.pth', 2),
+        *runs.evaluations(bench, '1'),
+    ]
+    errors = bench.run(1, jobs)
+    failed = {name: error for name, (error,) in errors.items() if error}
+    assert not failed
+    return errors
+
+
+@pytest.fixture(scope='session', params=[2, 4])
+def together(bench, alone, request):
+    """(number of processes, errors of their runs by name)."""
+    count = request.param
+    jobs = [
+        runs.pretrain(bench, f'deit{count}', runs.DEIT, count),
+        runs.pretrain(bench, f'pvt{count}', runs.PVT, count),
+        runs.transfer(bench, f'segmentation{count}', 'segmentation', bench.folder / 'deit1/epoch_2.pth', 3),
+        runs.transfer(bench, f'detection{count}', 'detection', bench.folder / 'pvt1/epoch_2.pth', 2),
+        runs.transfer(bench, f'refused{count}', 'segmentation', bench.folder / 'pvt1/epoch_2.pth', 3),
+        *runs.evaluations(bench, str(count)),
+    ]
+    return count, bench.run(count, jobs)

@@ -1,0 +1,99 @@
+"""What the runs of these tests import beside their config: ranks without a GPU, equal masks, and witnesses.
+
+The launchers of mmengine give every rank a GPU before anything else; where there is none, that one call is left out.
+All else is the host's: its launcher, gloo, its wrapper of the model.
+"""
+
+import json
+import math
+import random
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info
+from mmengine.hooks import Hook
+from mmengine.registry import DATA_SAMPLERS, FUNCTIONS, HOOKS
+from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.fsdp._common_utils import clean_tensor_name
+from torch.distributed.fsdp.wrap import size_based_auto_wrap_policy
+from torch.utils.data import Sampler
+
+if not torch.cuda.is_available():
+    torch.cuda.set_device = lambda device: None
+
+
+@DATA_SAMPLERS.register_module()
+class Dealt(Sampler):
+    """Deals whole batches out to the ranks, so that the batches of a run do not depend on how many ranks there are."""
+
+    def __init__(self, dataset, batch, batches, **_):
+        self.batch, self.batches = batch, batches
+
+    def __iter__(self):
+        rank, world = get_dist_info()
+        return (at for number in range(rank, self.batches, world) for at in range(*self._span(number)))
+
+    def _span(self, number):
+        return number * self.batch, (number + 1) * self.batch
+
+    def __len__(self):
+        return self.batches // get_dist_info()[1] * self.batch
+
+
+@HOOKS.register_module()
+class SeedByBatch(Hook):
+    """Draws the same for the same batch, whichever rank has it; one process takes the batches of all ranks in turn."""
+
+    priority = 'LOWEST'  # after any hook of the config that seeds, too
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        rank, world = get_dist_info()
+        number = runner.iter * world + rank
+        torch.manual_seed(number)
+        np.random.seed(number)  # noqa: NPY002, the host draws the augment with it
+        random.seed(number)
+
+
+@HOOKS.register_module()
+class Witness(Hook):
+    """Leaves in the work dir what a rank has seen: ``rankN.json`` in the end, ``rankN.pth`` with the parameters."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self):
+        self.seen = dict(iterations=0, mixed=[])
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.seen['iterations'] += 1
+        self.seen['loss'] = float(outputs['loss'])
+        lam = runner.message_hub.log_scalars.get('train/lam_attn')  # logged every iteration, and only of mixed batches
+        self.seen['mixed'].append(math.nan if lam is None else float(lam.current()))
+
+    def after_train(self, runner):
+        whole = isinstance(runner.model, FullyShardedDataParallel)
+        with FullyShardedDataParallel.summon_full_params(runner.model) if whole else nullcontext():
+            named = runner.model.named_parameters()
+            units = [name for name, part in runner.model.named_modules() if isinstance(part, FullyShardedDataParallel)]
+            self.seen['units'] = [clean_tensor_name(name) for name in units if name] if whole else None
+            kept = {clean_tensor_name(name).removeprefix('module.'): p.detach().clone() for name, p in named}
+        torch.save(kept, self._path(runner, 'pth'))
+        self._write(runner)
+
+    def after_test_epoch(self, runner, metrics=None):
+        self.seen['metrics'] = {name: float(value) for name, value in metrics.items()}
+        self._write(runner)
+
+    def _write(self, runner):
+        self._path(runner, 'json').write_text(json.dumps(self.seen))
+
+    @staticmethod
+    def _path(runner, suffix):
+        return Path(runner.work_dir, f'rank{get_dist_info()[0]}.{suffix}')
+
+
+@FUNCTIONS.register_module()
+def by_size(module, recurse, nonwrapped_numel):
+    """FSDP units of every module of some size, so that blocks, projections and the head are wrapped one by one."""
+    return size_based_auto_wrap_policy(module, recurse, nonwrapped_numel, min_num_params=600)

@@ -1,0 +1,111 @@
+"""The runs whose outcome these tests compare: real configs, shortened."""
+
+NO_VALIDATION = dict(val_dataloader=None, val_evaluator=None, val_cfg=None)
+LABEL, WITNESS = dict(type='mixpro_mm.LabelingHook'), dict(type='Witness')
+PACK = [dict(type='PackInputs')]
+LARGER = [dict(type='Resize', scale=64, interpolation='bicubic'), *PACK]
+DEIT, PVT = 'digits/deit-micro_mixpro_digits.py', 'digits/pvt-micro_mixpro_digits.py'
+EIGHT = 'digits/evidence/deit-micro_none_digits-8.py'
+BATCHES, BATCH = 8, 8  # in an epoch, of all ranks
+ACCUMULATED = 4  # batches in a step: one process takes them in turn, four take one each
+SCENES = dict(
+    segmentation=('segmenter_deit-micro_mixpro_digit-scenes.py', 'mmseg', 'scenes/VOCdevkit/VOC2010'),
+    detection=('mask-rcnn_pvt-micro_mixpro_digit-scenes.py', 'mmdet', 'scenes/coco'),
+)
+
+
+def pretrain(bench, name, base, processes, **settings):
+    """Two epochs of mixed batches, the same batches and masks whatever the number of processes."""
+    plain = dict(
+        custom_hooks=[LABEL, dict(type='SeedByBatch'), WITNESS],
+        optim_wrapper=dict(
+            _delete_=True,
+            optimizer=dict(type='SGD', lr=0.05, momentum=0.9),
+            accumulative_counts=ACCUMULATED // processes,
+        ),
+        param_scheduler=[],
+        train_cfg=dict(max_epochs=2, val_interval=100),
+        train_dataloader=dict(
+            batch_size=BATCH,
+            sampler=dict(_delete_=True, type='Dealt', batch=BATCH, batches=BATCHES),
+            dataset=dict(pipeline=LARGER if base == PVT else PACK),  # nothing random but the mixing
+        ),
+        **NO_VALIDATION,
+        default_hooks=dict(logger=dict(interval=1), checkpoint=dict(interval=2) if processes == 1 else None),
+        randomness=dict(seed=0),
+    )
+    return bench.job(name, 'mmpretrain', 'train', bench.config(name, base, **(plain | settings)))
+
+
+def learn(bench, name, base, **settings):
+    """A classifier that has learned a little of the digits as they are, as `epoch_1.pth`."""
+    plain = dict(
+        custom_hooks=[],
+        train_cfg=dict(max_epochs=1, val_interval=100),
+        train_dataloader=dict(
+            batch_size=32,
+            sampler=dict(_delete_=True, type='Dealt', batch=32, batches=33),
+            dataset=dict(pipeline=PACK),
+        ),
+        param_scheduler=[],
+        **NO_VALIDATION,
+        default_hooks=dict(checkpoint=dict(interval=1)),
+        randomness=dict(seed=0),
+    )
+    return bench.job(name, 'mmpretrain', 'train', bench.config(name, base, **plain, **settings))
+
+
+def transfer(bench, name, task, checkpoint, length):
+    """Fine-tune on scenes from a checkpoint, two to a batch; ``length`` in iterations, for detection in epochs."""
+    base, host, data = SCENES[task]
+    loader = dict(batch_size=2, dataset=dict(data_root=str(bench.folder / data)))
+    if task == 'detection':
+        loop = dict(type='EpochBasedTrainLoop', max_epochs=length, val_interval=1000)
+        loader['sampler'] = dict(_delete_=True, type='Dealt', batch=2, batches=4)
+    else:
+        loop = dict(type='IterBasedTrainLoop', max_iters=length, val_interval=1000)
+    saved = dict(interval=length, by_epoch=task == 'detection')
+    config = bench.config(
+        name,
+        f'digits/{base}',
+        model=dict(backbone=dict(init_cfg=dict(checkpoint=str(checkpoint)))),
+        custom_hooks=[dict(type='mixpro_mm.TransferCheckHook'), WITNESS],
+        train_dataloader=loader,
+        train_cfg=dict(_delete_=True, **loop),
+        default_hooks=dict(logger=dict(interval=1), checkpoint=dict(_delete_=True, type='CheckpointHook', **saved)),
+        **NO_VALIDATION,
+        randomness=dict(seed=0),
+    )
+    return bench.job(name, host, 'train', config)
+
+
+def evaluations(bench, suffix):
+    """Everything that can be measured of the checkpoints of one process, each as a run of its own."""
+    folder = bench.folder
+    eight, ten = folder / 'eight/epoch_1.pth', folder / 'ten/epoch_1.pth'
+    small = dict(batch_size=32)
+
+    def job(name, host, base, checkpoint, **settings):
+        config = bench.config(f'{name}{suffix}', base, custom_hooks=[WITNESS], **settings)
+        return bench.job(f'{name}{suffix}', host, 'test', config, checkpoint)
+
+    guide = dict(saliency=dict(checkpoint=str(ten)), ratios=dict(random=[0.2, 0.5], salient=[0.5]), repeats=2)
+    guide['modes'] = ['random', 'salient']
+    count = dict(ratios=[0.4], modes=['random', 'non-salient'], repeats=2, protocol='count')
+    seg = dict(data_root=str(folder / SCENES['segmentation'][2]))
+    det = dict(data_root=str(folder / SCENES['detection'][2]))
+    annotations = f'{det["data_root"]}/annotations/instances_val2017.json'
+    found = dict(ann_file=annotations, outfile_prefix=f'{folder}/boxes{suffix}')
+    return [
+        job('accuracy', 'mmpretrain', DEIT, ten, test_dataloader=small),
+        job('calibration', 'mmpretrain', 'robustness/deit-micro_digits-a.py', eight, test_dataloader=small),
+        job('ood', 'mmpretrain', 'robustness/deit-micro_digits-o.py', eight, test_dataloader=small),
+        job('naseer', 'mmpretrain', 'robustness/deit-micro_occlusion_digits-8.py', eight, test_dataloader=small,
+            test_cfg=guide),
+        job('count', 'mmpretrain', 'robustness/deit-micro_occlusion_digits.py', ten, test_dataloader=small,
+            test_cfg=count),
+        job('miou', 'mmseg', f'digits/{SCENES["segmentation"][0]}', folder / 'segmentation1/iter_20.pth',
+            test_dataloader=dict(batch_size=2, dataset=seg)),
+        job('boxes', 'mmdet', f'digits/{SCENES["detection"][0]}', folder / 'detection1/epoch_2.pth',
+            test_dataloader=dict(batch_size=2, dataset=det), test_evaluator=found),
+    ]  # fmt: skip

@@ -1,0 +1,132 @@
+"""mmengine's strategies: labels are weighed under each that can be had without a GPU, or the run says why not."""
+
+import importlib.util
+
+import pytest
+import torch
+from torch import nn
+
+from mixpro_mm.labeling.find import unwrap
+from mixpro_mm.transfer.hook import _in_shards
+from tests.scale import runs
+
+pytestmark = pytest.mark.slow
+DDP = dict(type='MMDistributedDataParallel', device_ids=None)
+FSDP = dict(type='MMFullyShardedDataParallel', device_id='cpu', use_orig_params=True)
+BY_SIZE = dict(auto_wrap_policy=dict(type='by_size'))  # every projection is a unit of its own
+LEARNED = dict(
+    custom_hooks=[
+        dict(type='mixpro_mm.LabelingHook', labeling=dict(type='ProgressiveAttentionLabeling', factor='learnable')),
+        dict(type='SeedByBatch'),
+        runs.WITNESS,
+    ],
+    model=dict(
+        head=dict(
+            loss=dict(
+                _delete_=True,
+                type='mixpro_mm.LearnableFactor',
+                loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=10, mode='original'),
+            )
+        )
+    ),
+)
+CHECK = dict(type='mixpro_mm.TransferCheckHook', checkpoint='deit1/epoch_2.pth')
+
+
+def flexible(bench, name, processes, strategy, **settings):
+    """A pre-training run as of the other tests, under FlexibleRunner; what it does not take is left out."""
+    settings |= dict(runner_type='FlexibleRunner', strategy=strategy, model_wrapper_cfg=None)
+    return runs.pretrain(bench, name, runs.DEIT, processes, **settings)
+
+
+@pytest.fixture(scope='module')
+def errors(bench, alone):
+    """The error of every run on every rank."""
+    one = [
+        flexible(bench, 'single', 1, dict(type='SingleDeviceStrategy')),
+        runs.pretrain(bench, 'learned1', runs.DEIT, 1, **LEARNED),
+    ]
+    sharded = dict(type='FSDPStrategy', model_wrapper=FSDP | BY_SIZE)
+    flat = dict(type='FSDPStrategy', model_wrapper=FSDP | dict(use_orig_params=False))
+    two = [
+        flexible(bench, 'ddp', 2, dict(type='DDPStrategy', model_wrapper=DDP)),
+        flexible(bench, 'fsdp', 2, sharded),
+        flexible(bench, 'fsdp-learned', 2, sharded, **LEARNED),
+        flexible(bench, 'fsdp-flat', 2, flat, **LEARNED),
+        flexible(bench, 'fsdp-checked', 2, sharded, custom_hooks=[CHECK]),
+        flexible(bench, 'deepspeed', 2, dict(type='DeepSpeedStrategy')),
+        runs.pretrain(bench, 'late', runs.DEIT, 2, model_wrapper_cfg=FSDP),
+    ]
+    return bench.run(1, one) | bench.run(2, two)
+
+
+@pytest.mark.parametrize(
+    ('name', 'processes', 'same'),
+    [
+        ('single', 1, 'deit1'),
+        ('ddp', 2, 'deit1'),
+        ('fsdp', 2, 'deit1'),
+        ('fsdp-learned', 2, 'learned1'),
+        ('fsdp-flat', 2, 'learned1'),
+    ],
+)
+def test_a_strategy_trains_what_a_plain_runner_trains(bench, errors, name, processes, same):
+    assert errors[name] == [''] * processes
+    plain = bench.parameters(same)
+    for rank in range(processes):
+        mine = bench.parameters(name, rank)
+        assert mine.keys() == plain.keys()
+        for key in plain:
+            torch.testing.assert_close(mine[key], plain[key], rtol=1e-4, atol=1e-6)
+        mixed = bench.seen(same)['mixed'][rank::processes]
+        assert bench.seen(name, rank)['mixed'] == pytest.approx(mixed, rel=1e-4, nan_ok=True)
+
+
+def test_the_attention_was_read_off_sharded_projections(bench, errors):
+    """Every projection of the last block was a unit of FSDP, and the factor was learned."""
+    units = bench.seen('fsdp')['units']
+    assert 'backbone.layers.3.attn.qkv' in units and 'head.layers.head' in units
+    assert not bench.seen('fsdp-flat')['units'] and bench.seen('ddp')['units'] is None
+    (factor,) = (value for key, value in bench.parameters('learned1').items() if 'raw_factor' in key)
+    assert factor.item() != 0
+
+
+def test_fsdp_in_a_plain_runner_is_one_sentence(bench, errors):
+    for error in errors['late']:
+        assert error == (
+            'ValueError: MMFullyShardedDataParallel as model_wrapper_cfg does not go with Runner, which draws the '
+            "weights when they are in shards already: train with runner_type='FlexibleRunner' and strategy=dict("
+            "type='FSDPStrategy', model_wrapper=dict(type='MMFullyShardedDataParallel', use_orig_params=True)), or "
+            'without model_wrapper_cfg'
+        )
+
+
+def test_a_hand_over_in_shards_is_one_sentence(bench, errors):
+    for error in errors['fsdp-checked']:
+        assert error == (
+            'RuntimeError: TransferCheckHook: MMFullyShardedDataParallel holds the tensors of backbone in shards, '
+            'which cannot be compared with a file: let one process without it check the hand-over (one iteration will '
+            'do), then train without this hook.'
+        )
+
+
+@pytest.mark.skipif(importlib.util.find_spec('deepspeed') is not None, reason='DeepSpeed is there')
+def test_without_deepspeed_nothing_is_trained(bench, errors):
+    for error in errors['deepspeed']:
+        assert 'DeepSpeed is not installed' in error
+    assert not list((bench.folder / 'deepspeed').glob('rank*'))
+
+
+def test_zero_3_is_told_by_the_marks_it_leaves():
+    model = nn.Linear(2, 2)
+    assert _in_shards(model) == ''
+    model.weight.ds_id = 0
+    assert _in_shards(model) == 'ZeRO 3 of DeepSpeed'
+
+
+def test_a_wrapper_that_hides_its_model_is_one_sentence():
+    from mmengine._strategy.colossalai import ColossalAIModelWrapper
+
+    hidden = ColossalAIModelWrapper(None, nn.Linear(2, 2))
+    with pytest.raises(ValueError, match=r'^ColossalAIModelWrapper does not show the classifier that it wraps, so no '):
+        unwrap(hidden)
