@@ -2,6 +2,7 @@
 
 import os
 import re
+import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -50,6 +51,7 @@ class Checkpoint(NamedTuple):
     sha256: str  # of the file
     beside: list[str]  # what else lies beside the tensors, such as 'optimizer'
     averaged: list[str]  # what of it holds averaged weights, by its name: 'model_ema', 'state_dict_ema'
+    config: str | None = None  # text of the config that mmengine notes under meta
 
 
 def read_state_dict(path: str | os.PathLike, trust: bool = False) -> tuple[dict[str, Tensor], str]:
@@ -71,8 +73,8 @@ def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | No
     Raises:
         FileNotFoundError: If there is no such file.
         CodeInCheckpointError: A ValueError, if the file runs code and there is no ``trust``.
-        ValueError: If the address is remote, or the file is truncated, no checkpoint, without tensors, or without
-            anything to ``take``.
+        ValueError: If the address is remote, or the file is truncated, damaged, no checkpoint, without tensors, or
+            without anything to ``take``.
     """
     path = os.path.expanduser(path)
     if '://' in path:
@@ -80,6 +82,7 @@ def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | No
     if not os.path.isfile(path):
         raise FileNotFoundError(f'Checkpoint {path} is not an existing file.')
     sha256 = sha256_of(path)
+    _check_sums(path)
     try:
         content = _load(path)
     except CodeInCheckpointError:
@@ -107,11 +110,28 @@ def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | No
     while all(key.startswith('module.') for key in tensors):  # DistributedDataParallel
         tensors = {key.removeprefix('module.'): value for key, value in tensors.items()}
     averaged = [str(key) for key, value in beside.items() if _is_average(str(key)) and isinstance(value, Mapping)]
-    return Checkpoint(tensors, sha256, [str(key) for key in beside], averaged)
+    meta = beside.get('meta')
+    config = meta.get('cfg') if isinstance(meta, Mapping) else None
+    names = [str(key) for key in beside]
+    return Checkpoint(tensors, sha256, names, averaged, config if isinstance(config, str) else None)
 
 
 def _is_average(name: str) -> bool:
     return re.search(r'(^|_)ema$', name, re.IGNORECASE) is not None
+
+
+def _check_sums(path: str) -> None:
+    """Of a zip file, as torch.save writes it: torch itself does not compare them when it loads."""
+    if zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as file:
+                damaged = file.testzip()
+        except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+            raise ValueError(_unreadable(path)) from error
+        if damaged:
+            raise ValueError(
+                f'Checkpoint {path} is damaged: its entry {damaged} has not the checksum it was saved with.'
+            )
 
 
 def _load(path: str):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-__all__ = ['fingerprint', 'last_name', 'look_at', 'read_config', 'stage_config']
+__all__ = ['fingerprint', 'last_name', 'look_at', 'read_config', 'settings_of', 'stage_config']
 
 
 def read_config(path: str | Path) -> Config:
@@ -47,12 +47,17 @@ def fingerprint(config: Config, checkpoint_sha256: str | None) -> str:
 
     Where it runs and how it is started make no difference.
     """
+    return hashlib.sha256(repr(sorted(settings_of(config, checkpoint_sha256).items())).encode()).hexdigest()
+
+
+def settings_of(config: Config, checkpoint_sha256: str | None) -> dict:
+    """What the fingerprint is taken of: the settings, and the hash of the checkpoint in place of its path."""
     settings = config.to_dict()
     for where in ('work_dir', 'resume', 'load_from', 'launcher'):
         settings.pop(where, None)
     if checkpoint_sha256:
         settings['model']['backbone']['init_cfg']['checkpoint'] = checkpoint_sha256
-    return hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()
+    return settings
 
 
 def last_name(config: Config) -> str:

@@ -5,6 +5,7 @@ import fcntl
 import functools
 import os
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import replace
@@ -18,7 +19,7 @@ from mixpro_mm.study.evaluate import evaluation_mark
 from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.processes import die_with_parent, noting_interrupts
-from mixpro_mm.study.stage import DONE, OTHER_STAGE, PROGRESS
+from mixpro_mm.study.stage import DONE, PROGRESS, other_stage
 
 __all__ = ['StageError', 'StudyRunner', 'is_finished']
 
@@ -52,10 +53,19 @@ class StudyRunner:
         self.dropped: list[str] = []  # for they wait for one of those
         try:
             work_dir.mkdir(parents=True, exist_ok=True)
-            self._lock = open(work_dir / '.lock', 'w')  # noqa: SIM115 - held as long as the runner lives
+            self._lock = open(work_dir / '.lock', 'a+')  # noqa: SIM115 - held as long as the runner lives
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock.truncate(0)
+            self._lock.write(f'process {os.getpid()} on {socket.gethostname()}')
+            self._lock.flush()
         except BlockingIOError:
-            raise RuntimeError(f'another process runs a study in {work_dir}; wait for it or name another') from None
+            self._lock.seek(0)
+            who = self._lock.read()
+            self._lock.close()
+            who = f' ({who})' if who else ''
+            raise RuntimeError(
+                f'another process runs a study in {work_dir}{who}; wait for it or name another work dir'
+            ) from None
         except OSError as error:
             raise RuntimeError(f'{work_dir} cannot be written to and locked: {error.strerror}') from None
 
@@ -105,10 +115,18 @@ class StudyRunner:
         return self.work_dir / stage.name
 
     def check_finished(self) -> None:
-        """Raise RuntimeError if a finished stage had another config, seed or checkpoint."""
+        """Raise RuntimeError if a finished stage had another config, seed or checkpoint, or another command."""
         for stage in self.plan.stages:
             folder = self.folder(stage)
-            if not stage.config or not self.finished(stage):
+            if not self.finished(stage):
+                continue
+            if stage.command:
+                before = read_json(folder / DONE).get('command', list(stage.command))
+                if before != list(stage.command):
+                    raise RuntimeError(
+                        f'stage {stage.name} is finished, but by another command ({" ".join(before)[:80]}): remove '
+                        f'{folder} to run it anew, or name another work dir'
+                    )
                 continue
             parent = {}
             if stage.checkpoint:
@@ -120,7 +138,8 @@ class StudyRunner:
                     )
             config = stage_config(stage.config, folder, self.plan.seed_of(stage), parent.get('checkpoint'))
             if read_json(folder / DONE).get('fingerprint') != fingerprint(config, parent.get('checkpoint_sha256')):
-                raise RuntimeError(f'stage {stage.name} is finished, but {OTHER_STAGE.format(folder)}')
+                sentence = other_stage(folder, config, parent.get('checkpoint_sha256'))
+                raise RuntimeError(f'stage {stage.name} is finished, but {sentence}')
             for name, path in stage.evaluations.items():
                 if read_json(folder / DONE)['evaluations'][name] != evaluation_mark(path):
                     raise RuntimeError(
@@ -167,7 +186,9 @@ class StudyRunner:
                 self._fail(stage, f'exit code {code}', time.monotonic() - begin)
                 continue
             if stage.command:
-                write_json(self.folder(stage) / DONE, dict(seconds=round(time.monotonic() - begin, 1)))
+                write_json(
+                    self.folder(stage) / DONE, dict(command=stage.command, seconds=round(time.monotonic() - begin, 1))
+                )
             self.ended[name] = begin, time.monotonic()
         for name, (begin, end) in list(self.ended.items()):
             stage = self._stage(name)

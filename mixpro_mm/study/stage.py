@@ -16,16 +16,16 @@ from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
 from mixpro_mm.checkpoint import read_state_dict
+from mixpro_mm.differences import flat, flat_differences, some_of
 from mixpro_mm.files import read_json, sha256_of, write_json
-from mixpro_mm.study.configs import fingerprint, stage_config
+from mixpro_mm.study.configs import fingerprint, settings_of, stage_config
 from mixpro_mm.study.evaluate import check_evaluation, evaluate, evaluation_mark, test_checkpoint
 from mixpro_mm.study.processes import die_with_parent
 from mixpro_mm.study.tta import check_tta, test_again
 
-__all__ = ['DONE', 'OTHER_STAGE', 'PROGRESS', 'last_checkpoint', 'main']
+__all__ = ['DONE', 'PROGRESS', 'last_checkpoint', 'main', 'other_stage']
 
 DONE, PROGRESS, STARTED = 'done.json', 'progress.json', 'stage.json'
-OTHER_STAGE = '{} holds a stage of another config, seed or checkpoint: remove that folder, or name another work dir'
 
 
 class ProgressHook(Hook):
@@ -49,7 +49,8 @@ class ProgressHook(Hook):
 
 def last_checkpoint(work_dir: Path) -> str | None:
     """The newest checkpoint that can be read to its end; one cut short by a kill is passed over."""
-    for path in sorted(work_dir.glob('*.pth'), key=os.path.getmtime, reverse=True):
+    whole = (path for path in work_dir.glob('*.pth') if not path.name.startswith('.'))  # drafts of a kill
+    for path in sorted(whole, key=os.path.getmtime, reverse=True):
         try:
             read_state_dict(path)
         except ValueError:
@@ -91,6 +92,7 @@ def main(arguments=None) -> int:
     if mark is None:
         return 2
     config.launcher = args.launcher
+    _write_whole(config)
     if args.batch_size:
         config.train_dataloader.batch_size = args.batch_size
     newest = _agreed(lambda: last_checkpoint(work_dir))
@@ -154,13 +156,33 @@ def _agreed(find: Callable):
 
 def _claim(config: Config, work_dir: Path, checkpoint: str | None) -> str | None:
     """Note the fingerprint of the stage in its folder and return it; None if the folder holds another's."""
-    mark = fingerprint(config, sha256_of(checkpoint) if checkpoint else None)
-    started = read_json(work_dir / STARTED) or dict(fingerprint=mark)
+    sha256 = sha256_of(checkpoint) if checkpoint else None
+    mark = fingerprint(config, sha256)
+    started = read_json(work_dir / STARTED) or dict(fingerprint=mark, settings=flat(settings_of(config, sha256)))
     if started['fingerprint'] != mark:
-        print(OTHER_STAGE.format(work_dir), file=sys.stderr)
+        print(other_stage(work_dir, config, sha256), file=sys.stderr)
         return None
     write_json(work_dir / STARTED, started)
     return mark
+
+
+def other_stage(work_dir: Path, config: Config, checkpoint_sha256: str | None) -> str:
+    """The sentence for a folder that holds another stage than that of ``config``, with what differs if it is noted."""
+    before = (read_json(work_dir / STARTED) or {}).get('settings')
+    found = flat_differences(before, flat(settings_of(config, checkpoint_sha256))) if before else []
+    what = f' ({some_of(found)})' if found else ''
+    return (
+        f'{work_dir} holds a stage of another config, seed or checkpoint{what}: remove that folder, or name another '
+        'work dir'
+    )
+
+
+def _write_whole(config: Config) -> None:
+    """Let mmengine's own hook write checkpoints whole or not at all; another one the config names stays."""
+    hooks = config.setdefault('default_hooks', {})
+    hook = hooks.setdefault('checkpoint', dict(interval=1))
+    if hook is not None and hook.get('type', 'CheckpointHook') == 'CheckpointHook':
+        hooks['checkpoint'] = dict(hook, type='mixpro_mm.WholeCheckpointHook')
 
 
 if __name__ == '__main__':

@@ -1,0 +1,79 @@
+"""Loading that names what it cannot read, and a look at class maps before they train anything.
+
+What the hosts do with a bad file (mmcv 2.3, mmseg 1.4): an empty one ends in an error of OpenCV that does not name it,
+a class map of another size or with ids beyond the classes is cut or resized along, until a loss fails on an index.
+"""
+
+import mmengine.fileio as fileio
+import numpy as np
+from mmcv.transforms import BaseTransform, LoadImageFromFile
+
+from mixpro_mm.registry import TRANSFORMS, register
+
+__all__ = ['CheckSegmentation', 'LoadWholeImage']
+
+
+@register(TRANSFORMS)
+class LoadWholeImage(LoadImageFromFile):
+    """mmcv's ``LoadImageFromFile``, with one sentence for a file that is missing, empty, truncated or no image.
+
+    Takes its arguments and gives the same pixels. That a file is cut short is OpenCV's finding (4.12 refuses to decode
+    it); bytes altered in the middle pass, as they do everywhere.
+
+    Raises:
+        ValueError: The file cannot be read; the sentence names it. With ``ignore_empty`` the sample is skipped instead,
+            and the data set takes another one at random.
+    """
+
+    def transform(self, results: dict) -> dict | None:
+        path = results['img_path']
+        try:
+            return super().transform(results)
+        except Exception as error:  # what the decoders raise have no class in common
+            if self.ignore_empty:
+                return None
+            raise ValueError(f'Image {path} cannot be read: {self._why(path, error)}.') from None
+
+    def _why(self, path: str, error: Exception) -> str:
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        data = fileio.get(path, backend_args=self.backend_args)
+        if not data:
+            return 'it is empty (0 bytes)'
+        return f'it is truncated or no image; it has {len(data)} bytes and begins with {bytes(data[:12])!r}'
+
+
+@register(TRANSFORMS)
+class CheckSegmentation(BaseTransform):
+    """Stops at a class map that does not belong to its image; to stand right after ``LoadAnnotations``.
+
+    Args:
+        num_classes (int): Ids go from 0 to ``num_classes - 1``.
+        ignore_index (int): The id of pixels that do not count.
+
+    Raises:
+        ValueError: The map has another size than the image, or holds other ids; the sentence names both files.
+    """
+
+    def __init__(self, num_classes: int, ignore_index: int = 255):
+        if num_classes < 1:
+            raise ValueError(f'num_classes is {num_classes}, not above 0')
+        self.num_classes, self.ignore_index = num_classes, ignore_index
+
+    def transform(self, results: dict) -> dict:
+        ids, image = results['gt_seg_map'], results['img']
+        names = f'Class map {results.get("seg_map_path")} of image {results.get("img_path")}'
+        if ids.shape != image.shape[:2]:
+            raise ValueError(f'{names} is {_size(ids)}, the image {_size(image)}.')
+        wrong = ids[(ids != self.ignore_index) & ((ids < 0) | (ids >= self.num_classes))]
+        if wrong.size:
+            shown = ', '.join(map(str, np.unique(wrong)[:5]))
+            raise ValueError(
+                f'{names} holds ids {shown} in {wrong.size} pixels; {self.num_classes} classes have 0 to '
+                f'{self.num_classes - 1}, and {self.ignore_index} is ignored.'
+            )
+        return results
+
+
+def _size(array: np.ndarray) -> str:
+    return f'{array.shape[1]} x {array.shape[0]}'

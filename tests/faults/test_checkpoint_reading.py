@@ -1,0 +1,114 @@
+"""Checkpoints that are cut, altered, of something else or with code in them, on every path by which a run reads one."""
+
+import pickle
+
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from mixpro_mm.checkpoint import CodeInCheckpointError, read_checkpoint
+from mixpro_mm.study.stage import last_checkpoint
+
+HTML = b'<!DOCTYPE html><html><body>404 Not Found</body></html>'
+
+
+def flipped(data):
+    """One bit of the largest tensors, about in the middle of the file."""
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+DAMAGES = {
+    'truncated': (lambda data: data[: len(data) // 2], r'cannot be read: it is truncated or was not written by'),
+    'last byte': (lambda data: data[:-1], r'cannot be read: it is truncated or was not written by'),
+    'empty': (lambda data: b'', r'cannot be read: it is truncated or was not written by'),
+    'web page': (lambda data: HTML, r'cannot be read: it is truncated or was not written by'),
+    'bit': (flipped, r'is damaged: its entry \S+/data/\d+ has not the checksum it was saved with'),
+}
+
+
+@pytest.fixture
+def good(undisturbed):
+    return undisturbed / 'epoch_2.pth'
+
+
+def start(how, tiny, work_dir, path):
+    """Let a Runner read ``path``."""
+    work_dir.mkdir(exist_ok=True)
+    if how == 'test':
+        return Runner.from_cfg(tiny(work_dir, load_from=str(path))).test()
+    changes = dict(load_from=str(path)) if how in ('load_from', 'resume from') else {}
+    changes |= dict(resume=True) if how.startswith('resume') else {}
+    if how == 'init_cfg':
+        changes['model.backbone.init_cfg'] = dict(type='Pretrained', checkpoint=str(path), prefix='backbone.')
+    if how == 'resume':
+        (work_dir / 'last_checkpoint').write_text(str(path))
+    return Runner.from_cfg(tiny(work_dir, **changes)).train()
+
+
+PATHS = ('load_from', 'resume', 'resume from', 'init_cfg', 'test')
+
+
+@pytest.mark.parametrize('how', PATHS)
+def test_code_in_a_checkpoint_is_not_run(tmp_path, tiny, good, bomb, how):
+    write, exploded = bomb
+    path = write(tmp_path / 'bomb.pth', good)
+    with pytest.raises(
+        CodeInCheckpointError, match=rf'^Checkpoint {path} is refused: to unpickle it is to run \S*mkdir'
+    ):
+        start(how, tiny, tmp_path / 'work', path)
+    assert not exploded()
+
+
+def test_without_the_check_the_host_runs_that_code(tmp_path, tiny, good, bomb):
+    """What docs/faults.md says of onedl-mmengine; if this fails, the host has learnt, and the page is to be changed."""
+    write, exploded = bomb
+    config = tiny(tmp_path / 'work', load_from=str(write(tmp_path / 'bomb.pth', good)))
+    del config.default_hooks.checkpoint_check
+    Runner.from_cfg(config).test()
+    assert exploded()
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+@pytest.mark.parametrize('how', [pytest.param('load_from', marks=pytest.mark.slow), 'resume'])
+def test_a_damaged_checkpoint_has_its_sentence(tmp_path, tiny, good, how, damage):
+    path, (alter, sentence) = tmp_path / 'a.pth', DAMAGES[damage]
+    path.write_bytes(alter(good.read_bytes()))
+    with pytest.raises(ValueError, match=rf'^Checkpoint {path} {sentence}'):
+        start(how, tiny, tmp_path / 'work', path)
+    assert list((tmp_path / 'work').glob('*.pth')) == []
+
+
+def test_torch_does_not_see_a_bit_that_fell_over(tmp_path, good):
+    """Why the checksums are compared."""
+    (tmp_path / 'a.pth').write_bytes(flipped(good.read_bytes()))
+    assert torch.load(tmp_path / 'a.pth', weights_only=False).keys() == torch.load(good, weights_only=False).keys()
+    with pytest.raises(ValueError, match='is damaged'):
+        read_checkpoint(tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize('how', PATHS)
+def test_a_checkpoint_that_is_not_there_is_named(tmp_path, tiny, how):
+    with pytest.raises(FileNotFoundError, match=rf'^Checkpoint {tmp_path}/none\.pth is not an existing file\.$'):
+        start(how, tiny, tmp_path / 'work', tmp_path / 'none.pth')
+
+
+@pytest.mark.parametrize('how', [pytest.param(how, marks=pytest.mark.slow if how != 'resume' else ()) for how in PATHS])
+def test_what_mmengine_wrote_is_read(tmp_path, tiny, good, how):
+    """History buffers, meta data and optimizer included."""
+    content = torch.load(good, weights_only=False)
+    assert {type(buffer).__name__ for buffer in content['message_hub']['log_scalars'].values()} == {'HistoryBuffer'}
+    start(how, tiny, tmp_path / 'work', good)
+
+
+def test_a_study_passes_over_what_it_cannot_read(tmp_path, good, bomb):
+    write, exploded = bomb
+    whole = good.read_bytes()
+    (tmp_path / 'epoch_2.pth').write_bytes(whole)
+    for number, (alter, _) in enumerate(DAMAGES.values(), 3):
+        (tmp_path / f'epoch_{number}.pth').write_bytes(alter(whole))
+    write(tmp_path / 'epoch_9.pth', good)
+    (tmp_path / 'epoch_10.pth').write_bytes(pickle.dumps(dict(state_dict={}), protocol=2))
+    (tmp_path / '.17-epoch_11.pth').write_bytes(whole)  # a draft
+    assert last_checkpoint(tmp_path) == str(tmp_path / 'epoch_2.pth')
+    assert not exploded()

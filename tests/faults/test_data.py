@@ -1,0 +1,244 @@
+"""Images that cannot be read, annotations that cannot be right, and data that are not there."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import LoadImageFromFile
+from mmengine.config import Config
+from mmengine.runner import Runner
+from PIL import Image
+
+from mixpro_mm.datasets.coco_check import check_coco, main
+from mixpro_mm.datasets.digit_scenes import write_digit_scenes
+from mixpro_mm.datasets.loading import CheckSegmentation, LoadWholeImage
+
+DIGITS = Path(__file__).parents[2] / 'configs' / 'digits'
+
+
+def encoded(format, size=64):
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, format=format)
+    return buffer.getvalue()
+
+
+BAD = {
+    'empty': (lambda data: b'', r'it is empty \(0 bytes\)'),
+    'truncated': (lambda data: data[: len(data) // 2], r'it is truncated or no image; it has \d+ bytes and begins .*'),
+    'last bytes': (lambda data: data[:-20], r'it is truncated or no image; it has \d+ bytes and begins .*'),
+    'text': (lambda data: b'not found', r"it is truncated or no image; it has 9 bytes and begins with b'not found'"),
+}
+
+
+@pytest.mark.parametrize('format', ['JPEG', 'PNG'])
+@pytest.mark.parametrize('kind', BAD)
+def test_an_image_that_cannot_be_read_is_named(tmp_path, kind, format):
+    path, (damage, sentence) = tmp_path / 'a.jpg', BAD[kind]
+    path.write_bytes(damage(encoded(format)))
+    with pytest.raises(ValueError, match=rf'^Image {path} cannot be read: {sentence}\.$'):
+        LoadWholeImage()(dict(img_path=str(path)))
+    assert LoadWholeImage(ignore_empty=True)(dict(img_path=str(path))) is None
+
+
+def test_an_image_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ValueError, match=rf'^Image {tmp_path}/a\.jpg cannot be read: No such file or directory\.$'):
+        LoadWholeImage()(dict(img_path=str(tmp_path / 'a.jpg')))
+
+
+@pytest.mark.parametrize('data', [encoded('JPEG'), encoded('PNG'), encoded('JPEG') + b'x' * 500, encoded('BMP')])
+def test_a_whole_image_is_what_the_host_reads(tmp_path, data):
+    """Also with something behind its end, as some images of ImageNet have, or in another format."""
+    (tmp_path / 'a.jpg').write_bytes(data)
+    ours, hosts = (load()(dict(img_path=str(tmp_path / 'a.jpg'))) for load in (LoadWholeImage, LoadImageFromFile))
+    assert (ours.pop('img') == hosts.pop('img')).all() and ours == hosts
+
+
+def test_of_an_empty_image_the_host_does_not_say_which(tmp_path):
+    """What docs/faults.md says of mmcv; if this fails, the page is to be changed."""
+    (tmp_path / 'a.jpg').touch()
+    with pytest.raises(Exception) as error:
+        LoadImageFromFile()(dict(img_path=str(tmp_path / 'a.jpg')))
+    assert 'a.jpg' not in str(error.value)
+
+
+@pytest.mark.parametrize('workers', [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_run_ends_at_a_bad_image(tiny, tmp_path, workers):
+    for number in range(8):
+        folder = tmp_path / 'data' / str(number % 2)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f'{number}.jpg').write_bytes(encoded('JPEG', 32)[: 700 if number == 5 else None])
+    config = tiny(tmp_path / 'work', **{'model.head.num_classes': 2})
+    config.data_preprocessor.num_classes = 2
+    config.train_dataloader.dataset = dict(
+        type='CustomDataset',
+        data_root=str(tmp_path / 'data'),
+        pipeline=[dict(type='mixpro_mm.LoadWholeImage'), dict(type='PackInputs')],
+    )
+    config.train_dataloader.num_workers = workers
+    config.val_dataloader = config.val_evaluator = config.val_cfg = None
+    with pytest.raises(
+        ValueError, match=rf'Image {tmp_path}/data/1/5\.jpg cannot be read: it is truncated or no image; it has 700'
+    ):
+        Runner.from_cfg(config).train()
+    assert list((tmp_path / 'work').glob('*.pth')) == []
+
+
+def class_map(ids, image=(4, 6)):
+    return dict(gt_seg_map=np.asarray(ids), img=np.zeros((*image, 3)), seg_map_path='m.png', img_path='i.jpg')
+
+
+def test_a_class_map_with_other_ids_or_of_another_size_is_named():
+    check = CheckSegmentation(num_classes=3)
+    good = class_map([[0, 1, 2, 255, 0, 0]] * 4)
+    assert check(good) is good
+    with pytest.raises(ValueError) as error:
+        check(class_map([[0, 1, 3, 77, 255, 3]] * 4))
+    assert str(error.value) == (
+        'Class map m.png of image i.jpg holds ids 3, 77 in 12 pixels; 3 classes have 0 to 2, and 255 is ignored.'
+    )
+    with pytest.raises(ValueError, match=r'^Class map m\.png of image i\.jpg is 5 x 4, the image 6 x 4\.$'):
+        check(class_map(np.zeros((4, 5), dtype=int)))
+    with pytest.raises(ValueError, match='holds ids 255 in 24 pixels'):
+        CheckSegmentation(num_classes=3, ignore_index=0)(class_map(np.full((4, 6), 255)))
+
+
+def test_a_segmentation_ends_at_a_bad_class_map(tmp_path):
+    root = write_digit_scenes(tmp_path / 's', num_train=2, num_val=1) / 'VOCdevkit' / 'VOC2010'
+    for path in (root / 'SegmentationClassContext').glob('train*'):
+        Image.fromarray(np.full((96, 96), 11, dtype=np.uint8)).save(path)
+    config = Config.fromfile(DIGITS / 'segmenter_deit-micro_scratch_digit-scenes.py')
+    config.merge_from_dict(dict(work_dir=str(tmp_path / 'work'), log_level='ERROR'))
+    for split in ('train', 'val', 'test'):
+        config[f'{split}_dataloader'].dataset.data_root = str(root)
+    steps = config.train_dataloader.dataset.pipeline
+    place = [step['type'] for step in steps].index('LoadAnnotations') + 1
+    steps.insert(place, dict(type='mixpro_mm.CheckSegmentation', num_classes=11))
+    with pytest.raises(
+        ValueError, match=r'SegmentationClassContext/train_\S+ of image \S+ holds ids 11 in 9216 pixels'
+    ):
+        Runner.from_cfg(config).train()
+
+
+def spoil(content, how):
+    """Add one bad annotation, or image, to a COCO file."""
+    first = content['images'][0]
+    box = dict(id=900, image_id=first['id'], category_id=1, iscrowd=0, area=50.0, bbox=[10.0, 10.0, 20.0, 20.0])
+    box['segmentation'] = [[10.0, 10.0, 30.0, 10.0, 30.0, 30.0]]
+    changes = {
+        'zero width': dict(bbox=[10, 10, 0, 20]),
+        'negative height': dict(bbox=[10, 10, 20, -5]),
+        'outside': dict(bbox=[500, 500, 20, 20]),
+        'no area': dict(area=0),
+        'unknown category': dict(category_id=77),
+    }
+    if how == 'image without annotation':
+        content['images'].append(dict(first, id=800))
+    else:
+        content['annotations'].append(box | changes.get(how, {}))
+    return content
+
+
+LEFT_OUT = ('zero width', 'negative height', 'outside', 'no area', 'unknown category', 'image without annotation')
+
+
+@pytest.fixture(scope='module')
+def coco(tmp_path_factory):
+    return write_digit_scenes(tmp_path_factory.mktemp('coco') / 's', num_train=4, num_val=1) / 'coco'
+
+
+@pytest.mark.parametrize('how', LEFT_OUT)
+def test_mmdet_trains_as_if_what_is_degenerate_were_not_there(coco, tmp_path, how):
+    from mmdet.datasets import CocoDataset
+
+    whole = json.loads((coco / 'annotations' / 'instances_train2017.json').read_text())
+
+    def samples(content, name):
+        (tmp_path / name).write_text(json.dumps(content))
+        settings = Config.fromfile(DIGITS.parent / '_base_' / 'digit_scenes_coco.py').train_dataloader.dataset
+        dataset = CocoDataset(
+            ann_file=str(tmp_path / name),
+            data_prefix=dict(img=str(coco / 'train2017')),
+            metainfo=settings.metainfo,
+            filter_cfg=settings.filter_cfg,
+            pipeline=[],
+        )
+        return [dataset.get_data_info(index) for index in range(len(dataset))]
+
+    assert samples(whole, 'whole.json') == samples(spoil(json.loads(json.dumps(whole)), how), 'spoilt.json')
+    assert len(samples(whole, 'whole.json')) == 4
+
+
+@pytest.mark.slow
+def test_an_empty_outline_trains_boxes_and_no_mask(coco, tmp_path):
+    """Mask R-CNN, one step: every loss finite."""
+    content = json.loads((coco / 'annotations' / 'instances_train2017.json').read_text())
+    for annotation in content['annotations'][::2]:
+        annotation['segmentation'] = [[1.0, 1.0]]
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    config = Config.fromfile(DIGITS / 'mask-rcnn_pvt-micro_scratch_digit-scenes.py')
+    config.merge_from_dict(dict(work_dir=str(tmp_path / 'work'), log_level='ERROR'))
+    data = config.train_dataloader
+    data.batch_size = 4
+    data.dataset.update(data_root='', ann_file=str(tmp_path / 'a.json'), data_prefix=dict(img=f'{coco}/train2017/'))
+    config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=1, val_interval=10)
+    config.val_dataloader = config.val_evaluator = config.val_cfg = None
+    config.test_dataloader = config.test_evaluator = config.test_cfg = None
+    config.custom_hooks = [dict(type='mixpro_mm.NonFiniteLossHook')]
+    runner = Runner.from_cfg(config)
+    runner.train()
+    assert all(torch.isfinite(value).all() for value in runner.model.parameters())
+
+
+def test_what_would_be_left_out_is_named_before(coco, tmp_path, capsys):
+    path = coco / 'annotations' / 'instances_train2017.json'
+    assert main([str(path), '--images', str(coco / 'train2017')]) == 0
+    assert capsys.readouterr().out == f'{path} is sound\n'
+    content = json.loads(path.read_text())
+    name = content['images'][0]['file_name']
+    for number, how in enumerate(LEFT_OUT[:5]):
+        spoil(content, how)['annotations'][-1]['id'] = 900 + number
+    more = dict(content['annotations'][-1], category_id=1)
+    content['annotations'] += [
+        dict(more, id=905, bbox=[1, 1, float('nan'), 2]),
+        dict(more, id=906, segmentation=[[1, 1]]),
+        dict(more, id=907, image_id=4711),
+        {key: value for key, value in more.items() if key not in ('id', 'area')} | dict(id=908),
+        dict(more, id=908),
+    ]
+    content['images'].append(dict(content['images'][0], id=12, file_name='gone.jpg'))
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    assert main([str(tmp_path / 'a.json'), '--images', str(coco / 'train2017')]) == 1
+    said = capsys.readouterr().out.splitlines()
+    of = f'of image 1 ({name})'
+    assert said == [
+        f'image 12: {coco}/train2017/gone.jpg is not there',
+        '2 annotations have the id 908',
+        f'annotation 900 {of}: box [10, 10, 0, 20] with area 50.0 is empty, so it would be left out',
+        f'annotation 901 {of}: box [10, 10, 20, -5] with area 50.0 is empty, so it would be left out',
+        f'annotation 902 {of}: box [500, 500, 20, 20] lies outside of the image of 96 x 96',
+        f'annotation 903 {of}: box [10.0, 10.0, 20.0, 20.0] with area 0 is empty, so it would be left out',
+        f'annotation 904 {of}: category 77 is not among the categories',
+        f'annotation 905 {of}: box [1, 1, nan, 2] is not four finite numbers x, y, width, height',
+        f'annotation 906 {of}: its outline has 1 polygons of fewer than three points',
+        'annotation 907 of image 4711: there is no such image',
+        'annotation 908 of image 1 has no area',
+    ]
+    for text in ('[1, 2]', '{"images": []}', 'no json'):
+        (tmp_path / 'a.json').write_text(text)
+        with pytest.raises(ValueError, match=r'a\.json is no COCO file of instances'):
+            check_coco(tmp_path / 'a.json')
+
+
+def test_a_data_root_that_is_not_there_is_named(tiny, tmp_path):
+    config = tiny(tmp_path / 'work', **{'model.head.num_classes': 1000})
+    config.data_preprocessor.num_classes = 1000
+    config.train_dataloader.dataset = dict(
+        type='mixpro_mm.ImageNet1k', data_root=str(tmp_path / 'none'), split='train', pipeline=[]
+    )
+    with pytest.raises(FileNotFoundError, match=rf'ImageNet-1k is not as expected: there is no folder {tmp_path}/none'):
+        Runner.from_cfg(config).train()
+    assert list((tmp_path / 'work').glob('*.pth')) == []

@@ -1,0 +1,166 @@
+"""A loss that is NaN: the step is not taken, the batch is kept, and the sentence says what and where."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, TRANSFORMS
+from PIL import Image
+
+from mixpro_mm.checkpoint import read_state_dict
+from mixpro_mm.guard import NonFiniteLossError, NonFiniteLossHook
+
+
+def entered(registry):
+    def enter(cls):
+        registry.register_module(module=cls, force=True)
+        return cls
+
+    return enter
+
+
+@entered(TRANSFORMS)
+class Poison(BaseTransform):
+    """Makes one image NaN."""
+
+    def transform(self, results):
+        results['img'] = results['img'].astype(np.float32)
+        if results['img_path'].endswith('bad.png'):
+            results['img'][3, 5] = np.nan
+        return results
+
+
+@entered(HOOKS)
+class Watch(Hook):
+    """Notes the weights at the start of every iteration, before anything else."""
+
+    priority = 'HIGHEST'
+    seen = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.seen.append({name: value.clone() for name, value in runner.model.named_parameters()})
+
+
+@pytest.fixture
+def run(tiny, tmp_path):
+    """Train on eleven good images and one that becomes NaN; the error and the Runner."""
+    from mmengine.runner import Runner
+
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        folder = tmp_path / 'data' / str(number % 3)
+        folder.mkdir(parents=True, exist_ok=True)
+        name = 'bad.png' if number == 7 else f'{number}.png'
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / name)
+
+    def train(**changes):
+        config = tiny(tmp_path / 'work', **{'model.head.num_classes': 3, 'model.data_preprocessor.num_classes': 3})
+        config.data_preprocessor.num_classes = 3
+        config.train_dataloader.dataset = dict(
+            type='CustomDataset',
+            data_root=str(tmp_path / 'data'),
+            pipeline=[dict(type='LoadImageFromFile'), dict(type='Poison'), dict(type='PackInputs')],
+        )
+        config.train_dataloader.sampler.shuffle = False
+        for key in ('val_dataloader', 'val_evaluator', 'val_cfg', 'test_dataloader', 'test_evaluator', 'test_cfg'):
+            config.pop(key)
+        config.custom_hooks.append(dict(type='Watch'))
+        config.merge_from_dict(changes)
+        Watch.seen.clear()
+        runner = Runner.from_cfg(config)
+        with pytest.raises(NonFiniteLossError) as error:
+            runner.train()
+        return str(error.value), runner
+
+    return train
+
+
+def test_the_step_is_not_taken_and_the_batch_is_kept(run, tmp_path):
+    said, runner = run()
+    file = tmp_path / 'work' / 'nonfinite_loss_iter_2.pth'
+    kept = torch.load(file, weights_only=True)
+    paths = [sample['img_path'] for sample in kept['batch']['data_samples']]
+    assert re.fullmatch(
+        r'NonFiniteLossHook: loss is nan at iteration 2 of epoch 1; the step was not taken; its batch '
+        rf'\({paths[0]}, {paths[1]}, \.\.\.\) is in {file}, the last checkpoint is not written yet\.',
+        said,
+    )
+    assert sum(path.endswith('bad.png') for path in paths) == 1 and len(paths) == 4
+    assert (kept['iter'], kept['epoch'], kept['spoiled']) == (2, 1, [])
+    assert kept['losses'].keys() == {'loss'} and kept['losses']['loss'].isnan()
+    # the weights are those with which the iteration began, and these had moved before
+    weights = dict(runner.model.named_parameters())
+    assert len(Watch.seen) == 2
+    assert all(torch.equal(weights[name], value) for name, value in Watch.seen[1].items())
+    assert not all(torch.equal(weights[name], value) for name, value in Watch.seen[0].items())
+    assert 'parse_losses' not in vars(runner.model)
+    for image, path in zip(kept['batch']['inputs'], paths, strict=True):
+        assert image.isnan().any() == path.endswith('bad.png')
+        good = torch.from_numpy(np.array(Image.open(path).convert('RGB'))[..., ::-1].copy()).permute(2, 0, 1).float()
+        assert torch.equal(image[~image.isnan()], good[~image.isnan()])
+    assert [sample['gt_label'].item() for sample in kept['batch']['data_samples']] == [
+        int(path.split('/')[-2]) for path in paths
+    ]
+
+
+@pytest.mark.slow
+def test_the_state_of_the_generators_is_kept(run, tmp_path):
+    """The kept state of the generators draws what the iteration drew."""
+    run()
+    kept = torch.load(tmp_path / 'work' / 'nonfinite_loss_iter_2.pth', weights_only=True)
+    states = []
+    for _ in range(2):
+        torch.set_rng_state(kept['random_state']['torch'])
+        name, keys, *rest = kept['random_state']['numpy']
+        np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+        states.append((torch.rand(3), np.random.rand(3)))  # noqa: NPY002
+    assert torch.equal(states[0][0], states[1][0]) and (states[0][1] == states[1][1]).all()
+    from mixpro_mm.randomness import Purpose, seed_generators
+
+    seed_generators(3, 0, 1, Purpose.STEP)  # as IterSeedHook seeds the second iteration of this run
+    assert torch.equal(torch.rand(3), states[0][0]) and (np.random.rand(3) == states[0][1]).all()  # noqa: NPY002
+
+
+def test_the_last_checkpoint_is_from_before(run, tmp_path):
+    """The bad image comes up in the second epoch only."""
+    Poison.transform, poison = lambda self, results: results, Poison.transform
+    try:
+
+        @entered(HOOKS)
+        class LetLoose(Hook):
+            def before_train_epoch(self, runner):
+                if runner.epoch == 1:
+                    Poison.transform = poison
+
+        said, _ = run(custom_hooks=[dict(type='mixpro_mm.LabelingHook'), dict(type='Watch'), dict(type='LetLoose')])
+    finally:
+        Poison.transform = poison
+    checkpoint = tmp_path / 'work' / 'epoch_1.pth'
+    assert 'at iteration 5 of epoch 2' in said and said.endswith(f'the last checkpoint is {checkpoint}.')
+    tensors = read_state_dict(checkpoint)[0]
+    assert all(value.isfinite().all() for value in tensors.values())
+    assert all(torch.equal(tensors[name], value) for name, value in Watch.seen[3].items())
+
+
+def test_weights_that_were_spoiled_before_are_named(run):
+    @entered(HOOKS)
+    class Spoil(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            runner.model.backbone.cls_token.data.fill_(torch.inf)
+
+    hooks = [dict(type='mixpro_mm.LabelingHook'), dict(type='Watch'), dict(type='Spoil')]
+    said, _ = run(custom_hooks=hooks)
+    assert (
+        'at iteration 2 of epoch 1; 1 tensors of the model were not finite before it, backbone.cls_token first' in said
+    )
+
+
+@pytest.mark.slow
+def test_the_model_is_left_as_it_was(train, tmp_path):
+    runner = train(tmp_path, **{'train_cfg.max_epochs': 1})
+    assert any(isinstance(hook, NonFiniteLossHook) for hook in runner.hooks)
+    assert 'parse_losses' not in vars(runner.model)
+    assert not list(tmp_path.glob('nonfinite*'))

@@ -1,0 +1,162 @@
+"""A study killed at random points ends with the results of one that was not; two studies in one folder."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mixpro_mm.checkpoint import read_state_dict
+
+ROOT = Path(__file__).parents[2]
+STAGE = """
+_base_ = '{base}'
+train_dataloader = dict(batch_size=4, dataset=dict(indices=12))
+val_dataloader = dict(dataset=dict(indices=100))
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=5, val_interval=10)
+param_scheduler = []
+default_hooks = dict(
+    checkpoint=dict(interval=1, max_keep_ckpts=1),
+    iter_seed=dict(type='mixpro_mm.IterSeedHook'),
+)
+"""
+STUDY = """
+title = 'Killed'
+seed = 5
+jobs = 2
+stages = [
+    dict(name='made', command=['-c', 'import time; time.sleep(1); open("{made}", "w").write("x")'], creates='{made}'),
+    dict(name='first', config='first.py', task='classification', backbone='DeiT', pretraining='mixpro', needs=['made']),
+]
+"""
+MORE = """
+stages += [
+    dict(name='second', config='second.py', task='classification', backbone='DeiT', pretraining='cutmix'),
+    dict(name='third', config='second.py', task='classification', backbone='DeiT', pretraining='transmix',
+         checkpoint='first'),
+]
+"""
+
+
+@pytest.fixture(scope='module')
+def study(tmp_path_factory):
+    root = tmp_path_factory.mktemp('killed')
+    for name, base in (('first', 'deit-micro_mixpro_digits'), ('second', 'ablation/table2_deit-micro_cutmix_digits')):
+        (root / f'{name}.py').write_text(STAGE.format(base=ROOT / 'configs' / 'digits' / f'{base}.py'))
+    return root
+
+
+@pytest.fixture(scope='module')
+def command(study):
+    """The command line of the study in a folder of that name, with four stages or with two."""
+
+    def of(name):
+        text = STUDY + MORE * name.startswith('many')
+        (study / f'{name}.py').write_text(text.format(made=study / f'{name}.made'))
+        tool = str(ROOT / 'tools' / 'study.py')
+        return [sys.executable, tool, str(study / f'{name}.py'), '--work-dir', str(study / name)]
+
+    return of
+
+
+def results(work_dir):
+    """All of results.json but times; hashes of checkpoints and every number included."""
+    content = json.loads((work_dir / 'results.json').read_text())
+    content['study'].pop('date')
+    for stage in content['study']['stages']:
+        stage.pop('seconds')
+    for record in content['records']:
+        record.pop('checkpoint_sha256')  # the file has the time in it; weights are compared by themselves
+    return content
+
+
+def weights(work_dir):
+    tensors = {}
+    for stage in json.loads((work_dir / 'results.json').read_text())['study']['stages']:
+        name = stage['name']
+        done = json.loads((work_dir / name / 'done.json').read_text())
+        state_dict = read_state_dict(done['checkpoint'])[0]
+        tensors |= {f'{name}.{key}': value.numpy().tobytes() for key, value in state_dict.items()}
+    return tensors
+
+
+def children(pid):
+    """Processes below ``pid``."""
+    found = []
+    for task in Path(f'/proc/{pid}/task').glob('*/children'):
+        for child in map(int, task.read_text().split()):
+            found += [child, *children(child)]
+    return found
+
+
+def kill(process, whom):
+    """SIGKILL the study, one of its stages, or all of them at once; whether anything was hit."""
+    if process.poll() is not None:
+        return False
+    if whom == 'group':
+        os.killpg(process.pid, signal.SIGKILL)
+    elif whom == 'study':
+        os.kill(process.pid, signal.SIGKILL)
+    else:
+        below = children(process.pid)
+        if not below:
+            return False
+        os.kill(below[0], signal.SIGKILL)
+    return True
+
+
+def run_and_kill(study, command, name, kills, seed, seconds):
+    """Start the study until it comes to its end, and shoot at each of the first runs at a random time; the hits."""
+    rng, hits = random.Random(seed), 0
+    while True:
+        with (study / f'{name}.log').open('w+') as log:
+            process = subprocess.Popen(
+                command(name), cwd=study, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            whom = ('group', 'study', 'stage')[hits % 3]
+            if hits < kills:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=rng.uniform(0.2, 0.6) * seconds)
+                hit = kill(process, whom)
+                hits += hit
+            code = process.wait(timeout=900)
+            log.seek(0)
+            said = log.read()
+        assert 'Traceback' not in said
+        if code == 0:
+            return hits
+        assert hit and (code == -9 or 'failed (exit code -9)' in said), said
+
+
+def check(study, command, name, kills, seed):
+    """As many kills as asked for leave the weights and results of a study that nobody killed."""
+    begin, hits = time.monotonic(), 0
+    done = subprocess.run(command(f'{name}-uncut'), capture_output=True, text=True, cwd=study, timeout=900)
+    assert done.returncode == 0, done.stderr
+    seconds = time.monotonic() - begin
+    for number in range(2 * kills):  # one that has come to its end is begun anew
+        again = f'{name}-{number}'
+        hit = run_and_kill(study, command, again, kills - hits, seed + number, seconds)
+        seconds *= 1 if hit else 0.7  # it ended before its time: the machine has become faster
+        assert results(study / again) == results(study / f'{name}-uncut')
+        assert weights(study / again) == weights(study / f'{name}-uncut')
+        hits += hit
+        if hits == kills:
+            return
+    raise AssertionError(f'only {hits} of {kills} kills hit')
+
+
+@pytest.mark.long
+def test_twenty_kills_change_nothing(study, command):
+    check(study, command, 'many', 20, seed=1)
+
+
+def test_three_kills_change_nothing(study, command):
+    check(study, command, 'few', 3, seed=2)
