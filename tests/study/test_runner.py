@@ -34,14 +34,23 @@ def run(work_dir, *stages, jobs=2):
     return output.getvalue()
 
 
-def note(name, needs=(), code='0'):
-    """A stage that appends its name to a file when it begins and when it ends."""
-    script = (
-        'import sys, time; log = open("{work_dir}/order", "a"); '
-        f'print("{name} begins", file=log, flush=True); time.sleep(0.3); '
-        f'print("{name} ends", file=log, flush=True); sys.exit({code})'
-    )
-    return Stage(name=name, command=('-c', script), needs=needs)
+NOTE = """
+import sys, time
+log = open("{{work_dir}}/order", "a")
+print("{name} begins", file=log, flush=True)
+time.sleep(0.3)
+for _ in range(1200 if "{beside}" else 0):
+    if "{beside} begins" in open(log.name).read():
+        break
+    time.sleep(0.1)
+print("{name} ends", file=log, flush=True)
+sys.exit({code})
+"""
+
+
+def note(name, needs=(), code='0', beside=''):
+    """A stage that appends its name to a file when it begins and when it ends; it waits for ``beside`` to begin."""
+    return Stage(name=name, command=('-c', NOTE.format(name=name, beside=beside, code=code)), needs=needs)
 
 
 def order(work_dir):
@@ -49,7 +58,7 @@ def order(work_dir):
 
 
 def test_stages_wait_for_what_they_need(tmp_path):
-    run(tmp_path, note('a'), note('b', needs=('a',)), note('c'))
+    run(tmp_path, note('a', beside='c'), note('b', needs=('a',)), note('c'))
     lines = order(tmp_path)
     assert lines.index('a ends') < lines.index('b begins')
     assert lines.index('c begins') < lines.index('a ends')  # a and c side by side

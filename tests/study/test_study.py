@@ -135,15 +135,16 @@ def test_a_stage_of_another_config_is_not_continued(study):
         pytest.skip('needs the finished study of the test above')
     with (study / 'scratch.py').open('a') as config:
         config.write('optim_wrapper = dict(optimizer=dict(lr=1))\n')
+    changed = '(optim_wrapper.optimizer.lr was 0.001 and is 1)'
     results = (work / 'results.json').read_bytes()
     finished = run(study)
     assert finished.returncode == 1
     assert 'stage scratch is finished, but' in finished.stderr
-    assert 'holds a stage of another config, seed or checkpoint: remove that folder' in finished.stderr
+    assert f'another config, seed or checkpoint {changed}: remove that folder' in finished.stderr
     assert (work / 'results.json').read_bytes() == results
     (work / 'scratch' / 'done.json').unlink()
     cut = run(study)
     assert cut.returncode == 1
     assert 'stage scratch failed (exit code 2)' in cut.stderr
-    assert 'holds a stage of another config, seed or checkpoint: remove that folder' in cut.stderr
+    assert f'another config, seed or checkpoint {changed}: remove that folder' in cut.stderr
     assert str(work / 'scratch' / 'stage.log') in cut.stderr
