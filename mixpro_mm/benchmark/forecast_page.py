@@ -14,6 +14,7 @@ __all__ = ['Run', 'page']
 ASSUMED = 'assumed'
 FP32 = 4  # bytes of a gradient
 HALF = 0.5  # of what grows with the batch, in bf16: assumed
+MARK = '<!-- test: tests/benchmark/test_forecast.py::test_the_committed_page_is_what_its_command_writes -->'
 LEFT_OUT = """\
 - Where the interval of MixPro / CutMix holds 1, no difference was seen; what the parts cost alone is surer. Both are of
   the machine named beside them. A GPU's may differ; a run of `make bench` on one replaces the ratio and the pace.
@@ -87,7 +88,7 @@ def page(constants: Constants, clusters: Sequence[Cluster], command: str) -> str
     coming_out = markdown_table(['Quantity', *columns, 'Rests on what is'], out, set(range(1, 1 + len(runs))))
     return (
         f'# ImageNet-1k on paper: {constants.backbone}, {constants.epochs.value} epochs with MixPro\n\n'
-        f'A model, not a measurement: nobody has run this here. Written by\n\n```bash\n{command}\n```\n\n'
+        f'A model, not a measurement: nobody has run this here. Written by\n\n{MARK}\n```bash\n{command}\n```\n\n'
         f'## What goes in\n\n{going_in}\n\n## What comes out\n\n{coming_out}\n\n## What is left out\n\n{LEFT_OUT}'
     )
 

@@ -1,6 +1,4 @@
-import runpy
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,15 +176,3 @@ def test_colours_on_record_are_of_views_of_all_parts():
     for part in ('adversarial', 'known', 'unknown'):
         pairs = {(int(scan), view) for scan, views in filtered[part].items() for view in views}
         assert len(recorded & pairs) >= 5
-
-
-def test_the_data_file_is_packed(monkeypatch):
-    setuptools = pytest.importorskip('setuptools')
-    arguments = {}
-    monkeypatch.chdir(Path(__file__).parents[2])
-    monkeypatch.setattr(setuptools, 'setup', arguments.update)
-    runpy.run_path('setup.py')
-    build = setuptools.Distribution(arguments).get_command_obj('build_py')
-    build.ensure_finalized()
-    packed = {Path(folder, name) for _, folder, _, names in build.data_files for name in names}
-    assert Path('mixpro_mm', 'datasets', 'filtered_digits.json') in packed

@@ -1,5 +1,4 @@
 import re
-import runpy
 from collections import Counter
 from pathlib import Path
 
@@ -9,11 +8,9 @@ import pytest
 from mmengine.config import ConfigDict
 from mmpretrain.registry import DATASETS
 
-import mixpro_mm
 from mixpro_mm.datasets import ImageNetA, ImageNetO
 from mixpro_mm.datasets.natural_adversarial import imagenet_wnids
 
-REPOSITORY = Path(mixpro_mm.__file__).parents[1]
 INDICES = list(range(2, 1000, 5))  # of the 200 classes here
 
 
@@ -81,18 +78,6 @@ def test_the_list_is_the_one_of_timm_and_indices_of_imagenet_a_are_too(tmp_path)
     metainfo = ImageNetA(data_root=str(tmp_path), num_images=None).metainfo
     assert metainfo['indices'] == [int(line) for line in (info / 'imagenet_a_indices.txt').read_text().split()]
     assert metainfo['wnids'] == sorted(names)
-
-
-def test_the_list_is_packed(monkeypatch):
-    setuptools = pytest.importorskip('setuptools')
-    arguments = {}
-    monkeypatch.chdir(REPOSITORY)
-    monkeypatch.setattr(setuptools, 'setup', arguments.update)
-    runpy.run_path('setup.py')
-    build = setuptools.Distribution(arguments).get_command_obj('build_py')
-    build.ensure_finalized()
-    packed = {Path(folder, name) for _, folder, _, names in build.data_files for name in names}
-    assert Path('mixpro_mm', 'datasets', 'imagenet_wnids.txt') in packed
 
 
 def test_labels_count_the_200_and_indices_lead_to_the_1000(subset):

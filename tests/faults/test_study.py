@@ -20,7 +20,7 @@ _base_ = '{base}'
 train_dataloader = dict(batch_size=4, dataset=dict(indices=12))
 val_dataloader = dict(dataset=dict(indices=100))
 test_dataloader = val_dataloader
-train_cfg = dict(max_epochs=5, val_interval=10)
+train_cfg = dict(max_epochs=25, val_interval=100)
 param_scheduler = []
 default_hooks = dict(
     checkpoint=dict(interval=1, max_keep_ckpts=1),
@@ -112,8 +112,20 @@ def kill(process, whom):
     return True
 
 
+def checkpoints(work_dir):
+    return set(work_dir.glob('*/epoch_*.pth'))
+
+
+def resumed(work_dir):
+    """How often a stage went on from a checkpoint."""
+    return sum(path.read_text().count('resumed epoch') for path in work_dir.glob('*/stage.log'))
+
+
 def run_and_kill(study, command, name, kills, seed, seconds):
-    """Start the study until it comes to its end, and shoot at each of the first runs at a random time; the hits."""
+    """Start the study until it comes to its end, and shoot at each of the first runs at a random time; the hits.
+
+    Starting takes longer than training here, so every other time counts from the first new checkpoint.
+    """
     rng, hits = random.Random(seed), 0
     while True:
         with (study / f'{name}.log').open('w+') as log:
@@ -122,8 +134,13 @@ def run_and_kill(study, command, name, kills, seed, seconds):
             )
             whom = ('group', 'study', 'stage')[hits % 3]
             if hits < kills:
+                wait = rng.uniform(0.2, 0.6) * seconds
+                if hits % 2 == 0:
+                    before, wait = checkpoints(study / name), rng.uniform(0, 3)
+                    while process.poll() is None and checkpoints(study / name) == before:
+                        time.sleep(0.05)
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(timeout=rng.uniform(0.2, 0.6) * seconds)
+                    process.wait(timeout=wait)
                 hit = kill(process, whom)
                 hits += hit
             code = process.wait(timeout=900)
@@ -137,7 +154,7 @@ def run_and_kill(study, command, name, kills, seed, seconds):
 
 def check(study, command, name, kills, seed):
     """As many kills as asked for leave the weights and results of a study that nobody killed."""
-    begin, hits = time.monotonic(), 0
+    begin, hits, resumes = time.monotonic(), 0, 0
     done = subprocess.run(command(f'{name}-uncut'), capture_output=True, text=True, cwd=study, timeout=900)
     assert done.returncode == 0, done.stderr
     seconds = time.monotonic() - begin
@@ -147,8 +164,9 @@ def check(study, command, name, kills, seed):
         seconds *= 1 if hit else 0.7  # it ended before its time: the machine has become faster
         assert results(study / again) == results(study / f'{name}-uncut')
         assert weights(study / again) == weights(study / f'{name}-uncut')
-        hits += hit
+        hits, resumes = hits + hit, resumes + resumed(study / again)
         if hits == kills:
+            assert resumes > 0
             return
     raise AssertionError(f'only {hits} of {kills} kills hit')
 
