@@ -37,9 +37,8 @@ def peak_bytes(session: Session) -> int:
         path = Path(folder) / 'trace.json'
         recorded.export_chrome_trace(str(path))
         events = json.loads(path.read_bytes())['traceEvents']
-    return found + highest(
-        event['args']['Bytes'] for event in sorted(filter(_on_the_cpu, events), key=lambda event: event['ts'])
-    )
+    events = sorted(filter(_on_the_cpu, events), key=lambda event: event['ts'])
+    return found + highest((event['args']['Addr'], event['args']['Bytes']) for event in events)
 
 
 def resident_bytes(session: Session) -> int:
@@ -53,11 +52,19 @@ def resident_bytes(session: Session) -> int:
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
-def highest(changes: Iterable[int]) -> int:
-    """Highest level that changes, one after the other, bring about; at least 0, where they start."""
-    level = peak = 0
-    for change in changes:
-        level += change
+def highest(changes: Iterable[tuple[int, int]]) -> int:
+    """Highest sum of what is held, at least 0; ``changes`` are (address, bytes), below 0 where they are taken back.
+
+    What was not handed out among these changes is not taken back either: the profiler also lists tensors from before
+    whose address an earlier profile of this process has met, with the size it had then.
+    """
+    held, level, peak = {}, 0, 0
+    for address, change in changes:
+        if change > 0:
+            held[address] = change
+            level += change
+        else:
+            level -= held.pop(address, 0)
         peak = max(peak, level)
     return peak
 

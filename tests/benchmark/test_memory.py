@@ -12,9 +12,12 @@ from mixpro_mm.benchmark.workbench import Session
 
 
 def test_the_highest_level_of_ups_and_downs():
-    assert highest([4, -4, 3, 2, -1]) == 5
-    assert highest([-2, 1]) == 0
+    assert highest([(10, 4), (10, -4), (20, 3), (10, 2), (20, -3), (30, 2)]) == 5
     assert highest([]) == 0
+
+
+def test_what_was_there_before_is_not_taken_back():
+    assert highest([(10, -4), (20, 3), (10, 2), (10, -2), (10, -2), (30, 1)]) == 5
 
 
 class Steps:
