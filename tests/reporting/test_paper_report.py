@@ -173,6 +173,15 @@ def test_two_records_of_one_cell_and_seed_are_one_sentence_with_both_files(tmp_p
     assert not (tmp_path / 'out' / 'tables.html').exists()
 
 
+def test_a_test_done_twice_counts_once(tmp_path, capsys):
+    config = 'pretrain/deit-tiny_mixpro_8xb128_in1k'
+    for folder, seeds in (('a', (0, 1)), ('b', (0,))):
+        write(tmp_path / folder / 'results.json', [row(config, 73.0 + seed) | dict(seed=seed) for seed in seeds])
+    assert main([str(tmp_path / 'a'), str(tmp_path / 'b'), '--out', str(tmp_path / 'out')]) == 0
+    text = (tmp_path / 'out' / 'tables.md').read_text()
+    assert '73.5 ± 0.7' in text  # of two seeds, not of three numbers
+
+
 def test_occlusion_tests_bring_a_picture_for_each_grid(tmp_path):
     sections = tables(
         tmp_path,
