@@ -18,6 +18,7 @@ FLOORS = {
     'mixpro_mm.measures': 0,
     'mixpro_mm.anatomy': 0,
     'mixpro_mm.arguments': 0,
+    'mixpro_mm.config_walk': 0,
     'mixpro_mm.differences': 0,
     'mixpro_mm.mixing': 0,
     'mixpro_mm.labeling.lam': 0,
@@ -46,7 +47,7 @@ FLOORS = {
 FREE = (
     'mixpro_mm',
     *(f'mixpro_mm.{room}' for room in ('version', 'registry', 'files', 'checkpoint', 'clock', 'anatomy')),
-    *(f'mixpro_mm.{room}' for room in ('arguments', 'measures')),
+    *(f'mixpro_mm.{room}' for room in ('arguments', 'config_walk', 'measures')),
 )
 TORCH_ONLY = ('mixpro_mm.mixing', 'mixpro_mm.labeling.lam', 'mixpro_mm.labeling.rules', 'mixpro_mm.attention')
 

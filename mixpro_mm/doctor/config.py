@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from mixpro_mm.config_walk import LOADERS, dicts
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem, warning
-from mixpro_mm.doctor.walk import LOADERS, dicts
 
 __all__ = ['examine', 'load', 'needs_of']
 

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mixpro_mm.config_walk import LOADERS, data_paths, dicts, is_local, strings
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem, warning
-from mixpro_mm.doctor.walk import LOADERS, dicts, strings
 
-__all__ = ['check_data', 'check_weights', 'data_paths']
+__all__ = ['check_data', 'check_weights', 'places_of_data']
 
 EVALUATORS = ('val_evaluator', 'test_evaluator')
 # commands that make data rather than fetch it, by a folder of the path
@@ -22,7 +22,7 @@ MADE_BY = {
 def check_data(config: dict) -> Iterator[Finding]:
     """Folders and lists of the data sets, those inside others too; of a missing folder only the outermost is named."""
     places: dict[str, list[str]] = {}
-    for place, path in data_paths(config):
+    for place, path in places_of_data(config):
         places.setdefault(os.path.normpath(path), []).append(place)
     missing = {path: where for path, where in places.items() if not os.path.exists(path)}
     for path, where in missing.items():
@@ -35,25 +35,14 @@ def check_data(config: dict) -> Iterator[Finding]:
         yield ok('data', f'all {len(places)} folders and lists exist: {first}')
 
 
-def data_paths(config: dict) -> Iterator[tuple[str, str]]:
+def places_of_data(config: dict) -> Iterator[tuple[str, str]]:
     """Place and path of what data sets and metrics read, joined as the toolkits do it."""
     for loader in LOADERS:
         for place, node in dicts(config.get(loader), loader):
-            root = node.get('data_root') or ''
-            parts = {key: node.get(key) for key in ('data_root', 'imagenet_root')}
-            prefix = node.get('data_prefix')
-            inside = dict(ann_file=node.get('ann_file'))
-            if isinstance(prefix, dict):
-                inside |= {f'data_prefix.{key}': value for key, value in prefix.items()}
-            else:
-                inside['data_prefix'] = prefix
-            if not prefix and str(node.get('type')).rpartition('.')[2] in ('ImageNet', 'ImageNet1k'):
-                inside['split'] = node.get('split')  # its folder; the list of it is optional
-            parts |= {key: os.path.join(root, part) for key, part in inside.items() if part and isinstance(part, str)}
-            yield from ((f'{place}.{key}', path) for key, path in parts.items() if _local(path))
+            yield from ((f'{place}.{key}', path) for key, path in data_paths(node).items())
     for evaluator in EVALUATORS:
         found = strings(config.get(evaluator), evaluator, 'ann_file')
-        yield from ((place, path) for place, path in found if _local(path))
+        yield from ((place, path) for place, path in found if is_local(path))
 
 
 def check_weights(config: dict) -> Iterator[Finding]:
@@ -94,10 +83,6 @@ def _cached(address: str) -> bool:
     from torch import hub
 
     return os.path.exists(os.path.join(hub.get_dir(), 'checkpoints', address.rpartition('/')[2]))
-
-
-def _local(path) -> bool:
-    return isinstance(path, str) and bool(path) and '://' not in path
 
 
 def _brings(path: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
+from mixpro_mm.config_walk import dicts
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem
-from mixpro_mm.doctor.walk import dicts
 
 __all__ = ['check_labels', 'check_types']
 

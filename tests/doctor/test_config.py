@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mixpro_mm.doctor import cli
 from mixpro_mm.doctor.child import take_step
 from mixpro_mm.doctor.config import check_batch, check_workers, examine, load, needs_of
-from mixpro_mm.doctor.config_files import check_data, check_weights, data_paths
+from mixpro_mm.doctor.config_files import check_data, check_weights, places_of_data
 from mixpro_mm.doctor.config_types import check_labels, check_types
 from mixpro_mm.study.needs import files_needed
 
@@ -50,7 +50,7 @@ def test_our_configs(config):
     assert wrong(check_types(loaded)) == [] and wrong(check_labels(loaded)) == []
     read.pop('model')  # weights are looked up elsewhere
     theirs = {str(other) for other in files_needed(types.SimpleNamespace(checkpoint=None), read)}
-    assert {os.path.normpath(other) for _, other in data_paths(loaded)} == theirs != set()
+    assert {os.path.normpath(other) for _, other in places_of_data(loaded)} == theirs != set()
 
 
 def test_needs_of_a_config():
