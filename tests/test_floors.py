@@ -20,6 +20,7 @@ FLOORS = {
     'mixpro_mm.arguments': 0,
     'mixpro_mm.config_walk': 0,
     'mixpro_mm.differences': 0,
+    'mixpro_mm.wrapped': 0,
     'mixpro_mm.mixing': 0,
     'mixpro_mm.labeling.lam': 0,
     'mixpro_mm.labeling.rules': 1,
@@ -47,7 +48,7 @@ FLOORS = {
 FREE = (
     'mixpro_mm',
     *(f'mixpro_mm.{room}' for room in ('version', 'registry', 'files', 'checkpoint', 'clock', 'anatomy')),
-    *(f'mixpro_mm.{room}' for room in ('arguments', 'config_walk', 'measures')),
+    *(f'mixpro_mm.{room}' for room in ('arguments', 'config_walk', 'measures', 'wrapped')),
 )
 TORCH_ONLY = ('mixpro_mm.mixing', 'mixpro_mm.labeling.lam', 'mixpro_mm.labeling.rules', 'mixpro_mm.attention')
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
 
 from mixpro_mm.arguments import patterns
 from mixpro_mm.registry import HOOKS, register
+from mixpro_mm.wrapped import unwrap
 
 __all__ = ['ClassCheckHook']
 
@@ -38,7 +38,7 @@ class ClassCheckHook(Hook):
         """Compare, before weights are read."""
         if not isinstance(runner._train_loop, BaseLoop):
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         counts = dict(self._counts(model))
         loops = dict(train=runner._train_loop, val=runner._val_loop)
         for split, loop in loops.items():

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import find_latest_checkpoint
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from mixpro_mm.files import replacing
 from mixpro_mm.registry import HOOKS, register
+from mixpro_mm.wrapped import unwrap
 
 __all__ = ['NonFiniteLossError', 'NonFiniteLossHook']
 
@@ -48,7 +48,7 @@ class NonFiniteLossHook(Hook):
     def before_train(self, runner) -> None:
         """Look at what ``parse_losses`` of the model returns from now on."""
         self._release()
-        self._model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._model = unwrap(runner.model)
         parse_losses = self._model.parse_losses
 
         def checked(losses):

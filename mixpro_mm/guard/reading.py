@@ -11,13 +11,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mmengine.hooks import Hook
-from mmengine.model import PretrainedInit, is_model_wrapper
+from mmengine.model import PretrainedInit
 from mmengine.runner import BaseLoop, find_latest_checkpoint
 
 from mixpro_mm.arguments import patterns
 from mixpro_mm.checkpoint import read_checkpoint
 from mixpro_mm.differences import differences, settings_in, some_of
 from mixpro_mm.registry import HOOKS, register
+from mixpro_mm.wrapped import unwrap
 
 __all__ = ['CheckpointCheckHook']
 
@@ -92,7 +93,7 @@ def _pretrained(runner) -> Iterator[str]:
     """Files that ``init_cfg`` of the model or a part of it names; a test reads none of them."""
     if not isinstance(runner._train_loop, BaseLoop):
         return
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrap(runner.model)
     for module in model.modules():
         init_cfg = getattr(module, 'init_cfg', None)
         for part in init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]:

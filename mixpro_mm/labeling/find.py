@@ -1,10 +1,11 @@
 """What ``LabelingHook`` looks up in a run: the model, its augments, its loss, its moving average, its progress."""
 
 from mmengine.hooks import EMAHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
+
+from mixpro_mm import wrapped
 
 __all__ = [
     'average_of',
@@ -24,10 +25,8 @@ def unwrap(model: nn.Module) -> nn.Module:
     Raises:
         ValueError: for a wrapper that has not.
     """
-    if not is_model_wrapper(model):
-        return model
     try:
-        return model.module
+        return wrapped.unwrap(model)
     except AttributeError:
         raise ValueError(
             f'{type(model).__name__} does not show the classifier that it wraps, so no label of its batches can be '

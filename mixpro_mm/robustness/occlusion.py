@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from mmengine.dist import all_reduce, get_dist_info
-from mmengine.model import is_model_wrapper
 from mmengine.runner import autocast
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from mixpro_mm.robustness.patch_drop import (
 )
 from mixpro_mm.robustness.record import RecordedTestLoop, numbers_of
 from mixpro_mm.robustness.saliency_model import ClassAttention, build_saliency_model
+from mixpro_mm.wrapped import unwrap
 
 __all__ = ['OcclusionTestLoop']
 
@@ -173,8 +173,7 @@ class OcclusionTestLoop(RecordedTestLoop):
 
     @property
     def _model(self) -> torch.nn.Module:
-        model = self.runner.model
-        return model.module if is_model_wrapper(model) else model
+        return unwrap(self.runner.model)
 
     def _build_attention(self) -> ClassAttention:
         if self.saliency == 'self':

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import PretrainedInit, is_model_wrapper
+from mmengine.model import PretrainedInit
 from mmengine.runner import BaseLoop, find_latest_checkpoint
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
@@ -18,6 +18,7 @@ from mixpro_mm.files import write_json
 from mixpro_mm.registry import HOOKS, register
 from mixpro_mm.transfer.coverage import Coverage, compare
 from mixpro_mm.transfer.keys import some
+from mixpro_mm.wrapped import unwrap
 
 __all__ = ['TransferCheckHook']
 
@@ -68,7 +69,7 @@ class TransferCheckHook(Hook):
         self._file = None
         if not _starts_training(runner):
             return
-        model = _unwrap(runner.model)
+        model = unwrap(runner.model)
         if holder := _in_shards(runner.model):
             self._stop(
                 f'{holder} holds the tensors of {self.module} in shards, which cannot be compared with a file: let one '
@@ -84,7 +85,7 @@ class TransferCheckHook(Hook):
         if self._file is None:
             runner.logger.info('TransferCheckHook: this run is resumed, its transfer.json stays as it is')
             return
-        model = _unwrap(runner.model)
+        model = unwrap(runner.model)
         coverage = self._compare(model)
         problem = self._names_problem(coverage) or self._values_problem(coverage)
         self._file = None
@@ -166,15 +167,11 @@ def _starts_training(runner) -> bool:
     return not (runner._resume and (runner._load_from or find_latest_checkpoint(runner.work_dir)))
 
 
-def _unwrap(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model
-
-
 def _in_shards(model: nn.Module) -> str:
     """Who has left this process a shard of the tensors only, or ''; ZeRO 3 marks what it cuts by ``ds_id``."""
     if isinstance(model, FullyShardedDataParallel):
         return type(model).__name__
-    return 'ZeRO 3 of DeepSpeed' if any(hasattr(p, 'ds_id') for p in _unwrap(model).parameters()) else ''
+    return 'ZeRO 3 of DeepSpeed' if any(hasattr(p, 'ds_id') for p in unwrap(model).parameters()) else ''
 
 
 def _find(model: nn.Module, name: str) -> nn.Module:
@@ -184,7 +181,7 @@ def _find(model: nn.Module, name: str) -> nn.Module:
             raise RuntimeError(
                 f"TransferCheckHook: {type(model).__name__} has no '{part}', only {', '.join(children)}."
             )
-        model = _unwrap(children[part])
+        model = unwrap(children[part])
     return model
 
 
