@@ -14,14 +14,16 @@ torch.set_num_threads(1)
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # of child processes
 
 
+MANAGERS = (DefaultScope, MMLogger, MessageHub, Visualizer)
+
+
 @contextlib.contextmanager
 def globals_kept():
-    managers = (DefaultScope, MMLogger, MessageHub, Visualizer)
-    saved = [dict(manager._instance_dict) for manager in managers]
+    saved = [dict(manager._instance_dict) for manager in MANAGERS]
     yield
     for handler in [handler for logger in MMLogger._instance_dict.values() for handler in logger.handlers]:
         handler.close()
-    for manager, instances in zip(managers, saved, strict=True):
+    for manager, instances in zip(MANAGERS, saved, strict=True):
         manager._instance_dict.clear()
         manager._instance_dict.update(instances)
 
@@ -35,8 +37,10 @@ def no_globals_left():
 
 @pytest.fixture(autouse=True, scope='module')
 def no_globals_left_by_a_module():
-    """The same of a Runner in a fixture that a whole file shares."""
+    """The same of a Runner in a fixture that a whole file shares, and of one that a session shares."""
     with globals_kept():
+        for manager in MANAGERS:  # pytest sets up fixtures of the session before this one
+            manager._instance_dict.clear()
         yield
 
 
