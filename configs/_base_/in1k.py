@@ -21,6 +21,10 @@ test_dataloader = val_dataloader
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'.cls_token': dict(decay_mult=0.0)}), clip_grad=None)
 randomness = dict(seed=0, diff_rank_seed=True)  # with one seed for all, every GPU would draw the same masks
 default_hooks = dict(
-    checkpoint=dict(max_keep_ckpts=2),
+    checkpoint=dict(type='mixpro_mm.WholeCheckpointHook', max_keep_ckpts=2),
     iter_seed=dict(type='mixpro_mm.IterSeedHook'),  # resumes bit by bit
+    # what stops a run in one sentence: docs/faults.md
+    checkpoint_check=dict(type='mixpro_mm.CheckpointCheckHook'),
+    class_check=dict(type='mixpro_mm.ClassCheckHook'),
+    nonfinite_loss=dict(type='mixpro_mm.NonFiniteLossHook'),
 )
