@@ -61,7 +61,10 @@ def _copy(tree: Path) -> None:
 
 
 def _mutmut(tree: Path, *arguments: str) -> None:
-    subprocess.run([sys.executable, '-m', 'mutmut', *arguments], cwd=tree, check=True)
+    log = tree.parent / 'mutmut.log'
+    print(f'mutmut {" ".join(arguments[:3])} ...; its progress is in {log}', flush=True)
+    with log.open('a') as out:
+        subprocess.run([sys.executable, '-m', 'mutmut', *arguments], cwd=tree, check=True, stdout=out, stderr=out)
 
 
 def _output(tree: Path, *arguments: str) -> str:
