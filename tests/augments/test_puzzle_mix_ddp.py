@@ -6,6 +6,7 @@ Run as a script, this file is one of the processes.
 import sys
 from copy import deepcopy
 
+import pytest
 import torch
 from torch import distributed
 
@@ -104,6 +105,7 @@ def one_rank(rank, folder):
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_ranks_agree_and_no_gradient_is_touched(two_ranks):
     first, second = two_ranks(__file__)
 

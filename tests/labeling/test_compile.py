@@ -96,6 +96,7 @@ def dynamo_as_it_was():
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('backbone', 'labeling'),
     [('vit', None), ('vit', 'ProgressiveAttentionLabeling'), ('pvt', 'ProgressiveAttentionLabeling')],

@@ -6,6 +6,7 @@ Run as a script, this file is one of the processes.
 import sys
 from copy import deepcopy
 
+import pytest
 import torch
 from torch import distributed
 
@@ -98,6 +99,7 @@ def one_rank(rank, folder):
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_every_rank_labels_its_own_batches_and_gradients_agree(two_ranks):
     first, second = two_ranks(__file__)
 

@@ -5,6 +5,7 @@ Run as a script, this file is one of the processes.
 
 import sys
 
+import pytest
 import torch
 from torch import distributed
 
@@ -85,6 +86,7 @@ def one_rank(rank, folder):
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_a_rank_without_mixed_batches_holds_nobody_up(two_ranks):
     mixed, other = two_ranks(__file__)
     factor, classifier = 'head.loss_module.loss.raw_factor', 'head.loss_module.classifier.weight'
