@@ -61,9 +61,10 @@ def _place_of_config(arguments: Sequence[str]) -> int | None:
 
 
 def find_config(name: str) -> Path:
-    """A config by its path, or one of mixpro_mm's own by its name, wherever that is installed.
+    """A config by its path, or one of mixpro_mm's own by its bare name, wherever that is installed.
 
-    Only our own configs are searched, not all that lies beside them: copies that runs leave behind do not count.
+    Only our own configs are searched, not all that lies beside them: copies that runs leave behind do not count. A path
+    that is not there stands for no other file.
 
     Raises:
         FileNotFoundError: if there is none; the sentence has the names nearest to it.
@@ -73,6 +74,8 @@ def find_config(name: str) -> Path:
         return Path(name)
     own = [path for path in find_configs().rglob('*.py') if '_base_' not in path.parts]
     found = [path for path in own if path.name == Path(name).name]
+    if found and name != Path(name).name:
+        raise FileNotFoundError(f'there is no config at {name}; for the one of mixpro_mm give its bare name, {found[0].name}')
     if len(found) > 1:
         raise ValueError(
             f'mixpro_mm has {len(found)} configs named {name}; give the path: {", ".join(map(str, found))}'

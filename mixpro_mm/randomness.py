@@ -70,7 +70,9 @@ class IterSeedHook(Hook):
     hook. ``docs/reproducibility.md`` has the whole list.
     """
 
-    priority = 'LOWEST'  # what other hooks draw must not come between the seeds and what they are for
+    # What other hooks draw must not come between the seeds and what they are for, so it comes after those of VERY_LOW
+    # (90); NonFiniteLossHook, which keeps the state of the generators, draws nothing and comes last (LOWEST, 100).
+    priority = 95
 
     def __init__(self):
         self._state: dict | None = None  # goes into the checkpoint

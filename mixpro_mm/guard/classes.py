@@ -21,6 +21,7 @@ class ClassCheckHook(Hook):
     A head with too many classes trains without a word, one with too few ends in an IndexError, on a GPU in an assert of
     the device that names nothing. mmpretrain's ``ClassNumCheckHook`` and mmdet's ``NumClassCheckHook`` compare heads
     where a config lists them, mmseg has none. Data sets that name no classes are passed over.
+    FlexibleRunner reads weights before it asks any hook, this one too.
 
     Args:
         ignore: Modules not to compare, by name or beginning of it: ``'decode_head.aux'``.
@@ -35,7 +36,7 @@ class ClassCheckHook(Hook):
         self.ignore = patterns('ignore of ClassCheckHook', ignore)
 
     def before_run(self, runner) -> None:
-        """Compare, before weights are read."""
+        """Compare, before training, and before weights are read where the Runner allows it."""
         if not isinstance(runner._train_loop, BaseLoop):
             return
         model = unwrap(runner.model)

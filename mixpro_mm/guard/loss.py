@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping
+from io import BytesIO
 from numbers import Number
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mmengine.runner import find_latest_checkpoint
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from mixpro_mm.arguments import shown
 from mixpro_mm.files import replacing
 from mixpro_mm.registry import HOOKS, register
 from mixpro_mm.wrapped import unwrap
@@ -28,7 +30,8 @@ class NonFiniteLossError(RuntimeError):
 class NonFiniteLossHook(Hook):
     """Looks at every loss between forward and backward pass; where one is NaN or infinite, the run ends there.
 
-    That step is not taken, so weights, optimizer and checkpoints stay as they were. The work dir gets
+    That step is not taken, so weights, optimizer and checkpoints stay as they were. Of several ranks, each looks at its
+    own loss; the launcher ends the others. The work dir gets
     ``nonfinite_loss_iter_N.pth`` (``_rankR`` before the end where there are several ranks), which
     ``torch.load(..., weights_only=True)`` opens anywhere: ``iter`` (as logged, from 1), ``epoch``, ``losses``,
     ``batch`` (inputs and labels as they came from the data loader, ``img_path`` among the meta keys; a batch augment
@@ -40,7 +43,7 @@ class NonFiniteLossHook(Hook):
         NonFiniteLossError: in training, instead of the step.
     """
 
-    priority = 'LOWEST'  # the state of the generators is read after others have set them
+    priority = 'LOWEST'  # the state of the generators is read after others, IterSeedHook among them, have set it
 
     def __init__(self):
         self._model = self._batch = self._random_state = None
@@ -54,7 +57,10 @@ class NonFiniteLossHook(Hook):
         def checked(losses):
             loss, logged = parse_losses(losses)
             if not torch.isfinite(loss).all():
-                self._stop(runner, logged)
+                try:
+                    self._stop(runner, logged)
+                finally:
+                    self._release()
             return loss, logged
 
         self._model.parse_losses = checked
@@ -79,27 +85,31 @@ class NonFiniteLossHook(Hook):
         spoiled = [name for name, value in self._model.state_dict().items() if _is_spoiled(value)]
         rank = f'_rank{get_rank()}' if get_world_size() > 1 else ''
         path = Path(runner.work_dir, f'nonfinite_loss_iter_{number}{rank}.pth')
-        content = dict(
-            iter=number,
-            epoch=runner.epoch + 1,
-            losses=values,
-            batch=_plain(self._batch),
-            random_state=self._random_state,
-            spoiled=spoiled,
-        )
-        with replacing(path) as draft:
-            torch.save(content, draft)
-        images = _images(content['batch'])
-        self._release()
+        images, where = [], f'is in {path}'
+        content = dict(iter=number, epoch=runner.epoch + 1, losses=values, spoiled=spoiled)
+        try:
+            batch = _plain(self._batch)
+            images = _images(batch)
+            _write(path, dict(content, batch=batch, random_state=self._random_state))
+        except Exception as error:  # whatever it is, the loss is the news
+            why = getattr(error, 'strerror', None) or f'{type(error).__name__}: {shown(str(error))}'
+            where = f'could not be written to {path} ({why})'
         last = find_latest_checkpoint(runner.work_dir)
-        shown = f' ({", ".join(images[:2])}{", ..." * (len(images) > 2)})' if images else ''
+        named = f' ({", ".join(images[:2])}{", ..." * (len(images) > 2)})' if images else ''
         cause = (
             f'; {len(spoiled)} tensors of the model were not finite before it, {spoiled[0]} first' if spoiled else ''
         )
         raise NonFiniteLossError(
-            f'NonFiniteLossHook: {", ".join(bad)} at iteration {number} of epoch {runner.epoch + 1}{cause}; the step '
-            f'was not taken; its batch{shown} is in {path}, the last checkpoint is {last or "not written yet"}.'
+            f'NonFiniteLossHook: {", ".join(bad)} at iteration {number} of the run, in epoch {runner.epoch + 1}{cause}'
+            f'; the step was not taken; its batch{named} {where}, the last checkpoint is {last or "not written yet"}.'
         )
+
+
+def _write(path: Path, content: dict) -> None:
+    data = BytesIO()  # torch's own writer does not say that a disk is full
+    torch.save(content, data)
+    with replacing(path) as draft:
+        draft.write_bytes(data.getbuffer())
 
 
 def _is_spoiled(value) -> bool:
@@ -110,7 +120,7 @@ def _random_state() -> dict:
     name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - the hosts' transforms draw from it
     state = dict(torch=torch.get_rng_state(), python=random.getstate())
     state['numpy'] = (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached)
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         state['cuda'] = torch.cuda.get_rng_state()
     return state
 

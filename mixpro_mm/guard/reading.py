@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmengine.hooks import Hook
 from mmengine.model import PretrainedInit
-from mmengine.runner import BaseLoop, find_latest_checkpoint
+from mmengine.runner import BaseLoop, FlexibleRunner, find_latest_checkpoint
 
 from mixpro_mm.arguments import patterns
 from mixpro_mm.checkpoint import read_checkpoint
@@ -37,16 +37,19 @@ class CheckpointCheckHook(Hook):
     These are ``load_from``, the file to resume from, and every ``init_cfg=dict(type='Pretrained')`` of the model.
     Remote addresses are passed over with a warning: download the file and name it.
 
+    FlexibleRunner reads all of them before it asks any hook. There they are looked at afterwards, before training, with
+    a warning that code in them would have been run; folders of DeepSpeed or sharded FSDP are passed over.
+
     Args:
         allow: Settings that may differ from those with which the checkpoint to resume was made, as patterns of dotted
             names such as ``'optim_wrapper.optimizer.lr'``; lengths of training, validation, tests, hooks, logs, workers
             and places may differ anyway.
 
     Raises:
-        RuntimeError: in ``before_run``, if ``resume`` finds a checkpoint made with other settings, or one that
-            ``last_checkpoint`` names and that is not there; the sentence names the settings.
-        FileNotFoundError, ValueError: in ``before_run``, if a file is missing, cut short, no checkpoint, or runs code;
-            see ``read_checkpoint``.
+        RuntimeError: in ``before_run``, if ``resume`` finds a checkpoint made with other settings; the sentence names
+            them.
+        FileNotFoundError, ValueError: in ``before_run``, if a file is missing, one that ``last_checkpoint`` names among
+            them, cut short, no checkpoint, or runs code; see ``read_checkpoint``.
     """
 
     priority = 'VERY_HIGH'
@@ -55,15 +58,21 @@ class CheckpointCheckHook(Hook):
         self.allow = patterns('allow of CheckpointCheckHook', allow)
 
     def before_run(self, runner) -> None:
-        """Look, before anything is read."""
-        if runner._has_loaded:
+        """Look, before anything is read where the Runner allows it."""
+        late = isinstance(runner, FlexibleRunner)
+        if runner._has_loaded and not late:
             return
-        resumed = (runner._load_from or find_latest_checkpoint(runner.work_dir)) if runner._resume else None
+        resumed = _resumed(runner)
         if resumed is None and runner._resume:
             runner.logger.warning(
                 f'CheckpointCheckHook: there is nothing to resume in {runner.work_dir}, training starts anew'
             )
         for path in dict.fromkeys([*filter(None, [resumed or runner._load_from]), *_pretrained(runner)]):
+            if late:
+                runner.logger.warning(
+                    f'CheckpointCheckHook: FlexibleRunner has read {path} before any hook could look at it: code in it '
+                    'would have been run'
+                )
             if os.path.isdir(path):  # deepspeed and sharded FSDP
                 continue
             if '://' in str(path):
@@ -87,6 +96,13 @@ class CheckpointCheckHook(Hook):
                 f'CheckpointCheckHook: {path} was made with other settings: {some_of(found)}; set them back, start in '
                 f"another work dir than {Path(runner.work_dir)}, or say allow=['{found[0].name}'] to this hook."
             )
+
+
+def _resumed(runner) -> str | None:
+    """The file to resume from, as the runner finds it."""
+    if isinstance(runner._resume, str):  # FlexibleRunner takes a path
+        return runner._resume
+    return (runner._load_from or find_latest_checkpoint(runner.work_dir)) if runner._resume else None
 
 
 def _pretrained(runner) -> Iterator[str]:

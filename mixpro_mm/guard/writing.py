@@ -14,6 +14,7 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.runner import FlexibleRunner
 
 from mixpro_mm.files import replacing, write_text
 from mixpro_mm.registry import HOOKS, register
@@ -59,7 +60,8 @@ class WholeCheckpointHook(CheckpointHook):
     A file appears under its name when all of it is on the disk, ``last_checkpoint`` names only such files, and older
     ones (``max_keep_ckpts``, ``save_best``) are removed after that. Drafts that a kill has left are removed at the next
     start. In a config: ``default_hooks = dict(checkpoint=dict(type='mixpro_mm.WholeCheckpointHook', ...))``. Where
-    ``out_dir`` is no local folder, it writes as mmengine does.
+    ``out_dir`` is no local folder, it writes as mmengine does. Under FlexibleRunner the strategy writes, to the final
+    name: a kill or a full disk may leave half a file there, and a warning says so; older ones still go only after that.
 
     Raises:
         RuntimeError: if a file cannot be written; the sentence says where, why, and which checkpoint there is.
@@ -67,6 +69,11 @@ class WholeCheckpointHook(CheckpointHook):
 
     def before_train(self, runner) -> None:
         super().before_train(runner)
+        if isinstance(runner, FlexibleRunner):
+            runner.logger.warning(
+                f'WholeCheckpointHook: under FlexibleRunner {type(runner.strategy).__name__} writes checkpoints, so a '
+                'kill or a full disk may leave one that is not whole'
+            )
         if type(self.file_backend) is LocalBackend:
             self.file_backend, self.backend_args = _WholeBackend(), dict(backend=BACKEND)
             if is_main_process():

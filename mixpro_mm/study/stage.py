@@ -15,6 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
+from mixpro_mm.arguments import patterns
 from mixpro_mm.checkpoint import read_state_dict
 from mixpro_mm.differences import flat, flat_differences, some_of
 from mixpro_mm.files import read_json, sha256_of, write_json
@@ -95,6 +96,8 @@ def main(arguments=None) -> int:
     _write_whole(config)
     if args.batch_size:
         config.train_dataloader.batch_size = args.batch_size
+    if _agreed(lambda: _keeps_total(work_dir, config.train_dataloader.batch_size * get_world_size())):
+        _allow_on_resume(config, 'train_dataloader.batch_size')
     newest = _agreed(lambda: last_checkpoint(work_dir))
     config.resume, config.load_from = newest is not None, newest
     runner = Runner.from_cfg(config)
@@ -179,10 +182,26 @@ def other_stage(work_dir: Path, config: Config, checkpoint_sha256: str | None) -
 
 def _write_whole(config: Config) -> None:
     """Let mmengine's own hook write checkpoints whole or not at all; another one the config names stays."""
-    hooks = config.setdefault('default_hooks', {})
-    hook = hooks.setdefault('checkpoint', dict(interval=1))
+    hooks = dict(config.get('default_hooks') or {})
+    hook = hooks.get('checkpoint', dict(interval=1))  # mmengine's own, where a config has none
     if hook is not None and hook.get('type', 'CheckpointHook') == 'CheckpointHook':
-        hooks['checkpoint'] = dict(hook, type='mixpro_mm.WholeCheckpointHook')
+        config.default_hooks = hooks | dict(checkpoint=dict(hook, type='mixpro_mm.WholeCheckpointHook'))
+
+
+def _keeps_total(work_dir: Path, images: int) -> bool:
+    """Whether a step takes as many images, of all GPUs together, as when the stage began; its folder notes how many."""
+    started = read_json(work_dir / STARTED)
+    before = started.setdefault('images_a_step', images)
+    write_json(work_dir / STARTED, started)
+    return before == images
+
+
+def _allow_on_resume(config: Config, setting: str) -> None:
+    """Let a guard of the config pass what a stage changes itself: another number of GPUs shares out the same total."""
+    for hook in (*(config.get('default_hooks') or {}).values(), *(config.get('custom_hooks') or ())):
+        kind = hook.get('type') if isinstance(hook, dict) else None
+        if getattr(kind, '__name__', str(kind)).split('.')[-1] == 'CheckpointCheckHook':
+            hook['allow'] = [*patterns('allow of CheckpointCheckHook', hook.get('allow', ())), setting]
 
 
 if __name__ == '__main__':

@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     one = add('curves', 'loss and top-1 error over training (Figures 2c, 2d)')
     one.add_argument('work_dirs', nargs='+', metavar='[NAME=]WORK_DIR')
 
-    one = add('occlusion', 'top-1 over information loss (Figure 3), as wide as the text', sized=False)
+    one = add('occlusion', 'top-1 over information loss (Figure 3), 7.2 in wide', sized=False)
     one.add_argument('files', nargs='+', metavar='[NAME=]JSON', help='occlusion.json of a test')
 
     one = add('sweep', 'top-1 over mask scale and over beta (Figure 5)')

@@ -277,6 +277,17 @@ def test_query_mean_by_hand():
     assert row.tolist()[0] == pytest.approx([(2 / 8 + 1 / 3) / 2, (5 / 8 + 1 / 3) / 2])
 
 
+def test_a_scale_of_the_module_counts_in_both_readings():
+    """The same two patches, halved: logits 0, ln 4, ln 25 over 2, so what was read above; the class token asks 2."""
+    attn = hand_made(heads=1, width=1)
+    attn.scale = 0.5
+    qkv = torch.tensor([[[2.0, 0.0, 9.0], [1.0, math.log(4), 9.0], [0.0, math.log(25), 9.0]]])
+    row = query_mean(AttentionBlock(attn, 1, 'query_mean'), {'qkv': qkv})
+    assert row.tolist()[0] == pytest.approx([(2 / 8 + 1 / 3) / 2, (5 / 8 + 1 / 3) / 2])
+    row = class_row(AttentionBlock(attn, 1, 'class'), {'qkv': qkv})
+    assert row.tolist()[0] == pytest.approx([4 / 30, 25 / 30])
+
+
 @pytest.mark.parametrize(
     ('attention', 'parsed'),
     [

@@ -190,6 +190,15 @@ def test_release_leaves_no_hooks_twice(model):
     assert tap.read() is None
 
 
+@pytest.mark.parametrize('before', [True, False])
+def test_what_torch_compile_was_set_to_comes_back(model, before):
+    with torch._dynamo.config.patch(skip_nnmodule_hook_guards=before):
+        tap = tap_of(model).attach().attach()
+        assert torch._dynamo.config.skip_nnmodule_hook_guards is False
+        tap.release()
+        assert torch._dynamo.config.skip_nnmodule_hook_guards is before
+
+
 def test_attaching_twice_listens_once(model):
     before = count_hooks(model)
     tap = tap_of(model).attach().attach()

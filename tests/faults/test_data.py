@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 
@@ -30,7 +31,10 @@ BAD = {
     'empty': (lambda data: b'', r'it is empty \(0 bytes\)'),
     'truncated': (lambda data: data[: len(data) // 2], r'it is truncated or no image; it has \d+ bytes and begins .*'),
     'last bytes': (lambda data: data[:-20], r'it is truncated or no image; it has \d+ bytes and begins .*'),
-    'text': (lambda data: b'not found', r"it is truncated or no image; it has 9 bytes and begins with b'not found'"),
+    'text': (
+        lambda data: b'not found',
+        r"it is truncated or no image; it has 9 bytes and begins with b'not found' \(AssertionError\)",
+    ),
 }
 
 
@@ -42,6 +46,32 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path, kind, format):
     with pytest.raises(ValueError, match=rf'^Image {path} cannot be read: {sentence}\.$'):
         LoadWholeImage()(dict(img_path=str(path)))
     assert LoadWholeImage(ignore_empty=True)(dict(img_path=str(path))) is None
+
+
+@pytest.mark.parametrize('error', [ImportError('no decoder'), MemoryError('no room')])
+def test_what_is_no_fault_of_the_file_is_not_laid_to_it(tmp_path, monkeypatch, error):
+    def fail(*args, **kwargs):
+        raise error
+
+    (tmp_path / 'a.jpg').write_bytes(encoded('JPEG'))
+    monkeypatch.setattr('mmcv.imfrombytes', fail)
+    for ignore in (False, True):
+        with pytest.raises(type(error)) as raised:
+            LoadWholeImage(ignore_empty=ignore)(dict(img_path=str(tmp_path / 'a.jpg')))
+        assert raised.value is error
+    assert 'ignore_empty=True' in repr(LoadWholeImage(ignore_empty=True))
+
+
+def test_a_decoder_that_does_not_run_is_named_and_its_error_is_the_cause(tmp_path):
+    """Both as mmcv has them: one backend it does not know, one that is not set up."""
+    (tmp_path / 'a.jpg').write_bytes(encoded('JPEG'))
+    for backend, kind in (('crayon', ValueError), ('turbojpeg', AttributeError)):
+        with pytest.raises(ValueError) as raised:
+            LoadWholeImage(imdecode_backend=backend)(dict(img_path=str(tmp_path / 'a.jpg')))
+        assert str(raised.value).startswith(
+            f"Image {tmp_path}/a.jpg cannot be read: imdecode_backend '{backend}' ended in {kind.__name__}: "
+        )
+        assert 'no image' not in str(raised.value) and type(raised.value.__cause__) is kind
 
 
 def test_an_image_that_is_not_there_is_named(tmp_path):
@@ -231,6 +261,31 @@ def test_what_would_be_left_out_is_named_before(coco, tmp_path, capsys):
         (tmp_path / 'a.json').write_text(text)
         with pytest.raises(ValueError, match=r'a\.json is no COCO file of instances'):
             check_coco(tmp_path / 'a.json')
+
+
+@pytest.mark.parametrize(
+    ('config', 'error', 'sentence'),
+    [
+        (
+            'segmentation/segmenter_deit-small_mixpro_4xb4-80k_pascal-context-480x480.py',
+            AssertionError,
+            'Failed to load `ann_file` data/VOCdevkit/VOC2010/ImageSets/SegmentationContext/train.txt',
+        ),
+        (
+            'detection/mask-rcnn_pvt-small_mixpro_1x_coco.py',
+            FileNotFoundError,
+            "[Errno 2] No such file or directory: 'data/coco/annotations/instances_train2017.json'",
+        ),
+    ],
+)
+def test_of_data_that_are_not_there_mmseg_and_mmdet_name_the_list(tmp_path, monkeypatch, config, error, sentence):
+    """The hosts' own sentences, of our configs, when the data set is built: before training."""
+    config = Config.fromfile(DIGITS.parent / config)
+    monkeypatch.chdir(tmp_path)
+    init_default_scope(config.default_scope)
+    with pytest.raises(error) as raised:
+        DATASETS.build(config.train_dataloader.dataset)
+    assert str(raised.value) == sentence
 
 
 def test_a_data_root_that_is_not_there_is_named(tiny, tmp_path):

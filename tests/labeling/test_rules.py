@@ -47,6 +47,8 @@ def test_detach_decides_whether_the_factor_carries_gradient(batch, detach):
 def test_smooth_target_compares_with_the_smoothed_label(batch):
     target, _, _, logits = batch
     smoothed = ProgressiveAttentionLabeling(smooth_target=True, label_smooth_val=0.2)(*batch).factor
+    plain = ProgressiveAttentionLabeling(smooth_target=True, label_smooth_val=0)(*batch).factor
+    assert torch.equal(plain, ProgressiveAttentionLabeling()(*batch).factor)
     mixed = target.blend() * 0.8 + 0.2 / 10
     assert torch.allclose(smoothed, F.cosine_similarity(logits.softmax(1), mixed), atol=1e-6)
     assert not torch.allclose(smoothed, ProgressiveAttentionLabeling()(*batch).factor, atol=1e-3)

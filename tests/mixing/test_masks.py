@@ -32,8 +32,20 @@ def test_samples_of_a_batch_draw_different_cells():
 
 
 def test_counts_outside_the_grid_are_refused():
-    with pytest.raises(ValueError, match='0 to 16'):
-        random_mask(torch.tensor([17]), (4, 4))
+    settings = dict(min_patches=1, aspect=0.3)
+    for count in (17, -1):  # 13 and -5 of the other grid
+        with pytest.raises(ValueError, match=rf'^keep must lie in 0 to 16 for a 4x4 grid, got \[3, {count}\]$'):
+            random_mask(torch.tensor([3, count]), (4, 4))
+        with pytest.raises(ValueError, match=rf'^count must lie in 0 to 12 for a 3x4 grid, got \[{count - 4}, 3\]$'):
+            block_mask(torch.tensor([count - 4, 3]), (3, 4), **settings)
+    assert block_mask(torch.tensor([0, 12]), (3, 4), **settings).flatten(1).sum(1).tolist() == [0, 12]
+
+
+@pytest.mark.parametrize(('min_patches', 'aspect'), [(0, 0.5), (1, 0), (1, 1.1)])
+def test_blocks_of_no_shape_are_refused(min_patches, aspect):
+    sentence = f'^min_patches must be at least 1 and aspect above 0 and at most 1, got {min_patches} and {aspect}$'
+    with pytest.raises(ValueError, match=sentence):
+        block_mask(torch.tensor([3]), (4, 4), min_patches=min_patches, aspect=aspect)
 
 
 def test_only_torch_draws():

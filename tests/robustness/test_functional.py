@@ -429,7 +429,7 @@ def test_half_precision_scores_agree_with_single():
         ([[math.inf, 0, 0]], None, 'sums to inf'),
         ([0.5, 0.5], None, r'shape \(N, C\), got \(2,\)'),
         (np.zeros((0, 3)), None, r'got \(0, 3\)'),
-        ([[0.2, 0.7, 0.1]], [], r'distinct columns of 3 scores \(0 to 2\)'),
+        ([[0.2, 0.7, 0.1]], [], r'^classes must be distinct columns of 3 scores \(0 to 2\), got \[\]$'),
         ([[0.2, 0.7, 0.1]], [0, 3], 'distinct columns of 3 scores'),
         ([[0.2, 0.7, 0.1]], [-1, 0], 'distinct columns of 3 scores'),
         ([[0.2, 0.7, 0.1]], [1, 1], 'distinct columns of 3 scores'),

@@ -334,6 +334,8 @@ def test_heads_of_other_width_must_be_told(source, tmp_path):
         stopped(tmp_path / 'micro.pth', tmp_path / 'a.pth', 'mmseg', sentence, heads=heads)
     result = convert(tmp_path / 'micro.pth', tmp_path / 'a.pth', 'mmseg', heads=4)
     assert result.config['num_heads'] == 4
+    assert main([str(tmp_path / 'micro.pth'), str(tmp_path / 'b.pth'), '--to', 'mmseg', '--heads', '4']) == 0
+    assert torch.load(tmp_path / 'b.pth')['state_dict'].keys() == torch.load(tmp_path / 'a.pth')['state_dict'].keys()
 
 
 @pytest.mark.parametrize('family', ['swin', 'cait', 'xcit', 'pvt'])
@@ -604,7 +606,9 @@ class Code:
 def test_code_in_a_file_runs_only_with_trust(source, tmp_path):
     ran = tmp_path / 'ran'
     path, _ = source('deit', wrap=lambda state: dict(model=state, config=Code(ran)))
-    sentence = r'is refused: to unpickle it is to run \S+, which tensors do not need; with --trust .* your rights'
+    sentence = r'is refused: to unpickle it is to run \S+, which tensors do not need; with --trust it is '
+    sentence += r'unpickled all the same and whatever code is in it runs with your rights, so say so only of a file '
+    sentence += r'whose author you trust\.$'
     stopped(path, tmp_path / 'a.pth', 'mmseg', sentence)
     assert not ran.exists() and not (tmp_path / 'a.pth').exists()
     convert(path, tmp_path / 'a.pth', 'mmseg', trust=True)
@@ -795,7 +799,17 @@ def test_help_says_what_mixpro_means(capsys):
     with pytest.raises(SystemExit) as stop:
         main(['--help'])
     assert stop.value.code == 0
-    assert 'mixpro is another word for mmpretrain where' in ' '.join(capsys.readouterr().out.split())
+    said = ' '.join(capsys.readouterr().out.split())
+    assert 'mixpro is another word for mmpretrain where' in said
+    assert said.startswith('usage: convert_checkpoint.py [-h] --to {mmpretrain,mmseg,mmdet,mixpro} [--trust]')
+    assert '[--heads HEADS] [--take KEY] SRC DST Convert a checkpoint of DeiT, PVT, XCiT, CaiT or Swin' in said
+    for about in (
+        'SRC an official, timm, SMMix or released MixPro file, or one of ours DST the file to write',
+        '--trust let code that is in the file run',
+        '--heads HEADS heads of a DeiT or ViT, if they are not of 64 channels each',
+        '--take KEY convert what the file has under KEY, such as model_ema or state_dict_ema',
+    ):
+        assert about in said
     for family in FAMILIES:
         if {'mmpretrain', 'mixpro'} <= family.targets.keys():
             assert family.targets['mmpretrain'] == family.targets['mixpro']

@@ -40,6 +40,8 @@ def test_complete_file():
     assert coverage.dropped == ['head.*']
     assert coverage.to_dict()['complete'] is True
     assert '11 of 11 tensors of Net (100.0%)' in coverage.summary() and '\n' not in coverage.summary()
+    assert coverage.summary().endswith(', 0 of them resized; left in the file: head.*')
+    assert compare(net, file, 'backbone.').summary().endswith('; left in the file: nothing')
 
 
 @pytest.mark.parametrize('name', list(Net().state_dict()))

@@ -47,7 +47,7 @@ def tensors(blocks=3, stages=(2, 1), reduced=(1,), head=True):
 
 
 def test_values_land_where_the_table_says():
-    source = tensors() | {'blocks.1.index': torch.ones(1)}
+    source = tensors() | {'blocks.1.index': torch.ones(1), 'stem': torch.randn(3, 2).t()}
     given = {name: tensor.clone() for name, tensor in source.items()}
     result = rename(source, RULES)
     expected = {'first': source['stem'], 'fc.weight': source['head.weight'], 'fc.bias': source['head.bias']}
@@ -158,7 +158,7 @@ def test_tensors_without_a_place_are_counted_and_named():
         rename(tensors() | extra, RULES)
     with pytest.raises(ValueError, match=r'blocks\.1\.norm1\.weight2'):
         rename(tensors() | {'blocks.1.norm1.weight2': torch.ones(1)}, RULES)
-    assert some('ab') == 'a, b' and hook.some is some
+    assert some('ab') == 'a, b' and some('abcd') == 'a, b, c and 1 more' and hook.some is some
 
 
 def random_state(module):
