@@ -19,9 +19,11 @@ def files_needed(stage: Stage, config: Config) -> list[Path]:
             paths |= dict.fromkeys(data_paths(node).values())
         paths |= dict.fromkeys(_values(config.get(f'{part}_evaluator'), 'ann_file'))
     model = config.get('model', {})
-    weights = [*_values(model, 'checkpoint'), config.get('load_from')]
+    weights = [*_values(model, 'checkpoint'), *_values(model, 'pretrained'), config.get('load_from')]
     if stage.checkpoint:  # in place of the config's own
         weights = [path for path in weights if path not in _values(model.get('backbone'), 'checkpoint')]
+    else:
+        weights += _values(config.get('custom_hooks'), 'checkpoint')  # what TransferCheckHook is to compare with
     paths |= dict.fromkeys(weights)
     return _local(paths)
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
-import mixpro_mm
 from mixpro_mm.arguments import is_number
 from mixpro_mm.files import read_json, sha256_of
 from mixpro_mm.reporting.curves import read_scalars, series
+from mixpro_mm.reporting.paper import find_configs
 from mixpro_mm.visualize.curves import TOP1
 from mixpro_mm.visualize.runs import checkpoint_of, config_of, split_name
 
@@ -137,10 +137,8 @@ def _point(
 
 def published_top1(name: str) -> float | None:
     """The paper's number in the header of a config of this package, if that trains on the same data as the paper."""
-    root = Path(mixpro_mm.__file__).parent
-    for folder in (root.parent / 'configs', root / '.mim' / 'configs'):
-        for path in sorted(folder.glob(f'**/{name}')):
-            line = next((x for x in path.read_text(encoding='utf-8').splitlines() if x.startswith('# Paper:')), '')
-            found = re.search(r'top-1 (\d+(?:\.\d+)?)', line)
-            return float(found[1]) if found and '(ImageNet-1k)' not in line else None
+    for path in sorted(find_configs().glob(f'**/{name}')):
+        line = next((x for x in path.read_text(encoding='utf-8').splitlines() if x.startswith('# Paper:')), '')
+        found = re.search(r'top-1 (\d+(?:\.\d+)?)', line)
+        return float(found[1]) if found and '(ImageNet-1k)' not in line else None
     return None

@@ -166,3 +166,14 @@ def test_the_outermost_of_what_is_missing_is_told_and_not_what_a_stage_creates(t
     assert missing(Stage(name='a', **row)) == ['# missing: data/made/list.txt (a)']
     (tmp_path / 'data' / 'made' / 'list.txt').touch()
     assert missing(Stage(name='a', **row)) == []
+
+
+def test_weights_are_those_of_the_model_and_of_the_hooks():
+    hook = dict(type='mixpro_mm.TransferCheckHook', checkpoint='hook.pth')
+    address = dict(pretrained='open-mmlab://resnet101_v1c')
+    assert needed(model=dict(backbone=address, teacher=dict(pretrained='t.pth')), custom_hooks=[hook]) == [
+        't.pth',
+        'hook.pth',
+    ]
+    stage = Stage(name='a', config='x', checkpoint='pre')
+    assert files_needed(stage, Config(dict(custom_hooks=[hook]))) == []  # another stage makes what it compares with
