@@ -361,6 +361,26 @@ def test_a_path_overrides_the_last_block():
 
 
 @pytest.mark.parametrize(
+    ('has', 'prefix'),
+    [
+        (dict(), 0),
+        (dict(cls_token=None), 0),
+        (dict(cls_token=nn.Parameter(torch.zeros(1))), 1),
+        (dict(cls_token=nn.Parameter(torch.zeros(1)), num_prefix_tokens=2), 2),
+        (dict(num_extra_tokens=3, num_prefix_tokens=2), 3),
+    ],
+)
+def test_a_model_of_no_known_layout_tells_its_tokens_before_the_patches(has, prefix):
+    model = nn.Module()
+    model.block = hand_made()
+    for name, value in has.items():
+        setattr(model, name, value)
+    asked = dict(reading='query_mean', path='block')
+    assert find_attention_block(model, asked) == AttentionBlock(model.block, prefix, 'query_mean')
+    assert find_attention_block(model, 'block') == AttentionBlock(model.block, 1)  # the class row needs a class token
+
+
+@pytest.mark.parametrize(
     ('build', 'path', 'sentence'),
     [
         (
