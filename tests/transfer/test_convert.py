@@ -466,7 +466,7 @@ def rename_one(old, new):
         (
             'deit',
             lambda s: s.update(pos_embed=torch.ones(1, 8, 64)),
-            'has 7 positions in pos_embed, which is no',
+            r'has 7 positions in pos_embed, which is no square grid\.$',
         ),
         (
             'deit',
@@ -474,6 +474,16 @@ def rename_one(old, new):
             r'does not fit mmpretrain\.Vis.*: size mismatch for backbone\.ln1',
         ),
         ('xcit', lambda s: s.pop('patch_embed.proj.4.1.running_mean'), r'lacks patch_embed\.proj\.4\.1\.running_mean'),
+        (
+            'cait',
+            lambda s: s.update({'module.pos_embed': torch.ones(1, 5, 32)}),
+            r'has 5 positions in pos_embed, which is no square grid\.$',
+        ),
+        (
+            'swin',
+            lambda s: s.update({'layers.2.blocks.0.attn.relative_position_bias_table': torch.ones(9, 4)}),
+            r'has 4 stages with windows of 2, 3; Swin has four, with one size of window\.$',
+        ),
         ('cait', lambda s: s.pop('module.blocks.1.attn.proj_w.bias'), r'lacks blocks\.1\.attn\.proj_w\.bias'),
         (
             'swin',
@@ -592,7 +602,13 @@ def test_files_that_are_none(source, tmp_path):
     stopped(path, tmp_path / 'a.pth', 'mmseg', r'cannot be read: it is truncated')
     stopped(tmp_path / 'none.pth', tmp_path / 'a.pth', 'mmseg', r'is not an existing file')
     torch.save({'conv1.weight': torch.ones(1)}, tmp_path / 'resnet.pth')
-    stopped(tmp_path / 'resnet.pth', tmp_path / 'a.pth', 'mmseg', r'resnet\.pth has the names of no layout known here')
+    stopped(
+        tmp_path / 'resnet.pth',
+        tmp_path / 'a.pth',
+        'mmseg',
+        r'resnet\.pth has the names of no layout known here '
+        r'\(CaiT, DeiT / ViT, PVT, Swin, XCiT\); it has conv1\.weight\.$',
+    )
 
 
 class Code:

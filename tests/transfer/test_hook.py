@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,7 +23,8 @@ SENTENCES = {
     'shallow': r'lacks 12 of 30 tensors of backbone \(VisionTransformer\): layers\.1\.ln1\.weight',
     'deep': r'has 12 tensors for which backbone \(VisionTransformer\) has no place: backbone\.layers\.2\.',
     'list': r'backbone\.init_cfg is a list, after which .* pos_embed again; make it the dict\(type=.Pretrained',
-    'none': r'this run should start from a checkpoint and none is named: give backbone\.init_cfg=dict\(',
+    'none': r'this run should start from a checkpoint and none is named: give backbone\.init_cfg=dict\('
+    r"type='Pretrained', checkpoint=\.\.\., prefix='backbone\.'\), load_from, or this hook's checkpoint\.$",
     'gone': r'Checkpoint .* is not an existing file',
     'truncated': r'Checkpoint .* cannot be read: it is truncated',
     'bomb': r'Checkpoint .* is refused: to unpickle it is to run',
@@ -202,6 +204,21 @@ def test_list_form_stops_the_run_even_where_it_would_work(train, tmp_path, good)
 
 def test_no_checkpoint_at_all(train, tmp_path):
     stopped(train, tmp_path, Model(vit(init_cfg=[dict(type='TruncNormal', layer='Linear')])), 'none')
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'sentence'),
+    [
+        (dict(module=None), 'TransferCheckHook: module must be a dotted name, got None'),
+        (dict(checkpoint=3), 'TransferCheckHook: checkpoint must be a local file or None, got 3'),
+        (dict(prefix=['a']), r"TransferCheckHook: prefix must be a string or None, got \['a'\]"),
+        (dict(allow=5), 'allow of TransferCheckHook'),
+    ],
+)
+def test_arguments_of_another_kind_stop_at_construction(wrong, sentence):
+    with pytest.raises((TypeError, ValueError), match=f'^{sentence}'):
+        hook.TransferCheckHook(**wrong)
+    assert hook.TransferCheckHook(checkpoint=Path('a.pth')).checkpoint == Path('a.pth')
 
 
 def test_no_such_module(train, good):
