@@ -35,7 +35,8 @@ def settings_in(text: str) -> dict[str, Any] | None:
 def differences(before: dict, now: dict) -> list[Difference]:
     """What differs between two dicts of settings, down to the single value, in the order of names.
 
-    Lists are compared item by item where they are equally long, and as a whole otherwise.
+    A list that holds dicts or lists is compared item by item (``custom_hooks[0].type``), where an item that only one
+    side has is not set on the other; any other list is one value.
     """
     return flat_differences(flat(before), flat(now))
 

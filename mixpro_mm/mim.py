@@ -75,7 +75,9 @@ def find_config(name: str) -> Path:
     own = [path for path in find_configs().rglob('*.py') if '_base_' not in path.parts]
     found = [path for path in own if path.name == Path(name).name]
     if found and name != Path(name).name:
-        raise FileNotFoundError(f'there is no config at {name}; for the one of mixpro_mm give its bare name, {found[0].name}')
+        raise FileNotFoundError(
+            f'there is no config at {name}; for that of mixpro_mm give the name alone: {found[0].name}'
+        )
     if len(found) > 1:
         raise ValueError(
             f'mixpro_mm has {len(found)} configs named {name}; give the path: {", ".join(map(str, found))}'

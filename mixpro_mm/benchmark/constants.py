@@ -40,9 +40,9 @@ class Known(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Peak of a step: MiB at a batch of none, and MiB per image; the batches that say so."""
+    """Peaks of a step, and where they were measured."""
 
-    points: tuple[tuple[int, float], ...]
+    points: tuple[tuple[int, float], ...]  # (images in a batch, MiB), the smallest batch first
     source: str
 
 
@@ -56,7 +56,6 @@ class Constants:
     """
 
     backbone: str
-    config: str
     images: Known
     epochs: Known
     batch: Known
@@ -108,7 +107,6 @@ def find_constants(runs: dict[str, dict], backbone: str) -> Constants:
     ratio = [step[f'ratio_to_{BASE.lower()}{end}'] for end in ('', '_low', '_high')]
     return Constants(
         backbone=backbone,
-        config=f'configs/pretrain/{path.name}',
         images=Known(
             study.imagenet.train_images, PUBLISHED, 'ILSVRC 2012 (Russakovsky et al., 2015); configs/study/paper.py'
         ),

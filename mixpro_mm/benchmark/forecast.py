@@ -32,6 +32,8 @@ def read_runs(paths: Sequence[Path]) -> dict[str, dict]:
         try:
             run = json.loads(path.read_text(encoding='utf-8'))
             sections = {record['section'] for record in run['records']}
+            if not isinstance(run['device'], str) or 'amp' not in run['settings']:
+                raise TypeError('device is no name, or settings hold no amp')
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f'{path} is not a JSON of tools/benchmark.py: {type(error).__name__}: {error}') from error
         if not sections:

@@ -13,6 +13,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import set_random_seed
 from PIL import Image
 
+from mixpro_mm.benchmark.rounds import interleave
 from mixpro_mm.benchmark.statistics import spread
 from mixpro_mm.reporting.paper import find_configs
 
@@ -23,8 +24,8 @@ WIDTH, HEIGHT, BYTES = 500, 375, 110_000  # the usual photograph of ImageNet-1k,
 IMAGES = 16
 
 
-def made_up_jpeg(seed: int, size: int = BYTES) -> bytes:
-    """A JPEG of WIDTH x HEIGHT pixels: noise on several scales, as loud as its file comes within 5 % of ``size`` bytes.
+def made_up_jpeg(seed: int) -> bytes:
+    """A JPEG of WIDTH x HEIGHT pixels: noise on several scales, as loud as its file comes within 5 % of BYTES.
 
     The time to decode follows the bytes of the file as well as the pixels, so both have to be usual.
     """
@@ -35,9 +36,9 @@ def made_up_jpeg(seed: int, size: int = BYTES) -> bytes:
         loud = (low + high) / 2
         pixels = np.clip(128 + 30 * smooth + loud * fine, 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(file := io.BytesIO(), 'JPEG', quality=90)
-        if abs(len(file.getvalue()) / size - 1) <= 0.05:
+        if abs(len(file.getvalue()) / BYTES - 1) <= 0.05:
             return file.getvalue()
-        low, high = (low, loud) if len(file.getvalue()) > size else (loud, high)
+        low, high = (low, loud) if len(file.getvalue()) > BYTES else (loud, high)
 
 
 def measure_loading(rounds: int, budget_s: float, report: Callable[[int, int], None], seed: int = 0) -> list[dict]:
@@ -47,13 +48,12 @@ def measure_loading(rounds: int, budget_s: float, report: Callable[[int, int], N
 
     Args:
         rounds: at most, beside one to warm up.
-        budget_s: seconds after which fewer rounds, at least three, have to do.
+        budget_s: as of ``interleave``.
         report: told after every round.
         seed: of the images and of what the pipeline draws.
     """
     files = [made_up_jpeg(seed + number) for number in range(IMAGES)]
     pipeline = Config.fromfile(find_configs() / CONFIG).train_dataloader.dataset.pipeline
-    seconds, begin = [], time.monotonic()
     with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope('mmpretrain'):
         import mmpretrain.datasets  # noqa: F401  enters the transforms
 
@@ -61,15 +61,15 @@ def measure_loading(rounds: int, budget_s: float, report: Callable[[int, int], N
         for path, content in zip(paths, files, strict=True):
             path.write_bytes(content)
         set_random_seed(seed)
-        for number in range(rounds + 1):
-            if number > min(3, rounds) and time.monotonic() - begin > budget_s:
-                break
+
+        def load_all() -> float:
             start = time.process_time()
             for path in paths:
                 load(dict(img_path=str(path), gt_label=0))
-            seconds.append((time.process_time() - start) / IMAGES)
-            report(number + 1, rounds + 1)
-    figures = spread(seconds[1:])
+            return (time.process_time() - start) / IMAGES
+
+        seconds = interleave(dict(loading=load_all), rounds, seed, budget_s, report)['loading']
+    figures = spread(seconds)
     return [
         dict(
             section='loading',
@@ -78,7 +78,7 @@ def measure_loading(rounds: int, budget_s: float, report: Callable[[int, int], N
             height_px=HEIGHT,
             file_kb=sum(map(len, files)) / IMAGES / 1000,
             images=IMAGES,
-            rounds=len(seconds) - 1,
+            rounds=len(seconds),
             **figures,
             images_per_s_and_core=1 / figures['median_s'],
         )

@@ -1,5 +1,6 @@
 """Several processes that train together, as one per GPU does: each keeps its bench and takes orders from the caller."""
 
+import contextlib
 import multiprocessing
 import os
 import tempfile
@@ -79,7 +80,8 @@ class Ranks:
 
     def _ask(self, *order: str) -> list:
         for end in self._ends:
-            end.send(order)
+            with contextlib.suppress(OSError):  # of a rank that has ended: its answer says so
+                end.send(order)
         return self._answers()
 
     def _answers(self) -> list:
@@ -90,7 +92,7 @@ class Ranks:
                 rank = self._ends.index(end)
                 try:
                     works, answers[end] = end.recv()
-                except EOFError:
+                except (EOFError, OSError):  # the latter if it ended without reading its order
                     works, answers[end] = False, 'its process ended'
                 if not works:
                     raise RuntimeError(f'rank {rank} of {self.count}: {answers[end]}')

@@ -26,7 +26,7 @@ def take_step(name: str, config: str | None) -> dict:
         return dict(error=f'{type(error).__name__}: {error}')
 
 
-def main(names: str, config: str) -> None:
+def main(names: str, config: str = '') -> None:
     """Take the steps, named with commas between. What libraries print goes to stderr."""
     answers = os.fdopen(os.dup(1), 'w', encoding='utf-8')
     os.dup2(2, 1)

@@ -100,18 +100,19 @@ def check_workers(config: dict) -> Iterator[Finding]:
 
 
 def check_batch(path: str, config: dict, gpus: int) -> Iterator[Finding]:
-    """A name with 8xb128 says for how many images a step the learning rate was chosen."""
-    made_for = re.search(r'(?:^|_)(\d+)xb(\d+)', Path(path).stem)
-    loader = config.get('train_dataloader') or {}
-    if not made_for or not loader:
+    """A name with 8xb128, or else ``auto_scale_lr``, says for how many images a step the learning rate was chosen."""
+    named = re.search(r'(?:^|_)(\d+)xb(\d+)', Path(path).stem)
+    base = (config.get('auto_scale_lr') or {}).get('base_batch_size')
+    batch = (config.get('train_dataloader') or {}).get('batch_size')
+    if not batch or not (named or base):
         return
-    count, images = int(made_for[1]), loader.get('batch_size') or int(made_for[2])
-    text = f'learning rate is for {count} GPUs x {images} = {count * images} images a step'
+    meant = int(named[1]) * int(named[2]) if named else base
+    text = f'learning rate is for {f"{named[1]} GPUs x {named[2]} = " if named else ""}{meant} images a step'
     here = max(gpus, 1)
-    if here == count:
+    if here * batch == meant:
         yield ok('batch', text)
         return
-    base = (config.get('auto_scale_lr') or {}).get('base_batch_size')
-    mend = '--auto-scale-lr' if base else f'--cfg-options train_dataloader.batch_size={count * images // here}'
-    device = f'{gpus} GPU{"s" * (gpus > 1)}' if gpus else 'the CPU'
-    yield warning('batch', f'{text}; {device} here would take {here * images} if started as it is', mend)
+    mend = f'--cfg-options train_dataloader.batch_size={max(meant // here, 1)}'
+    device = f'{gpus} GPU{"s" * (gpus > 1)} x {batch}' if gpus else f'the CPU with {batch}'
+    found = f'{text}; {device} here would take {here * batch} if started as it is'
+    yield warning('batch', found, '--auto-scale-lr' if base == meant else mend)

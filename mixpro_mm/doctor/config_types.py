@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Iterator
 
 from mixpro_mm.config_walk import dicts
@@ -35,21 +36,23 @@ SECTIONS = {
     'strategy': ('STRATEGIES', 'MODEL_WRAPPERS'),
 }
 # keys below which a type is looked up elsewhere: in mmcv.ops, in other libraries, or not at all
-FOREIGN = ('nms', 'roi_layer', 'labeling', 'paramwise_cfg', 'metainfo', 'backend_args', 'tokenizer')
+FOREIGN = ('nms', 'roi_layer', 'labeling', 'paramwise_cfg', 'clip_grad', 'metainfo', 'backend_args', 'tokenizer')
 FOREIGN_BELOW = ('Albu', 'Albumentations', 'Albumentation')
+AVERAGE = 'the moving average of the model'
 
 
 def check_types(config: dict) -> Iterator[Finding]:
     """One problem for each name that does not resolve, or one line that all do."""
     from mmengine.registry import DefaultScope
 
-    scope, count, lost = config.get('default_scope') or 'mmengine', 0, {}
+    scope, count, failed, lost = config.get('default_scope') or 'mmengine', 0, 0, {}
     with DefaultScope.overwrite_default_scope(scope):
         for place, name, own_scope, kinds in _typed(config):
             count += 1
             try:
                 found = any(_resolves(kind, name, own_scope) for kind in kinds)
             except Exception as error:  # of a module that the registry imports
+                failed += 1
                 yield problem('types', f'{place}: {name} does not import: {one_line(error)}', f"{place}='...'")
                 continue
             if not found:
@@ -57,7 +60,7 @@ def check_types(config: dict) -> Iterator[Finding]:
         for name, (place, own_scope, kinds) in lost.items():
             where = f'no {" or ".join(kinds[:2])} of scope {own_scope or scope} has it'
             yield problem('types', f"{place} = '{name}': {where}", _instead(place, name, own_scope, kinds))
-    if not lost:
+    if not lost and not failed:
         yield ok('types', f'all {count} resolve from scope {scope}')
 
 
@@ -121,25 +124,68 @@ def _instead(place: str, name: str, scope: str | None, kinds: tuple[str, ...]) -
 
 
 def check_labels(config: dict) -> Iterator[Finding]:
-    """MixPro leaves labels open, so it needs a LabelingHook, whose labeling has to be one that exists."""
-    from mmengine.registry import HOOKS
+    """A labeling that exists, and the hooks without which a mixing method trains on other labels, or not at all.
 
+    MixPro is nothing but its labels, which LabelingHook weighs. What overrides ``MixAugment.bind`` stops at its first
+    batch unless that hook has shown it the model, or, with ``teacher='ema'``, the average that EMAHook keeps.
+    """
+    from mmengine.hooks import EMAHook
+    from mmengine.registry import DefaultScope
+
+    from mixpro_mm.augments.mask_mix import MixPro
     from mixpro_mm.labeling.hook import LabelingHook
     from mixpro_mm.labeling.rules import build_labeling
 
     hooks = [hook for hook in config.get('custom_hooks') or () if isinstance(hook, dict)]
-    kinds = [hook['type'] if isinstance(hook.get('type'), type) else HOOKS.get(str(hook.get('type'))) for hook in hooks]
-    labels = [isinstance(kind, type) and issubclass(kind, LabelingHook) for kind in kinds]
-    for index, hook in enumerate(hooks):
-        if labels[index] and 'labeling' in hook:
+    augments = ((config.get('model') or {}).get('train_cfg') or {}).get('augments') or ()
+    with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmengine'):
+        kinds = [_class('HOOKS', hook.get('type')) for hook in hooks]
+        methods = [(node, kind) for _, node in dicts(augments) if (kind := _class('BATCH_AUGMENTS', node.get('type')))]
+    for index, (hook, kind) in enumerate(zip(hooks, kinds, strict=True)):
+        if issubclass(kind or object, LabelingHook) and 'labeling' in hook:
             try:
                 build_labeling(hook['labeling'])
             except (ValueError, TypeError) as error:
                 place = f'custom_hooks.{index}.labeling'
                 yield problem('labels', f'{place}: {one_line(error)}', f'--cfg-options {place}=AttentionLabeling')
-    augments = ((config.get('model') or {}).get('train_cfg') or {}).get('augments') or ()
-    names = [str(node.get('type')) for _, node in dicts(augments)]
-    mixpro = next((name for name in names if name.rpartition('.')[2] == 'MixPro'), None)
-    if mixpro and not any(labels):
-        found = f'{mixpro} leaves the labels of mixed images open, and no LabelingHook weighs them'
-        yield problem('labels', found, "custom_hooks = [dict(type='mixpro_mm.LabelingHook')]")
+    has = {wanted: any(issubclass(kind or object, wanted) for kind in kinds) for wanted in (EMAHook, LabelingHook)}
+    for node, kind in methods:
+        name, shown = node['type'], _has_to_see(node, kind)
+        if kind is MixPro and not has[LabelingHook]:
+            found = f'{name} leaves the labels of mixed images open, and no LabelingHook weighs them'
+            yield problem('labels', found, _with_hooks(hooks, "dict(type='mixpro_mm.LabelingHook')"))
+        elif shown:
+            wanted = {LabelingHook: "dict(type='mixpro_mm.LabelingHook', labeling='AreaLabeling')"}
+            if shown == AVERAGE:
+                wanted = {EMAHook: "dict(type='EMAHook')"} | wanted
+            lacking = [hook for hook in wanted if not has[hook]]
+            if lacking:
+                none = ' and no '.join(hook.__name__ for hook in lacking)
+                found = f'{name} has to see {shown}, but custom_hooks have no {none}: training would stop'
+                yield problem('labels', found, _with_hooks(hooks, *(wanted[hook] for hook in lacking)))
+
+
+def _class(kind: str, name) -> type | None:
+    """What a ``type`` stands for, a class already or its name; None where it does not resolve, as check_types says."""
+    try:
+        with _registry(kind).switch_scope_and_registry(None) as own:
+            found = own.get(name) if isinstance(name, str) else name
+    except Exception:
+        return None
+    return found if isinstance(found, type) else None
+
+
+def _has_to_see(node: dict, kind: type) -> str | None:
+    """What a mixing method cannot mix without, in words; None if it needs no model, or brings a teacher of its own."""
+    from mixpro_mm.augments.base import MixAugment
+
+    if getattr(kind, 'bind', MixAugment.bind) is MixAugment.bind:
+        return None
+    teacher = inspect.signature(kind).parameters.get('teacher')
+    if teacher is None:
+        return 'the model in training'
+    return AVERAGE if node.get('teacher', teacher.default) == 'ema' else None
+
+
+def _with_hooks(hooks: list, *more: str) -> str:
+    return f'custom_hooks = [{"..., " * bool(hooks)}{", ".join(more)}]'

@@ -6,7 +6,9 @@ import re
 
 from mixpro_mm.doctor.known import KNOWN, PACKAGES, PIP, build_ops, install, release, replace
 
-__all__ = ['mend_import']
+__all__ = ['ANEW', 'mend_import']
+
+ANEW = f'{PIP} install --no-build-isolation --no-deps -e .'  # this package, in the checkout
 
 # a module's name where that of its package is another one
 BROUGHT_BY = {
@@ -79,7 +81,9 @@ def _brought_by(module: str) -> str:
 
 
 def _again(top: str, versions: dict[str, str]) -> str:
-    """Install it anew, in the version known to work."""
+    """Install it anew, in the version known to work; a step that is no package of its own is of this one."""
+    if top in ('scopes', 'config'):
+        return ANEW
     package = next((package for package in PACKAGES if package.module == top), None)
     old = [name for name in package.original if name in versions] if package else []
     if old:

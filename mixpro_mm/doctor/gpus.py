@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem, warning
-from mixpro_mm.doctor.known import install
+from mixpro_mm.doctor.known import PIP
+from mixpro_mm.doctor.pairs import matching_torchvision
 
 __all__ = ['judge_gpus']
 
 ON_PURPOSE = 'CUDA_VISIBLE_DEVICES= in front trains on the CPU'
+REMOVE = f'{PIP} uninstall -y torch torchvision'  # else pip keeps the version that is there, in whichever build
 
 
 def judge_gpus(facts: dict) -> Iterator[Finding]:
@@ -34,19 +36,22 @@ def judge_gpus(facts: dict) -> Iterator[Finding]:
         )
         yield problem('GPU', found, _other_build(facts))
     else:
-        yield ok('GPU', f'{text}; driver {facts["driver"] or "not asked"}, torch built for CUDA {facts["cuda"]}')
+        driver = facts['driver'] or facts['unanswered'] or 'not asked'
+        yield ok('GPU', f'{text}; driver {driver}, torch built for CUDA {facts["cuda"]}')
     yield _judge_nccl(facts, len(facts['gpus']))
 
 
 def _judge_none(facts: dict) -> Finding:
-    if facts['seen'] and facts['hidden']:
+    if (facts['seen'] or facts['unanswered']) and facts['hidden']:
         return ok('GPU', 'hidden by CUDA_VISIBLE_DEVICES: trains on the CPU')
+    if facts['unanswered']:
+        return warning('GPU', f'torch finds none, and {facts["unanswered"]}: its driver may hang', 'nvidia-smi')
     if not facts['seen']:
         return ok('GPU', 'no GPU: trains on the CPU')
     there = f'{len(facts["seen"])} x {facts["seen"][0]} with driver {facts["driver"]}'
     if not facts['cuda']:
         found = f'{there}, but torch {facts["version"]} is built without CUDA ({ON_PURPOSE})'
-        return problem('GPU', found, 'python -m pip install --force-reinstall --no-deps ' + _pins(facts))
+        return problem('GPU', found, f'{REMOVE} && {matching_torchvision(_public(facts))}')
     said = f': {one_line(facts["said"], 160)}' if facts['said'] else ''
     found = f'{there}, but torch built for CUDA {facts["cuda"]} cannot use it{said} ({ON_PURPOSE})'
     return problem('GPU', found, _other_build(facts))
@@ -76,10 +81,10 @@ def _serves(archs: list[str], capability: str) -> bool:
 
 
 def _other_build(facts: dict) -> str:
-    """The build of the same torch for an older CUDA, which older drivers and GPUs take."""
-    public = facts['version'].partition('+')[0]
-    return f'python -m pip install torch=={public} torchvision --index-url URL_SHOWN_BY_pytorch.org/get-started'
+    """For another CUDA, which other drivers and GPUs take: only its makers say where such builds lie."""
+    then = f'then the command that pytorch.org/get-started shows for torch {_public(facts)} and another CUDA'
+    return f'{REMOVE}  # {then}'
 
 
-def _pins(facts: dict) -> str:
-    return install('torch', 'torchvision').partition(' install ')[2]
+def _public(facts: dict) -> str:
+    return facts['version'].partition('+')[0]

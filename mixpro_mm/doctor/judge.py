@@ -5,27 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mixpro_mm.doctor.errors import mend_import
+from mixpro_mm.doctor.errors import ANEW, mend_import
 from mixpro_mm.doctor.finding import PROBLEM, Finding, ok, one_line, problem, warning
 from mixpro_mm.doctor.gpus import judge_gpus
 from mixpro_mm.doctor.known import install, release, replace
 from mixpro_mm.doctor.pairs import matching_torchvision
+from mixpro_mm.doctor.probe import DID_NOT_END, NEEDS, OF_CONFIG
 from mixpro_mm.doctor.world import World, outside, package_of
 
 __all__ = ['judge']
 
-# where one of these is a problem, the error of the step is the same one again
-NEEDS = {
-    'torchvision': ('torch',),
-    'mmengine': ('torch',),
-    'mmcv': ('torch', 'cv2', 'mmengine'),
-    'ops': ('torch', 'cv2', 'mmengine', 'mmcv'),
-    'mmpretrain': ('torch', 'torchvision', 'cv2', 'mmengine', 'mmcv'),
-    'mmseg': ('torch', 'torchvision', 'cv2', 'mmengine', 'mmcv', 'ops'),
-    'mmdet': ('torch', 'torchvision', 'cv2', 'mmengine', 'mmcv', 'ops'),
-    'scopes': ('torch', 'torchvision', 'cv2', 'mmengine', 'mmcv', 'mmpretrain'),
-    'config': ('torch', 'cv2', 'mmengine', 'mmcv', 'mmpretrain'),
-}
 CHECKS = {'cv2': 'OpenCV', 'ops': 'mmcv.ops', 'scopes': 'registries'}
 LOST_WITHOUT = {
     'mmseg': ': no config of segmentation trains',
@@ -56,6 +45,10 @@ def _failure(step: str, check: str, error: str, world: World) -> Finding:
     """An import that raised, or took its process down."""
     if f"No module named '{step}'" in error:
         return _missing(step, check, world)
+    if DID_NOT_END in error:
+        config = ' CONFIG' if step in OF_CONFIG else ''
+        mend = f'python -m mixpro_mm.doctor.child {step}{config}  # Ctrl-C there shows what it waits for'
+        return world.say(step, check, error, mend)
     said = one_line(re.sub(r'^(ImportError|ModuleNotFoundError|AssertionError|OSError): ', '', error))
     if step in ('mmpretrain', 'mmseg', 'mmdet') and outside(step, world):
         return world.say(step, check, *outside(step, world))
@@ -171,8 +164,7 @@ def _judge_mim(check: str, facts: dict, world: World) -> Iterator[Finding]:
 def _judge_scopes(check: str, facts: dict, world: World) -> Iterator[Finding]:
     if facts['lost']:
         more = f' and {len(facts["lost"]) - 1} more' if len(facts['lost']) > 1 else ''
-        mend = 'python -m pip install --no-build-isolation --no-deps -e .'  # in the checkout
-        yield problem(check, f'not found: {facts["lost"][0]}{more}', mend)
+        yield problem(check, f'not found: {facts["lost"][0]}{more}', ANEW)
     else:
         yield ok(check, f'{facts["classes"]} classes mixpro_mm.* resolve from {", ".join(facts["hosts"])}')
 

@@ -37,7 +37,7 @@ def step_torch() -> dict:
     facts['gpus'] = [_gpu(torch.cuda.get_device_properties(index)) for index in range(count)]
     facts['nccl'] = '.'.join(map(str, torch.cuda.nccl.version())) if torch.distributed.is_nccl_available() else None
     facts['computes'] = _error_of(_sum_over_one_gpu) if count and facts['nccl'] else None
-    facts['driver'], facts['seen'] = _driver()
+    facts['driver'], facts['seen'], facts['unanswered'] = _driver()
     facts['hidden'] = os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1')
     return facts
 
@@ -158,15 +158,17 @@ def _gpu(properties) -> dict:
     )
 
 
-def _driver() -> tuple[str | None, list[str]]:
-    """Version of NVIDIA's driver and the names of its GPUs, whatever torch makes of them."""
+def _driver(limit_s: float = 20) -> tuple[str | None, list[str], str | None]:
+    """Version of NVIDIA's driver and the names of its GPUs, whatever torch makes of them; a sentence if none came."""
     query = ['nvidia-smi', '--query-gpu=driver_version,name', '--format=csv,noheader']
     try:
-        done = subprocess.run(query, capture_output=True, text=True, check=True)
+        done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        return None, [], f'nvidia-smi did not answer within {limit_s:g} seconds'
     except (OSError, subprocess.CalledProcessError):
-        return None, []
+        return None, [], None
     rows = [line.split(', ', 1) for line in done.stdout.splitlines() if ', ' in line]
-    return (rows[0][0] if rows else None), [row[1] for row in rows]
+    return (rows[0][0] if rows else None), [row[1] for row in rows], None
 
 
 def _sum_over_one_gpu() -> None:

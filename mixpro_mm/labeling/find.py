@@ -5,7 +5,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from mixpro_mm import wrapped
+from mixpro_mm.wrapped import unwrap
 
 __all__ = [
     'average_of',
@@ -15,23 +15,7 @@ __all__ = [
     'missing',
     'progress_of',
     'refuse_late_weights',
-    'unwrap',
 ]
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """The classifier inside DDP, FSDP, DeepSpeed's engine or another wrapper that has it as ``module``.
-
-    Raises:
-        ValueError: for a wrapper that has not.
-    """
-    try:
-        return wrapped.unwrap(model)
-    except AttributeError:
-        raise ValueError(
-            f'{type(model).__name__} does not show the classifier that it wraps, so no label of its batches can be '
-            'weighed: train with SingleDeviceStrategy, DDPStrategy, FSDPStrategy or DeepSpeedStrategy'
-        ) from None
 
 
 def refuse_late_weights(runner) -> None:

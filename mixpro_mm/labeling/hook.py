@@ -17,12 +17,12 @@ from mixpro_mm.labeling.find import (
     missing,
     progress_of,
     refuse_late_weights,
-    unwrap,
 )
 from mixpro_mm.labeling.geometry import misfit, pure_tokens
 from mixpro_mm.labeling.rules import build_labeling
 from mixpro_mm.losses import hand_factor_over, wrappers_of
 from mixpro_mm.registry import HOOKS, register
+from mixpro_mm.wrapped import unwrap
 
 __all__ = ['LabelingHook']
 

@@ -30,7 +30,6 @@ def known(value, low=None, high=None, kind='measured'):
 
 BY_HAND = Constants(
     backbone='deit-small',
-    config='configs/pretrain/deit-small_mixpro_8xb128_in1k.py',
     images=known(1000, kind='published'),
     epochs=known(30, kind='published'),
     batch=known(10, kind='published'),
@@ -185,11 +184,21 @@ def test_mistakes_are_told_in_one_line(tmp_path, capsys, committed, monkeypatch)
     monkeypatch.chdir(ROOT)
     files = [name for name in committed[0] if name.endswith('.json')]
     (broken := tmp_path / 'broken.json').write_text('{"records": 3}')
-    (empty := tmp_path / 'empty.json').write_text('{"records": []}')
+    (empty := tmp_path / 'empty.json').write_text('{"records": [], "device": "CPU", "settings": {"amp": "none"}}')
     (steps := tmp_path / 'steps.json').write_text(json.dumps(gpu_run()))
+    others = dict(
+        nowhere={key: value for key, value in gpu_run().items() if key != 'device'},
+        unset={key: value for key, value in gpu_run().items() if key != 'settings'},
+        numbered=dict(gpu_run(), device=3),
+        bare=dict(gpu_run(), settings={}),
+        listed=dict(gpu_run(), settings=None),
+    )
+    for name, content in others.items():
+        (tmp_path / f'{name}.json').write_text(json.dumps(content))
     for arguments, sentence in (
         ([str(broken)], f'forecast: {broken} is not a JSON of tools/benchmark.py: TypeError: '),
         ([str(empty)], f'forecast: {empty} holds no record'),
+        *(([str(tmp_path / f'{name}.json')], f'forecast: {tmp_path / name}.json is no') for name in others),
         ([str(steps)], 'forecast: no given file has the section labelling that is needed: tools/benchmark.py --sect'),
         ([str(tmp_path / 'none.json')], 'forecast: [Errno 2] No such file or directory: '),
         ([*files, '--gpus', '0'], 'forecast: GPUs must be at least 1, '),

@@ -170,6 +170,28 @@ def test_a_rank_that_is_killed_is_missed(group):
         ranks._answers()
 
 
+def test_a_rank_that_is_killed_between_two_orders_is_missed(group):
+    """Whether its end is gone before the order comes, or with the order unread."""
+    ranks, others = group
+    others[1].close()
+    with pytest.raises(RuntimeError, match=r'^rank 1 of 3: its process ended$'):
+        ranks.seconds('MixPro')
+    assert others[2].recv() == ('seconds', 'MixPro')  # those behind it were asked as well
+    ranks._ends[2].send('an order')
+    others[2].close()
+    ranks._ends, ranks.count = ranks._ends[2:], 1
+    with pytest.raises(RuntimeError, match=r'^rank 0 of 1: its process ended$'):
+        ranks._answers()
+
+
+def test_the_last_words_of_a_rank_are_heard_though_it_takes_no_more_orders(group):
+    ranks, others = group
+    others[1].send((False, 'MemoryError: no more'))
+    others[1].close()
+    with pytest.raises(RuntimeError, match=r'^rank 1 of 3: MemoryError: no more$'):
+        ranks.seconds('MixPro')
+
+
 def test_gpus_bound_the_number_of_ranks(monkeypatch):
     """No GPU is touched: the cases are looked at before anything is built."""
     seen = []

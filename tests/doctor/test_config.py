@@ -1,5 +1,6 @@
 """A config before its training: each thing that would stop it is named, with its place and what mends it."""
 
+import contextlib
 import os
 import types
 from pathlib import Path
@@ -13,10 +14,12 @@ from mixpro_mm.doctor.child import take_step
 from mixpro_mm.doctor.config import check_batch, check_workers, examine, load, needs_of
 from mixpro_mm.doctor.config_files import check_data, check_weights, places_of_data
 from mixpro_mm.doctor.config_types import check_labels, check_types
+from mixpro_mm.registry import BATCH_AUGMENTS
 from mixpro_mm.study.needs import files_needed
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / 'configs/digits/deit-micro_mixpro_digits.py'
+SCALE = '--auto-scale-lr'
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +85,56 @@ def test_a_type_that_does_not_resolve_is_named_with_its_place(text, said, mend, 
     found = wrong(check_types(load(config_of(tmp_path, text))))
     finding = next(finding for finding in found if said in finding.found)
     assert finding.status == 'problem' and mend in mends(finding)
+
+
+def test_clipping_by_value_is_no_type(tmp_path):
+    """mmengine's own words: OptimWrapper takes dict(type='value', ...) apart by itself."""
+    text = "optim_wrapper = dict(clip_grad=dict(_delete_=True, type='value', clip_value=0.2))"
+    assert wrong(check_types(load(config_of(tmp_path, text)))) == []
+
+
+def test_a_type_that_does_not_import_is_not_said_to_resolve(tmp_path, monkeypatch, mends):
+    (tmp_path / 'broken_when_imported.py').write_text('1 / 0\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    (finding,) = check_types(load(config_of(tmp_path, "visualizer = dict(type='broken_when_imported.Pen')")))
+    assert finding.status == 'problem' and mends(finding)
+    assert finding.found.startswith('visualizer.type: broken_when_imported.Pen does not import: ')
+
+
+HOOK = "dict(type='mixpro_mm.LabelingHook', labeling='AreaLabeling')"
+EMA = "dict(type='EMAHook')"
+TOKENS = dict(type='mixpro_mm.TokenMix', patch_size=4)
+WITHOUT = (
+    (dict(type='mixpro_mm.PuzzleMix', blocks=(2, 4)), [], [HOOK]),
+    (dict(type='mixpro_mm.SMMix', patch_size=4), [], [HOOK]),
+    (TOKENS, [], [EMA, HOOK]),  # it takes the moving average if no teacher is named
+    (dict(TOKENS, teacher='ema'), [HOOK], [EMA]),
+    (TOKENS, [EMA], [HOOK]),
+    (TOKENS, [EMA, HOOK], []),
+    (dict(TOKENS, teacher='torchvision.resnet18', checkpoint=False), [], []),
+    (dict(type='mixpro_mm.MaskMix', patch_size=2), [], []),
+    (dict(type='CutMix', alpha=1.0), [], []),
+)
+
+
+@pytest.mark.parametrize('method, hooks, lacking', WITHOUT)
+def test_a_method_that_has_to_see_the_model_names_the_hooks_it_lacks(method, hooks, lacking, tmp_path, mends):
+    text = f'model = dict(train_cfg=dict(augments=[{method}]))\ncustom_hooks = [{", ".join(hooks)}]'
+    found = wrong(check_labels(load(config_of(tmp_path, text))))
+    assert [finding.status for finding in found] == ['problem'] * bool(lacking)
+    for finding in found:
+        assert finding.found.startswith(f'{method["type"]} has to see the ')
+        assert mends(finding) == f'custom_hooks = [{"..., " * bool(hooks)}{", ".join(lacking)}]'
+
+
+@pytest.mark.parametrize('method', [method for method, hooks, _ in WITHOUT if not hooks])
+def test_those_are_the_methods_that_stop_at_their_first_batch(method):
+    """What each says itself when nobody has shown it a model."""
+    torch.manual_seed(0)
+    augment = BATCH_AUGMENTS.build(method)
+    stops = any(method is other and HOOK in lacking for other, _, lacking in WITHOUT)
+    with pytest.raises(RuntimeError, match='LabelingHook') if stops else contextlib.nullcontext():
+        augment(torch.rand(4, 3, 64, 64), torch.eye(4, 1000))
 
 
 def test_labels_that_nobody_weighs(tmp_path, mends):
@@ -175,6 +228,27 @@ def test_a_recipe_for_eight_gpus(gpus, status, mends):
     assert finding.status == status and '8 GPUs x 128 = 1024 images a step' in finding.found
     assert gpus == 8 or mends(finding) == '--auto-scale-lr'
     assert list(check_batch(str(DIGITS), load(str(DIGITS)), gpus)) == []
+
+
+@pytest.mark.parametrize(
+    'name, batch, base, gpus, said, mend',
+    [
+        ('a_8xb128_x.py', 64, 1024, 8, '8 GPUs x 128 = 1024 images a step; 8 GPUs x 64 here would take 512', SCALE),
+        ('a_8xb128_x.py', 64, None, 8, '8 GPUs x 64 here would take 512', '--cfg-options {}=128'),
+        ('a_8xb128_x.py', 64, 512, 8, '8 GPUs x 64 here would take 512', '--cfg-options {}=128'),  # they contradict
+        ('a_8xb128_x.py', 512, 1024, 2, None, None),  # in another way, but as many
+        ('a_8xb4_x.py', 4, None, 64, '64 GPUs x 4 here would take 256', '--cfg-options {}=1'),
+        ('a.py', 2, 16, 0, 'for 16 images a step; the CPU with 2 here would take 2', SCALE),
+        ('a.py', 2, 16, 8, None, None),
+    ],
+)
+def test_images_a_step_are_those_of_the_name_and_not_of_what_runs_here(name, batch, base, gpus, said, mend, mends):
+    config = dict(train_dataloader=dict(batch_size=batch), auto_scale_lr=dict(base_batch_size=base))
+    (finding,) = check_batch(name, config, gpus)
+    assert finding.status == ('warning' if said else 'ok')
+    if said:
+        assert said in finding.found
+        assert mends(finding) == mend.format('train_dataloader.batch_size')
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ TORCH = dict(
     computes=None,
     driver=None,
     seen=[],
+    unanswered=None,
     hidden=False,
 )
 
@@ -158,6 +159,13 @@ def test_the_errors_that_people_meet(step, error, versions, said, mend, mends):
     assert mend in mends(finding)
 
 
+@pytest.mark.parametrize('step', ['scopes', 'config'])
+def test_a_step_that_is_no_package_is_not_fetched_as_one(step, mends):
+    """There are packages of such names, of other people."""
+    finding = the_one(step, dict(error='TypeError: a fault of ours'), World(ONEDL))
+    assert mends(finding) == 'python -m pip install --no-build-isolation --no-deps -e .'
+
+
 def test_a_fault_below_is_told_once(mends):
     world = World(ONEDL)
     assert the_one('cv2', dict(error=LIBGL), world).status == 'problem'
@@ -243,6 +251,46 @@ def test_gpus(facts, statuses, said, mends):
     assert said in findings[0].found
     for finding in findings:
         mends(finding)
+
+
+SILENT = 'nvidia-smi did not answer within 20 seconds'
+
+
+@pytest.mark.parametrize(
+    'facts, status, found',
+    [
+        (dict(), 'warning', f'torch finds none, and {SILENT}: its driver may hang'),
+        (dict(hidden=True), 'ok', 'hidden by CUDA_VISIBLE_DEVICES: trains on the CPU'),
+        (dict(gpus=[GPU]), 'ok', f'1 x NVIDIA H100 (79.6 GB); driver {SILENT}, torch built for CUDA 13.0'),
+    ],
+)
+def test_a_driver_that_says_nothing_is_one_line(facts, status, found, mends):
+    finding = judge('torch', TORCH | dict(unanswered=SILENT) | facts, World(ONEDL))[1]
+    assert (finding.status, finding.found) == (status, found)
+    mends(finding)
+
+
+@pytest.mark.parametrize('version', ['2.9.1', '2.9.1+cpu'])
+def test_another_build_is_of_the_torch_that_is_there_and_comes_with_what_it_needs(version, mends):
+    facts = TORCH | dict(version=version, seen=['A100'], driver='470.1', cuda=None)
+    remove, install = mends(judge('torch', facts, World(ONEDL))[1]).split(' && ')
+    assert remove == 'python -m pip uninstall -y torch torchvision'  # pip keeps 2.9.1+cpu where 2.9.1 is asked for
+    assert install == 'python -m pip install torch==2.9.1 torchvision'
+    facts |= dict(cuda='13.0', said='driver too old')
+    mend = mends(judge('torch', facts, World(ONEDL))[1])
+    command, _, then = mend.partition('  # ')
+    assert command == remove  # which runs as it stands; whence the other build comes is not for us to say
+    assert then == 'then the command that pytorch.org/get-started shows for torch 2.9.1 and another CUDA'
+
+
+LATE = 'the process that imported it did not end within 5 minutes'
+
+
+@pytest.mark.parametrize('step, mend', [('torch', 'torch'), ('config', 'config CONFIG'), ('mim', 'mim')])
+def test_what_does_not_end_is_not_said_to_be_broken(step, mend, mends):
+    finding = the_one(step, dict(error=LATE), World(ONEDL))
+    assert (finding.status, finding.found) == ('problem', LATE)
+    assert mends(finding) == f'python -m mixpro_mm.doctor.child {mend}  # Ctrl-C there shows what it waits for'
 
 
 def test_an_unknown_module_is_asked_for_by_its_package():

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import signal
 import subprocess
 import sys
 import venv
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mixpro_mm.doctor.probe import probe
+from mixpro_mm.doctor.steps import _driver
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / 'mixpro_mm' / 'doctor').glob('*.py'))
@@ -122,6 +124,33 @@ def test_a_step_that_kills_its_process_costs_only_itself(tmp_path, monkeypatch):
     found = dict(probe(['cv2', 'mim']))
     assert found['mim'] == {}
     assert found['cv2']['error'].startswith('the process that imported it died of SIG')
+
+
+def test_steps_that_do_not_end_are_ended_and_nothing_that_builds_on_them_is_waited_for(tmp_path, monkeypatch):
+    """However little time a step is given, these take more; so how fast the machine is does not matter."""
+    for name in ('torch', 'mim'):
+        write(tmp_path, f'{name}.py', 'import time\nwhile True: time.sleep(60)\n')
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    started, begin = [], subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, 'Popen', lambda *args, **kwargs: started.append(begin(*args, **kwargs)) or started[-1]
+    )
+    found = list(probe(['torch', 'mmcv', 'mim', 'config'], 'none.py', limit_s=0.6))
+    assert [name for name, _ in found] == ['torch', 'mmcv', 'config', 'mim']
+    assert {facts['error'] for _, facts in found} == {'the process that imported it did not end within 0.01 minutes'}
+    assert [child.args[-2] for child in started] == ['torch,mmcv,mim,config', 'mim']
+    assert [child.returncode for child in started] == [-signal.SIGKILL] * 2
+
+
+def test_nvidia_smi_that_hangs_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / 'nvidia-smi').write_text(f'#!{sys.executable}\nimport time\nwhile True: time.sleep(60)\n')
+    (tmp_path / 'nvidia-smi').chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert _driver(limit_s=0.5) == (None, [], 'nvidia-smi did not answer within 0.5 seconds')
+    (tmp_path / 'nvidia-smi').write_text(f'#!{sys.executable}\nprint("580.1, NVIDIA H100")\n')
+    assert _driver(limit_s=1e6) == ('580.1', ['NVIDIA H100'], None)
+    (tmp_path / 'nvidia-smi').unlink()
+    assert _driver() == (None, [], None)
 
 
 def test_a_wrong_call_is_told_apart(empty, tmp_path):

@@ -136,8 +136,9 @@ def test_an_sdist_has_what_a_wheel_is_made_of_and_the_tests(built, tracked):
     top = f'mixpro_mm-{__version__}/'
     with tarfile.open(built[1]) as sdist:
         held = {name.removeprefix(top) for name in sdist.getnames()}
-    folders = ('mixpro_mm/', 'configs/', 'tools/', 'requirements/', 'tests/', 'docs/')
+    folders = ('mixpro_mm/', 'configs/', 'tools/', 'requirements/', 'tests/', 'docs/', '.ci/')
     alone = {'setup.py', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'LICENSE', 'model-index.yml', 'Makefile'}
+    alone |= {'CHANGELOG.md', 'CONTRIBUTING.md', 'CITATION.cff', '.pre-commit-config.yaml'}  # tests/docs read them
     assert {name for name in tracked if name.startswith(folders)} | alone <= held
     assert not [name for name in held if name.endswith('.pyc') or name.startswith(('work_dirs', 'data', '.venv'))]
 

@@ -139,10 +139,20 @@ def test_a_toolkit_that_is_not_there(monkeypatch):
 
 def test_a_config_is_a_path_first_and_then_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for given in (NAME, f'configs/pretrain/{NAME}', f'elsewhere/{NAME}'):  # names as mim takes them
-        assert find_config(given) == CONFIGS / 'pretrain' / NAME
+    assert find_config(NAME) == CONFIGS / 'pretrain' / NAME
     Path(NAME).write_text('')
     assert find_config(NAME) == Path(NAME)
+
+
+@pytest.mark.parametrize('folder', ['no/such/dir', 'configs/pretrain', '.', '/nowhere'])
+def test_a_path_that_is_not_there_is_no_name(folder, tmp_path, monkeypatch, capsys):
+    """A slip in a path must not train another file."""
+    monkeypatch.chdir(tmp_path)
+    path = f'{folder}/{NAME}'
+    assert main('train', [path]) == 2
+    sentence = f'there is no config at {path}; for that of mixpro_mm give the name alone: {NAME}'
+    assert capsys.readouterr().err == f'{sentence}\n'
+    assert with_paths([path]) == [path]  # the tool says it in its own words
 
 
 def test_a_config_that_is_not_there_has_neighbours(tmp_path, monkeypatch):
