@@ -14,7 +14,7 @@ from mixpro_mm.registry import TRANSFORMS, register
 
 __all__ = ['CheckSegmentation', 'LoadWholeImage']
 
-OF_THE_FILE = (AssertionError, OSError, SyntaxError, cv2.error)  # mmcv if there is no image; pillow; pillow's PNG; OpenCV
+OF_THE_FILE = (AssertionError, OSError, SyntaxError, cv2.error)  # as mmcv, pillow, its PNG plugin and OpenCV raise them
 
 
 @register(TRANSFORMS)

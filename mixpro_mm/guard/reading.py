@@ -37,8 +37,8 @@ class CheckpointCheckHook(Hook):
     These are ``load_from``, the file to resume from, and every ``init_cfg=dict(type='Pretrained')`` of the model.
     Remote addresses are passed over with a warning: download the file and name it.
 
-    FlexibleRunner reads all of them before it asks any hook. There they are looked at afterwards, before training, with
-    a warning that code in them would have been run; folders of DeepSpeed or sharded FSDP are passed over.
+    FlexibleRunner reads all of them before it asks any hook. They are then looked at afterwards, still before training,
+    and a warning says that code in them would have been run. Folders of DeepSpeed and sharded FSDP are passed over.
 
     Args:
         allow: Settings that may differ from those with which the checkpoint to resume was made, as patterns of dotted

@@ -253,14 +253,67 @@ def test_what_would_be_left_out_is_named_before(coco, tmp_path, capsys):
         f'annotation 903 {of}: box [10.0, 10.0, 20.0, 20.0] with area 0 is empty, so it would be left out',
         f'annotation 904 {of}: category 77 is not among the categories',
         f'annotation 905 {of}: box [1, 1, nan, 2] is not four finite numbers x, y, width, height',
-        f'annotation 906 {of}: its outline has 1 polygons of fewer than three points',
+        f'annotation 906 {of}: 1 polygon of its outline is not three or more pairs x, y',
         'annotation 907 of image 4711: there is no such image',
         'annotation 908 of image 1 has no area',
     ]
-    for text in ('[1, 2]', '{"images": []}', 'no json'):
+    for text in ('[1, 2]', '{"images": []}', 'no json', 'null'):
         (tmp_path / 'a.json').write_text(text)
         with pytest.raises(ValueError, match=r'a\.json is no COCO file of instances'):
             check_coco(tmp_path / 'a.json')
+
+
+def small_coco(path, image=(), annotation=(), **parts):
+    """A file of one image and one annotation, with some fields or parts other than sound."""
+    image = dict(id=1, file_name='a.jpg', width=10, height=10) | dict(image)
+    sound = dict(id=1, image_id=1, category_id=1, area=9.0, bbox=[1, 1, 3, 3], segmentation=[[1, 1, 4, 1, 4, 4]])
+    content = dict(images=[image], annotations=[sound | dict(annotation)], categories=[dict(id=1, name='a')])
+    path.write_text(json.dumps(content | parts))
+    return path
+
+
+@pytest.mark.parametrize(
+    'outline, sentence',
+    [
+        ([], 'its outline is empty'),
+        ([[1, 1, 4, 1]], '1 polygon of its outline is not three or more pairs x, y'),
+        ([[1, 1, 4, 1, 4, 4, 2]], '1 polygon of its outline is not three or more pairs x, y'),
+        ([7, [1, 1, 4, 1, 4, 4], [1, 1, 4, 1, 4, None]], '2 polygons of its outline are not three or more pairs x, y'),
+        (dict(counts='RLE', size=[10, 10]), None),
+    ],
+)
+def test_an_outline_that_is_none_is_told_apart(tmp_path, outline, sentence):
+    found = check_coco(small_coco(tmp_path / 'a.json', annotation=dict(segmentation=outline)))
+    assert [what for _, what in found] == [f'annotation 1 of image 1 (a.jpg): {sentence}'] * bool(sentence)
+
+
+@pytest.mark.parametrize('part', ['images', 'annotations', 'categories'])
+@pytest.mark.parametrize('content', [None, 3, {'a': {}}, [3], [None], ['a']])
+def test_parts_of_a_file_are_lists_of_objects(tmp_path, part, content):
+    path = small_coco(tmp_path / 'a.json', **{part: content})
+    with pytest.raises(
+        ValueError, match=rf'a\.json is no COCO file of instances: .* \({part} is no list of objects\)$'
+    ):
+        check_coco(path)
+
+
+@pytest.mark.parametrize('size', [(None, 10), (10, '10'), (float('nan'), 10), (10, float('inf')), (0, 10), ([], {})])
+def test_an_image_of_no_size_is_named(tmp_path, size):
+    found = check_coco(small_coco(tmp_path / 'a.json', image=dict(width=size[0], height=size[1])), tmp_path)
+    assert found[0][1] == (f'image 1 (a.jpg): width {size[0]} and height {size[1]} are not two finite numbers above 0')
+    assert len(found) == 2 and found[1][0] == 'image not there'  # and its annotation is as sound as it was
+
+
+def test_ids_that_are_none_are_named(tmp_path):
+    def told(**changes):
+        return [what for _, what in check_coco(small_coco(tmp_path / 'a.json', **changes), tmp_path)]
+
+    assert told(image=dict(id=[1]))[0].startswith("image {'id': [1], 'file_name': 'a.jpg', ")
+    assert told(image=dict(file_name=None))[0].endswith('no text for its file_name')
+    for key in ('id', 'image_id', 'category_id'):
+        assert told(annotation={key: {}})[-1].endswith(f' has no number for its {key}: {{}}')
+    assert "category {'id': [1]} has no number for its id" in told(categories=[dict(id=[1])])
+    assert told(annotation=dict(bbox=[1, 1, 10**400, 2]))[-1].endswith('not four finite numbers x, y, width, height')
 
 
 @pytest.mark.parametrize(

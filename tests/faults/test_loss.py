@@ -1,6 +1,7 @@
 """A loss that is NaN: the step is not taken, the batch is kept, and the sentence says what and where."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from mmengine.registry import HOOKS, TRANSFORMS
 from PIL import Image
 
 from mixpro_mm.checkpoint import read_state_dict
-from mixpro_mm.guard import NonFiniteLossError, NonFiniteLossHook
+from mixpro_mm.guard import NonFiniteLossError, NonFiniteLossHook, loss
 
 
 def entered(registry):
@@ -84,7 +85,7 @@ def test_the_step_is_not_taken_and_the_batch_is_kept(run, tmp_path):
     kept = torch.load(file, weights_only=True)
     paths = [sample['img_path'] for sample in kept['batch']['data_samples']]
     assert re.fullmatch(
-        r'NonFiniteLossHook: loss is nan at iteration 2 of epoch 1; the step was not taken; its batch '
+        r'NonFiniteLossHook: loss is nan at iteration 2 of the run, in epoch 1; the step was not taken; its batch '
         rf'\({paths[0]}, {paths[1]}, \.\.\.\) is in {file}, the last checkpoint is not written yet\.',
         said,
     )
@@ -106,10 +107,13 @@ def test_the_step_is_not_taken_and_the_batch_is_kept(run, tmp_path):
     ]
 
 
-@pytest.mark.slow
-def test_the_state_of_the_generators_is_kept(run, tmp_path):
-    """The kept state of the generators draws what the iteration drew."""
-    run()
+@pytest.mark.parametrize('first', ['nonfinite_loss', pytest.param('iter_seed', marks=pytest.mark.slow)])
+def test_the_state_of_the_generators_is_kept(run, tiny, tmp_path, first):
+    """The kept state of the generators draws what the iteration drew, whichever hook a config names first."""
+    hooks = tiny(tmp_path).default_hooks.to_dict()
+    _, runner = run(default_hooks=dict(_delete_=True, **{name: hooks.pop(name) for name in [first]}, **hooks))
+    names = [type(hook).__name__ for hook in runner.hooks]
+    assert names[-2:] == ['IterSeedHook', 'NonFiniteLossHook']
     kept = torch.load(tmp_path / 'work' / 'nonfinite_loss_iter_2.pth', weights_only=True)
     states = []
     for _ in range(2):
@@ -139,7 +143,7 @@ def test_the_last_checkpoint_is_from_before(run, tmp_path):
     finally:
         Poison.transform = poison
     checkpoint = tmp_path / 'work' / 'epoch_1.pth'
-    assert 'at iteration 5 of epoch 2' in said and said.endswith(f'the last checkpoint is {checkpoint}.')
+    assert 'at iteration 5 of the run, in epoch 2;' in said and said.endswith(f'the last checkpoint is {checkpoint}.')
     tensors = read_state_dict(checkpoint)[0]
     assert all(value.isfinite().all() for value in tensors.values())
     assert all(torch.equal(tensors[name], value) for name, value in Watch.seen[3].items())
@@ -154,8 +158,44 @@ def test_weights_that_were_spoiled_before_are_named(run):
     hooks = [dict(type='mixpro_mm.LabelingHook'), dict(type='Watch'), dict(type='Spoil')]
     said, _ = run(custom_hooks=hooks)
     assert (
-        'at iteration 2 of epoch 1; 1 tensors of the model were not finite before it, backbone.cls_token first' in said
+        'at iteration 2 of the run, in epoch 1; 1 tensors of the model were not finite before it, backbone.cls_token '
+        'first' in said
     )
+
+
+def test_a_batch_that_cannot_be_written_does_not_hide_the_loss(run, tmp_path):
+    """The work dir is removed while it trains: the sentence says both, and the model is let go."""
+
+    @entered(HOOKS)
+    class Remove(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            if runner.iter == 1:
+                shutil.rmtree(runner.work_dir)
+
+    said, runner = run(custom_hooks=[dict(type='mixpro_mm.LabelingHook'), dict(type='Remove')])
+    file = tmp_path / 'work' / 'nonfinite_loss_iter_2.pth'
+    assert said.startswith('NonFiniteLossHook: loss is nan at iteration 2 of the run, in epoch 1; the step was')
+    assert f'.png, ...) could not be written to {file} (No such file or directory), the last checkpoint is not' in said
+    assert 'parse_losses' not in vars(runner.model)
+
+
+def test_nor_does_a_batch_that_cannot_be_taken_apart(run, monkeypatch):
+    def fail(thing):
+        raise MemoryError('no room for a copy')
+
+    monkeypatch.setattr('mixpro_mm.guard.loss._plain', fail)
+    said, runner = run()
+    assert re.search(r"its batch could not be written to \S+_iter_2\.pth \(MemoryError: 'no room for a copy'\)", said)
+    assert 'parse_losses' not in vars(runner.model)
+
+
+def test_the_gpu_is_asked_for_its_state_only_where_it_is_in_use(monkeypatch):
+    """To ask whether there is one can take long, each time; IterSeedHook asks the same."""
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: pytest.fail('asked in every iteration'))
+    monkeypatch.setattr(torch.cuda, 'get_rng_state', lambda: 'state')
+    for in_use in (False, True):
+        monkeypatch.setattr(torch.cuda, 'is_initialized', lambda in_use=in_use: in_use)
+        assert ('cuda' in loss._random_state()) == in_use
 
 
 @pytest.mark.slow

@@ -54,6 +54,7 @@ def test_only_torch_draws():
     before = torch.get_rng_state()
     first = random_mask(torch.tensor([5, 5]), (4, 4), generator=generator)
     region_mask(torch.tensor([0.5]), (8, 8), generator=generator)
+    block_mask(torch.tensor([3, 15]), (4, 4), min_patches=9, aspect=0.3, generator=generator)  # to the edges, too
     assert torch.equal(before, torch.get_rng_state())
     assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
     again = random_mask(torch.tensor([5, 5]), (4, 4), generator=torch.Generator().manual_seed(3))

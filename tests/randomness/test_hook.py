@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+from mixpro_mm.guard import NonFiniteLossHook
 from mixpro_mm.randomness import IterSeedHook
 from tests.randomness import kit
 
@@ -139,7 +140,15 @@ def test_tests_and_validation_without_training_go_through(tmp_path):
     assert 0 <= runner.val()['accuracy/top1'] <= 100
 
 
+class Draws(Hook):
+    """A hook that draws, as late as mmengine's own come."""
+
+    priority = 'VERY_LOW'
+
+
 def test_it_comes_after_all_other_hooks(tmp_path):
-    """So that what they draw lies before the seeds, also where it stands first in a config."""
-    runner = kit.runner(tmp_path, [kit.HOOK, kit.LABELS, dict(type='SyncBuffersHook')])
-    assert isinstance(runner.hooks[-1], IterSeedHook)
+    """So that what they draw lies before the seeds, also where it stands first in a config; the guard only looks."""
+    guard, others = dict(type='mixpro_mm.NonFiniteLossHook'), [kit.LABELS, dict(type='SyncBuffersHook'), Draws()]
+    for number, hooks in enumerate(([kit.HOOK, *others, guard], [guard, *others, kit.HOOK])):
+        runner = kit.runner(tmp_path / str(number), hooks)
+        assert [type(hook) for hook in runner.hooks[-2:]] == [IterSeedHook, NonFiniteLossHook]

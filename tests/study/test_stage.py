@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from mixpro_mm.datasets.digit_scenes import write_digit_scenes
 from mixpro_mm.study import configs, stage
@@ -116,6 +117,87 @@ def test_the_first_model_is_freed_before_there_is_a_second(config, tmp_path, mon
     done = json.loads((tmp_path / 'w' / 'done.json').read_text())
     assert done['metrics'] == {'mIoU': 1.0, 'mIoU (MS)': 2.0}
     assert emptied == [True, True]
+
+
+@pytest.mark.parametrize(
+    'hooks',
+    [
+        {},
+        dict(default_hooks=None),
+        dict(default_hooks={}),
+        dict(default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=3), logger=dict(type='LoggerHook'))),
+        dict(default_hooks=dict(checkpoint=None)),
+        dict(default_hooks=dict(checkpoint=dict(type='Other'))),
+    ],
+)
+def test_checkpoints_are_written_whole_whatever_hooks_a_config_has(hooks):
+    config = Config(hooks)
+    stage._write_whole(config)
+    before = hooks.get('default_hooks') or {}
+    saver = before.get('checkpoint', dict(interval=1))
+    if saver is not None and saver.get('type') != 'Other':
+        saver = dict(saver, type='mixpro_mm.WholeCheckpointHook')
+    assert config.default_hooks.to_dict() == before | dict(checkpoint=saver)
+
+
+class Cut(Hook):
+    """Ends a training at its second epoch, as a kill does."""
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_a_guard_is_told_what_a_stage_changes_wherever_it_stands():
+    guard = dict(type='mixpro_mm.CheckpointCheckHook')
+    config = Config(dict(default_hooks=dict(a=guard, b=None, c=dict(type='LoggerHook')), custom_hooks=[dict(guard)]))
+    config.custom_hooks[0].allow = ['optim_wrapper.*']
+    stage._allow_on_resume(config, 'x.y')
+    assert config.default_hooks.to_dict() == dict(a=guard | dict(allow=['x.y']), b=None, c=dict(type='LoggerHook'))
+    assert config.to_dict()['custom_hooks'] == [guard | dict(allow=['optim_wrapper.*', 'x.y'])]
+    for without in (dict(default_hooks=None), {}):
+        config = Config(without)
+        stage._allow_on_resume(config, 'x.y')
+        assert config.to_dict() == without
+
+
+@pytest.mark.slow
+def test_another_number_of_gpus_passes_the_guard_and_another_total_does_not(config, tmp_path, monkeypatch):
+    """A stage of 2 GPUs x 2 images is cut; 1 x 8 is refused as it would be without a study, 1 x 4 goes on."""
+    guard = dict(type='mixpro_mm.CheckpointCheckHook', allow='model.head.*')
+    settings = dict(
+        _base_=str(DIGITS / 'deit-micro_mixpro_digits.py'),
+        train_dataloader=dict(batch_size=2, dataset=dict(indices=4)),
+        val_dataloader=dict(dataset=dict(indices=2)),
+        test_dataloader=dict(dataset=dict(indices=2)),
+        train_cfg=dict(max_epochs=2, val_interval=10),
+        default_hooks=dict(checkpoint=dict(interval=1), check=guard),
+        param_scheduler=[],
+        log_level='ERROR',
+    )
+    path, build = config(**settings), stage.Runner.from_cfg
+
+    def build_to_cut(config):
+        assert config.default_hooks.check.allow == ['model.head.*', 'train_dataloader.batch_size']
+        runner = build(config)
+        runner.register_hook(Cut())
+        return runner
+
+    def run(gpus, batch):
+        monkeypatch.setattr(stage, 'get_world_size', lambda: gpus)
+        return stage.main([path, '--work-dir', str(tmp_path / 'w'), '--batch-size', batch])
+
+    monkeypatch.setattr(stage.Runner, 'from_cfg', build_to_cut)
+    with pytest.raises(KeyboardInterrupt):
+        run(2, '2')
+    monkeypatch.setattr(stage.Runner, 'from_cfg', build)
+    with pytest.raises(
+        RuntimeError, match=r'was made with other settings: train_dataloader\.batch_size was 2 and is 8'
+    ):
+        run(1, '8')
+    assert run(1, '4') == 0
+    done = json.loads((tmp_path / 'w' / 'done.json').read_text())
+    assert (done['gpus'], done['batch_size']) == (1, 4)
 
 
 # DDP of the toolkits wants a GPU for every rank; so told, and met beforehand with gloo, it runs without

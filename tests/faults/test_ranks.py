@@ -1,0 +1,83 @@
+"""The guards on two ranks, as torchrun starts them (gloo): one checkpoint of both, and a NaN that only one of them has.
+
+Run as a script, this file is one of the ranks.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import distributed
+
+from mixpro_mm.checkpoint import read_checkpoint
+
+
+class Poison(Hook):
+    """Makes the images of the second rank NaN in one iteration, counted from 0."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == 5 and distributed.get_rank() == 1:
+            data_batch['inputs'] = [image.float() * torch.nan for image in data_batch['inputs']]
+
+
+def one_rank(path, folder):
+    """Train two epochs, then resume for a third in which the poison comes."""
+    torch.set_num_threads(1)
+    distributed.init_process_group('gloo')  # mmengine's own way gives every rank a GPU
+    rank = distributed.get_rank()
+    (folder / f'pid{rank}').write_text(str(os.getpid()))
+    config = Config.fromfile(path)
+    runner = Runner.from_cfg(config)
+    runner.train()
+    torch.save(runner.model.module.state_dict(), folder / f'rank{rank}.pth')
+    distributed.barrier()
+    config.merge_from_dict(dict(resume=True, experiment_name='poisoned', train_cfg=dict(max_epochs=3)))
+    runner = Runner.from_cfg(config)
+    runner.register_hook(Poison())
+    runner.train()
+
+
+@pytest.mark.slow
+def test_two_ranks_keep_one_checkpoint_and_end_at_the_nan_of_one(tiny, tmp_path):
+    work_dir = tmp_path / 'work'
+    config = tiny(
+        work_dir,
+        launcher='pytorch',
+        model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None),
+        **{'train_cfg.max_epochs': 2},
+    )
+    config.dump(tmp_path / 'config.py')
+    run = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', __file__]
+    done = subprocess.run([*run, tmp_path / 'config.py', tmp_path], capture_output=True, text=True, timeout=600)
+
+    # two epochs of two iterations: one file, whole, of the weights that both have
+    path = work_dir / 'epoch_2.pth'
+    tensors = read_checkpoint(path).tensors
+    for rank in range(2):
+        mine = torch.load(tmp_path / f'rank{rank}.pth')
+        assert mine.keys() == tensors.keys() and all(torch.equal(mine[name], tensors[name]) for name in mine)
+    assert (work_dir / 'last_checkpoint').read_text() == str(path)
+
+    # the second iteration of the third epoch: the rank with the NaN says so and keeps its batch, both end
+    assert done.returncode != 0
+    kept = work_dir / 'nonfinite_loss_iter_6_rank1.pth'
+    sentence = (
+        'NonFiniteLossError: NonFiniteLossHook: loss is nan at iteration 6 of the run, in epoch 3; the step was not '
+        f'taken; its batch is in {kept}, the last checkpoint is {path}.'
+    )
+    assert done.stderr.count(sentence) == 1, done.stderr[-4000:]
+    assert sorted(work_dir.glob('*.pth')) == [path, kept] and not list(work_dir.glob('.*.pth'))
+    assert all(image.isnan().all() for image in torch.load(kept, weights_only=True)['batch']['inputs'])
+    for rank in range(2):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int((tmp_path / f'pid{rank}').read_text()), 0)
+
+
+if __name__ == '__main__':
+    one_rank(sys.argv[1], Path(sys.argv[2]))
