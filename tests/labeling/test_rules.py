@@ -66,7 +66,7 @@ def test_build_labeling_takes_names_dicts_and_callables():
 def test_unknown_labelings_list_the_known_ones():
     with pytest.raises(ValueError, match=r"'PAL' is unknown; known: AreaLabeling, AttentionLabeling, Progress"):
         build_labeling('PAL')
-    with pytest.raises(TypeError, match='must be a name or dict'):
+    with pytest.raises(TypeError, match=r'^labeling must be a name or dict\(type=name, \.\.\.\), got 3$'):
         build_labeling(3)
     with pytest.raises(ValueError, match=r'label_smooth_val must lie in \[0, 1\), got 1.5'):
         build_labeling(dict(type='ProgressiveAttentionLabeling', label_smooth_val=1.5))

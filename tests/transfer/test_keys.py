@@ -14,6 +14,7 @@ from mixpro_mm.backbones import PVT
 from mixpro_mm.transfer import hook
 from mixpro_mm.transfer.keys import Rule, both, drop, itself, rename, some
 from mixpro_mm.transfer.layouts import FAMILIES, recognise, uncommon
+from mixpro_mm.transfer.layouts.cait import CAIT
 from mixpro_mm.transfer.layouts.family import ratio, whole
 from mixpro_mm.transfer.layouts.pvt import PYRAMID
 from mixpro_mm.transfer.layouts.swin import SWIN
@@ -280,6 +281,18 @@ def test_widths_and_depths_of_our_own_models_are_published_ones():
     for name in (name for name in timm.list_models('xcit_*') if 'xcit_' in name):
         width = dict(nano=128, tiny=192, small=384, medium=512, large=768)[name.split('_')[1]]
         assert f'{name.split("_")[2]} + 2' in XCIT.published[width]
+
+
+def test_published_models_go_by_their_names():
+    cait = dict(dims=192, depth=24, class_depth=2, heads=4, patch_size=16, img_size=224, classes=7)
+    assert CAIT.config(cait, 'mmpretrain') == dict(
+        type='TimmClassifier', model_name='cait_xxs24_224', img_size=224, num_classes=7
+    )
+    other = CAIT.config(dict(cait, class_depth=3), 'mmpretrain')
+    assert other['depth'] == 24 and other['depth_token_only'] == 3 and other['num_classes'] == 7
+    swin = dict(dims=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), window=7, patch_size=4, img_size=224, mlp_ratio=4)
+    assert SWIN.maps(swin)['arch'] == 'tiny'
+    assert SWIN.maps(dict(swin, dims=48))['arch'] == dict(embed_dims=48, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24])
 
 
 @pytest.mark.parametrize('dims', [1, 3, 49, 64, 96, 107])
