@@ -175,7 +175,13 @@ def test_training_without_the_hook_stops_at_the_second_batch(tmp_path):
 @pytest.mark.parametrize(
     ('model', 'hook', 'sentence'),
     [
-        (dict(train_cfg=None), {}, r"^LabelingHook has nothing to label: no batch augment .*'mixpro_mm\.MixPro'"),
+        (
+            dict(train_cfg=None),
+            {},
+            r'^LabelingHook has nothing to label: no batch augment of this model keeps its labels open; add '
+            r"dict\(type='mixpro_mm\.MixPro'\) to model\.train_cfg\.augments \(with probability 0 if SwitchRecipeHook "
+            r'brings it in later\), or remove the hook$',
+        ),
         (
             dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)])),
             {},
