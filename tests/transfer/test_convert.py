@@ -49,6 +49,7 @@ MODELS = dict(
         depth=1,
         num_heads=2,
         cls_attn_layers=2,
+        mlp_ratio=3,
         tokens_norm=True,
         num_classes=5,
     ),
