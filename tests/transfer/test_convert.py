@@ -166,9 +166,9 @@ CLASSIFIERS = [
 def test_classifiers_of_mmpretrain_compute_the_same_logits(source, tmp_path, family, layout, side):
     path, model = source(family, layout)
     before = path.read_bytes()
-    result = convert(path, tmp_path / 'out' / 'a.pth', 'mixpro' if family == 'pvt' else 'mmpretrain')
+    result = convert(path, tmp_path / 'out' / 'deeper' / 'a.pth', 'mixpro' if family == 'pvt' else 'mmpretrain')
     assert result.proof.deviation <= 1e-5 and not result.proof.skipped and result.proof.what.startswith('logits of ')
-    state, _ = read_state_dict(tmp_path / 'out' / 'a.pth')
+    state, _ = read_state_dict(tmp_path / 'out' / 'deeper' / 'a.pth')
     target = build(result.config, 'mmpretrain')
     target.load_state_dict(state, strict=True)
     logits = model['head'](model['backbone'](images(side))[0]) if family == 'pvt' else model(images(side))
@@ -800,6 +800,17 @@ def test_command_reports_what_it_did(source, tmp_path, capsys):
     path, _ = source('deit', wrap=lambda state: dict(model=state, optimizer={}, epoch=3))
     assert main([str(path), str(tmp_path / 'b.pth'), '--to', 'mmpretrain']) == 0
     assert 'not read, beside the model: optimizer, epoch' in capsys.readouterr().out
+
+
+def test_command_names_what_it_did_to_a_pvt(source, tmp_path, capsys):
+    assert main([str(source('pvt')[0]), str(tmp_path / 'a.pth'), '--to', 'mmdet']) == 0
+    out = capsys.readouterr().out
+    # 6 blocks with a weight and a bias each; 2 layers of 6 MLPs; stage 4's positions
+    kinds = {'12 joined of q and kv', '12 made a 1x1 convolution', '1 without its class row'}
+    assert kinds < set(out.splitlines()[1].split(', ')), out
+    assert 'dropped 2: head.weight, head.bias (a backbone of mmdet has no classifier)' in out
+    assert "(mmdet's PVT has no class token)" in out
+    assert 'proof: feature maps of mmdet.PyramidVisionTransformer and mixpro_mm.PVT on 2 random images of' in out
 
 
 def test_averaged_weights_are_remarked_on_and_taken(tmp_path, capsys):
