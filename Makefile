@@ -9,7 +9,7 @@ demo: setup
 	@$(PYTHON_VENV) tools/study.py configs/digits/study_demo.py
 
 test: setup lint
-	@echo "test: about 30 minutes on 2 cores"
+	@echo "test: 30 to 40 minutes on 2 cores"
 	@$(PYTHON_VENV) -m pytest
 
 # SEEDS=3 trains everything with three seeds; METHODS="cutmix mixpro" keeps to these
@@ -27,7 +27,7 @@ faults: setup
 	@$(PYTHON_VENV) -m pytest tests/faults -m "long or not long"
 
 coverage: setup
-	@echo "coverage: the tests once more, counting lines; about 45 minutes on 2 cores"
+	@echo "coverage: the tests once more, counting lines; about an hour on 2 cores"
 	@$(PYTHON_VENV) -m pytest --cov=mixpro_mm --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 # how many small faults the tests notice; docs/mutants.md
