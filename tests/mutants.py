@@ -17,7 +17,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from mixpro_mm.files import write_json, write_text
+from mixpro_mm.reporting.tables import markdown_table
+
 ROOT = Path(__file__).parents[1]
+MUTMUT = [sys.executable, '-m', 'mutmut']
 BAR = 0.9
 NOTICED = {'killed', 'timeout', 'segfault'}  # a mutant that loops for ever does not pass
 ROOMS = dict(  # tests of what is changed
@@ -62,8 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
     left = {name: _output(tree, 'show', name) for name in drawn if status[name] not in NOTICED}
     share = 1 - len(left) / len(drawn)
     facts = dict(sample=options.sample, seed=options.seed, of=len(names), noticed=share, status=status, left=left)
-    (options.out / 'mutants.json').write_text(json.dumps(facts, indent=1) + '\n')
-    (options.out / 'report.md').write_text(_report(facts))
+    write_json(options.out / 'mutants.json', facts)
+    write_text(options.out / 'report.md', _report(facts))
     print(f'{len(drawn) - len(left)} of {len(drawn)} mutants noticed ({share:.1%}); {options.out / "report.md"}')
     return int(share < BAR)
 
@@ -81,7 +85,7 @@ def _mutmut(tree: Path, *arguments: str) -> None:
     log = tree.parent / 'mutmut.log'
     print(f'mutmut {" ".join(arguments[:3])} ...; its progress is in {log}', flush=True)
     with log.open('a') as out:
-        subprocess.run([sys.executable, '-m', 'mutmut', *arguments], cwd=tree, check=True, stdout=out, stderr=out)
+        subprocess.run([*MUTMUT, *arguments], cwd=tree, check=True, stdout=out, stderr=out)
 
 
 def _in_a_new_process(tree: Path, room: str, name: str = '') -> bool:
@@ -92,8 +96,7 @@ def _in_a_new_process(tree: Path, room: str, name: str = '') -> bool:
 
 
 def _output(tree: Path, *arguments: str) -> str:
-    command = [sys.executable, '-m', 'mutmut', *arguments]
-    return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=True).stdout
+    return subprocess.run([*MUTMUT, *arguments], cwd=tree, capture_output=True, text=True, check=True).stdout
 
 
 def _statuses(tree: Path) -> dict[str, str]:
@@ -105,13 +108,11 @@ def _report(facts: dict) -> str:
     """Counts by file, then what was left as differences."""
     counts = collections.defaultdict(collections.Counter)
     for name, status in facts['status'].items():
-        module = name.partition('.x')[0].removeprefix('mixpro_mm.')
-        counts[module][status] += 1
+        counts[name.rpartition('.')[0].removeprefix('mixpro_mm.')][status] += 1
     kinds = sorted({kind for counter in counts.values() for kind in counter})
-    lines = [f'| module | {" | ".join(kinds)} |', f'| --- |{" --: |" * len(kinds)}']
-    lines += [f'| {module} | {" | ".join(str(counts[module][kind]) for kind in kinds)} |' for module in sorted(counts)]
+    rows = [[module, *(str(counts[module][kind]) for kind in kinds)] for module in sorted(counts)]
     total = f'{facts["noticed"]:.1%} of {facts["sample"]} noticed; drawn of {facts["of"]:,} with seed {facts["seed"]}.'
-    lines += ['', total, '']
+    lines = [markdown_table(['module', *kinds], rows, range(1, 1 + len(kinds))), '', total, '']
     for name, difference in facts['left'].items():
         changed = [line for line in difference.splitlines() if line[:1] in '+-' and line[:3] not in ('+++', '---')]
         lines += [f'### {name}', '', '```diff', *changed, '```', '']
