@@ -13,4 +13,5 @@ import mixpro_mm.randomness
 import mixpro_mm.robustness.metrics
 import mixpro_mm.robustness.occlusion
 import mixpro_mm.robustness.record
+import mixpro_mm.schedule
 import mixpro_mm.transfer  # noqa: F401

@@ -8,11 +8,24 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 from mmpretrain.registry import BATCH_AUGMENTS as MMPRETRAIN_BATCH_AUGMENTS
 
-__all__ = ['BATCH_AUGMENTS', 'DATASETS', 'HOOKS', 'LOOPS', 'METRICS', 'MODELS', 'TRANSFORMS', 'register']
+__all__ = [
+    'BATCH_AUGMENTS',
+    'DATASETS',
+    'HOOKS',
+    'LOOPS',
+    'METRICS',
+    'MODELS',
+    'PARAM_SCHEDULERS',
+    'TRANSFORMS',
+    'WEIGHT_INITIALIZERS',
+    'register',
+]
 
 
 def _child(parent: Registry, *locations: str) -> Registry:
@@ -27,7 +40,9 @@ HOOKS = _child(
 LOOPS = _child(MMENGINE_LOOPS, 'mixpro_mm.robustness.occlusion', 'mixpro_mm.robustness.record')
 METRICS = _child(MMENGINE_METRICS, 'mixpro_mm.robustness.metrics')
 MODELS = _child(MMENGINE_MODELS, 'mixpro_mm.backbones', 'mixpro_mm.losses')
+PARAM_SCHEDULERS = _child(MMENGINE_PARAM_SCHEDULERS, 'mixpro_mm.schedule')
 TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'mixpro_mm.datasets')
+WEIGHT_INITIALIZERS = _child(MMENGINE_WEIGHT_INITIALIZERS, 'mixpro_mm.backbones')
 
 
 def register(registry: Registry):

@@ -19,6 +19,17 @@ train_dataloader = dict(batch_size=128, dataset=dict(type=dataset_type))
 val_dataloader = dict(dataset=dict(type=dataset_type))
 test_dataloader = val_dataloader
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'.cls_token': dict(decay_mult=0.0)}), clip_grad=None)
+# timm's cosine, as released: over all epochs, the warm-up in place of its first 20; Swin's own starts it after them
+param_scheduler = [
+    dict(
+        type='mixpro_mm.TimmCosineLR',
+        warmup=20,
+        start_factor=1e-3,
+        eta_min_ratio=1e-2,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    )
+]
 randomness = dict(seed=0, diff_rank_seed=True)  # with one seed for all, every GPU would draw the same masks
 default_hooks = dict(
     checkpoint=dict(type='mixpro_mm.WholeCheckpointHook', max_keep_ckpts=2),

@@ -1,9 +1,10 @@
-# PVT v1 in the recipe of in1k.py; sizes add arch and drop path. As in the authors' code, position embeddings decay.
+# PVT v1 in the recipe of in1k.py; sizes add arch and drop path. As in the authors' code, position embeddings decay
+# and convolutions start as torch draws them.
 _base_ = 'in1k.py'
 
 model = dict(
     type='ImageClassifier',
-    backbone=dict(type='mixpro_mm.PVT', img_size=224),
+    backbone=dict(type='mixpro_mm.PVT', img_size=224, init_cfg=dict(type='mixpro_mm.TimmInit')),
     head=dict(
         type='LinearClsHead',
         num_classes=1000,

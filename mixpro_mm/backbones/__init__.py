@@ -2,5 +2,6 @@
 
 from .ca_swin import CASwin
 from .pvt import PVT
+from .timm_init import TimmInit
 
-__all__ = ['PVT', 'CASwin']
+__all__ = ['PVT', 'CASwin', 'TimmInit']

@@ -114,7 +114,7 @@ def find_constants(runs: dict[str, dict], backbone: str) -> Constants:
         batch=recipe(config.train_dataloader.batch_size),
         rate=recipe(config.optim_wrapper.optimizer.lr),
         rate_batch=recipe(config.auto_scale_lr.base_batch_size),
-        warm_up=recipe(config.param_scheduler[0].end),
+        warm_up=recipe(config.param_scheduler[0].warmup),
         workers=counted(config.train_dataloader.num_workers),
         parameters=counted(size.parameters),
         macs=counted(size.macs),
