@@ -4,6 +4,7 @@ Wang et al., "Pyramid Vision Transformer: A Versatile Backbone for Dense Predict
 https://arxiv.org/abs/2102.12122. Parameters carry the names of the authors' release.
 """
 
+import re
 from math import isqrt
 
 import torch
@@ -160,6 +161,7 @@ class PVT(BaseBackbone):
         super().__init__(init_cfg)
         arch = _parse_arch(arch, out_type)
         self.num_extra_tokens = int(out_type == 'cls_token')  # in stage 4
+        self.depths = tuple(arch['depths'])
         self.grids = []
         self.pos_drop = nn.Dropout(drop_rate)
 
@@ -219,6 +221,19 @@ class PVT(BaseBackbone):
     def train(self, mode: bool = True) -> 'PVT':
         super().train(mode)  # the host's returns None
         return self
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """(depth, number of depths) of a parameter, for layer-wise learning rates, counted as in mmpretrain's Swin.
+
+        0 is the patch embedding of stage 1, then each block is one; the embeddings between stages count to the last
+        block before them, the class token to the last before stage 4. The final norm and what follows are the last.
+        """
+        last, name = sum(self.depths) + 1, param_name.removeprefix(prefix)
+        found = re.match(r'(?:patch_embed|pos_embed|block|cls_token)(\d?)(?:\.(\d+)\.)?', name)
+        if not param_name.startswith(prefix) or found is None:
+            return last, last + 1
+        stage, block = int(found[1] or 4), found[2]
+        return sum(self.depths[: stage - 1]) + (0 if block is None else int(block) + 1), last + 1
 
     def _fit_state_dict(self, state_dict: dict, prefix: str, *_) -> None:
         """Load pre-hook: drop entries without a place here, resize position grids (taken as square if not our own).

@@ -11,6 +11,7 @@ from mmdet.models.backbones.pvt import PyramidVisionTransformer, pvt_convert
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.config import ConfigDict
 from mmengine.optim import OptimWrapper
+from mmpretrain.engine.optimizers import LearningRateDecayOptimWrapperConstructor
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 from mmpretrain.structures import DataSample
 
@@ -298,6 +299,55 @@ def test_drawn_parameters():
     before = {name: p.clone() for name, p in model.named_parameters()}
     model.init_weights()
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+
+@pytest.mark.parametrize('out_type', ['cls_token', 'featmap'])
+def test_layer_depth_for_layer_wise_rates(out_type):
+    """MICRO has 1, 1, 2 and 2 blocks: 0 is the stem, 1 to 6 the blocks, 7 what follows them."""
+    names = {
+        'patch_embed1.proj.weight': 0,
+        'pos_embed1': 0,
+        'block1.0.norm1.weight': 1,
+        'patch_embed2.norm.bias': 1,  # as Swin's merging, which counts to the stage before
+        'block2.0.attn.sr.weight': 2,
+        'pos_embed3': 2,
+        'block3.0.mlp.fc1.weight': 3,
+        'block3.1.mlp.fc1.weight': 4,
+        'patch_embed4.proj.weight': 4,
+        'pos_embed4': 4,
+        'block4.0.attn.q.weight': 5,
+        'block4.1.attn.kv.bias': 6,
+    }
+    if out_type == 'cls_token':
+        names |= {'cls_token': 4, 'norm.weight': 7}
+    model = PVT(MICRO, img_size=64, out_type=out_type)
+    assert names.keys() <= dict(model.named_parameters()).keys()
+    for name, depth in names.items():
+        assert model.get_layer_depth(f'backbone.{name}', 'backbone.') == (depth, 8), name
+        assert model.get_layer_depth(name) == (depth, 8), name
+    assert model.get_layer_depth('head.fc.weight', 'backbone.') == (7, 8)
+
+
+def test_layer_wise_rates_of_mmpretrain():
+    model = MMPRETRAIN_MODELS.build(
+        ConfigDict(
+            type='ImageClassifier',
+            backbone=dict(type='mixpro_mm.PVT', arch=MICRO, img_size=64),
+            head=dict(type='LinearClsHead', num_classes=3, in_channels=128),
+        )
+    )
+    constructor = LearningRateDecayOptimWrapperConstructor(
+        dict(optimizer=dict(type='SGD', lr=1.0, weight_decay=0.1)), dict(layer_decay_rate=0.5)
+    )
+    wrapper = constructor(model)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    rates = {names[id(p)]: group['lr'] for group in wrapper.optimizer.param_groups for p in group['params']}
+    assert rates.keys() == dict(model.named_parameters()).keys()
+    assert rates['head.fc.weight'] == rates['backbone.norm.weight'] == 1
+    assert rates['backbone.block4.1.mlp.fc2.bias'] == 0.5
+    assert rates['backbone.cls_token'] == rates['backbone.block3.1.attn.q.weight'] == 0.5**3
+    assert rates['backbone.patch_embed1.proj.weight'] == 0.5**7
+    assert set(rates.values()) == {0.5**n for n in range(8)}
 
 
 def test_drop_path_rises_linearly_over_all_blocks_and_acts_in_training_only():

@@ -1,0 +1,104 @@
+"""TimmCosineLR against timm's own scheduler: at every step, for several groups, resumed; what it refuses.
+
+tests/test_pretrain_configs.py has it in the recipes, through a Runner.
+"""
+
+import pytest
+import torch
+from mmengine.registry import PARAM_SCHEDULERS
+from timm.scheduler import CosineLRScheduler
+
+from mixpro_mm.schedule import TimmCosineLR
+
+RATE, STEPS, WARM_UP = 1e-3, 60, 8
+MULTIPLES = (1.0, 0.1, 0.75**5)  # as of paramwise_cfg or layer-wise decay
+
+
+def optimizer(key):
+    """Three groups whose rates are multiples of RATE, in the words of mmengine ('lr') or timm ('lr_scale')."""
+    parts = [RATE * n for n in MULTIPLES] if key == 'lr' else MULTIPLES
+    groups = [{'params': [torch.nn.Parameter(torch.zeros(1))], key: part} for part in parts]
+    return torch.optim.SGD(groups, lr=RATE)
+
+
+def table(rates):
+    return torch.tensor(rates, dtype=torch.float64)
+
+
+def rates_of(optimizer):
+    return [group['lr'] for group in optimizer.param_groups]
+
+
+def released(warm_up=WARM_UP):
+    """Rates of each step, (STEPS, groups)."""
+    sgd = optimizer('lr_scale')
+    scheduler = CosineLRScheduler(
+        sgd, STEPS, lr_min=RATE / 100, warmup_t=warm_up, warmup_lr_init=RATE / 1000, t_in_epochs=False
+    )
+    found = []
+    for step in range(STEPS):
+        scheduler.step_update(step)
+        found.append(rates_of(sgd))
+    return found
+
+
+def stepped(sgd, scheduler, steps):
+    found = []
+    for _ in range(steps):
+        found.append(rates_of(sgd))
+        sgd.step()
+        scheduler.step()
+    return found
+
+
+@pytest.mark.parametrize('warm_up', [WARM_UP, 1, 0])
+def test_every_step_is_that_of_timm_for_every_group(warm_up):
+    sgd = optimizer('lr')
+    found = stepped(sgd, TimmCosineLR(sgd, warmup=warm_up, end=STEPS, by_epoch=False), STEPS)
+    assert torch.allclose(table(found), table(released(warm_up)), rtol=0, atol=1e-12)
+    assert max(rate for rate, *_ in found) < RATE or warm_up == 0  # the cosine has fallen when the warm-up ends
+
+
+@pytest.mark.parametrize('name', ['TimmCosineLR', 'mixpro_mm.TimmCosineLR'])
+def test_epochs_become_iterations(name):
+    sgd = optimizer('lr')
+    config = dict(type=name, warmup=2, end=15, by_epoch=True, convert_to_iter_based=True)
+    scheduler = PARAM_SCHEDULERS.build(config, default_args=dict(optimizer=sgd, epoch_length=4))
+    assert (scheduler.by_epoch, scheduler.end) == (False, STEPS)
+    assert torch.allclose(table(stepped(sgd, scheduler, STEPS)), table(released()), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize('stop', [3, WARM_UP, 41])
+def test_it_resumes_where_it_stopped(stop):
+    sgd = optimizer('lr')
+    first = TimmCosineLR(sgd, warmup=WARM_UP, end=STEPS, by_epoch=False)
+    stepped(sgd, first, stop)
+    again = optimizer('lr')
+    second = TimmCosineLR(again, warmup=WARM_UP, end=STEPS, by_epoch=False)
+    second.load_state_dict(first.state_dict())
+    again.load_state_dict(sgd.state_dict())
+    found = stepped(again, second, STEPS - stop)
+    assert torch.allclose(table(found), table(released())[stop:], rtol=0, atol=1e-12)
+
+
+def test_it_starts_where_it_begins():
+    sgd = optimizer('lr')
+    scheduler = TimmCosineLR(sgd, warmup=WARM_UP, begin=5, end=STEPS + 5, by_epoch=False)
+    found = stepped(sgd, scheduler, STEPS + 5)
+    assert found[:5] == [pytest.approx([RATE * n for n in MULTIPLES])] * 5
+    assert torch.allclose(table(found[5:]), table(released()), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'sentence'),
+    [
+        (dict(warmup=20, end=10), 'warmup=20 in a schedule of 10 epochs'),
+        (dict(warmup=20, end=20, by_epoch=False), 'warmup=20 in a schedule of 20 iterations'),
+        (dict(warmup=-1, end=10), 'warmup=-1 in a schedule of 10 epochs'),
+        (dict(start_factor=1e-3, eta_min_ratio=-0.1, end=10), r'eta_min_ratio in \[0, 1\], not -0.1'),
+        (dict(start_factor=2, end=10), r'start_factor in \[0, 1\], not 2'),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        TimmCosineLR(optimizer('lr'), **settings)
