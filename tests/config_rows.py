@@ -24,7 +24,7 @@ def ours(name, **settings):
 
 BOX, HOST_BOX = ours('RegionMix', alpha=1.0), dict(type='CutMix', alpha=1.0)
 MIXPRO = ours('MixPro', alpha=1.0, patch_size=16, mask_scale=4)
-AREA, TRANSMIX = 'AreaLabeling', 'AttentionLabeling'
+AREA, TRANSMIX = 'AreaLabeling', dict(type='AttentionLabeling', downsample='nearest')
 
 
 def augments_of(method):

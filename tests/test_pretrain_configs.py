@@ -351,7 +351,7 @@ def test_the_released_code_differs_in_all_its_points():
     (hook,) = config.custom_hooks
     labeling = HOOKS.build(hook).labeling
     assert (labeling.detach, labeling.smooth_target, labeling.label_smooth_val) == (False, True, 0.1)
-    assert labeling.strategy == 'cosine'
+    assert (labeling.strategy, labeling.downsample) == ('cosine', 'nearest')
     hard = dict(type='CrossEntropyLoss', use_soft=True)
     assert config.model.head.loss.to_dict() == ours('BranchLoss', loss=LOSS, labelled=hard)
     rests = []

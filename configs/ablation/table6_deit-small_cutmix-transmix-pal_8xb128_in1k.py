@@ -3,4 +3,6 @@
 # Run:      mim train onedl-mmpretrain configs/ablation/table6_deit-small_cutmix-transmix-pal_8xb128_in1k.py --gpus 8 --launcher pytorch
 _base_ = '../pretrain/deit-small_transmix_8xb128_in1k.py'
 
-custom_hooks = [dict(type='mixpro_mm.LabelingHook')]
+custom_hooks = [
+    dict(type='mixpro_mm.LabelingHook', labeling=dict(type='ProgressiveAttentionLabeling', downsample='nearest'))
+]

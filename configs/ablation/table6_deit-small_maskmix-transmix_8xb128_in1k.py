@@ -3,4 +3,4 @@
 # Run:      mim train onedl-mmpretrain configs/ablation/table6_deit-small_maskmix-transmix_8xb128_in1k.py --gpus 8 --launcher pytorch
 _base_ = '../pretrain/deit-small_mixpro_8xb128_in1k.py'
 
-custom_hooks = [dict(type='mixpro_mm.LabelingHook', labeling='AttentionLabeling')]
+custom_hooks = [dict(type='mixpro_mm.LabelingHook', labeling=dict(type='AttentionLabeling', downsample='nearest'))]

@@ -2,9 +2,10 @@
 # as shipped, is on.
 # Paper:    Table 1, DeiT-S + MixPro: top-1 81.3; not run here
 # Run:      mim train onedl-mmpretrain configs/pretrain/deit-small-p14_mixpro-released-code_8xb128_in1k.py --gpus 8 --launcher pytorch
-# Patches of 14 px, cells of 56, which tile 224 px; Mixup, CutMix and MixPro 25 : 25 : 50; cells rounded up; the factor
-# sees smoothed labels and lets gradients through; labels of MixPro batches are hard. Partners and ratio are the defaults:
-# flipped partners, and one tau per sample, survive in that code in names and comments only.
+# Patches of 14 px, cells of 56, which tile 224 px; Mixup, CutMix and MixPro 25 : 25 : 50; cells rounded up; the mask
+# brought to the tokens by nearest neighbour, which changes nothing in such cells; the factor sees smoothed labels and
+# lets gradients through; labels of MixPro batches are hard. Partners and ratio are the defaults: flipped partners, and
+# one tau per sample, survive in that code in names and comments only.
 _base_ = 'deit-small_mixup-cutmix_8xb128_in1k.py'
 
 released = dict(patch_size=14, mask_scale=4, rounding='ceil')
@@ -21,5 +22,5 @@ model = dict(
         probs=[0.25, 0.25, 0.5],
     ),
 )
-labeling = dict(type='ProgressiveAttentionLabeling', detach=False, smooth_target=True)
+labeling = dict(type='ProgressiveAttentionLabeling', detach=False, smooth_target=True, downsample='nearest')
 custom_hooks = [dict(type='mixpro_mm.LabelingHook', labeling=labeling)]

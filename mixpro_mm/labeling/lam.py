@@ -7,28 +7,33 @@ from torch import Tensor
 __all__ = ['attention_lam', 'combine', 'cosine_factor', 'linear_factor', 'parabolic_factor', 'token_share']
 
 
-def token_share(mask: Tensor, grid: tuple[int, int]) -> Tensor:
-    """(B, h * w) fp32: share of each token's pixels that show the sample itself, by area averaging.
+def token_share(mask: Tensor, grid: tuple[int, int], downsample: str = 'area') -> Tensor:
+    """(B, h * w) fp32: share of each token that shows the sample itself.
 
     Args:
         mask: (B, 1, H, W), true where the sample itself shows.
         grid: (h, w) of the tokens.
+        downsample: 'area' for the share of the token's pixels; 'nearest' for its first pixel, so 0 or 1.
     """
+    if downsample == 'nearest':
+        return F.interpolate(mask.float(), grid, mode='nearest').flatten(1)
     return F.adaptive_avg_pool2d(mask.float(), grid).flatten(1)
 
 
-def attention_lam(class_attention: Tensor, mask: Tensor, grid: tuple[int, int]) -> Tensor:
+def attention_lam(class_attention: Tensor, mask: Tensor, grid: tuple[int, int], downsample: str = 'area') -> Tensor:
     """Share of the class token's attention that falls on the sample itself (MixPro, eq. 5).
 
     Rows are renormalised over the patches, as both TransMix's and MixPro's released code do: attention the class token
-    pays to itself belongs to neither image. The mask is brought to the token grid by area averaging, which equals the
-    paper's nearest neighbour wherever mask cells align with tokens. Where patches do not tile the image and the model
-    pads it, the averaged areas differ from the true patches by part of a patch.
+    pays to itself belongs to neither image. By area, a token that shows both images counts in part; by nearest, as in
+    eq. 5 and both releases, it counts as the image of its first pixel. Both are equal where mask cells align with
+    tokens. Where patches do not tile the image and the model pads it, the averaged areas differ from the true patches
+    by part of a patch.
 
     Args:
         class_attention: (B, N), non-negative, row-major over the token grid; rows need not sum to one.
         mask: (B, 1, H, W), true where the sample itself shows.
         grid: (h, w) of the tokens, ``h * w == N``.
+        downsample: 'area' or 'nearest', how the mask is brought to the tokens.
 
     Returns:
         (B,) fp32 in [0, 1]. Where a row of attention is all zero, the mean of the mask.
@@ -43,12 +48,12 @@ def attention_lam(class_attention: Tensor, mask: Tensor, grid: tuple[int, int]) 
             f'and masks of {len(mask)} samples'
         )
     attention = class_attention.float()
-    share = token_share(mask, grid)
+    share = token_share(mask, grid, downsample)
     # a common factor cancels; dividing by the peak first keeps denormal rows from losing their digits
     attention = attention / attention.amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
     total = attention.sum(dim=1)
     lam = (attention * share).sum(dim=1) / total.clamp_min(torch.finfo(torch.float32).tiny)
-    return torch.where(total > 0, lam, share.mean(dim=1)).clamp(0, 1)
+    return torch.where(total > 0, lam, mask.flatten(1).float().mean(dim=1)).clamp(0, 1)
 
 
 def cosine_factor(logits: Tensor, target: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from mixpro_mm.labeling.lam import attention_lam, combine, cosine_factor, linear
 from mixpro_mm.mixing import MixedTarget
 
 __all__ = [
+    'DOWNSAMPLE',
     'FACTORS',
     'LABELINGS',
     'AreaLabeling',
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 
+DOWNSAMPLE = ('area', 'nearest')
 FACTORS = ('cosine', 'equal', 'learnable', 'linear', 'parabolic')
 
 
@@ -54,9 +56,21 @@ class AreaLabeling:
 
 
 class AttentionLabeling:
-    """TransMix's label: the mean of area and attention (Chen et al., TransMix, CVPR 2022; see also eq. 5 of MixPro)."""
+    """TransMix's label: the mean of area and attention (Chen et al., TransMix, CVPR 2022; see also eq. 5 of MixPro).
+
+    Args:
+        downsample: How the mask is brought to the tokens: 'area' averages it; 'nearest' takes one pixel a token, as
+            TransMix's code does. They differ where mask borders cut through tokens.
+
+    Raises:
+        ValueError: if ``downsample`` is unknown.
+    """
 
     uses_attention = True
+    downsample = 'area'  # also for subclasses that do not call __init__
+
+    def __init__(self, downsample: str = 'area'):
+        self.downsample = one_of('downsample', downsample, DOWNSAMPLE)
 
     def __call__(
         self, target: MixedTarget, class_attention: Tensor, grid: tuple[int, int], logits: Tensor
@@ -69,7 +83,7 @@ class AttentionLabeling:
             grid: (h, w) of the patches, ``h * w == N``.
             logits: (B, C) of the same forward pass.
         """
-        lam_attn = attention_lam(class_attention, target.mask, grid)
+        lam_attn = attention_lam(class_attention, target.mask, grid, self.downsample)
         factor = self.factor(target, logits)
         return LabelWeights(combine(target.lam_area, lam_attn, factor), target.lam_area, lam_attn, factor)
 
@@ -89,13 +103,14 @@ class ProgressiveAttentionLabeling(AttentionLabeling):
         factor: How far to trust (Table 10): 'cosine' of prediction and label per sample (eq. 8), 'equal' (a half, which
             is TransMix's label), 'linear' or 'parabolic' in the share of the training that is done, or 'learnable', a
             parameter of the loss: wrap that in ``mixpro_mm.LearnableFactor``.
+        downsample: How the mask is brought to the tokens, 'area' or 'nearest'; see :class:`AttentionLabeling`.
 
     Attributes:
         progress: Epochs done of all epochs (iterations where the training counts those), set by ``LabelingHook``.
         learned: Gives the learned factor, a tensor that broadcasts to (B,); set by ``LabelingHook``.
 
     Raises:
-        ValueError: if ``label_smooth_val`` is not in [0, 1) or ``factor`` is unknown; when called, if the factor is
+        ValueError: if ``label_smooth_val`` is not in [0, 1), ``factor`` or ``downsample`` is unknown; when called, if the factor is
             to be learned but nobody has set ``learned``.
     """
 
@@ -105,7 +120,9 @@ class ProgressiveAttentionLabeling(AttentionLabeling):
         smooth_target: bool = False,
         label_smooth_val: float = 0.1,
         factor: str = 'cosine',
+        downsample: str = 'area',
     ):
+        super().__init__(downsample)
         if not is_number(label_smooth_val) or not 0 <= label_smooth_val < 1:
             raise ValueError(f'label_smooth_val must lie in [0, 1), got {shown(label_smooth_val)}')
         self.detach = flag('detach', detach)

@@ -160,12 +160,13 @@ PARAMETERS: dict[str, dict[str, Parameter]] = dict(
         prob=PROB,
     ),
     AreaLabeling={},
-    AttentionLabeling={},
+    AttentionLabeling=dict(downsample=choice('area', 'nearest')),
     ProgressiveAttentionLabeling=dict(
         detach=Parameter((True, False), flag),
         smooth_target=Parameter((True, False), flag),
         label_smooth_val=Parameter((0, 0.1, 0.99), lambda value: number(value) and 0 <= value < 1),
         factor=FACTOR,
+        downsample=choice('area', 'nearest'),
     ),
     LabelingHook=dict(
         labeling=Parameter(

@@ -22,6 +22,39 @@ def test_area_averaging_equals_nearest_where_cells_align_with_tokens():
     nearest = torch.nn.functional.interpolate(mask.float(), (14, 14), mode='nearest').flatten(1)
     expected = (attention * nearest).sum(1) / attention.sum(1)
     assert torch.allclose(attention_lam(attention, mask, (14, 14)), expected, atol=1e-6)
+    assert torch.allclose(attention_lam(attention, mask, (14, 14), 'nearest'), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('box', 'area', 'nearest'),  # tokens of 16 px; attention 0.1, 0.2, 0.3, 0.4
+    [
+        ((0, 16, 0, 32), 0.3, 0.3),  # the upper two tokens: aligned
+        ((0, 8, 0, 32), 0.15, 0.3),  # half of them, with their first pixels
+        ((1, 16, 0, 32), 0.28125, 0.0),  # 15 of 16 rows, without them
+        ((8, 24, 8, 32), 0.1 / 4 + 0.2 / 2 + 0.3 / 4 + 0.4 / 2, 0.4),
+    ],
+)
+def test_tokens_on_a_border_by_hand(box, area, nearest):
+    attention, mask = torch.tensor([[0.1, 0.2, 0.3, 0.4]]), torch.zeros(1, 1, 32, 32, dtype=torch.bool)
+    top, bottom, left, right = box
+    mask[..., top:bottom, left:right] = True
+    assert attention_lam(attention, mask, (2, 2)).item() == pytest.approx(area)
+    assert attention_lam(attention, mask, (2, 2), 'nearest').item() == pytest.approx(nearest)
+
+
+def test_nearest_is_what_the_release_of_transmix_computes():
+    """With CutMix's boxes on 7 x 7 tokens of 32 px and on grids that do not divide the image."""
+    torch.manual_seed(0)
+    box = torch.zeros(64, 1, 224, 224, dtype=torch.bool)
+    for n, (top, left, height, width) in enumerate(torch.randint(1, 112, (64, 4)).tolist()):
+        box[n, :, top : top + height, left : left + width] = True
+    for grid in ((7, 7), (14, 14), (9, 5)):
+        attention = torch.rand(64, grid[0] * grid[1])
+        small = torch.nn.functional.interpolate((~box).float(), grid, mode='nearest').view(64, -1)
+        own, other = (small * attention).sum(1), ((1 - small) * attention).sum(1)
+        lam = attention_lam(attention, ~box, grid, 'nearest')
+        assert torch.allclose(lam, own / (own + other), atol=1e-6)
+        assert (lam - attention_lam(attention, ~box, grid)).abs().max() > 0.01
 
 
 def test_half_covered_tokens_count_half():
@@ -48,8 +81,9 @@ def test_lam_stays_finite_and_in_range(scale, fill):
 
 def test_no_attention_falls_back_to_the_area():
     mask = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
-    mask[..., :4] = True
-    assert attention_lam(torch.zeros(1, 16), mask, (4, 4)).item() == 0.25
+    mask[..., :3] = True
+    for downsample in ('area', 'nearest'):
+        assert attention_lam(torch.zeros(1, 16), mask, (4, 4), downsample).item() == 3 / 16
 
 
 def test_uniform_attention_gives_the_area():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -21,6 +23,30 @@ def test_transmix_is_the_mean_of_area_and_attention(batch):
     lam_attn = attention_lam(attention, target.mask, grid)
     assert torch.equal(weights.lam_attn, lam_attn)
     assert torch.allclose(weights.lam, (target.lam_area + lam_attn) / 2)
+
+
+@pytest.mark.parametrize('name', ['AttentionLabeling', 'ProgressiveAttentionLabeling'])
+def test_downsample_changes_the_attention_weight_alone(name, batch):
+    target, attention, grid, logits = batch
+    target = replace(target, mask=target.mask.roll((3, 5), dims=(2, 3)))  # off the borders of the tokens
+    by_area, by_nearest = (
+        build_labeling(settings)(target, attention, grid, logits)
+        for settings in (name, dict(type=name, downsample='nearest'))
+    )
+    assert torch.equal(by_nearest.lam_attn, attention_lam(attention, target.mask, grid, 'nearest'))
+    assert torch.equal(by_nearest.lam_area, by_area.lam_area)
+    assert torch.equal(by_nearest.factor, by_area.factor)
+    expected = by_area.factor * by_nearest.lam_attn + (1 - by_area.factor) * by_area.lam_area
+    assert torch.allclose(by_nearest.lam, expected)
+    assert not torch.allclose(by_nearest.lam, by_area.lam, atol=1e-3)
+
+
+def test_subclasses_with_an_init_of_their_own_average_the_area(batch):
+    class Own(AttentionLabeling):
+        def __init__(self):
+            pass
+
+    assert all(map(torch.equal, Own()(*batch), AttentionLabeling()(*batch)))
 
 
 def test_pal_by_hand(batch):
@@ -127,6 +153,13 @@ def test_only_the_learnable_strategy_asks_for_a_parameter():
     asked = {name: ProgressiveAttentionLabeling(factor=name).uses_learned for name in FACTORS}
     assert asked == dict(cosine=False, equal=False, learnable=True, linear=False, parabolic=False)
     assert not hasattr(AttentionLabeling(), 'uses_learned')
+
+
+@pytest.mark.parametrize('name', ['AttentionLabeling', 'ProgressiveAttentionLabeling'])
+@pytest.mark.parametrize('wrong', ['bilinear', None, True])
+def test_unknown_ways_to_bring_the_mask_down_list_the_known_ones(name, wrong):
+    with pytest.raises(ValueError, match=f"^downsample '?{wrong}'? is unknown; known: area, nearest$"):
+        build_labeling(dict(type=name, downsample=wrong))
 
 
 def test_unknown_strategies_list_the_known_ones():
