@@ -110,8 +110,8 @@ class ProgressiveAttentionLabeling(AttentionLabeling):
         learned: Gives the learned factor, a tensor that broadcasts to (B,); set by ``LabelingHook``.
 
     Raises:
-        ValueError: if ``label_smooth_val`` is not in [0, 1), ``factor`` or ``downsample`` is unknown; when called, if the factor is
-            to be learned but nobody has set ``learned``.
+        ValueError: if ``label_smooth_val`` is not in [0, 1), ``factor`` or ``downsample`` is unknown; when called, if
+            the factor is to be learned but nobody has set ``learned``.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""TimmInit: what it draws, what it leaves, and that a checkpoint wins. tests/test_pretrain_configs.py has the recipes."""
+"""TimmInit: what it leaves, and that a checkpoint wins. What it draws is in tests/test_pretrain_configs.py."""
 
 import pytest
 import torch

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from mmpretrain.models import VisionTransformer
 
 from mixpro_mm.augments import MixPro
 from mixpro_mm.labeling import ProgressiveAttentionLabeling
@@ -84,7 +85,7 @@ def test_troubleshooting_has_its_entries():
 def test_switches_of_the_protocol_notes_exist():
     text = (DOCS / 'protocol.md').read_text(encoding='utf-8')
     known = {}
-    for thing in (MixPro, ProgressiveAttentionLabeling, OcclusionTestLoop):
+    for thing in (VisionTransformer, MixPro, ProgressiveAttentionLabeling, OcclusionTestLoop):
         known |= inspect.signature(thing).parameters
     settings = re.findall(r'`(\w+)=(\S+)`', text)
     assert len(settings) > 5
