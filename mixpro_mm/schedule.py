@@ -46,11 +46,7 @@ class TimmCosineLR(LRSchedulerMixin, _ParamScheduler):
         by_epoch: bool = True,
         verbose: bool = False,
     ):
-        if not 0 <= warmup < end - begin:
-            unit = 'epochs' if by_epoch else 'iterations'
-            raise ValueError(
-                f'TimmCosineLR has warmup={warmup} in a schedule of {end - begin} {unit}: give 0 or a number below that'
-            )
+        _check(warmup, end - begin, 'epochs' if by_epoch else 'iterations')
         for name, ratio in (('start_factor', start_factor), ('eta_min_ratio', eta_min_ratio)):
             if not 0 <= ratio <= 1:
                 raise ValueError(f'TimmCosineLR takes a {name} in [0, 1], not {ratio}')
@@ -62,6 +58,7 @@ class TimmCosineLR(LRSchedulerMixin, _ParamScheduler):
         cls, *args, epoch_length: int, warmup: int = 0, begin: int = 0, end: int = INF, by_epoch: bool = True, **kwargs
     ) -> 'TimmCosineLR':
         """The schedule of these epochs of ``epoch_length`` iterations, with a new rate each iteration."""
+        _check(warmup, end - begin, 'epochs')
         warmup, begin, end = (int(epochs * epoch_length) for epochs in (warmup, begin, end))
         return cls(*args, warmup=warmup, begin=begin, end=end, by_epoch=False, **kwargs)
 
@@ -72,3 +69,11 @@ class TimmCosineLR(LRSchedulerMixin, _ParamScheduler):
         else:
             factor = self.eta_min_ratio + (1 - self.eta_min_ratio) * (1 + math.cos(math.pi * step / total)) / 2
         return [value * factor for value in self.base_values]
+
+
+def _check(warmup: int, length: int, unit: str) -> None:
+    if not 0 <= warmup < length:
+        raise ValueError(
+            f'TimmCosineLR has a warmup of {warmup} {unit} in a schedule of {length}: set its warmup in param_scheduler '
+            'to 0 or to less than that'
+        )

@@ -92,9 +92,9 @@ def test_it_starts_where_it_begins():
 @pytest.mark.parametrize(
     ('settings', 'sentence'),
     [
-        (dict(warmup=20, end=10), 'warmup=20 in a schedule of 10 epochs'),
-        (dict(warmup=20, end=20, by_epoch=False), 'warmup=20 in a schedule of 20 iterations'),
-        (dict(warmup=-1, end=10), 'warmup=-1 in a schedule of 10 epochs'),
+        (dict(warmup=20, end=10), 'warmup of 20 epochs in a schedule of 10:'),
+        (dict(warmup=20, end=20, by_epoch=False), 'warmup of 20 iterations in a schedule of 20:'),
+        (dict(warmup=-1, end=10), 'warmup of -1 epochs in a schedule of 10:'),
         (dict(start_factor=1e-3, eta_min_ratio=-0.1, end=10), r'eta_min_ratio in \[0, 1\], not -0.1'),
         (dict(start_factor=2, end=10), r'start_factor in \[0, 1\], not 2'),
     ],
@@ -102,3 +102,9 @@ def test_it_starts_where_it_begins():
 def test_what_does_not_fit_is_one_sentence(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         TimmCosineLR(optimizer('lr'), **settings)
+
+
+def test_a_warm_up_longer_than_the_training_is_told_in_epochs():
+    config = dict(type='mixpro_mm.TimmCosineLR', warmup=20, end=10, by_epoch=True, convert_to_iter_based=True)
+    with pytest.raises(ValueError, match='warmup of 20 epochs in a schedule of 10:'):
+        PARAM_SCHEDULERS.build(config, default_args=dict(optimizer=optimizer('lr'), epoch_length=4))
