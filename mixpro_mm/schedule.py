@@ -74,6 +74,6 @@ class TimmCosineLR(LRSchedulerMixin, _ParamScheduler):
 def _check(warmup: int, length: int, unit: str) -> None:
     if not 0 <= warmup < length:
         raise ValueError(
-            f'TimmCosineLR has a warmup of {warmup} {unit} in a schedule of {length}: set its warmup in param_scheduler '
-            'to 0 or to less than that'
+            f'TimmCosineLR has a warmup of {warmup} {unit} in a schedule of {length}: set its warmup in '
+            'param_scheduler to 0 or to less than that'
         )

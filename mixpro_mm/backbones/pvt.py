@@ -139,7 +139,8 @@ class PVT(BaseBackbone):
         norm_eps (float): Epsilon of the norms in blocks and of the final norm.
         conv_norm_eps (float): Epsilon of the norms behind a convolution (patch embedding, spatial reduction).
         init_cfg (dict, optional): As everywhere in mmengine. Without it: linear layers, class token and positions
-            from a truncated normal (std 0.02), convolutions normal by fan-out as in mmdet (the release: torch's own).
+            from a truncated normal (std 0.02), convolutions normal by fan-out as in mmdet (the release: torch's own,
+            which ``TimmInit`` draws).
 
     Raises:
         ValueError: If ``arch`` or ``out_type`` is not one of the above or the numbers in ``arch`` do not fit together.
