@@ -62,6 +62,19 @@ class TimmCosineLR(LRSchedulerMixin, _ParamScheduler):
         warmup, begin, end = (int(epochs * epoch_length) for epochs in (warmup, begin, end))
         return cls(*args, warmup=warmup, begin=begin, end=end, by_epoch=False, **kwargs)
 
+    def load_state_dict(self, state_dict: dict) -> None:
+        """As in mmengine, which would also load the state of another class, and with it the end of its warm-up.
+
+        Raises:
+            ValueError: If the state is not of this class.
+        """
+        if 'warmup' not in state_dict:
+            raise ValueError(
+                'the checkpoint has another schedule of the learning rate than TimmCosineLR: resume with the '
+                'param_scheduler it was trained with, or start from its weights by load_from without resume'
+            )
+        super().load_state_dict(state_dict)
+
     def _get_value(self) -> list[float]:
         step, total = self.last_step, self.end - self.begin
         if step < self.warmup:

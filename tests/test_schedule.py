@@ -5,6 +5,7 @@ tests/test_pretrain_configs.py has it in the recipes, through a Runner.
 
 import pytest
 import torch
+from mmengine.optim import LinearLR
 from mmengine.registry import PARAM_SCHEDULERS
 from timm.scheduler import CosineLRScheduler
 
@@ -79,6 +80,12 @@ def test_it_resumes_where_it_stopped(stop):
     again.load_state_dict(sgd.state_dict())
     found = stepped(again, second, STEPS - stop)
     assert torch.allclose(table(found), table(released())[stop:], rtol=0, atol=1e-12)
+
+
+def test_the_state_of_another_schedule_is_refused():
+    warm_up = LinearLR(optimizer('lr'), start_factor=1e-3, end=20)  # of the recipe before
+    with pytest.raises(ValueError, match='another schedule of the learning rate than TimmCosineLR'):
+        TimmCosineLR(optimizer('lr'), end=STEPS).load_state_dict(warm_up.state_dict())
 
 
 def test_it_starts_where_it_begins():
