@@ -21,6 +21,7 @@ FLOORS = {
     'mixpro_mm.config_walk': 0,
     'mixpro_mm.differences': 0,
     'mixpro_mm.wrapped': 0,
+    'mixpro_mm.ranks': 0,
     'mixpro_mm.mixing': 0,
     'mixpro_mm.labeling.lam': 0,
     'mixpro_mm.labeling.rules': 1,
@@ -48,7 +49,7 @@ FLOORS = {
 FREE = (
     'mixpro_mm',
     *(f'mixpro_mm.{room}' for room in ('version', 'registry', 'files', 'checkpoint', 'clock', 'anatomy')),
-    *(f'mixpro_mm.{room}' for room in ('arguments', 'config_walk', 'measures', 'wrapped')),
+    *(f'mixpro_mm.{room}' for room in ('arguments', 'config_walk', 'measures', 'ranks', 'wrapped')),
 )
 TORCH_ONLY = ('mixpro_mm.mixing', 'mixpro_mm.labeling.lam', 'mixpro_mm.labeling.rules', 'mixpro_mm.attention')
 

@@ -17,6 +17,7 @@ from mmengine.runner import BaseLoop, FlexibleRunner, find_latest_checkpoint
 from mixpro_mm.arguments import patterns
 from mixpro_mm.checkpoint import read_checkpoint
 from mixpro_mm.differences import differences, settings_in, some_of
+from mixpro_mm.ranks import from_main
 from mixpro_mm.registry import HOOKS, register
 from mixpro_mm.wrapped import unwrap
 
@@ -32,7 +33,7 @@ GUARDS = ('CheckpointCheckHook', 'ClassCheckHook', 'NonFiniteLossHook')
 
 @register(HOOKS)
 class CheckpointCheckHook(Hook):
-    """Looks at the checkpoints a run starts from before mmengine reads them.
+    """Looks at the checkpoints a run starts from before mmengine reads them; rank 0 looks, and all ranks stop.
 
     These are ``load_from``, the file to resume from, and every ``init_cfg=dict(type='Pretrained')`` of the model.
     Remote addresses are passed over with a warning: download the file and name it.
@@ -60,8 +61,10 @@ class CheckpointCheckHook(Hook):
     def before_run(self, runner) -> None:
         """Look, before anything is read where the Runner allows it."""
         late = isinstance(runner, FlexibleRunner)
-        if runner._has_loaded and not late:
-            return
+        if late or not runner._has_loaded:
+            from_main(lambda: self._look(runner, late))
+
+    def _look(self, runner, late: bool) -> None:
         resumed = _resumed(runner)
         if resumed is None and runner._resume:
             runner.logger.warning(

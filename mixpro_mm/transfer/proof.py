@@ -3,6 +3,7 @@
 import importlib
 import warnings
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from mmengine.config import ConfigDict
@@ -65,7 +66,9 @@ def prove(
         wanted, found = original.read(images), _outputs(model(images))
     what = f'{"feature maps" if maps else "logits" if size["classes"] else "features"} of {_name(model)} and '
     proof = Proof(coverage, _deviation(wanted, found), f'{what}{original.name} on 2 random images of {side} px')
-    if not proof.deviation <= TOLERANCE:  # NaN, too
+    if not isfinite(proof.deviation):
+        raise ValueError(f'cannot be proved: {proof.what} differ in shape, are not finite or are zero throughout')
+    if proof.deviation > TOLERANCE:
         raise ValueError(f'was converted wrongly: {proof.what} differ by {proof.deviation:.1e} (limit {TOLERANCE:.0e})')
     return proof
 
@@ -128,10 +131,12 @@ def _outputs(value) -> tuple[Tensor, ...]:
 
 
 def _deviation(wanted: tuple[Tensor, ...], found: tuple[Tensor, ...]) -> float:
+    """Largest difference as a share of the largest output; not finite if anything in either is not."""
     if [tensor.shape for tensor in wanted] != [tensor.shape for tensor in found]:
         return float('inf')
     pairs = zip(wanted, found, strict=True)
-    return max(((a - b).abs().max() / a.abs().max()).item() for a, b in pairs)
+    shares = [(a - b).abs().max() / a.abs().max() for a, b in pairs]
+    return torch.stack(shares).max().item()  # of torch, whose max is NaN if any is
 
 
 def _name(model: nn.Module) -> str:
