@@ -2,6 +2,8 @@ import hashlib
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 from mmengine.model import BaseModel, MMDistributedDataParallel, PretrainedInit
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
+from torch import distributed
 from torch.utils.data import DataLoader
 
 from mixpro_mm import files
@@ -310,3 +313,59 @@ def test_wrapped_model_is_unwrapped(train, tmp_path, good):
     finally:
         torch.distributed.destroy_process_group()
     assert report['complete'] and model.module.steps == 2
+
+
+def one_of_two(rank, folder):
+    """Three runs on a rank of two, and how each of them ended."""
+    torch.set_num_threads(1)
+    distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)
+    if rank:
+        hook.read_state_dict = None  # rank 0 alone reads
+    ended = []
+    for number, (prefix, file) in enumerate((('', 'good.pth'), ('encoder.', 'good.pth'), ('', f'of_rank{rank}.pth'))):
+        torch.manual_seed(rank)
+        runner = Runner(
+            Model(vit()),
+            str(folder / f'run{number}'),
+            load_from=str(folder / file),
+            train_dataloader=DataLoader([dict(inputs=torch.randn(3, 32, 32))] * 2),
+            train_cfg=dict(by_epoch=True, max_epochs=1),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+            default_hooks=dict(checkpoint=None),
+            custom_hooks=[dict(type='mixpro_mm.TransferCheckHook', prefix=prefix or None)],
+            experiment_name=f'{rank}-{number}',
+            log_level='WARNING',
+        )
+        try:
+            runner.train()
+            ended.append(runner.model.steps)
+        except Exception as error:
+            ended.append(f'{type(error).__name__}: {error}')
+    (folder / f'ended{rank}.json').write_text(json.dumps(ended))
+
+
+def test_rank_0_reads_and_both_ranks_end_alike(tmp_path):
+    write(tmp_path / 'good.pth')
+    write(tmp_path / 'of_rank0.pth')
+    write(tmp_path / 'of_rank1.pth')  # other values under the same names, as a local disk may have them
+    ranks = [subprocess.Popen([sys.executable, __file__, str(rank), tmp_path]) for rank in range(2)]
+    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    first, second = (json.loads((tmp_path / f'ended{rank}.json').read_text()) for rank in range(2))
+    assert first == second and first[0] == 2
+    assert re.search(SENTENCES['prefix'], first[1]) and first[1].startswith('RuntimeError: TransferCheckHook')
+    assert re.search(r'backbone \(VisionTransformer\) holds other values on rank 1 than on rank 0, .*rank0\.pth', first[2])
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_values_that_are_not_finite_are_named(train, tmp_path, good, value):
+    content = torch.load(good)
+    content['state_dict']['backbone.layers.1.ln1.bias'][3] = value
+    torch.save(content, good)
+    model = Model(vit(init_cfg=pretrained(good)))
+    with pytest.raises(RuntimeError, match=r'has values that are not finite in backbone\.layers\.1\.ln1\.bias\.$'):
+        train(model)
+    assert model.steps == 0
+
+
+if __name__ == '__main__':
+    one_of_two(int(sys.argv[1]), Path(sys.argv[2]))
