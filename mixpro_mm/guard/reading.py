@@ -15,7 +15,7 @@ from mmengine.model import PretrainedInit
 from mmengine.runner import BaseLoop, FlexibleRunner, find_latest_checkpoint
 
 from mixpro_mm.arguments import patterns
-from mixpro_mm.checkpoint import read_checkpoint
+from mixpro_mm.checkpoint import read_checkpoint, refuse_safetensors
 from mixpro_mm.differences import differences, settings_in, some_of
 from mixpro_mm.ranks import from_main
 from mixpro_mm.registry import HOOKS, register
@@ -50,7 +50,8 @@ class CheckpointCheckHook(Hook):
         RuntimeError: in ``before_run``, if ``resume`` finds a checkpoint made with other settings; the sentence names
             them.
         FileNotFoundError, ValueError: in ``before_run``, if a file is missing, one that ``last_checkpoint`` names among
-            them, cut short, no checkpoint, or runs code; see ``read_checkpoint``.
+            them, cut short, no checkpoint, or runs code (see ``read_checkpoint``), of safetensors, or if ``load_from``
+            or the file to resume has its tensors where mmengine does not look.
     """
 
     priority = 'VERY_HIGH'
@@ -81,9 +82,15 @@ class CheckpointCheckHook(Hook):
             if '://' in str(path):
                 runner.logger.warning(f'CheckpointCheckHook: {path} is remote, whether it runs code was not looked at')
                 continue
-            settings = read_checkpoint(path).config
-            if path == resumed and settings:
-                self._check_settings(runner, path, settings)
+            refuse_safetensors(path)
+            file = read_checkpoint(path)
+            if not file.found_by_host and path == (resumed or runner._load_from):
+                raise ValueError(
+                    f'CheckpointCheckHook: {path} has its tensors under `{file.under}`, where mmengine does not look, '
+                    'so nothing would be loaded: save a file with them under `state_dict`.'
+                )
+            if path == resumed and file.config:
+                self._check_settings(runner, path, file.config)
 
     def _check_settings(self, runner, path: str, text: str) -> None:
         before, now = settings_in(text), settings_in(runner.cfg.pretty_text)

@@ -14,7 +14,7 @@ from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mixpro_mm.arguments import patterns, shown
-from mixpro_mm.checkpoint import read_state_dict
+from mixpro_mm.checkpoint import read_checkpoint, refuse_safetensors
 from mixpro_mm.files import write_json
 from mixpro_mm.ranks import from_main
 from mixpro_mm.registry import HOOKS, register
@@ -49,7 +49,8 @@ class TransferCheckHook(Hook):
         RuntimeError: in ``before_run``, if no checkpoint is named, ``init_cfg`` is a list, names or shapes of file
             and module do not agree, values in the file are not finite, or this process has only a shard of each tensor
             (FSDP, ZeRO 3); in ``before_train``, if the module does not hold the values of the file on every rank.
-        FileNotFoundError, ValueError: in ``before_run``, if the file cannot be read (see ``read_state_dict``).
+        FileNotFoundError, ValueError: in ``before_run``, if the file cannot be read (see ``read_checkpoint``) or is of
+            safetensors, which mmengine does not read.
     """
 
     priority = 'VERY_HIGH'  # before hooks that would be copied along with the module
@@ -102,8 +103,11 @@ class TransferCheckHook(Hook):
                 'process without it check the hand-over (one iteration will do), then train without this hook'
             )
         checkpoint, prefix = self._source(runner, model)
-        state_dict, sha256 = read_state_dict(checkpoint)
-        self._file = dict(checkpoint=checkpoint, prefix=prefix, state_dict=state_dict, sha256=sha256)
+        refuse_safetensors(checkpoint)
+        file = read_checkpoint(checkpoint)
+        state_dict = file.tensors
+        lost = '' if file.found_by_host else file.under
+        self._file = dict(checkpoint=checkpoint, prefix=prefix, state_dict=state_dict, sha256=file.sha256, lost=lost)
         self._stop(self._names_problem(self._compare(model)))
         mine = {name: tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
         if broken := [name for name, tensor in mine.items() if not tensor.isfinite().all()]:
@@ -171,7 +175,9 @@ class TransferCheckHook(Hook):
         altered, what = coverage.altered, f'{self.module} ({coverage.module})'
         why = 'they were drawn again after loading'
         if 2 * len(altered) > coverage.total:
-            why = 'it was not loaded: init_weights of this class ignores `prefix`, or the tensors lie under `model`'
+            why = 'it was not loaded: init_weights of this class ignores `prefix`'
+            if lost := self._file['lost']:
+                why = f'it was not loaded: the tensors lie under `{lost}`, where mmengine does not look'
         counts = f'{len(altered)} of {coverage.total} tensors of {what} do not hold what {coverage.checkpoint} has'
         return f'{counts} ({some(altered)}); {why}' if altered else ''
 
