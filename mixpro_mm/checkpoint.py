@@ -186,14 +186,13 @@ def _load(path: str):
             return torch.load(path, map_location='cpu', weights_only=True)
         except Exception as error:
             if (refused := re.search(r'GLOBAL (\S+)', str(error))) and not foreign(path):
-                what = 'which tensors do not need'
                 if pickles_module(path):
-                    what = (
-                        'for it holds a whole pickled module and not its tensors alone; where its class is at hand, '
-                        'save its state_dict() instead'
-                    )
+                    raise CodeInCheckpointError(
+                        f'Checkpoint {path} is refused: to unpickle it is to run {refused[1]}, for it holds a whole '
+                        'pickled module and not its tensors alone; where its class is at hand, save its state_dict().'
+                    ) from error
                 raise CodeInCheckpointError(
-                    f'Checkpoint {path} is refused: to unpickle it is to run {refused[1]}, {what}.'
+                    f'Checkpoint {path} is refused: to unpickle it is to run {refused[1]}, which tensors do not need.'
                 ) from error
             raise ValueError(_unreadable(path)) from error
 
@@ -220,5 +219,6 @@ def _load_trusting(path: str):
 
 
 def _unreadable(path: str) -> str:
-    what = foreign(path) or foreign_pickle(path) or 'is truncated or was not written by torch.save'
-    return f'Checkpoint {path} cannot be read: it {what}.'
+    if what := foreign(path) or foreign_pickle(path):
+        return f'Checkpoint {path} cannot be read: it {what}.'
+    return f'Checkpoint {path} cannot be read: it is truncated or was not written by torch.save.'

@@ -1,16 +1,14 @@
 """What one process does for all of them."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 
 __all__ = ['from_main']
 
-T = TypeVar('T')
 
-
-def from_main(work: Callable[[], T]) -> T:
+def from_main(work: Callable[[], Any]) -> Any:
     """Do ``work`` on rank 0 alone; every rank returns what it returns there, or raises what it raises there."""
     result, error = None, None
     if is_main_process():
