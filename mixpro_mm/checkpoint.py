@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from mixpro_mm.files import sha256_of
-from mixpro_mm.foreign import foreign, foreign_pickle, is_safetensors, pickles_module
+from mixpro_mm.foreign import foreign, foreign_pickle, is_safetensors, pickle_protocol, pickles_module
 
-__all__ = ['Checkpoint', 'CodeInCheckpointError', 'read_checkpoint', 'read_state_dict', 'refuse_safetensors']
+__all__ = ['Checkpoint', 'CodeInCheckpointError', 'read_checkpoint', 'read_for_host', 'read_state_dict']
 
 
 class Inert:
@@ -54,6 +54,7 @@ class Checkpoint(NamedTuple):
     averaged: list[str]  # what of it holds averaged weights, by its name: 'model_ema', 'state_dict_ema'
     config: str | None = None  # text of the config that mmengine notes under meta
     under: str = ''  # names under which the tensors lay, such as 'state_dict' or 'model.state_dict'; '' for the top
+    safetensors: bool = False  # whether the file is one of safetensors
 
     @property
     def unusual(self) -> str | None:
@@ -63,7 +64,7 @@ class Checkpoint(NamedTuple):
     @property
     def found_by_host(self) -> bool:
         """Whether mmengine looks for the tensors where they are; elsewhere it loads nothing and trains on."""
-        return self.under in ('', 'state_dict')
+        return self.under in ('', 'state_dict') and not self.safetensors
 
 
 def read_state_dict(path: str | os.PathLike, trust: bool = False) -> tuple[dict[str, Tensor], str]:
@@ -92,6 +93,8 @@ def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | No
     path = os.path.expanduser(path)
     if '://' in path:
         raise ValueError(f'Checkpoint {path} is a remote address: download it and name the local file.')
+    if os.path.isdir(path):
+        raise ValueError(f'Checkpoint {path} is a folder: name the file in it.')
     if not os.path.isfile(path):
         raise FileNotFoundError(f'Checkpoint {path} is not an existing file.')
     sha256 = sha256_of(path)
@@ -136,16 +139,18 @@ def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | No
     config = meta.get('cfg') if isinstance(meta, Mapping) else None
     names = [str(key) for key in beside]
     config = config if isinstance(config, str) else None
-    return Checkpoint(tensors, sha256, names, averaged, config, '.'.join(under))
+    return Checkpoint(tensors, sha256, names, averaged, config, '.'.join(under), is_safetensors(path))
 
 
-def refuse_safetensors(path: str | os.PathLike) -> None:
-    """A ValueError if mmengine is to read a file of safetensors, which it cannot."""
-    if os.path.isfile(path) and is_safetensors(path):
+def read_for_host(path: str | os.PathLike) -> Checkpoint:
+    """A checkpoint that mmengine is about to read; as ``read_checkpoint``, and a ValueError if it is of safetensors."""
+    file = read_checkpoint(path)
+    if file.safetensors:
         raise ValueError(
             f'Checkpoint {path} is a safetensors file, which mmengine does not read: convert it with '
             'tools/convert_checkpoint.py, or torch.save what safetensors.torch.load_file makes of it.'
         )
+    return file
 
 
 def _plain(value):
@@ -194,6 +199,15 @@ def _load(path: str):
                 raise CodeInCheckpointError(
                     f'Checkpoint {path} is refused: to unpickle it is to run {refused[1]}, which tensors do not need.'
                 ) from error
+            if (
+                'Unsupported operand' in str(error)
+                and not foreign_pickle(path)
+                and (found := pickle_protocol(path)) > 2
+            ):
+                raise CodeInCheckpointError(
+                    f'Checkpoint {path} is refused: it was saved with pickle protocol {found}, and torch reads no '
+                    'other than 2 without running code; save it again without pickle_protocol.'
+                ) from error
             raise ValueError(_unreadable(path)) from error
 
 
@@ -206,7 +220,9 @@ def _load_safetensors(path: str) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ValueError(f'Checkpoint {path} cannot be read: it is a truncated safetensors file ({error}).') from error
+        raise ValueError(
+            f'Checkpoint {path} cannot be read: it is a truncated or altered safetensors file ({error}).'
+        ) from error
 
 
 def _load_trusting(path: str):

@@ -4,7 +4,7 @@ import os
 import re
 import zipfile
 
-__all__ = ['foreign', 'foreign_pickle', 'is_safetensors', 'pickles_module']
+__all__ = ['foreign', 'foreign_pickle', 'is_safetensors', 'pickle_protocol', 'pickles_module']
 
 TENSORFLOW = 'is a checkpoint of TensorFlow: convert it to PyTorch with the code it is from'
 UNPACK = 'unpack it and name the file inside'
@@ -36,6 +36,8 @@ def foreign(path: str) -> str:
     for beginning, what in BEGINNINGS.items():
         if head.startswith(beginning):
             return what
+    if head[257:262] == b'ustar':
+        return f'is a tar archive: {UNPACK}'
     if end == TABLE_END or re.search(r'\.data-\d{5}-of-\d{5}$', path):
         return TENSORFLOW
     if zipfile.is_zipfile(path):
@@ -63,6 +65,8 @@ def _archive(path: str) -> str:
             'is a TorchScript archive, which is code with tensors: save its tensors with '
             'torch.save(torch.jit.load(PATH).state_dict(), NEW_PATH) if you trust it'
         )
+    if 'archive_format' in inside:
+        return 'is a program of torch.export, which is code with tensors: save its state_dict with torch.save'
     if 'data.pkl' in inside:
         return ''
     if names and all(name.endswith('.npy') for name in names):
@@ -76,7 +80,9 @@ def _text(head: bytes) -> str:
     if re.match(r'<(!doctype html|html|\?xml|!--)', text, re.IGNORECASE):
         return 'is a web page, not the file that its link is for: download the file itself'
     odd = sum(not (char.isprintable() or char.isspace()) or char == '\ufffd' for char in text)
-    return f'is a text file that begins with {text[:40]!r}' if text and odd <= 1 else ''  # the cut may split one letter
+    return (
+        f'is a text file that begins with {text[:40]!r}' if 20 * odd < len(text) else ''
+    )  # the cut may split a letter
 
 
 def is_safetensors(path: str) -> bool:
@@ -88,12 +94,21 @@ def is_safetensors(path: str) -> bool:
 
 def pickles_module(path: str) -> bool:
     """Whether a file of torch.save holds a pickled nn.Module; looked for, not unpickled."""
+    data = _pickle_in(path)
+    # strings as pickle writes them, with their length before them
+    return all(re.search(rb'%c(\0\0\0)?%s' % (len(name), name), data) for name in (b'_parameters', b'_modules'))
+
+
+def pickle_protocol(path: str) -> int:
+    """With which a file of torch.save was written; torch reads 2 without running code."""
+    data = _pickle_in(path)
+    return data[1] if data[:1] == b'\x80' else 0
+
+
+def _pickle_in(path: str) -> bytes:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as file:
             name = next((name for name in file.namelist() if name.endswith('/data.pkl')), None)
-            data = file.read(name) if name else b''
-    else:
-        with open(path, 'rb') as file:
-            data = file.read(1 << 24)
-    # strings as pickle writes them, with their length before them
-    return all(re.search(rb'%c(\0\0\0)?%s' % (len(name), name), data) for name in (b'_parameters', b'_modules'))
+            return file.read(name) if name else b''
+    with open(path, 'rb') as file:
+        return file.read(1 << 24)

@@ -47,6 +47,8 @@ def test_reads_what_mmengine_and_the_authors_pickle_beside_the_tensors(tmp_path)
 def test_missing_and_remote_files_have_their_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'^Checkpoint .*none\.pth is not an existing file\.$'):
         read_state_dict(tmp_path / 'none.pth')
+    with pytest.raises(ValueError, match=r'is a folder: name the file in it\.$'):
+        read_state_dict(tmp_path)
     with pytest.raises(ValueError, match=r'^Checkpoint https://x\.org/a\.pth is a remote address: download it'):
         read_state_dict('https://x.org/a.pth')
 
@@ -119,8 +121,19 @@ def test_safetensors_are_read_and_their_end_is_missed(tmp_path):
     assert file.tensors.keys() == tensors.keys()
     assert all(torch.equal(file.tensors[key], tensors[key]) for key in tensors)
     path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(ValueError, match='cannot be read: it is a truncated safetensors file'):
+    with pytest.raises(ValueError, match='cannot be read: it is a truncated or altered safetensors file'):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+def test_another_protocol_of_pickle_is_named_and_read_on_trust(tmp_path, zipped):
+    path = tmp_path / 'a.pth'
+    torch.save(TENSORS, path, pickle_protocol=4, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(
+        CodeInCheckpointError, match='was saved with pickle protocol 4, and torch reads no other than 2'
+    ):
+        read_state_dict(path)
+    assert read_state_dict(path, trust=True)[0].keys() == TENSORS.keys()
 
 
 @pytest.mark.parametrize('zipped', [True, False])

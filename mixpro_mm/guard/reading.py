@@ -15,7 +15,7 @@ from mmengine.model import PretrainedInit
 from mmengine.runner import BaseLoop, FlexibleRunner, find_latest_checkpoint
 
 from mixpro_mm.arguments import patterns
-from mixpro_mm.checkpoint import read_checkpoint, refuse_safetensors
+from mixpro_mm.checkpoint import read_for_host
 from mixpro_mm.differences import differences, settings_in, some_of
 from mixpro_mm.ranks import from_main
 from mixpro_mm.registry import HOOKS, register
@@ -82,8 +82,7 @@ class CheckpointCheckHook(Hook):
             if '://' in str(path):
                 runner.logger.warning(f'CheckpointCheckHook: {path} is remote, whether it runs code was not looked at')
                 continue
-            refuse_safetensors(path)
-            file = read_checkpoint(path)
+            file = read_for_host(path)
             if not file.found_by_host and path == (resumed or runner._load_from):
                 raise ValueError(
                     f'CheckpointCheckHook: {path} has its tensors under `{file.under}`, where mmengine does not look, '

@@ -8,7 +8,6 @@ import torch
 
 from mixpro_mm.checkpoint import Checkpoint, CodeInCheckpointError, read_checkpoint
 from mixpro_mm.files import replacing
-from mixpro_mm.foreign import is_safetensors
 from mixpro_mm.transfer.keys import Renamed, last_line, rename, some, with_shape
 from mixpro_mm.transfer.layouts import (
     OWN_LAYOUT,
@@ -82,7 +81,7 @@ def convert(
             'your rights, so say so only of a file whose author you trust.'
         ) from error
     try:
-        conversion = _convert(file, target, heads, file.found_by_host and not is_safetensors(source))
+        conversion = _convert(file, target, heads)
     except ValueError as error:
         raise ValueError(f'Checkpoint {source} {error}.') from error
     except Exception as error:  # the last net: whatever torch raises at tensors nobody thought of
@@ -110,9 +109,9 @@ def convert(
     return conversion
 
 
-def _convert(file: Checkpoint, target: str, heads: int | None, in_place: bool) -> Conversion:
+def _convert(file: Checkpoint, target: str, heads: int | None) -> Conversion:
     tensors, prefix, outside = without_wrapping(file.tensors)
-    as_it_is = in_place and tensors.keys() == file.tensors.keys()
+    as_it_is = file.found_by_host and tensors.keys() == file.tensors.keys()
     tensors, loss = without_loss(tensors)
     family, layout = recognise(tensors)
     if heads is not None and family.heads_from:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mixpro_mm.arguments import patterns, shown
-from mixpro_mm.checkpoint import read_checkpoint, refuse_safetensors
+from mixpro_mm.checkpoint import read_for_host
 from mixpro_mm.files import write_json
 from mixpro_mm.ranks import from_main
 from mixpro_mm.registry import HOOKS, register
@@ -103,8 +103,7 @@ class TransferCheckHook(Hook):
                 'process without it check the hand-over (one iteration will do), then train without this hook'
             )
         checkpoint, prefix = self._source(runner, model)
-        refuse_safetensors(checkpoint)
-        file = read_checkpoint(checkpoint)
+        file = read_for_host(checkpoint)
         state_dict = file.tensors
         lost = '' if file.found_by_host else file.under
         self._file = dict(checkpoint=checkpoint, prefix=prefix, state_dict=state_dict, sha256=file.sha256, lost=lost)

@@ -320,7 +320,7 @@ def one_of_two(rank, folder):
     torch.set_num_threads(1)
     distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)
     if rank:
-        hook.read_state_dict = None  # rank 0 alone reads
+        hook.read_for_host = None  # rank 0 alone reads
     ended = []
     for number, (prefix, file) in enumerate((('', 'good.pth'), ('encoder.', 'good.pth'), ('', f'of_rank{rank}.pth'))):
         torch.manual_seed(rank)
