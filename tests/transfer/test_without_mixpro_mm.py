@@ -32,6 +32,11 @@ def open_without(folder, more):
         (folder / 'found.json').write_text(json.dumps([found[0]['pred_scores'].tolist(), str(error)]))
 
 
+def test_a_segmenter_is_opened_as_it_is():
+    config = CONFIGS / 'digits' / 'segmenter_deit-micro_mixpro_digit-scenes.py'
+    subprocess.run([sys.executable, __file__, config], check=True)
+
+
 @pytest.mark.parametrize('name, more', [(MIXED, {}), (LEARNED, OWN_LOSS)])
 def test_a_classifier_is_opened_by_its_config_without_train_cfg(tmp_path, name, more):
     from mmpretrain import ImageClassificationInferencer, get_model
@@ -49,4 +54,10 @@ def test_a_classifier_is_opened_by_its_config_without_train_cfg(tmp_path, name, 
 
 
 if __name__ == '__main__':
-    open_without(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    if len(sys.argv) > 2:
+        open_without(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    else:
+        sys.modules['mixpro_mm'] = None
+        from mmseg.apis import init_model
+
+        init_model(sys.argv[1], device='cpu')
