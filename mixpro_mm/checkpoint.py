@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixpro_mm.files import sha256_of
+from mixpro_mm.foreign import foreign, foreign_pickle, is_safetensors, pickle_protocol, pickles_module
 
-__all__ = ['Checkpoint', 'CodeInCheckpointError', 'read_checkpoint', 'read_state_dict']
+__all__ = ['Checkpoint', 'CodeInCheckpointError', 'read_checkpoint', 'read_for_host', 'read_state_dict']
 
 
 class Inert:
@@ -37,7 +38,7 @@ HARMLESS = (  # none of these is called or imported, Inert takes its place
     'pathlib.PosixPath',
 )
 DICTS = ('yacs.config.CfgNode',)  # filled like a dict, so a dict takes its place; released MixPro saves its config
-WRAPPERS = ('state_dict', 'model')
+WRAPPERS = ('state_dict', 'model', 'teacher')  # the last of DINO, which evaluates it and not the student
 
 
 class CodeInCheckpointError(ValueError):
@@ -52,6 +53,18 @@ class Checkpoint(NamedTuple):
     beside: list[str]  # what else lies beside the tensors, such as 'optimizer'
     averaged: list[str]  # what of it holds averaged weights, by its name: 'model_ema', 'state_dict_ema'
     config: str | None = None  # text of the config that mmengine notes under meta
+    under: str = ''  # names under which the tensors lay, such as 'state_dict' or 'model.state_dict'; '' for the top
+    safetensors: bool = False  # whether the file is one of safetensors
+
+    @property
+    def unusual(self) -> str | None:
+        """The part of ``under`` that is worth a word."""
+        return '.'.join(name for name in self.under.split('.') if name not in ('', 'state_dict', 'model')) or None
+
+    @property
+    def found_by_host(self) -> bool:
+        """Whether mmengine looks for the tensors where they are; elsewhere it loads nothing and trains on."""
+        return self.under in ('', 'state_dict') and not self.safetensors
 
 
 def read_state_dict(path: str | os.PathLike, trust: bool = False) -> tuple[dict[str, Tensor], str]:
@@ -62,23 +75,26 @@ def read_state_dict(path: str | os.PathLike, trust: bool = False) -> tuple[dict[
 def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | None = None) -> Checkpoint:
     """Read a checkpoint; no code of the file is run.
 
-    The tensors lie under ``state_dict``, under ``model``, under one in the other, or at the top; where all names begin
-    with ``module.``, it is taken away.
+    The tensors lie under ``state_dict``, ``model`` or ``teacher``, under one in the other, at the top, or under the
+    only name that has tensors; where all names begin with ``module.``, it is taken away.
 
     Args:
-        path: A local file.
+        path: A local file of torch.save or safetensors.
         trust: Where a file cannot be read otherwise, let torch unpickle it, which runs whatever code is in it.
-        take: Read what lies under this name instead, such as ``'model_ema'``.
+        take: Read what lies under this name instead, such as ``'model_ema'``; or the tensors whose names begin with it
+            and a dot.
 
     Raises:
         FileNotFoundError: If there is no such file.
         CodeInCheckpointError: A ValueError, if the file runs code and there is no ``trust``.
         ValueError: If the address is remote, or the file is truncated, damaged, no checkpoint, without tensors, or
-            without anything to ``take``.
+            without anything to ``take``; a file of another format is named for what it is.
     """
     path = os.path.expanduser(path)
     if '://' in path:
         raise ValueError(f'Checkpoint {path} is a remote address: download it and name the local file.')
+    if os.path.isdir(path):
+        raise ValueError(f'Checkpoint {path} is a folder: name the file in it.')
     if not os.path.isfile(path):
         raise FileNotFoundError(f'Checkpoint {path} is not an existing file.')
     sha256 = sha256_of(path)
@@ -89,31 +105,63 @@ def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | No
         if not trust:
             raise
         content = _load_trusting(path)
-    wanted, beside = take, {}
-    while isinstance(content, Mapping):
+    wanted, beside, under, holders = take, {}, [], []
+    while isinstance(content := _plain(content), Mapping):
+        holders = [key for key, value in content.items() if _holds_tensors(value)]
         names = (wanted, *WRAPPERS) if wanted else WRAPPERS
-        wrapper = next((key for key in names if isinstance(content.get(key), Mapping)), None)
+        if not wanted and len(holders) == 1 and not any(isinstance(value, Tensor) for value in content.values()):
+            names = (*names, *holders)
+        wrapper = next((key for key in names if isinstance(_plain(content.get(key)), Mapping)), None)
         if wrapper is None:
             break
         beside |= {key: value for key, value in content.items() if key != wrapper}
         content, wanted = content[wrapper], None if wrapper == wanted else wanted
+        under.append(str(wrapper))
     entries = content.items() if isinstance(content, Mapping) else ()
     tensors = {key: value for key, value in entries if isinstance(key, str) and isinstance(value, Tensor)}
     beside |= {key: value for key, value in entries if key not in tensors}
+    while tensors and all(key.startswith('module.') for key in tensors):  # DistributedDataParallel
+        tensors = {key.removeprefix('module.'): value for key, value in tensors.items()}
+    if wanted and (inside := [key for key in tensors if key.startswith(f'{wanted}.')]):
+        beside = dict.fromkeys(key.split('.')[0] for key in tensors if key not in inside) | beside
+        tensors = {key.removeprefix(f'{wanted}.'): tensors[key] for key in inside}
+        under, wanted = [*under, wanted], None
     others = f'; beside lie {", ".join(map(str, [*beside][:5]))}' if beside else ''
     others += f' and {len(beside) - 5} more' if len(beside) > 5 else ''
     if wanted:
         raise ValueError(f'Checkpoint {path} has nothing to take under `{take}`{others}.')
     if not tensors:
         where = f'under `{take}`' if take else 'under `state_dict`, under `model` or at its top'
-        raise ValueError(f'Checkpoint {path} holds no tensors {where}{others}.')
-    while all(key.startswith('module.') for key in tensors):  # DistributedDataParallel
-        tensors = {key.removeprefix('module.'): value for key, value in tensors.items()}
+        several = f'; of {", ".join(map(str, holders))}, which hold tensors, one must be named' if holders else ''
+        raise ValueError(f'Checkpoint {path} holds no tensors {where}{others}{several}.')
     averaged = [str(key) for key, value in beside.items() if _is_average(str(key)) and isinstance(value, Mapping)]
     meta = beside.get('meta')
     config = meta.get('cfg') if isinstance(meta, Mapping) else None
     names = [str(key) for key in beside]
-    return Checkpoint(tensors, sha256, names, averaged, config if isinstance(config, str) else None)
+    config = config if isinstance(config, str) else None
+    return Checkpoint(tensors, sha256, names, averaged, config, '.'.join(under), is_safetensors(path))
+
+
+def read_for_host(path: str | os.PathLike) -> Checkpoint:
+    """A checkpoint that mmengine is about to read; as ``read_checkpoint``, and a ValueError if it is of safetensors."""
+    file = read_checkpoint(path)
+    if file.safetensors:
+        raise ValueError(
+            f'Checkpoint {path} is a safetensors file, which mmengine does not read: convert it with '
+            'tools/convert_checkpoint.py, or torch.save what safetensors.torch.load_file makes of it.'
+        )
+    return file
+
+
+def _plain(value):
+    """The state dict of a pickled module, which only ``trust`` lets in; anything else as it is."""
+    return value.state_dict() if isinstance(value, nn.Module) else value
+
+
+def _holds_tensors(value) -> bool:
+    """Whether tensors lie under names in it; those of an optimizer lie under numbers."""
+    entries = value.items() if isinstance(value := _plain(value), Mapping) else ()
+    return any(isinstance(key, str) and (isinstance(inner, Tensor) or _holds_tensors(inner)) for key, inner in entries)
 
 
 def _is_average(name: str) -> bool:
@@ -135,16 +183,46 @@ def _check_sums(path: str) -> None:
 
 
 def _load(path: str):
+    if is_safetensors(path):
+        return _load_safetensors(path)
     stand_ins = [(Inert, name) for name in HARMLESS] + [(OrderedDict, name) for name in DICTS]
     with torch.serialization.safe_globals(stand_ins):
         try:
             return torch.load(path, map_location='cpu', weights_only=True)
         except Exception as error:
-            if refused := re.search(r'GLOBAL (\S+)', str(error)):
+            if (refused := re.search(r'GLOBAL (\S+)', str(error))) and not foreign(path):
+                if pickles_module(path):
+                    raise CodeInCheckpointError(
+                        f'Checkpoint {path} is refused: to unpickle it is to run {refused[1]}, for it holds a whole '
+                        'pickled module and not its tensors alone; where its class is at hand, save its state_dict().'
+                    ) from error
                 raise CodeInCheckpointError(
                     f'Checkpoint {path} is refused: to unpickle it is to run {refused[1]}, which tensors do not need.'
                 ) from error
+            if (
+                'Unsupported operand' in str(error)
+                and not foreign_pickle(path)
+                and (found := pickle_protocol(path)) > 2
+            ):
+                raise CodeInCheckpointError(
+                    f'Checkpoint {path} is refused: it was saved with pickle protocol {found}, and torch reads no '
+                    'other than 2 without running code; save it again without pickle_protocol.'
+                ) from error
             raise ValueError(_unreadable(path)) from error
+
+
+def _load_safetensors(path: str) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ValueError(f'Checkpoint {path} needs safetensors to be read: pip install safetensors.') from error
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(
+            f'Checkpoint {path} cannot be read: it is a truncated or altered safetensors file ({error}).'
+        ) from error
 
 
 def _load_trusting(path: str):
@@ -157,4 +235,6 @@ def _load_trusting(path: str):
 
 
 def _unreadable(path: str) -> str:
+    if what := foreign(path) or foreign_pickle(path):
+        return f'Checkpoint {path} cannot be read: it {what}.'
     return f'Checkpoint {path} cannot be read: it is truncated or was not written by torch.save.'

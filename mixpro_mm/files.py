@@ -13,10 +13,11 @@ __all__ = ['read_json', 'replacing', 'sha256_of', 'write_json', 'write_text']
 def replacing(path: str | Path):
     """A path beside ``path`` to write to; moved over it at the end, removed if anything fails before.
 
-    A reader sees the old content or the new, never half of it.
+    A reader sees the old content or the new, never half of it. The temporary name has the suffix of ``path``, which
+    picture writers look at, or '.tmp': torch.save refuses a name whose only dot is its first character.
     """
     path = Path(path)
-    temporary = path.with_name(f'.{os.getpid()}-{path.name}')  # keeps the suffix, which picture writers look at
+    temporary = path.with_name(f'.{os.getpid()}-{path.name}{"" if path.suffix else ".tmp"}')
     try:
         yield temporary
         os.replace(temporary, path)

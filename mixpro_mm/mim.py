@@ -1,5 +1,6 @@
 """What ``mim train mixpro_mm`` and ``mim test mixpro_mm`` run: the script of the toolkit that a config is for."""
 
+import argparse
 import contextlib
 import difflib
 import importlib.util
@@ -15,6 +16,18 @@ __all__ = ['find_config', 'host_script', 'main', 'scope_of', 'with_paths']
 # default_scope of a config, which is also the name of the toolkit's module, and the package that brings it
 HOSTS = dict(mmpretrain='onedl-mmpretrain', mmseg='onedl-mmsegmentation', mmdet='onedl-mmdetection')
 SUFFIXES = ('.py', '.json', '.yaml', '.yml')  # of configs, as mmengine reads them
+# options of the train and test scripts whose value is the next word; --cfg-options takes all words up to an option
+WITH_VALUE = (
+    'interval',
+    'launcher',
+    'local-rank',
+    'local_rank',
+    'out',
+    'out-item',
+    'show-dir',
+    'wait-time',
+    'work-dir',
+)
 HELP = """usage: python tools/{script}.py CONFIG [arguments]
 
 {Script}s CONFIG with the {script} script of mmpretrain, mmseg or mmdet, whichever its default_scope names. CONFIG is a
@@ -29,8 +42,8 @@ def main(script: str, arguments: Sequence[str] | None = None) -> int:
 
     Args:
         script: 'train' or 'test'.
-        arguments: Of the command line; the config is the first that ends as a config does and is no option, for
-            torch's launcher puts ``--local-rank`` before it. Those of this process if omitted.
+        arguments: Of the command line; the config is the first that ends as a config does and is neither an option nor
+            the value of one. Those of this process if omitted.
 
     Returns:
         The exit code: 0, or 2 after one sentence where there is no such config, scope or toolkit.
@@ -56,8 +69,14 @@ def main(script: str, arguments: Sequence[str] | None = None) -> int:
 
 
 def _place_of_config(arguments: Sequence[str]) -> int | None:
-    places = (n for n, word in enumerate(arguments) if not word.startswith('-') and word.endswith(SUFFIXES))
-    return next(places, None)
+    parser = argparse.ArgumentParser(add_help=False)  # finds the values of options as the scripts do
+    for option in WITH_VALUE:
+        parser.add_argument(f'--{option}', nargs='?')
+    parser.add_argument('--cfg-options', nargs='*')
+    parser.add_argument('--show', action='store_true')  # else it would be taken for --show-dir, cut short
+    numbered = [word if word.startswith('-') else str(n) for n, word in enumerate(arguments)]
+    places = (int(word) for word in parser.parse_known_args(numbered)[1] if word.isdigit())
+    return next((n for n in places if arguments[n].endswith(SUFFIXES)), None)
 
 
 def find_config(name: str) -> Path:

@@ -1,14 +1,17 @@
 import argparse
+import gzip
 import hashlib
 import os
 import pickle
 import sys
 import types
+import zipfile
 
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from safetensors.torch import save_file
 
 from mixpro_mm.checkpoint import CodeInCheckpointError, read_checkpoint, read_state_dict
 
@@ -44,18 +47,104 @@ def test_reads_what_mmengine_and_the_authors_pickle_beside_the_tensors(tmp_path)
 def test_missing_and_remote_files_have_their_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'^Checkpoint .*none\.pth is not an existing file\.$'):
         read_state_dict(tmp_path / 'none.pth')
+    with pytest.raises(ValueError, match=r'is a folder: name the file in it\.$'):
+        read_state_dict(tmp_path)
     with pytest.raises(ValueError, match=r'^Checkpoint https://x\.org/a\.pth is a remote address: download it'):
         read_state_dict('https://x.org/a.pth')
 
 
-@pytest.mark.parametrize('damage', [lambda data: data[: len(data) // 2], lambda data: b'', lambda data: b'not torch'])
-def test_truncated_and_foreign_files_are_named(tmp_path, damage):
+def test_a_truncated_file_is_named(tmp_path):
     path = save(TENSORS, tmp_path / 'a.pth')
-    path.write_bytes(damage(path.read_bytes()))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(
         ValueError, match=r'^Checkpoint .*a\.pth cannot be read: it is truncated or was not written by torch\.save\.$'
     ):
         read_state_dict(path)
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(TENSORS['backbone.weight'])
+
+    def forward(self, x):
+        return x * self.weight
+
+
+def zipped(path, **content):
+    with zipfile.ZipFile(path, 'w') as file:
+        for name, data in content.items():
+            file.writestr(name, data)
+
+
+def saved(path, save, *args, **kwargs):
+    with open(path, 'wb') as file:  # by its name, NumPy would add a suffix
+        save(file, *args, **kwargs)
+
+
+POINTER = b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 88000000\n'
+FOREIGN = {
+    'is empty': lambda path: path.write_bytes(b''),
+    'is a git-lfs pointer': lambda path: path.write_bytes(POINTER),
+    'is a web page': lambda path: path.write_text('\n<!DOCTYPE html>\n<html><body>Sign in</body></html>'),
+    "is a text file that begins with 'Entry not found'": lambda path: path.write_text('Entry not found'),
+    r'is a text file that begins with \'\{"error": ': lambda path: path.write_text('{"error": "no such repository"}'),
+    'is a TorchScript archive': lambda path: torch.jit.save(torch.jit.trace(Net(), torch.ones(2, 3)), path),
+    r'is a NumPy archive \(\.npz\)': lambda path: saved(path, np.savez, kernel=np.ones(3)),
+    'is a NumPy array': lambda path: saved(path, np.save, np.ones(3)),
+    r'is a zip archive that torch\.save did not write, of net\.pth, b, c and 1 more': lambda path: zipped(
+        path, **{'net.pth': b'', 'b': b'', 'c': b'', 'd': b''}
+    ),
+    'is an HDF5 file': lambda path: path.write_bytes(b'\x89HDF\r\n\x1a\n' + bytes(100)),
+    'is a checkpoint of TensorFlow': lambda path: path.write_bytes(bytes(50) + bytes.fromhex('57fb808b247547db')),
+    'is an ONNX model': lambda path: path.write_bytes(b'\x08\x08\x12\x07pytorch\x1a\x052.0.0:\x00'),
+    'is compressed by gzip': lambda path: path.write_bytes(gzip.compress(b'weights')),
+    r'is a pickle that torch\.save did not write': lambda path: path.write_bytes(pickle.dumps(dict(model=[1.0]))),
+}
+
+
+@pytest.mark.parametrize('what', FOREIGN)
+def test_files_of_other_formats_are_named_for_what_they_are(tmp_path, what):
+    path = tmp_path / 'a.pth'
+    FOREIGN[what](path)
+    with pytest.raises(ValueError, match=rf'^Checkpoint .*a\.pth cannot be read: it {what}') as stop:
+        read_state_dict(path)
+    assert '\n' not in str(stop.value) and str(stop.value).endswith('.')
+
+
+def test_safetensors_are_read_and_their_end_is_missed(tmp_path):
+    path = tmp_path / 'model.safetensors'
+    tensors = {**TENSORS, 'half': torch.tensor([1.5], dtype=torch.bfloat16)}
+    save_file(tensors, path, metadata=dict(format='pt'))
+    file = read_checkpoint(path)
+    assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest() and file.beside == []
+    assert file.tensors.keys() == tensors.keys()
+    assert all(torch.equal(file.tensors[key], tensors[key]) for key in tensors)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(ValueError, match='cannot be read: it is a truncated or altered safetensors file'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+def test_another_protocol_of_pickle_is_named_and_read_on_trust(tmp_path, zipped):
+    path = tmp_path / 'a.pth'
+    torch.save(TENSORS, path, pickle_protocol=4, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(
+        CodeInCheckpointError, match='was saved with pickle protocol 4, and torch reads no other than 2'
+    ):
+        read_state_dict(path)
+    assert read_state_dict(path, trust=True)[0].keys() == TENSORS.keys()
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+@pytest.mark.parametrize('wrap', [lambda net: net, lambda net: dict(model=net, epoch=1)])
+def test_a_pickled_module_says_so_and_is_read_on_trust(tmp_path, wrap, zipped):
+    path = tmp_path / 'a.pth'
+    torch.save(wrap(Net()), path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CodeInCheckpointError, match=r'to run \S*Net, for it holds a whole pickled module') as stop:
+        read_state_dict(path)
+    assert 'save its state_dict()' in str(stop.value)
+    assert read_state_dict(path, trust=True)[0].keys() == {'weight'}
 
 
 @pytest.mark.parametrize('content', [dict(epoch=3), [torch.ones(1)], dict(state_dict={})])
@@ -97,6 +186,10 @@ def test_no_code_of_a_file_is_run(tmp_path, function, raw):
         lambda x: dict(state_dict=dict(model=x)),
         lambda x: {f'module.{key}': value for key, value in x.items()},
         lambda x: dict(model={f'module.module.{key}': value for key, value in x.items()}),
+        lambda x: dict(student={'module.a': torch.ones(1)}, teacher=x, epoch=1),  # DINO
+        lambda x: dict(student={'module.a': torch.ones(1)}, teacher=dict(state_dict=x)),
+        lambda x: dict(model_state_dict=x, optimizer=dict(state={0: dict(step=torch.ones(1))})),
+        lambda x: dict(net=dict(weights=x)),
     ],
 )
 def test_reads_what_wrappers_leave(tmp_path, wrap):
@@ -149,6 +242,25 @@ def test_takes_what_is_asked_for(tmp_path, name, wrap):
     for file, wanted in ((plain, TENSORS), (taken, AVERAGE)):
         assert file.tensors.keys() == wanted.keys()
         assert all(torch.equal(file.tensors[key], wanted[key]) for key in wanted)
+
+
+def test_takes_the_names_that_begin_with_what_is_asked_for(tmp_path):
+    both = {f'{name}.{key}': value for name, part in (('a.b', TENSORS), ('c', AVERAGE)) for key, value in part.items()}
+    path = save(dict(state_dict=both, epoch=1), tmp_path / 'a.pth')
+    for name, wanted, left in (('a.b', TENSORS, 'c'), ('c', AVERAGE, 'a')):
+        file = read_checkpoint(path, take=name)
+        assert file.under == f'state_dict.{name}' and file.beside == [left, 'epoch']
+        assert all(torch.equal(file.tensors[key], wanted[key]) for key in wanted)
+    assert read_checkpoint(path).under == 'state_dict' and read_checkpoint(path).tensors.keys() == both.keys()
+    with pytest.raises(ValueError, match=r'has nothing to take under `a\.c`'):
+        read_checkpoint(path, take='a.c')
+
+
+def test_of_several_that_hold_tensors_one_must_be_named(tmp_path):
+    path = save(dict(online=TENSORS, target=AVERAGE, epoch=1), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=r'of online, target, which hold tensors, one must be named\.$'):
+        read_checkpoint(path)
+    assert torch.equal(read_checkpoint(path, take='target').tensors['head.fc.weight'], AVERAGE['head.fc.weight'])
 
 
 def test_only_a_mapping_can_be_an_average(tmp_path):

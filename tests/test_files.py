@@ -1,6 +1,9 @@
 import hashlib
+import os
+from pathlib import Path
 
 import pytest
+import torch
 
 from mixpro_mm.files import read_json, replacing, sha256_of, write_json
 
@@ -15,6 +18,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         raise OSError('disk full')
     assert read_json(path) == [1]
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize('name', ['checkpoint', 'a.pth', '.hidden', 'end.', 'two.parts.json'])
+def test_any_name_can_be_written_by_torch(tmp_path, name):
+    with replacing(tmp_path / name) as temporary:
+        torch.save(dict(a=torch.ones(1)), temporary)
+        assert temporary.suffix == (Path(name).suffix or '.tmp') and temporary.name.startswith('.')
+    assert torch.load(tmp_path / name)['a'] == 1 and os.listdir(tmp_path) == [name]
 
 
 def test_unreadable_json_is_none(tmp_path):

@@ -13,6 +13,7 @@ FLOORS = {
     'mixpro_mm.version': 0,
     'mixpro_mm.registry': 0,
     'mixpro_mm.files': 0,
+    'mixpro_mm.foreign': 0,
     'mixpro_mm.checkpoint': 0,
     'mixpro_mm.clock': 0,
     'mixpro_mm.measures': 0,
@@ -21,6 +22,7 @@ FLOORS = {
     'mixpro_mm.config_walk': 0,
     'mixpro_mm.differences': 0,
     'mixpro_mm.wrapped': 0,
+    'mixpro_mm.ranks': 0,
     'mixpro_mm.mixing': 0,
     'mixpro_mm.labeling.lam': 0,
     'mixpro_mm.labeling.rules': 1,
@@ -48,8 +50,8 @@ FLOORS = {
 # open to every floor
 FREE = (
     'mixpro_mm',
-    *(f'mixpro_mm.{room}' for room in ('version', 'registry', 'files', 'checkpoint', 'clock', 'anatomy')),
-    *(f'mixpro_mm.{room}' for room in ('arguments', 'config_walk', 'measures', 'wrapped')),
+    *(f'mixpro_mm.{room}' for room in ('version', 'registry', 'files', 'foreign', 'checkpoint', 'clock', 'anatomy')),
+    *(f'mixpro_mm.{room}' for room in ('arguments', 'config_walk', 'measures', 'ranks', 'wrapped')),
 )
 TORCH_ONLY = ('mixpro_mm.mixing', 'mixpro_mm.labeling.lam', 'mixpro_mm.labeling.rules', 'mixpro_mm.attention')
 

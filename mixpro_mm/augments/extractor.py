@@ -1,6 +1,7 @@
 """A classifier that is looked at and never trained: the frozen net of Attentive CutMix, the teacher of TokenMix."""
 
 import os
+import re
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -122,10 +123,11 @@ class FrozenClassifier:
     def _classify(self, look: Look, rows: Tensor) -> Tensor:
         try:
             logits = look.classify(rows)
-        except torch.OutOfMemoryError:
-            raise
         except (RuntimeError, TypeError) as error:
-            raise self._no_logits(str(error).splitlines()[0]) from error
+            why = str(error).partition('\n')[0]
+            if isinstance(error, RuntimeError) and not _is_about_shapes(error, why):
+                raise  # out of memory, of the device, of the dtype: not what another layer would change
+            raise self._no_logits(why) from error
         if not isinstance(logits, Tensor) or logits.ndim != 2:
             raise self._no_logits('it gives no logits (B, K)')
         return logits
@@ -135,3 +137,8 @@ class FrozenClassifier:
             f'the head of {type(self.net).__name__} cannot classify single positions of its last map ({why}): '
             f"name a map that its last nn.Linear takes with layer='...'"
         )
+
+
+def _is_about_shapes(error: RuntimeError, why: str) -> bool:
+    """Whether torch says that tensors do not fit together; the class of its errors does not tell."""
+    return not isinstance(error, torch.OutOfMemoryError) and re.search('shape|size|dimension|channel', why) is not None

@@ -15,8 +15,9 @@ from mmengine.model import PretrainedInit
 from mmengine.runner import BaseLoop, FlexibleRunner, find_latest_checkpoint
 
 from mixpro_mm.arguments import patterns
-from mixpro_mm.checkpoint import read_checkpoint
+from mixpro_mm.checkpoint import read_for_host
 from mixpro_mm.differences import differences, settings_in, some_of
+from mixpro_mm.ranks import from_main
 from mixpro_mm.registry import HOOKS, register
 from mixpro_mm.wrapped import unwrap
 
@@ -32,7 +33,7 @@ GUARDS = ('CheckpointCheckHook', 'ClassCheckHook', 'NonFiniteLossHook')
 
 @register(HOOKS)
 class CheckpointCheckHook(Hook):
-    """Looks at the checkpoints a run starts from before mmengine reads them.
+    """Looks at the checkpoints a run starts from before mmengine reads them; rank 0 looks, and all ranks stop.
 
     These are ``load_from``, the file to resume from, and every ``init_cfg=dict(type='Pretrained')`` of the model.
     Remote addresses are passed over with a warning: download the file and name it.
@@ -49,7 +50,8 @@ class CheckpointCheckHook(Hook):
         RuntimeError: in ``before_run``, if ``resume`` finds a checkpoint made with other settings; the sentence names
             them.
         FileNotFoundError, ValueError: in ``before_run``, if a file is missing, one that ``last_checkpoint`` names among
-            them, cut short, no checkpoint, or runs code; see ``read_checkpoint``.
+            them, cut short, no checkpoint, or runs code (see ``read_checkpoint``), of safetensors, or if ``load_from``
+            or the file to resume has its tensors where mmengine does not look.
     """
 
     priority = 'VERY_HIGH'
@@ -60,8 +62,10 @@ class CheckpointCheckHook(Hook):
     def before_run(self, runner) -> None:
         """Look, before anything is read where the Runner allows it."""
         late = isinstance(runner, FlexibleRunner)
-        if runner._has_loaded and not late:
-            return
+        if late or not runner._has_loaded:
+            from_main(lambda: self._look(runner, late))
+
+    def _look(self, runner, late: bool) -> None:
         resumed = _resumed(runner)
         if resumed is None and runner._resume:
             runner.logger.warning(
@@ -78,9 +82,14 @@ class CheckpointCheckHook(Hook):
             if '://' in str(path):
                 runner.logger.warning(f'CheckpointCheckHook: {path} is remote, whether it runs code was not looked at')
                 continue
-            settings = read_checkpoint(path).config
-            if path == resumed and settings:
-                self._check_settings(runner, path, settings)
+            file = read_for_host(path)
+            if not file.found_by_host and path == (resumed or runner._load_from):
+                raise ValueError(
+                    f'CheckpointCheckHook: {path} has its tensors under `{file.under}`, where mmengine does not look, '
+                    'so nothing would be loaded: save a file with them under `state_dict`.'
+                )
+            if path == resumed and file.config:
+                self._check_settings(runner, path, file.config)
 
     def _check_settings(self, runner, path: str, text: str) -> None:
         before, now = settings_in(text), settings_in(runner.cfg.pretty_text)

@@ -77,8 +77,8 @@ class WholeCheckpointHook(CheckpointHook):
         if type(self.file_backend) is LocalBackend:
             self.file_backend, self.backend_args = _WholeBackend(), dict(backend=BACKEND)
             if is_main_process():
-                for left in Path(self.out_dir).glob('.*.pth'):
-                    if re.match(r'\.\d+-', left.name):  # as `replacing` calls its drafts
+                for left in Path(self.out_dir).glob('.*'):
+                    if re.fullmatch(r'\.\d+-.*\.(pth|tmp)', left.name):  # as `replacing` calls its drafts
                         left.unlink(missing_ok=True)
 
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:

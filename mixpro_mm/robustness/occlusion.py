@@ -233,7 +233,7 @@ def _images(inputs) -> Tensor:
     if len(sizes) > 1 or not all(isinstance(size, tuple) for size in sizes):
         raise ValueError(f'occlusion needs images of one size in a batch and no test-time augmentation, got {sizes}')
     images = inputs if isinstance(inputs, Tensor) else torch.stack(list(inputs))
-    if images.is_floating_point() and images.min() < 0:
+    if images.is_floating_point() and not images.min() >= 0:  # NaN, too
         raise ValueError(
             f'the images come with values down to {images.min().item():.3g}, so zero is not black: normalise in the '
             'data preprocessor and not in the pipeline'

@@ -26,7 +26,9 @@ def main(arguments=None) -> int:
     parser.add_argument('--trust', action='store_true', help='let code that is in the file run')
     parser.add_argument('--heads', type=int, help='heads of a DeiT or ViT, if they are not of 64 channels each')
     parser.add_argument(
-        '--take', metavar='KEY', help='convert what the file has under KEY, such as model_ema or state_dict_ema'
+        '--take',
+        metavar='KEY',
+        help='convert what the file has under KEY, such as model_ema or state_dict_ema, or KEY.*',
     )
     args = parser.parse_args(arguments)
     try:
@@ -45,7 +47,11 @@ def _report(conversion: Conversion, args: argparse.Namespace) -> list[str]:
     """What was found, what became of each tensor, what was proved, and the config that takes the file."""
     family, size, renamed, proof = conversion.family, conversion.size, conversion.renamed, conversion.proof
     classes = f'{size["classes"]} classes' if size['classes'] else 'no classifier'
-    taken = f' (what lies under {args.take})' if args.take else ''
+    taken = ''.join(
+        f' ({what} {name})'
+        for what, name in (('what lies under', conversion.file.unusual), ('with the prefix', conversion.prefix))
+        if name
+    )
     lines = [
         f'{args.source}{taken} is {family.label} in the layout of {conversion.layout}: '
         f'{family.describe(size)}, {classes} (SHA-256 {conversion.file.sha256[:12]})'

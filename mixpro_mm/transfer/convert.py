@@ -9,7 +9,15 @@ import torch
 from mixpro_mm.checkpoint import Checkpoint, CodeInCheckpointError, read_checkpoint
 from mixpro_mm.files import replacing
 from mixpro_mm.transfer.keys import Renamed, last_line, rename, some, with_shape
-from mixpro_mm.transfer.layouts import OWN_LAYOUT, TARGETS, Family, check_shapes, recognise, without_loss
+from mixpro_mm.transfer.layouts import (
+    OWN_LAYOUT,
+    TARGETS,
+    Family,
+    check_shapes,
+    recognise,
+    without_loss,
+    without_wrapping,
+)
 from mixpro_mm.transfer.proof import Proof, prove
 from mixpro_mm.version import __version__
 
@@ -27,6 +35,7 @@ class Conversion:
     size: dict
     renamed: Renamed
     proof: Proof
+    prefix: str  # of the model in the file
 
     @property
     def config(self) -> dict:
@@ -51,7 +60,8 @@ def convert(
         target: One of ``TARGETS``.
         trust: Whether code that is in the file may run.
         heads: Number of heads of a DeiT or ViT, if they are not of 64 channels each.
-        take: Name in the file of the mapping to convert, such as ``'model_ema'``, where it is not the usual one.
+        take: Name in the file of the mapping to convert, such as ``'model_ema'``, or beginning of the names,
+            where it is not the usual one.
 
     Returns:
         The ``Conversion``.
@@ -80,7 +90,8 @@ def convert(
     meta = dict(
         source=source.name,
         source_sha256=file.sha256,
-        taken=take,
+        taken=take or file.unusual,
+        prefix=conversion.prefix,
         family=conversion.family.label,
         layout=conversion.layout,
         target=target,
@@ -99,7 +110,9 @@ def convert(
 
 
 def _convert(file: Checkpoint, target: str, heads: int | None) -> Conversion:
-    tensors, loss = without_loss(file.tensors)
+    tensors, prefix, outside = without_wrapping(file.tensors)
+    as_it_is = file.found_by_host and tensors.keys() == file.tensors.keys()
+    tensors, loss = without_loss(tensors)
     family, layout = recognise(tensors)
     if heads is not None and family.heads_from:
         raise ValueError(f'is {family.label}, whose number of heads is told by {family.heads_from}: leave out --heads')
@@ -107,7 +120,9 @@ def _convert(file: Checkpoint, target: str, heads: int | None) -> Conversion:
         raise ValueError(f'has {some(empty)} that does not fit: there is nothing in it')
     if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
         raise ValueError(f'has values that are not finite in {some(broken)}')
-    possible = [name for name in family.targets if layout != OWN_LAYOUT or family.targets[name] is not None]
+    possible = [
+        name for name in family.targets if not (as_it_is and layout == OWN_LAYOUT and family.targets[name] is None)
+    ]
     if target not in possible:
         why = family.instead.get(target, "it has the names of mmpretrain's classifier already, use it as it is")
         raise ValueError(
@@ -128,7 +143,8 @@ def _convert(file: Checkpoint, target: str, heads: int | None) -> Conversion:
         renamed = hub.then(rules)
     kept = {name: tensor for name, tensor in tensors.items() if name not in hub.dropped}
     proof = prove(family, layout, target, size, kept, renamed.tensors)
-    return Conversion(file, family, layout, target, size, renamed, proof)
+    renamed.dropped |= dict.fromkeys(outside, f'outside of {prefix}, where the model is')
+    return Conversion(file, family, layout, target, size, renamed, proof, prefix)
 
 
 def _same_file(a: Path, b: Path) -> bool:

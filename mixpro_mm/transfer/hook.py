@@ -1,11 +1,12 @@
 """The hook that stops a run whose backbone did not get the checkpoint it was promised."""
 
-from collections import Counter
+import hashlib
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
-from mmengine.dist import is_main_process
+import torch
+from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.model import PretrainedInit
 from mmengine.runner import BaseLoop, find_latest_checkpoint
@@ -13,11 +14,12 @@ from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mixpro_mm.arguments import patterns, shown
-from mixpro_mm.checkpoint import read_state_dict
+from mixpro_mm.checkpoint import read_for_host
 from mixpro_mm.files import write_json
+from mixpro_mm.ranks import from_main
 from mixpro_mm.registry import HOOKS, register
 from mixpro_mm.transfer.coverage import Coverage, compare
-from mixpro_mm.transfer.keys import some
+from mixpro_mm.transfer.keys import prefixes, some
 from mixpro_mm.wrapped import unwrap
 
 __all__ = ['TransferCheckHook']
@@ -28,7 +30,8 @@ class TransferCheckHook(Hook):
     """Checks, tensor by tensor, that a module starts from its checkpoint, and stops the run if it does not.
 
     Names and shapes are checked before the weights are initialised, values after it. The result of the second check
-    is ``transfer.json`` in the work dir. A resumed run is not checked, it keeps the ``transfer.json`` it has.
+    is ``transfer.json`` in the work dir. A resumed run is not checked, it keeps the ``transfer.json`` it has. Rank 0
+    reads the file; the others compare what came from it with what rank 0 holds, and all stop with the same sentence.
 
     The file is the one that is loaded last: ``load_from``, else ``model.init_cfg``, else the module's own ``init_cfg``
     of type ``Pretrained``. Modules are understood that take a file in by their load hooks, as mmpretrain's and PVT do;
@@ -44,9 +47,10 @@ class TransferCheckHook(Hook):
     Raises:
         TypeError: at construction, if an argument is of another kind.
         RuntimeError: in ``before_run``, if no checkpoint is named, ``init_cfg`` is a list, names or shapes of file
-            and module do not agree, or this process has only a shard of each tensor (FSDP, ZeRO 3); in
-            ``before_train``, if the module does not hold the values of the file.
-        FileNotFoundError, ValueError: in ``before_run``, if the file cannot be read (see ``read_state_dict``).
+            and module do not agree, values in the file are not finite, or this process has only a shard of each tensor
+            (FSDP, ZeRO 3); in ``before_train``, if the module does not hold the values of the file on every rank.
+        FileNotFoundError, ValueError: in ``before_run``, if the file cannot be read (see ``read_checkpoint``) or is of
+            safetensors, which mmengine does not read.
     """
 
     priority = 'VERY_HIGH'  # before hooks that would be copied along with the module
@@ -62,13 +66,36 @@ class TransferCheckHook(Hook):
         self.checkpoint = checkpoint
         self.prefix = prefix
         self.allow = patterns('allow of TransferCheckHook', allow)
-        self._file: dict | None = None  # from before_run to before_train
+        self._checks = False  # whether this run is checked
+        self._file: dict | None = None  # from before_run to before_train, on rank 0
 
     def before_run(self, runner) -> None:
         """Read the file and check names and shapes, before mmengine loads it."""
         self._file = None
-        if not _starts_training(runner):
+        self._checks = from_main(lambda: self._read(runner))
+
+    def before_train(self, runner) -> None:
+        """Check the values, write ``transfer.json``, log one line."""
+        if not self._checks:
+            runner.logger.info('TransferCheckHook: this run is resumed, its transfer.json stays as it is')
             return
+        model, self._checks = unwrap(runner.model), False
+        coverage, problem = from_main(lambda: self._coverage(runner, model))
+        self._file = None
+        runner.logger.info(f'TransferCheckHook: {coverage.summary()}')
+        held = [*coverage.loaded, *(shapes['name'] for shapes in coverage.resized)]
+        digests = all_gather_object(_digest(_find(model, self.module), held))
+        if others := [str(rank) for rank, digest in enumerate(digests) if digest != digests[0]]:
+            problem = problem or (
+                f'{self.module} ({coverage.module}) holds other values on rank {", ".join(others)} than on rank 0, '
+                f'which has those of {coverage.checkpoint}: let every machine read the same file'
+            )
+        self._stop(problem)
+
+    def _read(self, runner) -> bool:
+        """Whether this run is checked; if so, its file is read."""
+        if not _starts_training(runner):
+            return False
         model = unwrap(runner.model)
         if holder := _in_shards(runner.model):
             self._stop(
@@ -76,23 +103,20 @@ class TransferCheckHook(Hook):
                 'process without it check the hand-over (one iteration will do), then train without this hook'
             )
         checkpoint, prefix = self._source(runner, model)
-        state_dict, sha256 = read_state_dict(checkpoint)
-        self._file = dict(checkpoint=checkpoint, prefix=prefix, state_dict=state_dict, sha256=sha256)
+        file = read_for_host(checkpoint)
+        state_dict = file.tensors
+        lost = '' if file.found_by_host else file.under
+        self._file = dict(checkpoint=checkpoint, prefix=prefix, state_dict=state_dict, sha256=file.sha256, lost=lost)
         self._stop(self._names_problem(self._compare(model)))
+        mine = {name: tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
+        if broken := [name for name, tensor in mine.items() if not tensor.isfinite().all()]:
+            self._stop(f'{checkpoint} has values that are not finite in {some(broken)}')
+        return True
 
-    def before_train(self, runner) -> None:
-        """Check the values, write ``transfer.json``, log one line."""
-        if self._file is None:
-            runner.logger.info('TransferCheckHook: this run is resumed, its transfer.json stays as it is')
-            return
-        model = unwrap(runner.model)
+    def _coverage(self, runner, model: nn.Module) -> tuple[Coverage, str]:
         coverage = self._compare(model)
-        problem = self._names_problem(coverage) or self._values_problem(coverage)
-        self._file = None
-        if is_main_process():
-            write_json(Path(runner.work_dir, 'transfer.json'), coverage.to_dict())
-        runner.logger.info(f'TransferCheckHook: {coverage.summary()}')
-        self._stop(problem)
+        write_json(Path(runner.work_dir, 'transfer.json'), coverage.to_dict())
+        return coverage, self._names_problem(coverage) or self._values_problem(coverage)
 
     def _compare(self, model: nn.Module) -> Coverage:
         file = self._file
@@ -150,7 +174,9 @@ class TransferCheckHook(Hook):
         altered, what = coverage.altered, f'{self.module} ({coverage.module})'
         why = 'they were drawn again after loading'
         if 2 * len(altered) > coverage.total:
-            why = 'it was not loaded: init_weights of this class ignores `prefix`, or the tensors lie under `model`'
+            why = 'it was not loaded: init_weights of this class ignores `prefix`'
+            if lost := self._file['lost']:
+                why = f'it was not loaded: the tensors lie under `{lost}`, where mmengine does not look'
         counts = f'{len(altered)} of {coverage.total} tensors of {what} do not hold what {coverage.checkpoint} has'
         return f'{counts} ({some(altered)}); {why}' if altered else ''
 
@@ -204,7 +230,13 @@ def _dotted(prefix: str | None) -> str:
 
 def _fitting_prefix(keys: Iterable[str], names: Sequence[str]) -> str | None:
     """The prefix under which at least half of the names stand among the keys."""
-    wanted = set(names)
-    starts = ((key, [0, *(i + 1 for i, char in enumerate(key) if char == '.')]) for key in keys)
-    counts = Counter(key[:i] for key, cuts in starts for i in cuts if key[i:] in wanted)
-    return next((prefix for prefix, count in counts.most_common(1) if 2 * count >= len(wanted)), None)
+    found = prefixes(keys, names).most_common(1)
+    return next((prefix for prefix, count in found if 2 * count >= len(names)), None)
+
+
+def _digest(module: nn.Module, names: Sequence[str]) -> str:
+    """SHA-256 of the values of these tensors."""
+    digest, state_dict = hashlib.sha256(), module.state_dict()
+    for name in names:
+        digest.update(state_dict[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -9,6 +9,7 @@ width is that of a published model and the depth is not, the command prints a no
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,19 @@ from functools import cache
 
 from torch import Tensor, cat
 
-__all__ = ['Renamed', 'Rule', 'both', 'drop', 'itself', 'last_line', 'rename', 'saying', 'some', 'with_shape']
+__all__ = [
+    'Renamed',
+    'Rule',
+    'both',
+    'drop',
+    'itself',
+    'last_line',
+    'prefixes',
+    'rename',
+    'saying',
+    'some',
+    'with_shape',
+]
 
 
 @dataclass(frozen=True)
@@ -146,6 +159,13 @@ def rename(tensors: dict[str, Tensor], rules: Iterable[Rule], called: Callable[[
         with saying(f'has {" and ".join(with_shape(called(name), value) for name, value in parts)} that do not fit'):
             result.tensors[target] = cat([value for _, value in parts])
     return replace(result, tensors={name: tensor.contiguous() for name, tensor in result.tensors.items()})
+
+
+def prefixes(keys: Iterable[str], names: Iterable[str]) -> Counter[str]:
+    """How many of ``names`` stand among ``keys`` under each prefix: '' or one that ends in a dot."""
+    wanted = set(names)
+    starts = ((key, [0, *(i + 1 for i, char in enumerate(key) if char == '.')]) for key in keys)
+    return Counter(key[:i] for key, cuts in starts for i in cuts if key[i:] in wanted)
 
 
 def some(names: Iterable[str]) -> str:

@@ -56,7 +56,9 @@ def prove(
     model = _build(config, host)
     coverage = _fill(model, result)
     with saying(f'has shapes of which no {family.label} can be built'):
-        original = _own(family, size) if layout == OWN_LAYOUT else family.original(size, maps)
+        original = (
+            _own(family.maps(size) if maps else config, maps) if layout == OWN_LAYOUT else family.original(size, maps)
+        )
     with saying(f'does not fit {original.name}'):
         original.load(source)
     side = family.side(size, maps)
@@ -65,6 +67,8 @@ def prove(
         wanted, found = original.read(images), _outputs(model(images))
     what = f'{"feature maps" if maps else "logits" if size["classes"] else "features"} of {_name(model)} and '
     proof = Proof(coverage, _deviation(wanted, found), f'{what}{original.name} on 2 random images of {side} px')
+    if not all(tensor.isfinite().all() and tensor.any() for tensor in wanted):
+        raise ValueError(f'cannot be proved: {what}{original.name} are not finite or zero throughout in the latter')
     if not proof.deviation <= TOLERANCE:  # NaN, too
         raise ValueError(f'was converted wrongly: {proof.what} differ by {proof.deviation:.1e} (limit {TOLERANCE:.0e})')
     return proof
@@ -102,11 +106,14 @@ def _fill(model: nn.Module, result: dict[str, Tensor]) -> Coverage:
     raise ValueError(f'does not fit {_name(model)}, where these do not come over: {some(lost)}')
 
 
-def _own(family: Family, size: dict) -> Original:
-    """The backbone with maps that a pre-training of ours fills."""
-    model = _build(family.maps(size), 'mmpretrain')
+def _own(config: dict, maps: bool) -> Original:
+    """What a pre-training of ours fills: the backbone with maps, or the classifier."""
+    model = _build(config, 'mmpretrain')
 
     def load(tensors: dict[str, Tensor]) -> None:
+        if not maps:
+            model.load_state_dict(tensors)
+            return
         model.load_state_dict(_without_prefix({key: tensors[key] for key in tensors if not key.startswith('head.')}))
 
     return Original(_name(model), load, lambda images: _outputs(model(images)))
@@ -128,10 +135,12 @@ def _outputs(value) -> tuple[Tensor, ...]:
 
 
 def _deviation(wanted: tuple[Tensor, ...], found: tuple[Tensor, ...]) -> float:
+    """Largest difference as a share of the largest output; not finite if anything in either is not."""
     if [tensor.shape for tensor in wanted] != [tensor.shape for tensor in found]:
         return float('inf')
     pairs = zip(wanted, found, strict=True)
-    return max(((a - b).abs().max() / a.abs().max()).item() for a, b in pairs)
+    shares = [(a - b).abs().max() / a.abs().max() for a, b in pairs]
+    return torch.stack(shares).max().item()  # of torch, whose max is NaN if any is
 
 
 def _name(model: nn.Module) -> str:

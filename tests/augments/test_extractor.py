@@ -271,6 +271,32 @@ class Odd(nn.Module):
         return self.fc(self.function((self.pool(x) if self.used else x.mean((2, 3))).flatten(1)))
 
 
+@pytest.mark.parametrize(
+    'error',
+    [
+        torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB. The allocated size ...'),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] data. DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError('Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!'),
+        RuntimeError('CUDA error: device-side assert triggered\nCompile with `TORCH_USE_CUDA_DSA` to know the size'),
+        RuntimeError('mat1 and mat2 must have the same dtype, but got Half and Float'),
+    ],
+    ids=lambda error: str(error)[:12],
+)
+def test_what_is_not_about_shapes_is_raised_as_it_is(error):
+    net = Odd(function=nn.Identity())
+    extractor, calls = FrozenClassifier(net), []
+
+    def fail(module, args):
+        calls.append(module)
+        if len(calls) > 1:  # the first is of the images
+            raise error
+
+    net.fc.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError) as raised:
+        extractor.activation_map(torch.randn(2, 3, *SIZE), torch.tensor([0, 1]))
+    assert raised.value is error
+
+
 def test_classifiers_that_cannot_be_read_are_one_sentence():
     torch.manual_seed(0)
     images, labels = 10 * torch.randn(2, 3, *SIZE), torch.tensor([0, 1])  # far from 0, where tanh does next to nothing

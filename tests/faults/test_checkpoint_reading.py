@@ -5,6 +5,7 @@ import pickle
 import pytest
 import torch
 from mmengine.runner import Runner
+from safetensors.torch import save_file
 
 from mixpro_mm.checkpoint import CodeInCheckpointError, read_checkpoint
 from mixpro_mm.study.stage import last_checkpoint
@@ -21,8 +22,8 @@ def flipped(data):
 DAMAGES = {
     'truncated': (lambda data: data[: len(data) // 2], r'cannot be read: it is truncated or was not written by'),
     'last byte': (lambda data: data[:-1], r'cannot be read: it is truncated or was not written by'),
-    'empty': (lambda data: b'', r'cannot be read: it is truncated or was not written by'),
-    'web page': (lambda data: HTML, r'cannot be read: it is truncated or was not written by'),
+    'empty': (lambda data: b'', r'cannot be read: it is empty: fetch or copy it again'),
+    'web page': (lambda data: HTML, r'cannot be read: it is a web page, not the file that its link is for'),
     'bit': (flipped, r'is damaged: its entry \S+/data/\d+ has not the checksum it was saved with'),
 }
 
@@ -77,6 +78,17 @@ def test_a_damaged_checkpoint_has_its_sentence(tmp_path, tiny, good, how, damage
     with pytest.raises(ValueError, match=rf'^Checkpoint {path} {sentence}'):
         start(how, tiny, tmp_path / 'work', path)
     assert list((tmp_path / 'work').glob('*.pth')) == []
+
+
+@pytest.mark.parametrize('how', ['load_from', 'resume'])
+def test_tensors_where_mmengine_does_not_look_are_no_start(tmp_path, tiny, good, how):
+    path, content = tmp_path / 'a.pth', torch.load(good, weights_only=False)
+    torch.save(dict(model=content['state_dict']), path)
+    with pytest.raises(ValueError, match=rf'^CheckpointCheckHook: {path} has its tensors under `model`, where'):
+        start(how, tiny, tmp_path / 'work', path)
+    save_file(content['state_dict'], path)
+    with pytest.raises(ValueError, match=rf'^Checkpoint {path} is a safetensors file, which mmengine does not read'):
+        start(how, tiny, tmp_path / 'work', path)
 
 
 def test_torch_does_not_see_a_bit_that_fell_over(tmp_path, good):

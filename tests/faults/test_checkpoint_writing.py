@@ -82,8 +82,12 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_one_before(tmp_path, train_a
     with pytest.raises(ValueError, match='cannot be read: it is truncated'):
         read_state_dict(work_dir / draft)
     assert (work_dir / 'last_checkpoint').read_text() == str(work_dir / 'epoch_1.pth')
+    for name in ('.17-last_checkpoint.tmp', '.17-results.json'):
+        (work_dir / name).write_text('half')
     train(work_dir, resume=True)
-    assert checkpoints(work_dir) == ['epoch_3.pth']
+    assert checkpoints(work_dir) == ['epoch_3.pth'] and [path.name for path in work_dir.glob('.*')] == [
+        '.17-results.json'  # may be of another process that is at it
+    ]
     assert_same_weights(work_dir / 'epoch_3.pth', undisturbed / 'epoch_3.pth')
 
 

@@ -1,5 +1,6 @@
 """What tools/train.py and tools/test.py do before a toolkit's own script takes over, and how they hand over to it."""
 
+import ast
 import json
 import sys
 from pathlib import Path
@@ -39,6 +40,13 @@ def toolkit(tmp_path, monkeypatch):
         ['--local_rank=1', 'CONFIG', '--resume'],  # as it had it before torch 2
         ['--work-dir', 'out', 'CONFIG'],  # by hand
         ['CONFIG', '--help'],
+        ['--out', 'r.json', 'CONFIG'],
+        ['--out=r.json', '--work-dir', 'v1.py', 'CONFIG', '--out-item', 'metrics'],
+        ['--work', 'a.yaml', '--show-dir', 'b.py', '--show', 'CONFIG', 'epoch.pth'],
+        ['--launcher', 'none', '--cfg-options', 'a=b.py', '_base_.c=d.json', '--amp', 'CONFIG', '--resume', 'e.pth'],
+        ['--resume', 'CONFIG', '--cfg-options', 'load_from=x.py'],  # a flag in mmseg
+        ['--resume', 'e.pth', 'CONFIG'],  # and takes a file elsewhere
+        ['--interval', '2', '--wait-time', '1', '--local_rank', '0', 'CONFIG', 'c.json'],
     ],
 )
 def test_a_toolkits_script_gets_every_argument_in_its_place(toolkit, tmp_path, arguments):
@@ -91,6 +99,7 @@ def test_a_config_for_no_known_toolkit_is_refused_in_one_sentence(tmp_path, caps
     [
         ([], 'tools/test.py needs a config: python tools/test.py CONFIG [arguments]'),
         (['--launcher', 'none'], 'tools/test.py needs a config: python tools/test.py CONFIG [arguments]'),
+        (['--out', 'r.json'], 'tools/test.py needs a config: python tools/test.py CONFIG [arguments]'),
         (['no-such_config.py'], 'there is no config at no-such_config.py, nor one of that name in mixpro_mm'),
     ],
 )
@@ -115,6 +124,21 @@ def test_the_toolkits_bring_their_scripts(scope, script):
     path = host_script(scope, script)
     assert path.parts[-4:] == (scope, '.mim', 'tools', f'{script}.py')
     assert '--launcher' in path.read_text()
+
+
+@pytest.mark.parametrize('scope', ['mmpretrain', 'mmseg', 'mmdet'])
+@pytest.mark.parametrize('script', ['train', 'test'])
+def test_options_of_the_toolkits_that_take_a_value_are_known(scope, script):
+    calls = [node for node in ast.walk(ast.parse(host_script(scope, script).read_text())) if isinstance(node, ast.Call)]
+    added = [call for call in calls if getattr(call.func, 'attr', '') == 'add_argument']
+    taking = set()
+    for call in added:
+        settings = {keyword.arg: getattr(keyword.value, 'value', None) for keyword in call.keywords}
+        if settings.get('action') != 'store_true' and not settings.get('nargs'):
+            taking |= {name.value.removeprefix('--') for name in call.args if name.value.startswith('--')}
+    assert taking and taking <= set(mim.WITH_VALUE)
+    several = [call.args[0].value for call in added if any(keyword.arg == 'nargs' for keyword in call.keywords)]
+    assert set(several) <= {'--cfg-options', '--resume'}
 
 
 def test_scripts_of_a_toolkit_installed_from_its_checkout(toolkit):

@@ -424,6 +424,8 @@ def test_images_that_do_not_suit(tmp_path):
     normalised = dict(type='Normalize', mean=MEAN, std=STD)
     with pytest.raises(ValueError, match='normalise in the data preprocessor and not in the pipeline'):
         test(tmp_path, None, loader(pipeline=[normalised]))
+    with pytest.raises(ValueError, match='come with values down to nan'):
+        test(tmp_path, None, loader(pipeline=[dict(normalised, mean=[float('nan')] * 3)]))
     with pytest.raises(ValueError, match='images of one size in a batch'):
         test(tmp_path, None, loader(collate='pseudo_collate', type=Growing))
     with pytest.raises(ValueError, match=r'one label of each image, but 8 of 8 images .* the first of them has 0'):

@@ -17,6 +17,7 @@ import timm
 import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
+from safetensors.torch import save_file
 from timm.models.cait import Cait
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
@@ -28,7 +29,7 @@ from mixpro_mm.backbones import PVT
 from mixpro_mm.checkpoint import read_state_dict
 from mixpro_mm.files import sha256_of
 from mixpro_mm.losses import LossWrapper
-from mixpro_mm.transfer import compare, keys
+from mixpro_mm.transfer import compare, keys, proof
 from mixpro_mm.transfer import convert as convert_module
 from mixpro_mm.transfer.cli import main
 from mixpro_mm.transfer.convert import convert
@@ -271,12 +272,21 @@ def test_what_the_file_says_about_itself(source, tmp_path):
         family='PVT',
         layout='official',
         taken=None,
+        prefix='',
         target='mmdet',
         mixpro_mm_version=__version__,
         deviation=result.proof.deviation,
     )
     sizes = sum(tensor.numel() * tensor.element_size() for tensor in content['state_dict'].values())
     assert (tmp_path / 'a.pth').stat().st_size < 2 * sizes + 100_000  # no shared storage is dragged along
+
+
+def beginning(prefix, state, more=()):
+    return {f'{prefix}{name}': tensor for name, tensor in state.items()} | dict(more)
+
+
+def other(state):
+    return {name: tensor + 1 for name, tensor in state.items()}
 
 
 @pytest.mark.parametrize(
@@ -289,6 +299,20 @@ def test_what_the_file_says_about_itself(source, tmp_path):
         lambda state: {f'module.{name}': tensor for name, tensor in state.items()},
         lambda state: dict(model={f'module.{name}': tensor for name, tensor in state.items()}),
         lambda state: dict(model=state, args=argparse.Namespace(lr=1)),
+        lambda state: beginning('_orig_mod.', state),  # torch.compile
+        lambda state: dict(model=beginning('module._orig_mod.', state)),
+        lambda state: dict(model=beginning('_orig_mod.module.', state)),
+        lambda state: dict(state_dict=beginning('model.', state), hyper_parameters={}),  # Lightning
+        lambda state: dict(state_dict=beginning('model.net._orig_mod.', state, {'criterion.weight': torch.ones(3)})),
+        lambda state: {
+            name.replace('blocks.1.', 'blocks.1._checkpoint_wrapped_module.'): state[name] for name in state
+        },
+        lambda state: dict(  # DINO
+            student=beginning('module.backbone.', other(state), {'module.head.last_layer.weight_v': torch.ones(3)}),
+            teacher=beginning('backbone.', state, {'head.last_layer.weight_v': torch.ones(3)}),
+            optimizer=dict(state={0: dict(exp_avg=torch.ones(1))}),
+        ),
+        lambda state: dict(model_state_dict=beginning('encoder.', state)),
     ],
 )
 def test_wrappings(source, tmp_path, wrap):
@@ -298,6 +322,44 @@ def test_wrappings(source, tmp_path, wrap):
     convert(wrapped, tmp_path / 'wrapped.pth', 'mmseg')
     a, b = (read_state_dict(tmp_path / f'{name}.pth')[0] for name in ('plain', 'wrapped'))
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_prefix_is_said_and_what_is_outside_of_it(source, tmp_path, capsys):
+    more = {'head.weight': torch.ones(2, 2), 'ema_steps': torch.ones(1)}
+    path, _ = source('deit', wrap=lambda state: dict(teacher=beginning('backbone.', state, more), epoch=1))
+    assert main([str(path), str(tmp_path / 'a.pth'), '--to', 'mmpretrain']) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(
+        f'{path} (what lies under teacher) (with the prefix backbone.) is DeiT / ViT in the layout of'
+    )
+    assert 'dropped 2: head.weight, ema_steps (outside of backbone., where the model is)\n' in out
+    content = torch.load(tmp_path / 'a.pth')
+    assert content['meta']['taken'] == 'teacher' and content['meta']['prefix'] == 'backbone.'
+    assert content['state_dict']['head.layers.head.weight'].equal(torch.load(path)['teacher']['backbone.head.weight'])
+
+
+def test_of_several_models_one_must_be_taken(source, tmp_path, capsys):
+    both = lambda state: beginning('module.student.', state, beginning('module.teacher.', other(state)))  # noqa: E731
+    path, _ = source('deit', wrap=both)
+    stopped(path, tmp_path / 'a.pth', 'mmseg', r'under the prefixes student\., teacher\.: name .* --take student\.$')
+    assert main([str(path), str(tmp_path / 'a.pth'), '--to', 'mmseg', '--take', 'teacher']) == 0
+    tensors = torch.load(tmp_path / 'a.pth')['state_dict']
+    assert tensors['ln1.bias'].equal(torch.load(path)['module.teacher.norm.bias'])
+
+
+@pytest.mark.parametrize('family, target', [('deit', 'mmpretrain'), ('pvt', 'mixpro'), ('xcit', 'mmpretrain')])
+def test_our_own_names_are_as_they_should_be_only_where_mmengine_finds_them(source, tmp_path, family, target):
+    own = tmp_path / 'own.pth'
+    convert(source(family)[0], own, target)
+    stopped(own, tmp_path / 'a.pth', target, 'already, use it as it is')
+    tensors = torch.load(own)['state_dict']
+    save_file(tensors, tmp_path / 'a.safetensors')
+    torch.save(dict(model=tensors), tmp_path / 'b.pth')
+    torch.save(dict(state_dict=beginning('model.', tensors)), tmp_path / 'c.pth')
+    for name in ('a.safetensors', 'b.pth', 'c.pth'):
+        assert convert(tmp_path / name, tmp_path / 'out', target).proof.deviation == 0
+        again = torch.load(tmp_path / 'out')['state_dict']
+        assert again.keys() == tensors.keys() and all(again[key].equal(tensors[key]) for key in again)
 
 
 @pytest.mark.parametrize(
@@ -718,6 +780,30 @@ def test_a_wrong_renaming_is_not_written(source, tmp_path, monkeypatch, family, 
     path, _ = source(family)
     monkeypatch.setattr(convert_module, 'rename', swapped(*(f'backbone.{name}' for name in pair)))
     stopped(path, tmp_path / 'a.pth', target, r'was converted wrongly: .* differ by \S+ \(limit 1e-05\)\.$')
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf])
+@pytest.mark.parametrize('place', [0, 1, 2])
+@pytest.mark.parametrize('spoiled', ['wanted', 'found', 'both'])
+def test_a_proof_needs_numbers_in_every_map(value, place, spoiled):
+    wanted, found = ([torch.ones(1, 2, 3, 3) for _ in range(3)] for _ in range(2))
+    assert proof._deviation(tuple(wanted), tuple(found)) == 0
+    for maps in dict(wanted=[wanted], found=[found], both=[wanted, found])[spoiled]:
+        maps[place][0, 1, 2, 0] = value
+    assert not math.isfinite(proof._deviation(tuple(wanted), tuple(found)))
+
+
+def test_outputs_that_are_zero_or_no_numbers_prove_nothing(source, tmp_path):
+    def zero(state):
+        state['head.weight'].zero_(), state['head.bias'].zero_()
+
+    def huge(state):
+        state['head.weight'].fill_(3e38)
+
+    for edit in (zero, huge):
+        path, _ = source('deit', edit=edit)
+        sentence = r'cannot be proved: logits of .* timm\.VisionTransformer are not finite or zero'
+        stopped(path, tmp_path / 'a.pth', 'mmpretrain', sentence)
 
 
 def test_what_is_not_a_number_is_not_converted(source, tmp_path):

@@ -2,6 +2,8 @@ import hashlib
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 from mmengine.model import BaseModel, MMDistributedDataParallel, PretrainedInit
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
+from torch import distributed
 from torch.utils.data import DataLoader
 
 from mixpro_mm import files
@@ -29,6 +32,7 @@ SENTENCES = {
     'truncated': r'Checkpoint .* cannot be read: it is truncated',
     'bomb': r'Checkpoint .* is refused: to unpickle it is to run',
     'ignored': r'do not hold what .* has \(.*\); it was not loaded: init_weights of this class ignores `prefix`',
+    'elsewhere': r'do not hold what .* has \(.*\); it was not loaded: the tensors lie under `model`',
     'redrawn': r'1 of 30 .* do not hold what .* has \(pos_embed\); they were drawn again after loading',
 }
 
@@ -244,8 +248,7 @@ def test_stock_mmseg_vit_ignores_the_prefix(train, tmp_path):
 def test_tensors_under_model_are_not_what_mmengine_loads(train, tmp_path):
     state_dict = torch.load(write(tmp_path / 'a.pth', rename=lambda key: key))['state_dict']
     torch.save(dict(model=state_dict), tmp_path / 'a.pth')
-    message = stopped(train, tmp_path, Model(vit(init_cfg=pretrained(tmp_path / 'a.pth', prefix=None))), 'ignored')
-    assert 'or the tensors lie under `model`' in message
+    stopped(train, tmp_path, Model(vit(init_cfg=pretrained(tmp_path / 'a.pth', prefix=None))), 'elsewhere')
 
 
 def test_a_backbone_without_tensors_is_not_a_success(train, tmp_path, good):
@@ -310,3 +313,61 @@ def test_wrapped_model_is_unwrapped(train, tmp_path, good):
     finally:
         torch.distributed.destroy_process_group()
     assert report['complete'] and model.module.steps == 2
+
+
+def one_of_two(rank, folder):
+    """Three runs on a rank of two, and how each of them ended."""
+    torch.set_num_threads(1)
+    distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)
+    if rank:
+        hook.read_for_host = None  # rank 0 alone reads
+    ended = []
+    for number, (prefix, file) in enumerate((('', 'good.pth'), ('encoder.', 'good.pth'), ('', f'of_rank{rank}.pth'))):
+        torch.manual_seed(rank)
+        runner = Runner(
+            Model(vit()),
+            str(folder / f'run{number}'),
+            load_from=str(folder / file),
+            train_dataloader=DataLoader([dict(inputs=torch.randn(3, 32, 32))] * 2),
+            train_cfg=dict(by_epoch=True, max_epochs=1),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+            default_hooks=dict(checkpoint=None),
+            custom_hooks=[dict(type='mixpro_mm.TransferCheckHook', prefix=prefix or None)],
+            experiment_name=f'{rank}-{number}',
+            log_level='WARNING',
+        )
+        try:
+            runner.train()
+            ended.append(runner.model.steps)
+        except Exception as error:
+            ended.append(f'{type(error).__name__}: {error}')
+    (folder / f'ended{rank}.json').write_text(json.dumps(ended))
+
+
+def test_rank_0_reads_and_both_ranks_end_alike(tmp_path):
+    write(tmp_path / 'good.pth')
+    write(tmp_path / 'of_rank0.pth')
+    write(tmp_path / 'of_rank1.pth')  # other values under the same names, as a local disk may have them
+    ranks = [subprocess.Popen([sys.executable, __file__, str(rank), tmp_path]) for rank in range(2)]
+    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    first, second = (json.loads((tmp_path / f'ended{rank}.json').read_text()) for rank in range(2))
+    assert first == second and first[0] == 2
+    assert re.search(SENTENCES['prefix'], first[1]) and first[1].startswith('RuntimeError: TransferCheckHook')
+    assert re.search(
+        r'backbone \(VisionTransformer\) holds other values on rank 1 than on rank 0, .*rank0\.pth', first[2]
+    )
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_values_that_are_not_finite_are_named(train, tmp_path, good, value):
+    content = torch.load(good)
+    content['state_dict']['backbone.layers.1.ln1.bias'][3] = value
+    torch.save(content, good)
+    model = Model(vit(init_cfg=pretrained(good)))
+    with pytest.raises(RuntimeError, match=r'has values that are not finite in backbone\.layers\.1\.ln1\.bias\.$'):
+        train(model)
+    assert model.steps == 0
+
+
+if __name__ == '__main__':
+    one_of_two(int(sys.argv[1]), Path(sys.argv[2]))

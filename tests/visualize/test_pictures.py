@@ -402,7 +402,7 @@ def test_occlusion_is_written_in_both_kinds_under_the_names_given(tmp_path, caps
         (['mixed', '{mix}', '--augment', 'CutMix'], 'mixed: this config has no augment CutMix; it has Mixup, MixPro'),
         (
             ['mixed', '{mix}', '--checkpoint', '{mix}'],
-            'cannot be read: it is truncated or was not written by torch.save',
+            'cannot be read: it is a text file that begins with',
         ),
         (['mixed', '{mix}', '--checkpoint', 'gone.pth'], 'mixed: Checkpoint gone.pth is not an existing file.'),
         (['mixed', '{mix}', '--num', '0'], 'mixed: --num 0: from 1 to 16 images have room'),

@@ -1,8 +1,10 @@
 """Key layouts of the models of the paper, and how to tell them apart."""
 
+import re
+
 from torch import Tensor
 
-from mixpro_mm.transfer.keys import some
+from mixpro_mm.transfer.keys import prefixes, some
 from mixpro_mm.transfer.layouts.cait import CAIT
 from mixpro_mm.transfer.layouts.family import Family, Original, check_shapes, uncommon, without_loss
 from mixpro_mm.transfer.layouts.pvt import PYRAMID
@@ -20,6 +22,7 @@ __all__ = [
     'recognise',
     'uncommon',
     'without_loss',
+    'without_wrapping',
 ]
 
 FAMILIES = (CAIT, XCIT, PYRAMID, SWIN, VIT)  # VIT last: its sign is in files of CaiT and XCiT, too
@@ -35,6 +38,33 @@ REFUSED = {  # a tensor -> what its file is
     'block1.0.mlp.dwconv.dwconv.weight': 'is a PVT v2; only PVT v1 can be converted',
     'layers.0.blocks.0.attn.logit_scale': 'is a Swin v2; only Swin v1 can be converted',
 }
+
+
+WRAPPED = r'(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)'  # by torch, anywhere in a name
+
+
+def without_wrapping(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str, list[str]]:
+    """The tensors of a model that stands under a prefix, such as ``model.`` of Lightning.
+
+    Returns:
+        The tensors without the prefix, the prefix or '', and the names of tensors outside of it.
+
+    Raises:
+        ValueError: If models stand under several prefixes; to follow the name of the file.
+    """
+    plain = {re.sub(WRAPPED, '', name).removeprefix('.'): tensor for name, tensor in tensors.items()}
+    if len(plain) == len(tensors):
+        tensors = plain
+    signs = {sign for family in FAMILIES for sign in family.signs.values()} | REFUSED.keys()
+    found = prefixes(tensors, signs)
+    first = sorted(prefix for prefix in found if not any(prefix.startswith(o) and prefix != o for o in found))
+    if len(first) > 1:
+        raise ValueError(
+            f'has models under the prefixes {", ".join(first)}: name the one to convert, such as --take {first[0][:-1]}'
+        )
+    prefix = first[0] if first else ''
+    inside = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return inside, prefix, [name for name in tensors if not name.startswith(prefix)]
 
 
 def recognise(tensors: dict[str, Tensor]) -> tuple[Family, str]:

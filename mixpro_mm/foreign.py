@@ -1,0 +1,114 @@
+"""What a file is that torch.save did not write: told by its first and last bytes, without running anything in it."""
+
+import os
+import re
+import zipfile
+
+__all__ = ['foreign', 'foreign_pickle', 'is_safetensors', 'pickle_protocol', 'pickles_module']
+
+TENSORFLOW = 'is a checkpoint of TensorFlow: convert it to PyTorch with the code it is from'
+UNPACK = 'unpack it and name the file inside'
+BEGINNINGS = {  # first bytes -> what the file is, and what to do
+    b'version https://git-lfs': 'is a git-lfs pointer, not the file itself: fetch that with git lfs pull',
+    b'\x89HDF\r\n\x1a\n': 'is an HDF5 file, as Keras writes them: convert it to PyTorch with the code it is from',
+    b'\x93NUMPY': 'is a NumPy array: convert it to a state dict with the code it is from',
+    b'GGUF': 'is a GGUF file, of llama.cpp: take the PyTorch or safetensors file of the model',
+    b'\x1f\x8b': f'is compressed by gzip: {UNPACK}',
+    b'BZh': f'is compressed by bzip2: {UNPACK}',
+    b'\xfd7zXZ': f'is compressed by xz: {UNPACK}',
+    b'7z\xbc\xaf': f'is a 7z archive: {UNPACK}',
+    b'Rar!': f'is a RAR archive: {UNPACK}',
+    b'\x28\xb5\x2f\xfd': f'is compressed by zstd: {UNPACK}',
+}
+TABLE_END = bytes.fromhex('57fb808b247547db')  # of the tables of key and value that TensorFlow writes
+TORCH_MAGIC = bytes.fromhex('6cfc9c46f9206aa85019')  # of torch.save before torch 1.6
+
+
+def foreign(path: str) -> str:
+    """What a file is and what to do, to follow "it"; '' for one of torch.save, whole or cut short, and if unknown."""
+    size = os.path.getsize(path)
+    if not size:
+        return 'is empty: fetch or copy it again'
+    with open(path, 'rb') as file:
+        head = file.read(512)
+        file.seek(max(size - len(TABLE_END), 0))
+        end = file.read()
+    for beginning, what in BEGINNINGS.items():
+        if head.startswith(beginning):
+            return what
+    if head[257:262] == b'ustar':
+        return f'is a tar archive: {UNPACK}'
+    if end == TABLE_END or re.search(r'\.data-\d{5}-of-\d{5}$', path):
+        return TENSORFLOW
+    if zipfile.is_zipfile(path):
+        return _archive(path)
+    if re.match(rb'\x08[\x01-\x1f][\x12:]', head) or path.endswith('.onnx'):
+        return 'is an ONNX model, a graph with renamed tensors: take the PyTorch file that it was exported from'
+    return _text(head)
+
+
+def foreign_pickle(path: str) -> str:
+    """The same of a pickle, whose code is to be named first."""
+    with open(path, 'rb') as file:
+        head = file.read(64)
+    if head[:1] != b'\x80' or TORCH_MAGIC in head:
+        return ''
+    return 'is a pickle that torch.save did not write: load it with the code it is from, and torch.save its tensors'
+
+
+def _archive(path: str) -> str:
+    with zipfile.ZipFile(path) as file:
+        names = file.namelist()
+    inside = {name.partition('/')[2] for name in names}
+    if 'constants.pkl' in inside:
+        return (
+            'is a TorchScript archive, which is code with tensors: save its tensors with '
+            'torch.save(torch.jit.load(PATH).state_dict(), NEW_PATH) if you trust it'
+        )
+    if 'archive_format' in inside:
+        return 'is a program of torch.export, which is code with tensors: save its state_dict with torch.save'
+    if 'data.pkl' in inside:
+        return ''
+    if names and all(name.endswith('.npy') for name in names):
+        return 'is a NumPy archive (.npz), as JAX code writes them: convert it to PyTorch with the code it is from'
+    more = f' and {len(names) - 3} more' if len(names) > 3 else ''
+    return f'is a zip archive that torch.save did not write, of {", ".join(names[:3]) or "nothing"}{more}: {UNPACK}'
+
+
+def _text(head: bytes) -> str:
+    text = head.decode('utf-8', errors='replace').strip().strip('\ufeff')
+    if re.match(r'<(!doctype html|html|\?xml|!--)', text, re.IGNORECASE):
+        return 'is a web page, not the file that its link is for: download the file itself'
+    odd = sum(not (char.isprintable() or char.isspace()) or char == '\ufffd' for char in text)
+    return (
+        f'is a text file that begins with {text[:40]!r}' if 20 * odd < len(text) else ''
+    )  # the cut may split a letter
+
+
+def is_safetensors(path: str) -> bool:
+    """Whether a file begins as safetensors do: with the length of a header (8 bytes), and the header, in JSON."""
+    with open(path, 'rb') as file:
+        head = file.read(10)
+    return head[8:10] in (b'{"', b'{}', b'{ ') and 2 <= int.from_bytes(head[:8], 'little') <= 100_000_000
+
+
+def pickles_module(path: str) -> bool:
+    """Whether a file of torch.save holds a pickled nn.Module; looked for, not unpickled."""
+    data = _pickle_in(path)
+    # strings as pickle writes them, with their length before them
+    return all(re.search(rb'%c(\0\0\0)?%s' % (len(name), name), data) for name in (b'_parameters', b'_modules'))
+
+
+def pickle_protocol(path: str) -> int:
+    """With which a file of torch.save was written; torch reads 2 without running code."""
+    data = _pickle_in(path)
+    return data[1] if data[:1] == b'\x80' else 0
+
+
+def _pickle_in(path: str) -> bytes:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            name = next((name for name in file.namelist() if name.endswith('/data.pkl')), None)
+            return file.read(name) if name else b''
+    with open(path, 'rb') as file:
+        return file.read(1 << 24)
