@@ -3,7 +3,19 @@
 import math
 from numbers import Integral, Real
 
-__all__ = ['flag', 'is_number', 'not_negative', 'one_of', 'patterns', 'positive', 'share', 'shown', 'whole', 'within']
+__all__ = [
+    'counted',
+    'flag',
+    'is_number',
+    'not_negative',
+    'one_of',
+    'patterns',
+    'positive',
+    'share',
+    'shown',
+    'whole',
+    'within',
+]
 
 LONGEST = 100  # characters of a value in a sentence
 
@@ -12,6 +24,11 @@ def shown(value) -> str:
     """``repr(value)`` on one line, cut where it is long."""
     text = ' '.join(repr(value).split())
     return text if len(text) <= LONGEST else f'{text[: LONGEST - 3]}...'
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``'1 stage'``, ``'2 stages'``."""
+    return f'{number} {noun}{"" if number == 1 else "s"}'
 
 
 def is_number(value) -> bool:

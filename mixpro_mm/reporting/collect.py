@@ -7,6 +7,7 @@ from numbers import Real
 from pathlib import Path
 
 from mixpro_mm.files import read_json
+from mixpro_mm.reporting.labels import canonical
 from mixpro_mm.reporting.runs import Training, run_records, training_of
 
 __all__ = ['Collected', 'collect']
@@ -129,7 +130,7 @@ def _checked(record: dict, file: Path) -> dict:
         raise ValueError(f'{file} has a record without {", ".join(missing)}: {record!s:.120}')
     if not isinstance(record['value'], Real):
         raise ValueError(f'{file} has a record whose value is no number: {record!s:.120}')
-    return record
+    return dict(record, pretraining=canonical(record['pretraining'])) if record['pretraining'] else record
 
 
 def _occlusion_records(content: dict) -> list[dict]:

@@ -23,7 +23,7 @@ from mixpro_mm.reporting.evidence_verdicts import (
     verdict_table,
     without_mixing,
 )
-from mixpro_mm.reporting.labels import label, measure
+from mixpro_mm.reporting.labels import canonical, label, measure
 from mixpro_mm.reporting.tables import ResultsTable, Row, results_table
 
 __all__ = ['read_results', 'write_evidence']
@@ -73,7 +73,7 @@ def read_results(path: str | Path) -> tuple[dict, list[dict]]:
         missing = [key for key in KEYS if not isinstance(record, dict) or key not in record]
         if missing:
             raise ValueError(f'record {number} of {path} has no {", ".join(missing)}')
-    return study, records
+    return study, [dict(record, pretraining=canonical(record['pretraining'])) for record in records]
 
 
 def write_evidence(results: str | Path, out: str | Path) -> Path:

@@ -1,6 +1,6 @@
 """The words a reader sees for the keys of a record, and which way its numbers are to be read."""
 
-__all__ = ['label', 'lower_is_better', 'measure', 'short_label']
+__all__ = ['canonical', 'label', 'lower_is_better', 'measure', 'short_label']
 
 LABELS = {
     'mixpro': 'MixPro', 'cutmix': 'CutMix', 'transmix': 'TransMix', 'mixup': 'Mixup', 'tokenmix': 'TokenMix',
@@ -16,12 +16,25 @@ LABELS = {
     'classification': 'Classification', 'segmentation': 'Segmentation', 'detection': 'Detection',
     'robustness': 'Robustness',
 }  # fmt: skip
+PRETRAININGS = (
+    'scratch', 'none', 'official', 'baseline', 'mixup', 'cutmix', 'gridmix', 'attentive-cutmix', 'saliencymix',
+    'puzzlemix', 'transmix', 'tokenmix', 'smmix', 'maskmix', 'mixpro',
+)  # fmt: skip
 LOWER_IS_BETTER = ('A_rms_calibration_error', 'O_fpr95', 'ece')
 
 
 def label(name: str) -> str:
     """The word a reader sees for a key of a record: ``'bbox_mAP'`` -> ``'box AP'``; unknown keys as they are."""
     return LABELS.get(name, name)
+
+
+def canonical(pretraining: str) -> str:
+    """The key of a pre-training as results have it, in whatever case it is written: ``'MixPro'`` -> ``'mixpro'``.
+
+    Labels are understood (``'no mixing'`` -> ``'none'``); names that are not known stay as they are.
+    """
+    wanted = pretraining.casefold()
+    return next((name for name in PRETRAININGS if wanted in (name, label(name).casefold())), pretraining)
 
 
 def short_label(name: str) -> str:

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from mixpro_mm.arguments import counted
 from mixpro_mm.files import replacing, write_text
 from mixpro_mm.reporting.blocks import render_html, render_latex, render_markdown
 from mixpro_mm.reporting.cells import cells_of
@@ -65,7 +66,7 @@ def _blocks(found: Collected, figures: Path) -> list[tuple]:
     published = published_tables()
     tables, rest = cells_of(found.records, published)
     sources = {record['source'] for record in found.records}
-    count = f'{_count(found.records, "number")} from {_count(sources, "file")}'
+    count = f'{counted(len(found.records), "number")} from {counted(len(sources), "file")}'
     blocks = [('title', TITLE, count), *(('note', sentence) for sentence in _untold(found))]
     blocks.append(('heading', 'ImageNet, Pascal Context and COCO'))
     here = [table for table in TITLES if (IMAGENET, table) in tables]
@@ -182,8 +183,8 @@ def _seed(record: dict) -> str:
 
 
 def _trained(record: dict) -> str:
-    """The pre-training of a record, or the file that was tested."""
-    return record.get('pretraining') or record.get('name') or record.get('checkpoint') or '-'
+    """The pre-training of a record, or the file that its backbone began with, or else the file that was tested."""
+    return next(filter(None, map(record.get, ('pretraining', 'name', 'start', 'checkpoint'))), '-')
 
 
 def _origins(records: list[dict]) -> list[tuple]:
@@ -206,7 +207,3 @@ def _origins(records: list[dict]) -> list[tuple]:
     header = ['file', 'config', 'checkpoint', 'seed', 'from', 'numbers']
     note = 'Checkpoint: the first ten digits of the SHA-256 of its file, or else its path.'
     return [('heading', 'Where these numbers are from'), ('table', header, rows), ('note', note)]
-
-
-def _count(items, noun: str) -> str:
-    return f'{len(items)} {noun}{"" if len(items) == 1 else "s"}'

@@ -19,6 +19,7 @@ METRICS = {
     **{f'ood/{name}': ('robustness', name, 1.0) for name in ('aupr', 'auroc', 'fpr95')},
 }
 SUITE = re.compile(r'_occlusion_|_(imagenet|digits)-[ao]$')  # their top-1 on whole images is not the run's own test
+TRANSFER = 'transfer.json'  # of TransferCheckHook, which knows what a backbone began with, however it was told
 LOGS = '*/vis_data/config.py'  # of every start of a run, below its work directory
 SUITES = {'imagenet-a': 'A_', 'digits-a': 'A_', 'imagenet-o': 'O_', 'digits-o': 'O_'}  # by the end of a config's name
 
@@ -26,8 +27,8 @@ SUITES = {'imagenet-a': 'A_', 'digits-a': 'A_', 'imagenet-o': 'O_', 'digits-o': 
 class Training(NamedTuple):
     """The training that a checkpoint is from: its folder, and what the copy of its config there tells.
 
-    ``config`` is the name of that file without ``.py``, ``start`` the checkpoint that its backbone began with; None
-    where there is no such copy, or several that cannot be told apart.
+    ``config`` is the name of that file without ``.py``, ``start`` the checkpoint that its backbone began with by
+    ``transfer.json`` or else by the config; None where nothing tells.
     """
 
     folder: Path
@@ -61,9 +62,9 @@ def training_of(checkpoint: str | Path, near: Path, was: str | None = None) -> T
         texts = {log.read_text(encoding='utf-8') for log in trained}
         copies = [copy for copy in copies if copy.read_text(encoding='utf-8') in texts]
     if len(copies) != 1:
-        return Training(folder)
+        return Training(folder, start=_checked_start(folder))
     settings = _settings(copies[0])
-    return Training(folder, copies[0].stem, settings['seed'], settings['start'])
+    return Training(folder, copies[0].stem, settings['seed'], _checked_start(folder) or settings['start'])
 
 
 def _folder_of(folder: Path, near: Path, was: str | None) -> Path:
@@ -100,7 +101,8 @@ def run_records(work_dir: Path) -> list[dict]:
         if start:
             training = training_of(start, work_dir, settings['work_dir'])
         if not start or training.config is None:  # there is no better witness than this log
-            training = training._replace(seed=settings['seed'], start=settings['start'])
+            began = _checked_start(work_dir) or settings['start']
+            training = training._replace(seed=settings['seed'], start=began)
         run = str(training.folder)
         for reported, value in metrics.items():
             if reported not in METRICS or not isinstance(value, int | float):
@@ -114,7 +116,7 @@ def run_records(work_dir: Path) -> list[dict]:
             key = (config.stem, run, metric)
             newest[key] = dict(
                 task=task, metric=metric, value=round(value * factor, 4), seed=training.run, config=str(config),
-                source=source, checkpoint=start, trained=_names(training, task), key=key, stamp=stamp,
+                source=source, checkpoint=start, start=training.start, trained=_names(training, task), key=key, stamp=stamp,
                 **{'from': origin},
             )  # fmt: skip
     return list(newest.values())
@@ -143,6 +145,12 @@ def _names(training: Training, task: str) -> list[str]:
     began = training_of(training.start, training.folder)
     folder = began.folder.name.removesuffix(f'_s{training.seed}')  # in a study both are of one seed
     return [name for name in (began.config, folder, training.name) if name]
+
+
+def _checked_start(folder: Path) -> str | None:
+    """The checkpoint that TransferCheckHook found in the model, or None."""
+    found = read_json(folder / TRANSFER)
+    return found.get('checkpoint') if isinstance(found, dict) else None
 
 
 def _config_of(work_dir: Path, log_dir: Path) -> Path:

@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from mixpro_mm.reporting.labels import label, lower_is_better, measure
+from mixpro_mm.reporting.labels import canonical, label, lower_is_better, measure
 from mixpro_mm.reporting.statistics import NOT_SUPPORTED, SUPPORTED, PairedDifference, paired_difference
 
 __all__ = [
@@ -159,7 +159,7 @@ def results_table(records: list[dict]) -> ResultsTable:
         raise ValueError('No results to report: the list of records is empty.')
     seeds, published = {}, {}
     for record in records:
-        row, name = (record['task'], record['backbone'], record['metric']), record['pretraining']
+        row, name = (record['task'], record['backbone'], record['metric']), canonical(record['pretraining'])
         cell = seeds.setdefault(row, {}).setdefault(name, {})
         if record['seed'] in cell:
             raise ValueError(f'Two results for {" / ".join(row)} / {name} with seed {record["seed"]}.')

@@ -6,7 +6,13 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-__all__ = ['fingerprint', 'last_name', 'look_at', 'read_config', 'settings_of', 'stage_config']
+__all__ = ['fingerprint', 'last_name', 'look_at', 'read_config', 'settings_of', 'stage_config', 'without_reporting']
+
+REPORTING_HOOKS = ('logger', 'visualization')
+REPORTING = ('vis', 'log_level', 'log_processor', 'experiment_name') + tuple(
+    f'default_hooks.{name}'
+    for name in REPORTING_HOOKS  # as a flat name
+)
 
 
 def read_config(path: str | Path) -> Config:
@@ -45,19 +51,27 @@ def stage_config(path: str, work_dir: Path, seed: int, checkpoint: str | None) -
 def fingerprint(config: Config, checkpoint_sha256: str | None) -> str:
     """What the result depends on: the whole config and the content of the checkpoint it starts from.
 
-    Where it runs and how it is started make no difference.
+    Where it runs, how it is started and what it reports make no difference.
     """
     return hashlib.sha256(repr(sorted(settings_of(config, checkpoint_sha256).items())).encode()).hexdigest()
 
 
 def settings_of(config: Config, checkpoint_sha256: str | None) -> dict:
     """What the fingerprint is taken of: the settings, and the hash of the checkpoint in place of its path."""
-    settings = config.to_dict()
+    settings = without_reporting(config.to_dict())
     for where in ('work_dir', 'resume', 'load_from', 'launcher'):
         settings.pop(where, None)
     if checkpoint_sha256:
         settings['model']['backbone']['init_cfg']['checkpoint'] = checkpoint_sha256
     return settings
+
+
+def without_reporting(settings: dict) -> dict:
+    """Settings, nested or flat, less those that say what a run reports and change no result."""
+    kept = {name: value for name, value in settings.items() if not any(map(name.startswith, REPORTING))}
+    hooks = kept.pop('default_hooks', None) or {}
+    hooks = {name: hook for name, hook in hooks.items() if name not in REPORTING_HOOKS}
+    return kept | ({'default_hooks': hooks} if hooks else {})
 
 
 def last_name(config: Config) -> str:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from mixpro_mm.arguments import counted
 from mixpro_mm.clock import clock
 
 __all__ = ['Display', 'clock']
@@ -32,9 +33,9 @@ class Display:
         self.done_before = _cost_done(state)
         self.since: dict[str, float] = {}
         if skipped:
-            self.console.print(f'{self.title}: {skipped} of {len(state)} stages are finished already, going on')
+            self.console.print(f'{self.title}: {counted(len(state), "stage")}, {skipped} finished already, going on')
         else:
-            self.console.print(f'{self.title}: {len(state)} stages')
+            self.console.print(f'{self.title}: {counted(len(state), "stage")}')
         if self.console.is_terminal and not self.console.is_dumb_terminal:
             self.live = Live(self._table(state), console=self.console, refresh_per_second=2)
             self.live.start()

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from mixpro_mm.arguments import counted
 from mixpro_mm.study.configs import look_at
 from mixpro_mm.study.estimate import RULE, gpu_hours
 from mixpro_mm.study.launch import Launch, stage_command
@@ -33,7 +34,7 @@ def describe(plan: Plan, work_dir: Path, launch: Launch) -> Iterator[str]:
     made = [Path(stage.creates).absolute() for stage in plan.stages if stage.creates]
     missing: dict[str, list[str]] = {}
     total, without = 0.0, []
-    yield f'# {plan.title}: {len(plan.stages)} stages, {_how(plan, launch)}; a dry run, nothing is started'
+    yield f'# {plan.title}: {counted(len(plan.stages), "stage")}, {_how(plan, launch)}; a dry run, nothing is started'
     for stage in plan.stages:
         command, hours = None, None
         notes = [f'after {", ".join(stage.waits_for)}'] if stage.waits_for else []
@@ -99,7 +100,7 @@ def _number(hours: float) -> str:
 
 
 def _without(names: list[str]) -> str:
-    return f' ({len(names)} stages not counted, for they give no gmacs)' if names else ''
+    return f' ({counted(len(names), "stage")} without gmacs not counted)' if names else ''
 
 
 def _stages(names: list[str]) -> str:

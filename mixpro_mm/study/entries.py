@@ -1,6 +1,7 @@
 """One entry of a study's list of stages, as it is written: known keys, and every value of its kind."""
 
 from mixpro_mm.arguments import is_number
+from mixpro_mm.reporting.labels import canonical
 
 __all__ = ['checked_entry']
 
@@ -68,7 +69,10 @@ def checked_entry(entry, number: int, study: str) -> dict:
             raise ValueError(f'stage {name} of {study} has an unknown key {key!r}; known: {", ".join(KEYS)}')
         if not (KINDS[KEYS[key]](value) or (value is None and key in OPTIONAL)):
             raise ValueError(f'stage {name} of {study}: {key} is {_short(value)}, not {KEYS[key]}')
-    return {key: _plain(value) for key, value in entry.items()}
+    plain = {key: _plain(value) for key, value in entry.items()}
+    if plain.get('pretraining'):
+        plain['pretraining'] = canonical(plain['pretraining'])
+    return plain
 
 
 def _plain(value):

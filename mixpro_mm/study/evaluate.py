@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from mixpro_mm.study.configs import fingerprint, read_config, stage_config
 from mixpro_mm.study.needs import files_of_test
 
-__all__ = ['check_evaluation', 'evaluate', 'evaluation_mark', 'test_checkpoint']
+__all__ = ['check_evaluation', 'check_test', 'evaluate', 'evaluation_mark', 'test_checkpoint']
 
 
 def check_evaluation(path: str) -> None:
@@ -21,6 +21,16 @@ def check_evaluation(path: str) -> None:
     missing = [str(needed) for needed in files_of_test(read_config(path)) if not needed.exists()]
     if missing:
         raise FileNotFoundError(f'{path}, a test that is to follow the training, needs {", ".join(missing)}: not there')
+
+
+def check_test(config: Config) -> None:
+    """Raises ValueError if a config does not say how to test what it trains."""
+    missing = [key for key in ('test_dataloader', 'test_evaluator', 'test_cfg') if config.get(key) is None]
+    if missing:
+        raise ValueError(
+            f'{config.filename} has no {" and no ".join(missing)}, so what it trains could not be tested: a stage of a '
+            'study ends with a test'
+        )
 
 
 def evaluate(name: str, path: str, checkpoint: str, work_dir: Path, seed: int, launcher: str) -> dict[str, float]:
@@ -43,8 +53,8 @@ def test_checkpoint(config: Config, checkpoint: str, name: str = 'test') -> dict
     """Test a checkpoint by the test part of ``config``, which stays as it is; writes into ``name`` in its work dir."""
     config = copy.deepcopy(config)
     config.work_dir, config.resume, config.load_from = str(Path(config.work_dir) / name), False, checkpoint
-    visualizer = config.setdefault('visualizer', dict(type='Visualizer'))
-    visualizer.name = name  # under the name of the stage's own, that one would be handed out again
+    # under the name of the stage's own visualizer, that one would be handed out again
+    config.visualizer = dict(config.get('visualizer') or dict(type='Visualizer'), name=name)
     return Runner.from_cfg(config).test()
 
 

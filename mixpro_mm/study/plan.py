@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from mixpro_mm.reporting.labels import canonical
 from mixpro_mm.study.configs import read_config
 from mixpro_mm.study.entries import checked_entry
 from mixpro_mm.study.metrics import EVALUATIONS, PUBLISHABLE
@@ -137,6 +138,7 @@ def _file(config: str, stage: Stage, study: Path) -> str:
 
 def _with_methods(stages: list[Stage], methods: Sequence[str], study: str) -> list[Stage]:
     there = list(dict.fromkeys(stage.pretraining for stage in stages if stage.config))
+    methods = [canonical(name) for name in methods]
     unknown = [name for name in methods if name not in there]
     if unknown or not methods:
         raise ValueError(f'no stage of {study} has the pre-training {unknown[:1]}; it has {", ".join(there)}')

@@ -138,8 +138,8 @@ class StudyRunner:
                     )
             config = stage_config(stage.config, folder, self.plan.seed_of(stage), parent.get('checkpoint'))
             if read_json(folder / DONE).get('fingerprint') != fingerprint(config, parent.get('checkpoint_sha256')):
-                sentence = other_stage(folder, config, parent.get('checkpoint_sha256'))
-                raise RuntimeError(f'stage {stage.name} is finished, but {sentence}')
+                if sentence := other_stage(folder, config, parent.get('checkpoint_sha256')):
+                    raise RuntimeError(f'stage {stage.name} is finished, but {sentence}')
             for name, path in stage.evaluations.items():
                 if read_json(folder / DONE)['evaluations'][name] != evaluation_mark(path):
                     raise RuntimeError(

@@ -19,8 +19,8 @@ from mixpro_mm.arguments import patterns
 from mixpro_mm.checkpoint import read_state_dict
 from mixpro_mm.differences import flat, flat_differences, some_of
 from mixpro_mm.files import read_json, sha256_of, write_json
-from mixpro_mm.study.configs import fingerprint, settings_of, stage_config
-from mixpro_mm.study.evaluate import check_evaluation, evaluate, evaluation_mark, test_checkpoint
+from mixpro_mm.study.configs import fingerprint, settings_of, stage_config, without_reporting
+from mixpro_mm.study.evaluate import check_evaluation, check_test, evaluate, evaluation_mark, test_checkpoint
 from mixpro_mm.study.processes import die_with_parent
 from mixpro_mm.study.tta import check_tta, test_again
 
@@ -86,6 +86,7 @@ def main(arguments=None) -> int:
     config = stage_config(args.config, work_dir, args.seed, args.checkpoint)
     if args.tta:
         check_tta(config)
+    check_test(config)
     for _, path in args.evaluate:
         check_evaluation(path)
     _meet(args.launcher, config.get('env_cfg', {}))
@@ -162,17 +163,24 @@ def _claim(config: Config, work_dir: Path, checkpoint: str | None) -> str | None
     sha256 = sha256_of(checkpoint) if checkpoint else None
     mark = fingerprint(config, sha256)
     started = read_json(work_dir / STARTED) or dict(fingerprint=mark, settings=flat(settings_of(config, sha256)))
-    if started['fingerprint'] != mark:
-        print(other_stage(work_dir, config, sha256), file=sys.stderr)
+    if started['fingerprint'] != mark and (sentence := other_stage(work_dir, config, sha256)):
+        print(sentence, file=sys.stderr)
         return None
-    write_json(work_dir / STARTED, started)
+    write_json(work_dir / STARTED, started | dict(fingerprint=mark))
     return mark
 
 
 def other_stage(work_dir: Path, config: Config, checkpoint_sha256: str | None) -> str:
-    """The sentence for a folder that holds another stage than that of ``config``, with what differs if it is noted."""
+    """The sentence for a folder that holds another stage than that of ``config``, with what differs if it is noted.
+
+    '' if the noted settings differ in nothing but what a run reports: fingerprints of earlier versions include that.
+    """
     before = (read_json(work_dir / STARTED) or {}).get('settings')
-    found = flat_differences(before, flat(settings_of(config, checkpoint_sha256))) if before else []
+    found = []
+    if before:
+        found = flat_differences(without_reporting(before), flat(settings_of(config, checkpoint_sha256)))
+        if not found:
+            return ''
     what = f' ({some_of(found)})' if found else ''
     return (
         f'{work_dir} holds a stage of another config, seed or checkpoint{what}: remove that folder, or name another '

@@ -102,6 +102,16 @@ def test_what_has_changed_in_a_stage_is_named(claimed, capsys, tmp_path, change,
     assert json.loads((tmp_path / 'work' / 'stage.json').read_text())['fingerprint'] == mark
 
 
+def test_a_fingerprint_that_includes_what_a_run_reports_is_no_other_stage(claimed, capsys, tmp_path):
+    """As versions before this one took it."""
+    mark, _ = claimed(capsys)
+    noted = json.loads((tmp_path / 'work' / 'stage.json').read_text())
+    noted['settings'] |= {'visualizer.name': "'v'", 'default_hooks.logger.interval': '10', 'log_level': "'INFO'"}
+    (tmp_path / 'work' / 'stage.json').write_text(json.dumps(noted | dict(fingerprint='old')))
+    assert claimed(capsys) == (mark, '')
+    assert json.loads((tmp_path / 'work' / 'stage.json').read_text())['fingerprint'] == mark
+
+
 def test_a_stage_begun_before_settings_were_noted_is_refused_without_them(claimed, capsys, tmp_path):
     (tmp_path / 'work' / 'stage.json').write_text('{"fingerprint": "old"}')
     refused, said = claimed(capsys)

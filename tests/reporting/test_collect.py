@@ -304,6 +304,20 @@ def test_a_transfer_is_named_after_what_its_backbone_began_with(tmp_path):
     }
 
 
+@pytest.mark.parametrize('tested', [False, True])
+def test_transfer_json_tells_what_a_backbone_began_with(tmp_path, tested):
+    """``load_from``, the ``init_cfg`` of the whole model and an argument of the hook are in no backbone's config."""
+    folder = tmp_path / 'mine'
+    write(folder / 'transfer.json', dict(checkpoint='/gone/pvt_cutmix_s0/e.pth', complete=True))
+    test = folder / 'test' if tested else folder
+    stage(folder, 'mask-rcnn_pvt-micro_digit-scenes') if tested else None
+    stage(test, 'mask-rcnn_pvt-micro_digit-scenes', {'coco/bbox_mAP': 0.4}, load_from=str(folder / 'e.pth'))
+    (record,) = collect([tmp_path]).records
+    assert record['start'] == '/gone/pvt_cutmix_s0/e.pth'
+    found = cells(tmp_path)[DIGITS, 'table4']
+    assert found == {('PVT-micro', 'digit-scenes', 'cutmix'): {'bbox_mAP': (40.0, 1)}}
+
+
 def test_the_training_of_a_checkpoint_is_told_by_the_copy_of_its_config(tmp_path):
     folder = stage(tmp_path / 'mine_s3', 'vit', seed=3, start='a/b.pth')
     stage(folder, 'other', {'mIoU': 1.0}, seed=9)  # a test in the same folder

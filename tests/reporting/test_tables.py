@@ -33,6 +33,14 @@ def test_two_results_for_one_seed_are_refused():
         results_table([record(1.0, seed=3), record(2.0, seed=3)])
 
 
+@pytest.mark.parametrize('written', ['MixPro', 'MIXPRO', 'mixpro'])
+def test_a_pretraining_is_one_column_in_any_case(written):
+    table = results_table([record(33.3, written), record(30.0, 'Scratch'), record(35.3, 'mixpro', seed=1)])
+    assert table.pretrainings == ('scratch', 'mixpro')
+    assert table.rows[0].cells['mixpro'].mean == pytest.approx(34.3)
+    assert 'no MixPro result' not in summary(table)[0]
+
+
 def test_several_seeds_become_mean_and_sample_deviation():
     # by hand: mean 12, deviations -2, 0, 2, so sqrt(8 / 2) = 2 (the population formula would give 1.63)
     records = [record(value, seed=seed) for seed, value in enumerate((10.0, 12.0, 14.0))]

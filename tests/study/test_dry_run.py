@@ -71,7 +71,7 @@ def test_waits_cost_and_the_sum_are_told(study, tmp_path):
     assert '# pre: about 332 GPU hours' in lines
     assert '# seg: after data, pre' in lines
     (total,) = [line for line in lines if 'in all' in line]
-    assert total.startswith('# about 332 GPU hours in all (2 stages not counted, for they give no gmacs); an estimate,')
+    assert total.startswith('# about 332 GPU hours in all (2 stages without gmacs not counted); an estimate,')
     write_json_done(tmp_path / 'w' / 'pre')
     assert '# pre: about 332 GPU hours, finished already' in describe(study, tmp_path / 'w', Launch('slurm'))
 

@@ -117,3 +117,34 @@ def test_what_a_test_reads_is_looked_for_before_training(tmp_path):
             [str(tmp_path / 'train.py'), '--work-dir', str(tmp_path / 'w'), '--evaluate', 'O', f'{tmp_path}/o.py']
         )
     assert not list((tmp_path / 'w').iterdir())
+
+
+def test_a_config_without_a_visualizer_comes_to_its_test_and_may_get_one_later(tmp_path):
+    """``docs/examples/own_images.py`` is such a config; what a run reports does not make it another one."""
+    (tmp_path / 'train.py').write_text(TRAIN)
+    config = Config.fromfile(tmp_path / 'train.py')
+    for name in ('visualizer', 'vis_backends', 'log_processor'):
+        config.pop(name, None)
+    config.dump(tmp_path / 'bare.py')
+    arguments = [str(tmp_path / 'bare.py'), '--work-dir', str(tmp_path / 'w')]
+    threads = torch.get_num_threads()
+    assert stage.main(arguments) == 0
+    done = json.loads((tmp_path / 'w' / 'done.json').read_text())
+    assert set(done['metrics']) == {'accuracy/top1'}
+
+    config.visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+    config.default_hooks.logger.interval = 7
+    config.log_level = 'WARNING'
+    config.dump(tmp_path / 'bare.py')
+    assert stage.main(arguments) == 0
+    torch.set_num_threads(threads)
+    again = json.loads((tmp_path / 'w' / 'done.json').read_text())
+    assert again['fingerprint'] == done['fingerprint'] and again['metrics'] == done['metrics']
+
+
+@pytest.mark.parametrize('lacks', ['test_cfg', 'test_dataloader', 'test_evaluator'])
+def test_a_config_that_cannot_be_tested_stops_before_it_trains(tmp_path, lacks):
+    (tmp_path / 'train.py').write_text(TRAIN + f'{lacks} = None\n')
+    with pytest.raises(ValueError, match=rf'train\.py has no {lacks}, so what it trains could not be tested'):
+        stage.main([str(tmp_path / 'train.py'), '--work-dir', str(tmp_path / 'w')])
+    assert not list((tmp_path / 'w').iterdir())

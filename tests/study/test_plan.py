@@ -120,6 +120,16 @@ def test_a_file_that_is_no_study_is_one_sentence(write, text, sentence):
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ('written', 'key'),
+    [('MixPro', 'mixpro'), ('MIXPRO', 'mixpro'), ('Scratch', 'scratch'), ('No mixing', 'none'), ('Mine', 'Mine')],
+)
+def test_a_pretraining_is_known_in_any_case(write, written, key):
+    path = write(f"title = 'T'\nstages = [dict({ROW}) | dict(pretraining={written!r})]")
+    assert [stage.pretraining for stage in read_plan(path).stages] == [key]
+    assert [stage.pretraining for stage in read_plan(path, methods=[written]).stages] == [key]
+
+
 def test_what_may_be_none_may_be_written_so(write):
     (stage,) = read_plan(write(f"title = 'T'\nstages = [dict({ROW}, gpus=None, checkpoint=None, creates=None)]")).stages
     assert stage.gpus is None and stage.waits_for == ()

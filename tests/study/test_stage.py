@@ -89,7 +89,8 @@ class LoopingRunner:
 
 
 def test_the_first_model_is_freed_before_there_is_a_second(config, tmp_path, monkeypatch):
-    path = config(model={}, tta_model={}, tta_pipeline=[], train_dataloader=dict(batch_size=4))
+    tests = dict.fromkeys(('test_dataloader', 'test_evaluator', 'test_cfg'), {})
+    path = config(model={}, tta_model={}, tta_pipeline=[], train_dataloader=dict(batch_size=4), **tests)
     first, emptied = [], []
 
     def build(_):

@@ -123,7 +123,7 @@ def test_a_study_survives_a_kill_and_ends_with_results_and_a_report(study):
         assert (work / 'figures' / f'{figure}.png').stat().st_size > 5000
 
     third = run(study)
-    assert '3 of 3 stages are finished already' in third.stdout
+    assert '3 stages, 3 finished already' in third.stdout
     assert json.loads((work / 'results.json').read_text())['records'] == records
 
 
