@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from mixpro_mm.study.configs import look_at
+from mixpro_mm.study.configs import check_start, look_at
 from mixpro_mm.study.estimate import RULE, gpu_hours
 from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.needs import files_needed, files_of_test
@@ -41,6 +41,8 @@ def describe(plan: Plan, work_dir: Path, launch: Launch) -> Iterator[str]:
             command = stage_command(plan, stage, work_dir, launch)
             if stage.config:
                 config = look_at(stage.config)
+                if stage.checkpoint:
+                    check_start(stage.name, stage.config, plan.stage(stage.checkpoint).config)
                 hours = gpu_hours(stage, config)
                 needed = dict.fromkeys(files_needed(stage, config))
                 for test in stage.evaluations.values():
