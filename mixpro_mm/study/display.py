@@ -34,7 +34,7 @@ class Display:
         if skipped:
             self.console.print(f'{self.title}: {skipped} of {len(state)} stages are finished already, going on')
         else:
-            self.console.print(f'{self.title}: {len(state)} stages')
+            self.console.print(f'{self.title}: {len(state)} stage{"s" * (len(state) != 1)}')
         if self.console.is_terminal and not self.console.is_dumb_terminal:
             self.live = Live(self._table(state), console=self.console, refresh_per_second=2)
             self.live.start()

@@ -33,7 +33,8 @@ def describe(plan: Plan, work_dir: Path, launch: Launch) -> Iterator[str]:
     made = [Path(stage.creates).absolute() for stage in plan.stages if stage.creates]
     missing: dict[str, list[str]] = {}
     total, without = 0.0, []
-    yield f'# {plan.title}: {len(plan.stages)} stages, {_how(plan, launch)}; a dry run, nothing is started'
+    stages = f'{len(plan.stages)} stage{"s" * (len(plan.stages) != 1)}'
+    yield f'# {plan.title}: {stages}, {_how(plan, launch)}; a dry run, nothing is started'
     for stage in plan.stages:
         command, hours = None, None
         notes = [f'after {", ".join(stage.waits_for)}'] if stage.waits_for else []
@@ -93,7 +94,7 @@ def _how(plan: Plan, launch: Launch) -> str:
     if launch.launcher == 'none':
         return f'{plan.jobs} at a time, each one process'
     counts = sorted({launch.processes(stage) for stage in plan.stages if stage.config})
-    return f'{plan.jobs} at a time, by {launch.launcher}, on {" or ".join(map(str, counts))} GPUs each'
+    return f'{plan.jobs} at a time, by {launch.launcher}, on {" or ".join(map(str, counts))} GPU{"s" * (counts != [1])} each'
 
 
 def _number(hours: float) -> str:
@@ -101,7 +102,7 @@ def _number(hours: float) -> str:
 
 
 def _without(names: list[str]) -> str:
-    return f' ({len(names)} stages not counted, for they give no gmacs)' if names else ''
+    return f' ({len(names)} stage{"s" * (len(names) > 1)} not counted, for they give no gmacs)' if names else ''
 
 
 def _stages(names: list[str]) -> str:

@@ -156,7 +156,9 @@ class StudyRunner:
         at_once = min(self.plan.jobs, len(waiting))
         if self.launch.launcher == 'pytorch' or at_once <= len(names):
             return GpuPool(names)
-        self.display.console.print(f'{at_once} stages at a time share {len(names)} GPUs', soft_wrap=True)
+        self.display.console.print(
+            f'{at_once} stages at a time share {len(names)} GPU{"s" * (len(names) > 1)}', soft_wrap=True
+        )
         return GpuPool(names, sharing=-(-at_once // len(names)))
 
     def _launch(self, stage: Stage) -> bool:

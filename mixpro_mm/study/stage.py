@@ -19,10 +19,11 @@ from mixpro_mm.arguments import patterns
 from mixpro_mm.checkpoint import read_checkpoint
 from mixpro_mm.differences import flat, flat_differences, some_of
 from mixpro_mm.files import read_json, sha256_of, write_json
-from mixpro_mm.study.configs import fingerprint, settings_of, stage_config
+from mixpro_mm.study.configs import fingerprint, settings_of, stage_config, starting_part
 from mixpro_mm.study.evaluate import check_evaluation, evaluate, evaluation_mark, test_checkpoint
 from mixpro_mm.study.processes import die_with_parent
 from mixpro_mm.study.tta import check_tta, test_again
+from mixpro_mm.wrapped import unwrap
 
 __all__ = ['DONE', 'PROGRESS', 'last_checkpoint', 'main', 'other_stage']
 
@@ -141,6 +142,8 @@ def main(arguments=None) -> int:
     newest = _agreed(lambda: last_checkpoint(work_dir, _resumed_from(config)))
     config.resume, config.load_from = newest is not None, newest
     runner = Runner.from_cfg(config)
+    if args.checkpoint and newest is None and starting_part(config.model)[1] == '':
+        _check_whole(unwrap(runner.model), args.checkpoint)
     progress = ProgressHook(work_dir / PROGRESS)
     if is_main_process():
         runner.register_hook(progress)
@@ -173,6 +176,18 @@ def main(arguments=None) -> int:
         )
         write_json(work_dir / DONE, done)
     return 0
+
+
+def _check_whole(model: torch.nn.Module, checkpoint: str) -> None:
+    """Raises RuntimeError if no tensor of a model without a backbone is in the checkpoint: mmengine only warns."""
+    own, found = model.state_dict(), read_checkpoint(checkpoint).tensors
+    missing = [name for name in own if name not in found or found[name].shape != own[name].shape]
+    if len(missing) == len(own):
+        raise RuntimeError(
+            f'{checkpoint} has none of the {len(own)} tensors of {type(model).__name__} under their names and in their '
+            f'shapes ({", ".join(missing[:3])}, ...): the stage it comes from must train the same model'
+        )
+    print(f'{len(own) - len(missing)} of {len(own)} tensors start from {checkpoint}; not: {missing}')
 
 
 def _free_memory() -> None:

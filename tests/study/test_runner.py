@@ -70,8 +70,9 @@ def test_stages_wait_for_what_they_need(tmp_path):
 
 
 def test_no_more_stages_at_a_time_than_jobs(tmp_path):
-    run(tmp_path, note('a'), note('b'), jobs=1)
+    assert run(tmp_path, note('a'), note('b'), jobs=1).startswith('test: 2 stages\n')
     assert order(tmp_path) == ['a begins', 'a ends', 'b begins', 'b ends']
+    assert run(tmp_path / 'one', note('a')).startswith('test: 1 stage\n')
 
 
 def test_finished_stages_are_skipped(tmp_path):

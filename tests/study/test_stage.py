@@ -371,7 +371,7 @@ def test_the_best_checkpoint_is_not_the_last(config, tmp_path, monkeypatch):
 TIMM = dict(type='TimmClassifier', model_name='vit_tiny_patch16_224', img_size=32, embed_dim=24, depth=1, num_heads=3)
 
 
-def test_a_timm_classifier_starts_from_one_whole(config, tmp_path):
+def test_a_timm_classifier_starts_from_one_whole(config, tmp_path, capsys):
     """CaiT, too, is a TimmClassifier; the head of another number of classes stays as it is."""
     register_all_modules()
     torch.manual_seed(0)
@@ -387,6 +387,11 @@ def test_a_timm_classifier_starts_from_one_whole(config, tmp_path):
         if not name.startswith('head.'):
             assert torch.equal(child.state_dict()[name], tensor), name
     assert child.state_dict()['head.weight'].shape[0] == 5
+    stage._check_whole(child, str(tmp_path / 'parent.pth'))
+    assert "; not: ['head.weight', 'head.bias']" in capsys.readouterr().out
+    other = MODELS.build(dict(type='TimmClassifier', model_name='resnet10t'))
+    with pytest.raises(RuntimeError, match=r'parent\.pth has none of the \d+ tensors of TimmClassifier'):
+        stage._check_whole(other, str(tmp_path / 'parent.pth'))
 
 
 @pytest.mark.parametrize(
