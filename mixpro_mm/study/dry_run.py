@@ -94,7 +94,8 @@ def _how(plan: Plan, launch: Launch) -> str:
     if launch.launcher == 'none':
         return f'{plan.jobs} at a time, each one process'
     counts = sorted({launch.processes(stage) for stage in plan.stages if stage.config})
-    return f'{plan.jobs} at a time, by {launch.launcher}, on {" or ".join(map(str, counts))} GPU{"s" * (counts != [1])} each'
+    gpus = f'{" or ".join(map(str, counts))} GPU{"s" * (counts != [1])}'
+    return f'{plan.jobs} at a time, by {launch.launcher}, on {gpus} each'
 
 
 def _number(hours: float) -> str:

@@ -324,6 +324,12 @@ def test_a_stage_without_a_checkpoint_to_resume_starts_from_the_beginning_and_sa
     assert said in out and bool(said) == ('no checkpoint can be resumed' in out)
 
 
+def test_the_newest_best_checkpoint_is_tested_where_nothing_else_is_saved(saved, tmp_path):
+    assert stage._best(tmp_path) is None
+    paths = saved(best_b_epoch_1=WEIGHTS, best_a_epoch_2=WEIGHTS)
+    assert stage.last_checkpoint(tmp_path) is None and stage._best(tmp_path) == paths['best_a_epoch_2']
+
+
 def test_a_schedule_is_needed_where_the_config_has_one():
     assert stage._resumed_from(Config(dict(param_scheduler=[dict(type='X')]))) == [*NEEDED, 'param_schedulers']
     assert stage._resumed_from(Config(dict(param_scheduler=[]))) == stage._resumed_from(Config({})) == NEEDED
