@@ -3,7 +3,7 @@
 # Run:      python tools/study.py configs/digits/study_demo.py
 title = 'MixPro on embedded digits'
 seed = 0
-jobs = 0  # as many as there are cores
+jobs = 0  # one per visible GPU, or per core without one
 
 # cost: seconds on one core, roughly; the display of the time left goes by it
 deit, pvt, scenes = dict(backbone='DeiT'), dict(backbone='PVT'), dict(needs=['scenes'])

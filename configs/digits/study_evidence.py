@@ -5,7 +5,7 @@
 # A part:   python tools/study.py configs/digits/study_evidence.py --seeds 3 --methods cutmix transmix mixpro
 title = 'MixPro against its rivals on embedded digits'
 seed = 0
-jobs = 0  # as many as there are cores
+jobs = 0  # one per visible GPU, or per core without one
 
 methods = ('none', 'cutmix', 'transmix', 'tokenmix', 'maskmix', 'mixpro')
 transferred = ('none', 'cutmix', 'transmix', 'mixpro')

@@ -116,8 +116,8 @@ def run_records(work_dir: Path) -> list[dict]:
             key = (config.stem, run, metric)
             newest[key] = dict(
                 task=task, metric=metric, value=round(value * factor, 4), seed=training.run, config=str(config),
-                source=source, checkpoint=start, start=training.start, trained=_names(training, task), key=key, stamp=stamp,
-                **{'from': origin},
+                source=source, checkpoint=start, start=training.start, trained=_names(training, task), key=key,
+                stamp=stamp, **{'from': origin},
             )  # fmt: skip
     return list(newest.values())
 

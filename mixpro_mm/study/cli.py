@@ -13,9 +13,10 @@ from pathlib import Path
 from rich.console import Console
 
 from mixpro_mm.files import read_json, write_json
-from mixpro_mm.study.configs import look_at
+from mixpro_mm.study.configs import check_start, look_at
 from mixpro_mm.study.dry_run import describe
 from mixpro_mm.study.estimate import gpu_hours
+from mixpro_mm.study.gpus import visible_gpus
 from mixpro_mm.study.launch import LAUNCHERS, Launch
 from mixpro_mm.study.plan import Plan, read_plan, select
 from mixpro_mm.study.results import records_of
@@ -59,6 +60,9 @@ def run_study(plan: Plan, work_dir: Path, launch: Launch | None = None, only: li
     selected = select(plan, only) if only else plan
     launch.check_fit(selected.stages)
     launch.check_machine(selected.stages)
+    for stage in selected.stages:
+        if stage.checkpoint:
+            check_start(stage.name, stage.config, plan.stage(stage.checkpoint).config)
     with contextlib.closing(StudyRunner(plan, work_dir, launch=launch)) as runner:
         if only:  # what is finished is reported, selected or not
             runner.check_finished()
@@ -120,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--gpus', type=int, help='GPUs a stage, the total batch stays; the number its config is made for if omitted'
     )
-    parser.add_argument('--jobs', type=int, help='stages at a time, instead of what the study says; 1 with pytorch')
+    parser.add_argument('--jobs', type=int, help='stages at a time, instead of what the study says')
     parser.add_argument('--gpus-per-node', type=int, help='slurm: of a node (8)')
     parser.add_argument('--partition', help='slurm: its default partition if omitted')
     parser.add_argument('--srun-args', default='', help="slurm: more for srun: --srun-args='--time=3-0 --qos=long'")
@@ -132,9 +136,14 @@ def _with_jobs(plan: Plan, jobs: int | None, launch: Launch) -> Plan:
     if jobs is not None and jobs < 1:
         raise ValueError(f'--jobs {jobs}: at least one stage runs at a time')
     if launch.launcher == 'pytorch':
-        if (jobs or 1) > 1:
-            raise ValueError(f'--jobs {jobs}: with --launcher pytorch stages take the same GPUs, so one at a time')
-        return replace(plan, jobs=1)
+        there, least = len(visible_gpus()), min((launch.processes(s) for s in plan.stages if s.config), default=1)
+        most = max(1, there // least)
+        if (jobs or 1) > most:
+            raise ValueError(
+                f'--jobs {jobs}: with --launcher pytorch stages take the same GPUs, so at most {most} at a time: '
+                f'{there} GPUs are visible, and a stage takes {least} or more'
+            )
+        return replace(plan, jobs=min(jobs or plan.jobs, most))
     return replace(plan, jobs=jobs or plan.jobs)
 
 
@@ -189,9 +198,12 @@ def _describe(plan: Plan, work_dir: Path) -> dict:
 
 
 def _batches(done: list[dict]) -> str:
-    """On how many GPUs stages ran with how many images each: '8 x 128 (42 stages), 4 x 4 (7 stages)'."""
-    counts = collections.Counter((stage['gpus'], stage['batch_size']) for stage in done)
-    return ', '.join(f'{gpus} x {batch} ({count} stage{"s" * (count > 1)})' for (gpus, batch), count in counts.items())
+    """On how many GPUs stages ran with how many images each, times batches accumulated: '8 x 128 (42 stages)'."""
+    counts = collections.Counter((s['gpus'], s['batch_size'], s.get('accumulated', 1)) for s in done)
+    return ', '.join(
+        f'{gpus} x {batch}{f" x {accumulated}" if accumulated > 1 else ""} ({count} stage{"s" * (count > 1)})'
+        for (gpus, batch, accumulated), count in counts.items()
+    )
 
 
 def _versions() -> dict[str, str]:

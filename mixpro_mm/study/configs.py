@@ -6,13 +6,24 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-__all__ = ['fingerprint', 'last_name', 'look_at', 'read_config', 'settings_of', 'stage_config', 'without_reporting']
+__all__ = [
+    'WHOLE',
+    'check_start',
+    'fingerprint',
+    'last_name',
+    'look_at',
+    'read_config',
+    'settings_of',
+    'stage_config',
+    'starting_part',
+    'without_reporting',
+]
 
+WHOLE = ('TimmClassifier', 'HuggingFaceClassifier')  # of mmpretrain: without a backbone, saved under the names inside
 REPORTING_HOOKS = ('logger', 'visualization')
-REPORTING = ('vis', 'log_level', 'log_processor', 'experiment_name') + tuple(
-    f'default_hooks.{name}'
-    for name in REPORTING_HOOKS  # as a flat name
-)
+REPORTING = (
+    'vis', 'log_level', 'log_processor', 'experiment_name', *(f'default_hooks.{name}' for name in REPORTING_HOOKS),
+)  # fmt: skip
 
 
 def read_config(path: str | Path) -> Config:
@@ -38,14 +49,63 @@ def stage_config(path: str, work_dir: Path, seed: int, checkpoint: str | None) -
     """The config as the stage runs it: in its own folder, seeded, its backbone loaded from ``checkpoint`` if any.
 
     What else the config says of randomness stays: without its ``diff_rank_seed`` all GPUs would draw the same masks.
+
+    Raises:
+        ValueError: if there is a checkpoint, and the model has no part that starts from one.
     """
     config = read_config(path)
     config.work_dir = str(work_dir)
     own = {key: value for key, value in config.get('randomness', {}).items() if value}  # unset is False for them all
     config.randomness = own | dict(seed=seed)
     if checkpoint:
-        config.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
+        part, prefix = starting_part(config.model)
+        part.init_cfg = dict(type='Pretrained', checkpoint=checkpoint) | (dict(prefix=prefix) if prefix else {})
     return config
+
+
+def starting_part(model: dict) -> tuple[dict, str]:
+    """The part of a model's config that starts from a checkpoint, and the prefix of its names there ('' for none).
+
+    A model of ``WHOLE`` starts as one, its head too if it has as many classes.
+
+    Raises:
+        ValueError: if there is no such part.
+    """
+    kind = model.get('type')
+    name = getattr(kind, '__name__', str(kind)).split('.')[-1]
+    if isinstance(model.get('backbone'), dict):
+        return model['backbone'], 'backbone.'
+    if name in WHOLE:
+        return model, ''
+    raise ValueError(
+        f'model {name} cannot start from a checkpoint or be one: it has no backbone, and of models without one only '
+        f'{" and ".join(WHOLE)} are supported'
+    )
+
+
+def check_start(name: str, path: str, parent: str) -> None:
+    """See before anything runs whether stage ``name`` can start from what its parent saves.
+
+    Args:
+        name: Of the stage.
+        path: Of its config.
+        parent: Path of the config of the stage it starts from.
+
+    Raises:
+        ValueError: if one of the models has no part for that, or their names differ.
+    """
+    prefixes = []
+    for config in (path, parent):
+        try:
+            prefixes.append(starting_part(look_at(config).get('model') or {})[1])
+        except ValueError as error:
+            raise ValueError(f'stage {name}, {config}: {error}') from None
+    if prefixes[0] != prefixes[1]:
+        needs, holds = (f'names with {prefix!r}' if prefix else 'names without a prefix' for prefix in prefixes)
+        raise ValueError(
+            f'stage {name} cannot start from a checkpoint of {parent}: it holds {holds}, and {path} needs {needs}; '
+            f'both models must have a backbone, or both be one of {" and ".join(WHOLE)}'
+        )
 
 
 def fingerprint(config: Config, checkpoint_sha256: str | None) -> str:
@@ -62,7 +122,7 @@ def settings_of(config: Config, checkpoint_sha256: str | None) -> dict:
     for where in ('work_dir', 'resume', 'load_from', 'launcher'):
         settings.pop(where, None)
     if checkpoint_sha256:
-        settings['model']['backbone']['init_cfg']['checkpoint'] = checkpoint_sha256
+        starting_part(settings['model'])[0]['init_cfg']['checkpoint'] = checkpoint_sha256
     return settings
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mixpro_mm.arguments import counted
-from mixpro_mm.study.configs import look_at
+from mixpro_mm.study.configs import check_start, look_at
 from mixpro_mm.study.estimate import RULE, gpu_hours
 from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.needs import files_needed, files_of_test
@@ -42,6 +42,8 @@ def describe(plan: Plan, work_dir: Path, launch: Launch) -> Iterator[str]:
             command = stage_command(plan, stage, work_dir, launch)
             if stage.config:
                 config = look_at(stage.config)
+                if stage.checkpoint:
+                    check_start(stage.name, stage.config, plan.stage(stage.checkpoint).config)
                 hours = gpu_hours(stage, config)
                 needed = dict.fromkeys(files_needed(stage, config))
                 for test in stage.evaluations.values():
@@ -92,7 +94,8 @@ def _how(plan: Plan, launch: Launch) -> str:
     if launch.launcher == 'none':
         return f'{plan.jobs} at a time, each one process'
     counts = sorted({launch.processes(stage) for stage in plan.stages if stage.config})
-    return f'{plan.jobs} at a time, by {launch.launcher}, on {" or ".join(map(str, counts))} GPUs each'
+    gpus = f'{" or ".join(map(str, counts))} GPU{"s" * (counts != [1])}'
+    return f'{plan.jobs} at a time, by {launch.launcher}, on {gpus} each'
 
 
 def _number(hours: float) -> str:

@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from mixpro_mm.files import read_json
 from mixpro_mm.study.configs import last_name, look_at
+from mixpro_mm.study.gpus import visible_gpus
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.stage import DONE
 
@@ -114,7 +113,7 @@ class Launch:
             raise RuntimeError(
                 '--launcher pytorch needs torch.distributed.run, which this build of torch does not have'
             )
-        there = torch.cuda.device_count()
+        there = len(visible_gpus())
         for stage in stages:
             if stage.config and self.processes(stage) > there:
                 count = self.processes(stage)
@@ -177,7 +176,7 @@ def stage_command(plan: Plan, stage: Stage, work_dir: Path, launch: Launch) -> l
     command = ['-m', 'mixpro_mm.study.stage', stage.config, '--work-dir', str(work_dir / stage.name)]
     if stage.checkpoint:
         done = read_json(work_dir / stage.checkpoint / DONE)
-        parent = next(other for other in plan.stages if other.name == stage.checkpoint)
+        parent = plan.stage(stage.checkpoint)
         expected = work_dir / stage.checkpoint / last_name(look_at(parent.config)) if done is None else None
         command += ['--checkpoint', str(expected or done['checkpoint'])]
     command += ['--seed', str(plan.seed_of(stage))]

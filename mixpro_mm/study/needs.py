@@ -21,7 +21,8 @@ def files_needed(stage: Stage, config: Config) -> list[Path]:
     model = config.get('model', {})
     weights = [*_values(model, 'checkpoint'), *_values(model, 'pretrained'), config.get('load_from')]
     if stage.checkpoint:  # in place of the config's own
-        weights = [path for path in weights if path not in _values(model.get('backbone'), 'checkpoint')]
+        replaced = _values((model.get('backbone') or model).get('init_cfg'), 'checkpoint')
+        weights = [path for path in weights if path not in replaced]
     else:
         weights += _values(config.get('custom_hooks'), 'checkpoint')  # what TransferCheckHook is to compare with
     paths |= dict.fromkeys(weights)

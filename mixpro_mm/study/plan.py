@@ -10,6 +10,7 @@ from pathlib import Path
 from mixpro_mm.reporting.labels import canonical
 from mixpro_mm.study.configs import read_config
 from mixpro_mm.study.entries import checked_entry
+from mixpro_mm.study.gpus import visible_gpus
 from mixpro_mm.study.metrics import EVALUATIONS, PUBLISHABLE
 from mixpro_mm.study.seeds import repeated
 
@@ -82,10 +83,15 @@ class Plan:
         """The seed with which a stage runs."""
         return self.seed if stage.seed is None else stage.seed
 
+    def stage(self, name: str) -> Stage:
+        """The stage of that name."""
+        return next(stage for stage in self.stages if stage.name == name)
+
 
 def read_plan(path: str | Path, seeds: int | None = None, methods: Sequence[str] | None = None) -> Plan:
     """Read a study config: ``title``, ``stages`` (a list of dicts), and optionally ``seed`` and ``jobs``.
 
+    Without ``jobs``, or with 0, as many stages run at a time as this process sees GPUs, or cores where it sees none.
     Configs are named relative to the study's own file; its other keys are its own affair. A stage with ``seeds=n``
     becomes n stages, see :func:`repeated`.
 
@@ -124,7 +130,7 @@ def read_plan(path: str | Path, seeds: int | None = None, methods: Sequence[str]
         stages.append(stage)
     if methods is not None:
         stages = _with_methods(stages, methods, path.name)
-    jobs = jobs or len(os.sched_getaffinity(0))
+    jobs = jobs or len(visible_gpus()) or len(os.sched_getaffinity(0))
     return Plan(settings.title, tuple(stages), settings.get('seed', 0), jobs, str(path))
 
 

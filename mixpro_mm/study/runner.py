@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import functools
 import os
 import signal
 import socket
@@ -16,9 +15,10 @@ from mixpro_mm.files import read_json, write_json
 from mixpro_mm.study.configs import fingerprint, stage_config
 from mixpro_mm.study.display import Display
 from mixpro_mm.study.evaluate import evaluation_mark
+from mixpro_mm.study.gpus import GpuPool, visible_gpus
 from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.plan import Plan, Stage
-from mixpro_mm.study.processes import die_with_parent, noting_interrupts
+from mixpro_mm.study.processes import bound_command, noting_interrupts
 from mixpro_mm.study.stage import DONE, PROGRESS, other_stage
 
 __all__ = ['StageError', 'StudyRunner', 'is_finished']
@@ -50,6 +50,7 @@ class StudyRunner:
         self.running: dict[str, tuple[subprocess.Popen, float]] = {}  # and when it began
         self.ended: dict[str, tuple[float, float]] = {}  # well, but what they wrote is not seen yet: begin and end
         self.failed: dict[str, str] = {}  # what to say of each
+        self.gpus: GpuPool | None = None
         self.dropped: list[str] = []  # for they wait for one of those
         try:
             work_dir.mkdir(parents=True, exist_ok=True)
@@ -79,6 +80,7 @@ class StudyRunner:
         self.check_finished()
         waiting = [stage for stage in self.plan.stages if not self.finished(stage)]
         self.failed, self.dropped = {}, []
+        self.gpus = self._pool(waiting)
         self.display.start(self._state(), skipped=len(self.plan.stages) - len(waiting))
         with noting_interrupts() as interrupted:
             try:
@@ -88,9 +90,8 @@ class StudyRunner:
                     waiting = [stage for stage in waiting if not self._drop(stage)]
                     for stage in list(waiting):
                         ready = all(self.finished(self._stage(name)) for name in stage.waits_for)
-                        if ready and len(self.running) < self.plan.jobs:
+                        if ready and len(self.running) < self.plan.jobs and self._launch(stage):
                             waiting.remove(stage)
-                            self._launch(stage)
                     time.sleep(0.5)
                     self._collect()
                     state = self._state()
@@ -137,9 +138,10 @@ class StudyRunner:
                         f'bring {self.work_dir / stage.checkpoint} back, or remove {folder} and run both again'
                     )
             config = stage_config(stage.config, folder, self.plan.seed_of(stage), parent.get('checkpoint'))
-            if read_json(folder / DONE).get('fingerprint') != fingerprint(config, parent.get('checkpoint_sha256')):
-                if sentence := other_stage(folder, config, parent.get('checkpoint_sha256')):
-                    raise RuntimeError(f'stage {stage.name} is finished, but {sentence}')
+            sha256 = parent.get('checkpoint_sha256')
+            other = read_json(folder / DONE).get('fingerprint') != fingerprint(config, sha256)
+            if other and (sentence := other_stage(folder, config, sha256)):
+                raise RuntimeError(f'stage {stage.name} is finished, but {sentence}')
             for name, path in stage.evaluations.items():
                 if read_json(folder / DONE)['evaluations'][name] != evaluation_mark(path):
                     raise RuntimeError(
@@ -147,26 +149,47 @@ class StudyRunner:
                         f'{folder / DONE} to test again, or name another work dir'
                     )
 
-    def _launch(self, stage: Stage) -> None:
+    def _pool(self, waiting: list[Stage]) -> GpuPool | None:
+        """The GPUs of this machine for the stages, None if it has none or they run elsewhere."""
+        names = [] if self.launch.launcher == 'slurm' else visible_gpus()
+        if not names:
+            return None
+        at_once = min(self.plan.jobs, len(waiting))
+        if self.launch.launcher == 'pytorch' or at_once <= len(names):
+            return GpuPool(names)
+        self.display.console.print(
+            f'{at_once} stages at a time share {len(names)} GPU{"s" * (len(names) > 1)}', soft_wrap=True
+        )
+        return GpuPool(names, sharing=-(-at_once // len(names)))
+
+    def _launch(self, stage: Stage) -> bool:
+        """Start a stage; False if there are not enough free GPUs for it now."""
+        ranks, own = self.launch.processes(stage) if stage.config else 1, {}
+        if self.gpus is not None:
+            taken = self.gpus.take(stage.name, ranks)
+            if taken is None:
+                return False
+            own = dict(CUDA_VISIBLE_DEVICES=taken)
         folder = self.folder(stage)
         folder.mkdir(exist_ok=True)
         at_once = min(self.plan.jobs, len(self.plan.stages))
-        ranks = self.launch.processes(stage) if stage.config else 1
+        if self.gpus is not None and self.launch.launcher == 'pytorch':
+            at_once = max(1, min(at_once, len(self.gpus.stages) // ranks))
         threads = str(max(1, len(os.sched_getaffinity(0)) // (at_once * ranks)))
-        environment = os.environ | dict(PYTHONUNBUFFERED='1', OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
+        environment = os.environ | dict(PYTHONUNBUFFERED='1', OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads) | own
         # the ranks of srun are elsewhere: it ends them when it is asked to end
         signal_of_death = signal.SIGTERM if self.launch.launcher == 'slurm' else signal.SIGKILL
         with open(folder / LOG, 'ab') as log:
             process = subprocess.Popen(
-                stage_command(self.plan, stage, self.work_dir, self.launch),
+                bound_command(stage_command(self.plan, stage, self.work_dir, self.launch), signal_of_death),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env=environment,
-                preexec_fn=functools.partial(die_with_parent, os.getpid(), signal_of_death),
             )
         self.running[stage.name] = process, time.monotonic()
         self.display.started(stage.name)
+        return True
 
     def _drop(self, stage: Stage) -> bool:
         """Whether a stage waits for one that failed, or for one that was dropped; then it is dropped too."""
@@ -181,6 +204,8 @@ class StudyRunner:
             if code is None:
                 continue
             del self.running[name]
+            if self.gpus is not None:
+                self.gpus.give_back(name)
             stage = self._stage(name)
             if code:
                 self._fail(stage, f'exit code {code}', time.monotonic() - begin)

@@ -5,7 +5,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -16,13 +16,14 @@ from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
 from mixpro_mm.arguments import patterns
-from mixpro_mm.checkpoint import read_state_dict
+from mixpro_mm.checkpoint import read_checkpoint
 from mixpro_mm.differences import flat, flat_differences, some_of
 from mixpro_mm.files import read_json, sha256_of, write_json
-from mixpro_mm.study.configs import fingerprint, settings_of, stage_config, without_reporting
+from mixpro_mm.study.configs import fingerprint, settings_of, stage_config, starting_part, without_reporting
 from mixpro_mm.study.evaluate import check_evaluation, check_test, evaluate, evaluation_mark, test_checkpoint
 from mixpro_mm.study.processes import die_with_parent
 from mixpro_mm.study.tta import check_tta, test_again
+from mixpro_mm.wrapped import unwrap
 
 __all__ = ['DONE', 'PROGRESS', 'last_checkpoint', 'main', 'other_stage']
 
@@ -48,16 +49,55 @@ class ProgressHook(Hook):
             self.written = time.monotonic()
 
 
-def last_checkpoint(work_dir: Path) -> str | None:
-    """The newest checkpoint that can be read to its end; one cut short by a kill is passed over."""
-    whole = (path for path in work_dir.glob('*.pth') if not path.name.startswith('.'))  # drafts of a kill
-    for path in sorted(whole, key=os.path.getmtime, reverse=True):
+def last_checkpoint(work_dir: Path, needed: Sequence[str] = ()) -> str | None:
+    """The last checkpoint of a training: the one that mmengine's file ``last_checkpoint`` names, else the newest.
+
+    One that cannot be read to its end, such as one cut short by a kill, is passed over, and so is ``best_*.pth``, which
+    mmengine saves without what a training is resumed from.
+
+    Args:
+        work_dir: Of the stage.
+        needed: What must lie beside the weights, such as 'optimizer'; a checkpoint without is passed over.
+    """
+    passed = []
+    for path in _saved(work_dir):
         try:
-            read_state_dict(path)
-        except ValueError:
+            beside = read_checkpoint(path).beside
+        except ValueError as error:
+            passed.append(str(error))
             continue
-        return str(path)
+        lacking = [name for name in needed if name not in beside]
+        if not lacking:
+            if passed:
+                print(f'{path} is taken; passed over: {"; ".join(passed)}')
+            return str(path)
+        passed.append(f'{path} has no {" and no ".join(lacking)}')
+    if needed and (passed or any(work_dir.glob('best_*.pth'))):
+        reasons = passed or [f'{work_dir} has only best_*.pth, without optimizer']
+        print(f'no checkpoint can be resumed, so the stage starts from the beginning: {"; ".join(reasons)}')
     return None
+
+
+def _saved(work_dir: Path) -> list[Path]:
+    """Checkpoints of a training, the last first."""
+    found = [path for path in work_dir.glob('*.pth') if not path.name.startswith(('.', 'best_'))]  # '.': drafts
+    found.sort(key=os.path.getmtime, reverse=True)
+    note = work_dir / 'last_checkpoint'
+    noted = Path(note.read_text().strip()) if note.is_file() else None
+    if noted is not None:  # the folder may have been moved or copied: its own file comes first
+        last = next((path for path in (work_dir / noted.name, noted) if path.is_file()), None)
+        found = [last, *(path for path in found if path != last)] if last else found
+    return found
+
+
+def _resumed_from(config: Config) -> list[str]:
+    """What a checkpoint must hold beside the weights, or a training resumed from it would differ without a word."""
+    return ['meta', 'message_hub', 'optimizer', *(['param_schedulers'] if config.get('param_scheduler') else [])]
+
+
+def _best(work_dir: Path) -> str | None:
+    """The newest ``best_*.pth``, to test where a config saves nothing else."""
+    return max(map(str, work_dir.glob('best_*.pth')), key=os.path.getmtime, default=None)
 
 
 def main(arguments=None) -> int:
@@ -97,17 +137,20 @@ def main(arguments=None) -> int:
     _write_whole(config)
     if args.batch_size:
         config.train_dataloader.batch_size = args.batch_size
-    if _agreed(lambda: _keeps_total(work_dir, config.train_dataloader.batch_size * get_world_size())):
+    accumulated = (config.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    if _agreed(lambda: _keeps_total(work_dir, config.train_dataloader.batch_size * get_world_size() * accumulated)):
         _allow_on_resume(config, 'train_dataloader.batch_size')
-    newest = _agreed(lambda: last_checkpoint(work_dir))
+    newest = _agreed(lambda: last_checkpoint(work_dir, _resumed_from(config)))
     config.resume, config.load_from = newest is not None, newest
     runner = Runner.from_cfg(config)
+    if args.checkpoint and newest is None and starting_part(config.model)[1] == '':
+        _check_whole(unwrap(runner.model), args.checkpoint)
     progress = ProgressHook(work_dir / PROGRESS)
     if is_main_process():
         runner.register_hook(progress)
     runner.train()
     runner = None
-    final = _agreed(lambda: last_checkpoint(work_dir))
+    final = _agreed(lambda: last_checkpoint(work_dir) or _best(work_dir))
     if final is None:
         print(f'{args.config} saved no checkpoint in {work_dir}', file=sys.stderr)
         return 2
@@ -130,9 +173,22 @@ def main(arguments=None) -> int:
             evaluations={name: evaluation_mark(path) for name, path in args.evaluate},
             gpus=get_world_size(),
             batch_size=config.train_dataloader.batch_size,
+            accumulated=accumulated,
         )
         write_json(work_dir / DONE, done)
     return 0
+
+
+def _check_whole(model: torch.nn.Module, checkpoint: str) -> None:
+    """Raises RuntimeError if no tensor of a model without a backbone is in the checkpoint: mmengine only warns."""
+    own, found = model.state_dict(), read_checkpoint(checkpoint).tensors
+    missing = [name for name in own if name not in found or found[name].shape != own[name].shape]
+    if len(missing) == len(own):
+        raise RuntimeError(
+            f'{checkpoint} has none of the {len(own)} tensors of {type(model).__name__} under their names and in their '
+            f'shapes ({", ".join(missing[:3])}, ...): the stage it comes from must train the same model'
+        )
+    print(f'{len(own) - len(missing)} of {len(own)} tensors start from {checkpoint}; not: {missing}')
 
 
 def _free_memory() -> None:
@@ -197,7 +253,7 @@ def _write_whole(config: Config) -> None:
 
 
 def _keeps_total(work_dir: Path, images: int) -> bool:
-    """Whether a step takes as many images, of all GPUs together, as when the stage began; its folder notes how many."""
+    """Whether a step of the optimizer takes as many images, of all GPUs and accumulated batches, as when it began."""
     started = read_json(work_dir / STARTED)
     before = started.setdefault('images_a_step', images)
     write_json(work_dir / STARTED, started)

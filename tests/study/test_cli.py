@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+import torch
 
 from mixpro_mm.study import cli
 from mixpro_mm.study.launch import Launch
@@ -82,6 +83,17 @@ def test_stages_at_a_time():
     )] == [3, 2, 1, 1, 3, 9]  # fmt: skip
 
 
+def test_stages_at_a_time_of_torchrun_are_as_many_as_gpus_allow(monkeypatch):
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 8)
+    plan = Plan('T', (Stage(name='a', config='x', gpus=8), Stage(name='b', config='x', gpus=4)), 0, jobs=8, config='')
+    launches = (Launch('pytorch'), Launch('pytorch', 8), Launch('pytorch', 1))
+    assert [cli._with_jobs(plan, None, launch).jobs for launch in launches] == [2, 1, 8]
+    assert cli._with_jobs(plan, 1, launches[0]).jobs == 1
+    with pytest.raises(ValueError, match=r'--jobs 3: .* at most 2 at a time: 8 GPUs are visible, .* takes 4 or more'):
+        cli._with_jobs(plan, 3, launches[0])
+
+
 def test_estimated_hours_become_costs_where_all_have_them(tmp_path):
     (tmp_path / 'a.py').write_text('train_cfg = dict(max_iters=100)\ntrain_dataloader = dict(batch_size=8)\n')
     known = Stage(name='a', config=str(tmp_path / 'a.py'), gmacs=4.7 * 322 * 3600)
@@ -96,10 +108,11 @@ def test_the_report_says_on_what_each_stage_ran(tmp_path):
     stages = [Stage(name=name, config='x.py', gpus=8) for name in 'abcd']
     for name, gpus, batch in (('a', 4, 256), ('b', 4, 256), ('c', 4, 4)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / 'done.json').write_text(json.dumps(dict(gpus=gpus, batch_size=batch, seconds=5)))
+        done = dict(gpus=gpus, batch_size=batch, seconds=5) | (dict(accumulated=3) if name == 'c' else {})
+        (tmp_path / name / 'done.json').write_text(json.dumps(done))
     plan = Plan('T', tuple(stages), seed=0, jobs=1, config='')
     described = cli._describe(plan, tmp_path)
-    assert described['settings']['GPUs x images a step'] == '4 x 256 (2 stages), 4 x 4 (1 stage)'
+    assert described['settings']['GPUs x images a step'] == '4 x 256 (2 stages), 4 x 4 x 3 (1 stage)'
     assert [stage['seconds'] for stage in described['stages']] == [5, 5, 5, None]
     single = Plan('T', (Stage(name='a', config='x.py'),), seed=0, jobs=1, config='')  # the batch was shared out
     assert cli._describe(single, tmp_path)['settings']['GPUs x images a step'] == '4 x 256 (1 stage)'

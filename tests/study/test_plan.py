@@ -44,6 +44,19 @@ def test_jobs_default_to_the_cores_this_process_may_use(write, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ('visible', 'count', 'jobs'), [(None, 2, 2), ('4,7', 2, 2), ('MIG-a,MIG-b', 1, 2), ('-1', 0, 3)]
+)
+def test_jobs_default_to_the_gpus_this_process_sees(write, monkeypatch, visible, count, jobs):
+    monkeypatch.setattr('os.sched_getaffinity', lambda pid: {0, 3, 5})
+    monkeypatch.setattr('torch.cuda.device_count', lambda: count)
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible) if visible else monkeypatch.delenv(
+        'CUDA_VISIBLE_DEVICES', False
+    )
+    assert read_plan(write(f"title = 'T'\n{STAGES}")).jobs == jobs
+    assert read_plan(write(f"title = 'T'\njobs = 5\n{STAGES}")).jobs == 5
+
+
+@pytest.mark.parametrize(
     ('stages', 'sentence'),
     [
         ("[dict(name='a')]", 'stage a of study.py needs either a config or a command'),

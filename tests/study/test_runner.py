@@ -9,12 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from mixpro_mm.study import runner as module
 from mixpro_mm.study.configs import fingerprint, stage_config
 from mixpro_mm.study.display import Display, clock
+from mixpro_mm.study.gpus import visible_gpus
+from mixpro_mm.study.launch import Launch
 from mixpro_mm.study.plan import Plan, Stage
+from mixpro_mm.study.processes import bound_command
 from mixpro_mm.study.runner import StageError, StudyRunner, is_finished
 
 ROOT = Path(__file__).parents[2]
@@ -66,8 +70,9 @@ def test_stages_wait_for_what_they_need(tmp_path):
 
 
 def test_no_more_stages_at_a_time_than_jobs(tmp_path):
-    run(tmp_path, note('a'), note('b'), jobs=1)
+    assert run(tmp_path, note('a'), note('b'), jobs=1).startswith('test: 2 stages\n')
     assert order(tmp_path) == ['a begins', 'a ends', 'b begins', 'b ends']
+    assert run(tmp_path / 'one', note('a')).startswith('test: 1 stage\n')
 
 
 def test_finished_stages_are_skipped(tmp_path):
@@ -316,3 +321,123 @@ def test_the_live_display_of_a_long_study_shows_what_runs_and_counts_the_rest():
 
 def test_clock():
     assert [clock(seconds) for seconds in (0, 59.6, 125, 3600)] == ['0:00', '1:00', '2:05', '60:00']
+
+
+GPU_NOTE = """
+import os, pathlib, sys, time
+log = open("{{work_dir}}/gpus", "a")
+gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
+print("{name}", gpu, "begins", file=log, flush=True)
+time.sleep({seconds})
+print("{name}", gpu, "ends", file=log, flush=True)
+"""
+
+
+def on_gpus(tmp_path, monkeypatch, seconds, visible, count, jobs, launch=None, ranks=1):
+    """Run a stage for each of ``seconds`` with made-up GPUs; what was said, and (stage, devices, what) in order."""
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
+    if visible is None:
+        monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    else:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
+    if ranks > 1:
+        monkeypatch.setattr(Launch, 'processes', lambda self, stage: ranks)
+    commands = [GPU_NOTE.format(name=f's{n}', seconds=s) for n, s in enumerate(seconds)]
+    stages = [Stage(name=f's{n}', config='x') for n in range(len(commands))]
+    numbers = {stage.name: n for n, stage in enumerate(stages)}
+
+    def command(plan, stage, work_dir, launch):
+        script = commands[numbers[stage.name]].replace('{work_dir}', str(work_dir))
+        script += f'open("{work_dir}/{stage.name}/done.json", "w").write("{{}}")\n'
+        return [sys.executable, '-c', script]
+
+    monkeypatch.setattr(module, 'stage_command', command)
+    output = io.StringIO()
+    display = Display('test', Console(file=output, width=200))
+    runner = StudyRunner(plan(*stages, jobs=jobs), tmp_path, display, launch)
+    with contextlib.closing(runner):
+        runner.run()
+    return output.getvalue(), [tuple(line.split()) for line in (tmp_path / 'gpus').read_text().splitlines()]
+
+
+def most_at_once(events):
+    """The most stages that ran on each device at a time, and at a time in all."""
+    running, most, total = {}, {}, 0
+    for _, devices, what in events:
+        for device in devices.split(','):
+            running[device] = running.get(device, 0) + (1 if what == 'begins' else -1)
+            most[device] = max(most.get(device, 0), running[device])
+        total = max(total, sum(running.values()))
+    return most, total
+
+
+@pytest.mark.parametrize(
+    ('visible', 'count', 'names'),
+    [
+        (None, 2, {'0', '1'}),
+        ('5, 3', 2, {'5', '3'}),
+        ('GPU-8932f937,GPU-11f1', 2, {'GPU-8932f937', 'GPU-11f1'}),
+        ('MIG-a,MIG-b', 1, {'MIG-a', 'MIG-b'}),  # CUDA shows a process only the first
+    ],
+)
+def test_every_gpu_has_one_stage_at_a_time_and_is_used_again(tmp_path, monkeypatch, visible, count, names):
+    said, events = on_gpus(tmp_path, monkeypatch, (2.5, 0, 0, 0), visible, count, jobs=2)
+    assert len(events) == 8 and most_at_once(events)[0] == dict.fromkeys(names, 1)
+    devices = {stage: device for stage, device, _ in events}
+    assert devices['s1'] == devices['s2'] == devices['s3'] != devices['s0']  # the slot that was freed
+    assert 'share' not in said
+
+
+def test_jobs_is_the_number_of_gpus_in_use(tmp_path, monkeypatch):
+    _, events = on_gpus(tmp_path, monkeypatch, (1, 1, 1, 1), None, 4, jobs=2)
+    assert most_at_once(events) == ({'0': 1, '1': 1}, 2)
+
+
+def test_more_stages_at_a_time_than_gpus_share_them_evenly_and_it_is_said(tmp_path, monkeypatch):
+    said, events = on_gpus(tmp_path, monkeypatch, (2.5, 2.5, 2.5, 2.5), None, 2, jobs=4)
+    assert most_at_once(events) == ({'0': 2, '1': 2}, 4)
+    assert said.count('4 stages at a time share 2 GPUs') == 1
+
+
+def test_a_stage_of_several_ranks_has_its_own_gpus(tmp_path, monkeypatch):
+    launch = Launch('pytorch', 2)
+    _, events = on_gpus(tmp_path, monkeypatch, (1, 1, 1), '4,5,6,7,8', 5, jobs=9, launch=launch, ranks=2)
+    assert {devices for _, devices, _ in events} == {'4,5', '6,7'}
+    assert most_at_once(events) == (dict.fromkeys('4567', 1), 4)
+
+
+@pytest.mark.parametrize('launch', [None, Launch('slurm')])
+def test_where_there_is_no_gpu_or_stages_run_elsewhere_the_environment_stays(tmp_path, monkeypatch, launch):
+    _, events = on_gpus(tmp_path, monkeypatch, (0,), '3', 1 if launch else 0, jobs=1, launch=launch)
+    assert events == [('s0', '3', 'begins'), ('s0', '3', 'ends')]
+
+
+@pytest.mark.parametrize(('visible', 'names'), [('', []), ('-1', []), ('0,', ['0']), (None, ['0', '1', '2'])])
+def test_what_is_visible(monkeypatch, visible, names):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: len(names))
+    if visible is not None:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
+    else:
+        monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    assert visible_gpus() == names
+
+
+def test_no_python_code_of_the_study_runs_between_fork_and_exec(tmp_path, monkeypatch):
+    """It could wait for ever for a lock that the thread of the live display held; and the stage is as the study was."""
+    arguments, popen = [], subprocess.Popen
+    monkeypatch.setattr(module.subprocess, 'Popen', lambda *a, **k: arguments.append(k) or popen(*a, **k))
+    script = 'import os; s = open("/proc/self/status").read(); open("{work_dir}/s", "w").write(s + os.environ["K"])'
+    monkeypatch.setenv('K', 'kept')
+    run(tmp_path, Stage(name='a', command=('-c', script)))
+    assert 'preexec_fn' not in arguments[0]
+    assert (tmp_path / 's').read_text().endswith('kept')
+
+
+def test_a_bound_process_ends_with_its_parent_and_handles_signals_as_usual(tmp_path):
+    status = subprocess.run(bound_command(['cat', '/proc/self/status']), capture_output=True, text=True).stdout
+    ignored = int(next(line for line in status.splitlines() if line.startswith('SigIgn')).split()[1], 16)
+    assert not ignored & 1 << signal.SIGPIPE - 1
+    orphan = bound_command(['touch', str(tmp_path / 'ran')])
+    orphan[6] = '1'  # as if the study that is its parent were gone
+    subprocess.run(orphan)
+    assert not (tmp_path / 'ran').exists()

@@ -1,7 +1,9 @@
 """One stage as a process: what it makes of its config, and two ranks of it side by side."""
 
+import contextlib
 import gc
 import json
+import os
 import subprocess
 import sys
 import weakref
@@ -11,6 +13,8 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmpretrain.registry import MODELS
+from mmpretrain.utils import register_all_modules
 
 from mixpro_mm.datasets.digit_scenes import write_digit_scenes
 from mixpro_mm.study import configs, stage
@@ -89,7 +93,7 @@ class LoopingRunner:
 
 
 def test_the_first_model_is_freed_before_there_is_a_second(config, tmp_path, monkeypatch):
-    tests = dict.fromkeys(('test_dataloader', 'test_evaluator', 'test_cfg'), {})
+    tests = {key: {} for key in ('test_dataloader', 'test_evaluator', 'test_cfg')}
     path = config(model={}, tta_model={}, tta_pipeline=[], train_dataloader=dict(batch_size=4), **tests)
     first, emptied = [], []
 
@@ -264,3 +268,159 @@ def test_two_ranks_train_one_model_and_agree(tmp_path):
     assert (first[0], second[0]) == (2, 2)
     assert refused.stderr.count('holds a stage of another config, seed or checkpoint') == 1
     assert (tmp_path / 'w' / 'done.json').read_bytes() == before
+
+
+WHOLE = dict(state_dict=dict(w=torch.zeros(2)), meta=dict(epoch=1, iter=1), message_hub={}, optimizer=dict(state={}))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Writes checkpoints, each newer than the one before."""
+
+    def save(**contents):
+        for number, (name, content) in enumerate(contents.items()):
+            path = tmp_path / f'{name}.pth'
+            torch.save(content, path)
+            os.utime(path, (number, number))
+        return {name: str(tmp_path / f'{name}.pth') for name in contents}
+
+    return save
+
+
+WEIGHTS = {key: value for key, value in WHOLE.items() if key != 'optimizer'}
+NEEDED = ['meta', 'message_hub', 'optimizer']
+
+
+def test_a_stage_is_resumed_from_what_mmengine_notes_or_else_the_newest_with_an_optimizer(saved, tmp_path, capsys):
+    paths = saved(epoch_2=WHOLE, epoch_1=WHOLE, iter_9=WEIGHTS, best_accuracy_top1_epoch_1=WHOLE)
+    assert stage.last_checkpoint(tmp_path, NEEDED) == paths['epoch_1']
+    assert f'{paths["iter_9"]} has no optimizer' in capsys.readouterr().out
+    (tmp_path / 'last_checkpoint').write_text('/moved/since/epoch_2.pth')
+    assert stage.last_checkpoint(tmp_path, NEEDED) == paths['epoch_2']
+    elsewhere = tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    torch.save(WHOLE, elsewhere / 'epoch_7.pth')
+    (tmp_path / 'last_checkpoint').write_text(f'{elsewhere}/epoch_7.pth\n')  # out_dir of the hook
+    assert stage.last_checkpoint(tmp_path, NEEDED) == f'{elsewhere}/epoch_7.pth'
+    (elsewhere / 'epoch_7.pth').write_bytes((elsewhere / 'epoch_7.pth').read_bytes()[:100])
+    assert stage.last_checkpoint(tmp_path, NEEDED) == paths['epoch_1']
+    (tmp_path / 'last_checkpoint').write_text('/gone/epoch_7.pth')
+    assert stage.last_checkpoint(tmp_path, NEEDED) == paths['epoch_1']
+
+
+@pytest.mark.parametrize(
+    ('contents', 'said'),
+    [
+        (dict(best_mIoU_iter_2=WEIGHTS), 'has only best_*.pth, without optimizer'),
+        (dict(epoch_1=WEIGHTS, best_mIoU_iter_2=WEIGHTS), 'epoch_1.pth has no optimizer'),
+        ({}, ''),
+    ],
+)
+def test_a_stage_without_a_checkpoint_to_resume_starts_from_the_beginning_and_says_why(
+    saved, tmp_path, capsys, contents, said
+):
+    saved(**contents)
+    assert stage.last_checkpoint(tmp_path, NEEDED) is None
+    out = capsys.readouterr().out
+    assert said in out and bool(said) == ('no checkpoint can be resumed' in out)
+
+
+def test_the_newest_best_checkpoint_is_tested_where_nothing_else_is_saved(saved, tmp_path):
+    assert stage._best(tmp_path) is None
+    paths = saved(best_b_epoch_1=WEIGHTS, best_a_epoch_2=WEIGHTS)
+    assert stage.last_checkpoint(tmp_path) is None and stage._best(tmp_path) == paths['best_a_epoch_2']
+
+
+def test_a_schedule_is_needed_where_the_config_has_one():
+    assert stage._resumed_from(Config(dict(param_scheduler=[dict(type='X')]))) == [*NEEDED, 'param_schedulers']
+    assert stage._resumed_from(Config(dict(param_scheduler=[]))) == stage._resumed_from(Config({})) == NEEDED
+
+
+SMALL = dict(
+    _base_=str(DIGITS / 'deit-micro_mixpro_digits.py'),
+    train_dataloader=dict(batch_size=2, dataset=dict(indices=4)),
+    val_dataloader=dict(dataset=dict(indices=2)),
+    test_dataloader=dict(dataset=dict(indices=2)),
+    optim_wrapper=dict(accumulative_counts=3),
+    log_level='ERROR',
+)
+
+
+def test_the_best_checkpoint_is_not_the_last(config, tmp_path, monkeypatch):
+    """Cut after epoch 1, whose best_*.pth is newer; mmengine itself writes both. Optimizer and iterations go on."""
+    saver = dict(interval=1, save_best='auto')
+    path = config(
+        **SMALL, train_cfg=dict(max_epochs=2, val_interval=1), param_scheduler=[], default_hooks=dict(checkpoint=saver)
+    )
+    build, resumed = stage.Runner.from_cfg, []
+
+    def build_to_cut(config):
+        runner = build(config)
+        runner.register_hook(Cut())
+        return runner
+
+    monkeypatch.setattr(stage.Runner, 'from_cfg', build_to_cut)
+    with pytest.raises(KeyboardInterrupt):
+        stage.main([path, '--work-dir', str(tmp_path / 'w')])
+    best = max((tmp_path / 'w').glob('best_*.pth'))
+    os.utime(best, (2**32, 2**32))
+    monkeypatch.setattr(stage.Runner, 'from_cfg', lambda config: resumed.append(config.load_from) or build(config))
+    assert stage.main([path, '--work-dir', str(tmp_path / 'w')]) == 0
+    assert resumed[0] == str(tmp_path / 'w' / 'epoch_1.pth')
+    done = json.loads((tmp_path / 'w' / 'done.json').read_text())
+    assert done['checkpoint'] == str(tmp_path / 'w' / 'epoch_2.pth')
+    saved = torch.load(done['checkpoint'], weights_only=False)
+    assert saved['meta']['iter'] == 4
+    # 2 GPUs would be 2 x 1 x 3: accumulated batches are a part of a step
+    assert json.loads((tmp_path / 'w' / 'stage.json').read_text())['images_a_step'] == 6 and done['accumulated'] == 3
+
+
+TIMM = dict(type='TimmClassifier', model_name='vit_tiny_patch16_224', img_size=32, embed_dim=24, depth=1, num_heads=3)
+
+
+def test_a_timm_classifier_starts_from_one_whole(config, tmp_path, capsys):
+    """CaiT, too, is a TimmClassifier; the head of another number of classes stays as it is."""
+    register_all_modules()
+    torch.manual_seed(0)
+    parent = MODELS.build(dict(TIMM, num_classes=3))
+    torch.save(dict(state_dict=parent.state_dict(), meta={}), tmp_path / 'parent.pth')
+    path = config(model=dict(TIMM, num_classes=5))
+    child_config = configs.stage_config(path, tmp_path, 0, str(tmp_path / 'parent.pth'))
+    mark = configs.settings_of(child_config, 'hash')
+    assert mark['model']['init_cfg'] == dict(type='Pretrained', checkpoint='hash')
+    child = MODELS.build(child_config.model)
+    child.init_weights()
+    for name, tensor in parent.state_dict().items():
+        if not name.startswith('head.'):
+            assert torch.equal(child.state_dict()[name], tensor), name
+    assert child.state_dict()['head.weight'].shape[0] == 5
+    stage._check_whole(child, str(tmp_path / 'parent.pth'))
+    assert "; not: ['head.weight', 'head.bias']" in capsys.readouterr().out
+    other = MODELS.build(dict(type='TimmClassifier', model_name='resnet10t'))
+    with pytest.raises(RuntimeError, match=r'parent\.pth has none of the \d+ tensors of TimmClassifier'):
+        stage._check_whole(other, str(tmp_path / 'parent.pth'))
+
+
+@pytest.mark.parametrize(
+    ('child', 'parent', 'sentence'),
+    [
+        (
+            dict(backbone={}),
+            TIMM,
+            r"stage s cannot start from .*parent\.py: it holds names without a prefix, .*'backbone",
+        ),
+        (TIMM, dict(backbone={}), r"parent\.py: it holds names with 'backbone\.', and .*a\.py needs names without"),
+        (dict(type='CLIP'), TIMM, r'stage s, .*a\.py: model CLIP cannot start .* only TimmClassifier and Hugging'),
+        (TIMM, dict(type='CLIP'), r'stage s, .*parent\.py: model CLIP cannot start .* no backbone'),
+        (dict(backbone={}), dict(type='X', backbone={}), None),
+        (dict(TIMM, type='mmpretrain.TimmClassifier'), TIMM, None),
+    ],
+)
+def test_models_that_cannot_start_from_a_checkpoint_are_named_before_anything_runs(
+    config, tmp_path, child, parent, sentence
+):
+    (tmp_path / 'parent.py').write_text(f'model = {parent!r}')
+    path = config(model=child)
+    configs.look_at.cache_clear()
+    with pytest.raises(ValueError, match=sentence) if sentence else contextlib.nullcontext():
+        configs.check_start('s', path, str(tmp_path / 'parent.py'))
