@@ -115,7 +115,9 @@ def untrained(model: nn.Module, path: str | None) -> ValueError:
     """The error about a class token whose query in the block that is read reaches no output of the model."""
     other = "'query_mean'" if path is None else f"dict(reading='query_mean', path='{path}')"
     settings = find_backbone(model)
-    setting = next((f' ({n}={getattr(settings, n)!r})' for n in POOLED if isinstance(getattr(settings, n, None), str)), '')
+    setting = next(
+        (f' ({n}={getattr(settings, n)!r})' for n in POOLED if isinstance(getattr(settings, n, None), str)), ''
+    )
     return ValueError(
         f'the class token at {path or "the last block"} does not reach the output of {type(settings).__name__}{setting}, '
         f'so nothing trains its class attention: attention={other} reads the mean over the patches instead'
@@ -132,7 +134,10 @@ def _check_class_token(backbone: nn.Module, anatomy: Anatomy | None, attn: nn.Mo
     Raises:
         ValueError: if there is none, or none in that block.
     """
-    name, other = type(backbone).__name__, "'query_mean'" if path is None else f"dict(reading='query_mean', path='{path}')"
+    name, other = (
+        type(backbone).__name__,
+        "'query_mean'" if path is None else f"dict(reading='query_mean', path='{path}')",
+    )
     if anatomy is None:
         there = prefix > 0 and any(CLASS_TOKEN.search(parameter) for parameter, _ in backbone.named_parameters())
     else:

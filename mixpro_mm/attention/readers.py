@@ -11,6 +11,7 @@ __all__ = ['READINGS', 'AttentionBlock', 'class_heads', 'class_row', 'query_mean
 
 PROJECTIONS = (('qkv',), ('q', 'kv'), ('q', 'k'))
 
+
 class AttentionBlock(NamedTuple):
     """An attention module with ``prefix_tokens`` tokens before the patches, and which of READINGS is wanted of it.
 

@@ -64,7 +64,8 @@ def _host(net: nn.Module, images: Tensor) -> Look:
         extra = backbone.num_extra_tokens
         tokens = _output(backbone.ln1 if backbone.final_norm else backbone.layers[-1], backbone, images)
         return Look(
-            _to_map(tokens, images, extra, backbone), lambda rows: head(backbone._format_output(_alone(rows, extra), (1, 1)))
+            _to_map(tokens, images, extra, backbone),
+            lambda rows: head(backbone._format_output(_alone(rows, extra), (1, 1))),
         )
     if isinstance(backbone, PVT) and backbone.num_extra_tokens:
         return Look(_to_map(_output(backbone.norm, backbone, images), images, backbone.num_extra_tokens), head)

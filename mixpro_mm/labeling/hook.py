@@ -98,7 +98,7 @@ class LabelingHook(Hook):
         """Forget labels that a look at the data between two steps, or an interrupted run, has left open."""
         for augment in self._augments:
             augment.take()
-        self._verify(runner.model, data_batch)
+        self._verify(runner, data_batch)
         if hasattr(self.labeling, 'progress'):
             self.labeling.progress = progress_of(runner)
 
@@ -148,14 +148,22 @@ class LabelingHook(Hook):
             self._tap = ClassAttentionTap(model, self.attention).attach(wanted=self._pending)
         self._look_up(runner)
 
-    def _verify(self, model, data_batch) -> None:
+    def _verify(self, runner, data_batch) -> None:
         """Once, before the first step: stop if nobody trains the class attention."""
-        if self._tap is None or self._tap.verified:
+        if self._tap is None or self._tap.verified or self._tap.block.reading != 'class':
             return
-        image = first_image(unwrap(model), data_batch)
-        if image is not None:
-            with quiet(unwrap(model)):
-                self._tap.verify(lambda: model(image, mode='tensor'))
+        model = unwrap(runner.model)
+        image = first_image(model, data_batch)
+        if image is None:
+            return
+        # through the wrapper, which gathers the weights of FSDP; DeepSpeed's engine of mmengine cannot be called
+        forward = runner.model if callable(runner.model) else model
+        try:
+            with quiet(model):
+                self._tap.verify(lambda: forward(image, mode='tensor'))
+        except ValueError:
+            self.after_train(runner)
+            raise
 
     def _look_up(self, runner) -> None:
         model = unwrap(runner.model)

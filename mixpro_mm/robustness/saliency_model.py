@@ -73,8 +73,9 @@ class ClassAttention:
         try:
             self.block = find_attention_block(self.backbone)
         except ValueError as error:
+            reason = str(error).split('; ')[0].split(': attention=')[0]
             raise ValueError(
-                f'{name} has no class token whose attention could tell which patches are salient ({error}); '
+                f'{name} has no class token whose attention could tell which patches are salient ({reason}); '
                 "give a ViT with saliency=dict(type='VisionTransformer', ..., checkpoint=...)"
             ) from error
         heads = self.block.attn.num_heads

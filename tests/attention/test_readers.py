@@ -449,10 +449,16 @@ def test_a_model_of_no_known_layout_tells_its_tokens_before_the_patches(has, pre
             'query_mean',
             '^AttentionWithRoPE at the last block rotates q and k after their projections, so its attention cannot',
         ),
-        *((lambda out=out: vit(out_type=out), path, f"does not reach .*out_type='{out}'.*query_mean") for out in
-          ('featmap', 'avg_featmap') for path in (None, 'layers.1.attn')),
-        *((lambda pool=pool: timm_model(global_pool=pool), path, f"does not reach .*global_pool='{pool}'.*query_mean")
-          for pool in ('avg', 'max', 'avgmax', 'map') for path in (None, 'blocks.1.attn')),
+        *(
+            (lambda out=out: vit(out_type=out), path, f"does not reach .*out_type='{out}'.*query_mean")
+            for out in ('featmap', 'avg_featmap')
+            for path in (None, 'layers.1.attn')
+        ),
+        *(
+            (lambda pool=pool: timm_model(global_pool=pool), path, f"does not reach .*global_pool='{pool}'.*query_mean")
+            for pool in ('avg', 'max', 'avgmax', 'map')
+            for path in (None, 'blocks.1.attn')
+        ),
         (lambda: timm_model('cait_xxs24_224', depth=1, global_pool='avg'), None, "of Cait .*global_pool='avg'"),
         (lambda: XCiT(**XCIT, out_type='avg_featmap'), None, "of XCiT .*out_type='avg_featmap'"),
         (
@@ -461,22 +467,31 @@ def test_a_model_of_no_known_layout_tells_its_tokens_before_the_patches(has, pre
             r"^VisionTransformer was built without a class token.*dict\(reading='query_mean', path='blocks.1.attn'\)",
         ),
         (
-            lambda: timm_model('vit_relpos_small_patch16_224', rel_pos_type='none'),
-            'blocks.1.attn',
-            '^VisionTransformerRelPos was built without a class token',
-        ),
-        (
             lambda: timm_model('vit_relpos_small_patch16_224'),
             dict(reading='query_mean', path='blocks.1.attn'),
             '^RelPosAttention at blocks.1.attn adds a position bias of its own',
         ),
-        (lambda: timm_model('eva02_tiny_patch14_224'), 'blocks.1.attn', '^EvaAttention at blocks.1.attn rotates q and k'),
+        (
+            lambda: timm_model('eva02_tiny_patch14_224'),
+            'blocks.1.attn',
+            '^EvaAttention at blocks.1.attn rotates q and k',
+        ),
         (lambda: timm_model('vit_small_patch16_rope_224'), 'blocks.1.attn', '^AttentionRope at blocks.1.attn rotates'),
-        (lambda: XCiT(**XCIT), 'layers.0.attn', '^XCA at layers.0.attn lets channels attend to channels'),
+        (
+            lambda: timm_model('xcit_nano_12_p16_224', depth=1),
+            'blocks.0.attn',
+            '^XCA at blocks.0.attn lets channels attend to channels',
+        ),
         (lambda: PVT(PVT_ARCH, img_size=64), 'block3.0.attn', '^.* at block3.0.attn has no class token: .* in block4'),
-        *((lambda kind=kind: timm_model(block_fn=kind), attention, f'^{kind.__name__}, the last block of VisionTransf')
-          for kind in (ParallelThingsBlock, ParallelScalingBlock, DiffParallelScalingBlock)
-          for attention in (None, 'query_mean')),
+        *(
+            (
+                lambda kind=kind: timm_model(block_fn=kind),
+                attention,
+                f'^{kind.__name__}, the last block of VisionTransf',
+            )
+            for kind in (ParallelThingsBlock, ParallelScalingBlock, DiffParallelScalingBlock)
+            for attention in (None, 'query_mean')
+        ),
         (vit, 'query_maen', "^attention path 'query_maen' leads nowhere .* only the readings class, query_mean$"),
         (vit, dict(reading='query_mean', path='layers.1.ffn'), '^FFN at layers.1.ffn offers no attention: it needs'),
         (vit, 'layers.7.attn', "^attention path 'layers.7.attn' leads nowhere in VisionTransformer: .*7"),

@@ -1,10 +1,13 @@
 """The tap changes nothing, costs one row, and leaves nothing behind."""
 
+from contextlib import nullcontext
+
 import pytest
 import timm
 import torch
 import torch.nn.functional as F  # noqa: N812
 from mmpretrain.models import VisionTransformer
+from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
