@@ -1,4 +1,4 @@
-"""Where the attention of a model lives, and whether one may trust it: the same checks with a dotted path and without."""
+"""Where the attention of a model lives, and whether it can be read: the same checks with a dotted path and without."""
 
 import re
 from inspect import signature
@@ -16,7 +16,7 @@ DEVIATIONS = {  # attribute -> what a module that has it does to q and k, beyond
     'logit_scale': 'compares q and k by their cosine',
     'proj_l': 'mixes its heads',
     'lambda_init': 'takes the difference of two attentions',
-    'temperature': 'lets channels attend to channels',
+    'temperature': 'weighs q and k by a temperature',
     'rel_pos': 'adds a position bias of its own',
     'rel_pos_h': 'adds a position bias of its own',
     'attention_biases': 'adds a position bias of its own',
@@ -87,9 +87,9 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
         attn = getattr(last, 'attn', None)
         if attn is None:
             raise ValueError(
-                f'{type(last).__name__}, the last block of {type(backbone).__name__}, has no module attn, so '
-                f'it has no {wanted} known here; name such a module with attention={_example(reading)} if it has one, or '
-                'train on area labels with MaskMix'
+                f'{type(last).__name__}, the last block of {type(backbone).__name__}, has no module attn, so it has no '
+                f'{wanted} known here; name such a module with attention={_example(reading)} if it has one, or train '
+                'on area labels with MaskMix'
             )
     prefix = _prefix_tokens(backbone, anatomy, attn, reading)
     block = AttentionBlock(attn, prefix, reading, patches_of(backbone))
@@ -113,19 +113,22 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
 
 def untrained(model: nn.Module, path: str | None) -> ValueError:
     """The error about a class token whose query in the block that is read reaches no output of the model."""
-    other = "'query_mean'" if path is None else f"dict(reading='query_mean', path='{path}')"
-    settings = find_backbone(model)
-    setting = next(
-        (f' ({n}={getattr(settings, n)!r})' for n in POOLED if isinstance(getattr(settings, n, None), str)), ''
-    )
+    backbone = find_backbone(model)
+    found = ((name, getattr(backbone, name, None)) for name in POOLED)
+    setting = next((f' ({name}={value!r})' for name, value in found if isinstance(value, str)), '')
     return ValueError(
-        f'the class token at {path or "the last block"} does not reach the output of {type(settings).__name__}{setting}, '
-        f'so nothing trains its class attention: attention={other} reads the mean over the patches instead'
+        f'the class token at {path or "the last block"} does not reach the output of {type(backbone).__name__}'
+        f'{setting}, so nothing trains its class attention: attention={_mean(path)} reads the mean over the patches '
+        'instead'
     )
 
 
 def _example(reading: str) -> str:
     return "'path.to.attn'" if reading == 'class' else f"dict(reading='{reading}', path='path.to.attn')"
+
+
+def _mean(path: str | None) -> str:
+    return "'query_mean'" if path is None else f"dict(reading='query_mean', path='{path}')"
 
 
 def _check_class_token(backbone: nn.Module, anatomy: Anatomy | None, attn: nn.Module, prefix: int, path) -> None:
@@ -134,10 +137,7 @@ def _check_class_token(backbone: nn.Module, anatomy: Anatomy | None, attn: nn.Mo
     Raises:
         ValueError: if there is none, or none in that block.
     """
-    name, other = (
-        type(backbone).__name__,
-        "'query_mean'" if path is None else f"dict(reading='query_mean', path='{path}')",
-    )
+    name = type(backbone).__name__
     if anatomy is None:
         there = prefix > 0 and any(CLASS_TOKEN.search(parameter) for parameter, _ in backbone.named_parameters())
     else:
@@ -145,13 +145,13 @@ def _check_class_token(backbone: nn.Module, anatomy: Anatomy | None, attn: nn.Mo
     if not there:
         raise ValueError(
             f'{name} was built without a class token, so it has no class attention; '
-            f'attention={other} reads the mean over its patches instead'
+            f'attention={_mean(path)} reads the mean over its patches instead'
         )
     elsewhere = anatomy is not None and any(attn is module for module in backbone.modules())
     if elsewhere and not any(attn is module for module in getattr(backbone, anatomy.blocks).modules()):
         raise ValueError(
-            f'{type(attn).__name__} at {path} has no class token: that of {name} joins the patches in {anatomy.blocks}; '
-            f'name a module there, or attention={other}'
+            f'{type(attn).__name__} at {path} has no class token: that of {name} joins the patches in '
+            f'{anatomy.blocks}; name a module there, or attention={_mean(path)}'
         )
 
 
@@ -174,10 +174,10 @@ def _takes_positions(attn: nn.Module) -> bool:
 
 
 def _pooled(backbone: nn.Module, attn: nn.Module) -> bool:
-    """Whether the backbone is set to put out its patches only, and nothing after ``attn`` could read the class token."""
+    """Whether the backbone puts out its patches only, and ``attn`` is the last to look at the class token."""
     alike = [module for module in backbone.modules() if type(module) is type(attn)]
     pooled = any(getattr(backbone, name, None) in values for name, values in POOLED.items())
-    return pooled and alike[-1] is attn and not getattr(backbone, 'pool_include_prefix', False)
+    return pooled and alike[-1:] == [attn] and not getattr(backbone, 'pool_include_prefix', False)
 
 
 def _prefix_tokens(backbone: nn.Module, anatomy: Anatomy | None, attn: nn.Module, reading: str) -> int:

@@ -67,7 +67,7 @@ class ClassAttentionTap:
         self._handles, self._outputs, self._row = [], {}, None
 
     def verify(self, forward: Callable[[], object]) -> None:
-        """Stop, once, if the class token in the block that is read reaches no output, so that nobody trains its attention.
+        """Stop, once, if the class token of the block that is read reaches no output: nothing trains its attention.
 
         One forward pass in which that query is NaN: unlike a gradient, NaN passes weights that are still zero.
 

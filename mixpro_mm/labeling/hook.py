@@ -7,7 +7,6 @@ from inspect import signature
 import torch
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.logging import print_log
-from torch import nn
 
 from mixpro_mm.attention import ClassAttentionTap, parse_attention, patches_of, token_grid
 from mixpro_mm.attention.quiet import quiet

@@ -480,7 +480,7 @@ def test_a_model_of_no_known_layout_tells_its_tokens_before_the_patches(has, pre
         (
             lambda: timm_model('xcit_nano_12_p16_224', depth=1),
             'blocks.0.attn',
-            '^XCA at blocks.0.attn lets channels attend to channels',
+            '^XCA at blocks.0.attn weighs q and k by a temp',
         ),
         (lambda: PVT(PVT_ARCH, img_size=64), 'block3.0.attn', '^.* at block3.0.attn has no class token: .* in block4'),
         *(
