@@ -92,7 +92,7 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
                 'on area labels with MaskMix'
             )
     prefix = _prefix_tokens(backbone, anatomy, attn, reading)
-    block = AttentionBlock(attn, prefix, reading, patches_of(backbone))
+    block = AttentionBlock(attn, prefix, reading, patches_of(backbone, attn))
     place = path or 'the last block'
     heads = getattr(attn, 'num_heads', None)
     if not block.projections or heads is None:

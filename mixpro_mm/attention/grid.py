@@ -9,7 +9,7 @@ from mixpro_mm.anatomy import anatomy_of, find_backbone
 
 __all__ = ['Patches', 'patches_of', 'token_grid']
 
-STAGES = 5  # of a pyramid, at most
+HALVINGS = tuple(range(5))  # of the resolution in a pyramid, at most
 PYRAMID = re.compile('downsample|reduction|stages')  # in the names of modules that only a pyramid has
 EMBEDDINGS = ('mixpro_mm.backbones.pvt', 'mixpro_mm.backbones.ca_swin')  # several embeddings, or a reduced last stage
 
@@ -17,26 +17,29 @@ EMBEDDINGS = ('mixpro_mm.backbones.pvt', 'mixpro_mm.backbones.ca_swin')  # sever
 class Patches(NamedTuple):
     """How a model cuts an image: (h, w) ``stride`` and ``overlap`` of its patches in pixels.
 
-    ``stages`` is the number of resolutions, each half the one before, among which tokens may be.
+    ``halvings`` are the numbers of times that the resolution may be halved before the tokens.
     """
 
     stride: tuple[int, int]
     overlap: tuple[int, int] = (0, 0)
-    stages: int = 1
+    halvings: tuple[int, ...] = (0,)
 
     def grids(self, size: tuple[int, int]) -> list[tuple[int, int]]:
-        """(h, w) of the tokens for an image (H, W): last partial patch padded, or dropped; for every stage."""
+        """(h, w) of the tokens for an image (H, W): last partial patch padded, or dropped."""
         found = []
-        for stage in range(self.stages):
+        for times in self.halvings:
             sides = list(zip(size, self.stride, self.overlap, strict=True))
-            found.append(tuple(-(-length // (stride << stage)) for length, stride, _ in sides))
-            found.append(tuple(length // (stride << stage) for length, stride, _ in sides))
-            found.append(tuple((length - overlap) // (stride << stage) for length, stride, overlap in sides))
+            found.append(tuple(-(-length // (stride << times)) for length, stride, _ in sides))
+            found.append(tuple(length // (stride << times) for length, stride, _ in sides))
+            found.append(tuple((length - overlap) // (stride << times) for length, stride, overlap in sides))
         return found
 
 
-def patches_of(model: nn.Module) -> Patches | None:
-    """The patches of a classifier or backbone with one ``patch_embed``, as mmpretrain and timm have it; else None."""
+def patches_of(model: nn.Module, attn: nn.Module | None = None) -> Patches | None:
+    """The patches of a classifier or backbone with one ``patch_embed``, as mmpretrain and timm have it; else None.
+
+    Those that ``attn`` sees, if it is given, in a pyramid with modules ``downsample`` such as Swin.
+    """
     backbone = find_backbone(model)
     embed, anatomy = getattr(backbone, 'patch_embed', None), anatomy_of(backbone)
     if any(base.__module__ in EMBEDDINGS for base in type(backbone).__mro__) or embed is None:
@@ -54,8 +57,13 @@ def patches_of(model: nn.Module) -> Patches | None:
     stride = (stride, stride) if isinstance(stride, int) else stride
     if stride is None:
         return None
-    pyramid = anatomy is None and any(PYRAMID.search(name) for name, _ in backbone.named_modules())
-    return Patches(tuple(stride), overlap, STAGES if pyramid else 1)
+    names = [name for name, _ in backbone.named_modules()]
+    if anatomy is not None or not any(PYRAMID.search(name) for name in names):
+        return Patches(tuple(stride), overlap)
+    modules = list(backbone.modules())
+    before = next((names[:place] for place, module in enumerate(modules) if module is attn), [])
+    times = sum(name.endswith('.downsample.reduction') for name in before)
+    return Patches(tuple(stride), overlap, (times,) if times else HALVINGS)
 
 
 def token_grid(tokens: int, size: tuple[int, int], patches: Patches | None = None) -> tuple[int, int]:
@@ -74,7 +82,7 @@ def token_grid(tokens: int, size: tuple[int, int], patches: Patches | None = Non
         for grid in grids:
             if grid[0] * grid[1] == tokens:
                 return grid
-        (height, width), (h, w) = patches.stride, grids[0]
+        (height, width), (h, w) = (side << patches.halvings[0] for side in patches.stride), grids[0]
         raise ValueError(
             f'{tokens} patch tokens do not fit an input of {size[0]}x{size[1]} pixels, which patches of '
             f'{height}x{width} pixels cut into {h}x{w} = {h * w}: their places are lost where a model drops, merges or '

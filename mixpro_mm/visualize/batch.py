@@ -174,7 +174,7 @@ def attention_maps(model: nn.Module, images: Tensor, attention) -> tuple[Tensor,
     if row is None or len(row) != len(images):
         raise ValueError(f'the attention of {type(model).__name__} gave no row for each image')
     size = tuple(images.shape[2:])
-    maps = interpolate(row.view(-1, 1, *token_grid(row.shape[1], size, patches_of(model))), size, mode='nearest')[:, 0]
+    maps = interpolate(row.view(-1, 1, *tap.block.grid(row.shape[1], size)), size, mode='nearest')[:, 0]
     return row, maps, logits
 
 

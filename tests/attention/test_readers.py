@@ -566,9 +566,15 @@ def test_grids_are_those_of_the_patch_embedding():
     assert token_grid(9, (32, 32), patches_of(vit(patch_size=16, patch_cfg=dict(stride=8, padding=0)))) == (3, 3)
     assert token_grid(32, (32, 32), patches_of(timm_model(patch_size=(4, 8)))) == (8, 4)
     assert token_grid(16, (32, 32), patches_of(XCiT(**XCIT))) == (4, 4)
-    swin = patches_of(SwinTransformer(SWIN, 224, window_size=7))
-    assert token_grid(49, (224, 224), swin) == (7, 7)
-    for tokens, patches, size in ((4, patches_of(vit()), (32, 32)), (49, swin, (128, 128))):  # dropped, padded
+    models = {
+        'stages.3.blocks.0.attn.w_msa': SwinTransformer(SWIN, 224, window_size=7),
+        'layers.3.blocks.0.attn': timm.create_model('swin_tiny_patch4_window7_224', embed_dim=8, depths=[1] * 4),
+    }
+    swins = [find_attention_block(m, dict(reading='query_mean', path=p)).patches for p, m in models.items()]
+    for swin in swins:
+        assert token_grid(49, (224, 224), swin) == (7, 7)
+    padded = [(swin, count, size) for swin in swins for count, size in ((49, (128, 128)), (49, (112, 112)))]
+    for patches, tokens, size in [(patches_of(vit()), 4, (32, 32)), *padded]:  # dropped, padded
         with pytest.raises(ValueError, match=rf'^{tokens} patch tokens do not fit an input of {size[0]}x{size[1]} '):
             token_grid(tokens, size, patches)
 
