@@ -69,7 +69,8 @@ class ClassAttentionTap:
     def verify(self, forward: Callable[[], object]) -> None:
         """Stop, once, if the class token of the block that is read reaches no output: nothing trains its attention.
 
-        One forward pass in which that query is NaN: unlike a gradient, NaN passes weights that are still zero.
+        One forward pass in which what the class token gathers in that block is NaN: unlike a gradient, NaN passes
+        weights that are still zero. It enters behind the fused kernel, which on a CPU may turn NaN into 0.
 
         Args:
             forward: Puts an image through the model, in evaluation mode, and returns what comes out.
@@ -80,18 +81,17 @@ class ClassAttentionTap:
         if self.verified or self.block.reading != 'class':
             return
         self.verified = True
-        name = self.block.projections[0]
         called = []
 
         @torch.compiler.disable
         def spoil(module, args, output):
             called.append(True)
-            output = output.clone()
-            queries = output if output.ndim == 2 else output[:, 0]
-            queries[:, : queries.shape[-1] // (3 if name == 'qkv' else 1)] = torch.nan
-            return output
+            first, *others = output if isinstance(output, tuple) else (output,)
+            first = first.clone()
+            first[:, 0] = torch.nan
+            return (first, *others) if isinstance(output, tuple) else first
 
-        handle = getattr(self.block.attn, name).register_forward_hook(spoil, prepend=True)
+        handle = self.block.attn.register_forward_hook(spoil)
         try:
             with torch.no_grad():
                 outputs = [x for x in tree_leaves(forward()) if isinstance(x, Tensor) and x.is_floating_point()]
