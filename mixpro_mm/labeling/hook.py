@@ -57,7 +57,8 @@ class LabelingHook(Hook):
 
     Raises:
         ValueError: at construction for an unknown labeling; before training if no augment yields labels to weigh, the
-            model has no class attention or cannot be found in its wrapper, there is no loss module to hook, labeling
+            model has no class attention, or one that nothing trains because the head does not read the class token, or
+            cannot be found in its wrapper, there is no loss module to hook, labeling
             and loss disagree about a learned factor, another LabelingHook does it already, or a plain Runner would
             draw weights that FSDP has sharded; before an epoch if the loss was replaced by one with
             parameters of its own.
