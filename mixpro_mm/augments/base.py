@@ -47,6 +47,7 @@ class MixAugment:
         self.prob = share('prob', prob)
         self._pending: MixedTarget | None = None
 
+    @torch.compiler.disable  # inductor fails on images[torch.randperm(B)] and draws other numbers than eager mode
     def __call__(self, batch_inputs: Tensor, batch_scores: Tensor) -> tuple[Tensor, Tensor]:
         """Mix a batch; neither argument is written to.
 

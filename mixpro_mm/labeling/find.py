@@ -2,7 +2,7 @@
 
 from mmengine.hooks import EMAHook
 from mmengine.runner import IterBasedTrainLoop, Runner
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mixpro_mm.wrapped import unwrap
@@ -10,6 +10,7 @@ from mixpro_mm.wrapped import unwrap
 __all__ = [
     'average_of',
     'each',
+    'first_image',
     'label_augments',
     'loss_module',
     'missing',
@@ -50,6 +51,15 @@ def each(augments: list, method: str, *args) -> None:
     for augment in augments:
         if hasattr(augment, method):
             getattr(augment, method)(*args)
+
+
+def first_image(model: nn.Module, data_batch) -> Tensor | None:
+    """(1, C, H, W) the first image of a batch as the model takes it, unmixed; None if the batch has no ``inputs``."""
+    inputs = data_batch.get('inputs') if isinstance(data_batch, dict) else None
+    if inputs is None:
+        return None
+    images = model.data_preprocessor(dict(inputs=inputs[:1]), False)['inputs']
+    return images.to(next(model.parameters()).dtype)
 
 
 def loss_module(model: nn.Module) -> nn.Module | None:
