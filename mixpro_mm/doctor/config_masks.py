@@ -1,0 +1,59 @@
+"""Does the mask of each mixing method fit the images that the pipeline makes?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mixpro_mm.config_walk import dicts
+from mixpro_mm.doctor.finding import Finding, one_line, problem, warning
+
+__all__ = ['check_masks', 'image_size']
+
+CROPS = {
+    'RandomResizedCrop': 'scale',
+    'EfficientNetRandomCrop': 'scale',
+    'EfficientNetCenterCrop': 'crop_size',
+    'Resize': 'scale',
+    'RandomCrop': 'crop_size',
+    'CenterCrop': 'crop_size',
+}
+MASKS = ('MaskMix', 'MixPro', 'BlockMix', 'GridMix', 'RegionMix')  # that need the size of the images only
+
+
+def image_size(config: dict) -> tuple[int, int] | None:
+    """(height, width) in pixels after the last crop or resize of the training pipeline, else the backbone's."""
+    size = None
+    for _, node in dicts((config.get('train_dataloader') or {}).get('dataset')):
+        key = CROPS.get(str(node.get('type')).rpartition('.')[2])
+        if key and node.get(key) is not None and not (key == 'scale' and node.get('keep_ratio')):
+            size = node[key]
+            if isinstance(size, (list, tuple)) and 'Resize' in node['type']:
+                size = size[::-1]  # (width, height) there
+    if size is None:
+        size = ((config.get('model') or {}).get('backbone') or {}).get('img_size')
+    pair = (size, size) if isinstance(size, int) else size
+    whole = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(side, int) for side in pair)
+    return tuple(pair) if whole else None
+
+
+def check_masks(config: dict) -> Iterator[Finding]:
+    """Draw one mask of each method, on images that have a size and no pixels."""
+    import torch
+
+    import mixpro_mm.augments as ours
+
+    size = image_size(config)
+    for place, node in dicts(((config.get('model') or {}).get('train_cfg') or {}).get('augments'), 'augments'):
+        name = str(node.get('type')).rpartition('.')[2]
+        if name not in MASKS or size is None:
+            continue
+        place = f'model.train_cfg.{place}'
+        try:
+            augment = getattr(ours, name)(**{key: value for key, value in node.items() if key != 'type'})
+            augment.draw_mask(torch.empty(2, 3, *size, device='meta'), torch.arange(2))
+        except (TypeError, ValueError) as error:
+            yield problem('mask', f'{place} ({name}): {one_line(error)}', f'{place} = dict(...)')
+            continue
+        few = augment.few_cells(size) if hasattr(augment, 'few_cells') else None
+        if few:
+            yield warning('mask', f'{place} ({name}): {few}')
