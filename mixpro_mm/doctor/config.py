@@ -5,6 +5,7 @@ Runs in the child process, where mmengine imports. Nothing is built, trained or 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from collections.abc import Iterator
@@ -50,6 +51,7 @@ def examine(path: str, gpus: int = 0) -> Iterator[Finding]:
     from mixpro_mm.doctor.config_masks import check_masks
     from mixpro_mm.doctor.config_packages import check_packages
     from mixpro_mm.doctor.config_types import check_labels, check_types
+    from mixpro_mm.doctor.config_values import check_arguments, check_values
 
     try:
         config = load(path)
@@ -69,7 +71,10 @@ def examine(path: str, gpus: int = 0) -> Iterator[Finding]:
         yield ok('config', f'{path} loads, default scope {config.get("default_scope") or "mmengine"}')
     yield from check_types(config)
     yield from check_packages(config)
-    yield from check_labels(config)
+    yield from check_values(config)
+    if not isinstance(config.get('custom_hooks'), dict):
+        yield from check_labels(config)
+    yield from check_arguments(config)
     yield from check_masks(config)
     yield from check_data(config)
     yield from check_weights(config)
@@ -91,7 +96,10 @@ def _unreadable(path: str, said: str) -> Finding:
             f"{path} inherits from '{host[1]}::...' or its like, which mmengine looks up in a distribution named "
             f'{host[1]}; that of the onedl- family has another name'
         )
-        return problem('config', found, f"_base_ = 'FOLDER/.mim/configs/...' in {path}, FOLDER that of the module")
+        module = dict(mmsegmentation='mmseg', mmdetection='mmdet').get(host[1], host[1])
+        spec = importlib.util.find_spec(module)
+        folder = Path(spec.origin).parent if spec and spec.origin else f'/path/to/{module}'
+        return problem('config', found, f"_base_ = '{folder}/.mim/configs/...' in {path}")
     module = re.search(r"No module named '([\w.]+)'|custom modules from .*?\['([\w.]+)'", said)
     if module:
         name = module[1] or module[2]

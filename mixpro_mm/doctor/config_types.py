@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from mixpro_mm.config_walk import dicts
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem
 
-__all__ = ['check_labels', 'check_types']
+__all__ = ['check_labels', 'check_types', 'class_of']
 
 DATA = ('DATASETS', 'TRANSFORMS', 'DATA_SAMPLERS', 'FUNCTIONS', 'TASK_UTILS')
 MODEL = ('MODELS', 'TASK_UTILS', 'BATCH_AUGMENTS', 'WEIGHT_INITIALIZERS')
@@ -62,7 +62,7 @@ def check_types(config: dict) -> Iterator[Finding]:
                 lost.setdefault(name, (place, own_scope, kinds))
             elif name.startswith('mixpro_mm.'):
                 scoped.add(kind)
-            elif kind not in scoped and own_scope != 'mixpro_mm' and _only_here(_class(kind, name), imports):
+            elif kind not in scoped and own_scope != 'mixpro_mm' and _only_here(class_of(kind, name), imports):
                 failed += 1
                 found = f"{place} = '{name}' is a class of mixpro_mm, which nothing in this config imports (KeyError)"
                 yield problem('types', found, f"{place}='mixpro_mm.{name.rpartition('.')[2]}'")
@@ -155,8 +155,10 @@ def check_labels(config: dict) -> Iterator[Finding]:
     hooks = [hook for hook in config.get('custom_hooks') or () if isinstance(hook, dict)]
     augments = ((config.get('model') or {}).get('train_cfg') or {}).get('augments') or ()
     with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmengine'):
-        kinds = [_class('HOOKS', hook.get('type')) for hook in hooks]
-        methods = [(node, kind) for _, node in dicts(augments) if (kind := _class('BATCH_AUGMENTS', node.get('type')))]
+        kinds = [class_of('HOOKS', hook.get('type')) for hook in hooks]
+        methods = [
+            (node, kind) for _, node in dicts(augments) if (kind := class_of('BATCH_AUGMENTS', node.get('type')))
+        ]
     for index, (hook, kind) in enumerate(zip(hooks, kinds, strict=True)):
         if issubclass(kind or object, LabelingHook) and 'labeling' in hook:
             try:
@@ -181,7 +183,7 @@ def check_labels(config: dict) -> Iterator[Finding]:
                 yield problem('labels', found, _with_hooks(hooks, *(wanted[hook] for hook in lacking)))
 
 
-def _class(kind: str, name) -> type | None:
+def class_of(kind: str, name) -> type | None:
     """What a ``type`` stands for, a class already or its name; None where it does not resolve, as check_types says."""
     try:
         with _registry(kind).switch_scope_and_registry(None) as own:
