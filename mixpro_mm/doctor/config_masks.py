@@ -18,6 +18,8 @@ CROPS = {
     'CenterCrop': 'crop_size',
 }
 MASKS = ('MaskMix', 'MixPro', 'BlockMix', 'GridMix', 'RegionMix')  # that need the size of the images only
+MODELS = ('PuzzleMix', 'SMMix')  # that need a model, but not to lay their grid
+NETS = ('TokenMix', 'AttentiveCutMix')  # that would build or read a network
 
 
 def image_size(config: dict) -> tuple[int, int] | None:
@@ -45,12 +47,19 @@ def check_masks(config: dict) -> Iterator[Finding]:
     size = image_size(config)
     for place, node in dicts(((config.get('model') or {}).get('train_cfg') or {}).get('augments'), 'augments'):
         name = str(node.get('type')).rpartition('.')[2]
-        if name not in MASKS or size is None:
+        if name not in (*MASKS, *MODELS, *NETS) or size is None:
             continue
         place = f'model.train_cfg.{place}'
         try:
-            augment = getattr(ours, name)(**{key: value for key, value in node.items() if key != 'type'})
-            augment.draw_mask(torch.empty(2, 3, *size, device='meta'), torch.arange(2))
+            augment = None if name in NETS else getattr(ours, name)(**{k: v for k, v in node.items() if k != 'type'})
+            if name == 'PuzzleMix':
+                augment.draw_grid(size)
+            elif name == 'SMMix':
+                augment.draw_side(tuple(-(-side // augment.patch_size) for side in size))
+            elif name in NETS:
+                _net_fits(name, node, size)
+            else:
+                augment.draw_mask(torch.empty(2, 3, *size, device='meta'), torch.arange(2))
         except TypeError:  # an argument that it has not: check_arguments
             continue
         except ValueError as error:
@@ -59,3 +68,13 @@ def check_masks(config: dict) -> Iterator[Finding]:
         few = augment.few_cells(size) if hasattr(augment, 'few_cells') else None
         if few:
             yield warning('mask', f'{place} ({name}): {few}')
+
+
+def _net_fits(name: str, node: dict, size: tuple[int, int]) -> None:
+    """ValueError, as the method itself raises it at its first batch, where its grid does not fit the images."""
+    if name == 'TokenMix' and node.get('patch_size', 16) >= max(size):
+        patch = node.get('patch_size', 16)
+        raise ValueError(f'patch_size {patch} leaves nothing to mix in an image of {size[0]}x{size[1]} pixels')
+    if name == 'AttentiveCutMix' and node.get('grid', 7) > min(size):
+        grid = node.get('grid', 7)
+        raise ValueError(f'a {grid}x{grid} grid does not fit an image of {size[0]}x{size[1]} pixels')

@@ -379,6 +379,14 @@ def test_every_log_back_end_of_mmengine_is_known():
         (dict(type='mixpro_mm.GridMix'), 3, 'problem', 'grid 4'),
         (dict(type='mixpro_mm.RegionMix', align=32), 32, 'problem', 'align 32'),
         (dict(type='mixpro_mm.RegionMix', align=16), 32, 'ok', ''),
+        (dict(type='mixpro_mm.PuzzleMix', blocks=(3, 5)), 32, 'problem', '(3, 5)'),
+        (dict(type='mixpro_mm.PuzzleMix'), 32, 'ok', ''),
+        (dict(type='mixpro_mm.SMMix', patch_size=32), 32, 'problem', 'patch_size 32'),
+        (dict(type='mixpro_mm.SMMix', patch_size=4), 32, 'ok', ''),
+        (dict(type='mixpro_mm.TokenMix', teacher='ema', patch_size=32), 32, 'problem', 'patch_size 32'),
+        (dict(type='mixpro_mm.TokenMix', teacher='ema', patch_size=4), 32, 'ok', ''),
+        (dict(type='mixpro_mm.AttentiveCutMix', extractor='torchvision.resnet18'), 6, 'problem', '7x7'),
+        (dict(type='mixpro_mm.AttentiveCutMix', extractor='torchvision.resnet18'), 32, 'ok', ''),
     ],
 )
 def test_masks_against_the_images_of_the_pipeline(augment, size, status, said, mends):
