@@ -26,11 +26,13 @@ def image_size(config: dict) -> tuple[int, int] | None:
     """(height, width) in pixels after the last crop or resize of the training pipeline, else the backbone's."""
     size = None
     for _, node in dicts((config.get('train_dataloader') or {}).get('dataset')):
-        key = CROPS.get(str(node.get('type')).rpartition('.')[2])
-        if key and node.get(key) is not None and not (key == 'scale' and node.get('keep_ratio')):
-            size = node[key]
-            if isinstance(size, (list, tuple)) and 'Resize' in node['type']:
-                size = size[::-1]  # (width, height) there
+        name = str(node.get('type')).rpartition('.')[2]
+        size_of = node.get(CROPS.get(name))
+        if size_of is not None and not node.get('keep_ratio'):
+            wide_first = isinstance(size_of, (list, tuple)) and name in ('Resize', 'CenterCrop')
+            size = size_of[::-1] if wide_first else size_of
+        elif 'Resize' in name or 'Pad' in name:
+            size = 'unknown'  # depends on the image
     if size is None:
         size = ((config.get('model') or {}).get('backbone') or {}).get('img_size')
     pair = (size, size) if isinstance(size, int) else size

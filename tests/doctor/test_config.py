@@ -459,3 +459,19 @@ def test_a_config_of_ours_by_its_name(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert Path(cli._own_config(DIGITS.name)).resolve() == DIGITS
     assert cli._own_config('none-of-ours.py') is None
+
+
+@pytest.mark.parametrize(
+    'transforms, size',
+    [
+        ([dict(type='RandomResizedCrop', scale=(64, 96))], (64, 96)),
+        ([dict(type='mmcv.Resize', scale=(96, 64))], (64, 96)),  # width first
+        ([dict(type='RandomCrop', crop_size=32), dict(type='ResizeEdge', scale=224)], None),
+        ([dict(type='RandomCrop', crop_size=32), dict(type='Resize', scale=(96, 64), keep_ratio=True)], None),
+        ([dict(type='ResizeEdge', scale=256), dict(type='CenterCrop', crop_size=224)], (224, 224)),
+        ([], (48, 48)),
+    ],
+)
+def test_the_size_of_the_images_is_known_or_not_said(transforms, size):
+    config = dict(model=dict(backbone=dict(img_size=48)), train_dataloader=dict(dataset=dict(pipeline=transforms)))
+    assert image_size(config) == size
