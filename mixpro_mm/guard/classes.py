@@ -84,18 +84,21 @@ def _compare_numbers(counts: dict[str, int], split: str, dataset, first) -> None
         f'ClassCheckHook: {_called(split, dataset)} has {len(classes)} classes, {classes[0]} to {classes[-1]}, but '
         f'{", ".join(wrong)}'
     )
-    if empty := _empty((split, dataset), first):
-        raise RuntimeError(f'{found}: {empty}.')
+    advice = f'set num_classes={len(classes)} there'
     if first and len(_classes(first[1])) != len(classes):
-        raise RuntimeError(f'{found}: {first_difference(dataset, first[1], _called(*first))}.')
-    raise RuntimeError(f'{found}: set num_classes={len(classes)} there.')
+        advice = f'{first_difference(dataset, first[1], _called(*first))}; give both the same classes'
+    if empty := _empty((split, dataset), first):
+        advice = f'{empty}, else {advice}'
+    raise RuntimeError(f'{found}: {advice}.')
 
 
 def _compare_names(split: str, dataset, first) -> None:
     if not first or first[1] is dataset:
         return
     if difference := first_difference(dataset, first[1], _called(*first)):
-        advice = _empty((split, dataset), first) or 'give both the same classes in the same order'
+        advice = 'give both the same classes in the same order'
+        if empty := _empty((split, dataset), first):
+            advice = f'{empty}, else {advice}'
         raise RuntimeError(f'ClassCheckHook: {_called(split, dataset)} has other classes, {difference}: {advice}.')
 
 
