@@ -22,12 +22,12 @@ class ClassCheckHook(Hook):
     Before training, ``num_classes`` of every head and of the data preprocessor is compared with ``classes`` of the
     data sets, and the names of the training set with those of the validation set. A head with too many classes trains
     without a word, one with too few ends in an IndexError, on a GPU in an assert of the device that names nothing.
-    mmpretrain's ``ClassNumCheckHook`` and mmdet's ``NumClassCheckHook`` compare numbers where a config lists them, mmseg
-    has none.
+    mmpretrain's ``ClassNumCheckHook`` and mmdet's ``NumClassCheckHook`` compare numbers where a config lists them,
+    mmseg has none.
 
-    Before every run, ``classes`` of each data set is compared with what its labels count: the categories of a COCO file
-    (mmdet leaves out names that the file lacks and takes the order of the file) or folders. Wrapped data sets are looked
-    into, each of a concatenation. Data sets that name no classes are passed over.
+    Before every run, a test too, ``classes`` of each data set is compared with what its labels count: the categories
+    of a COCO file (mmdet leaves out names that the file lacks and takes the order of the file) or folders. Wrapped data
+    sets are looked into, each of a concatenation. Data sets that name no classes are passed over.
     FlexibleRunner reads weights before it asks any hook, this one too.
 
     Args:

@@ -95,8 +95,8 @@ class ConfidenceMetric(BaseMetric):
         if outputs != width:
             raise ValueError(
                 f'the model has {width} outputs, but `indices` of the data set are columns of {outputs}: test a model '
-                f'with {outputs} outputs in the order that the data set means, or give the data set '
-                f'metainfo=dict(indices=[...], num_outputs={width}) with the columns of its {len(meta["indices"])} classes'
+                f'with these {outputs}, or set metainfo=dict(indices=[...], num_outputs={width}) of the data set to '
+                f'the columns of its {len(meta["indices"])} classes'
             )
         return whole_classes(meta['indices'], '`indices` of the data set')
 
