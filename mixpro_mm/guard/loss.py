@@ -50,10 +50,10 @@ class NonFiniteLossHook(Hook):
     """Looks at every loss of the training and stops the run where one is NaN or infinite.
 
     On a CPU it looks between forward and backward pass: that step is not taken, so weights, optimizer and checkpoints
-    stay as they were. On an accelerator it looks in the forward pass of the next step, so as not to wait for the device:
-    that one step has been taken by then. Where a checkpoint or the end of an epoch follows a step, it looks at once, so
-    that no checkpoint comes from such a step. Of several ranks, each looks at its own loss; the launcher ends the
-    others.
+    stay as they were. On an accelerator it looks in the forward pass of the next step, so as not to wait for the
+    device: that one step has been taken by then. Where a checkpoint or the end of an epoch follows a step, it looks at
+    once, so that no checkpoint comes from such a step. Of several ranks, each looks at its own loss; the launcher ends
+    the others.
 
     An optimizer wrapper with a ``loss_scaler`` (AmpOptimWrapper) skips steps that overflow by itself. Its losses are
     named in a warning, and the run stops at the tenth in a row that is not finite.
@@ -178,8 +178,8 @@ class NonFiniteLossHook(Hook):
         tensors = '1 tensor of the model was' if len(spoiled) == 1 else f'{len(spoiled)} tensors of the model were'
         cause = f'; {tensors} not finite {when} it, {spoiled[0]} first' if spoiled else ''
         raise NonFiniteLossError(
-            f'NonFiniteLossHook: {_named(step)}{cause}; the step was {what}; its batch{named} {where}, the last checkpoint is '
-            f'{last or "not written yet"}.'
+            f'NonFiniteLossHook: {_named(step)}{cause}; the step was {what}; its batch{named} {where}, '
+            f'the last checkpoint is {last or "not written yet"}.'
         )
 
 
