@@ -102,6 +102,11 @@ class TokenMix(MixAugment):
         """The size of a token."""
         return self.patch_size
 
+    @property
+    def runs_model(self) -> bool:
+        """Whether the moving average is the teacher."""
+        return self.from_ema
+
     def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
         """Take the moving average for a teacher, if it is to be the teacher."""
         if not self.from_ema:
