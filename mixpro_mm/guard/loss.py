@@ -124,7 +124,7 @@ class NonFiniteLossHook(Hook):
     @torch.compiler.disable
     def _look(self, runner, loss: Tensor, logged: dict) -> None:
         self._settle(runner)
-        self._step.losses = logged
+        self._step.losses = {name: value.detach() for name, value in logged.items() if isinstance(value, Tensor)}
         finite = torch.isfinite(loss.detach()).all()
         if _is_late(finite):
             self._open = self._step, _later(finite)
@@ -209,7 +209,7 @@ def _skips_overflow(runner) -> bool:
 
 
 def _values(step: _Step) -> dict:
-    return {name: value.detach().float().cpu() for name, value in step.losses.items() if isinstance(value, Tensor)}
+    return {name: value.float().cpu() for name, value in step.losses.items()}
 
 
 def _named(step: _Step) -> str:

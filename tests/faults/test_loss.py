@@ -294,6 +294,26 @@ def test_shards_are_looked_at_without_gathering(monkeypatch):
     assert loss._spoiled(model) == ['bias', 'norm.running_var']
 
 
+@pytest.mark.parametrize('flat', [True, False, None])
+def test_fsdp_is_asked_for_no_state_dict(monkeypatch, flat):
+    """Of FSDP with flat parameters, with its own, and of fully_shard, in a group of one."""
+    from torch import distributed
+    from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+
+    distributed.init_process_group('gloo', store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 2))
+        model[1].weight.data[0, 1] = torch.nan
+        if flat is None:
+            fully_shard(model, mesh=distributed.init_device_mesh('cpu', (1,)))
+        else:
+            FullyShardedDataParallel(model, device_id=torch.device('cpu'), use_orig_params=not flat)
+        monkeypatch.setattr(torch.nn.Module, 'state_dict', lambda *args, **kwargs: pytest.fail('gathers'))
+        assert loss._spoiled(model) == ['_flat_param' if flat else '1.weight']
+    finally:
+        distributed.destroy_process_group()
+
+
 @pytest.mark.slow
 def test_the_model_is_left_as_it_was(train, tmp_path):
     runner = train(tmp_path, **{'train_cfg.max_epochs': 1})
