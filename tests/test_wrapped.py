@@ -16,6 +16,7 @@ from mixpro_mm.augments import MixPro, PuzzleMix, SMMix, TokenMix
 from mixpro_mm.guard import ClassCheckHook
 from mixpro_mm.labeling.find import refuse_shards
 from mixpro_mm.labeling.hook import LabelingHook
+from mixpro_mm.robustness import OcclusionTestLoop
 from mixpro_mm.wrapped import in_shards, unwrap
 
 
@@ -80,3 +81,10 @@ def test_whole_models_are_not_in_shards(process):
     for model in (nn.Linear(2, 2), MMDistributedDataParallel(nn.Linear(2, 2))):
         assert in_shards(model) == ''
         refuse_shards(model, [SMMix(), PuzzleMix(), TokenMix()])
+
+
+def test_nor_does_the_occlusion_test_look_through_a_model_in_shards():
+    loop = object.__new__(OcclusionTestLoop)
+    loop.saliency, loop._runner = 'self', SimpleNamespace(model=zero_3())
+    with pytest.raises(ValueError, match=r"^saliency='self' runs the model on its own, but ZeRO 3 of DeepSpeed holds"):
+        loop._build_attention()

@@ -205,7 +205,8 @@ def _later(flag: Tensor) -> Callable[[], bool]:
 def _skips_overflow(runner) -> bool:
     wrapper = runner.optim_wrapper
     parts = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
-    return any(getattr(part, 'loss_scaler', None) is not None for part in parts)
+    scalers = [part.loss_scaler for part in parts if hasattr(part, 'loss_scaler')]
+    return any(scaler.is_enabled() for scaler in scalers)
 
 
 def _values(step: _Step) -> dict:

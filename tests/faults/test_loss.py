@@ -277,6 +277,11 @@ def test_steps_that_overflow_are_left_to_the_scaler(run, tmp_path, monkeypatch, 
     assert all(value.isfinite().all() for value in runner.model.state_dict().values())
     assert not list((tmp_path / 'work').glob('nonfinite*'))
 
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.amp.GradScaler, 'is_enabled', lambda scaler: False)
+        error, _ = run(**settings)
+    assert 'loss is nan at iteration 2 of the run' in error and 'skipped' not in error
+
     monkeypatch.setattr(Poison, 'transform', lambda self, results: dict(results, img=results['img'] * np.nan))
     said, _ = run(**settings)
     assert 'loss is nan at iteration 3 of the run' in said
