@@ -40,6 +40,8 @@ class MixAugment:
         ValueError: if an argument is not among the known ones.
     """
 
+    runs_model = False  # whether the model of :meth:`bind` or its average is called, which shards do not allow
+
     def __init__(self, alpha: float = 1.0, partner: str = 'permutation', ratio: str = 'batch', prob: float = 1.0):
         self.alpha = within('alpha', positive('alpha', alpha), *ALPHAS)
         self.partner = one_of('partner', partner, PARTNERS)

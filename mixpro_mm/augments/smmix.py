@@ -40,6 +40,8 @@ class SMMix(MixAugment):
         RuntimeError: at the first batch if nobody showed it a model, or the attention is not one map an image.
     """
 
+    runs_model = True
+
     def __init__(
         self,
         patch_size: int = 16,

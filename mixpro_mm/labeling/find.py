@@ -5,7 +5,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from mixpro_mm.wrapped import unwrap
+from mixpro_mm.wrapped import in_shards, unwrap
 
 __all__ = [
     'average_of',
@@ -16,6 +16,7 @@ __all__ = [
     'missing',
     'progress_of',
     'refuse_late_weights',
+    'refuse_shards',
 ]
 
 
@@ -32,6 +33,22 @@ def refuse_late_weights(runner) -> None:
             f'{type(model).__name__} as model_wrapper_cfg does not go with Runner, which draws the weights when they '
             "are in shards already: train with runner_type='FlexibleRunner' and strategy=dict(type='FSDPStrategy', "
             f"model_wrapper=dict(type='{type(model).__name__}', use_orig_params=True)), or without model_wrapper_cfg"
+        )
+
+
+def refuse_shards(model: nn.Module, augments: list) -> None:
+    """Stop where a method would run a model whose weights lie in shards, which only the wrapper brings together.
+
+    Ranks that draw different methods would also wait for each other's weights.
+
+    Raises:
+        ValueError: naming the method, the wrapper and what to do.
+    """
+    name = next((type(augment).__name__ for augment in augments if getattr(augment, 'runs_model', False)), None)
+    if name is not None and (holder := in_shards(model)):
+        raise ValueError(
+            f'{name} runs the model in training on its own, but {holder} holds its weights in shards: train with '
+            'DDPStrategy or ZeRO 0 to 2 of DeepSpeed, or take a method that does not run it, such as MixPro'
         )
 
 

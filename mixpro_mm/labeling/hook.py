@@ -19,6 +19,7 @@ from mixpro_mm.labeling.find import (
     missing,
     progress_of,
     refuse_late_weights,
+    refuse_shards,
 )
 from mixpro_mm.labeling.geometry import misfit, pure_tokens
 from mixpro_mm.labeling.rules import build_labeling
@@ -58,10 +59,10 @@ class LabelingHook(Hook):
     Raises:
         ValueError: at construction for an unknown labeling; before training if no augment yields labels to weigh, the
             model has no class attention, or one that nothing trains because the head does not read the class token, or
-            cannot be found in its wrapper, there is no loss module to hook, labeling
-            and loss disagree about a learned factor, another LabelingHook does it already, or a plain Runner would
-            draw weights that FSDP has sharded; before an epoch if the loss was replaced by one with
-            parameters of its own.
+            cannot be found in its wrapper, there is no loss module to hook, labeling and loss disagree about a learned
+            factor, a method runs a model that lies in shards, another LabelingHook does it already, or a plain Runner
+            would draw weights that FSDP has sharded; before an epoch if the loss was replaced by one with parameters of
+            its own.
     """
 
     priority = 55  # after SwitchRecipeHook (50), which replaces augments and loss; before LoggerHook (60)
@@ -170,6 +171,7 @@ class LabelingHook(Hook):
         found, known = label_augments(model), self._augments
         each(missing(known, found), 'unbind')
         self._augments = found
+        refuse_shards(runner.model, missing(found, known))
         each(missing(found, known), 'bind', model, average_of(runner))
         loss = loss_module(model)
         if loss is None:
