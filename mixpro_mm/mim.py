@@ -64,6 +64,8 @@ def main(script: str, arguments: Sequence[str] | None = None) -> int:
     arguments[place] = str(config)
     sys.argv = [str(host), *arguments]
     sys.path[0] = str(host.parent)  # as Python would have it; ours has a test.py, too
+    import mixpro_mm.host_prints  # noqa: F401, here as mim asks for help before each run
+
     runpy.run_path(str(host), run_name='__main__')
     return 0
 

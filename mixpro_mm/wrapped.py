@@ -2,8 +2,9 @@
 
 from mmengine.model import is_model_wrapper
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
-__all__ = ['unwrap']
+__all__ = ['in_shards', 'unwrap']
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -20,3 +21,16 @@ def unwrap(model: nn.Module) -> nn.Module:
             'train with SingleDeviceStrategy, DDPStrategy, FSDPStrategy or DeepSpeedStrategy'
         )
     return model.module
+
+
+def in_shards(model: nn.Module) -> str:
+    """Who has left this process a shard of the tensors only, or ''.
+
+    ``fully_shard`` and tensor parallelism make each parameter a DTensor, which has a ``device_mesh``; ZeRO 3 marks what
+    it cuts by ``ds_id``.
+    """
+    if any(isinstance(module, FullyShardedDataParallel) for module in (model, *unwrap(model).modules())):
+        return type(model).__name__ if isinstance(model, FullyShardedDataParallel) else 'FullyShardedDataParallel'
+    parameters = list(unwrap(model).parameters())
+    marks = dict(device_mesh='fully_shard (DTensor)', ds_id='ZeRO 3 of DeepSpeed')
+    return next((who for mark, who in marks.items() if any(hasattr(p, mark) for p in parameters)), '')

@@ -81,7 +81,8 @@ EXTRACTOR = dict(extractor=..., checkpoint='work_dirs/extractor_resnet-micro_dig
 PUZZLE = ours('PuzzleMix', alpha=1.0, blocks=(2, 4, 8, 16))
 BLOCKS = ours('BlockMix', alpha=1.0, patch_size=16, min_patches=16)
 ATTENTIVE = ours('AttentiveCutMix', extractor='torchvision.resnet50', top_k=6, grid=7, **RESNET)
-TOKENMIX = ours('TokenMix', patch_size=16, teacher='torchvision.resnet50', target='bce', **RESNET)
+EMA_TEACHER = dict(patch_size=4, teacher='ema', checkpoint=None, smoothing=None)
+TOKENMIX = ours('TokenMix', patch_size=16, teacher='torchvision.resnet50', target='bce', smoothing=0.1, **RESNET)
 BCE = dict(LOSS, use_sigmoid=True)
 
 
@@ -122,7 +123,15 @@ ROWS = [
     table2('saliencymix', 'SaliencyMix', 79.2, ours('SaliencyMix', alpha=1.0)),
     table2('puzzlemix', 'Puzzle-Mix', 79.8, PUZZLE, AREA, dict(blocks=(2, 4, 8))),
     table2('transmix', 'TransMix', 80.7, BOX, TRANSMIX),
-    table2('tokenmix', 'TokenMix', 80.8, TOKENMIX, AREA, dict(patch_size=4, teacher='ema', checkpoint=None), loss=BCE),
+    table2(
+        'tokenmix',
+        'TokenMix',
+        80.8,
+        TOKENMIX,
+        AREA,
+        EMA_TEACHER,
+        loss=BCE,
+    ),
     table2('mixpro', 'MixPro', 81.3, MIXPRO, 'PAL', SMALL),
     table6('cutmix', 'CutMix', 79.8, HOST_BOX),
     table6('cutmix-transmix', 'CutMix + TransMix', 80.7, BOX, TRANSMIX),

@@ -3,25 +3,36 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine._strategy.colossalai import ColossalAIModelWrapper
 from mmengine.model import MMDistributedDataParallel
+from mmengine.model.wrappers import MMFullyShardedDataParallel
 from mmengine.runner import EpochBasedTrainLoop
 from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
+from mixpro_mm.augments import MixPro, PuzzleMix, SMMix, TokenMix
 from mixpro_mm.guard import ClassCheckHook
+from mixpro_mm.labeling.find import refuse_shards
 from mixpro_mm.labeling.hook import LabelingHook
-from mixpro_mm.wrapped import unwrap
+from mixpro_mm.robustness import OcclusionTestLoop
+from mixpro_mm.wrapped import in_shards, unwrap
 
 
-def test_a_model_is_itself_and_of_a_wrapper_it_is_what_is_inside():
+@pytest.fixture
+def process():
+    """A group of one."""
+    distributed.init_process_group('gloo', store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+def test_a_model_is_itself_and_of_a_wrapper_it_is_what_is_inside(process):
     model = nn.Sequential(nn.Linear(2, 2))
     model.module = nn.Linear(1, 1)  # a name as any other where nothing is wrapped
     assert unwrap(model) is model
-    distributed.init_process_group('gloo', store=distributed.HashStore(), rank=0, world_size=1)
-    try:
-        assert unwrap(MMDistributedDataParallel(model)) is model
-    finally:
-        distributed.destroy_process_group()
+    assert unwrap(MMDistributedDataParallel(model)) is model
 
 
 @pytest.mark.parametrize('hook', [LabelingHook, ClassCheckHook, None])
@@ -31,3 +42,49 @@ def test_a_wrapper_that_hides_its_model_is_one_sentence(hook):
     runner = SimpleNamespace(model=hidden, _train_loop=object.__new__(EpochBasedTrainLoop))
     with pytest.raises(ValueError, match=r'^ColossalAIModelWrapper does not show the model that it wraps, so '):
         unwrap(hidden) if hook is None else hook().before_run(runner)
+
+
+def zero_3():
+    model = nn.Linear(2, 2)
+    model.weight.ds_id = 0
+    return model
+
+
+def tensors():
+    return fully_shard(nn.Linear(2, 2), mesh=init_device_mesh('cpu', (1,)))
+
+
+def root(**settings):
+    return MMFullyShardedDataParallel(nn.Sequential(nn.Linear(2, 2)), device_id=torch.device('cpu'), **settings)
+
+
+@pytest.mark.parametrize(
+    ('wrapped', 'holder'),
+    [
+        (root, 'MMFullyShardedDataParallel'),
+        (lambda: root(use_orig_params=True), 'MMFullyShardedDataParallel'),
+        (tensors, r'fully_shard \(DTensor\)'),
+        (zero_3, 'ZeRO 3 of DeepSpeed'),
+    ],
+)
+def test_methods_that_run_the_model_are_refused_where_it_lies_in_shards(process, wrapped, holder):
+    model = wrapped()
+    for method in (SMMix(), PuzzleMix(), TokenMix()):
+        with pytest.raises(
+            ValueError, match=rf'^{type(method).__name__} runs the model in training .* {holder} holds .*DDPStrategy'
+        ):
+            refuse_shards(model, [MixPro(), method])
+    refuse_shards(model, [MixPro(), TokenMix(teacher=nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Linear(2, 2)))])
+
+
+def test_whole_models_are_not_in_shards(process):
+    for model in (nn.Linear(2, 2), MMDistributedDataParallel(nn.Linear(2, 2))):
+        assert in_shards(model) == ''
+        refuse_shards(model, [SMMix(), PuzzleMix(), TokenMix()])
+
+
+def test_nor_does_the_occlusion_test_look_through_a_model_in_shards():
+    loop = object.__new__(OcclusionTestLoop)
+    loop.saliency, loop._runner = 'self', SimpleNamespace(model=zero_3())
+    with pytest.raises(ValueError, match=r"^saliency='self' runs the model on its own, but ZeRO 3 of DeepSpeed holds"):
+        loop._build_attention()

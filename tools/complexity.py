@@ -2,6 +2,7 @@
 
 import sys
 
+import mixpro_mm.host_prints  # noqa: F401
 from mixpro_mm.benchmark.complexity import main
 from mixpro_mm.mim import with_paths
 

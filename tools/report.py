@@ -2,6 +2,7 @@
 
 import sys
 
+import mixpro_mm.host_prints  # noqa: F401
 from mixpro_mm.reporting.cli import main
 
 sys.exit(main())

@@ -15,6 +15,7 @@ model = dict(
                 teacher='torchvision.resnet50',
                 checkpoint='checkpoints/resnet50-0676ba61.pth',
                 target='bce',
+                smoothing=0.1,  # as of the loss; the released code takes half of it from each image
             ),
         ]
     ),

@@ -2,8 +2,8 @@
 # Run:      mim train onedl-mmpretrain docs/examples/own_images.py
 data_root = 'data/my_images'
 num_classes = 10  # the folders in train
-epochs = 300  # the first fifteenth is warm-up
-warm_up = epochs // 15
+epochs = 300  # the first fifteenth is warm-up, at least one of two or more
+warm_up = min(max(epochs // 15, 1), epochs - 1)
 
 data_preprocessor = dict(
     num_classes=num_classes,
@@ -59,7 +59,7 @@ test_evaluator = val_evaluator
 train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=10)
 val_cfg = dict()
 test_cfg = dict()
-# 1e-3 belongs to 1024 images a step; auto_scale_lr takes from it what fewer images are due
+# 1e-3 belongs to 1024 images a step; auto_scale_lr scales it to the batch, and eta_min_ratio is a share of the result
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     paramwise_cfg=dict(
@@ -70,9 +70,19 @@ optim_wrapper = dict(
 )
 auto_scale_lr = dict(base_batch_size=1024, enable=True)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=True, end=warm_up, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=True, begin=warm_up, end=epochs, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min_ratio=1e-2,
+        by_epoch=True,
+        begin=warm_up,
+        end=epochs,
+        convert_to_iter_based=True,
+    ),
 ]
+if warm_up:
+    param_scheduler.insert(
+        0, dict(type='LinearLR', start_factor=1e-3, by_epoch=True, end=warm_up, convert_to_iter_based=True)
+    )
 
 default_scope = 'mmpretrain'
 default_hooks = dict(

@@ -4,10 +4,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
-from mixpro_mm.attention.readers import find_attention_block
+from mixpro_mm.attention.find import find_attention_block, parse_attention, untrained
 
 __all__ = ['ClassAttentionTap']
+
+HOOK_GUARDS = 'skip_nnmodule_hook_guards'  # a private setting of torch._dynamo.config, which may go
 
 
 class ClassAttentionTap:
@@ -29,6 +32,7 @@ class ClassAttentionTap:
 
     def __init__(self, model: nn.Module, attention: str | dict | None = None):
         self.block = find_attention_block(model, attention)
+        self._model, self._path, self.verified = model, parse_attention(attention)[1], False
         self._handles = []
         self._outputs: dict[str, Tensor] = {}
         self._row: Tensor | None = None
@@ -40,8 +44,9 @@ class ClassAttentionTap:
         self.release()
         self._wanted = wanted or (lambda: True)
         # torch.compile reuses one block's code for the next and, unless told, never looks whether that has a hook
-        self._unguarded = torch._dynamo.config.skip_nnmodule_hook_guards
-        torch._dynamo.config.skip_nnmodule_hook_guards = False
+        if hasattr(torch._dynamo.config, HOOK_GUARDS):
+            self._unguarded = getattr(torch._dynamo.config, HOOK_GUARDS)
+            setattr(torch._dynamo.config, HOOK_GUARDS, False)
         for name in self.block.projections:
             projection = getattr(self.block.attn, name)
             self._handles.append(projection.register_forward_hook(self._listener(name)))
@@ -55,11 +60,46 @@ class ClassAttentionTap:
     def release(self) -> None:
         """Remove every hook and forget everything."""
         if self._unguarded is not None:
-            torch._dynamo.config.skip_nnmodule_hook_guards = self._unguarded
+            setattr(torch._dynamo.config, HOOK_GUARDS, self._unguarded)
             self._unguarded = None
         for handle in self._handles:
             handle.remove()
         self._handles, self._outputs, self._row = [], {}, None
+
+    def verify(self, forward: Callable[[], object]) -> None:
+        """Stop, once, if the class token of the block that is read reaches no output: nothing trains its attention.
+
+        One forward pass in which what the class token gathers in that block is NaN: unlike a gradient, NaN passes
+        weights that are still zero. It enters behind the fused kernel, which on a CPU may turn NaN into 0.
+
+        Args:
+            forward: Puts an image through the model, in evaluation mode, and returns what comes out.
+
+        Raises:
+            ValueError: if the output depends on the patches only.
+        """
+        if self.verified or self.block.reading != 'class':
+            return
+        self.verified = True
+        called = []
+
+        @torch.compiler.disable
+        def spoil(module, args, output):
+            called.append(True)
+            first, *others = output if isinstance(output, tuple) else (output,)
+            first = first.clone()
+            first[:, 0] = torch.nan
+            return (first, *others) if isinstance(output, tuple) else first
+
+        handle = self.block.attn.register_forward_hook(spoil)
+        try:
+            with torch.no_grad():
+                outputs = [x for x in tree_leaves(forward()) if isinstance(x, Tensor) and x.is_floating_point()]
+        finally:
+            handle.remove()
+            self._outputs, self._row = {}, None
+        if called and outputs and not any(x.isnan().any() for x in outputs):
+            raise untrained(self._model, self._path)
 
     def _listener(self, name: str):
         @torch.compiler.disable  # what is kept here changes from step to step

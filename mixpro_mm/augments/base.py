@@ -40,6 +40,8 @@ class MixAugment:
         ValueError: if an argument is not among the known ones.
     """
 
+    runs_model = False  # whether the model of :meth:`bind` or its average is called, which shards do not allow
+
     def __init__(self, alpha: float = 1.0, partner: str = 'permutation', ratio: str = 'batch', prob: float = 1.0):
         self.alpha = within('alpha', positive('alpha', alpha), *ALPHAS)
         self.partner = one_of('partner', partner, PARTNERS)
@@ -47,6 +49,7 @@ class MixAugment:
         self.prob = share('prob', prob)
         self._pending: MixedTarget | None = None
 
+    @torch.compiler.disable  # inductor fails on images[torch.randperm(B)] and draws other numbers than eager mode
     def __call__(self, batch_inputs: Tensor, batch_scores: Tensor) -> tuple[Tensor, Tensor]:
         """Mix a batch; neither argument is written to.
 

@@ -1,11 +1,14 @@
 """BlockMix: BEiT's blocks as mixing mask (Bao et al., BEiT, ICLR 2022; 'block' in table 7 of MixPro)."""
 
+import logging
+
+from mmengine.logging import print_log
 from torch import Tensor
 
 from mixpro_mm.arguments import one_of, share, whole
 from mixpro_mm.augments.base import ROUNDINGS, MixAugment
 from mixpro_mm.mixing import to_pixels
-from mixpro_mm.mixing.masks import block_mask
+from mixpro_mm.mixing.masks import block_mask, few_cells, fitting
 from mixpro_mm.registry import BATCH_AUGMENTS, register
 
 __all__ = ['BlockMix']
@@ -48,6 +51,7 @@ class BlockMix(MixAugment):
         self.min_patches = whole('min_patches', min_patches)
         self.aspect = share('aspect', aspect)
         self.rounding = one_of('rounding', rounding, ROUNDINGS)
+        self._told = False
 
     @property
     def grain(self) -> int:
@@ -62,8 +66,16 @@ class BlockMix(MixAugment):
             raise ValueError(
                 f'patch_size {self.patch_size} leaves nothing to mix in an image of {size[0]}x{size[1]} pixels'
             )
+        if not self._told and (few := self.few_cells(size)):
+            self._told = True
+            print_log(f'{type(self).__name__}: {few}', 'current', logging.WARNING)
         cells = grid[0] * grid[1]
         count = cells - ROUNDINGS[self.rounding](cells * self.draw_ratio(len(images))).long()
         least = min(self.min_patches, cells)
         blocks = block_mask(count, grid, min_patches=least, aspect=self.aspect, device=images.device)
         return ~to_pixels(blocks, self.patch_size, size)
+
+    def few_cells(self, size: tuple[int, int]) -> str | None:
+        """A sentence where images of ``size`` (H, W) hold so few patches that many draws do not mix; else None."""
+        fit = f'set patch_size={fitting(size, self.patch_size)[0]}, with a model of such patches'
+        return few_cells(size, self.patch_size, fit)

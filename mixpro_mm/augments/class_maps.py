@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from mixpro_mm.attention import token_grid
+from mixpro_mm.attention import patches_of, token_grid
 from mixpro_mm.backbones import PVT
 
 __all__ = ['Look', 'find_reader']
@@ -64,7 +64,8 @@ def _host(net: nn.Module, images: Tensor) -> Look:
         extra = backbone.num_extra_tokens
         tokens = _output(backbone.ln1 if backbone.final_norm else backbone.layers[-1], backbone, images)
         return Look(
-            _to_map(tokens, images, extra), lambda rows: head(backbone._format_output(_alone(rows, extra), (1, 1)))
+            _to_map(tokens, images, extra, backbone),
+            lambda rows: head(backbone._format_output(_alone(rows, extra), (1, 1))),
         )
     if isinstance(backbone, PVT) and backbone.num_extra_tokens:
         return Look(_to_map(_output(backbone.norm, backbone, images), images, backbone.num_extra_tokens), head)
@@ -88,7 +89,7 @@ def _timm(net: nn.Module, images: Tensor) -> Look:
         raise _unknown(net, 'gives neither a map nor tokens')
     if features.ndim == 3:
         extra = _extra(net)
-        return Look(_to_map(features, images, extra), lambda rows: net.forward_head(_alone(rows, extra)))
+        return Look(_to_map(features, images, extra, net), lambda rows: net.forward_head(_alone(rows, extra)))
     if getattr(net, 'output_fmt', 'NCHW') == 'NHWC':
         return Look(features.permute(0, 3, 1, 2), lambda rows: net.forward_head(rows[:, None, None, :]))
     return Look(features, lambda rows: net.forward_head(rows[:, :, None, None]))
@@ -170,12 +171,12 @@ def _behind(net: nn.Module, path: str) -> list[nn.Module]:
     return tail
 
 
-def _to_map(features: Tensor, images: Tensor, extra: int = 0) -> Tensor:
+def _to_map(features: Tensor, images: Tensor, extra: int = 0, net: nn.Module | None = None) -> Tensor:
     """Tokens (B, extra + h * w, C) -> map (B, C, h, w); a map stays one."""
     if features.ndim == 4:
         return features
     patches = features[:, extra:].transpose(1, 2)
-    return patches.unflatten(2, token_grid(patches.shape[2], tuple(images.shape[2:])))
+    return patches.unflatten(2, token_grid(patches.shape[2], tuple(images.shape[2:]), net and patches_of(net)))
 
 
 def _extra(net: nn.Module) -> int:

@@ -79,7 +79,7 @@ class FrozenClassifier:
         with self._looking(images) as look:
             return look.features
 
-    def activation_map(self, images: Tensor, labels: Tensor) -> Tensor:
+    def activation_map(self, images: Tensor, labels: Tensor, classes: int | None = None) -> Tensor:
         """Probability that every position of the last map alone gives to one class per image.
 
         The head of the net is applied to each position by itself (class activation map; Zhou et al., CVPR 2016).
@@ -87,20 +87,27 @@ class FrozenClassifier:
         Args:
             images: (B, 3, H, W).
             labels: (B,) integer.
+            classes: Number of classes that the labels are of, to be compared with the net's.
 
         Returns:
             (B, h, w) fp32 in [0, 1].
 
         Raises:
-            ValueError: if the head cannot be applied to single positions, or (CPU only) a label is none of its classes.
+            ValueError: if the head cannot be applied to single positions, it has not as many classes as ``classes``, or
+                (CPU only) a label is none of them.
         """
         with self._looking(images) as look:
             batch, channels, height, width = look.features.shape
             rows = look.features.permute(0, 2, 3, 1).reshape(-1, channels)
             logits = self._classify(look, rows).float()
-            classes = logits.shape[1]
-            if labels.device.type == 'cpu' and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-                raise ValueError(f'labels must lie in 0 to {classes - 1} for {classes} classes, got {labels.tolist()}')
+            own = logits.shape[1]
+            if classes not in (None, own):
+                raise ValueError(
+                    f'the teacher {type(self.net).__name__} has {own} classes, the labels of the batch have {classes}: '
+                    f'name a teacher trained on the same {classes} classes'
+                )
+            if labels.device.type == 'cpu' and not 0 <= int(labels.min()) <= int(labels.max()) < own:
+                raise ValueError(f'labels must lie in 0 to {own - 1} for {own} classes, got {labels.tolist()}')
             wanted = labels.to(logits.device).repeat_interleave(height * width).unsqueeze(1)
             return logits.softmax(dim=1).gather(1, wanted).view(batch, height, width)
 

@@ -15,7 +15,7 @@ def mend_random_batch_augment() -> None:
     appended is recognised (one too many, all adding up to one) and left out.
     """
     init = RandomBatchAugment.__init__
-    if hasattr(init, '__wrapped__'):
+    if getattr(init, '_works_on_a_copy', False):
         return
 
     @functools.wraps(init)
@@ -26,4 +26,5 @@ def mend_random_batch_augment() -> None:
             probs = list(probs[:count] if appended else probs)
         init(self, augments, probs)
 
+    init_on_a_copy._works_on_a_copy = True
     RandomBatchAugment.__init__ = init_on_a_copy

@@ -1,12 +1,15 @@
 """MaskMix and MixPro (Zhao et al., MixPro, ICLR 2023, section 3.2 and the variants of tables 8 and 9)."""
 
+import logging
 from math import gcd
 
+from mmengine.logging import print_log
 from torch import Tensor
 
 from mixpro_mm.arguments import one_of, positive, share, shown, whole
 from mixpro_mm.augments.base import ROUNDINGS, MixAugment
 from mixpro_mm.mixing import MixedTarget, random_mask, to_pixels
+from mixpro_mm.mixing.masks import few_cells, fitting
 from mixpro_mm.mixing.shuffle import SHUFFLES, shuffle_patches
 from mixpro_mm.registry import BATCH_AUGMENTS, register
 
@@ -40,7 +43,7 @@ class MaskMix(MixAugment):
 
     Raises:
         ValueError: at construction for a bad argument; at the first batch if a cell does not fit into the image, or if
-            patches are to be shuffled that do not tile it.
+            patches are to be shuffled that do not tile it. Fewer than 9 cells are a warning in the log.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class MaskMix(MixAugment):
         if not self.side:
             raise ValueError(f'unit {unit} of the mask size {cell:g} is less than half a pixel')
         self.shuffle = one_of('shuffle', shuffle, SHUFFLES)
+        self._told = False
 
     @property
     def grain(self) -> int:
@@ -88,11 +92,24 @@ class MaskMix(MixAugment):
         if self.cell > min(size) or grid == (1, 1):
             raise ValueError(
                 f'mask size {self.cell:g} (mask_scale {float(self.mask_scale):g} x patch_size '
-                f'{float(self.patch_size):g}) leaves nothing to mix in an image of {size[0]}x{size[1]} pixels'
+                f'{float(self.patch_size):g}) leaves nothing to mix in an image of {size[0]}x{size[1]} pixels; '
+                f'{self._fit(size)}'
             )
+        if not self._told and (few := self.few_cells(size)):
+            self._told = True
+            print_log(f'{type(self).__name__}: {few}', 'current', logging.WARNING)
         keep = ROUNDINGS[self.rounding](grid[0] * grid[1] * self.draw_ratio(len(images))).long()
         cells = random_mask(keep, grid, device=images.device)
         return to_pixels(cells, self.cell, size, offset=self.offset, side=self.side)
+
+    def few_cells(self, size: tuple[int, int]) -> str | None:
+        """A sentence where images of ``size`` (H, W) hold so few cells that many draws do not mix; else None."""
+        return few_cells(size, self.cell, self._fit(size))
+
+    def _fit(self, size: tuple[int, int]) -> str:
+        patch, scale = fitting(size, int(self.patch_size))
+        model = '' if patch == self.patch_size else ', with a model of such patches'
+        return f'set patch_size={patch} and mask_scale={scale}{model}'
 
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
         """Mix by the mask, then let the chosen patches change places; neither mask nor labels see that."""

@@ -85,6 +85,8 @@ class PuzzleMix(MixAugment):
         RuntimeError: at the first batch if nobody has shown it the classifier.
     """
 
+    runs_model = True
+
     def __init__(
         self,
         alpha: float = 1.0,

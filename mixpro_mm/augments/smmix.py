@@ -5,7 +5,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from mixpro_mm.arguments import is_number, shown, whole
-from mixpro_mm.attention import ClassAttentionTap, parse_attention, token_grid
+from mixpro_mm.attention import ClassAttentionTap, parse_attention
 from mixpro_mm.augments.base import BRING_THE_HOOK, MixAugment
 from mixpro_mm.augments.quiet import quiet
 from mixpro_mm.mixing import MixedTarget
@@ -39,6 +39,8 @@ class SMMix(MixAugment):
             batch if it has no room for a square.
         RuntimeError: at the first batch if nobody showed it a model, or the attention is not one map an image.
     """
+
+    runs_model = True
 
     def __init__(
         self,
@@ -112,10 +114,12 @@ class SMMix(MixAugment):
         """(B, h, w) fp32 attention of the bound model to the un-mixed images (B, C, H, W), on its own token grid."""
         if self._model is None:
             raise RuntimeError(f'SMMix mixes by the attention of the model it was never shown: {BRING_THE_HOOK}')
+        dtype = next(self._model.parameters()).dtype
         self._tap.attach()
         try:
             with quiet(self._model), torch.no_grad():
-                self._model(images.to(next(self._model.parameters()).dtype), mode='tensor')
+                self._tap.verify(lambda: self._model(images[:1].to(dtype), mode='tensor'))
+                self._model(images.to(dtype), mode='tensor')
             row = self._tap.read()
         finally:
             self._tap.release()
@@ -125,7 +129,7 @@ class SMMix(MixAugment):
                 f'{type(self._tap.block.attn).__name__} gave {count} attention maps for {len(images)} images: SMMix '
                 f'needs one over each whole image, not over windows of it; name such a module with attention='
             )
-        return row.unflatten(1, token_grid(row.shape[1], tuple(images.shape[2:])))
+        return row.unflatten(1, self._tap.block.grid(row.shape[1], tuple(images.shape[2:])))
 
 
 def _corner(place: Tensor, width: int) -> tuple[Tensor, Tensor]:

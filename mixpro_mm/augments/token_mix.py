@@ -43,12 +43,16 @@ class TokenMix(MixAugment):
         layer: Where to read the teacher's activation, as of ``FrozenClassifier``.
         target: 'bce' leaves the two weights as they are, so that they need not sum to one, for a loss by binary cross
             entropy as in the paper; 'ce' divides them by their sum.
+        smoothing: The loss's label smoothing s, to be laid out over the two labels as in the released code: s / 2 is
+            taken from each of the two weights, whereas a loss scales them by 1 - s. The weights given are
+            (w - s / 2) / (1 - s), which such a loss turns into w - s / 2; one below s / 2 is negative, as there.
         partner: 'permutation', or 'flip' as in the released code.
         prob: Probability with which each sample is mixed.
 
     Raises:
-        ValueError: at construction for a bad argument; in :meth:`bind` if there is no moving average; at the first
-            batch if the image is a single token.
+        ValueError: at construction for a bad argument; in :meth:`bind` if there is no moving average, or it is on
+            another device than the model; at the first batch if the image is a single token, or the teacher has not as
+            many classes as the labels.
         RuntimeError: at the first batch if the teacher is 'ema' and nobody showed it.
     """
 
@@ -63,6 +67,7 @@ class TokenMix(MixAugment):
         checkpoint=None,
         layer: str | None = None,
         target: str = 'ce',
+        smoothing: float = 0.0,
         partner: str = 'permutation',
         prob: float = 1.0,
     ):
@@ -76,6 +81,9 @@ class TokenMix(MixAugment):
         self.min_patches = whole('min_patches', min_patches)
         self.aspect = share('aspect', aspect)
         self.target = one_of('target', target, TARGETS)
+        self.smoothing = not_negative('smoothing', smoothing)
+        if self.smoothing >= 1:
+            raise ValueError(f'smoothing must be below 1, got {shown(smoothing)}')
         self.layer, self.from_ema = layer, isinstance(teacher, str) and teacher == 'ema'
         built = isinstance(teacher, FrozenClassifier)
         if (checkpoint is not None and (self.from_ema or built)) or (layer is not None and built):
@@ -94,6 +102,11 @@ class TokenMix(MixAugment):
         """The size of a token."""
         return self.patch_size
 
+    @property
+    def runs_model(self) -> bool:
+        """Whether the moving average is the teacher."""
+        return self.from_ema
+
     def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
         """Take the moving average for a teacher, if it is to be the teacher."""
         if not self.from_ema:
@@ -102,6 +115,12 @@ class TokenMix(MixAugment):
             raise ValueError(
                 "TokenMix has teacher='ema', but this run keeps no moving average: add dict(type='EMAHook') to "
                 'custom_hooks, or name another teacher'
+            )
+        here, there = (next((p.device for p in net.parameters()), None) for net in (model, ema))
+        if here != there and None not in (here, there):
+            raise ValueError(
+                f"TokenMix has teacher='ema', but the moving average is on {there} and the model on {here}: leave "
+                'device out of EMAHook, or name another teacher'
             )
         self._teacher = FrozenClassifier.of(ema, layer=self.layer)
 
@@ -133,8 +152,9 @@ class TokenMix(MixAugment):
         if self._teacher is None:
             raise RuntimeError(f'TokenMix has not been shown its teacher, the moving average: {BRING_THE_HOOK}')
         mixed, target = super().mix(images, scores, index)
-        activation = self._teacher.activation_map(images, scores.argmax(dim=1))
-        return mixed, replace(target, weights=self.weigh(activation, target.mask, index))
+        activation = self._teacher.activation_map(images, scores.argmax(dim=1), classes=scores.shape[1])
+        weights = self.weigh(activation, target.mask, index)
+        return mixed, replace(target, weights=(weights - self.smoothing / 2) / (1 - self.smoothing))
 
     def weigh(self, activation: Tensor, mask: Tensor, index: Tensor) -> Tensor:
         """(B, 2) fp32, the weight of each sample's label and of its partner's.

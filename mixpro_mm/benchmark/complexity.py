@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch.utils.flop_counter import FlopCounterMode
 
-from mixpro_mm.attention import find_attention_block, token_grid
+from mixpro_mm.attention import find_attention_block
 from mixpro_mm.files import write_text
 from mixpro_mm.reporting.tables import markdown_table
 
@@ -69,7 +69,7 @@ def complexity_of(config: Config, size: int = SIZE) -> Complexity:
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         macs=counter.get_total_flops() // 2,
         attention=next(name for name, module in model.named_modules() if module is block.attn),
-        grid=token_grid(tokens[-1], (size, size)),
+        grid=block.grid(tokens[-1], (size, size)),
     )
 
 

@@ -23,11 +23,17 @@ class Method(NamedTuple):
     patched: bool = False
     ema: bool = False
 
-    def config(self, patch_size: int) -> dict | None:
-        """A fresh entry of ``train_cfg.augments`` for a model of that patch size."""
+    def config(self, patch_size: int, size: int = 224) -> dict | None:
+        """A fresh entry of ``train_cfg.augments`` for a model of that patch size and square images of ``size`` pixels.
+
+        The mask has the paper's 4 patches along a side unless that leaves fewer than 4 x 4 cells.
+        """
         if self.augment is None:
             return None
-        return {**self.augment, 'patch_size': patch_size} if self.patched else dict(self.augment)
+        entry = {**self.augment, 'patch_size': patch_size} if self.patched else dict(self.augment)
+        if entry['type'] in ('mixpro_mm.MaskMix', 'mixpro_mm.MixPro') and size <= 3 * 4 * patch_size:
+            entry['mask_scale'] = max(size // (4 * patch_size), 1)
+        return entry
 
 
 AREA, ATTENTION, PAL = 'AreaLabeling', 'AttentionLabeling', 'ProgressiveAttentionLabeling'

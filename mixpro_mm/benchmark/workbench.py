@@ -88,7 +88,9 @@ class Session:
     def __init__(self, bench: Workbench, name: str):
         self.bench, self.name = bench, name
         method = METHODS[name]
-        config = preprocessor_config(method.config(patch_size(bench.settings.backbone)), bench.settings.classes)
+        config = preprocessor_config(
+            method.config(patch_size(bench.settings.backbone), bench.settings.size), bench.settings.classes
+        )
         self.preprocessor = MODELS.build(config).to(bench.device)
         self.labeling = LabelingHook(method.labeling) if method.labeling else None
         self.ema = EMAHook() if method.ema else None

@@ -31,8 +31,9 @@ class ImageNetA(BaseDataset):
     """ImageNet-A: images of 200 of the 1,000 classes of ImageNet-1k, in 200 folders ``<data_root>/<wnid>/*.jpg``.
 
     Labels are 0 to 199 in the order of the WordNet IDs, which is also the order of their classes among the 1,000. The
-    metainfo has ``wnids``, the 200 IDs, and ``indices``, where these classes stand in the 1,000 outputs of a
-    classifier; it has no names of classes, for labels and outputs count differently. Files beside the folders, as the
+    metainfo has ``wnids``, the 200 IDs, ``indices``, where these classes stand in the outputs of a classifier, and
+    ``num_outputs``, 1,000 of these; for a classifier with other outputs, give both as ``metainfo``. It has no names of
+    classes, for labels and outputs count differently. Files beside the folders, as the
     README.txt of the archive, are left alone. No image is opened.
 
     Args:
@@ -54,7 +55,11 @@ class ImageNetA(BaseDataset):
     def load_data_list(self) -> list[dict]:
         images = self._images()
         position = {wnid: index for index, wnid in enumerate(imagenet_wnids())}
-        self._metainfo.update(wnids=list(images), indices=[position[wnid] for wnid in images])
+        own = dict(indices=[position[wnid] for wnid in images], num_outputs=len(position))
+        self._metainfo.update(own | self._metainfo, wnids=list(images))
+        if len(self._metainfo['indices']) != CLASSES:
+            count = len(self._metainfo['indices'])
+            raise ValueError(f'`indices` in metainfo must be the columns of the {CLASSES} classes, got {count}')
         return [dict(img_path=path, gt_label=label) for label, paths in enumerate(images.values()) for path in paths]
 
     def _images(self) -> dict[str, list[str]]:
@@ -132,10 +137,10 @@ class ImageNetO(ImageNetA):
     def _known(self) -> list[str]:
         """Paths of the validation images of the 200 classes."""
         val = ImageNet1k(data_root=self.imagenet_root, split='val', lazy_init=True)
-        indices = set(self._metainfo['indices'])
+        wnids = imagenet_wnids()
+        indices = {wnids.index(wnid) for wnid in self._metainfo['wnids']}
         images = [image for image in val.load_data_list() if image['gt_label'] in indices]
         of_class = Counter(image['gt_label'] for image in images)
-        wnids = imagenet_wnids()
 
         found = []
         if unknown := sorted(set(getattr(val, 'folder_to_idx', ())) - set(wnids)):  # only in the layout by folders

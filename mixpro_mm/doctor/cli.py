@@ -31,12 +31,17 @@ def main(arguments: list[str] | None = None) -> int:
         description=main.__doc__,
         epilog='Exit code: 0 if training will start, 1 if not, 2 for a wrong call. Nothing is changed or trained.',
     )
-    parser.add_argument('config', nargs='?', metavar='CONFIG', help='also check what this config needs')
+    parser.add_argument(
+        'config',
+        nargs='?',
+        metavar='CONFIG',
+        help='also check what this config needs: a path, or the name of one of ours',
+    )
     parser.add_argument('--work-dir', help='where checkpoints will go, if not where the config says')
     parser.add_argument('--json', action='store_true', help='print the findings as JSON instead')
     args = parser.parse_args(arguments)
     if args.config and not os.path.isfile(args.config):
-        parser.error(f'there is no file {args.config}')
+        args.config = _own_config(args.config) or parser.error(f'there is no file {args.config}')
     found = []
     try:
         for finding in diagnose(args.config, args.work_dir):
@@ -87,6 +92,16 @@ def lines(finding: Finding, colour: bool = False) -> Iterator[str]:
     yield f'{status}  {finding.check:<13}  {finding.found}'
     if finding.mend:
         yield f'{"":{WIDTH}}  {"":<13}  -> {finding.mend}'
+
+
+def _own_config(name: str) -> str | None:
+    """A config of this package by its bare name, as mim takes it; None where there is none or nothing imports."""
+    try:
+        from mixpro_mm.mim import find_config
+
+        return str(find_config(name))
+    except (ImportError, ValueError, OSError):
+        return None
 
 
 def _in_colour() -> bool:

@@ -5,6 +5,8 @@ Runs in the child process, where mmengine imports. Nothing is built, trained or 
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,8 @@ from mixpro_mm.config_walk import LOADERS, dicts
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem, warning
 
 __all__ = ['examine', 'load', 'needs_of']
+
+WORKSPACES = (':4096:8', ':16:8')  # of cuBLAS, with which it is deterministic
 
 
 def load(path: str) -> dict:
@@ -44,7 +48,10 @@ def examine(path: str, gpus: int = 0) -> Iterator[Finding]:
         gpus: How many GPUs training would see.
     """
     from mixpro_mm.doctor.config_files import check_data, check_weights
+    from mixpro_mm.doctor.config_masks import check_masks
+    from mixpro_mm.doctor.config_packages import check_packages
     from mixpro_mm.doctor.config_types import check_labels, check_types
+    from mixpro_mm.doctor.config_values import check_arguments, check_values
 
     try:
         config = load(path)
@@ -63,11 +70,17 @@ def examine(path: str, gpus: int = 0) -> Iterator[Finding]:
     else:
         yield ok('config', f'{path} loads, default scope {config.get("default_scope") or "mmengine"}')
     yield from check_types(config)
-    yield from check_labels(config)
+    yield from check_packages(config)
+    yield from check_values(config)
+    if not isinstance(config.get('custom_hooks'), dict):
+        yield from check_labels(config)
+    yield from check_arguments(config)
+    yield from check_masks(config)
     yield from check_data(config)
     yield from check_weights(config)
     yield from check_workers(config)
     yield from check_batch(path, config, gpus)
+    yield from check_deterministic(config, gpus)
 
 
 def _unreadable(path: str, said: str) -> Finding:
@@ -77,6 +90,16 @@ def _unreadable(path: str, said: str) -> Finding:
         missing = base[1] or base[2]
         place = _mentions(path, Path(missing).name)
         return problem('config', f'{path} inherits from {missing}, which does not exist', f"_base_ = '...' in {place}")
+    host = re.search(r'(mm\w+) is not installed', said)
+    if host:
+        found = (
+            f"{path} inherits from '{host[1]}::...' or its like, which mmengine looks up in a distribution named "
+            f'{host[1]}; that of the onedl- family has another name'
+        )
+        module = dict(mmsegmentation='mmseg', mmdetection='mmdet').get(host[1], host[1])
+        spec = importlib.util.find_spec(module)
+        folder = Path(spec.origin).parent if spec and spec.origin else f'/path/to/{module}'
+        return problem('config', found, f"_base_ = '{folder}/.mim/configs/...' in {path}")
     module = re.search(r"No module named '([\w.]+)'|custom modules from .*?\['([\w.]+)'", said)
     if module:
         name = module[1] or module[2]
@@ -91,18 +114,34 @@ def _mentions(path: str, text: str) -> str:
 
 
 def check_workers(config: dict) -> Iterator[Finding]:
-    """torch refuses to keep workers that there are none of."""
+    """torch refuses to keep workers, or to prefetch, without any; mmpretrain's tools/train.py keeps them by default."""
+    by_default = config.get('default_scope') == 'mmpretrain'
     for name in LOADERS:
-        loader = config.get(name) or {}
-        if loader.get('persistent_workers') and not loader.get('num_workers'):
-            found = f'{name} keeps its workers (persistent_workers) but has none (num_workers 0), which torch refuses'
+        loader = config.get(name)
+        if not loader or loader.get('num_workers'):
+            continue
+        if loader.get('persistent_workers', by_default):
+            whose = '' if 'persistent_workers' in loader else ", as mmpretrain's tools/train.py sets it"
+            found = f'{name} has num_workers 0 and persistent_workers True{whose}, which torch refuses'
             yield problem('workers', found, f'--cfg-options {name}.persistent_workers=False')
+        if loader.get('prefetch_factor') is not None:
+            found = f'{name} has num_workers 0 and prefetch_factor {loader["prefetch_factor"]}, which torch refuses'
+            yield problem('workers', found, f'--cfg-options {name}.prefetch_factor=None')
+
+
+def check_deterministic(config: dict, gpus: int = 0) -> Iterator[Finding]:
+    """cuBLAS is deterministic with one of two workspaces only, and torch raises at the first product without them."""
+    workspace = os.environ.get('CUBLAS_WORKSPACE_CONFIG')
+    if gpus and (config.get('randomness') or {}).get('deterministic') and workspace not in WORKSPACES:
+        found = f'randomness.deterministic is True and CUBLAS_WORKSPACE_CONFIG is {workspace or "not set"}: torch stops'
+        yield problem('deterministic', found, f'export CUBLAS_WORKSPACE_CONFIG={WORKSPACES[0]}')
 
 
 def check_batch(path: str, config: dict, gpus: int) -> Iterator[Finding]:
     """A name with 8xb128, or else ``auto_scale_lr``, says for how many images a step the learning rate was chosen."""
     named = re.search(r'(?:^|_)(\d+)xb(\d+)', Path(path).stem)
-    base = (config.get('auto_scale_lr') or {}).get('base_batch_size')
+    scaled = config.get('auto_scale_lr') or {}
+    base = scaled.get('base_batch_size')
     batch = (config.get('train_dataloader') or {}).get('batch_size')
     if not batch or not (named or base):
         return
@@ -113,6 +152,9 @@ def check_batch(path: str, config: dict, gpus: int) -> Iterator[Finding]:
         yield ok('batch', text)
         return
     mend = f'--cfg-options train_dataloader.batch_size={max(meant // here, 1)}'
+    if scaled.get('enable') and base == meant:
+        yield ok('batch', f'{text}; auto_scale_lr scales it to the {here * batch} of this machine')
+        return
     device = f'{gpus} GPU{"s" * (gpus > 1)} x {batch}' if gpus else f'the CPU with {batch}'
     found = f'{text}; {device} here would take {here * batch} if started as it is'
     yield warning('batch', found, '--auto-scale-lr' if base == meant else mend)

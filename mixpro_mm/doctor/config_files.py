@@ -53,6 +53,12 @@ def check_weights(config: dict) -> Iterator[Finding]:
     nodes = dict(dicts(config.get('model'), 'model'))
     if config.get('load_from'):
         found.append(('load_from', config['load_from']))
+    for place, node in nodes.items():
+        name = str(node.get('type')).rpartition('.')[2]
+        if name in ('TIMMBackbone', 'TimmClassifier') and node.get('pretrained') is True:
+            model = f'{place}.pretrained: the weights of timm {node.get("model_name")}'
+            mend = f'--cfg-options {place}.pretrained=False {place}.checkpoint_path=/path/to/checkpoint.pth'
+            yield warning('weights', f'{model} are downloaded at the start unless cached: it takes a network', mend)
     for place, path in found:
         own = nodes.get(place.rpartition('.')[0], {})
         yield _weights(place, path, own.get('prefix') if own.get('type') == 'Pretrained' else None)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from mixpro_mm.config_walk import dicts
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem
 
-__all__ = ['check_labels', 'check_types']
+__all__ = ['check_labels', 'check_types', 'class_of']
 
 DATA = ('DATASETS', 'TRANSFORMS', 'DATA_SAMPLERS', 'FUNCTIONS', 'TASK_UTILS')
 MODEL = ('MODELS', 'TASK_UTILS', 'BATCH_AUGMENTS', 'WEIGHT_INITIALIZERS')
@@ -46,22 +46,38 @@ def check_types(config: dict) -> Iterator[Finding]:
     from mmengine.registry import DefaultScope
 
     scope, count, failed, lost = config.get('default_scope') or 'mmengine', 0, 0, {}
+    imports = (config.get('custom_imports') or {}).get('imports') or ()
+    imports = (imports,) if isinstance(imports, str) else imports
+    scoped: set[str] = set()  # registries whose classes of ours a scoped name before has imported
     with DefaultScope.overwrite_default_scope(scope):
         for place, name, own_scope, kinds in _typed(config):
             count += 1
             try:
-                found = any(_resolves(kind, name, own_scope) for kind in kinds)
+                kind = next((kind for kind in kinds if _resolves(kind, name, own_scope)), None)
             except Exception as error:  # of a module that the registry imports
                 failed += 1
                 yield problem('types', f'{place}: {name} does not import: {one_line(error)}', f"{place}='...'")
                 continue
-            if not found:
+            if kind is None:
                 lost.setdefault(name, (place, own_scope, kinds))
+            elif name.startswith('mixpro_mm.'):
+                scoped.add(kind)
+            elif kind not in scoped and own_scope != 'mixpro_mm' and _only_here(class_of(kind, name), imports):
+                failed += 1
+                found = f"{place} = '{name}' is a class of mixpro_mm, which nothing in this config imports (KeyError)"
+                yield problem('types', found, f"{place}='mixpro_mm.{name.rpartition('.')[2]}'")
         for name, (place, own_scope, kinds) in lost.items():
             where = f'no {" or ".join(kinds[:2])} of scope {own_scope or scope} has it'
             yield problem('types', f"{place} = '{name}': {where}", _instead(place, name, own_scope, kinds))
     if not lost and not failed:
         yield ok('types', f'all {count} resolve from scope {scope}')
+
+
+def _only_here(kind: type | None, imports) -> bool:
+    """Whether a class of ours is registered in this process only, as the doctor has imported it."""
+    module = getattr(kind, '__module__', '') or ''
+    covering = [name for name in imports if name == 'mixpro_mm.plugin' or f'{module}.'.startswith(f'{name}.')]
+    return module.startswith('mixpro_mm.') and not covering
 
 
 def _typed(config: dict) -> Iterator[tuple[str, str, str | None, tuple[str, ...]]]:
@@ -139,8 +155,10 @@ def check_labels(config: dict) -> Iterator[Finding]:
     hooks = [hook for hook in config.get('custom_hooks') or () if isinstance(hook, dict)]
     augments = ((config.get('model') or {}).get('train_cfg') or {}).get('augments') or ()
     with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmengine'):
-        kinds = [_class('HOOKS', hook.get('type')) for hook in hooks]
-        methods = [(node, kind) for _, node in dicts(augments) if (kind := _class('BATCH_AUGMENTS', node.get('type')))]
+        kinds = [class_of('HOOKS', hook.get('type')) for hook in hooks]
+        methods = [
+            (node, kind) for _, node in dicts(augments) if (kind := class_of('BATCH_AUGMENTS', node.get('type')))
+        ]
     for index, (hook, kind) in enumerate(zip(hooks, kinds, strict=True)):
         if issubclass(kind or object, LabelingHook) and 'labeling' in hook:
             try:
@@ -165,7 +183,7 @@ def check_labels(config: dict) -> Iterator[Finding]:
                 yield problem('labels', found, _with_hooks(hooks, *(wanted[hook] for hook in lacking)))
 
 
-def _class(kind: str, name) -> type | None:
+def class_of(kind: str, name) -> type | None:
     """What a ``type`` stands for, a class already or its name; None where it does not resolve, as check_types says."""
     try:
         with _registry(kind).switch_scope_and_registry(None) as own:

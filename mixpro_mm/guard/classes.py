@@ -1,4 +1,4 @@
-"""Whether model and data mean the same number of classes, before training begins."""
+"""Whether model and data mean the same classes, before training begins."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 
 from mixpro_mm.arguments import patterns
+from mixpro_mm.guard.class_names import empty_folders, first_difference, own_fault
 from mixpro_mm.registry import HOOKS, register
 from mixpro_mm.wrapped import unwrap
 
@@ -16,18 +17,24 @@ COUNT_OTHERS = ('rpn_head', 'semantic_head')  # object or not; stuff
 
 @register(HOOKS)
 class ClassCheckHook(Hook):
-    """Compares ``num_classes`` of every head and of the data preprocessor with ``classes`` of the data sets.
+    """Compares the classes of data sets and model: their number, their names and their order.
 
-    A head with too many classes trains without a word, one with too few ends in an IndexError, on a GPU in an assert of
-    the device that names nothing. mmpretrain's ``ClassNumCheckHook`` and mmdet's ``NumClassCheckHook`` compare heads
-    where a config lists them, mmseg has none. Data sets that name no classes are passed over.
+    Before training, ``num_classes`` of every head and of the data preprocessor is compared with ``classes`` of the
+    data sets, and the names of the training set with those of the validation set. A head with too many classes trains
+    without a word, one with too few ends in an IndexError, on a GPU in an assert of the device that names nothing.
+    mmpretrain's ``ClassNumCheckHook`` and mmdet's ``NumClassCheckHook`` compare numbers where a config lists them,
+    mmseg has none.
+
+    Before every run, a test too, ``classes`` of each data set is compared with what its labels count: the categories
+    of a COCO file (mmdet leaves out names that the file lacks and takes the order of the file) or folders. Wrapped data
+    sets are looked into, each of a concatenation. Data sets that name no classes are passed over.
     FlexibleRunner reads weights before it asks any hook, this one too.
 
     Args:
         ignore: Modules not to compare, by name or beginning of it: ``'decode_head.aux'``.
 
     Raises:
-        RuntimeError: in ``before_run`` of a training, if a number differs; one sentence names all that do.
+        RuntimeError: in ``before_run``, if a number or a name differs; one sentence names what does.
     """
 
     priority = 'VERY_HIGH'
@@ -37,21 +44,25 @@ class ClassCheckHook(Hook):
 
     def before_run(self, runner) -> None:
         """Compare, before training, and before weights are read where the Runner allows it."""
-        if not isinstance(runner._train_loop, BaseLoop):
+        loops = {split: getattr(runner, f'_{split}_loop', None) for split in ('train', 'val', 'test')}
+        sets = {
+            split: list(_inner(getattr(getattr(loop, 'dataloader', None), 'dataset', None)))
+            for split, loop in loops.items()
+            if isinstance(loop, BaseLoop)
+        }
+        for split, datasets in sets.items():
+            for dataset in datasets:
+                if fault := own_fault(dataset):
+                    raise RuntimeError(f'ClassCheckHook: {_called(split, dataset)} {fault}.')
+        if 'train' not in sets:
             return
-        model = unwrap(runner.model)
-        counts = dict(self._counts(model))
-        loops = dict(train=runner._train_loop, val=runner._val_loop)
-        for split, loop in loops.items():
-            dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
-            classes = _classes(dataset)
-            wrong = [f'{name} has {count}' for name, count in counts.items() if classes and count != len(classes)]
-            if wrong:
-                kind = type(_innermost(dataset)).__name__
-                raise RuntimeError(
-                    f'ClassCheckHook: the {split} set ({kind}) has {len(classes)} classes, {classes[0]} to '
-                    f'{classes[-1]}, but {", ".join(wrong)}: set num_classes={len(classes)} there.'
-                )
+        counts = dict(self._counts(unwrap(runner.model)))
+        first = next((('train', dataset) for dataset in sets['train'] if _classes(dataset)), None)
+        for split in ('train', 'val'):
+            for dataset in sets.get(split, ()):
+                if _classes(dataset):
+                    _compare_numbers(counts, split, dataset, first)
+                    _compare_names(split, dataset, first)
 
     def _counts(self, model) -> Iterator[tuple[str, int]]:
         """Names and ``num_classes`` of what answers for classes."""
@@ -64,12 +75,54 @@ class ClassCheckHook(Hook):
                 yield name, count
 
 
-def _innermost(dataset):
-    while True:
-        inner = getattr(dataset, 'dataset', None) or next(iter(getattr(dataset, 'datasets', ())), None)
-        if inner is None:
-            return dataset
-        dataset = inner
+def _compare_numbers(counts: dict[str, int], split: str, dataset, first) -> None:
+    classes = _classes(dataset)
+    wrong = [f'{name} has {count}' for name, count in counts.items() if count != len(classes)]
+    if not wrong:
+        return
+    found = (
+        f'ClassCheckHook: {_called(split, dataset)} has {len(classes)} classes, {classes[0]} to {classes[-1]}, but '
+        f'{", ".join(wrong)}'
+    )
+    advice = f'set num_classes={len(classes)} there'
+    if first and len(_classes(first[1])) != len(classes):
+        advice = f'{first_difference(dataset, first[1], _called(*first))}; give both the same classes'
+    if empty := _empty((split, dataset), first):
+        advice = f'{empty}, else {advice}'
+    raise RuntimeError(f'{found}: {advice}.')
+
+
+def _compare_names(split: str, dataset, first) -> None:
+    if not first or first[1] is dataset:
+        return
+    if difference := first_difference(dataset, first[1], _called(*first)):
+        advice = 'give both the same classes in the same order'
+        if empty := _empty((split, dataset), first):
+            advice = f'{empty}, else {advice}'
+        raise RuntimeError(f'ClassCheckHook: {_called(split, dataset)} has other classes, {difference}: {advice}.')
+
+
+def _empty(*sets) -> str:
+    """A clause on class folders without an image, '' if there are none."""
+    for split, dataset in filter(None, sets):
+        if names := empty_folders(dataset):
+            folders = ', '.join(map(repr, names[:5]))
+            return f'{folders} in {dataset.img_prefix} ({split}) holds no image, remove it if it is no class'
+    return ''
+
+
+def _called(split: str, dataset) -> str:
+    return f'the {split} set ({type(dataset).__name__})'
+
+
+def _inner(dataset) -> Iterator:
+    """The data sets in wrappers."""
+    wrapped = getattr(dataset, 'dataset', None)
+    parts = getattr(dataset, 'datasets', None) or ([] if wrapped is None else [wrapped])
+    if not parts:
+        yield dataset
+    for part in parts:
+        yield from _inner(part)
 
 
 def _classes(dataset) -> tuple:

@@ -1,7 +1,9 @@
-"""Stops training at a loss that is not finite, before it reaches the weights, and keeps the batch that made it."""
+"""Stops training at a loss that is not finite and keeps the batch that made it."""
 
+import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from io import BytesIO
 from numbers import Number
 from pathlib import Path
@@ -9,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.dist import get_rank, get_world_size
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import print_log
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import find_latest_checkpoint
 from mmengine.structures import BaseDataElement
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixpro_mm.arguments import shown
 from mixpro_mm.files import replacing
@@ -26,83 +30,204 @@ class NonFiniteLossError(RuntimeError):
     """A loss is NaN or infinite; the sentence names it, the iteration and the file with the batch."""
 
 
+IN_A_ROW = 10  # steps that a GradScaler may skip
+
+
+@dataclass
+class _Step:
+    """What has to be kept of an iteration until its loss has been looked at."""
+
+    number: int
+    epoch: int
+    batch: object
+    random_state: dict
+    at_once: bool = True
+    losses: dict = field(default_factory=dict)
+
+
 @register(HOOKS)
 class NonFiniteLossHook(Hook):
-    """Looks at every loss between forward and backward pass; where one is NaN or infinite, the run ends there.
+    """Looks at every loss of the training and stops the run where one is NaN or infinite.
 
-    That step is not taken, so weights, optimizer and checkpoints stay as they were. Of several ranks, each looks at its
-    own loss; the launcher ends the others. The work dir gets
-    ``nonfinite_loss_iter_N.pth`` (``_rankR`` before the end where there are several ranks), which
+    On a CPU it looks between forward and backward pass: that step is not taken, so weights, optimizer and checkpoints
+    stay as they were. On an accelerator it looks in the forward pass of the next step, so as not to wait for the
+    device: that one step has been taken by then. Where a checkpoint or the end of an epoch follows a step, it looks at
+    once, so that no checkpoint comes from such a step. Of several ranks, each looks at its own loss; the launcher ends
+    the others.
+
+    An optimizer wrapper with a ``loss_scaler`` (AmpOptimWrapper) skips steps that overflow by itself. Its losses are
+    named in a warning, and the run stops at the tenth in a row that is not finite.
+
+    The work dir gets ``nonfinite_loss_iter_N.pth`` (``_rankR`` before the end where there are several ranks), which
     ``torch.load(..., weights_only=True)`` opens anywhere: ``iter`` (as logged, from 1), ``epoch``, ``losses``,
     ``batch`` (inputs and labels as they came from the data loader, ``img_path`` among the meta keys; a batch augment
     may have added ``gt_score``), ``random_state`` at the start of the iteration (torch, cuda, numpy, python), and
-    ``spoiled``, names of tensors of the model that were not finite before. mmdet's ``CheckInvalidLossHook`` looks
-    after the update.
+    ``spoiled``, names of tensors of the model that were not finite before the step, or after it if it was taken; in
+    this rank's shards where it has no more. mmdet's ``CheckInvalidLossHook`` looks after the update.
 
     Raises:
-        NonFiniteLossError: in training, instead of the step.
+        NonFiniteLossError: in training, instead of the step or of the next one; in ``before_save_checkpoint``, before
+            a validation and in ``after_train``, if the loss of the last step was not finite.
     """
 
     priority = 'LOWEST'  # the state of the generators is read after others, IterSeedHook among them, have set it
 
     def __init__(self):
-        self._model = self._batch = self._random_state = None
+        self._release()
 
     def before_train(self, runner) -> None:
         """Look at what ``parse_losses`` of the model returns from now on."""
         self._release()
         self._model = unwrap(runner.model)
+        self._step = _Step(runner.iter + 1, runner.epoch + 1, None, _random_state())  # until there is a batch
         parse_losses = self._model.parse_losses
 
         def checked(losses):
             loss, logged = parse_losses(losses)
-            if not torch.isfinite(loss).all():
-                try:
-                    self._stop(runner, logged)
-                finally:
-                    self._release()
+            self._look(runner, loss, logged)
             return loss, logged
 
         self._model.parse_losses = checked
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Remember the batch and the state of the generators."""
-        self._batch, self._random_state = data_batch, _random_state()
+        at_once = self._checkpoint_follows(runner, batch_idx)
+        self._step = _Step(runner.iter + 1, runner.epoch + 1, data_batch, _random_state(), at_once)
+
+    def before_val(self, runner) -> None:
+        """Look at the loss of the last step, if nobody did."""
+        self._settle(runner)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Look at the loss of the last step, if nobody did, so that nothing is written that it has spoiled."""
+        self._settle(runner)
 
     def after_train(self, runner) -> None:
-        """Leave the model as it was."""
+        """Look at the loss of the last step, if nobody did, and leave the model as it was."""
+        self._settle(runner)
         self._release()
 
     def _release(self) -> None:
-        if self._model is not None:
+        if getattr(self, '_model', None) is not None:
             vars(self._model).pop('parse_losses', None)
-        self._model = self._batch = self._random_state = None
+        self._model = self._step = self._open = None
+        self._in_a_row = 0
 
-    def _stop(self, runner, logged: dict) -> None:
-        number = runner.iter + 1
-        values = {name: value.detach().float().cpu() for name, value in logged.items() if isinstance(value, Tensor)}
-        bad = [f'{name} is {value.item()}' for name, value in values.items() if not torch.isfinite(value).all()]
-        spoiled = [name for name, value in self._model.state_dict().items() if _is_spoiled(value)]
-        rank = f'_rank{get_rank()}' if get_world_size() > 1 else ''
-        path = Path(runner.work_dir, f'nonfinite_loss_iter_{number}{rank}.pth')
-        images, where = [], f'is in {path}'
-        content = dict(iter=number, epoch=runner.epoch + 1, losses=values, spoiled=spoiled)
+    def _checkpoint_follows(self, runner, batch_idx: int) -> bool:
+        savers = (hook for hook in runner.hooks if isinstance(hook, CheckpointHook) and not hook.by_epoch)
+        return (
+            self.end_of_epoch(runner.train_dataloader, batch_idx)
+            or self.is_last_train_iter(runner)
+            or any(hook.every_n_train_iters(runner, hook.interval, hook.save_begin) for hook in savers)
+        )
+
+    @torch.compiler.disable
+    def _look(self, runner, loss: Tensor, logged: dict) -> None:
+        self._settle(runner)
+        self._step.losses = {name: value.detach() for name, value in logged.items() if isinstance(value, Tensor)}
+        finite = torch.isfinite(loss.detach()).all()
+        if _is_late(finite):
+            self._open = self._step, _later(finite)
+        else:
+            self._judge(runner, self._step, bool(finite), taken=False)
+        if self._step is not None and self._step.at_once:
+            self._settle(runner, taken=False)
+
+    def _settle(self, runner, taken: bool = True) -> None:
+        """Judge the loss that was left open, if one was."""
+        if self._open is not None:
+            (step, finite), self._open = self._open, None
+            self._judge(runner, step, finite(), taken)
+
+    def _judge(self, runner, step: _Step, finite: bool, taken: bool) -> None:
+        if finite:
+            self._in_a_row = 0
+            return
+        self._in_a_row += 1
+        what, when = ('taken before its loss was read', 'after') if taken else ('not taken', 'before')
+        if _skips_overflow(runner):
+            if self._in_a_row < IN_A_ROW:
+                print_log(
+                    f'NonFiniteLossHook: {_named(step)}; GradScaler skips the step, the run stops at {IN_A_ROW} such '
+                    'steps in a row',
+                    'current',
+                    logging.WARNING,
+                )
+                return
+            what, when = f'skipped by GradScaler, as the {IN_A_ROW - 1} before it', 'before'
         try:
-            batch = _plain(self._batch)
+            self._stop(runner, step, what, when)
+        finally:
+            self._release()
+
+    def _stop(self, runner, step: _Step, what: str, when: str) -> None:
+        spoiled = _spoiled(self._model)
+        rank = f'_rank{get_rank()}' if get_world_size() > 1 else ''
+        path = Path(runner.work_dir, f'nonfinite_loss_iter_{step.number}{rank}.pth')
+        images, where = [], f'is in {path}'
+        content = dict(iter=step.number, epoch=step.epoch, losses=_values(step), spoiled=spoiled)
+        try:
+            batch = _plain(step.batch)
             images = _images(batch)
-            _write(path, dict(content, batch=batch, random_state=self._random_state))
+            _write(path, dict(content, batch=batch, random_state=step.random_state))
         except Exception as error:  # whatever it is, the loss is the news
             why = getattr(error, 'strerror', None) or f'{type(error).__name__}: {shown(str(error))}'
             where = f'could not be written to {path} ({why})'
         last = find_latest_checkpoint(runner.work_dir)
         named = f' ({", ".join(images[:2])}{", ..." * (len(images) > 2)})' if images else ''
-        cause = (
-            f'; {len(spoiled)} tensors of the model were not finite before it, {spoiled[0]} first' if spoiled else ''
-        )
+        tensors = '1 tensor of the model was' if len(spoiled) == 1 else f'{len(spoiled)} tensors of the model were'
+        cause = f'; {tensors} not finite {when} it, {spoiled[0]} first' if spoiled else ''
         raise NonFiniteLossError(
-            f'NonFiniteLossHook: {", ".join(bad)} at iteration {number} of the run, in epoch {runner.epoch + 1}{cause}'
-            f'; the step was not taken; its batch{named} {where}, the last checkpoint is {last or "not written yet"}.'
+            f'NonFiniteLossHook: {_named(step)}{cause}; the step was {what}; its batch{named} {where}, '
+            f'the last checkpoint is {last or "not written yet"}.'
         )
+
+
+def _is_late(finite: Tensor) -> bool:
+    """Whether to read a value would wait for a device that computes on its own."""
+    return finite.device.type != 'cpu'
+
+
+def _later(flag: Tensor) -> Callable[[], bool]:
+    """A function that reads ``flag``; on CUDA it waits for what was queued before, not for what was queued since."""
+    if flag.device.type != 'cuda':
+        return lambda: bool(flag)
+    copy, event = flag.to('cpu', non_blocking=True), torch.cuda.Event()
+    event.record()
+
+    def read() -> bool:
+        event.synchronize()
+        return bool(copy)
+
+    return read
+
+
+def _skips_overflow(runner) -> bool:
+    wrapper = runner.optim_wrapper
+    parts = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    scalers = [part.loss_scaler for part in parts if hasattr(part, 'loss_scaler')]
+    return any(scaler.is_enabled() for scaler in scalers)
+
+
+def _values(step: _Step) -> dict:
+    return {name: value.float().cpu() for name, value in step.losses.items()}
+
+
+def _named(step: _Step) -> str:
+    bad = [f'{name} is {value.item()}' for name, value in _values(step).items() if not torch.isfinite(value).all()]
+    return f'{", ".join(bad)} at iteration {step.number} of the run, in epoch {step.epoch}'
+
+
+def _spoiled(model: nn.Module) -> list[str]:
+    """Names of parameters and buffers that are not finite, of what lies in this process: ``state_dict`` would gather.
+
+    Shards are looked at as such: of DTensor, of FSDP (whose wrappers are left out of the names) and of ZeRO 3.
+    """
+    held = dict(model.named_parameters())
+    for path, module in model.named_modules():
+        passing = module._non_persistent_buffers_set  # masks of -inf, for example
+        held |= {f'{path}.{n}'.lstrip('.'): value for n, value in module._buffers.items() if n not in passing}
+    return [name.replace('_fsdp_wrapped_module.', '') for name, value in held.items() if _is_spoiled(value)]
 
 
 def _write(path: Path, content: dict) -> None:
@@ -113,6 +238,8 @@ def _write(path: Path, content: dict) -> None:
 
 
 def _is_spoiled(value) -> bool:
+    value = getattr(value, 'ds_tensor', value)
+    value = value.to_local() if hasattr(value, 'to_local') else value
     return isinstance(value, Tensor) and value.is_floating_point() and not torch.isfinite(value).all()
 
 

@@ -2,19 +2,21 @@
 
 from mmengine.hooks import EMAHook
 from mmengine.runner import IterBasedTrainLoop, Runner
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from mixpro_mm.wrapped import unwrap
+from mixpro_mm.wrapped import in_shards, unwrap
 
 __all__ = [
     'average_of',
     'each',
+    'first_image',
     'label_augments',
     'loss_module',
     'missing',
     'progress_of',
     'refuse_late_weights',
+    'refuse_shards',
 ]
 
 
@@ -34,6 +36,22 @@ def refuse_late_weights(runner) -> None:
         )
 
 
+def refuse_shards(model: nn.Module, augments: list) -> None:
+    """Stop where a method would run a model whose weights lie in shards, which only the wrapper brings together.
+
+    Ranks that draw different methods would also wait for each other's weights.
+
+    Raises:
+        ValueError: naming the method, the wrapper and what to do.
+    """
+    name = next((type(augment).__name__ for augment in augments if getattr(augment, 'runs_model', False)), None)
+    if name is not None and (holder := in_shards(model)):
+        raise ValueError(
+            f'{name} runs the model in training on its own, but {holder} holds its weights in shards: train with '
+            'DDPStrategy or ZeRO 0 to 2 of DeepSpeed, or take a method that does not run it, such as MixPro'
+        )
+
+
 def label_augments(model: nn.Module) -> list:
     """The batch augments that keep their labels open, in the order of the config."""
     random_augment = getattr(getattr(model, 'data_preprocessor', None), 'batch_augments', None)
@@ -50,6 +68,15 @@ def each(augments: list, method: str, *args) -> None:
     for augment in augments:
         if hasattr(augment, method):
             getattr(augment, method)(*args)
+
+
+def first_image(model: nn.Module, data_batch) -> Tensor | None:
+    """(1, C, H, W) the first image of a batch as the model takes it, unmixed; None if the batch has no ``inputs``."""
+    inputs = data_batch.get('inputs') if isinstance(data_batch, dict) else None
+    if inputs is None:
+        return None
+    images = model.data_preprocessor(dict(inputs=inputs[:1]), False)['inputs']
+    return images.to(next(model.parameters()).dtype)
 
 
 def loss_module(model: nn.Module) -> nn.Module | None:

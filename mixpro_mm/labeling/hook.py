@@ -8,15 +8,18 @@ import torch
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.logging import print_log
 
-from mixpro_mm.attention import ClassAttentionTap, parse_attention, token_grid
+from mixpro_mm.attention import ClassAttentionTap, parse_attention, patches_of, token_grid
+from mixpro_mm.attention.quiet import quiet
 from mixpro_mm.labeling.find import (
     average_of,
     each,
+    first_image,
     label_augments,
     loss_module,
     missing,
     progress_of,
     refuse_late_weights,
+    refuse_shards,
 )
 from mixpro_mm.labeling.geometry import misfit, pure_tokens
 from mixpro_mm.labeling.rules import build_labeling
@@ -55,10 +58,11 @@ class LabelingHook(Hook):
 
     Raises:
         ValueError: at construction for an unknown labeling; before training if no augment yields labels to weigh, the
-            model has no class attention or cannot be found in its wrapper, there is no loss module to hook, labeling
-            and loss disagree about a learned factor, another LabelingHook does it already, or a plain Runner would
-            draw weights that FSDP has sharded; before an epoch if the loss was replaced by one with
-            parameters of its own.
+            model has no class attention, or one that nothing trains because the head does not read the class token, or
+            cannot be found in its wrapper, there is no loss module to hook, labeling and loss disagree about a learned
+            factor, a method runs a model that lies in shards, another LabelingHook does it already, or a plain Runner
+            would draw weights that FSDP has sharded; before an epoch if the loss was replaced by one with parameters of
+            its own.
     """
 
     priority = 55  # after SwitchRecipeHook (50), which replaces augments and loss; before LoggerHook (60)
@@ -71,6 +75,7 @@ class LabelingHook(Hook):
         self._built = self._loss = self._handle = self._logger = None
         self._augments, self._wrappers = [], []
         self._sums, self._checked = {}, []
+        self._patches = None
 
     def before_run(self, runner) -> None:
         """Remember the loss that the optimizer was built for."""
@@ -94,6 +99,7 @@ class LabelingHook(Hook):
         """Forget labels that a look at the data between two steps, or an interrupted run, has left open."""
         for augment in self._augments:
             augment.take()
+        self._verify(runner, data_batch)
         if hasattr(self.labeling, 'progress'):
             self.labeling.progress = progress_of(runner)
 
@@ -129,6 +135,7 @@ class LabelingHook(Hook):
 
     def _start(self, runner) -> None:
         model = unwrap(runner.model)
+        self._patches = patches_of(model)
         if not label_augments(model) and runner.iter == 0:  # a recipe may have switched mixing off before a resume
             raise ValueError(
                 'LabelingHook has nothing to label: no batch augment of this model keeps its labels open; add '
@@ -142,11 +149,29 @@ class LabelingHook(Hook):
             self._tap = ClassAttentionTap(model, self.attention).attach(wanted=self._pending)
         self._look_up(runner)
 
+    def _verify(self, runner, data_batch) -> None:
+        """Once, before the first step: stop if nobody trains the class attention."""
+        if self._tap is None or self._tap.verified or self._tap.block.reading != 'class':
+            return
+        model = unwrap(runner.model)
+        image = first_image(model, data_batch)
+        if image is None:
+            return
+        # through the wrapper, which gathers the weights of FSDP; DeepSpeed's engine of mmengine cannot be called
+        forward = runner.model if callable(runner.model) else model
+        try:
+            with quiet(model):
+                self._tap.verify(lambda: forward(image, mode='tensor'))
+        except ValueError:
+            self.after_train(runner)
+            raise
+
     def _look_up(self, runner) -> None:
         model = unwrap(runner.model)
         found, known = label_augments(model), self._augments
         each(missing(known, found), 'unbind')
         self._augments = found
+        refuse_shards(runner.model, missing(found, known))
         each(missing(found, known), 'bind', model, average_of(runner))
         loss = loss_module(model)
         if loss is None:
@@ -202,13 +227,13 @@ class LabelingHook(Hook):
                     f'{0 if row is None else len(row)} rows for the {len(target.scores)} images of this batch, so its '
                     'labels cannot be weighed; name a module with one row an image by attention='
                 )
-            grid = token_grid(row.shape[1], tuple(target.mask.shape[2:]))
+            grid = self._tap.block.grid(row.shape[1], tuple(target.mask.shape[2:]))
             self._check(augment, grid, tuple(target.mask.shape[2:]))
         weights = self.labeling(target, row, grid, call.arguments[logits_name])
         pure = None if grid is None else pure_tokens(target.mask, grid)
         self._note(dict(weights._asdict(), pure_tokens=pure))
         for wrapper in self._wrappers:
-            wrapper.expect(target, partial(token_grid, size=tuple(target.mask.shape[2:])))
+            wrapper.expect(target, partial(token_grid, size=tuple(target.mask.shape[2:]), patches=self._patches))
         call.arguments[target_name] = target.blend(weights.lam)
         return call.args, call.kwargs
 

@@ -129,7 +129,8 @@ class LocalContextLoss(LossWrapper):
         grid = grid_of(patches.shape[1])
         if min(grid) < self.grid:
             raise ValueError(f'{grid[0]}x{grid[1]} patch tokens are too few for grid {self.grid} of LocalContextLoss')
-        local = local_context(self.classifier(cell_means(patches.unflatten(1, grid), self.grid)), target)
+        means = cell_means(patches.unflatten(1, grid), self.grid).to(self.classifier.weight.dtype)  # bf16 under FSDP
+        local = local_context(self.classifier(means), target)
         reduction = kwargs.get('reduction_override') or self.reduction
         return loss + self.weight * weight_reduce_loss(local, kwargs.get('weight'), reduction, kwargs.get('avg_factor'))
 

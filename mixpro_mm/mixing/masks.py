@@ -6,9 +6,39 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-__all__ = ['block_mask', 'box_mask', 'random_mask', 'region_mask', 'stretch', 'to_pixels']
+__all__ = ['block_mask', 'box_mask', 'few_cells', 'fitting', 'random_mask', 'region_mask', 'stretch', 'to_pixels']
 
 ROUNDS = 10  # of blocks; enough to cover half of 14 x 14 cells in nearly every draw
+
+
+FEW = 9  # cells: below, so large a share of the draws shows one image only that it is said
+
+
+def few_cells(size: tuple[int, int], cell: int, fit: str) -> str | None:
+    """A sentence where cells of ``cell`` pixels are few in an image of ``size`` pixels, (H, W); else None.
+
+    With S cells and tau uniform, floor(S tau) is 0 in one draw of S: the partner alone shows.
+
+    Args:
+        size: (H, W) of the images.
+        cell: side of a cell in pixels.
+        fit: what to set instead.
+    """
+    height, width = (-(-length // cell) for length in size)
+    if height * width >= FEW:
+        return None
+    return (
+        f'{height}x{width} cells of {cell} px in an image of {size[0]}x{size[1]} pixels are few: with alpha 1 about '
+        f'1 draw in {height * width} swaps the whole image instead of mixing; {fit}'
+    )
+
+
+def fitting(size: tuple[int, int], patch_size: int) -> tuple[int, int]:
+    """``patch_size`` and ``mask_scale`` with at least 4 cells a side; the patch is kept if 4 of it fit."""
+    side = min(size)
+    if 4 * patch_size <= side:
+        return patch_size, side // (4 * patch_size)
+    return (max(side // 8, 1), 2) if side >= 8 else (1, 1)
 
 
 def random_mask(
@@ -67,10 +97,11 @@ def region_mask(
         (B, 1, h, w) bool.
 
     Raises:
-        ValueError: if ``align`` is below 1 or larger than the image.
+        ValueError: if ``align`` is below 1, larger than the image, or the whole of it.
     """
-    if align is not None and not 1 <= align <= min(size):
-        raise ValueError(f'align {align} must lie in 1 to {min(size)} for an image of {size[0]}x{size[1]} pixels')
+    if align is not None and (not 1 <= align <= min(size) or align == max(size)):
+        most = min(size) - (size[0] == size[1])  # one patch as large as the image leaves all or nothing
+        raise ValueError(f'align {align} must lie in 1 to {most} for an image of {size[0]}x{size[1]} pixels')
     centres = [(torch.rand(len(lam), generator=generator, device=lam.device) * length).long() for length in size]
     return box_mask(centres, lam, size, align=align, device=device)
 

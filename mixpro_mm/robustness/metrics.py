@@ -38,12 +38,13 @@ class ConfidenceMetric(BaseMetric):
 
     Args:
         classes: The classes of the model that can be named. None: all of them. A list: these columns of the scores.
-            'dataset': the ``indices`` in the meta information of the data set.
+            'dataset': the ``indices`` in the meta information of the data set, columns of ``num_outputs`` scores if it
+            names that number.
         **kwargs: ``prefix``, ``collect_device``, ``collect_dir`` of mmengine's ``BaseMetric``.
 
     Raises:
-        ValueError: ``classes`` is none of these; later: 'dataset' and a data set without ``indices``; samples without
-            what is read.
+        ValueError: ``classes`` is none of these; later: 'dataset' and a data set without ``indices``; scores of another
+            width than ``num_outputs`` of the data set; samples without what is read.
     """
 
     def __init__(self, classes: Sequence[int] | str | None = None, **kwargs):
@@ -67,16 +68,16 @@ class ConfidenceMetric(BaseMetric):
         """
         if not data_samples:
             return
-        kept = self.kept_classes()
         scores = torch.stack([_field(sample, 'pred_score', self).detach().cpu().double() for sample in data_samples])
+        kept = self.kept_classes(scores.shape[-1])
         confidence, predicted = slice_confidence(scores.numpy(), kept)
         outcomes = [self.outcome(*each, kept) for each in zip(data_samples, predicted.tolist(), strict=True)]
         self.results.extend(zip(confidence.tolist(), outcomes, strict=True))
 
-    def kept_classes(self) -> np.ndarray | None:
-        """Columns of the scores that stay, None for all."""
+    def kept_classes(self, width: int) -> np.ndarray | None:
+        """Columns of ``width`` scores that stay, None for all."""
         if isinstance(self.classes, str):
-            indices = self.dataset_indices()
+            indices = self.dataset_indices(width)
             if indices is None:
                 raise ValueError(
                     f"{type(self).__name__}(classes='dataset') needs `indices` in the meta information of the data "
@@ -85,10 +86,19 @@ class ConfidenceMetric(BaseMetric):
             return indices
         return self.classes
 
-    def dataset_indices(self) -> np.ndarray | None:
-        """The model's class of each class of the data set, None if the data set does not tell."""
-        indices = (self.dataset_meta or {}).get('indices')
-        return None if indices is None else whole_classes(indices, '`indices` of the data set')
+    def dataset_indices(self, width: int) -> np.ndarray | None:
+        """The class among ``width`` of the model of each class of the data set, None if the data set does not tell."""
+        meta = self.dataset_meta or {}
+        if meta.get('indices') is None:
+            return None
+        outputs = meta.get('num_outputs', width)
+        if outputs != width:
+            raise ValueError(
+                f'the model has {width} outputs, but `indices` of the data set are columns of {outputs}: test a model '
+                f'with these {outputs}, or set metainfo=dict(indices=[...], num_outputs={width}) of the data set to '
+                f'the columns of its {len(meta["indices"])} classes'
+            )
+        return whole_classes(meta['indices'], '`indices` of the data set')
 
 
 @register(METRICS)
@@ -121,7 +131,7 @@ class CalibrationMetric(ConfidenceMetric):
     def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> bool:
         """Whether the prediction is right."""
         label = _one_number(_field(sample, 'gt_label', self), 'gt_label', self)
-        named = self.dataset_indices()
+        named = self.dataset_indices(len(sample['pred_score']))
         named = kept if named is None else named
         count = len(sample['pred_score']) if named is None else len(named)
         if not 0 <= label < count:

@@ -22,7 +22,7 @@ from mixpro_mm.robustness.patch_drop import (
 )
 from mixpro_mm.robustness.record import RecordedTestLoop, numbers_of
 from mixpro_mm.robustness.saliency_model import ClassAttention, build_saliency_model
-from mixpro_mm.wrapped import unwrap
+from mixpro_mm.wrapped import in_shards, unwrap
 
 __all__ = ['OcclusionTestLoop']
 
@@ -177,6 +177,11 @@ class OcclusionTestLoop(RecordedTestLoop):
 
     def _build_attention(self) -> ClassAttention:
         if self.saliency == 'self':
+            if holder := in_shards(self.runner.model):
+                raise ValueError(
+                    f"saliency='self' runs the model on its own, but {holder} holds its weights in shards: test with "
+                    'one process or DDP, or name a saliency model'
+                )
             return ClassAttention(self._model, self.saliency_head)
         if not isinstance(self.saliency, Mapping):
             raise ValueError(

@@ -7,7 +7,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 from mixpro_mm.anatomy import find_backbone
-from mixpro_mm.attention import class_heads, find_attention_block, token_grid
+from mixpro_mm.attention import class_heads, find_attention_block
 from mixpro_mm.checkpoint import read_state_dict
 
 __all__ = ['ClassAttention', 'build_saliency_model']
@@ -73,8 +73,9 @@ class ClassAttention:
         try:
             self.block = find_attention_block(self.backbone)
         except ValueError as error:
+            reason = str(error).split('; ')[0].split(': attention=')[0]
             raise ValueError(
-                f'{name} has no class token whose attention could tell which patches are salient; '
+                f'{name} has no class token whose attention could tell which patches are salient ({reason}); '
                 "give a ViT with saliency=dict(type='VisionTransformer', ..., checkpoint=...)"
             ) from error
         heads = self.block.attn.num_heads
@@ -98,4 +99,4 @@ class ClassAttention:
                 handle.remove()
         rows = class_heads(self.block, outputs)
         row = rows.mean(dim=1) if self.head == 'mean' else rows[:, self.head]
-        return row.unflatten(1, token_grid(row.shape[1], tuple(images.shape[2:])))
+        return row.unflatten(1, self.block.grid(row.shape[1], tuple(images.shape[2:])))

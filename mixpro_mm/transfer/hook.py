@@ -11,7 +11,6 @@ from mmengine.hooks import Hook
 from mmengine.model import PretrainedInit
 from mmengine.runner import BaseLoop, find_latest_checkpoint
 from torch import nn
-from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mixpro_mm.arguments import patterns, shown
 from mixpro_mm.checkpoint import read_for_host
@@ -20,7 +19,7 @@ from mixpro_mm.ranks import from_main
 from mixpro_mm.registry import HOOKS, register
 from mixpro_mm.transfer.coverage import Coverage, compare
 from mixpro_mm.transfer.keys import prefixes, some
-from mixpro_mm.wrapped import unwrap
+from mixpro_mm.wrapped import in_shards, unwrap
 
 __all__ = ['TransferCheckHook']
 
@@ -97,7 +96,7 @@ class TransferCheckHook(Hook):
         if not _starts_training(runner):
             return False
         model = unwrap(runner.model)
-        if holder := _in_shards(runner.model):
+        if holder := in_shards(runner.model):
             self._stop(
                 f'{holder} holds the tensors of {self.module} in shards, which cannot be compared with a file: let one '
                 'process without it check the hand-over (one iteration will do), then train without this hook'
@@ -191,13 +190,6 @@ def _starts_training(runner) -> bool:
     if not isinstance(runner._train_loop, BaseLoop) or runner.iter > 0:
         return False
     return not (runner._resume and (runner._load_from or find_latest_checkpoint(runner.work_dir)))
-
-
-def _in_shards(model: nn.Module) -> str:
-    """Who has left this process a shard of the tensors only, or ''; ZeRO 3 marks what it cuts by ``ds_id``."""
-    if isinstance(model, FullyShardedDataParallel):
-        return type(model).__name__
-    return 'ZeRO 3 of DeepSpeed' if any(hasattr(p, 'ds_id') for p in unwrap(model).parameters()) else ''
 
 
 def _find(model: nn.Module, name: str) -> nn.Module:

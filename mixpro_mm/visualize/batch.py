@@ -9,7 +9,7 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, one_hot
 
-from mixpro_mm.attention import ClassAttentionTap, token_grid
+from mixpro_mm.attention import ClassAttentionTap, patches_of, token_grid
 from mixpro_mm.labeling import LabelWeights
 from mixpro_mm.labeling.find import each, label_augments, loss_module
 from mixpro_mm.labeling.rules import build_labeling
@@ -166,6 +166,7 @@ def attention_maps(model: nn.Module, images: Tensor, attention) -> tuple[Tensor,
     """
     tap = ClassAttentionTap(model, attention).attach()
     try:
+        tap.verify(lambda: model(images[:1]))
         logits = model(images)
         row = tap.read()
     finally:
@@ -173,7 +174,7 @@ def attention_maps(model: nn.Module, images: Tensor, attention) -> tuple[Tensor,
     if row is None or len(row) != len(images):
         raise ValueError(f'the attention of {type(model).__name__} gave no row for each image')
     size = tuple(images.shape[2:])
-    maps = interpolate(row.view(-1, 1, *token_grid(row.shape[1], size)), size, mode='nearest')[:, 0]
+    maps = interpolate(row.view(-1, 1, *tap.block.grid(row.shape[1], size)), size, mode='nearest')[:, 0]
     return row, maps, logits
 
 
@@ -195,5 +196,5 @@ def weigh(model: nn.Module, config: Config, mixed: Mix) -> tuple[LabelWeights, T
     if not getattr(labeling, 'uses_attention', True):
         return labeling(mixed.target, None, None, model(mixed.mixed)), None
     row, maps, logits = attention_maps(model, mixed.mixed, settings['attention'])
-    grid = token_grid(row.shape[1], tuple(mixed.mixed.shape[2:]))
+    grid = token_grid(row.shape[1], tuple(mixed.mixed.shape[2:]), patches_of(model))
     return labeling(mixed.target, row, grid, logits), maps

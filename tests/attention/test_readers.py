@@ -21,6 +21,11 @@ from mmpretrain.models import (
     XCiT,
 )
 from timm.layers.diff_attention import DiffAttention
+from timm.models.vision_transformer import (
+    DiffParallelScalingBlock,
+    ParallelScalingBlock,
+    ParallelThingsBlock,
+)
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -31,6 +36,7 @@ from mixpro_mm.attention import (
     class_row,
     find_attention_block,
     parse_attention,
+    patches_of,
     query_mean,
     token_grid,
 )
@@ -343,7 +349,7 @@ def test_the_last_block_is_found_through_every_wrapper():
     classifier = ImageClassifier(backbone=vit(), head=LinearClsHead(10, 32))
     last = classifier.backbone.layers[1].attn
     for model in (classifier, classifier.backbone, nn.DataParallel(classifier)):
-        assert find_attention_block(model) == AttentionBlock(last, 1)
+        assert find_attention_block(model)[:3] == AttentionBlock(last, 1)[:3]
     wrapped = TimmClassifier('vit_tiny_patch16_224', **TIMM)
     assert find_attention_block(wrapped).attn is wrapped.model.blocks[1].attn
     pyramid = ImageClassifier(backbone=PVT(PVT_ARCH, img_size=64), head=LinearClsHead(10, 32))
@@ -353,11 +359,11 @@ def test_the_last_block_is_found_through_every_wrapper():
 def test_a_path_overrides_the_last_block():
     classifier = ImageClassifier(backbone=vit(), head=LinearClsHead(10, 32))
     first = classifier.backbone.layers[0].attn
-    assert find_attention_block(classifier, 'backbone.layers.0.attn') == AttentionBlock(first, 1)
+    assert find_attention_block(classifier, 'backbone.layers.0.attn')[:3] == (first, 1, 'class')
     asked = dict(reading='query_mean', path='backbone.layers.0.attn')
-    assert find_attention_block(classifier, asked) == AttentionBlock(first, 1, 'query_mean')
+    assert find_attention_block(classifier, asked)[:3] == (first, 1, 'query_mean')
     asked = dict(reading='class', path='backbone.layers.0.attn')
-    assert find_attention_block(classifier, asked) == AttentionBlock(first, 1)
+    assert find_attention_block(classifier, asked)[:3] == (first, 1, 'class')
 
 
 @pytest.mark.parametrize(
@@ -377,7 +383,11 @@ def test_a_model_of_no_known_layout_tells_its_tokens_before_the_patches(has, pre
         setattr(model, name, value)
     asked = dict(reading='query_mean', path='block')
     assert find_attention_block(model, asked) == AttentionBlock(model.block, prefix, 'query_mean')
-    assert find_attention_block(model, 'block') == AttentionBlock(model.block, 1)  # the class row needs a class token
+    if has.get('cls_token') is None:
+        with pytest.raises(ValueError, match=r"^Module was built without a class token.*path='block'\)"):
+            find_attention_block(model, 'block')
+    else:
+        assert find_attention_block(model, 'block') == AttentionBlock(model.block, prefix)
 
 
 @pytest.mark.parametrize(
@@ -438,6 +448,49 @@ def test_a_model_of_no_known_layout_tells_its_tokens_before_the_patches(has, pre
             lambda: ViTEVA02(ARCH, **SIZE),
             'query_mean',
             '^AttentionWithRoPE at the last block rotates q and k after their projections, so its attention cannot',
+        ),
+        *(
+            (lambda out=out: vit(out_type=out), path, f"does not reach .*out_type='{out}'.*query_mean")
+            for out in ('featmap', 'avg_featmap')
+            for path in (None, 'layers.1.attn')
+        ),
+        *(
+            (lambda pool=pool: timm_model(global_pool=pool), path, f"does not reach .*global_pool='{pool}'.*query_mean")
+            for pool in ('avg', 'max', 'avgmax', 'map')
+            for path in (None, 'blocks.1.attn')
+        ),
+        (lambda: timm_model('cait_xxs24_224', depth=1, global_pool='avg'), None, "of Cait .*global_pool='avg'"),
+        (lambda: XCiT(**XCIT, out_type='avg_featmap'), None, "of XCiT .*out_type='avg_featmap'"),
+        (
+            lambda: timm_model(class_token=False, global_pool='avg'),
+            'blocks.1.attn',
+            r"^VisionTransformer was built without a class token.*dict\(reading='query_mean', path='blocks.1.attn'\)",
+        ),
+        (
+            lambda: timm_model('vit_relpos_small_patch16_224'),
+            dict(reading='query_mean', path='blocks.1.attn'),
+            '^RelPosAttention at blocks.1.attn adds a position bias of its own',
+        ),
+        (
+            lambda: timm_model('eva02_tiny_patch14_224'),
+            'blocks.1.attn',
+            '^EvaAttention at blocks.1.attn rotates q and k',
+        ),
+        (lambda: timm_model('vit_small_patch16_rope_224'), 'blocks.1.attn', '^AttentionRope at blocks.1.attn rotates'),
+        (
+            lambda: timm_model('xcit_nano_12_p16_224', depth=1),
+            'blocks.0.attn',
+            '^XCA at blocks.0.attn weighs q and k by a temp',
+        ),
+        (lambda: PVT(PVT_ARCH, img_size=64), 'block3.0.attn', '^.* at block3.0.attn has no class token: .* in block4'),
+        *(
+            (
+                lambda kind=kind: timm_model(block_fn=kind),
+                attention,
+                f'^{kind.__name__}, the last block of VisionTransf',
+            )
+            for kind in (ParallelThingsBlock, ParallelScalingBlock, DiffParallelScalingBlock)
+            for attention in (None, 'query_mean')
         ),
         (vit, 'query_maen', "^attention path 'query_maen' leads nowhere .* only the readings class, query_mean$"),
         (vit, dict(reading='query_mean', path='layers.1.ffn'), '^FFN at layers.1.ffn offers no attention: it needs'),
@@ -505,3 +558,71 @@ def test_tokens_that_fit_no_grid_are_one_sentence(tokens, size):
         ValueError, match=rf'^{tokens} patch tokens do not cover an input of {size[0]}x{size[1]} pixels'
     ):
         token_grid(tokens, size)
+
+
+def test_grids_are_those_of_the_patch_embedding():
+    assert token_grid(12, (32, 24), patches_of(vit(img_size=(32, 24)))) == (4, 3)
+    assert token_grid(32, (32, 32), patches_of(vit(patch_size=(8, 4)))) == (4, 8)
+    assert token_grid(9, (32, 32), patches_of(vit(patch_size=16, patch_cfg=dict(stride=8, padding=0)))) == (3, 3)
+    assert token_grid(32, (32, 32), patches_of(timm_model(patch_size=(4, 8)))) == (8, 4)
+    assert token_grid(16, (32, 32), patches_of(XCiT(**XCIT))) == (4, 4)
+    models = {
+        'stages.3.blocks.0.attn.w_msa': SwinTransformer(SWIN, 224, window_size=7),
+        'layers.3.blocks.0.attn': timm.create_model('swin_tiny_patch4_window7_224', embed_dim=8, depths=[1] * 4),
+    }
+    swins = [find_attention_block(m, dict(reading='query_mean', path=p)).patches for p, m in models.items()]
+    for swin in swins:
+        assert token_grid(49, (224, 224), swin) == (7, 7)
+    padded = [(swin, count, size) for swin in swins for count, size in ((49, (128, 128)), (49, (112, 112)))]
+    for patches, tokens, size in [(patches_of(vit()), 4, (32, 32)), *padded]:  # dropped, padded
+        with pytest.raises(ValueError, match=rf'^{tokens} patch tokens do not fit an input of {size[0]}x{size[1]} '):
+            token_grid(tokens, size, patches)
+
+
+@pytest.mark.parametrize('attention', [None, 'query_mean'])
+def test_dropped_patches_have_no_places(attention):
+    model = timm_model(patch_drop_rate=0.75).train()
+    tap = ClassAttentionTap(model, attention).attach()
+    model(torch.randn(2, 3, 32, 32))
+    row = tap.read()
+    with pytest.raises(ValueError, match=r'^4 patch tokens do not fit .*32x32 .* 4x4 = 16: .*patch_drop_rate'):
+        tap.block.grid(row.shape[1], (32, 32))
+
+
+@pytest.mark.parametrize('attention', [None, 'query_mean', 'blocks.1.attn'])
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_half_precision_norms_of_q_and_k(attention, dtype):
+    model = lively(timm_model(qk_norm=True))
+    images, rows = torch.randn(2, 3, 32, 32), []
+    for kind in (torch.float32, dtype):
+        tap = ClassAttentionTap(model.to(kind), attention).attach()
+        model(images.to(kind))
+        rows.append(tap.read())
+        tap.release()
+    assert rows[1].dtype == torch.float32
+    torch.testing.assert_close(rows[1], rows[0], rtol=0, atol=0.02)
+
+
+def test_a_norm_over_all_channels_comes_before_the_heads():
+    torch.manual_seed(0)
+    attn = hand_made()
+    attn.q_norm, attn.k_norm = nn.LayerNorm(16), nn.LayerNorm(16)
+    q, k, v = torch.randn(3, 2, 5, 16).unbind()
+    heads = [x.unflatten(2, (2, 8)).transpose(1, 2) for x in (attn.q_norm(q), attn.k_norm(k))]
+    expected = (heads[0] @ heads[1].transpose(2, 3) / 8**0.5).softmax(3).mean(1)[:, 0, 1:]
+    torch.testing.assert_close(class_row(AttentionBlock(attn, 1), dict(qkv=torch.cat((q, k, v), 2))), expected)
+
+
+def test_a_class_row_counts_the_position_bias_of_its_module():
+    attn = hand_made()
+    attn.relative_position_bias_table = torch.randn(9, 2)
+    attn.relative_position_index = torch.arange(9).view(3, 3)
+    row = class_row(AttentionBlock(attn, 1), dict(qkv=torch.zeros(1, 3, 48)))
+    torch.testing.assert_close(row[0], attn.relative_position_bias_table[:3].softmax(0).mean(1)[1:])
+
+
+def test_a_path_takes_the_prefix_of_the_model():
+    block = find_attention_block(timm_model(reg_tokens=4), 'blocks.1.attn')
+    assert block.prefix_tokens == 5
+    eva = timm_model('eva02_tiny_patch14_224', use_rot_pos_emb=False, num_reg_tokens=4, global_pool='token')
+    assert find_attention_block(eva, 'blocks.1.attn').prefix_tokens == 5

@@ -1,10 +1,13 @@
 """The tap changes nothing, costs one row, and leaves nothing behind."""
 
+from contextlib import nullcontext
+
 import pytest
 import timm
 import torch
 import torch.nn.functional as F  # noqa: N812
 from mmpretrain.models import VisionTransformer
+from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -231,3 +234,50 @@ def test_state_dict_and_evaluation_stay_stock(model):
         output(model, images(model, batch=1))
     assert tap.read().shape[0] == 1
     tap.release()
+
+
+class Head(nn.Module):
+    """A backbone of timm whose features go into a head of another kind, with weights that are still zero."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.backbone = timm.create_model(
+            'vit_tiny_patch16_224', img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=2, global_pool=''
+        )
+        self.backbone.head = nn.Identity()
+        self.kind, self.head = kind, nn.Linear(32, 3)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, images):
+        tokens = self.backbone(images)
+        return self.head(tokens[:, 0] if self.kind == 'class' else tokens[:, 1:].mean(1))
+
+
+@pytest.mark.parametrize(
+    ('kind', 'attention', 'trained'),
+    [
+        ('class', None, True),
+        ('class', 'backbone.blocks.1.attn', True),
+        ('patches', None, False),
+        ('patches', 'backbone.blocks.1.attn', False),
+        ('patches', 'backbone.blocks.0.attn', True),  # by the patches of the next block, which look at the token
+        ('patches', 'query_mean', True),
+    ],
+)
+def test_a_class_token_that_reaches_no_output_is_named(kind, attention, trained):
+    model = Head(kind).eval()
+    tap = ClassAttentionTap(model, attention).attach()
+    before = count_hooks(model)
+    with nullcontext() if trained else pytest.raises(ValueError, match=r'nothing trains its class .*query_mean'):
+        tap.verify(lambda: model(torch.zeros(1, 3, 32, 32)))
+    assert count_hooks(model) == before
+    assert tap.read() is None
+
+
+def test_a_setting_that_torch_no_longer_has_is_left_alone(model, monkeypatch):
+    monkeypatch.setattr('mixpro_mm.attention.tap.HOOK_GUARDS', 'no_such_setting')
+    tap = tap_of(model).attach()
+    output(model, images(model))
+    assert tap.read() is not None
+    tap.release()
+    assert not hasattr(torch._dynamo.config, 'no_such_setting')

@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from mmpretrain.registry import BATCH_AUGMENTS as MMPRETRAIN_BATCH_AUGMENTS
 
 from mixpro_mm.augments import MaskMix, MixPro, RegionMix
+from mixpro_mm.mixing.masks import fitting
 from mixpro_mm.registry import BATCH_AUGMENTS
 
 
@@ -306,3 +307,29 @@ def test_shapes_that_do_not_fit_are_one_sentence():
         MaskMix(patch_size=8)(torch.rand(2, 3, 64, 64), torch.tensor([0, 1]))
     with pytest.raises(ValueError, match='RegionMix mixes images'):
         RegionMix()(torch.rand(2, 3, 64, 64), torch.eye(3))
+
+
+def test_few_cells_are_told_with_what_fits():
+    """128 px hold 2 x 2 cells of 64 px: floor(4 tau) is 0 in a quarter of the draws."""
+    torch.manual_seed(0)
+    augment = MaskMix(ratio='sample', partner='flip')
+    said = augment.few_cells((128, 128))
+    assert '2x2 cells of 64 px in an image of 128x128 pixels' in said and '1 draw in 4' in said
+    assert said.endswith('set patch_size=16 and mask_scale=2')
+    swapped = torch.cat([~augment.draw_mask(torch.empty(100, 3, 128, 128), None).flatten(1).any(1) for _ in range(20)])
+    assert swapped.float().mean().item() == pytest.approx(1 / 4, abs=0.03)
+    assert MaskMix().few_cells((224, 224)) is MaskMix(patch_size=4, mask_scale=2).few_cells((32, 32)) is None
+
+
+@pytest.mark.parametrize(
+    ('size', 'patch_size', 'fit'),
+    [(64, 16, (16, 1)), (128, 16, (16, 2)), (32, 16, (4, 2)), (96, 8, (8, 3)), (7, 4, (1, 1))],
+)
+def test_what_fits_leaves_at_least_four_cells_a_side(size, patch_size, fit):
+    assert fitting((size, size), patch_size) == fit
+    assert size // (fit[0] * fit[1]) >= 4 and MaskMix(*(1.0, *fit)).few_cells((size, size)) is None
+
+
+def test_a_box_of_one_patch_as_large_as_the_image_is_refused():
+    with pytest.raises(ValueError, match='align 32 must lie in 1 to 31 for an image of 32x32 pixels'):
+        RegionMix(align=32)(*unique_batch(2, (32, 32)))

@@ -356,3 +356,10 @@ def test_a_token_larger_than_the_image_is_one_sentence(patch_size, grid):
 
 def test_both_spellings_resolve_in_the_host():
     assert BATCH_AUGMENTS.get('SMMix') is BATCH_AUGMENTS.parent.get('SMMix') is SMMix
+
+
+def test_class_attention_that_nobody_trains_is_refused():
+    model = classifier(out_type='avg_featmap')
+    with pytest.raises(ValueError, match=r"out_type='avg_featmap'\), so nothing trains .*attention='query_mean'"):
+        SMMix(patch_size=8, attention=None).bind(model)
+    SMMix(patch_size=8).bind(model)

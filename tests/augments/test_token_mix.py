@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from mmpretrain.models import ImageClassifier
+from mmpretrain.models import ImageClassifier, LabelSmoothLoss
 from torch import nn
 
 from mixpro_mm.augments import token_mix
@@ -26,7 +26,7 @@ class Teacher(FrozenClassifier):
     def __init__(self, maps):
         self.maps, self.asked = maps, []
 
-    def activation_map(self, images, labels):
+    def activation_map(self, images, labels, classes=None):
         self.asked.append((images.clone(), labels.clone()))
         return self.maps
 
@@ -72,6 +72,34 @@ def test_weights_by_hand(target, monkeypatch):
     labels = [[expected[0, 0], expected[0, 1], 0], [expected[1, 1], expected[1, 0], 0]]
     torch.testing.assert_close(blended, torch.tensor(labels))
     assert mixed[:, 0, ::8, ::8].tolist() == [[[0, 0], [1, 1]], [[1, 0], [0, 0]]]
+
+
+def test_half_of_the_smoothing_goes_to_each_image(monkeypatch):
+    """The released code's targets: y - s / 2 + s / K for the two classes of a mix, s / K for others.
+
+    As above, the first image shows 0.3 of its activation and 0.5 of its partner's: for s = 0.1 and 3 classes
+    0.3 - 0.05 + 0.0333 = 0.2833, 0.5 - 0.05 + 0.0333 = 0.4833 and 0.0333.
+    """
+    maps = torch.tensor([[[1.0, 2], [3, 4]], [[4, 0], [2, 2]]])
+    mask = torch.tensor([[[True, True], [False, False]], [[True, False], [False, False]]]).unsqueeze(1)
+    mask = mask.repeat_interleave(8, 2).repeat_interleave(8, 3)
+    augment = TokenMix(patch_size=8, teacher=Teacher(maps), target='bce', smoothing=0.1)
+    _, blended = fixed(augment, mask, monkeypatch)(*batch_of(2, (16, 16), classes=3))
+    loss = LabelSmoothLoss(0.1, num_classes=3, mode='original', use_sigmoid=True)
+    targets = torch.tensor([[0.2833, 0.4833, 0.0333], [0.8833, 0.4833, 0.0333]])
+    torch.testing.assert_close(loss.smooth_label(blended), targets, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize('classes', [3, 7])
+def test_a_teacher_of_other_classes_is_refused_on_any_device(classes, monkeypatch):
+    monkeypatch.setattr(torch.Tensor, 'tolist', lambda tensor: pytest.fail('only a CPU can look at the labels'))
+    with pytest.raises(ValueError, match=rf'teacher ImageClassifier has {classes} classes, .* batch have 5: name a'):
+        TokenMix(teacher=tiny_classifier(classes))(*batch_of(2))
+
+
+def test_a_moving_average_on_another_device_is_refused():
+    with pytest.raises(ValueError, match=r'the moving average is on meta and the model on cpu: leave device out of'):
+        TokenMix(teacher='ema').bind(tiny_classifier(), tiny_classifier().to('meta'))
 
 
 @pytest.mark.parametrize('size', [(64, 64), (48, 80), (40, 72)])
@@ -289,6 +317,7 @@ def test_arguments_reach_the_classifier_that_is_built(monkeypatch):
         (dict(patch_size=15.5), 'patch_size must be a whole number of at least 1, got 15.5'),
         (dict(min_patches=0), 'min_patches must be a whole number of at least 1, got 0'),
         (dict(aspect=1.2), 'aspect must be at most 1, got 1.2'),
+        (dict(smoothing=1), 'smoothing must be below 1, got 1'),
         (dict(target='kl'), "target 'kl' is unknown; known: bce, ce"),
         (dict(checkpoint='a.pth'), "checkpoint and layer belong to a teacher that is built here: 'ema'"),
         (dict(teacher=Teacher(None), layer='a'), 'checkpoint and layer belong to a teacher that is built here'),

@@ -176,3 +176,10 @@ def test_a_step_on_cuda(name, amp, settings):
     backward, whole = Session(bench, name).turn()
     assert 0 < backward <= whole
     assert bench.draw(4)['inputs'].is_cuda
+
+
+@pytest.mark.parametrize(('size', 'scale'), [(224, 4), (193, 4), (192, 3), (128, 2), (64, 1)])
+@pytest.mark.parametrize('name', ['MaskMix', 'MixPro'])
+def test_the_mask_leaves_four_cells_a_side_at_any_size(name, size, scale):
+    assert METHODS[name].config(16, size).get('mask_scale', 4) == scale
+    assert -(-size // (16 * scale)) >= 4

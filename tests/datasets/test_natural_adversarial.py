@@ -99,6 +99,15 @@ def test_labels_count_the_200_and_indices_lead_to_the_1000(subset):
     ]
 
 
+def test_indices_count_1000_outputs_or_what_metainfo_says(subset):
+    assert ImageNetA(data_root=str(subset), num_images=200).metainfo['num_outputs'] == 1000
+    shifted = dict(indices=[index + 1 for index in INDICES], num_outputs=1001)
+    metainfo = ImageNetA(data_root=str(subset), num_images=200, metainfo=shifted).metainfo
+    assert metainfo == shifted | dict(wnids=wnids())
+    with pytest.raises(ValueError, match='columns of the 200 classes, got 199'):
+        ImageNetA(data_root=str(subset), num_images=200, metainfo=dict(indices=INDICES[1:]))
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=rf'there is no folder {tmp_path}/none; expected are 200 folders') as e:
         ImageNetA(data_root=str(tmp_path / 'none'))
@@ -182,6 +191,14 @@ def test_imagenet_o_stands_behind_the_validation_images_of_its_classes(subset, i
     assert Counter(flags.values()) == {0: 400, 1: 200}
     assert len(dataset) == 600  # each once
     assert not any('gt_label' in item for item in items(dataset))
+
+
+def test_known_images_are_found_by_label_whatever_the_outputs(subset, imagenet):
+    settings = dict(num_images=200, num_val_images=400)
+    shifted = dict(indices=[index + 1 for index in INDICES], num_outputs=1001)
+    dataset = ImageNetO(str(subset), str(imagenet / 'folders'), metainfo=shifted, **settings)
+    known = {Path(item['img_path']).parent.name for item in items(dataset) if not item['ood']}
+    assert known == set(wnids())
 
 
 def test_imagenet_o_has_2000_and_10000_images_unless_told_otherwise(tmp_path, imagenet):

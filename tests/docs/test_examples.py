@@ -153,3 +153,31 @@ def test_the_config_of_own_images_builds_at_full_size_and_takes_the_lines_of_its
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(config.model | dict(data_preprocessor=config.data_preprocessor))
     assert sum(p.numel() for p in model.parameters()) == 22_050_664 - (1000 - len(CLASSES)) * 385  # DeiT-S of Table 1
+
+
+@pytest.mark.parametrize('epochs, warm_up', [(1, 0), (2, 1), (3, 1), (10, 1), (300, 20)])
+def test_the_schedule_of_own_images_for_any_number_of_epochs(own_images, epochs, warm_up):
+    """Per iteration, as Runner builds it, at the rate that auto_scale_lr leaves."""
+    from mmengine.registry import PARAM_SCHEDULERS
+
+    own_images.write_text(own_images.read_text().replace('epochs = 15', f'epochs = {epochs}'))
+    config = Config.fromfile(own_images)
+    assert config.warm_up == warm_up
+    rate = config.optim_wrapper.optimizer.lr * 64 / 1024
+    optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=rate)
+    schedulers = []
+    for scheduler in config.param_scheduler:
+        scheduler = dict(scheduler, optimizer=optimizer, epoch_length=5)
+        del scheduler['convert_to_iter_based']
+        cls = PARAM_SCHEDULERS.get(scheduler.pop('type'))
+        schedulers.append(cls.build_iter_from_epoch(**scheduler))
+    rates = []
+    for _ in range(5 * epochs):
+        optimizer.step()
+        rates.append(optimizer.param_groups[0]['lr'])
+        for scheduler in schedulers:
+            scheduler.step()
+    assert max(rates) == pytest.approx(rate)
+    steps = 5 * (epochs - warm_up)
+    above = (1 + np.cos(np.pi * (steps - 1) / steps)) / 2  # mmengine's cosine ends a step before its minimum
+    assert optimizer.param_groups[0]['lr'] == pytest.approx(rate * (0.01 + 0.99 * above))

@@ -32,7 +32,7 @@ def check_pip(words):
 def check_mend(mend):
     """Every command of a mend names things that exist, every config line is a setting."""
     if mend.startswith('--'):
-        assert re.fullmatch(r'--auto-scale-lr|--work-dir \S+|--cfg-options [\w.]+=\S+', mend), mend
+        assert re.fullmatch(r'--auto-scale-lr|--work-dir \S+|--cfg-options( [\w.]+=\S+)+', mend), mend
         return
     if ' = ' in mend or re.match(r"[\w.]+='", mend):
         return
@@ -47,7 +47,7 @@ def check_mend(mend):
         elif words[0] == 'python':
             assert (ROOT / words[1]).is_file() or Path(words[1]).is_file(), words[1]
         else:
-            assert words[0] in ('ln', 'mkdir', 'docker', 'python3.11', 'nvidia-smi'), mend
+            assert words[0] in ('export', 'ln', 'mkdir', 'docker', 'python3.11', 'nvidia-smi'), mend
 
 
 @pytest.fixture

@@ -11,9 +11,12 @@ from mmengine.config import Config
 
 from mixpro_mm.doctor import cli
 from mixpro_mm.doctor.child import take_step
-from mixpro_mm.doctor.config import check_batch, check_workers, examine, load, needs_of
+from mixpro_mm.doctor.config import check_batch, check_deterministic, check_workers, examine, load, needs_of
 from mixpro_mm.doctor.config_files import check_data, check_weights, places_of_data
+from mixpro_mm.doctor.config_masks import check_masks, image_size
+from mixpro_mm.doctor.config_packages import NEEDED, check_packages
 from mixpro_mm.doctor.config_types import check_labels, check_types
+from mixpro_mm.doctor.config_values import check_arguments, check_values
 from mixpro_mm.registry import BATCH_AUGMENTS
 from mixpro_mm.study.needs import files_needed
 
@@ -296,3 +299,179 @@ def test_colour_is_for_terminals():
         '                        -> python -m pip install torch',
     ]
     assert next(cli.lines(finding, True)).startswith('\033[31mproblem\033[0m')
+
+
+PLAIN = "model = dict(train_cfg=dict(augments=[dict(type='MixPro', patch_size=4, mask_scale=2)], probs=[1.0]))"
+PLAIN_HOOK = "custom_hooks = [dict(type='LabelingHook')]"
+
+
+@pytest.mark.parametrize(
+    'text, named',
+    [
+        (PLAIN, ["model.train_cfg.augments.0.type='mixpro_mm.MixPro'"]),
+        (
+            "default_hooks = dict(check=dict(type='ClassCheckHook'))",
+            ["default_hooks.check.type='mixpro_mm.ClassCheckHook'"],
+        ),
+        ("model = dict(backbone=dict(type='PVT'))", ["model.backbone.type='mixpro_mm.PVT'"]),
+        (
+            "train_dataloader = dict(dataset=dict(type='ImageNet1k'))",
+            ["train_dataloader.dataset.type='mixpro_mm.ImageNet1k'"],
+        ),
+        (f"custom_imports = dict(imports='mixpro_mm.augments')\n{PLAIN}", []),
+        (f"custom_imports = dict(imports=['mixpro_mm.plugin'])\n{PLAIN}\n{PLAIN_HOOK}", []),
+        (
+            f"custom_imports = dict(imports=['mixpro_mm.augments'])\n{PLAIN}\n{PLAIN_HOOK}",
+            ["custom_hooks.0.type='mixpro_mm.LabelingHook'"],
+        ),
+        (
+            "default_hooks = dict(_delete_=True, a=dict(type='mixpro_mm.IterSeedHook'), b=dict(type='ClassCheckHook'))",
+            [],  # the scoped name has imported all hooks by then
+        ),
+    ],
+)
+def test_a_plain_name_of_ours_wants_an_import(text, named, tmp_path, mends):
+    text = text if 'default_hooks' in text else f'{text}\ndefault_hooks = dict(_delete_=True)'
+    found = wrong(check_types(load(config_of(tmp_path, text))))
+    assert [mends(finding) for finding in found] == named
+    assert all(finding.status == 'problem' and 'KeyError' in finding.found for finding in found)
+
+
+@pytest.mark.parametrize('scope, stops', [('mmpretrain', True), ('mmseg', False)])
+def test_workers_that_mmpretrain_keeps_by_default(scope, stops, mends):
+    found = list(check_workers(dict(default_scope=scope, train_dataloader=dict(num_workers=0), val_dataloader=None)))
+    assert [mends(finding) for finding in found] == ['--cfg-options train_dataloader.persistent_workers=False'] * stops
+    (finding,) = check_workers(dict(train_dataloader=dict(num_workers=0, prefetch_factor=2)))
+    assert 'prefetch_factor 2' in finding.found
+    assert list(check_workers(dict(default_scope=scope, train_dataloader=dict(num_workers=2, prefetch_factor=2)))) == []
+
+
+@pytest.mark.parametrize('name', NEEDED)
+def test_packages_that_are_not_installed_are_named(name, monkeypatch, mends):
+    place = 'visualizer' if 'Vis' in name else 'model'
+    config = {place: dict(vis_backends=[dict(type=name)])}
+    monkeypatch.setattr('importlib.util.find_spec', lambda module: None)
+    (finding,) = check_packages(config)
+    assert f'{place}.vis_backends.0.type' in finding.found and NEEDED[name] in finding.found
+    monkeypatch.setattr('importlib.util.find_spec', lambda module: module)
+    assert list(check_packages(config)) == []
+
+
+def test_every_log_back_end_of_mmengine_is_known():
+    from mmengine.registry import VISBACKENDS
+
+    theirs = {name for name in VISBACKENDS.module_dict if name.endswith('VisBackend')} - {
+        'BaseVisBackend',
+        'LocalVisBackend',
+    }
+    assert theirs - set(NEEDED) == set()
+
+
+@pytest.mark.parametrize(
+    'augment, size, status, said',
+    [
+        (dict(type='mixpro_mm.MixPro'), 64, 'problem', 'patch_size=16 and mask_scale=1'),
+        (dict(type='mixpro_mm.MaskMix', patch_size=8, mask_scale=4), 32, 'problem', 'patch_size=8 and mask_scale=1'),
+        (dict(type='mixpro_mm.MixPro'), 128, 'warning', '2x2 cells of 64 px in an image of 128x128 pixels'),
+        (dict(type='mixpro_mm.MixPro'), 224, 'ok', ''),
+        (dict(type='mixpro_mm.BlockMix'), 32, 'warning', '2x2 cells of 16 px'),
+        (dict(type='mixpro_mm.BlockMix'), 16, 'problem', '16x16'),
+        (dict(type='mixpro_mm.GridMix'), 3, 'problem', 'grid 4'),
+        (dict(type='mixpro_mm.RegionMix', align=32), 32, 'problem', 'align 32'),
+        (dict(type='mixpro_mm.RegionMix', align=16), 32, 'ok', ''),
+        (dict(type='mixpro_mm.PuzzleMix', blocks=(3, 5)), 32, 'problem', '(3, 5)'),
+        (dict(type='mixpro_mm.PuzzleMix'), 32, 'ok', ''),
+        (dict(type='mixpro_mm.SMMix', patch_size=32), 32, 'problem', 'patch_size 32'),
+        (dict(type='mixpro_mm.SMMix', patch_size=4), 32, 'ok', ''),
+        (dict(type='mixpro_mm.TokenMix', teacher='ema', patch_size=32), 32, 'problem', 'patch_size 32'),
+        (dict(type='mixpro_mm.TokenMix', teacher='ema', patch_size=4), 32, 'ok', ''),
+        (dict(type='mixpro_mm.AttentiveCutMix', extractor='torchvision.resnet18'), 6, 'problem', '7x7'),
+        (dict(type='mixpro_mm.AttentiveCutMix', extractor='torchvision.resnet18'), 32, 'ok', ''),
+    ],
+)
+def test_masks_against_the_images_of_the_pipeline(augment, size, status, said, mends):
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='RandomResizedCrop', scale=size)]
+    config = dict(
+        model=dict(backbone=dict(img_size=224), train_cfg=dict(augments=[augment])),
+        train_dataloader=dict(dataset=dict(pipeline=pipeline)),
+    )
+    assert image_size(config) == (size, size)
+    found = list(check_masks(config))
+    assert [finding.status for finding in found] == [status] * (status != 'ok')
+    assert all(said in finding.found and (finding.status == 'warning' or mends(finding)) for finding in found)
+
+
+def test_a_rate_that_is_scaled_already_is_not_to_be_scaled(mends):
+    config = dict(train_dataloader=dict(batch_size=64), auto_scale_lr=dict(base_batch_size=1024, enable=True))
+    (finding,) = check_batch('a.py', config, 1)
+    assert finding.status == 'ok' and '1024 images' in finding.found and '64' in finding.found
+
+
+def test_weights_that_timm_downloads():
+    model = dict(type='TimmClassifier', model_name='resnet18', pretrained=True)
+    (finding,) = check_weights(dict(model=model))
+    assert finding.status == 'warning' and 'resnet18' in finding.found
+    assert list(check_weights(dict(model=dict(model, pretrained=False)))) == []
+
+
+def test_deterministic_algorithms_on_a_gpu_want_a_workspace(monkeypatch, mends):
+    config = dict(randomness=dict(seed=0, deterministic=True))
+    monkeypatch.delenv('CUBLAS_WORKSPACE_CONFIG', raising=False)
+    assert [mends(finding) for finding in check_deterministic(config, 1)] == ['export CUBLAS_WORKSPACE_CONFIG=:4096:8']
+    assert list(check_deterministic(config, 0)) == list(check_deterministic(dict(), 1)) == []
+    monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', ':16:8')
+    assert list(check_deterministic(config, 1)) == []
+
+
+@pytest.mark.parametrize(
+    'text, said',
+    [
+        ("custom_hooks = dict(_delete_=True, type='mixpro_mm.LabelingHook')", 'custom_hooks is a dict'),
+        ('val_evaluator = None', 'val_evaluator not set'),
+        ('model = dict(train_cfg=dict(probs=[0.5, 0.7]))', 'add up to 1.2'),
+        ('model = dict(train_cfg=dict(probs=[0.5]))', '2 augments and 1 probs'),
+        ("model = dict(head=dict(num_classes='10'))", "model.head.num_classes is the string '10'"),
+        ("param_scheduler = [dict(type='LinearLR', begin=5, end=3)]", 'begins at 5 and ends at 3'),
+        ("custom_hooks = [dict(type='mixpro_mm.LabelingHook', labelling='x')]", 'custom_hooks.0.labelling'),
+        (
+            "optim_wrapper = dict(optimizer=dict(type='AdamW', learning_rate=1))",
+            'optim_wrapper.optimizer.learning_rate',
+        ),
+        ("model = dict(train_cfg=dict(augments=[dict(type='Mixup', alfa=1)], probs=[1.0]))", 'augments.0.alfa'),
+    ],
+)
+def test_values_that_stop_a_run_when_it_is_built(text, said, tmp_path, mends):
+    config = load(config_of(tmp_path, text))
+    (finding,) = [*check_values(config), *check_arguments(config)]
+    assert finding.status == 'problem' and said in finding.found and mends(finding)
+    ours = load(str(DIGITS))
+    assert [*check_values(ours), *check_arguments(ours)] == []
+
+
+def test_a_base_of_the_forks_is_not_looked_up_by_its_old_name(tmp_path, mends):
+    path = tmp_path / 'mine.py'
+    path.write_text("_base_ = 'mmseg::segmenter/none.py'\n")
+    (finding,) = examine(str(path))
+    assert 'mmsegmentation' in finding.found and '/mmseg/.mim/configs/' in mends(finding)
+
+
+def test_a_config_of_ours_by_its_name(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert Path(cli._own_config(DIGITS.name)).resolve() == DIGITS
+    assert cli._own_config('none-of-ours.py') is None
+
+
+@pytest.mark.parametrize(
+    'transforms, size',
+    [
+        ([dict(type='RandomResizedCrop', scale=(64, 96))], (64, 96)),
+        ([dict(type='mmcv.Resize', scale=(96, 64))], (64, 96)),  # width first
+        ([dict(type='RandomCrop', crop_size=32), dict(type='ResizeEdge', scale=224)], None),
+        ([dict(type='RandomCrop', crop_size=32), dict(type='Resize', scale=(96, 64), keep_ratio=True)], None),
+        ([dict(type='ResizeEdge', scale=256), dict(type='CenterCrop', crop_size=224)], (224, 224)),
+        ([], (48, 48)),
+    ],
+)
+def test_the_size_of_the_images_is_known_or_not_said(transforms, size):
+    config = dict(model=dict(backbone=dict(img_size=48)), train_dataloader=dict(dataset=dict(pipeline=transforms)))
+    assert image_size(config) == size

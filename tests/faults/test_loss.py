@@ -57,7 +57,7 @@ def run(tiny, tmp_path):
         name = 'bad.png' if number == 7 else f'{number}.png'
         Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / name)
 
-    def train(**changes):
+    def train(ends=True, **changes):
         config = tiny(tmp_path / 'work', **{'model.head.num_classes': 3, 'model.data_preprocessor.num_classes': 3})
         config.data_preprocessor.num_classes = 3
         config.train_dataloader.dataset = dict(
@@ -72,6 +72,8 @@ def run(tiny, tmp_path):
         config.merge_from_dict(changes)
         Watch.seen.clear()
         runner = Runner.from_cfg(config)
+        if not ends:
+            return runner.train(), runner
         with pytest.raises(NonFiniteLossError) as error:
             runner.train()
         return str(error.value), runner
@@ -158,8 +160,8 @@ def test_weights_that_were_spoiled_before_are_named(run):
     hooks = [dict(type='mixpro_mm.LabelingHook'), dict(type='Watch'), dict(type='Spoil')]
     said, _ = run(custom_hooks=hooks)
     assert (
-        'at iteration 2 of the run, in epoch 1; 1 tensors of the model were not finite before it, backbone.cls_token '
-        'first' in said
+        'at iteration 2 of the run, in epoch 1; 1 tensor of the model was not finite before it, backbone.cls_token '
+        'first; the step was not taken' in said
     )
 
 
@@ -196,6 +198,125 @@ def test_the_gpu_is_asked_for_its_state_only_where_it_is_in_use(monkeypatch):
     for in_use in (False, True):
         monkeypatch.setattr(torch.cuda, 'is_initialized', lambda in_use=in_use: in_use)
         assert ('cuda' in loss._random_state()) == in_use
+
+
+@pytest.fixture
+def late(monkeypatch):
+    """As on an accelerator, where the value is not there yet."""
+    monkeypatch.setattr(loss, '_is_late', lambda finite: True)
+
+
+def test_on_an_accelerator_the_step_is_taken_and_its_own_batch_is_kept(run, tmp_path, late):
+    said, _ = run(**{'default_hooks.checkpoint': dict(type='CheckpointHook', interval=1, by_epoch=False)})
+    file = tmp_path / 'work' / 'nonfinite_loss_iter_2.pth'
+    # a checkpoint follows each step, so each is looked at in time
+    assert 'loss is nan at iteration 2 of the run, in epoch 1; the step was not taken; its batch' in said
+    assert said.endswith(f'the last checkpoint is {tmp_path / "work" / "iter_1.pth"}.')
+    file.unlink()
+
+    said, runner = run()
+    kept = torch.load(file, weights_only=True)
+    assert re.search(
+        r'loss is nan at iteration 2 of the run, in epoch 1; (\d+) tensors of the model were not finite after it, '
+        r'backbone\.\S+ first; the step was taken before its loss was read; its batch \(',
+        said,
+    )
+    assert kept['iter'] == 2 and kept['spoiled'] and kept['losses']['loss'].isnan()
+    assert sum(image.isnan().any() for image in kept['batch']['inputs']) == 1
+    assert len(Watch.seen) == 3 and 'parse_losses' not in vars(runner.model)
+
+
+@pytest.mark.parametrize('looks', ['before_val', 'before_save_checkpoint', 'after_train'])
+def test_what_was_left_open_is_looked_at_before_the_weights_are_used(run, tmp_path, late, looks):
+    """Of twelve images and batches of four, the one that is NaN is in the second step."""
+
+    @entered(HOOKS)
+    class Use(Hook):
+        priority = 'VERY_LOW'
+
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            if runner.iter == 1:
+                arguments = [{}] if looks == 'before_save_checkpoint' else []
+                guard = next(hook for hook in runner.hooks if isinstance(hook, NonFiniteLossHook))
+                getattr(guard, looks)(runner, *arguments)
+
+    said, _ = run(custom_hooks=[dict(type='mixpro_mm.LabelingHook'), dict(type='Watch'), dict(type='Use')])
+    assert 'at iteration 2 of the run' in said and 'the step was taken before its loss was read' in said
+    assert len(Watch.seen) == 2
+
+
+@pytest.mark.parametrize('when', [False, True])
+def test_steps_that_overflow_are_left_to_the_scaler(run, tmp_path, monkeypatch, when):
+    """One NaN an epoch is skipped and named; where every loss is, the run ends at the third."""
+    from mmengine.optim import OptimWrapper
+    from mmengine.registry import OPTIM_WRAPPERS
+
+    @entered(OPTIM_WRAPPERS)
+    class Scaled(OptimWrapper):
+        """AmpOptimWrapper without a GPU."""
+
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.loss_scaler = torch.amp.GradScaler('cpu')
+
+        def backward(self, loss, **kwargs):
+            self.loss_scaler.scale(loss).backward()
+            self._inner_count += 1
+
+        def step(self, **kwargs):
+            self.loss_scaler.step(self.optimizer)
+            self.loss_scaler.update()
+
+    said = []
+    monkeypatch.setattr(loss, '_is_late', lambda finite: when)
+    monkeypatch.setattr(loss, 'IN_A_ROW', 3)
+    monkeypatch.setattr(loss, 'print_log', lambda message, *_: said.append(message))
+    settings = {'optim_wrapper.type': 'Scaled', 'train_cfg.max_epochs': 2}
+    _, runner = run(ends=False, **settings)
+    assert [re.search(r'loss is nan at iteration (\d) of', text)[1] for text in said] == ['2', '5']
+    assert all(value.isfinite().all() for value in runner.model.state_dict().values())
+    assert not list((tmp_path / 'work').glob('nonfinite*'))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.amp.GradScaler, 'is_enabled', lambda scaler: False)
+        error, _ = run(**settings)
+    assert 'loss is nan at iteration 2 of the run' in error and 'skipped' not in error
+
+    monkeypatch.setattr(Poison, 'transform', lambda self, results: dict(results, img=results['img'] * np.nan))
+    said, _ = run(**settings)
+    assert 'loss is nan at iteration 3 of the run' in said
+    assert 'the step was skipped by GradScaler, as the 2 before it; its batch' in said
+
+
+def test_shards_are_looked_at_without_gathering(monkeypatch):
+    """``state_dict`` of FSDP waits for ranks that are not there; a shard of ZeRO 3 lies in ``ds_tensor``."""
+    model = torch.nn.ModuleDict(dict(_fsdp_wrapped_module=torch.nn.Linear(2, 2), norm=torch.nn.BatchNorm1d(2)))
+    monkeypatch.setattr(model, 'state_dict', lambda: pytest.fail('gathers'))
+    model.register_buffer('mask', torch.tensor(-torch.inf), persistent=False)
+    assert loss._spoiled(model) == []
+    model['_fsdp_wrapped_module'].bias.ds_tensor = torch.tensor([torch.nan])
+    model['norm'].running_var.fill_(torch.inf)
+    assert loss._spoiled(model) == ['bias', 'norm.running_var']
+
+
+@pytest.mark.parametrize('flat', [True, False, None])
+def test_fsdp_is_asked_for_no_state_dict(monkeypatch, flat):
+    """Of FSDP with flat parameters, with its own, and of fully_shard, in a group of one."""
+    from torch import distributed
+    from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+
+    distributed.init_process_group('gloo', store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 2))
+        model[1].weight.data[0, 1] = torch.nan
+        if flat is None:
+            fully_shard(model, mesh=distributed.init_device_mesh('cpu', (1,)))
+        else:
+            FullyShardedDataParallel(model, device_id=torch.device('cpu'), use_orig_params=not flat)
+        monkeypatch.setattr(torch.nn.Module, 'state_dict', lambda *args, **kwargs: pytest.fail('gathers'))
+        assert loss._spoiled(model) == ['_flat_param' if flat else '1.weight']
+    finally:
+        distributed.destroy_process_group()
 
 
 @pytest.mark.slow

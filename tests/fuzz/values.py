@@ -149,6 +149,7 @@ PARAMETERS: dict[str, dict[str, Parameter]] = dict(
         checkpoint=CHECKPOINT._replace(good=(None,)),
         layer=LAYER._replace(good=(None,)),
         target=choice('bce', 'ce'),
+        smoothing=Parameter((0, 0.1), lambda value: number(value) and 0 <= value < 1),
         partner=PARTNER,
         prob=PROB,
     ),

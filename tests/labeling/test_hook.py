@@ -17,6 +17,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader, Dataset
 
+from mixpro_mm.attention import ClassAttentionTap, find_attention_block
 from mixpro_mm.augments import MaskMix, MixAugment, MixPro, RegionMix
 from mixpro_mm.labeling import LabelWeights, ProgressiveAttentionLabeling
 from mixpro_mm.labeling.hook import LabelingHook
@@ -41,7 +42,18 @@ def regions():
     return RegionMix(alpha=20.0, partner='flip')
 
 
-def classifier(train_cfg, backbone=VIT, head='VisionTransformerClsHead'):
+class Token(torch.nn.Module):
+    """A neck of a user's own between a backbone that puts out every token and the head."""
+
+    def __init__(self, mean):
+        super().__init__()
+        self.mean = mean
+
+    def forward(self, outputs):
+        return tuple(tokens[:, 1:].mean(1) if self.mean else tokens[:, 0] for tokens in outputs)
+
+
+def classifier(train_cfg, backbone=VIT, head='VisionTransformerClsHead', neck=None):
     """A micro classifier, always the same, with attention and logits far from uniform."""
     torch.manual_seed(0)
     loss = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=CLASSES, mode='original')
@@ -49,6 +61,7 @@ def classifier(train_cfg, backbone=VIT, head='VisionTransformerClsHead'):
         dict(
             type='ImageClassifier',
             backbone=dict(backbone),
+            neck=neck,
             head=dict(type=head, num_classes=CLASSES, in_channels=32, loss=loss),
             data_preprocessor=dict(num_classes=CLASSES),
             train_cfg=train_cfg,
@@ -203,6 +216,24 @@ def test_training_without_the_hook_stops_at_the_second_batch(tmp_path):
             ),
             {},
             '^VisionTransformer was built without a class token',
+        ),
+        *(
+            (
+                dict(
+                    train_cfg=dict(augments=mixpro()),
+                    backbone=dict(VIT, out_type=out_type),
+                    head='LinearClsHead',
+                    neck=neck,
+                ),
+                hook,
+                rf"out_type='{out_type}'\), so nothing trains its class attention: attention=.*query_mean",
+            )
+            for hook in ({}, dict(attention='backbone.layers.1.attn'))
+            for out_type, neck in (
+                ('avg_featmap', None),
+                ('featmap', dict(type='GlobalAveragePooling')),
+                ('raw', dict(type=Token, mean=True)),
+            )
         ),
         (
             dict(train_cfg=dict(augments=mixpro())),
@@ -850,3 +881,65 @@ def test_a_copy_of_the_model_made_on_the_way_lives_on_its_own(tmp_path, monkeypa
     for copy in copies:
         copy.train()(torch.rand(2, 3, 32, 32), mode='tensor').sum().backward()
     assert not torch.equal(parameters(copies[0]), parameters(copies[1]))
+
+
+@pytest.mark.parametrize(
+    ('out_type', 'neck', 'attention'),
+    [
+        ('avg_featmap', None, 'query_mean'),
+        ('featmap', dict(type='GlobalAveragePooling'), 'query_mean'),
+        ('raw', dict(type=Token, mean=True), 'query_mean'),
+        ('raw', dict(type=Token, mean=False), None),
+        ('raw', dict(type=Token, mean=False), 'backbone.layers.1.attn'),
+        ('avg_featmap', None, 'backbone.layers.0.attn'),  # the last block's patches look at the class token
+    ],
+)
+def test_attention_that_is_trained_is_read(out_type, neck, attention, tmp_path):
+    rows = []
+
+    class Keep(ProgressiveAttentionLabeling):
+        def __call__(self, target, class_attention, grid, logits):
+            rows.append((class_attention, grid))
+            return super().__call__(target, class_attention, grid, logits)
+
+    model = classifier(dict(augments=mixpro()), dict(VIT, out_type=out_type), 'LinearClsHead', neck)
+    attn = find_attention_block(model, attention).attn
+    before = attn.qkv.weight.detach().clone()
+    train(model, tmp_path, LabelingHook(Keep(), attention))
+    assert [grid for _, grid in rows] == [(4, 4)] * 2
+    assert all(row.std() > 1e-3 for row, _ in rows)
+    query, key, _ = (attn.qkv.weight - before).detach().abs().amax(1).split(32)
+    assert query.max() > 0
+    assert key.max() > 0
+
+
+def test_the_look_at_the_class_token_leaves_training_as_it_was(tmp_path, monkeypatch):
+    """A first step with it and without has the same batch, the same draws and the same weights after."""
+    after = []
+    for verified in (False, True):
+        if verified:
+            monkeypatch.setattr(ClassAttentionTap, 'verify', lambda tap, forward: None)
+        model = classifier(dict(augments=mixpro()), dict(VIT, drop_rate=0.1, drop_path_rate=0.1))
+        train(model, tmp_path / str(verified), LabelingHook())
+        after.append(parameters(model))
+    assert torch.equal(*after)
+
+
+def test_dropped_patches_stop_before_the_first_step(tmp_path):
+    model = dict(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=2, num_classes=CLASSES)
+    loss = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=CLASSES, mode='original')
+    model = MODELS.build(
+        dict(
+            type='TimmClassifier',
+            model_name='vit_tiny_patch16_224',
+            patch_drop_rate=0.75,
+            loss=loss,
+            data_preprocessor=dict(num_classes=CLASSES),
+            train_cfg=dict(augments=mixpro()),
+            **model,
+        )
+    )
+    runner = make_runner(model, tmp_path, LabelingHook())
+    with pytest.raises(ValueError, match=r'^4 patch tokens do not fit .* 4x4 = 16: .*patch_drop_rate=0'):
+        runner.train()
+    assert runner.iter == 0

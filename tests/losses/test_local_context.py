@@ -86,6 +86,23 @@ def test_half_precision_predictions_are_weighed_in_fp32():
     assert torch.equal(local_context(logits, target), local_context(logits.float(), target))
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_parameters_in_half_precision(dtype):
+    """As FSDP with mixed precision has them: the loss is that of fp32 but for the rounding of tokens and weights."""
+    torch.manual_seed(0)
+    scores = torch.eye(CLASSES)[:3]
+    target = MixedTarget(scores, scores.roll(1, 0), torch.rand(3, 1, 8, 8) < 0.5)
+    loss = LocalContextLoss(HOST, 32, CLASSES, weight=WEIGHT, grid=2).train()
+    tokens, logits, values = torch.randn(3, 16, 32), torch.randn(3, CLASSES), []
+    for kind in (torch.float32, dtype):
+        loss.to(kind).expect(target, lambda count: (4, 4))
+        loss._tokens = tokens.to(kind)
+        values.append(loss(logits.to(kind), target.blend()))
+    values[1].backward()
+    assert loss.classifier.weight.grad.abs().max() > 0
+    torch.testing.assert_close(values[1].float(), values[0].float(), rtol=0.02, atol=0)
+
+
 def test_a_cell_that_tells_both_images_apart_costs_nothing():
     """Left half own, right half partner, and predictions that say so; swapped, they cost dearly."""
     scores = torch.eye(2)[:1]

@@ -352,6 +352,25 @@ def test_what_cannot_be_read_is_one_sentence(metric, sample, meta, sentence):
     assert metric.results == []  # nothing half kept
 
 
+@pytest.mark.parametrize('width', [1001, 21841, 999])
+@pytest.mark.parametrize(
+    'metric', [CalibrationMetric('dataset'), CalibrationMetric(), CalibrationMetric([5, 7]), OODMetric('dataset')]
+)
+def test_outputs_of_another_number_than_the_data_set_counts_stop_at_the_first_batch(metric, width):
+    metric.dataset_meta = dict(indices=[5, 7], num_outputs=1000)
+    sample = score(*[1 / width] * width, gt_label=1, ood=0)
+    with pytest.raises(ValueError, match=f'the model has {width} outputs, .* columns of 1000: .* num_outputs={width}'):
+        metric.process(None, [sample.to_dict()])
+    assert metric.results == []
+
+
+def test_indices_of_the_data_set_may_be_columns_of_another_model():
+    metric = CalibrationMetric('dataset')
+    metric.dataset_meta = dict(indices=[1, 3], num_outputs=4)  # a background class before three
+    metric.process(None, [score(0.4, 0.1, 0.3, 0.2, gt_label=label).to_dict() for label in (0, 1)])
+    assert metric.results == [(pytest.approx(2 / 3), False), (pytest.approx(2 / 3), True)]
+
+
 @pytest.mark.parametrize('flag', [0, 1])
 def test_one_kind_only_is_one_sentence(flag):
     with pytest.raises(ValueError, match=f'OODMetric needs images of both kinds, but {2 * flag} of 2 have ood = 1'):

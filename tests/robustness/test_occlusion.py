@@ -437,6 +437,11 @@ def test_models_that_cannot_say_what_is_salient(tmp_path):
     blind = classifier(fit=False, with_cls_token=False, out_type='avg_featmap')
     with pytest.raises(ValueError, match='VisionTransformer has no class token whose attention'):
         ClassAttention(blind)
+    pooled = classifier(fit=False, out_type='avg_featmap')
+    with pytest.raises(
+        ValueError, match=r"out_type='avg_featmap'\), so nothing trains its class attention\); give a ViT"
+    ):
+        ClassAttention(pooled)
     resnet = MODELS.build(dict(type='mmpretrain.ResNet', depth=18))
     with pytest.raises(ValueError, match='ResNet has no class token whose attention'):
         ClassAttention(resnet)

@@ -4,9 +4,7 @@ import importlib.util
 
 import pytest
 import torch
-from torch import nn
 
-from mixpro_mm.transfer.hook import _in_shards
 from tests.scale import runs
 
 pytestmark = pytest.mark.slow
@@ -30,6 +28,20 @@ LEARNED = dict(
     ),
 )
 CHECK = dict(type='mixpro_mm.TransferCheckHook', checkpoint='deit1/epoch_2.pth')
+PUZZLE = dict(model=dict(train_cfg=dict(augments=[dict(type='mixpro_mm.PuzzleMix')], probs=None)))
+TURNS = dict(
+    model=dict(
+        train_cfg=dict(
+            augments=[
+                dict(type='mixpro_mm.PuzzleMix', blocks=(2, 4)),
+                dict(type='mixpro_mm.SMMix', patch_size=4, attention=None),
+                dict(type='mixpro_mm.MixPro', patch_size=4, mask_scale=1),
+            ],
+            probs=None,
+        )
+    ),
+    randomness=dict(seed=0, diff_rank_seed=True),
+)
 
 
 def flexible(bench, name, processes, strategy, **settings):
@@ -53,6 +65,8 @@ def errors(bench, alone):
         flexible(bench, 'fsdp-learned', 2, sharded, **LEARNED),
         flexible(bench, 'fsdp-flat', 2, flat, **LEARNED),
         flexible(bench, 'fsdp-checked', 2, sharded, custom_hooks=[CHECK]),
+        flexible(bench, 'fsdp-puzzle', 2, dict(type='FSDPStrategy', model_wrapper=FSDP), **PUZZLE),
+        flexible(bench, 'ddp-turns', 2, dict(type='DDPStrategy', model_wrapper=DDP), **TURNS),
         flexible(bench, 'deepspeed', 2, dict(type='DeepSpeedStrategy')),
         runs.pretrain(bench, 'late', runs.DEIT, 2, model_wrapper_cfg=FSDP),
     ]
@@ -109,15 +123,20 @@ def test_a_hand_over_in_shards_is_one_sentence(bench, errors):
         )
 
 
+def test_a_method_that_runs_the_model_is_refused_in_shards(bench, errors):
+    for error in errors['fsdp-puzzle']:
+        assert error.startswith('ValueError: PuzzleMix runs the model in training on its own, but MMFullySharded')
+
+
+def test_ranks_of_ddp_may_draw_different_methods(bench, errors):
+    assert errors['ddp-turns'] == [''] * 2
+    first, second = (bench.parameters('ddp-turns', rank) for rank in range(2))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert bench.seen('ddp-turns', 0)['mixed'] != bench.seen('ddp-turns', 1)['mixed']
+
+
 @pytest.mark.skipif(importlib.util.find_spec('deepspeed') is not None, reason='DeepSpeed is there')
 def test_without_deepspeed_nothing_is_trained(bench, errors):
     for error in errors['deepspeed']:
         assert 'DeepSpeed is not installed' in error
     assert not list((bench.folder / 'deepspeed').glob('rank*'))
-
-
-def test_zero_3_is_told_by_the_marks_it_leaves():
-    model = nn.Linear(2, 2)
-    assert _in_shards(model) == ''
-    model.weight.ds_id = 0
-    assert _in_shards(model) == 'ZeRO 3 of DeepSpeed'

@@ -1,0 +1,176 @@
+"""Names of classes of a data set against what its labels count: categories of a COCO file, or folders."""
+
+import difflib
+import json
+import mmap
+import re
+from itertools import zip_longest
+from pathlib import Path
+
+from mmengine.fileio import get_file_backend, get_local_path
+
+__all__ = ['empty_folders', 'first_difference', 'own_fault']
+
+NO_CLASS = ('__MACOSX', '__pycache__', '@eaDir', 'lost+found')  # folders that tools leave; hidden ones beside them
+WNID = re.compile(r'n\d{8}')
+CHUNK = 1 << 20  # bytes of a file that are decoded at first
+
+
+def own_fault(dataset) -> str:
+    """Why labels of a data set are not those of its ``classes``; '' if they are, or if it cannot be said."""
+    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
+    if folders := list(getattr(dataset, 'folder_to_idx', None) or ()):
+        return _fault_of_folders(dataset.img_prefix, folders, classes)
+    if getattr(dataset, 'cat_ids', None) is not None and getattr(dataset, 'ann_file', '') and classes:
+        return _fault_of_categories(dataset, list(classes))
+    return ''
+
+
+def first_difference(dataset, reference, name: str) -> str:
+    """Where the classes of a data set differ first from those of another, which is called ``name``; '' if nowhere.
+
+    Spelling in other cases, and with blanks for underscores, is the same name. WordNet IDs and names of classes
+    cannot be compared, nor can the prompts of a data set with ``return_classes``.
+    """
+    ours, theirs = dataset.metainfo['classes'], reference.metainfo['classes']
+    prompts = any(getattr(each, 'return_classes', False) for each in (dataset, reference))
+    if len(ours) == len(theirs) and (prompts or _wnids(ours) != _wnids(theirs)):
+        return ''
+    folders = [list(getattr(each, 'folder_to_idx', None) or ()) for each in (dataset, reference)]
+    place = _differs(ours, theirs)
+    if place is None and all(folders):
+        ours, theirs = folders
+        place = _misplaced(ours, theirs)
+    if place is None:
+        return ''
+    here, there = (repr(names[place]) if place < len(names) else 'none' for names in (ours, theirs))
+    return f'label {place} is {here} here and {there} in {name}, which has {len(theirs)} classes'
+
+
+def empty_folders(dataset) -> list[str]:
+    """Names of class folders in which there is no image."""
+    folders = getattr(dataset, 'folder_to_idx', None) or ()
+    backend = get_file_backend(dataset.img_prefix) if folders else None
+    return [name for name in folders if not _holds_image(dataset, backend, name)]
+
+
+def _holds_image(dataset, backend, name: str) -> bool:
+    folder = backend.join_path(dataset.img_prefix, name)
+    files = backend.list_dir_or_file(folder, list_dir=False, list_file=True, recursive=True)
+    return any(dataset.is_valid_file(file) for file in files)
+
+
+def _fault_of_folders(root: str, folders: list[str], classes) -> str:
+    hidden = [name for name in folders if name.startswith('.') or name in NO_CLASS]
+    if hidden:
+        them = ', '.join(map(repr, hidden))
+        return f'takes {them} in {root} for a class, the folders after it get labels too high by one: remove {them}'
+    place = _misplaced(folders, classes)
+    if place is None:
+        return ''
+    return (
+        f'calls label {place} {classes[place]!r}, but the label counts the folders in {root}, in the order of their '
+        f'names, and that one is {folders[place]!r}: give `classes` the order of the folders'
+    )
+
+
+def _fault_of_categories(dataset, classes: list) -> str:
+    ids = list(dataset.cat_ids)
+    categories = _categories(dataset, ids)
+    if categories is None:
+        return ''
+    file = dataset.ann_file
+    names = [categories[each] for each in ids]
+    place = _misplaced(names, classes, str)
+    if place is None:
+        return ''
+    there = list(categories.values())
+    if missing := [name for name in classes if name not in there]:
+        return _missing(missing, classes, there, file)
+    if doubles := [name for name in names if names.count(name) > 1]:
+        double = [each for each in ids if categories[each] == doubles[0]]
+        return (
+            f'reads {len(ids)} categories of {file} as {len(classes)} classes, for {doubles[0]!r} is the name of the '
+            f'categories with the ids {", ".join(map(str, double))}: rename or remove all but one (a root category of '
+            'Roboflow has the id 0)'
+        )
+    if place >= len(names):
+        return f'names {len(classes)} classes, {classes[place]!r} twice, but {file} has {len(names)} of them'
+    order = f'({", ".join(map(repr, names))})' if len(names) <= 20 else 'that of the file'
+    given = repr(classes[place]) if place < len(classes) else 'no class'
+    return (
+        f'calls label {place} {given}, but in the order of {file} it is {names[place]!r}: set the order of '
+        f'metainfo.classes to {order} in every split, or sort `categories` in the file'
+    )
+
+
+def _missing(missing: list, classes: list, there: list[str], file) -> str:
+    near = difflib.get_close_matches(str(missing[0]), [name for name in there if name not in classes] or there, n=1)
+    hint = f' (did you mean {near[0]!r}?)' if near else ''
+    shown = ', '.join(map(repr, there[:10])) + (', ...' if len(there) > 10 else '')
+    return (
+        f'names {len(missing)} of {len(classes)} classes that {file} lacks, first {missing[0]!r} at label '
+        f'{classes.index(missing[0])}{hint}, so that later labels shift: set metainfo.classes to names of its '
+        f'{len(there)} categories ({shown})'
+    )
+
+
+def _categories(dataset, ids: list) -> dict | None:
+    """Names of the categories of a COCO file by id, in its order; None if these cannot be read.
+
+    The host has read the file and forgotten it. Files have up to some gigabytes, so only this list is decoded.
+    """
+    key = re.compile(rb'"categories"\s*:\s*(?=\[)')
+    with get_local_path(dataset.ann_file, backend_args=getattr(dataset, 'backend_args', None)) as path:
+        if not Path(path).stat().st_size:
+            return None
+        with Path(path).open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            for match in key.finditer(content):
+                entries = _decoded(content, match.end())
+                try:
+                    categories = {entry['id']: entry['name'] for entry in entries}
+                except (KeyError, TypeError):
+                    continue
+                if set(ids) <= set(categories):
+                    return categories
+    return None
+
+
+def _decoded(content: mmap.mmap, start: int):
+    """The JSON value at a byte, None if it is none."""
+    size = CHUNK
+    while True:
+        try:
+            return json.JSONDecoder().raw_decode(content[start : start + size].decode(errors='replace'))[0]
+        except ValueError:
+            if start + size >= len(content):
+                return None
+            size *= 4
+
+
+def _same(name) -> str:
+    return str(name).strip().casefold().replace('_', ' ').replace('-', ' ')
+
+
+def _differs(ours, theirs) -> int | None:
+    """First place where names differ."""
+    pairs = zip_longest(map(_same, ours), map(_same, theirs))
+    return next((place for place, (one, other) in enumerate(pairs) if one != other), None)
+
+
+def _misplaced(names, classes, same=_same) -> int | None:
+    """First place where names differ of which one stands elsewhere in the other list, or where one list ends.
+
+    Classes may be called otherwise than folders; a name that stands at another place is another label.
+    """
+    names, classes = [same(name) for name in names], [same(name) for name in classes]
+    pairs = list(zip_longest(names, classes))
+    if len(names) != len(classes):
+        return next(place for place, (one, other) in enumerate(pairs) if one != other)
+    known, called = set(names), set(classes)
+    odd = (one != other and (one in called or other in known) for one, other in pairs)
+    return next((place for place, each in enumerate(odd) if each), None)
+
+
+def _wnids(names) -> bool:
+    return all(WNID.fullmatch(str(name)) for name in names)

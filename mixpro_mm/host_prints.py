@@ -1,0 +1,22 @@
+"""Imported by the tools: debug messages that the toolkits print on import ("Could not import OneDL") are left out.
+
+mmengine's ``print_log`` without a logger prints whatever the level.
+"""
+
+import functools
+import logging
+
+import mmengine.logging
+
+__all__ = []
+
+_print_log = mmengine.logging.print_log
+
+
+@functools.wraps(_print_log)
+def _above_debug(msg, logger=None, level=logging.INFO):
+    if logger is not None or level > logging.DEBUG:
+        _print_log(msg, logger, level)
+
+
+mmengine.logging.print_log = _above_debug
