@@ -1,4 +1,6 @@
-"""One mend in the host, without which the parameters of a loss are lost behind a model of timm or Hugging Face."""
+"""Two patches of the host: classifiers around models of timm and Hugging Face keep weights, and those of a loss."""
+
+import functools
 
 from mmpretrain.models import HuggingFaceClassifier, TimmClassifier
 
@@ -11,11 +13,26 @@ def mend_model_classifiers() -> None:
     Both save ``model.*`` without its prefix, so that checkpoints fit timm, and put it before every key they load; that
     of a loss, ``loss_module.*``, never had it, and would be looked for in vain. Here it is spared. Only classifiers
     built later are mended.
+
+    Their ``init_weights``, which Runner calls, calls that of the model inside, which draws all weights again: those of
+    ``pretrained=True`` or ``checkpoint_path`` are lost without a message. The model is initialized where it is created.
     """
     for classifier in (TimmClassifier, HuggingFaceClassifier):
         add_prefix = classifier._add_state_dict_prefix
         if not hasattr(add_prefix, 'mended'):
             classifier._add_state_dict_prefix = staticmethod(_sparing_the_loss(add_prefix))
+        if not hasattr(classifier.init_weights, 'mended'):
+            classifier.init_weights = _keeping_the_weights(classifier.init_weights)
+
+
+def _keeping_the_weights(init_weights):
+    @functools.wraps(init_weights)
+    def init_weights_but_the_models(self):
+        self.model.is_init = True  # what mmengine asks before it calls init_weights of a child
+        init_weights(self)
+
+    init_weights_but_the_models.mended = True
+    return init_weights_but_the_models
 
 
 def _sparing_the_loss(add_prefix):

@@ -31,10 +31,29 @@ def test_models_without_such_a_loss_load_as_before(kit):
     assert other.load_state_dict({'nonsense': torch.zeros(1)}, strict=False).unexpected_keys == ['model.nonsense']
 
 
+def test_weights_that_timm_has_loaded_are_kept(kit, tmp_path):
+    """mmengine calls ``init_weights`` of timm's ViT, which draws every weight again."""
+    model = kit.classifier(LEARNABLE, build=kit.timm_vit)
+    weights = {name: torch.full_like(value, 0.5) for name, value in model.model.state_dict().items()}
+    model.model.load_state_dict(weights)
+    model.init_weights()
+    assert all(torch.equal(value, weights[name]) for name, value in model.model.state_dict().items())
+    assert model.is_init
+    torch.save(weights, tmp_path / 'weights.pth')
+    model.init_cfg, model._is_init = dict(type='Pretrained', checkpoint=str(tmp_path / 'weights.pth')), False
+    with torch.no_grad():
+        model.model.head.weight.zero_()
+    model.init_weights()  # a file named by init_cfg is loaded as before
+    assert torch.equal(model.model.head.weight, weights['head.weight'])
+
+
 def test_the_mend_is_made_once():
-    before = [cls._add_state_dict_prefix for cls in (host.TimmClassifier, host.HuggingFaceClassifier)]
+    classifiers = (host.TimmClassifier, host.HuggingFaceClassifier)
+    before = [cls._add_state_dict_prefix for cls in classifiers]
+    inits = [cls.init_weights for cls in classifiers]
     host.mend_model_classifiers()
-    assert before == [cls._add_state_dict_prefix for cls in (host.TimmClassifier, host.HuggingFaceClassifier)]
+    assert before == [cls._add_state_dict_prefix for cls in classifiers]
+    assert inits == [cls.init_weights for cls in classifiers]
     for rename in before:
         state = {'a': 1, 'loss_module.raw_factor': 2, 'loss_modules': 3}
         rename(state, '', {}, True, [], [], [])
