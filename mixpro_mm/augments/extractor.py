@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from mixpro_mm.arguments import shown
+from mixpro_mm.attention.quiet import quiet
 from mixpro_mm.augments.class_maps import Look, find_reader
 from mixpro_mm.augments.local_net import build_net, load_weights
-from mixpro_mm.augments.quiet import quiet
 
 __all__ = ['FrozenClassifier']
 

@@ -5,8 +5,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from mixpro_mm.arguments import flag, not_negative, positive, shown
+from mixpro_mm.attention.quiet import quiet
 from mixpro_mm.augments.base import BRING_THE_HOOK, MixAugment
-from mixpro_mm.augments.quiet import quiet
 from mixpro_mm.mixing import MixedTarget
 from mixpro_mm.mixing.graphcut import fold_pairs, min_cut, seam_costs
 from mixpro_mm.mixing.masks import stretch

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from mixpro_mm.arguments import is_number, shown, whole
 from mixpro_mm.attention import ClassAttentionTap, parse_attention
+from mixpro_mm.attention.quiet import quiet
 from mixpro_mm.augments.base import BRING_THE_HOOK, MixAugment
-from mixpro_mm.augments.quiet import quiet
 from mixpro_mm.mixing import MixedTarget
 from mixpro_mm.registry import BATCH_AUGMENTS, register
 

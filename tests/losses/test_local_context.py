@@ -10,7 +10,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapper
 from mmpretrain.models import Mixup
 
-from mixpro_mm.augments.quiet import quiet
+from mixpro_mm.attention.quiet import quiet
 from mixpro_mm.labeling import AreaLabeling
 from mixpro_mm.labeling.hook import LabelingHook
 from mixpro_mm.losses import LocalContextLoss, cell_means, local_context
