@@ -7,6 +7,7 @@ at 255 by pillow and divided by 256 by OpenCV.
 """
 
 import io
+import logging
 import os
 
 import cv2
@@ -23,7 +24,7 @@ from mixpro_mm.registry import TRANSFORMS, register
 __all__ = ['CheckSegmentation', 'LoadWholeImage']
 
 DEEP = ('I', 'F')  # how the modes of pillow for more than 8 bits begin: I;16, I;16B, I, F
-MAPS_OF_A_FOLDER = 200  # read at most, before a folder is said to hold no foreground
+MAPS_OF_A_FOLDER = 1000  # read at most, before a folder is said to hold no foreground
 OF_THE_FILE = (AssertionError, OSError, SyntaxError, cv2.error)  # as mmcv, pillow, its PNG plugin and OpenCV raise them
 
 
@@ -118,9 +119,9 @@ class CheckSegmentation(BaseTransform):
 
     Raises:
         ValueError: The map has another size than the image or several channels, holds other ids, or ids that mmseg
-            alters (more or less than 8 bits a pixel); the sentence names both files. Or ``num_classes`` is 2, and the
-            map and its folder (200 local files at most, of the same suffix) hold no id but 0 and ``ignore_index``: a
-            mask of 0 and 255 trains no foreground. With more classes this is a warning, given once.
+            alters (more or less than 8 bits a pixel); the sentence names both files. Or ``num_classes`` is 2, and no
+            foreground trains: the maps in the folder (1000 local files at most, of the same suffix) hold two values
+            together, which are loaded as 0 and ``ignore_index``. With more classes this is a warning, given once.
     """
 
     def __init__(self, num_classes: int, ignore_index: int = 255, backend_args: dict | None = None):
@@ -170,7 +171,7 @@ class CheckSegmentation(BaseTransform):
             )
         if file.format == 'JPEG':
             self._warn('JPEG', f'{names} is a JPEG, whose compression alters ids: write the class maps as PNG.')
-        scaled = next((bits for bits in (2, 4) if f'L;{bits}' in str(file.tile)), None)  # by every backend
+        scaled = next((bits for bits in (2, 4) if f'L;{bits}' in str(file.tile[:1])), None)  # by every backend
         if mode == '1':
             if np.array_equal(ids, self._loaded(results, 'cv2')) and not np.array_equal(ids, self._loaded(results)):
                 raise ValueError(
@@ -178,7 +179,7 @@ class CheckSegmentation(BaseTransform):
                     "imdecode_backend='pillow' in LoadAnnotations."
                 )
         elif scaled or mode.startswith(DEEP):
-            real = np.asarray(file)
+            real = np.asarray(file).squeeze()  # as mmseg does
             if scaled:
                 real = real // (255 // (2**scaled - 1))
                 altered = real > 0
@@ -201,19 +202,23 @@ class CheckSegmentation(BaseTransform):
             self.foreground = True  # the folder is read once
             folder, name = os.path.split(results['seg_map_path'])
             files = sorted(file for file in os.listdir(folder or '.') if file.endswith(os.path.splitext(name)[1]))
-            maps = 0
+            maps, values = 0, set()
             for file in files[:: -(-len(files) // MAPS_OF_A_FOLDER)]:
+                path = dict(seg_map_path=os.path.join(folder, file))
                 try:
-                    ids = self._loaded(results | dict(seg_map_path=os.path.join(folder, file)))
-                except Exception:  # not a map, or its own turn comes
+                    raw, ids = self._loaded(path), self._loaded(results | path)
+                except Exception:  # no map; one that is broken is named when it is loaded
                     continue
-                if ids.ndim == 2 and self._trains(ids):
-                    return
-                maps += ids.ndim == 2
+                if raw.ndim == 2:
+                    maps += 1
+                    values.update(np.unique(raw).tolist())
+                    if len(values) > 2 or self._trains(ids):
+                        return
             said = (
-                f'{names} holds no id but 0 and {self.ignore_index}, which is ignored, as do all {maps} maps '
-                f'read from its folder, so that no foreground trains with num_classes={self.num_classes}: '
-                'write the id of the class, such as 1, instead of 255.'
+                f'{names} is loaded as 0 and {self.ignore_index}, which is ignored, and so are all {maps} maps read '
+                f'from its folder, which hold {" and ".join(map(str, sorted(values)))}, so that no foreground trains '
+                f'with num_classes={self.num_classes}: write 0 for the background and the id of the class, such as 1, '
+                f'for the foreground{", and set reduce_zero_label=False" * bool(results.get("reduce_zero_label"))}.'
             )
             if self.num_classes == 2:
                 raise ValueError(said)
@@ -223,10 +228,8 @@ class CheckSegmentation(BaseTransform):
         """The class map as mmseg's ``LoadAnnotations`` reads it."""
         from mmseg.datasets.transforms import LoadAnnotations
 
-        results = dict(reduce_zero_label=False) | results | dict(seg_fields=[])
-        return LoadAnnotations(imdecode_backend=backend, backend_args=self.backend_args).transform(results)[
-            'gt_seg_map'
-        ]
+        load = LoadAnnotations(imdecode_backend=backend, backend_args=self.backend_args)
+        return load.transform(dict(reduce_zero_label=False) | results | dict(seg_fields=[]))['gt_seg_map']
 
     def _trains(self, ids: np.ndarray) -> bool:
         return bool(((ids != 0) & (ids != self.ignore_index)).any())
@@ -234,7 +237,7 @@ class CheckSegmentation(BaseTransform):
     def _warn(self, kind: str, sentence: str) -> None:
         if kind not in self.warned:
             self.warned.add(kind)
-            print_log(sentence, 'current', 30)
+            print_log(sentence, 'current', logging.WARNING)
 
 
 def _opened(path: str | None, backend_args: dict | None) -> Image.Image | None:

@@ -263,21 +263,30 @@ def said_of(monkeypatch):
     return said
 
 
-@pytest.mark.parametrize('more', [{}, dict(reduce_zero_label=True)])
-def test_masks_of_0_and_255_that_train_no_foreground_are_named(tmp_path, monkeypatch, more):
+@pytest.mark.parametrize(
+    ('values', 'reduce', 'sentence'),
+    [
+        ((0, 255), False, r'hold 0 and 255, so that no foreground trains with num_classes=2: .* the foreground\.$'),
+        ((0, 255), True, r'hold 0 and 255, so .* for the foreground, and set reduce_zero_label=False\.$'),
+        ((0, 1), True, r'hold 0 and 1, so .* for the foreground, and set reduce_zero_label=False\.$'),
+    ],
+)
+def test_masks_that_train_no_foreground_are_named(tmp_path, monkeypatch, values, reduce, sentence):
     said = said_of(monkeypatch)
     for number in range(3):
-        path = written(tmp_path / f'{number}.png', (RAMP % 2 * 255).astype(np.uint8))
-    with pytest.raises(ValueError, match=r'no id but 0 and 255, which is ignored, as do all 3 maps .* num_classes=2'):
-        CheckSegmentation(num_classes=2)(loaded(path, **more))
+        path = written(tmp_path / f'{number}.png', np.array(values, np.uint8)[RAMP % 2])
+    written(tmp_path / 'image.png', np.zeros((4, 6, 3), np.uint8))
+    (tmp_path / 'broken.png').touch()
+    with pytest.raises(ValueError, match=rf'as 0 and 255, which is ignored, and so are all 3 maps .* {sentence}'):
+        CheckSegmentation(num_classes=2)(loaded(path, reduce_zero_label=reduce))
     check = CheckSegmentation(num_classes=5)
-    check(check(loaded(path, **more)))
+    check(check(loaded(path, reduce_zero_label=reduce)))
     assert len(said) == 1 and 'num_classes=5' in said[0]
 
 
 @pytest.mark.parametrize('num_classes', [2, 21])
 def test_one_class_and_its_border_in_one_image_is_sound(tmp_path, monkeypatch, num_classes):
-    """Whichever is looked at first; so is a mask of 0 and 255 whose 255 is a class by label_map."""
+    """Whichever is looked at first; so are masks whose 255 is a class, or whose other ids are ignored, by label_map."""
     said = said_of(monkeypatch)
     border = written(tmp_path / 'a.png', (RAMP % 2 * 255).astype(np.uint8))
     whole = written(tmp_path / 'b.png', (RAMP % 2).astype(np.uint8))
@@ -288,6 +297,8 @@ def test_one_class_and_its_border_in_one_image_is_sound(tmp_path, monkeypatch, n
     (tmp_path / 'x').mkdir()
     alone = written(tmp_path / 'x' / 'a.png', (RAMP % 2 * 255).astype(np.uint8))
     CheckSegmentation(num_classes=num_classes)(loaded(alone, label_map={255: 1}))
+    others = written(tmp_path / 'x' / 'b.png', (RAMP % 3 * 2).astype(np.uint8))
+    CheckSegmentation(num_classes=num_classes)(loaded(others, label_map={2: 255, 4: 255}))  # a choice of classes
     assert said == []
 
 
