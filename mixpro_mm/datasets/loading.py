@@ -34,19 +34,20 @@ class LoadWholeImage(LoadImageFromFile):
 
     Takes its arguments and gives the same pixels. That a file is cut short is OpenCV's finding (4.12 refuses to decode
     it); bytes altered in the middle pass, as they do everywhere. A lack of memory, or of a package, is no fault of the
-    file: MemoryError and ImportError pass as they are, with ``ignore_empty`` too. A grey image of more than 8 bits is
-    named where its 8 bits are wrong: values above 255 clipped by pillow, or all below 256 made black by OpenCV.
+    file: MemoryError and ImportError pass as they are, with ``ignore_empty`` too. OpenCV divides a grey image of 16 bits
+    by 256; that one comes out black is a warning, given once.
 
     Raises:
         ValueError: The file cannot be read; the sentence names it, and the decoder's own error is its cause. With
-            ``ignore_empty`` the sample is skipped instead, and the data set takes another one at random. Or the file
-            has more than 8 bits and is read wrongly, with ``ignore_empty`` too.
+            ``ignore_empty`` the sample is skipped instead, and the data set takes another one at random. Or it
+            is a grey image of more than 8 bits whose values pillow clips, with ``ignore_empty`` too.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         # mmcv, told to ignore, would swallow every error
         self.skip, self.ignore_empty = self.ignore_empty, False
+        self.warned = False
 
     def transform(self, results: dict) -> dict | None:
         path = results['img_path']
@@ -75,16 +76,17 @@ class LoadWholeImage(LoadImageFromFile):
             values = np.asarray(file)
         low, high = values.min(), values.max()
         backend = self.imdecode_backend or mmcv.image.io.imread_backend
-        if backend == 'pillow' and (low < 0 or high > 255):
-            what = "clips them to 0 .. 255: set imdecode_backend='cv2', or"
-        elif high > 0 and ((image == 0).all() or (file.mode == 'F' and high <= 1)):
-            what = 'makes them black:'
-        else:
-            return
-        raise ValueError(
-            f'Image {path} (mode {file.mode}) holds values {low} to {high}, and imdecode_backend {backend!r} {what} '
+        said = (
+            f'Image {path} (mode {file.mode}) holds values {low} to {high}, and imdecode_backend {backend!r} %s: '
             'write the images with 8 bits, scaled to 0 .. 255.'
         )
+        if backend == 'pillow' and (low < 0 or high > 255):
+            raise ValueError(said % 'clips them to 0 .. 255')
+        if file.mode == 'F' and 0 < high <= 1:
+            raise ValueError(said % 'makes whole numbers of them')
+        if high > 0 and (image == 0).all() and not self.warned:
+            self.warned = True  # once: a dark image among others of 16 bits is sound
+            print_log(said % 'makes it black', 'current', logging.WARNING)
 
     def _why(self, path: str, error: Exception) -> str:
         if isinstance(error, OSError) and error.strerror:
