@@ -34,8 +34,8 @@ class LoadWholeImage(LoadImageFromFile):
 
     Takes its arguments and gives the same pixels. That a file is cut short is OpenCV's finding (4.12 refuses to decode
     it); bytes altered in the middle pass, as they do everywhere. A lack of memory, or of a package, is no fault of the
-    file: MemoryError and ImportError pass as they are, with ``ignore_empty`` too. OpenCV divides a grey image of 16 bits
-    by 256; that one comes out black is a warning, given once.
+    file: MemoryError and ImportError pass as they are, with ``ignore_empty`` too. OpenCV divides a grey image of 16
+    bits by 256; a warning is given, once, if it comes out black.
 
     Raises:
         ValueError: The file cannot be read; the sentence names it, and the decoder's own error is its cause. With
@@ -76,17 +76,15 @@ class LoadWholeImage(LoadImageFromFile):
             values = np.asarray(file)
         low, high = values.min(), values.max()
         backend = self.imdecode_backend or mmcv.image.io.imread_backend
-        said = (
-            f'Image {path} (mode {file.mode}) holds values {low} to {high}, and imdecode_backend {backend!r} %s: '
-            'write the images with 8 bits, scaled to 0 .. 255.'
-        )
+        values = f'Image {path} (mode {file.mode}) holds values {low} to {high}, and imdecode_backend {backend!r}'
+        advice = 'write the images with 8 bits, scaled to 0 .. 255.'
         if backend == 'pillow' and (low < 0 or high > 255):
-            raise ValueError(said % 'clips them to 0 .. 255')
+            raise ValueError(f'{values} clips them to 0 .. 255: {advice}')
         if file.mode == 'F' and 0 < high <= 1:
-            raise ValueError(said % 'makes whole numbers of them')
+            raise ValueError(f'{values} makes whole numbers of them: {advice}')
         if high > 0 and (image == 0).all() and not self.warned:
             self.warned = True  # once: a dark image among others of 16 bits is sound
-            print_log(said % 'makes it black', 'current', logging.WARNING)
+            print_log(f'{values} makes it black: {advice}', 'current', logging.WARNING)
 
     def _why(self, path: str, error: Exception) -> str:
         if isinstance(error, OSError) and error.strerror:
