@@ -76,15 +76,15 @@ class LoadWholeImage(LoadImageFromFile):
             values = np.asarray(file)
         low, high = values.min(), values.max()
         backend = self.imdecode_backend or mmcv.image.io.imread_backend
-        values = f'Image {path} (mode {file.mode}) holds values {low} to {high}, and imdecode_backend {backend!r}'
+        said = f'Image {path} (mode {file.mode}) holds values {low} to {high}, and imdecode_backend {backend!r}'
         advice = 'write the images with 8 bits, scaled to 0 .. 255.'
         if backend == 'pillow' and (low < 0 or high > 255):
-            raise ValueError(f'{values} clips them to 0 .. 255: {advice}')
+            raise ValueError(f'{said} clips them to 0 .. 255: {advice}')
         if file.mode == 'F' and 0 < high <= 1:
-            raise ValueError(f'{values} makes whole numbers of them: {advice}')
+            raise ValueError(f'{said} makes whole numbers of them: {advice}')
         if high > 0 and (image == 0).all() and not self.warned:
             self.warned = True  # once: a dark image among others of 16 bits is sound
-            print_log(f'{values} makes it black: {advice}', 'current', logging.WARNING)
+            print_log(f'{said} makes it black: {advice}', 'current', logging.WARNING)
 
     def _why(self, path: str, error: Exception) -> str:
         if isinstance(error, OSError) and error.strerror:
