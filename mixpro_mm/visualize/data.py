@@ -50,12 +50,14 @@ def read_image(config: Config, file: str) -> dict:
 
     Raises:
         OSError: if the file is not there or no image.
-        ValueError: if the config has no test pipeline, or it does not take the image.
+        ValueError: if the config has no test pipeline, or it does not take the image, or its values exceed 255.
     """
     data = (config.get('test_dataloader') or {}).get('dataset') or {}
     if 'pipeline' not in data:
         raise ValueError(f'config {config.filename} has no pipeline for test images')
     with Image.open(file) as opened:
+        if opened.mode.startswith(('I', 'F')) and (high := opened.getextrema()[1]) > 255:
+            raise ValueError(f'{file} (mode {opened.mode}) holds values up to {high}: write it with 8 bits, up to 255')
         image = opened.convert('RGB')
         if side := data.get('img_size'):
             image = image.resize((side, side), Image.Resampling.BICUBIC)

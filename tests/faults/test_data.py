@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
+from mmengine.fileio import BaseStorageBackend, register_backend
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
@@ -117,6 +118,235 @@ def test_a_run_ends_at_a_bad_image(tiny, tmp_path, workers):
     assert list((tmp_path / 'work').glob('*.pth')) == []
 
 
+def written(path, array, mode=None):
+    image = Image.fromarray(np.asarray(array), mode) if mode else Image.fromarray(np.asarray(array))
+    image.save(path)
+    return str(path)
+
+
+RAMP = np.arange(24).reshape(4, 6)
+
+
+@pytest.mark.parametrize(
+    ('name', 'values', 'backend', 'color', 'sentence'),
+    [
+        ('a.png', (RAMP * 40).astype(np.uint16), 'pillow', 'color', r'\(mode I;16\) holds values 0 to 920, .*'),
+        ('a.png', (RAMP * 40).astype(np.uint16), 'pillow', 'grayscale', r'\(mode I;16\) holds values 0 to 920, .*'),
+        ('a.tif', (RAMP * 40).astype(np.int32), 'pillow', 'color', r'\(mode I\) holds values 0 to 920, .*'),
+        ('a.tif', (RAMP / 23).astype(np.float32), 'pillow', 'color', r'\(mode F\) holds values 0\.0 to 1\.0, .*'),
+        ('a.png', (RAMP * 2600).astype(np.uint16), 'cv2', 'color', None),  # divided by 256
+        ('a.png', RAMP.astype(np.uint16), 'pillow', 'color', None),
+        ('a.png', (RAMP * 40).astype(np.uint16), 'pillow', 'unchanged', None),
+        ('a.png', (RAMP * 11).astype(np.uint8), 'pillow', 'color', None),
+        ('a.png', np.zeros((4, 6), np.uint16), 'cv2', 'color', None),
+    ],
+)
+def test_an_image_of_16_bits_is_named_where_its_values_are_lost(tmp_path, name, values, backend, color, sentence):
+    path = written(tmp_path / name, values)
+    for ignore in (False, True):
+        load = LoadWholeImage(imdecode_backend=backend, color_type=color, ignore_empty=ignore)
+        if sentence:
+            with pytest.raises(ValueError, match=rf"^Image {path} {sentence}'{backend}'"):
+                load(dict(img_path=path))
+        else:
+            hosts = LoadImageFromFile(imdecode_backend=backend, color_type=color)(dict(img_path=path))
+            assert (load(dict(img_path=path))['img'] == hosts['img']).all()
+
+
+def test_an_image_of_16_bits_that_opencv_makes_black_is_a_warning_given_once(tmp_path, monkeypatch):
+    said, load = said_of(monkeypatch), LoadWholeImage()
+    for values in (RAMP, RAMP * 2, RAMP * 2600):
+        load(dict(img_path=written(tmp_path / 'a.png', values.astype(np.uint16))))
+    assert len(said) == 1 and said[0].startswith(f'Image {tmp_path}/a.png (mode I;16) holds values 0 to 23, and')
+
+
+def loaded(path, image=(4, 6), backend='pillow', backend_args=None, **more):
+    """What ``LoadAnnotations`` makes of a file of ids."""
+    from mmseg.datasets.transforms import LoadAnnotations
+
+    results = dict(img=np.zeros((*image, 3)), img_path='i.jpg', seg_map_path=str(path), seg_fields=[])
+    return LoadAnnotations(imdecode_backend=backend, backend_args=backend_args)(
+        results | dict(reduce_zero_label=False) | more
+    )
+
+
+def bits(path, ids, number):
+    """A grey PNG of fewer than 8 bits, as OpenCV and pillow do not write it."""
+    import struct
+    import zlib
+
+    def chunk(kind, data):
+        return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+
+    rows = b''
+    for row in ids:
+        text = ''.join(f'{value:0{number}b}' for value in row)
+        text += '0' * (-len(text) % 8)
+        rows += b'\0' + bytes(int(text[at : at + 8], 2) for at in range(0, len(text), 8))
+    header = struct.pack('>IIBBBBB', ids.shape[1], ids.shape[0], number, 0, 0, 0, 0)
+    path.write_bytes(
+        b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b'')
+    )
+    return str(path)
+
+
+DEEP_MAPS = {
+    'ids from 257': ('m.png', (RAMP % 3 + 257).astype(np.uint16), '257, 258, 259 in 24 pixels', '1, 2, 3'),
+    'ids x 256': ('m.png', (RAMP % 3 * 256).astype(np.uint16), '256, 512 in 16 pixels', '0'),
+    'int32': ('m.tif', (RAMP % 3 * 256).astype(np.int32), '256, 512 in 16 pixels', '0'),
+    'float': ('m.tif', (RAMP % 3 + 256).astype(np.float32), '256.0, 257.0, 258.0 in 24 pixels', '0, 1, 2'),
+    'fractions': ('m.tif', (RAMP % 3 / 2).astype(np.float32), '0.5 in 8 pixels', '0'),
+}
+
+
+@pytest.mark.parametrize('kind', DEEP_MAPS)
+@pytest.mark.parametrize('backend', ['pillow', 'cv2'])
+def test_ids_that_8_bits_do_not_hold_are_named(tmp_path, kind, backend):
+    name, ids, real, read = DEEP_MAPS[kind]
+    path = written(tmp_path / name, ids)
+    with pytest.raises(ValueError) as error:
+        CheckSegmentation(num_classes=4)(loaded(path, backend=backend))
+    assert f'Class map {path} of image i.jpg has more than 8 bits a pixel' in str(error.value)
+    assert f'holds ids {real}, which LoadAnnotations reads as {read}: write' in str(error.value)
+
+
+@pytest.mark.parametrize('more', [{}, dict(reduce_zero_label=True), dict(label_map={1: 0, 2: 1})])
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+def test_ids_that_8_bits_hold_pass_with_any_depth(tmp_path, dtype, more):
+    ids = RAMP % 4
+    ids[0, 0] = 255 if dtype is np.uint8 else 65535  # both ignored
+    results = loaded(written(tmp_path / 'm.png', ids.astype(dtype)), **more)
+    assert CheckSegmentation(num_classes=4)(results) is results
+
+
+def test_deep_ids_are_named_with_zero_reduced_and_with_a_map_of_labels(tmp_path):
+    path = written(tmp_path / 'm.png', (RAMP % 3 + 257).astype(np.uint16))
+    for more in (dict(reduce_zero_label=True), dict(label_map={1: 0, 2: 1})):
+        with pytest.raises(ValueError, match='holds ids 257, 258, 259 in 24 pixels'):
+            CheckSegmentation(num_classes=4)(loaded(path, **more))
+    results = loaded(path)
+    results['gt_seg_map'] = RAMP % 3  # by a transform that reads 16 bits
+    assert CheckSegmentation(num_classes=3)(results) is results
+
+
+@pytest.mark.parametrize(('number', 'real', 'read'), [(4, '1, 2', '17, 34'), (2, '1, 2', '85, 170')])
+def test_ids_of_fewer_bits_are_scaled_by_the_decoders_and_named(tmp_path, number, real, read):
+    path = bits(tmp_path / 'm.png', RAMP % 3, number)
+    for backend in ('pillow', 'cv2'):
+        with pytest.raises(ValueError, match=rf'{number} bits a pixel .* ids {real} in 16 .* reads as {read}: '):
+            CheckSegmentation(num_classes=200)(loaded(path, backend=backend))
+
+
+@pytest.mark.parametrize(
+    ('mode', 'channels', 'backend'), [('RGB', 3, 'pillow'), ('RGBA', 4, 'cv2'), ('LA', 2, 'pillow'), ('LA', 2, 'cv2')]
+)
+def test_a_class_map_of_several_channels_is_named(tmp_path, mode, channels, backend):
+    path = tmp_path / 'm.png'
+    Image.fromarray((RAMP % 3).astype(np.uint8)).convert(mode).save(path)
+    with pytest.raises(ValueError, match=rf'm\.png of image i\.jpg has {channels} channels \(mode {mode}\)'):
+        CheckSegmentation(num_classes=3)(loaded(path, backend=backend))
+    results = loaded(path)
+    results['gt_seg_map'] = RAMP % 3  # by a transform that knows the colours
+    assert CheckSegmentation(num_classes=3)(results) is results
+
+
+def test_ids_of_a_palette_and_of_one_bit_pass_with_pillow_and_are_named_with_opencv(tmp_path):
+    ids = (RAMP % 2).astype(np.uint8)
+    palette = Image.fromarray(ids)
+    palette.putpalette([0, 0, 0, 128, 0, 0])
+    palette.save(tmp_path / 'p.png')
+    Image.fromarray(ids.astype(bool)).save(tmp_path / 'b.png')
+    for name, said in (('p.png', r'has a palette \(mode P\)'), ('b.png', r'one bit a pixel \(mode 1\), and 1 .* 255')):
+        results = loaded(tmp_path / name)
+        assert (CheckSegmentation(num_classes=2)(results)['gt_seg_map'] == ids).all()
+        with pytest.raises(ValueError, match=rf"{said}.* imdecode_backend='pillow'"):
+            CheckSegmentation(num_classes=2)(loaded(tmp_path / name, backend='cv2'))
+
+
+def said_of(monkeypatch):
+    said = []
+    monkeypatch.setattr('mixpro_mm.datasets.loading.print_log', lambda sentence, *rest: said.append(sentence))
+    return said
+
+
+@pytest.mark.parametrize(
+    ('values', 'reduce', 'sentence'),
+    [
+        ((0, 255), False, r'hold 0 and 255, so that no foreground trains with num_classes=2: .* the foreground\.$'),
+        ((0, 255), True, r'hold 0 and 255, so .* for the foreground, and set reduce_zero_label=False\.$'),
+        ((0, 1), True, r'hold 0 and 1, so .* for the foreground, and set reduce_zero_label=False\.$'),
+    ],
+)
+def test_masks_that_train_no_foreground_are_named(tmp_path, monkeypatch, values, reduce, sentence):
+    said = said_of(monkeypatch)
+    for number in range(3):
+        path = written(tmp_path / f'{number}.png', np.array(values, np.uint8)[RAMP % 2])
+    written(tmp_path / 'image.png', np.zeros((4, 6, 3), np.uint8))
+    (tmp_path / 'broken.png').touch()
+    with pytest.raises(ValueError, match=rf'as 0 and 255, which is ignored, and so are all 3 maps .* {sentence}'):
+        CheckSegmentation(num_classes=2)(loaded(path, reduce_zero_label=reduce))
+    check = CheckSegmentation(num_classes=5)
+    check(check(loaded(path, reduce_zero_label=reduce)))
+    assert len(said) == 1 and 'num_classes=5' in said[0]
+
+
+@pytest.mark.parametrize('num_classes', [2, 21])
+def test_one_class_and_its_border_in_one_image_is_sound(tmp_path, monkeypatch, num_classes):
+    """Whichever is looked at first; so are masks whose 255 is a class, or whose other ids are ignored, by label_map."""
+    said = said_of(monkeypatch)
+    border = written(tmp_path / 'a.png', (RAMP % 2 * 255).astype(np.uint8))
+    whole = written(tmp_path / 'b.png', (RAMP % 2).astype(np.uint8))
+    for order in ((border, whole), (whole, border)):
+        check = CheckSegmentation(num_classes=num_classes)
+        for path in order:
+            check(loaded(path))
+    (tmp_path / 'x').mkdir()
+    alone = written(tmp_path / 'x' / 'a.png', (RAMP % 2 * 255).astype(np.uint8))
+    CheckSegmentation(num_classes=num_classes)(loaded(alone, label_map={255: 1}))
+    others = written(tmp_path / 'x' / 'b.png', (RAMP % 3 * 2).astype(np.uint8))
+    CheckSegmentation(num_classes=num_classes)(loaded(others, label_map={2: 255, 4: 255}))  # a choice of classes
+    assert said == []
+
+
+def test_a_class_map_that_is_a_jpeg_is_named_once(tmp_path, monkeypatch):
+    said, check = said_of(monkeypatch), CheckSegmentation(num_classes=3)
+    path = written(tmp_path / 'm.jpg', np.zeros((4, 6), np.uint8))
+    check(check(loaded(path)))
+    assert len(said) == 1 and said[0].startswith(f'Class map {path} of image i.jpg is a JPEG')
+
+
+class Elsewhere(BaseStorageBackend):
+    def __init__(self, root):
+        self.root = root
+
+    def get(self, filepath):
+        return (Path(self.root) / filepath).read_bytes()
+
+    def get_text(self, filepath, encoding='utf-8'):
+        raise NotImplementedError
+
+
+def test_the_depth_of_a_class_map_that_is_no_local_file_is_read_too(tmp_path, monkeypatch):
+    register_backend('elsewhere', Elsewhere, force=True)
+    said, args = said_of(monkeypatch), dict(backend='elsewhere', root=str(tmp_path))
+    written(tmp_path / 'deep.png', (RAMP % 3 + 257).astype(np.uint16))
+    results = loaded('deep.png', backend_args=args)
+    with pytest.raises(
+        ValueError, match=r'deep\.png of image i\.jpg has more than 8 bits .* ids 257, 258, 259 in 24 pix'
+    ):
+        CheckSegmentation(num_classes=4, backend_args=args)(results)
+    assert said == []
+    check = CheckSegmentation(num_classes=4)
+    check(check(results))
+    assert len(said) == 1 and 'deep.png' in said[0] and 'backend_args=None' in said[0]
+
+
+def test_a_sound_class_map_is_not_decoded_again(tmp_path, monkeypatch):
+    results = loaded(written(tmp_path / 'm.png', (RAMP % 3).astype(np.uint8)))
+    monkeypatch.setattr(Image.Image, 'load', lambda self: pytest.fail('decoded'))
+    assert CheckSegmentation(num_classes=3)(results) is results
+
+
 def class_map(ids, image=(4, 6)):
     return dict(gt_seg_map=np.asarray(ids), img=np.zeros((*image, 3)), seg_map_path='m.png', img_path='i.jpg')
 
@@ -132,6 +362,8 @@ def test_a_class_map_with_other_ids_or_of_another_size_is_named():
     )
     with pytest.raises(ValueError, match=r'^Class map m\.png of image i\.jpg is 5 x 4, the image 6 x 4\.$'):
         check(class_map(np.zeros((4, 5), dtype=int)))
+    with pytest.raises(ValueError, match=r'has shape \(4, 6, 3\), not height and width'):
+        check(class_map(np.zeros((4, 6, 3), dtype=int)))
     with pytest.raises(ValueError, match='holds ids 255 in 24 pixels'):
         CheckSegmentation(num_classes=3, ignore_index=0)(class_map(np.full((4, 6), 255)))
 

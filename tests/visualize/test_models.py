@@ -65,6 +65,9 @@ def test_a_file_comes_as_the_test_data_do(config_file, tmp_path):
     assert torch.equal(packed, torch.from_numpy(colored[..., ::-1].copy()).permute(2, 0, 1))
     Image.fromarray(colored).resize((100, 80)).save(tmp_path / 'b.png')
     assert read_image(config, str(tmp_path / 'b.png'))['inputs'].shape == (3, 32, 32)
+    Image.fromarray(scan[..., 0].astype(np.uint16) * 257).save(tmp_path / 'c.png')
+    with pytest.raises(ValueError, match=rf'c\.png \(mode I;16\) holds values up to {int(scan[..., 0].max()) * 257}: '):
+        read_image(config, str(tmp_path / 'c.png'))
 
 
 def test_a_seed_decides_on_images_and_what_the_pipeline_does_to_them(config_file):
