@@ -16,15 +16,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from mixpro_mm.datasets.rle import mask_bounds, read_runs
+from mixpro_mm.datasets.coco_shapes import has_size, is_finite, shape_problems, size_of
 
 __all__ = ['check_coco', 'main']
 
 SHOWN = 20  # sentences of one kind
 PARTS = ('images', 'annotations', 'categories')
-OVERHANG = 2  # pixels; boxes and polygons of COCO itself overhang by fractions of one
 ORIENTATION = 274  # EXIF tag
-MISFIT = 0.05  # of the side of the box, on top of the overhang
 
 
 def check_coco(ann_file: str | Path, images: str | Path | None = None) -> list[tuple[str, str]]:
@@ -91,9 +89,17 @@ def _closing(ann_file, images: list, annotations: list, categories: list, folder
     files = 'image files were not opened (--images FOLDER)'
     if folder is not None:
         files = 'of the image files the size was read, not the pixels'
+    found, *parts = (
+        f'{count or "no"} {one if count == 1 else many}'
+        for count, one, many in (
+            (number, 'problem', 'problems'),
+            (len(images), 'image', 'images'),
+            (len(annotations), 'annotation', 'annotations'),
+            (len(categories), 'category', 'categories'),
+        )
+    )
     return (
-        f'{ann_file}: {number or "no"} {"problem" if number == 1 else "problems"} found in {len(images)} images, '
-        f'{len(annotations)} annotations and {len(categories)} categories; {outlines}; {files}; '
+        f'{ann_file}: {found} found in {", ".join(parts)}; {outlines}; {files}; '
         'whether the annotations are those of the pictures was not looked at'
     )
 
@@ -122,7 +128,7 @@ def _problems(images: list, annotations: list, categories: list, folder) -> Iter
         if image['id'] in by_id:
             yield 'id twice', f'two images have the id {image["id"]}'
         by_id[image['id']] = image
-        if not _has_size(image):
+        if not has_size(image):
             size = f'width {image["width"]} and height {image["height"]}'
             yield 'no size', f'image {image["id"]} ({image["file_name"]}): {size} are not two finite numbers above 0'
         if folder is not None:
@@ -154,7 +160,7 @@ def _problems(images: list, annotations: list, categories: list, folder) -> Iter
             name += f' ({image["file_name"]})'
             if annotation['category_id'] not in known:
                 yield 'unknown category', f'{name}: category {annotation["category_id"]} is not among the categories'
-            yield from ((kind, f'{name}: {what}') for kind, what in _shape_problems(annotation, image))
+            yield from ((kind, f'{name}: {what}') for kind, what in shape_problems(annotation, image))
 
 
 def _file_problems(image: dict, path: Path) -> Iterator[tuple[str, str]]:
@@ -180,119 +186,17 @@ def _file_problems(image: dict, path: Path) -> Iterator[tuple[str, str]]:
     if orientation in (5, 6, 7, 8):
         width, height = height, width
         turned = f' once it is rotated by its EXIF entry (orientation {orientation})'
-    if _has_size(image) and (width, height) != (image['width'], image['height']):
-        says = f'the JSON says {image["width"]} x {image["height"]}'
+    if has_size(image) and (width, height) != (image['width'], image['height']):
+        says = f'the JSON says {size_of(image)}'
         yield 'other size', f'image {image["id"]}: {path} is {width} x {height}{turned}, {says}'
-
-
-def _shape_problems(annotation: dict, image: dict) -> Iterator[tuple[str, str]]:
-    """What is wrong with box and outline of one annotation; mmdet leaves out boxes that are less than a pixel wide."""
-    box, crowd = annotation['bbox'], annotation.get('iscrowd', 0)
-    if crowd not in (0, 1):
-        yield 'no iscrowd', f'iscrowd is {crowd!r}, neither 0 nor 1'
-    if not (isinstance(box, list) and len(box) == 4 and all(_is_finite(value) for value in box)):
-        yield 'no box', f'box {box} is not four finite numbers x, y, width, height'
-        return
-    x, y, width, height = box
-    bounds = (x, y, x + width, y + height)
-    if width < 1 or height < 1 or not _is_finite(annotation['area']) or annotation['area'] <= 0:
-        yield 'empty box', f'box {box} with area {annotation["area"]} is empty, so it would be left out'
-        bounds = None
-    elif _has_size(image) and (x >= image['width'] or y >= image['height'] or x + width <= 0 or y + height <= 0):
-        yield 'box outside', f'box {box} lies outside of the image of {image["width"]} x {image["height"]}'
-        bounds = None
-    elif _overhang(bounds, image) > OVERHANG:
-        what = f'box {box} is x, y, width, height, so it ends at {x + width:g}, {y + height:g}'
-        yield 'box beyond', f'{what}, beyond the image of {image["width"]} x {image["height"]}; is it x1, y1, x2, y2?'
-        bounds = None
-    around = yield from _outline_problems(annotation.get('segmentation'), image)
-    if around and bounds and not crowd:
-        off = [abs(ours - theirs) for ours, theirs in zip(bounds, around, strict=True)]
-        if any(way > OVERHANG + MISFIT * side for way, side in zip(off, (width, height) * 2, strict=True)):
-            left, top, right, bottom = around
-            fits = [round(value, 2) for value in (left, top, right - left, bottom - top)]
-            yield 'box of another outline', f'box {box} is not the one of its outline, {fits}: {max(off):g} pixels off'
-
-
-def _outline_problems(outline, image: dict):
-    """Yields what is wrong with an outline, and returns x1, y1, x2, y2 around it (None where it has a fault)."""
-    if outline is None:
-        return None
-    if isinstance(outline, dict):
-        return (yield from _rle_problems(outline, image))
-    if not isinstance(outline, list):
-        yield 'no outline', f'its outline is of type {type(outline).__name__}, neither polygons (a list) nor an RLE'
-        return None
-    if not outline:
-        yield 'empty outline', 'its outline is empty'
-        return None
-    count = sum(not _is_polygon(part) for part in outline)
-    if count:
-        are = 'polygon of its outline is' if count == 1 else 'polygons of its outline are'
-        yield 'no polygon', f'{count} {are} not three or more pairs x, y'
-        return None
-    xs, ys = ([value for part in outline for value in part[axis::2]] for axis in (0, 1))
-    around = (min(xs), min(ys), max(xs), max(ys))
-    if (beyond := _overhang(around, image)) > OVERHANG:
-        size = f'{image["width"]} x {image["height"]}'
-        yield 'polygon beyond', f'its outline reaches {beyond:g} pixels beyond the image of {size}'
-        return None
-    return around
-
-
-def _rle_problems(rle: dict, image: dict):
-    size, counts = rle.get('size'), rle.get('counts')
-    if not isinstance(size, list) or len(size) != 2 or not all(type(n) is int and n > 0 for n in size):
-        keys = f'an object with {", ".join(rle) or "nothing"}' if 'size' not in rle else f'an RLE of size {size}'
-        what = 'polygons (a list) nor an RLE (counts and size [height, width], whole numbers)'
-        yield 'no RLE', f'its outline is {keys}, neither {what}'
-        return None
-    try:
-        runs = read_runs(counts)
-    except ValueError as error:
-        yield 'no RLE', f'its outline is no RLE: {error}'
-        return None
-    height, width = size
-    if _has_size(image) and (height, width) != (image['height'], image['width']):
-        swapped = '; width and height are swapped' if (width, height) == (image['height'], image['width']) else ''
-        what = f'its RLE has size {size}, the image [height, width] [{image["height"]}, {image["width"]}]'
-        yield 'RLE of another size', what + swapped
-        return None
-    if sum(runs) != height * width:
-        cut = 'cut short' if sum(runs) < height * width else 'too long'
-        yield 'RLE cut', f'its RLE has counts of {sum(runs)} pixels for {height} x {width} = {height * width}: {cut}'
-        return None
-    around = mask_bounds(runs, height)
-    if around is None:
-        yield 'empty outline', 'its RLE has no pixel'
-    return around
-
-
-def _overhang(bounds, image: dict) -> float:
-    """How far x1, y1, x2, y2 reach beyond the image, in pixels."""
-    if not _has_size(image):
-        return 0
-    return max(-bounds[0], -bounds[1], bounds[2] - image['width'], bounds[3] - image['height'])
 
 
 def _has_outlines(annotations: list) -> bool:
     return any(annotation.get('segmentation') is not None for annotation in annotations)
 
 
-def _has_size(image: dict) -> bool:
-    return all(_is_finite(image[side]) and image[side] > 0 for side in ('width', 'height'))
-
-
-def _is_polygon(part) -> bool:
-    return isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0 and all(map(_is_finite, part))
-
-
-def _is_finite(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-
-
 def _is_id(value) -> bool:
-    return isinstance(value, str) or _is_finite(value)
+    return isinstance(value, str) or is_finite(value)
 
 
 if __name__ == '__main__':

@@ -229,7 +229,7 @@ def test_what_would_be_left_out_is_named_before(coco, tmp_path, capsys):
     path = coco / 'annotations' / 'instances_train2017.json'
     assert main([str(path), '--images', str(coco / 'train2017')]) == 0
     assert capsys.readouterr().out == (
-        f'{path}: no problems found in 4 images, 15 annotations and 10 categories; boxes and outlines were looked at; '
+        f'{path}: no problems found in 4 images, 15 annotations, 10 categories; boxes and outlines were looked at; '
         'of the image files the size was read, not the pixels; '
         'whether the annotations are those of the pictures was not looked at\n'
     )
@@ -263,7 +263,7 @@ def test_what_would_be_left_out_is_named_before(coco, tmp_path, capsys):
         'annotation 907 of image 4711: there is no such image',
         'annotation 908 of image 1 has no area',
     ]
-    assert closing.startswith(f'{tmp_path}/a.json: 11 problems found in 5 images, 25 annotations and 10 categories;')
+    assert closing.startswith(f'{tmp_path}/a.json: 11 problems found in 5 images, 25 annotations, 10 categories;')
     for text in ('[1, 2]', '{"images": []}', 'no json', 'null'):
         (tmp_path / 'a.json').write_text(text)
         with pytest.raises(ValueError, match=r'a\.json is no COCO file of instances'):
@@ -382,7 +382,11 @@ COCO_FAULTS = {
     'no crowd': (lambda c: c['annotations'][3].update(iscrowd='0'), "iscrowd is '0', neither 0 nor 1"),
     'corners': (
         lambda c: c['annotations'][0].update(bbox=[30, 20, 62, 46]),
-        'so it ends at 92, 66, beyond the image of 64 x 48; is it x1, y1, x2, y2?',
+        '(x, y, width, height, not x1, y1, x2, y2) reaches to 92, 66: 28 pixels beyond the image of 64 x 48',
+    ),
+    'corner left': (
+        lambda c: c['annotations'][0].update(bbox=[-3, 5, 43, 25]),
+        'reaches to 40, 30: 3 pixels beyond the image of 64 x 48',
     ),
     'box of another': (
         lambda c: c['annotations'][0].update(bbox=[10, 5, 25, 25]),
