@@ -14,8 +14,8 @@ MISFIT = 0.05  # of the side of the box, on top of the overhang
 def shape_problems(annotation: dict, image: dict) -> Iterator[tuple[str, str]]:
     """What is wrong with box and outline of one annotation, as (kind, what).
 
-    mmdet leaves out boxes that are less than a pixel wide. Boxes and polygons may overhang by 2 pixels, and a box may be
-    another 5 % of its side off its outline; the outline of a crowd is not compared with its box.
+    mmdet leaves out boxes that are less than a pixel wide. Boxes and polygons may overhang by 2 pixels, and a box may
+    be another 5 % of its side off its outline; the outline of a crowd is not compared with its box.
 
     Args:
         annotation: With ``bbox`` and ``area``.
