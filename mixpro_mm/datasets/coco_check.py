@@ -1,7 +1,8 @@
 """Whether a COCO file of instances can be trained on, annotation by annotation, before training.
 
 mmdet leaves out in silence what has no width, height or area, lies outside of its image or is of an unknown category
-(mmdet 3.3, ``datasets/coco.py``), and ends in a KeyError that names no annotation where a field is missing.
+(mmdet 3.3, ``datasets/coco.py``), and ends in a KeyError that names no annotation where a field is missing. Of an RLE
+that is cut short, pycocotools fills the rest of the mask with whatever the memory holds.
 Run as ``python -m mixpro_mm.datasets.coco_check INSTANCES.json [--images FOLDER]``.
 """
 
@@ -10,25 +11,60 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+from PIL import Image
+
+from mixpro_mm.datasets.coco_shapes import has_size, is_finite, shape_problems, size_of
 
 __all__ = ['check_coco', 'main']
 
 SHOWN = 20  # sentences of one kind
 PARTS = ('images', 'annotations', 'categories')
+ORIENTATION = 274  # EXIF tag
 
 
 def check_coco(ann_file: str | Path, images: str | Path | None = None) -> list[tuple[str, str]]:
     """What is wrong with a file of instances, as (kind, sentence); each sentence names image and annotation.
 
+    Annotations without a ``segmentation`` are named unless no annotation has one: such a file trains boxes.
+
     Args:
         ann_file: The JSON file.
-        images: Folder of the images; they are looked for there, not opened.
+        images: Folder of the images; their sizes are read there (headers, and orientation by EXIF), not their pixels.
 
     Raises:
         ValueError: The file is no JSON object with ``images``, ``annotations`` and ``categories``, lists of objects.
         OSError: It cannot be read.
     """
+    return list(_problems(*_read(ann_file), images))
+
+
+def main(arguments=None) -> int:
+    """Look at a COCO file of instances; exit code 1 if something in it would not train as it is meant."""
+    parser = argparse.ArgumentParser(prog='coco_check', description=main.__doc__)
+    parser.add_argument('ann_file')
+    parser.add_argument('--images', type=Path, help='look for every image in this folder and compare its size, too')
+    args = parser.parse_args(arguments)
+    try:
+        parts = _read(args.ann_file)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    counts = Counter()
+    for kind, sentence in _problems(*parts, args.images):
+        counts[kind] += 1
+        if counts[kind] <= SHOWN:
+            print(sentence)
+    for kind, count in counts.items():
+        if count > SHOWN:
+            print(f'and {count - SHOWN} more: {kind}')
+    print(_closing(args.ann_file, *parts, args.images, counts.total()))
+    return 1 if counts else 0
+
+
+def _read(ann_file) -> list[list[dict]]:
     try:
         content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
         parts = [content[key] for key in PARTS]
@@ -39,40 +75,48 @@ def check_coco(ann_file: str | Path, images: str | Path | None = None) -> list[t
         raise ValueError(
             f'{ann_file} is no COCO file of instances: it needs images, annotations and categories ({error})'
         ) from None
-    return list(_problems(*parts, images))
+    return parts
 
 
-def main(arguments=None) -> int:
-    """Look at a COCO file of instances; exit code 1 if an annotation cannot train anything."""
-    parser = argparse.ArgumentParser(prog='coco_check', description=main.__doc__)
-    parser.add_argument('ann_file')
-    parser.add_argument('--images', type=Path, help='look for every image in this folder, too')
-    args = parser.parse_args(arguments)
-    try:
-        problems = check_coco(args.ann_file, args.images)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    counts = Counter()
-    for kind, sentence in problems:
-        counts[kind] += 1
-        if counts[kind] <= SHOWN:
-            print(sentence)
-    for kind, count in counts.items():
-        if count > SHOWN:
-            print(f'and {count - SHOWN} more: {kind}')
-    if not problems:
-        print(f'{args.ann_file} is sound')
-    return 1 if problems else 0
+def _closing(ann_file, images: list, annotations: list, categories: list, folder, number: int) -> str:
+    """What was looked at, and what was not."""
+    if not annotations:
+        outlines = 'there are no boxes or outlines to look at'
+    elif _has_outlines(annotations):
+        outlines = 'boxes and outlines were looked at'
+    else:
+        outlines = 'boxes were looked at; no annotation has a segmentation, so the file trains boxes only, no masks'
+    files = 'image files were not opened (--images FOLDER)'
+    if folder is not None:
+        files = 'of the image files the size was read, not the pixels'
+    found, *parts = (
+        f'{count or "no"} {one if count == 1 else many}'
+        for count, one, many in (
+            (number, 'problem', 'problems'),
+            (len(images), 'image', 'images'),
+            (len(annotations), 'annotation', 'annotations'),
+            (len(categories), 'category', 'categories'),
+        )
+    )
+    return (
+        f'{ann_file}: {found} found in {", ".join(parts)}; {outlines}; {files}; '
+        'whether the annotations are those of the pictures was not looked at'
+    )
 
 
 def _problems(images: list, annotations: list, categories: list, folder) -> Iterator[tuple[str, str]]:
-    by_id, known = {}, set()
+    by_id, known = {}, {}
     for category in categories:
-        if _is_id(category.get('id')):
-            known.add(category['id'])
-        else:
+        if not _is_id(category.get('id')):
             yield 'no id', f'category {category} has no number for its id'
+        elif category['id'] in known:
+            first, second = known[category['id']].get('name'), category.get('name')
+            yield 'id twice', f'two categories have the id {category["id"]}: {first} and {second}'
+        else:
+            known[category['id']] = category
+    yield from (('no name', f'category {i} has no name') for i, category in known.items() if 'name' not in category)
+    names = Counter(str(category['name']) for category in known.values() if 'name' in category)
+    yield from (('name twice', f'{n} categories have the name {name}') for name, n in names.items() if n > 1)
     for image in images:
         missing = [key for key in ('id', 'file_name', 'width', 'height') if key not in image]
         if missing:
@@ -84,15 +128,25 @@ def _problems(images: list, annotations: list, categories: list, folder) -> Iter
         if image['id'] in by_id:
             yield 'id twice', f'two images have the id {image["id"]}'
         by_id[image['id']] = image
-        if not _has_size(image):
+        if not has_size(image):
             size = f'width {image["width"]} and height {image["height"]}'
             yield 'no size', f'image {image["id"]} ({image["file_name"]}): {size} are not two finite numbers above 0'
-        if folder is not None and not Path(folder, image['file_name']).is_file():
-            yield 'image not there', f'image {image["id"]}: {Path(folder, image["file_name"])} is not there'
+        if folder is not None:
+            yield from _file_problems(image, Path(folder, image['file_name']))
+    files = Counter(image['file_name'] for image in by_id.values())
+    yield from (('file name twice', f'{n} images have the file name {name}') for name, n in files.items() if n > 1)
     seen = Counter(annotation['id'] for annotation in annotations if _is_id(annotation.get('id')))
     yield from (('id twice', f'{n} annotations have the id {i}') for i, n in seen.items() if n > 1)
+    if not annotations:
+        yield 'nothing to train', f'there are no annotations, of {len(images)} images, so nothing trains'
+    elif all(annotation.get('iscrowd') or annotation.get('ignore') for annotation in annotations):
+        what = f'every annotation ({len(annotations)}) has iscrowd or ignore set, so nothing trains'
+        yield 'nothing to train', f'{what}; set iscrowd=0 where it is one object'
+    has_outlines = _has_outlines(annotations)
     for annotation in annotations:
         missing = [key for key in ('id', 'image_id', 'bbox', 'category_id', 'area') if key not in annotation]
+        if has_outlines and annotation.get('segmentation') is None:
+            missing.append('segmentation')
         name = f'annotation {annotation.get("id")} of image {annotation.get("image_id")}'
         wrong = [key for key in ('id', 'image_id', 'category_id') if not _is_id(annotation.get(key))]
         image = None if wrong else by_id.get(annotation['image_id'])
@@ -106,43 +160,43 @@ def _problems(images: list, annotations: list, categories: list, folder) -> Iter
             name += f' ({image["file_name"]})'
             if annotation['category_id'] not in known:
                 yield 'unknown category', f'{name}: category {annotation["category_id"]} is not among the categories'
-            yield from ((kind, f'{name}: {what}') for kind, what in _shape_problems(annotation, image))
+            yield from ((kind, f'{name}: {what}') for kind, what in shape_problems(annotation, image))
 
 
-def _shape_problems(annotation: dict, image: dict) -> Iterator[tuple[str, str]]:
-    """What is wrong with box and outline of one annotation; mmdet leaves out boxes that are less than a pixel wide."""
-    box, outline = annotation['bbox'], annotation.get('segmentation')
-    if not (isinstance(box, list) and len(box) == 4 and all(_is_finite(value) for value in box)):
-        yield 'no box', f'box {box} is not four finite numbers x, y, width, height'
+def _file_problems(image: dict, path: Path) -> Iterator[tuple[str, str]]:
+    """What is wrong with the file of an image: its size is what mmcv reads by default (cv2, turned as EXIF says)."""
+    if not path.is_file():
+        yield 'image not there', f'image {image["id"]}: {path} is not there'
         return
-    x, y, width, height = box
-    if width < 1 or height < 1 or not _is_finite(annotation['area']) or annotation['area'] <= 0:
-        yield 'empty box', f'box {box} with area {annotation["area"]} is empty, so it would be left out'
-    elif _has_size(image) and (x >= image['width'] or y >= image['height'] or x + width <= 0 or y + height <= 0):
-        yield 'box outside', f'box {box} lies outside of the image of {image["width"]} x {image["height"]}'
-    if outline == []:
-        yield 'empty outline', 'its outline is empty'
-    elif isinstance(outline, list):
-        count = sum(not _is_polygon(part) for part in outline)
-        if count:
-            are = 'polygon of its outline is' if count == 1 else 'polygons of its outline are'
-            yield 'no polygon', f'{count} {are} not three or more pairs x, y'
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # headers only: no image is too large
+    try:
+        with Image.open(path) as file:
+            width, height = file.size
+            exif = Image.Exif()  # not getexif(): it decodes a PNG without EXIF, and reads XMP, which OpenCV does not
+            if file.format in ('JPEG', 'MPO', 'PNG'):  # OpenCV turns no WebP; of a TIFF, PIL gives the turned size
+                with suppress(Exception):  # OpenCV, too, goes on without EXIF that cannot be read
+                    exif.load(file.info.get('exif', b''))
+            orientation = exif.get(ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError) as error:
+        yield 'image not opened', f'image {image["id"]}: {path} cannot be opened as an image by PIL ({error})'
+        return
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    turned = ''
+    if orientation in (5, 6, 7, 8):
+        width, height = height, width
+        turned = f' once it is rotated by its EXIF entry (orientation {orientation})'
+    if has_size(image) and (width, height) != (image['width'], image['height']):
+        says = f'the JSON says {size_of(image)}'
+        yield 'other size', f'image {image["id"]}: {path} is {width} x {height}{turned}, {says}'
 
 
-def _has_size(image: dict) -> bool:
-    return all(_is_finite(image[side]) and image[side] > 0 for side in ('width', 'height'))
-
-
-def _is_polygon(part) -> bool:
-    return isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0 and all(map(_is_finite, part))
-
-
-def _is_finite(value) -> bool:
-    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+def _has_outlines(annotations: list) -> bool:
+    return any(annotation.get('segmentation') is not None for annotation in annotations)
 
 
 def _is_id(value) -> bool:
-    return isinstance(value, int | float | str)
+    return isinstance(value, str) or is_finite(value)
 
 
 if __name__ == '__main__':

@@ -13,10 +13,12 @@ from mmengine.fileio import BaseStorageBackend, register_backend
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from mixpro_mm.datasets.coco_check import check_coco, main
 from mixpro_mm.datasets.digit_scenes import write_digit_scenes
 from mixpro_mm.datasets.loading import CheckSegmentation, LoadWholeImage
+from mixpro_mm.datasets.rle import mask_bounds, read_runs
 
 DIGITS = Path(__file__).parents[2] / 'configs' / 'digits'
 
@@ -458,7 +460,11 @@ def test_an_empty_outline_trains_boxes_and_no_mask(coco, tmp_path):
 def test_what_would_be_left_out_is_named_before(coco, tmp_path, capsys):
     path = coco / 'annotations' / 'instances_train2017.json'
     assert main([str(path), '--images', str(coco / 'train2017')]) == 0
-    assert capsys.readouterr().out == f'{path} is sound\n'
+    assert capsys.readouterr().out == (
+        f'{path}: no problems found in 4 images, 15 annotations, 10 categories; boxes and outlines were looked at; '
+        'of the image files the size was read, not the pixels; '
+        'whether the annotations are those of the pictures was not looked at\n'
+    )
     content = json.loads(path.read_text())
     name = content['images'][0]['file_name']
     for number, how in enumerate(LEFT_OUT[:5]):
@@ -474,7 +480,7 @@ def test_what_would_be_left_out_is_named_before(coco, tmp_path, capsys):
     content['images'].append(dict(content['images'][0], id=12, file_name='gone.jpg'))
     (tmp_path / 'a.json').write_text(json.dumps(content))
     assert main([str(tmp_path / 'a.json'), '--images', str(coco / 'train2017')]) == 1
-    said = capsys.readouterr().out.splitlines()
+    *said, closing = capsys.readouterr().out.splitlines()
     of = f'of image 1 ({name})'
     assert said == [
         f'image 12: {coco}/train2017/gone.jpg is not there',
@@ -489,6 +495,7 @@ def test_what_would_be_left_out_is_named_before(coco, tmp_path, capsys):
         'annotation 907 of image 4711: there is no such image',
         'annotation 908 of image 1 has no area',
     ]
+    assert closing.startswith(f'{tmp_path}/a.json: 11 problems found in 5 images, 25 annotations, 10 categories;')
     for text in ('[1, 2]', '{"images": []}', 'no json', 'null'):
         (tmp_path / 'a.json').write_text(text)
         with pytest.raises(ValueError, match=r'a\.json is no COCO file of instances'):
@@ -511,12 +518,162 @@ def small_coco(path, image=(), annotation=(), **parts):
         ([[1, 1, 4, 1]], '1 polygon of its outline is not three or more pairs x, y'),
         ([[1, 1, 4, 1, 4, 4, 2]], '1 polygon of its outline is not three or more pairs x, y'),
         ([7, [1, 1, 4, 1, 4, 4], [1, 1, 4, 1, 4, None]], '2 polygons of its outline are not three or more pairs x, y'),
-        (dict(counts='RLE', size=[10, 10]), None),
+        (None, None),
+        (dict(polygons=[[1, 1, 4, 1, 4, 4]]), 'its outline is an object with polygons, neither polygons (a list) nor'),
+        (dict(counts=[[1, 1, 4, 1, 4, 4]], size=[10, 10]), 'its outline is no RLE: counts hold [1, 1, 4, 1, 4, 4]'),
+        (dict(counts=[1, 99], size=[10, 10.0]), 'its outline is an RLE of size [10, 10.0], neither polygons'),
+        (dict(size=[10, 10]), 'its outline is no RLE: counts are of type NoneType'),
+        (dict(counts=[100], size=[10, 10]), 'its RLE has no pixel'),
+        (dict(counts=[50, -2, 52], size=[10, 10]), 'its outline is no RLE: counts hold -2 at place 1'),
+        (dict(counts='RLE', size=[10, 10]), 'its outline is no RLE: counts hold -126 at place 0'),
+        (dict(counts='a b', size=[10, 10]), "its outline is no RLE: counts hold ' ' at place 1"),
+        (dict(counts=[11, 3, 7, 3, 7, 3, 65], size=[10, 10]), 'its RLE has counts of 99 pixels for 10 x 10 = 100: cut'),
+        (dict(counts=[11, 3, 7, 3, 7, 3, 67], size=[10, 10]), 'pixels for 10 x 10 = 100: too long'),
+        (dict(counts=[11, 3, 7, 3, 7, 3, 66], size=[10, 10]), None),
+        ('[[1, 1, 4, 1, 4, 4]]', 'its outline is of type str'),
+        ([[1, 1, 4, 1, 4, 12.5]], 'its outline reaches 2.5 pixels beyond the image of 10 x 10'),
+        ([[-2.5, 1, 4, 1, 4, 4]], 'its outline reaches 2.5 pixels beyond'),
+        ([[-0.5, 1, 4, 1, 4, 4]], None),
+        ([[4, 4, 7, 4, 7, 7]], 'box [1, 1, 3, 3] is not the one of its outline, [4, 4, 3, 3]: 3 pixels off'),
     ],
 )
 def test_an_outline_that_is_none_is_told_apart(tmp_path, outline, sentence):
     found = check_coco(small_coco(tmp_path / 'a.json', annotation=dict(segmentation=outline)))
-    assert [what for _, what in found] == [f'annotation 1 of image 1 (a.jpg): {sentence}'] * bool(sentence)
+    assert len(found) == bool(sentence)
+    assert all(what.startswith('annotation 1 of image 1 (a.jpg): ') and sentence in what for _, what in found)
+
+
+def realistic_coco(folder):
+    """As COCO itself has them: overhang below a pixel, crowds, areas of the mask, an image without annotations."""
+    mask = np.zeros((48, 64), dtype=np.uint8, order='F')
+    mask[5:30, 10:40] = np.arange(30) % 7 > 0
+    rle = coco_mask.encode(mask)
+    flat = mask.flatten(order='F')
+    changes = np.flatnonzero(np.diff(flat)) + 1
+    runs = np.diff([0, *changes, flat.size]).tolist()
+    full = coco_mask.encode(np.asfortranarray(np.ones((48, 64), dtype=np.uint8)))
+    tight = coco_mask.toBbox(rle).tolist()
+    outlines = [
+        (dict(size=[48, 64], counts=rle['counts'].decode()), tight, 0),
+        (dict(size=[48, 64], counts=runs), [0, 0, 64, 48], 1),
+        (dict(size=[48, 64], counts=full['counts'].decode()), [0, 0, 64, 48], 0),
+        ([[-0.4, 0.2, 64.3, 0.2, 64.3, 48.2]], [0, 0.2, 64.0, 47.8], 0),
+        ([[3, 3, 4.2, 3, 4.2, 4.3], [8, 3, 9.1, 3.1, 9.1, 4.3]], [3.01, 3.0, 6.09, 1.3], False),
+        ([[1, 1, 9, 1, 9, 9]], [1, 1, 63.7, 47.6], True),
+    ]
+    annotations = [
+        dict(id=10 + n, image_id=1, category_id=7, area=1.5, bbox=box, iscrowd=crowd, segmentation=outline)
+        for n, (outline, box, crowd) in enumerate(outlines)
+    ]
+    Image.new('RGB', (64, 48)).save(folder / 'a.jpg')
+    turned = Image.Exif()
+    turned[274] = 6
+    Image.new('RGB', (48, 64)).save(folder / 'b.jpg', exif=turned)
+    images = [dict(id=i, file_name=name, width=64, height=48) for i, name in ((1, 'a.jpg'), ('b', 'b.jpg'))]
+    return dict(images=images, annotations=annotations, categories=[dict(id=7, name='a'), dict(id=9, name='b')])
+
+
+def test_nothing_is_wrong_with_what_coco_has(tmp_path, capsys):
+    content = realistic_coco(tmp_path)
+    path = tmp_path / 'a.json'
+    path.write_text(json.dumps(content))
+    assert check_coco(path, tmp_path) == []
+    for annotation in content['annotations']:
+        del annotation['segmentation']
+    path.write_text(json.dumps(content))
+    assert main([str(path)]) == 0
+    said = capsys.readouterr().out
+    assert 'no annotation has a segmentation, so the file trains boxes only' in said
+    assert 'image files were not opened' in said
+
+
+def cut(content, by):
+    rle = content['annotations'][0]['segmentation']
+    rle['counts'] = rle['counts'][:-by]
+
+
+COCO_FAULTS = {
+    'swapped': (
+        lambda c: c['annotations'][0]['segmentation'].update(size=[64, 48]),
+        'its RLE has size [64, 48], the image [height, width] [48, 64]; width and height are swapped',
+    ),
+    'other size': (
+        lambda c: c['annotations'][1]['segmentation'].update(size=[24, 32]),
+        'its RLE has size [24, 32], the image [height, width] [48, 64]',
+    ),
+    'cut': (lambda c: cut(c, 31), 'pixels for 48 x 64 = 3072: cut short'),
+    'cut within a number': (lambda c: cut(c, 1), 'counts end within a number, so they are cut short'),
+    'too long': (
+        lambda c: c['annotations'][1]['segmentation']['counts'].append(1),
+        'counts of 3073 pixels for 48 x',
+    ),
+    'no outline': (lambda c: c['annotations'][2].pop('segmentation'), 'annotation 12 of image 1 has no segmentation'),
+    'null': (lambda c: c['annotations'][1].update(segmentation=None), 'annotation 11 of image 1 has no segmentation'),
+    'crowds': (lambda c: [a.update(iscrowd=1) for a in c['annotations']], 'every annotation (6) has iscrowd'),
+    'no annotations': (lambda c: c['annotations'].clear(), 'there are no annotations, of 2 images'),
+    'no crowd': (lambda c: c['annotations'][3].update(iscrowd='0'), "iscrowd is '0', neither 0 nor 1"),
+    'corners': (
+        lambda c: c['annotations'][0].update(bbox=[30, 20, 62, 46]),
+        '(x, y, width, height, not x1, y1, x2, y2) reaches to 92, 66: 28 pixels beyond the image of 64 x 48',
+    ),
+    'corner left': (
+        lambda c: c['annotations'][0].update(bbox=[-3, 5, 43, 25]),
+        'reaches to 40, 30: 3 pixels beyond the image of 64 x 48',
+    ),
+    'box of another': (
+        lambda c: c['annotations'][0].update(bbox=[10, 5, 25, 25]),
+        'box [10, 5, 25, 25] is not the one of its outline, [11, 5, 29, 25]: 5 pixels off',
+    ),
+    'category twice': (lambda c: c['categories'][1].update(id=7), 'two categories have the id 7: a and b'),
+    'name twice': (lambda c: c['categories'][1].update(name='a'), '2 categories have the name a'),
+    'no name': (lambda c: c['categories'][1].pop('name'), 'category 9 has no name'),
+    'file twice': (lambda c: c['images'][1].update(file_name='a.jpg'), '2 images have the file name a.jpg'),
+    'bool': (lambda c: c['annotations'][5].update(id=True), 'has no number for its id: True'),
+    'nan': (lambda c: c['categories'][1].update(id=float('nan')), 'has no number for its id'),
+    'size': (lambda c: c['images'][1].update(width=640, height=480), 'b.jpg is 64 x 48 once it is rotated by its EXIF'),
+}
+
+
+@pytest.mark.parametrize('kind', COCO_FAULTS)
+def test_what_trains_something_else_is_named(tmp_path, kind):
+    change, sentence = COCO_FAULTS[kind]
+    content = realistic_coco(tmp_path)
+    change(content)
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    ((_, what),) = check_coco(tmp_path / 'a.json', tmp_path)
+    assert sentence in what
+
+
+@pytest.mark.parametrize('format', ['JPEG', 'PNG', 'WEBP', 'TIFF'])
+@pytest.mark.parametrize('orientation', [1, 3, 6, 8])
+def test_the_size_of_an_image_file_is_the_one_mmcv_reads(tmp_path, format, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.new('RGB', (20, 10)).save(tmp_path / 'a.jpg', format=format, exif=exif)
+    height, width = LoadImageFromFile()(dict(img_path=str(tmp_path / 'a.jpg')))['img_shape']
+    path = small_coco(tmp_path / 'a.json', image=dict(width=width, height=height))
+    assert check_coco(path, tmp_path) == []
+    path = small_coco(tmp_path / 'a.json', image=dict(width=height, height=width))
+    ((_, what),) = check_coco(path, tmp_path)
+    assert f'a.jpg is {width} x {height}' in what and what.endswith(f'the JSON says {height} x {width}')
+    assert ('EXIF' in what) == (format in ('JPEG', 'PNG') and orientation > 4)
+
+
+@pytest.mark.parametrize('data', [b'', b'version https://git-lfs.github.com/spec/v1\n', encoded('PNG')[:20]])
+def test_an_image_file_that_is_none_is_named(tmp_path, data):
+    (tmp_path / 'a.jpg').write_bytes(data)
+    ((_, what),) = check_coco(small_coco(tmp_path / 'a.json'), tmp_path)
+    assert what.startswith(f'image 1: {tmp_path}/a.jpg cannot be opened as an image by PIL')
+
+
+def test_runs_are_those_of_pycocotools():
+    masks = (np.random.default_rng(0).random((20, 37, 23)) < np.linspace(0, 1, 20)[:, None, None]).astype(np.uint8)
+    for mask in masks:
+        rle = coco_mask.encode(np.asfortranarray(mask))
+        runs = read_runs(rle['counts'].decode())
+        assert (mask == np.repeat(np.arange(len(runs)) % 2, runs).reshape(23, 37).T).all()
+        x, y, width, height = coco_mask.toBbox(rle)
+        assert mask_bounds(runs, 37) == ((x, y, x + width, y + height) if mask.any() else None)
 
 
 @pytest.mark.parametrize('part', ['images', 'annotations', 'categories'])
