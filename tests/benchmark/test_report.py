@@ -226,7 +226,7 @@ def test_a_run_from_the_command_line(tmp_path, capsys):
         (['--ranks', '2,0'], r'benchmark: classes and ranks must be at least 1, got 1000 and \[2, 0\]'),
         (['--classes', '0'], 'benchmark: classes and ranks must be at least 1, got 0 and '),
         (['--ranks', 'two'], "benchmark: ranks must be whole numbers with commas between them, got 'two'"),
-        (['--size', '16'], 'benchmark: mask size 32 .* an image of 16x16 pixels'),
+        (['--size', '8'], 'benchmark: mask size 8 .* an image of 8x8 pixels'),
     ],
 )
 def test_mistakes_are_told_in_one_line_and_write_nothing(arguments, sentence, tmp_path, capsys):
