@@ -9,7 +9,7 @@ from mixpro_mm.anatomy import Anatomy, anatomy_of, find_backbone, known_backbone
 from mixpro_mm.attention.grid import patches_of
 from mixpro_mm.attention.readers import READINGS, AttentionBlock
 
-__all__ = ['find_attention_block', 'parse_attention', 'untrained']
+__all__ = ['find_attention_block', 'parse_attention', 'untrained', 'unused']
 
 DEVIATIONS = {  # attribute -> what a module that has it does to q and k, beyond what is read here
     'rope': 'rotates q and k after their projections',
@@ -17,6 +17,7 @@ DEVIATIONS = {  # attribute -> what a module that has it does to q and k, beyond
     'proj_l': 'mixes its heads',
     'lambda_init': 'takes the difference of two attentions',
     'temperature': 'weighs q and k by a temperature',
+    'crpe': 'factorises its attention',
     'rel_pos': 'adds a position bias of its own',
     'rel_pos_h': 'adds a position bias of its own',
     'attention_biases': 'adds a position bias of its own',
@@ -123,6 +124,15 @@ def untrained(model: nn.Module, path: str | None) -> ValueError:
     )
 
 
+def unused(model: nn.Module, attn: nn.Module, path: str | None) -> ValueError:
+    """The error about an attention module whose output reaches no output of the model."""
+    name = path or next((name for name, module in model.named_modules() if module is attn), 'the last block')
+    return ValueError(
+        f'{type(attn).__name__} at {name} does not reach the output of {type(find_backbone(model)).__name__}, so nothing '
+        "trains its attention: name the last attention module that does, as by attention='path.to.attn'"
+    )
+
+
 def _example(reading: str) -> str:
     return "'path.to.attn'" if reading == 'class' else f"dict(reading='{reading}', path='path.to.attn')"
 
@@ -160,6 +170,8 @@ def _deviation(backbone: nn.Module, attn: nn.Module) -> str | None:
     found = next((DEVIATIONS[name] for name in DEVIATIONS if getattr(attn, name, None) is not None), None)
     if found is not None:
         return found
+    if 'channel' in type(attn).__name__.lower():
+        return 'attends over channels'
     if any(ROTARY.search(name) for name, _ in backbone.named_modules()) and _takes_positions(attn):
         return DEVIATIONS['rope']
     if any(isinstance(getattr(backbone, name, None), nn.Module) for name in SHARED_BIAS):

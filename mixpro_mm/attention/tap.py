@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from mixpro_mm.attention.find import find_attention_block, parse_attention, untrained
+from mixpro_mm.attention.find import find_attention_block, parse_attention, untrained, unused
 
 __all__ = ['ClassAttentionTap']
 
@@ -67,20 +67,30 @@ class ClassAttentionTap:
         self._handles, self._outputs, self._row = [], {}, None
 
     def verify(self, forward: Callable[[], object]) -> None:
-        """Stop, once, if the class token of the block that is read reaches no output: nothing trains its attention.
+        """Stop, once, if what is read reaches no output, so that nothing trains its attention.
 
-        One forward pass in which what the class token gathers in that block is NaN: unlike a gradient, NaN passes
-        weights that are still zero. It enters behind the fused kernel, which on a CPU may turn NaN into 0.
+        One forward pass in which what the class token gathers in that block is NaN, or for 'query_mean' the whole
+        output of the block's attention: unlike a gradient, NaN passes weights that are still zero. It enters behind the
+        fused kernel, which on a CPU may turn NaN into 0.
 
         Args:
             forward: Puts an image through the model, in evaluation mode, and returns what comes out.
 
         Raises:
-            ValueError: if the output depends on the patches only.
+            ValueError: if the output of the model does not depend on it.
         """
-        if self.verified or self.block.reading != 'class':
+        if self.verified:
             return
         self.verified = True
+        if self.block.reading == 'class' and self._reaches(forward, slice(0, 1)):
+            return
+        if not self._reaches(forward, slice(None)):
+            raise unused(self._model, self.block.attn, self._path)
+        if self.block.reading == 'class':
+            raise untrained(self._model, self._path)
+
+    def _reaches(self, forward: Callable[[], object], tokens: slice) -> bool:
+        """Whether NaN in these rows of the attention's output comes out of the model; true if it cannot be said."""
         called = []
 
         @torch.compiler.disable
@@ -88,7 +98,7 @@ class ClassAttentionTap:
             called.append(True)
             first, *others = output if isinstance(output, tuple) else (output,)
             first = first.clone()
-            first[:, 0] = torch.nan
+            first[:, tokens] = torch.nan
             return (first, *others) if isinstance(output, tuple) else first
 
         handle = self.block.attn.register_forward_hook(spoil)
@@ -98,8 +108,7 @@ class ClassAttentionTap:
         finally:
             handle.remove()
             self._outputs, self._row = {}, None
-        if called and outputs and not any(x.isnan().any() for x in outputs):
-            raise untrained(self._model, self._path)
+        return not (called and outputs) or any(bool(x.isnan().any()) for x in outputs)
 
     def _listener(self, name: str):
         @torch.compiler.disable  # what is kept here changes from step to step

@@ -151,7 +151,7 @@ class LabelingHook(Hook):
 
     def _verify(self, runner, data_batch) -> None:
         """Once, before the first step: stop if nobody trains the class attention."""
-        if self._tap is None or self._tap.verified or self._tap.block.reading != 'class':
+        if self._tap is None or self._tap.verified:
             return
         model = unwrap(runner.model)
         image = first_image(model, data_batch)
@@ -161,7 +161,7 @@ class LabelingHook(Hook):
         forward = runner.model if callable(runner.model) else model
         try:
             with quiet(model):
-                self._tap.verify(lambda: forward(image, mode='tensor'))
+                self._tap.verify(lambda: forward(inputs=image, mode='tensor'))
         except ValueError:
             self.after_train(runner)
             raise

@@ -65,7 +65,8 @@ def one_rank(rank, folder):
             super().step(**kwargs)
 
     def on_model(module, args, kwargs):
-        seen['inputs'].append(kwargs['inputs'].clone())
+        if kwargs['mode'] == 'loss':  # not the look at the class token before the first step
+            seen['inputs'].append(kwargs['inputs'].clone())
 
     def on_loss(module, args, output):
         seen['targets'].append(args[1].clone())

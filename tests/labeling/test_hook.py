@@ -444,7 +444,9 @@ def test_masks_that_miss_the_tokens_are_named_once_in_the_log(tmp_path):
     def warnings_of(work_dir, augment, epochs=1):
         runner = train(classifier(dict(augments=augment)), work_dir, LabelingHook(), epochs=epochs)
         return [
-            line for line in Path(runner.log_dir).rglob('*.log').__next__().read_text().splitlines() if 'px' in line
+            line
+            for line in Path(runner.log_dir).rglob('*.log').__next__().read_text().splitlines()
+            if 'LabelingHook: ' in line and 'px' in line
         ]
 
     (warning,) = warnings_of(tmp_path / 'misfit', mixpro(patch_size=4, mask_scale=3), epochs=2)
