@@ -71,13 +71,18 @@ def main(script: str, arguments: Sequence[str] | None = None) -> int:
 
 
 def _place_of_config(arguments: Sequence[str]) -> int | None:
-    parser = argparse.ArgumentParser(add_help=False)  # finds the values of options as the scripts do
+    # finds the values of options as the scripts do
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     for option in WITH_VALUE:
         parser.add_argument(f'--{option}', nargs='?')
     parser.add_argument('--cfg-options', nargs='*')
     parser.add_argument('--show', action='store_true')  # else it would be taken for --show-dir, cut short
     numbered = [word if word.startswith('-') else str(n) for n, word in enumerate(arguments)]
-    places = (int(word) for word in parser.parse_known_args(numbered)[1] if word.isdigit())
+    try:
+        rest = parser.parse_known_args(numbered)[1]
+    except argparse.ArgumentError:  # an abbreviation of options of several scripts: the script itself will tell
+        rest = numbered
+    places = (int(word) for word in rest if word.isdigit())
     return next((n for n in places if arguments[n].endswith(SUFFIXES)), None)
 
 

@@ -16,6 +16,7 @@ from mixpro_mm.augments import MixPro, PuzzleMix, SMMix, TokenMix
 from mixpro_mm.guard import ClassCheckHook
 from mixpro_mm.labeling.find import refuse_shards
 from mixpro_mm.labeling.hook import LabelingHook
+from mixpro_mm.ranks import from_main
 from mixpro_mm.robustness import OcclusionTestLoop
 from mixpro_mm.wrapped import in_shards, unwrap
 
@@ -88,3 +89,18 @@ def test_nor_does_the_occlusion_test_look_through_a_model_in_shards():
     loop.saliency, loop._runner = 'self', SimpleNamespace(model=zero_3())
     with pytest.raises(ValueError, match=r"^saliency='self' runs the model on its own, but ZeRO 3 of DeepSpeed holds"):
         loop._build_attention()
+
+
+def test_an_error_that_cannot_be_pickled_is_told_by_its_text():
+    """The other ranks would wait for it; one that can be sent stays what it is."""
+
+    class Local(Exception):
+        pass
+
+    def work(error):
+        raise error
+
+    with pytest.raises(RuntimeError, match='^Local: gone$'):
+        from_main(lambda: work(Local('gone')))
+    with pytest.raises(FileNotFoundError, match='^there$'):
+        from_main(lambda: work(FileNotFoundError('there')))

@@ -128,8 +128,8 @@ def unused(model: nn.Module, attn: nn.Module, path: str | None) -> ValueError:
     """The error about an attention module whose output reaches no output of the model."""
     name = path or next((name for name, module in model.named_modules() if module is attn), 'the last block')
     return ValueError(
-        f'{type(attn).__name__} at {name} does not reach the output of {type(find_backbone(model)).__name__}, so nothing '
-        "trains its attention: name the last attention module that does, as by attention='path.to.attn'"
+        f'{type(attn).__name__} at {name} does not reach the output of {type(find_backbone(model)).__name__}, so '
+        "nothing trains its attention: name the last attention module that does, as by attention='path.to.attn'"
     )
 
 

@@ -76,7 +76,11 @@ def check_types(config: dict) -> Iterator[Finding]:
 def _only_here(kind: type | None, imports) -> bool:
     """Whether a class of ours is registered in this process only, as the doctor has imported it."""
     module = getattr(kind, '__module__', '') or ''
-    covering = [name for name in imports if name == 'mixpro_mm.plugin' or f'{module}.'.startswith(f'{name}.')]
+    covering = [
+        name
+        for name in imports
+        if name == 'mixpro_mm.plugin' or (name != 'mixpro_mm' and f'{module}.'.startswith(f'{name}.'))
+    ]  # the package itself registers nothing
     return module.startswith('mixpro_mm.') and not covering
 
 

@@ -68,8 +68,8 @@ def check_values(config: dict) -> Iterator[Finding]:
             yield problem('values', found, f'{lacking[0]} = dict(...)')
     training = (config.get('model') or {}).get('train_cfg') or {}
     augments, probs = training.get('augments'), training.get('probs')
-    probs = [probs] if isinstance(probs, float) else probs
-    if probs is not None and isinstance(augments, (list, tuple)):
+    probs = [probs] if isinstance(probs, int | float) else probs
+    if isinstance(probs, (list, tuple)) and isinstance(augments, (list, tuple)):
         if len(probs) != len(augments):
             found = f'model.train_cfg has {len(augments)} augments and {len(probs)} probs'
             yield problem('values', found, 'model.train_cfg.probs = [...]')
@@ -85,3 +85,7 @@ def check_values(config: dict) -> Iterator[Finding]:
         if isinstance(begin, int) and isinstance(end, int) and end <= begin:
             found = f'{place} begins at {begin} and ends at {end}: end must be larger'
             yield problem('values', found, f'{place} = dict(begin=..., end=...)')
+        warmup, length = node.get('warmup'), end or (config.get('train_cfg') or {}).get('max_epochs')
+        if isinstance(warmup, int) and isinstance(length, int) and warmup >= length - begin:
+            found = f'{place}.warmup is {warmup}, and the schedule has {length - begin} epochs: it must be less'
+            yield problem('values', found, f'{place} = dict(warmup=...)')

@@ -64,7 +64,7 @@ def _fault_of_folders(root: str, folders: list[str], classes) -> str:
     hidden = [name for name in folders if name.startswith('.') or name in NO_CLASS]
     if hidden:
         them = ', '.join(map(repr, hidden))
-        return f'takes {them} in {root} for a class, the folders after it get labels too high by one: remove {them}'
+        return f'takes {them} in {root} for classes, which shifts the labels of the folders after: remove {them}'
     place = _misplaced(folders, classes)
     if place is None:
         return ''
@@ -90,9 +90,9 @@ def _fault_of_categories(dataset, classes: list) -> str:
     if doubles := [name for name in names if names.count(name) > 1]:
         double = [each for each in ids if categories[each] == doubles[0]]
         return (
-            f'reads {len(ids)} categories of {file} as {len(classes)} classes, for {doubles[0]!r} is the name of the '
-            f'categories with the ids {", ".join(map(str, double))}: rename or remove all but one (a root category of '
-            'Roboflow has the id 0)'
+            f'reads {len(ids)} categories of {file} as {len(classes)} classes, because {doubles[0]!r} is the name '
+            f'of the categories with the ids {", ".join(map(str, double))}: rename or remove all but one '
+            '(a root category of Roboflow has the id 0)'
         )
     if place >= len(names):
         return f'names {len(classes)} classes, {classes[place]!r} twice, but {file} has {len(names)} of them'

@@ -1,6 +1,7 @@
 """Whether model and data mean the same classes, before training begins."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
@@ -27,7 +28,8 @@ class ClassCheckHook(Hook):
 
     Before every run, a test too, ``classes`` of each data set is compared with what its labels count: the categories
     of a COCO file (mmdet leaves out names that the file lacks and takes the order of the file) or folders. Wrapped data
-    sets are looked into, each of a concatenation. Data sets that name no classes are passed over.
+    sets are looked into, each of a concatenation. Data sets that name no classes are passed over. A test of a
+    checkpoint compares the names of as many classes that it was trained on.
     FlexibleRunner reads weights before it asks any hook, this one too.
 
     Args:
@@ -63,6 +65,23 @@ class ClassCheckHook(Hook):
                 if _classes(dataset):
                     _compare_numbers(counts, split, dataset, first)
                     _compare_names(split, dataset, first)
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Before a test: compare the classes that the checkpoint was trained on, if it says so and has as many."""
+        if isinstance(runner._train_loop, BaseLoop):
+            return
+        classes = ((checkpoint.get('meta') or {}).get('dataset_meta') or {}).get('classes')
+        trained = SimpleNamespace(metainfo=dict(classes=classes))
+        for split in ('val', 'test'):
+            loop = getattr(runner, f'_{split}_loop', None)
+            for dataset in _inner(loop.dataloader.dataset) if isinstance(loop, BaseLoop) else ():
+                if not _classes(trained) or len(_classes(dataset)) != len(classes):
+                    continue
+                if difference := first_difference(dataset, trained, 'the training of the checkpoint'):
+                    raise RuntimeError(
+                        f'ClassCheckHook: {_called(split, dataset)} has other classes, {difference}: test on the '
+                        'classes of the training, in their order.'
+                    )
 
     def _counts(self, model) -> Iterator[tuple[str, int]]:
         """Names and ``num_classes`` of what answers for classes."""

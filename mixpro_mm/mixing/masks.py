@@ -17,7 +17,8 @@ FEW = 9  # cells: below, so large a share of the draws shows one image only that
 def few_cells(size: tuple[int, int], cell: int, fit: str) -> str | None:
     """A sentence where cells of ``cell`` pixels are few in an image of ``size`` pixels, (H, W); else None.
 
-    With S cells and tau uniform, floor(S tau) is 0 in one draw of S: the partner alone shows.
+    With S cells and tau uniform, one draw in S shows one image only: the partner where S tau is rounded down, the
+    sample itself where it is rounded up.
 
     Args:
         size: (H, W) of the images.
@@ -29,7 +30,7 @@ def few_cells(size: tuple[int, int], cell: int, fit: str) -> str | None:
         return None
     return (
         f'{height}x{width} cells of {cell} px in an image of {size[0]}x{size[1]} pixels are few: with alpha 1 about '
-        f'1 draw in {height * width} swaps the whole image instead of mixing; {fit}'
+        f'1 draw in {height * width} shows one image only; {fit}'
     )
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import re
 from pathlib import Path
 
 from mmengine.config import Config
@@ -21,9 +22,10 @@ __all__ = [
 
 WHOLE = ('TimmClassifier', 'HuggingFaceClassifier')  # of mmpretrain: without a backbone, saved under the names inside
 REPORTING_HOOKS = ('logger', 'visualization')
-REPORTING = (
-    'vis', 'log_level', 'log_processor', 'experiment_name', *(f'default_hooks.{name}' for name in REPORTING_HOOKS),
-)  # fmt: skip
+REPORTING = re.compile(  # names of settings, or the beginning of flat ones
+    rf'(visualizer|vis_backends|log_level|log_processor|experiment_name|default_hooks\.({"|".join(REPORTING_HOOKS)}))'
+    r'($|[.\[])'
+)
 
 
 def read_config(path: str | Path) -> Config:
@@ -128,7 +130,7 @@ def settings_of(config: Config, checkpoint_sha256: str | None) -> dict:
 
 def without_reporting(settings: dict) -> dict:
     """Settings, nested or flat, less those that say what a run reports and change no result."""
-    kept = {name: value for name, value in settings.items() if not any(map(name.startswith, REPORTING))}
+    kept = {name: value for name, value in settings.items() if not REPORTING.match(name)}
     hooks = kept.pop('default_hooks', None) or {}
     hooks = {name: hook for name, hook in hooks.items() if name not in REPORTING_HOOKS}
     return kept | ({'default_hooks': hooks} if hooks else {})

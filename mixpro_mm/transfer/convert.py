@@ -73,6 +73,8 @@ def convert(
     if destination.is_dir() or destination.resolve() == source.resolve() or _same_file(source, destination):
         what = 'a folder' if destination.is_dir() else 'the source itself'
         raise ValueError(f'{destination} is {what}: name another file to write to.')
+    if destination.suffix == '.safetensors':
+        raise ValueError(f'{destination} would hold a checkpoint of torch.save, not safetensors: name it .pth.')
     try:
         file = read_checkpoint(source, trust, take)
     except CodeInCheckpointError as error:

@@ -319,6 +319,10 @@ PLAIN_HOOK = "custom_hooks = [dict(type='LabelingHook')]"
             ["train_dataloader.dataset.type='mixpro_mm.ImageNet1k'"],
         ),
         (f"custom_imports = dict(imports='mixpro_mm.augments')\n{PLAIN}", []),
+        (
+            f"custom_imports = dict(imports=['mixpro_mm'])\n{PLAIN}",  # which registers nothing
+            ["model.train_cfg.augments.0.type='mixpro_mm.MixPro'"],
+        ),
         (f"custom_imports = dict(imports=['mixpro_mm.plugin'])\n{PLAIN}\n{PLAIN_HOOK}", []),
         (
             f"custom_imports = dict(imports=['mixpro_mm.augments'])\n{PLAIN}\n{PLAIN_HOOK}",
@@ -432,6 +436,10 @@ def test_deterministic_algorithms_on_a_gpu_want_a_workspace(monkeypatch, mends):
         ('model = dict(train_cfg=dict(probs=[0.5]))', '2 augments and 1 probs'),
         ("model = dict(head=dict(num_classes='10'))", "model.head.num_classes is the string '10'"),
         ("param_scheduler = [dict(type='LinearLR', begin=5, end=3)]", 'begins at 5 and ends at 3'),
+        (
+            "param_scheduler = [dict(type='mixpro_mm.TimmCosineLR', warmup=20)]\ntrain_cfg = dict(max_epochs=10)",
+            'param_scheduler.0.warmup is 20, and the schedule has 10 epochs',
+        ),
         ("custom_hooks = [dict(type='mixpro_mm.LabelingHook', labelling='x')]", 'custom_hooks.0.labelling'),
         (
             "optim_wrapper = dict(optimizer=dict(type='AdamW', learning_rate=1))",

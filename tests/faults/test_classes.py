@@ -251,6 +251,18 @@ def test_folders_of_training_and_validation_with_other_names_stop(folders, names
     )
 
 
+def test_the_classes_of_a_test_are_those_that_the_checkpoint_was_trained_on(folders):
+    loop = TestLoop.__new__(TestLoop)
+    loop.dataloader = SimpleNamespace(dataset=folders('val', ('kite', 'otter', 'zebra')))
+    runner = SimpleNamespace(_train_loop=None, _val_loop=None, _test_loop=loop)
+    hook, saved = ClassCheckHook(), dict(meta=dict(dataset_meta=dict(classes=BIRDS)))
+    with pytest.raises(RuntimeError, match=r"label 0 is 'kite' here and 'heron' in the training of the checkpoint"):
+        hook.after_load_checkpoint(runner, saved)
+    for other in (dict(), dict(meta=None), dict(meta=dict(dataset_meta=dict(classes=('a', 'b'))))):
+        hook.after_load_checkpoint(runner, other)  # nothing to compare with
+    hook.after_load_checkpoint(runner, dict(meta=dict(dataset_meta=dict(classes=('kite', 'otter', 'zebra')))))
+
+
 def test_a_class_folder_that_validation_lacks_is_named(folders):
     sentence = said(3, train=folders('train', BIRDS), val=folders('val', BIRDS[::2]))
     assert "label 1 is 'otter' here and 'kite' in the train set" in sentence

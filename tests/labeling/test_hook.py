@@ -945,3 +945,12 @@ def test_dropped_patches_stop_before_the_first_step(tmp_path):
     with pytest.raises(ValueError, match=r'^4 patch tokens do not fit .* 4x4 = 16: .*patch_drop_rate=0'):
         runner.train()
     assert runner.iter == 0
+
+
+@pytest.mark.parametrize('attention', [None, 'query_mean', dict(reading='query_mean', path='backbone.layers.1.attn')])
+def test_attention_of_a_block_that_is_not_in_use_stops_before_training(tmp_path, attention):
+    """``out_indices`` leaves the last block out of the output, so nothing trains its queries and keys."""
+    model = classifier(dict(augments=mixpro()))
+    model.backbone.out_indices = [0]
+    with pytest.raises(ValueError, match=r'backbone\.layers\.1\.attn does not reach the output of VisionTransformer'):
+        train(model, tmp_path, LabelingHook(attention=attention))

@@ -42,6 +42,7 @@ def toolkit(tmp_path, monkeypatch):
         ['CONFIG', '--help'],
         ['--out', 'r.json', 'CONFIG'],
         ['--out=r.json', '--work-dir', 'v1.py', 'CONFIG', '--out-item', 'metrics'],
+        ['--w', 'out', 'CONFIG'],  # an abbreviation that options of two scripts share
         ['--work', 'a.yaml', '--show-dir', 'b.py', '--show', 'CONFIG', 'epoch.pth'],
         ['--launcher', 'none', '--cfg-options', 'a=b.py', '_base_.c=d.json', '--amp', 'CONFIG', '--resume', 'e.pth'],
         ['--resume', 'CONFIG', '--cfg-options', 'load_from=x.py'],  # a flag in mmseg

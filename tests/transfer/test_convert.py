@@ -819,6 +819,7 @@ def test_the_source_is_never_written_to(source, tmp_path):
     for destination in (path, tmp_path / 'x' / '..' / 'deit.pth', tmp_path / 'link.pth', tmp_path / 'hard.pth'):
         stopped(path, destination, 'mmseg', r'deit\.pth is the source itself|(link|hard)\.pth is the source itself')
     stopped(path, tmp_path, 'mmseg', r'is a folder: name another file')
+    stopped(path, tmp_path / 'out.safetensors', 'mmseg', r'would hold a checkpoint of torch\.save, not safetensors')
     assert sha256_of(path) == digest
 
 
