@@ -70,9 +70,16 @@ def main(script: str, arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Raises ValueError instead of ending the process."""
+
+    def error(self, message: str) -> None:
+        raise ValueError(message)
+
+
 def _place_of_config(arguments: Sequence[str]) -> int | None:
     # finds the values of options as the scripts do
-    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser = _Parser(add_help=False)
     for option in WITH_VALUE:
         parser.add_argument(f'--{option}', nargs='?')
     parser.add_argument('--cfg-options', nargs='*')
@@ -80,7 +87,7 @@ def _place_of_config(arguments: Sequence[str]) -> int | None:
     numbered = [word if word.startswith('-') else str(n) for n, word in enumerate(arguments)]
     try:
         rest = parser.parse_known_args(numbered)[1]
-    except argparse.ArgumentError:  # an abbreviation of options of several scripts: the script itself will tell
+    except ValueError:  # an abbreviation of options of several scripts: the script itself will tell
         rest = numbered
     places = (int(word) for word in rest if word.isdigit())
     return next((n for n in places if arguments[n].endswith(SUFFIXES)), None)

@@ -94,13 +94,13 @@ def test_nor_does_the_occlusion_test_look_through_a_model_in_shards():
 def test_an_error_that_cannot_be_pickled_is_told_by_its_text():
     """The other ranks would wait for it; one that can be sent stays what it is."""
 
-    class Local(Exception):
+    class LocalError(Exception):
         pass
 
     def work(error):
         raise error
 
-    with pytest.raises(RuntimeError, match='^Local: gone$'):
-        from_main(lambda: work(Local('gone')))
-    with pytest.raises(FileNotFoundError, match='^there$'):
+    with pytest.raises(RuntimeError, match=r'^LocalError: gone$'):
+        from_main(lambda: work(LocalError('gone')))
+    with pytest.raises(FileNotFoundError, match=r'^there$'):
         from_main(lambda: work(FileNotFoundError('there')))
