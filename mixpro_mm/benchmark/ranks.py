@@ -103,6 +103,7 @@ def reduced_bytes(session: Session) -> int:
     """Bytes of gradients, and of whatever else this process gives to collectives (barriers give none), in one step."""
     with session.attached(), profile(activities=[ProfilerActivity.CPU], record_shapes=True, acc_events=True) as seen:
         session.step()
+        distributed.barrier()  # gloo records a collective a moment after its result is there
     shapes = [shape for event in seen.events() for shape in _summed(event)]
     return BYTES * sum(torch.Size(shape).numel() for shape in shapes)
 
