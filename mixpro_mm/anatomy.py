@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from torch import nn
 
-__all__ = ['ANATOMIES', 'Anatomy', 'anatomy_of', 'find_backbone', 'known_backbones']
+__all__ = ['BACKBONE_SPECS', 'BackboneSpec', 'backbone_spec', 'find_backbone', 'known_backbones']
 
 
-class Anatomy(NamedTuple):
+class BackboneSpec(NamedTuple):
     """Attributes of a backbone.
 
     Args:
@@ -30,26 +30,28 @@ class Anatomy(NamedTuple):
         return self.prefix if isinstance(self.prefix, int) else getattr(backbone, self.prefix)
 
 
-ANATOMIES = {  # class that defines the anatomy -> anatomy
-    'mmpretrain.models.backbones.vision_transformer.VisionTransformer': Anatomy('layers', 'num_extra_tokens', 'ln1'),
-    'mmpretrain.models.backbones.xcit.XCiT': Anatomy('ca_layers', 1, 'norm'),
-    'timm.models.vision_transformer.VisionTransformer': Anatomy('blocks', 'num_prefix_tokens', 'norm'),
-    'timm.models.cait.Cait': Anatomy('blocks_token_only', 'num_prefix_tokens', 'norm'),
-    'timm.models.xcit.Xcit': Anatomy('cls_attn_blocks', 'num_prefix_tokens', 'norm'),
-    'mixpro_mm.backbones.pvt.PVT': Anatomy('block4', 'num_extra_tokens', 'norm'),
-    'mixpro_mm.backbones.ca_swin.CASwin': Anatomy('ca_block', 'num_extra_tokens', None),
+BACKBONE_SPECS = {  # class that defines the attributes -> spec
+    'mmpretrain.models.backbones.vision_transformer.VisionTransformer': BackboneSpec(
+        'layers', 'num_extra_tokens', 'ln1'
+    ),
+    'mmpretrain.models.backbones.xcit.XCiT': BackboneSpec('ca_layers', 1, 'norm'),
+    'timm.models.vision_transformer.VisionTransformer': BackboneSpec('blocks', 'num_prefix_tokens', 'norm'),
+    'timm.models.cait.Cait': BackboneSpec('blocks_token_only', 'num_prefix_tokens', 'norm'),
+    'timm.models.xcit.Xcit': BackboneSpec('cls_attn_blocks', 'num_prefix_tokens', 'norm'),
+    'mixpro_mm.backbones.pvt.PVT': BackboneSpec('block4', 'num_extra_tokens', 'norm'),
+    'mixpro_mm.backbones.ca_swin.CASwin': BackboneSpec('ca_block', 'num_extra_tokens', None),
 }
 
 
-def anatomy_of(backbone: nn.Module) -> Anatomy | None:
-    """The anatomy of a backbone, by its class or the nearest known class it extends; None for others."""
+def backbone_spec(backbone: nn.Module) -> BackboneSpec | None:
+    """The spec of a backbone, by its class or the nearest known class it extends; None for others."""
     names = (f'{base.__module__}.{base.__qualname__}' for base in type(backbone).__mro__)
-    return next((ANATOMIES[name] for name in names if name in ANATOMIES), None)
+    return next((BACKBONE_SPECS[name] for name in names if name in BACKBONE_SPECS), None)
 
 
 def known_backbones(with_norm: bool = False) -> str:
     """Names of all, or of those with a norm of the final tokens, for messages."""
-    names = [name for name, anatomy in ANATOMIES.items() if anatomy.norm or not with_norm]
+    names = [name for name, spec in BACKBONE_SPECS.items() if spec.norm or not with_norm]
     return ', '.join(f'{name.rsplit(".", 1)[1]} of {name.split(".")[0]}' for name in names)
 
 

@@ -6,14 +6,14 @@ from numbers import Integral, Real
 __all__ = [
     'counted',
     'flag',
+    'fraction',
     'is_number',
     'not_negative',
     'one_of',
     'patterns',
     'positive',
-    'share',
+    'positive_int',
     'shown',
-    'whole',
     'within',
 ]
 
@@ -75,7 +75,7 @@ def not_negative(name: str, value) -> float:
     return value
 
 
-def share(name: str, value) -> float:
+def fraction(name: str, value) -> float:
     """``value`` if it is a number above 0 and at most 1, else a ValueError that shows it."""
     if positive(name, value) > 1:
         raise ValueError(f'{name} must be at most 1, got {shown(value)}')
@@ -89,7 +89,7 @@ def within(name: str, value, low: float, high: float) -> float:
     return value
 
 
-def whole(name: str, value, least: int = 1) -> int:
+def positive_int(name: str, value, least: int = 1) -> int:
     """``value`` if it is a whole number of at least ``least``, else a ValueError that shows it."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f'{name} must be a whole number of at least {least}, got {shown(value)}')

@@ -1,9 +1,9 @@
 """What the metrics of the three toolkits report, and what it is called in results: percent, and one name each."""
 
-__all__ = ['REPORTED']
+__all__ = ['METRIC_NAMES']
 
 # reported -> (task, name in the results, factor to percent)
-REPORTED = {
+METRIC_NAMES = {
     'accuracy/top1': ('classification', 'top1', 1.0),
     'mIoU': ('segmentation', 'mIoU', 1.0),
     **{

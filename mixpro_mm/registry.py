@@ -45,12 +45,12 @@ TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'mixpro_mm.datasets')
 WEIGHT_INITIALIZERS = _child(MMENGINE_WEIGHT_INITIALIZERS, 'mixpro_mm.backbones')
 
 
-def register(registry: Registry):
-    """Class decorator: enter the class here and, under its plain name, in the host registry this one is a child of."""
+def register(registry: Registry, *aliases: str):
+    """Class decorator: enter the class, and its ``aliases``, here and in the host registry this one is a child of."""
 
     def enter(cls):
-        registry.register_module(module=cls)
-        registry.parent.register_module(module=cls)
+        for each in (registry, registry.parent):
+            each.register_module(name=[cls.__name__, *aliases], module=cls)
         return cls
 
     return enter

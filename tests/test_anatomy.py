@@ -4,7 +4,7 @@ from mmengine.utils import get_object_from_string
 from mmpretrain.models import ImageClassifier, LinearClsHead, ResNet, TimmClassifier, VisionTransformer, XCiT
 from torch import nn
 
-from mixpro_mm.anatomy import ANATOMIES, anatomy_of, find_backbone
+from mixpro_mm.anatomy import BACKBONE_SPECS, backbone_spec, find_backbone
 from mixpro_mm.backbones import PVT, CASwin
 
 XCIT = dict(patch_size=16, embed_dims=32, depth=1, num_heads=2)
@@ -13,7 +13,7 @@ PVT_MICRO = dict(
     embed_dims=(8, 8, 8, 16), num_heads=(1,) * 4, mlp_ratios=(1,) * 4, depths=(1,) * 4, sr_ratios=(1, 1, 1, 1)
 )
 CA_SWIN = dict(embed_dims=8, depths=[1, 1, 1, 2], num_heads=[1, 1, 1, 2])
-# anatomy -> (a backbone that has it, tokens before the patches)
+# spec -> (a backbone that has it, tokens before the patches)
 MODELS = {
     'VisionTransformer of mmpretrain': (lambda: VisionTransformer('deit-tiny'), 1),
     'XCiT of mmpretrain': (lambda: XCiT(**XCIT), 1),
@@ -30,8 +30,8 @@ def name_of(path):
 
 
 def test_every_layout_has_a_model_here_and_names_a_class_that_exists():
-    assert {name_of(path) for path in ANATOMIES} == set(MODELS)
-    for path in ANATOMIES:
+    assert {name_of(path) for path in BACKBONE_SPECS} == set(MODELS)
+    for path in BACKBONE_SPECS:
         assert issubclass(get_object_from_string(path), nn.Module)
 
 
@@ -39,21 +39,21 @@ def test_every_layout_has_a_model_here_and_names_a_class_that_exists():
 def test_a_layout_leads_to_attention_and_counts_the_tokens(name):
     build, prefix = MODELS[name]
     backbone = build()
-    anatomy = anatomy_of(backbone)
-    assert anatomy is ANATOMIES[next(path for path in ANATOMIES if name_of(path) == name)]
+    spec = backbone_spec(backbone)
+    assert spec is BACKBONE_SPECS[next(path for path in BACKBONE_SPECS if name_of(path) == name)]
     attention = [module for module in backbone.modules() if hasattr(module, 'num_heads')]
-    assert attention[-1] is anatomy.last_block(backbone).attn  # the last of the model
-    assert anatomy.prefix_tokens(backbone) == prefix
-    if anatomy.norm:
-        assert isinstance(getattr(backbone, anatomy.norm), nn.LayerNorm)
+    assert attention[-1] is spec.last_block(backbone).attn  # the last of the model
+    assert spec.prefix_tokens(backbone) == prefix
+    if spec.norm:
+        assert isinstance(getattr(backbone, spec.norm), nn.LayerNorm)
 
 
 def test_classes_that_extend_a_known_one_share_its_layout():
     class Mine(PVT):
         pass
 
-    assert anatomy_of(Mine(PVT_MICRO)) is ANATOMIES['mixpro_mm.backbones.pvt.PVT']
-    assert anatomy_of(ResNet(18)) is None
+    assert backbone_spec(Mine(PVT_MICRO)) is BACKBONE_SPECS['mixpro_mm.backbones.pvt.PVT']
+    assert backbone_spec(ResNet(18)) is None
 
 
 def test_a_backbone_is_found_through_classifiers_and_wrappers():

@@ -6,7 +6,18 @@ import pytest
 import torch
 from torch import nn
 
-from mixpro_mm.arguments import flag, is_number, not_negative, one_of, patterns, positive, share, shown, whole, within
+from mixpro_mm.arguments import (
+    flag,
+    fraction,
+    is_number,
+    not_negative,
+    one_of,
+    patterns,
+    positive,
+    positive_int,
+    shown,
+    within,
+)
 
 HUGE = 10**400  # no float holds it
 
@@ -26,8 +37,8 @@ def test_what_no_float_holds_is_no_number(value):
     [
         (positive, [1, 5e-324, 1e300, np.float32(2)], [0, -0.0, -1, math.nan, math.inf, HUGE, True, '1', None, [1]]),
         (not_negative, [0, -0.0, 1e300], [-1e-9, math.nan, math.inf, HUGE, False, '0', None]),
-        (share, [1, 1e-9, 0.5], [0, 1.0000001, -0.5, math.nan, True, '0.5', None]),
-        (whole, [1, 7, np.int64(3), HUGE], [0, -1, 1.0, True, '1', None, math.nan]),
+        (fraction, [1, 1e-9, 0.5], [0, 1.0000001, -0.5, math.nan, True, '0.5', None]),
+        (positive_int, [1, 7, np.int64(3), HUGE], [0, -1, 1.0, True, '1', None, math.nan]),
         (flag, [True, False], [0, 1, 'False', None, np.bool_(True), []]),
     ],
 )
@@ -46,9 +57,9 @@ def test_bounds_belong_to_a_range():
     for value in (1.999, 5.001, math.nan, True, '3', None, HUGE):
         with pytest.raises(ValueError, match=r'^size must be a number from 2 to 5, got '):
             within('size', value, 2, 5)
-    assert whole('size', 0, least=0) == 0
+    assert positive_int('size', 0, least=0) == 0
     with pytest.raises(ValueError, match=r'^size must be a whole number of at least 3, got 2$'):
-        whole('size', 2, least=3)
+        positive_int('size', 2, least=3)
 
 
 def test_a_choice_is_one_of_the_known_names():

@@ -229,7 +229,7 @@ def test_the_settings_are_those_decided(decoder):
     )
     assert config.test_dataloader == val and config.test_evaluator == config.val_evaluator
     assert config.default_hooks.checkpoint.to_dict() == dict(
-        type='mixpro_mm.WholeCheckpointHook', by_epoch=False, interval=8000, max_keep_ckpts=2
+        type='mixpro_mm.AtomicCheckpointHook', by_epoch=False, interval=8000, max_keep_ckpts=2
     )
     assert config.randomness.diff_rank_seed is True
 

@@ -18,7 +18,7 @@ from mixpro_mm.labeling.find import refuse_shards
 from mixpro_mm.labeling.hook import LabelingHook
 from mixpro_mm.ranks import from_main
 from mixpro_mm.robustness import OcclusionTestLoop
-from mixpro_mm.wrapped import in_shards, unwrap
+from mixpro_mm.wrapped import in_shards, unwrap_model
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def process():
 def test_a_model_is_itself_and_of_a_wrapper_it_is_what_is_inside(process):
     model = nn.Sequential(nn.Linear(2, 2))
     model.module = nn.Linear(1, 1)  # a name as any other where nothing is wrapped
-    assert unwrap(model) is model
-    assert unwrap(MMDistributedDataParallel(model)) is model
+    assert unwrap_model(model) is model
+    assert unwrap_model(MMDistributedDataParallel(model)) is model
 
 
 @pytest.mark.parametrize('hook', [LabelingHook, ClassCheckHook, None])
@@ -42,7 +42,7 @@ def test_a_wrapper_that_hides_its_model_is_one_sentence(hook):
     hidden = ColossalAIModelWrapper(None, nn.Linear(2, 2))
     runner = SimpleNamespace(model=hidden, _train_loop=object.__new__(EpochBasedTrainLoop))
     with pytest.raises(ValueError, match=r'^ColossalAIModelWrapper does not show the model that it wraps, so '):
-        unwrap(hidden) if hook is None else hook().before_run(runner)
+        unwrap_model(hidden) if hook is None else hook().before_run(runner)
 
 
 def zero_3():

@@ -37,7 +37,7 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 randomness = dict(seed=0, diff_rank_seed=True)  # with one seed for all, every GPU would drop the same paths
 default_hooks = dict(
-    checkpoint=dict(type='mixpro_mm.WholeCheckpointHook', interval=8000, max_keep_ckpts=2),
+    checkpoint=dict(type='mixpro_mm.AtomicCheckpointHook', interval=8000, max_keep_ckpts=2),
     iter_seed=dict(type='mixpro_mm.IterSeedHook'),  # resumes bit by bit
     # what stops a run in one sentence: docs/faults.md
     checkpoint_check=dict(type='mixpro_mm.CheckpointCheckHook'),

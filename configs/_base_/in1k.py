@@ -32,7 +32,7 @@ param_scheduler = [
 ]
 randomness = dict(seed=0, diff_rank_seed=True)  # with one seed for all, every GPU would draw the same masks
 default_hooks = dict(
-    checkpoint=dict(type='mixpro_mm.WholeCheckpointHook', max_keep_ckpts=2),
+    checkpoint=dict(type='mixpro_mm.AtomicCheckpointHook', max_keep_ckpts=2),
     iter_seed=dict(type='mixpro_mm.IterSeedHook'),  # resumes bit by bit
     # what stops a run in one sentence: docs/faults.md
     checkpoint_check=dict(type='mixpro_mm.CheckpointCheckHook'),

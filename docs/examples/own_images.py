@@ -86,7 +86,7 @@ if warm_up:
 
 default_scope = 'mmpretrain'
 default_hooks = dict(
-    checkpoint=dict(type='mixpro_mm.WholeCheckpointHook', interval=10, max_keep_ckpts=2, save_best='auto'),
+    checkpoint=dict(type='mixpro_mm.AtomicCheckpointHook', interval=10, max_keep_ckpts=2, save_best='auto'),
     iter_seed=dict(type='mixpro_mm.IterSeedHook'),  # a resumed run draws what it would have drawn
     checkpoint_check=dict(type='mixpro_mm.CheckpointCheckHook'),  # before a file is read, and against other settings
     class_check=dict(type='mixpro_mm.ClassCheckHook'),  # num_classes against the folders

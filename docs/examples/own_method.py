@@ -21,7 +21,7 @@ class StripeMix(MixAugment):
         self.patch_size = patch_size
 
     @property
-    def grain(self) -> int:  # borders lie on multiples of this, so the hook can tell whether they fit the attention
+    def mask_stride(self) -> int:  # mask edges are multiples of this; the hook compares it with the attention grid
         return self.patch_size
 
     def draw_mask(self, images, index):

@@ -5,7 +5,7 @@ from inspect import signature
 
 from torch import nn
 
-from mixpro_mm.anatomy import Anatomy, anatomy_of, find_backbone, known_backbones
+from mixpro_mm.anatomy import BackboneSpec, backbone_spec, find_backbone, known_backbones
 from mixpro_mm.attention.grid import patches_of
 from mixpro_mm.attention.readers import READINGS, AttentionBlock
 
@@ -69,7 +69,7 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
     reading, path = parse_attention(attention)
     wanted = 'class attention' if reading == 'class' else 'attention'
     backbone = find_backbone(model)
-    anatomy = anatomy_of(backbone)
+    spec = backbone_spec(backbone)
     if path is not None:
         try:
             attn = model.get_submodule(path)
@@ -78,13 +78,13 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
                 f'attention path {path!r} leads nowhere in {type(model).__name__}: {error}; '
                 f'known by name are only the readings {", ".join(sorted(READINGS))}'
             ) from None
-    elif anatomy is None:
+    elif spec is None:
         raise ValueError(
             f'{type(backbone).__name__} has no {wanted} known here ({known_backbones()}); '
             f'name its last attention module with attention={_example(reading)}, or train on area labels with MaskMix'
         )
     else:
-        last = anatomy.last_block(backbone)
+        last = spec.last_block(backbone)
         attn = getattr(last, 'attn', None)
         if attn is None:
             raise ValueError(
@@ -92,7 +92,7 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
                 f'{wanted} known here; name such a module with attention={_example(reading)} if it has one, or train '
                 'on area labels with MaskMix'
             )
-    prefix = _prefix_tokens(backbone, anatomy, attn, reading)
+    prefix = _prefix_tokens(backbone, spec, attn, reading)
     block = AttentionBlock(attn, prefix, reading, patches_of(backbone, attn))
     place = path or 'the last block'
     heads = getattr(attn, 'num_heads', None)
@@ -106,7 +106,7 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
             f'{type(attn).__name__} at {place} {deviation}, so its {wanted} cannot be read from the projections'
         )
     if reading == 'class':
-        _check_class_token(backbone, anatomy, attn, prefix, path)
+        _check_class_token(backbone, spec, attn, prefix, path)
         if _pooled(backbone, attn):
             raise untrained(model, path)
     return block
@@ -141,14 +141,14 @@ def _mean(path: str | None) -> str:
     return "'query_mean'" if path is None else f"dict(reading='query_mean', path='{path}')"
 
 
-def _check_class_token(backbone: nn.Module, anatomy: Anatomy | None, attn: nn.Module, prefix: int, path) -> None:
+def _check_class_token(backbone: nn.Module, spec: BackboneSpec | None, attn: nn.Module, prefix: int, path) -> None:
     """Stop if row 0 is no class token.
 
     Raises:
         ValueError: if there is none, or none in that block.
     """
     name = type(backbone).__name__
-    if anatomy is None:
+    if spec is None:
         there = prefix > 0 and any(CLASS_TOKEN.search(parameter) for parameter, _ in backbone.named_parameters())
     else:
         there = getattr(backbone, 'cls_token', None) is not None
@@ -157,11 +157,11 @@ def _check_class_token(backbone: nn.Module, anatomy: Anatomy | None, attn: nn.Mo
             f'{name} was built without a class token, so it has no class attention; '
             f'attention={_mean(path)} reads the mean over its patches instead'
         )
-    elsewhere = anatomy is not None and any(attn is module for module in backbone.modules())
-    if elsewhere and not any(attn is module for module in getattr(backbone, anatomy.blocks).modules()):
+    elsewhere = spec is not None and any(attn is module for module in backbone.modules())
+    if elsewhere and not any(attn is module for module in getattr(backbone, spec.blocks).modules()):
         raise ValueError(
             f'{type(attn).__name__} at {path} has no class token: that of {name} joins the patches in '
-            f'{anatomy.blocks}; name a module there, or attention={_mean(path)}'
+            f'{spec.blocks}; name a module there, or attention={_mean(path)}'
         )
 
 
@@ -192,10 +192,10 @@ def _pooled(backbone: nn.Module, attn: nn.Module) -> bool:
     return pooled and alike[-1:] == [attn] and not getattr(backbone, 'pool_include_prefix', False)
 
 
-def _prefix_tokens(backbone: nn.Module, anatomy: Anatomy | None, attn: nn.Module, reading: str) -> int:
-    if anatomy is None:
+def _prefix_tokens(backbone: nn.Module, spec: BackboneSpec | None, attn: nn.Module, reading: str) -> int:
+    if spec is None:
         token = int(reading == 'class' or getattr(backbone, 'cls_token', None) is not None)
         return next((getattr(backbone, n) for n in PREFIXES if hasattr(backbone, n)), token)
-    blocks = getattr(backbone, anatomy.blocks).modules()
+    blocks = getattr(backbone, spec.blocks).modules()
     joined = reading == 'class' or any(attn is module for module in blocks)  # PVT: not before stage 4
-    return anatomy.prefix_tokens(backbone) if joined else 0
+    return spec.prefix_tokens(backbone) if joined else 0

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from mixpro_mm.anatomy import anatomy_of, find_backbone
+from mixpro_mm.anatomy import backbone_spec, find_backbone
 
 __all__ = ['Patches', 'patches_of', 'token_grid']
 
@@ -41,7 +41,7 @@ def patches_of(model: nn.Module, attn: nn.Module | None = None) -> Patches | Non
     Those that ``attn`` sees, if it is given, in a pyramid with modules ``downsample`` such as Swin.
     """
     backbone = find_backbone(model)
-    embed, anatomy = getattr(backbone, 'patch_embed', None), anatomy_of(backbone)
+    embed, spec = getattr(backbone, 'patch_embed', None), backbone_spec(backbone)
     if any(base.__module__ in EMBEDDINGS for base in type(backbone).__mro__) or embed is None:
         return None
     overlap = (0, 0)
@@ -53,12 +53,12 @@ def patches_of(model: nn.Module, attn: nn.Module | None = None) -> Patches | Non
         sides = zip(convolution.kernel_size, stride, convolution.padding, strict=True)
         overlap = tuple(kernel - step - 2 * pad for kernel, step, pad in sides)
     else:
-        stride = getattr(embed, 'patch_size', None) if anatomy is not None else None  # XCiT
+        stride = getattr(embed, 'patch_size', None) if spec is not None else None  # XCiT
     stride = (stride, stride) if isinstance(stride, int) else stride
     if stride is None:
         return None
     names = [name for name, _ in backbone.named_modules()]
-    if anatomy is not None or not any(PYRAMID.search(name) for name in names):
+    if spec is not None or not any(PYRAMID.search(name) for name in names):
         return Patches(tuple(stride), overlap)
     modules = list(backbone.modules())
     before = next((names[:place] for place, module in enumerate(modules) if module is attn), [])

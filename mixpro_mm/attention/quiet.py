@@ -6,11 +6,11 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-__all__ = ['quiet']
+__all__ = ['eval_mode']
 
 
 @contextmanager
-def quiet(model: nn.Module) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
     """``model`` in evaluation mode, every module's own mode restored afterwards.
 
     Normalisation statistics, dropout and drop path stay untouched, and with them the generators. Autocast must forget

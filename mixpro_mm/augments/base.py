@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from mixpro_mm.arguments import one_of, positive, share, within
+from mixpro_mm.arguments import fraction, one_of, positive, within
 from mixpro_mm.mixing import MixedTarget
 
 __all__ = ['BRING_THE_HOOK', 'PARTNERS', 'ROUNDINGS', 'MixAugment']
@@ -28,7 +28,7 @@ class MixAugment:
 
     A method that only draws a mask overrides :meth:`draw_mask`; one that moves pixels or knows better labels than areas
     overrides :meth:`mix`. Without anybody asking, the labels come back mixed by area. Who wants to weigh them otherwise
-    calls :meth:`take` after the forward pass, before the loss.
+    calls :meth:`pop_target` after the forward pass, before the loss.
 
     Args:
         alpha: Both parameters of the Beta distribution of the mixing ratio, from 0.01 to 1e30.
@@ -46,7 +46,7 @@ class MixAugment:
         self.alpha = within('alpha', positive('alpha', alpha), *ALPHAS)
         self.partner = one_of('partner', partner, PARTNERS)
         self.ratio = one_of('ratio', ratio, RATIOS)
-        self.prob = share('prob', prob)
+        self.prob = fraction('prob', prob)
         self._pending: MixedTarget | None = None
 
     @torch.compiler.disable  # inductor fails on images[torch.randperm(B)] and draws other numbers than eager mode
@@ -82,7 +82,7 @@ class MixAugment:
         """Whether a mixed batch waits for its labels."""
         return self._pending is not None
 
-    def take(self) -> MixedTarget | None:
+    def pop_target(self) -> MixedTarget | None:
         """The target of the last mixed batch, once: it is forgotten here, so it cannot leak into the next batch."""
         target, self._pending = self._pending, None
         return target
@@ -97,7 +97,7 @@ class MixAugment:
         """Told by ``LabelingHook`` after training: let go of what :meth:`bind` gave."""
 
     @property
-    def grain(self) -> int | None:
+    def mask_stride(self) -> int | None:
         """Pixels of which every border of a mask is a multiple, from the top left on; None if borders lie anywhere."""
         return None
 

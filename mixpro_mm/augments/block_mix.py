@@ -5,7 +5,7 @@ import logging
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mixpro_mm.arguments import one_of, share, whole
+from mixpro_mm.arguments import fraction, one_of, positive_int
 from mixpro_mm.augments.base import ROUNDINGS, MixAugment
 from mixpro_mm.mixing import to_pixels
 from mixpro_mm.mixing.masks import block_mask, few_cells, fitting
@@ -47,14 +47,14 @@ class BlockMix(MixAugment):
         prob: float = 1.0,
     ):
         super().__init__(alpha=alpha, partner=partner, ratio=ratio, prob=prob)
-        self.patch_size = whole('patch_size', patch_size)
-        self.min_patches = whole('min_patches', min_patches)
-        self.aspect = share('aspect', aspect)
+        self.patch_size = positive_int('patch_size', patch_size)
+        self.min_patches = positive_int('min_patches', min_patches)
+        self.aspect = fraction('aspect', aspect)
         self.rounding = one_of('rounding', rounding, ROUNDINGS)
         self._told = False
 
     @property
-    def grain(self) -> int:
+    def mask_stride(self) -> int:
         """The size of a patch."""
         return self.patch_size
 

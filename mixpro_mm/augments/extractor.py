@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mixpro_mm.arguments import shown
-from mixpro_mm.attention.quiet import quiet
+from mixpro_mm.attention.quiet import eval_mode
 from mixpro_mm.augments.class_maps import Look, find_reader
 from mixpro_mm.augments.local_net import build_net, load_weights
 
@@ -121,7 +121,7 @@ class FrozenClassifier:
             self.net.to(images.device)
         dtype = parameter.dtype if self.live else torch.float32
         with (
-            quiet(self.net) if self.live else nullcontext(),
+            eval_mode(self.net) if self.live else nullcontext(),
             torch.no_grad(),
             torch.autocast(images.device.type, enabled=False),
         ):

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from mixpro_mm.arguments import one_of, whole
+from mixpro_mm.arguments import one_of, positive_int
 from mixpro_mm.augments.base import ROUNDINGS, MixAugment
 from mixpro_mm.mixing import random_mask
 from mixpro_mm.mixing.masks import stretch
@@ -40,7 +40,7 @@ class GridMix(MixAugment):
         prob: float = 1.0,
     ):
         super().__init__(alpha=alpha, partner=partner, ratio=ratio, prob=prob)
-        self.grid = whole('grid', grid, least=2)
+        self.grid = positive_int('grid', grid, least=2)
         self.rounding = one_of('rounding', rounding, ROUNDINGS)
 
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:

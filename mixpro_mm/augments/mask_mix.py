@@ -6,7 +6,7 @@ from math import gcd
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mixpro_mm.arguments import one_of, positive, share, shown, whole
+from mixpro_mm.arguments import fraction, one_of, positive, positive_int, shown
 from mixpro_mm.augments.base import ROUNDINGS, MixAugment
 from mixpro_mm.mixing import MixedTarget, random_mask, to_pixels
 from mixpro_mm.mixing.masks import few_cells, fitting
@@ -70,17 +70,17 @@ class MaskMix(MixAugment):
                 f'is not a multiple of a whole patch size'
             )
         self.cell = int(cell)
-        self.offset = whole('offset', offset, least=0)
+        self.offset = positive_int('offset', offset, least=0)
         if self.offset >= self.cell:
             raise ValueError(f'offset {shown(offset)} must be smaller than the mask size {cell:g}')
-        self.side = int(share('unit', unit) * self.cell + 0.5)
+        self.side = int(fraction('unit', unit) * self.cell + 0.5)
         if not self.side:
             raise ValueError(f'unit {unit} of the mask size {cell:g} is less than half a pixel')
         self.shuffle = one_of('shuffle', shuffle, SHUFFLES)
         self._told = False
 
     @property
-    def grain(self) -> int:
+    def mask_stride(self) -> int:
         """The size of a cell; less with ``offset`` or ``unit``."""
         return gcd(self.cell, self.offset, self.side, (self.cell - self.side) // 2)
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from mixpro_mm.arguments import flag, not_negative, positive, shown
-from mixpro_mm.attention.quiet import quiet
+from mixpro_mm.attention.quiet import eval_mode
 from mixpro_mm.augments.base import BRING_THE_HOOK, MixAugment
 from mixpro_mm.mixing import MixedTarget
 from mixpro_mm.mixing.graphcut import fold_pairs, min_cut, seam_costs
@@ -33,7 +33,7 @@ def input_saliency(model: nn.Module, images: Tensor, scores: Tensor) -> Tensor:
     """
     dtype = next((parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()), torch.float32)
     images = images.detach().to(dtype).requires_grad_()
-    with quiet(model), torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
+    with eval_mode(model), torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
         logits = model(images, mode='tensor')
         loss = F.cross_entropy(logits.float(), scores.detach().float(), reduction='sum')
         (gradient,) = torch.autograd.grad(loss, images)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from mixpro_mm.arguments import whole
+from mixpro_mm.arguments import positive_int
 from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.mixing import region_mask
 from mixpro_mm.registry import BATCH_AUGMENTS, register
@@ -35,10 +35,10 @@ class RegionMix(MixAugment):
         align: int | None = None,
     ):
         super().__init__(alpha=alpha, partner=partner, ratio=ratio, prob=prob)
-        self.align = None if align is None else whole('align', align)
+        self.align = None if align is None else positive_int('align', align)
 
     @property
-    def grain(self) -> int | None:
+    def mask_stride(self) -> int | None:
         """``align``."""
         return self.align
 

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from mixpro_mm.arguments import is_number, shown, whole
+from mixpro_mm.arguments import is_number, positive_int, shown
 from mixpro_mm.attention import ClassAttentionTap, parse_attention
-from mixpro_mm.attention.quiet import quiet
+from mixpro_mm.attention.quiet import eval_mode
 from mixpro_mm.augments.base import BRING_THE_HOOK, MixAugment
 from mixpro_mm.mixing import MixedTarget
 from mixpro_mm.registry import BATCH_AUGMENTS, register
@@ -51,7 +51,7 @@ class SMMix(MixAugment):
         prob: float = 1.0,
     ):
         super().__init__(partner=partner, prob=prob)
-        self.patch_size = whole('patch_size', patch_size)
+        self.patch_size = positive_int('patch_size', patch_size)
         pair = list(sides) if isinstance(sides, (list, tuple)) else []
         positive = all(is_number(side) and side > 0 for side in pair)
         if (
@@ -117,7 +117,7 @@ class SMMix(MixAugment):
         dtype = next(self._model.parameters()).dtype
         self._tap.attach()
         try:
-            with quiet(self._model), torch.no_grad():
+            with eval_mode(self._model), torch.no_grad():
                 self._tap.verify(lambda: self._model(images[:1].to(dtype), mode='tensor'))
                 self._model(images.to(dtype), mode='tensor')
             row = self._tap.read()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from mixpro_mm.arguments import not_negative, one_of, share, shown, whole
+from mixpro_mm.arguments import fraction, not_negative, one_of, positive_int, shown
 from mixpro_mm.augments.base import BRING_THE_HOOK, MixAugment
 from mixpro_mm.augments.extractor import FrozenClassifier
 from mixpro_mm.labeling.lam import attention_lam
@@ -72,14 +72,14 @@ class TokenMix(MixAugment):
         prob: float = 1.0,
     ):
         super().__init__(partner=partner, prob=prob)
-        self.patch_size = whole('patch_size', patch_size)
-        self.pasted = 1 - share('lam', lam) + not_negative('extra', extra)
+        self.patch_size = positive_int('patch_size', patch_size)
+        self.pasted = 1 - fraction('lam', lam) + not_negative('extra', extra)
         if not 0 < self.pasted < 1:
             raise ValueError(
                 f'lam {lam} and extra {extra} would paste a share of {self.pasted:g}, not one inside (0, 1)'
             )
-        self.min_patches = whole('min_patches', min_patches)
-        self.aspect = share('aspect', aspect)
+        self.min_patches = positive_int('min_patches', min_patches)
+        self.aspect = fraction('aspect', aspect)
         self.target = one_of('target', target, TARGETS)
         self.smoothing = not_negative('smoothing', smoothing)
         if self.smoothing >= 1:
@@ -98,7 +98,7 @@ class TokenMix(MixAugment):
             self._teacher = teacher if built else FrozenClassifier(teacher, checkpoint, layer)
 
     @property
-    def grain(self) -> int:
+    def mask_stride(self) -> int:
         """The size of a token."""
         return self.patch_size
 

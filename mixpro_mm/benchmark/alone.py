@@ -36,8 +36,8 @@ class MixingAlone:
         self.watch.start()
         (work or self.session.augment)(self.buffer, self.scores)
         self.watch.mark()
-        if hasattr(self.session.augment, 'take'):
-            self.session.augment.take()
+        if hasattr(self.session.augment, 'pop_target'):
+            self.session.augment.pop_target()
         return self.watch.seconds()[0]
 
 

@@ -9,7 +9,7 @@ from mmengine.runner import BaseLoop
 from mixpro_mm.arguments import patterns
 from mixpro_mm.guard.class_names import empty_folders, first_difference, own_fault
 from mixpro_mm.registry import HOOKS, register
-from mixpro_mm.wrapped import unwrap
+from mixpro_mm.wrapped import unwrap_model
 
 __all__ = ['ClassCheckHook']
 
@@ -58,7 +58,7 @@ class ClassCheckHook(Hook):
                     raise RuntimeError(f'ClassCheckHook: {_called(split, dataset)} {fault}.')
         if 'train' not in sets:
             return
-        counts = dict(self._counts(unwrap(runner.model)))
+        counts = dict(self._counts(unwrap_model(runner.model)))
         first = next((('train', dataset) for dataset in sets['train'] if _classes(dataset)), None)
         for split in ('train', 'val'):
             for dataset in sets.get(split, ()):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mixpro_mm.arguments import shown
 from mixpro_mm.files import replacing
 from mixpro_mm.registry import HOOKS, register
-from mixpro_mm.wrapped import unwrap
+from mixpro_mm.wrapped import unwrap_model
 
 __all__ = ['NonFiniteLossError', 'NonFiniteLossHook']
 
@@ -78,7 +78,7 @@ class NonFiniteLossHook(Hook):
     def before_train(self, runner) -> None:
         """Look at what ``parse_losses`` of the model returns from now on."""
         self._release()
-        self._model = unwrap(runner.model)
+        self._model = unwrap_model(runner.model)
         self._step = _Step(runner.iter + 1, runner.epoch + 1, None, _random_state())  # until there is a batch
         parse_losses = self._model.parse_losses
 

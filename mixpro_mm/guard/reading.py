@@ -19,7 +19,7 @@ from mixpro_mm.checkpoint import read_for_host
 from mixpro_mm.differences import differences, settings_in, some_of
 from mixpro_mm.ranks import from_main
 from mixpro_mm.registry import HOOKS, register
-from mixpro_mm.wrapped import unwrap
+from mixpro_mm.wrapped import unwrap_model
 
 __all__ = ['CheckpointCheckHook']
 
@@ -118,7 +118,7 @@ def _pretrained(runner) -> Iterator[str]:
     """Files that ``init_cfg`` of the model or a part of it names; a test reads none of them."""
     if not isinstance(runner._train_loop, BaseLoop):
         return
-    model = unwrap(runner.model)
+    model = unwrap_model(runner.model)
     for module in model.modules():
         init_cfg = getattr(module, 'init_cfg', None)
         for part in init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]:

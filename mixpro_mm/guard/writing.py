@@ -19,7 +19,7 @@ from mmengine.runner import FlexibleRunner
 from mixpro_mm.files import replacing, write_text
 from mixpro_mm.registry import HOOKS, register
 
-__all__ = ['WholeCheckpointHook']
+__all__ = ['AtomicCheckpointHook']
 
 BACKEND = 'mixpro_mm.whole'
 
@@ -53,13 +53,13 @@ class _NotWrittenError(Exception):
 register_backend(BACKEND, _WholeBackend, force=True)
 
 
-@register(HOOKS)
-class WholeCheckpointHook(CheckpointHook):
+@register(HOOKS, 'WholeCheckpointHook')  # its former name
+class AtomicCheckpointHook(CheckpointHook):
     """mmengine's ``CheckpointHook``, whole or not at all; takes the same arguments.
 
     A file appears under its name when all of it is on the disk, ``last_checkpoint`` names only such files, and older
     ones (``max_keep_ckpts``, ``save_best``) are removed after that. Drafts that a kill has left are removed at the next
-    start. In a config: ``default_hooks = dict(checkpoint=dict(type='mixpro_mm.WholeCheckpointHook', ...))``. Where
+    start. In a config: ``default_hooks = dict(checkpoint=dict(type='mixpro_mm.AtomicCheckpointHook', ...))``. Where
     ``out_dir`` is no local folder, it writes as mmengine does. Under FlexibleRunner the strategy writes, to the final
     name: a kill or a full disk may leave half a file there, and a warning says so; older ones still go only after that.
 
@@ -71,7 +71,7 @@ class WholeCheckpointHook(CheckpointHook):
         super().before_train(runner)
         if isinstance(runner, FlexibleRunner):
             runner.logger.warning(
-                f'WholeCheckpointHook: under FlexibleRunner {type(runner.strategy).__name__} writes checkpoints, so a '
+                f'AtomicCheckpointHook: under FlexibleRunner {type(runner.strategy).__name__} writes checkpoints, so a '
                 'kill or a full disk may leave one that is not whole'
             )
         if type(self.file_backend) is LocalBackend:
@@ -153,5 +153,5 @@ class WholeCheckpointHook(CheckpointHook):
                 f'{last.read_text()} stands, make room and resume' if last.is_file() else 'none stands yet, make room'
             )
             raise RuntimeError(
-                f'WholeCheckpointHook: {path} cannot be written: {why.strerror or why} ({room}); {stands}.'
+                f'AtomicCheckpointHook: {path} cannot be written: {why.strerror or why} ({room}); {stands}.'
             ) from None

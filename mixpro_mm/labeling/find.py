@@ -5,7 +5,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from mixpro_mm.wrapped import in_shards, unwrap
+from mixpro_mm.wrapped import in_shards, unwrap_model
 
 __all__ = [
     'average_of',
@@ -28,7 +28,7 @@ def refuse_late_weights(runner) -> None:
     """
     model = runner.model
     late = isinstance(runner, Runner) and isinstance(model, FullyShardedDataParallel)
-    if late and not getattr(unwrap(model), 'is_init', False):
+    if late and not getattr(unwrap_model(model), 'is_init', False):
         raise ValueError(
             f'{type(model).__name__} as model_wrapper_cfg does not go with Runner, which draws the weights when they '
             "are in shards already: train with runner_type='FlexibleRunner' and strategy=dict(type='FSDPStrategy', "
@@ -55,7 +55,7 @@ def refuse_shards(model: nn.Module, augments: list) -> None:
 def label_augments(model: nn.Module) -> list:
     """The batch augments that keep their labels open, in the order of the config."""
     random_augment = getattr(getattr(model, 'data_preprocessor', None), 'batch_augments', None)
-    return [augment for augment in getattr(random_augment, 'augments', []) if hasattr(augment, 'take')]
+    return [augment for augment in getattr(random_augment, 'augments', []) if hasattr(augment, 'pop_target')]
 
 
 def missing(augments: list, others: list) -> list:

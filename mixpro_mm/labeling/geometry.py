@@ -21,22 +21,21 @@ def pure_tokens(mask: Tensor, grid: tuple[int, int]) -> Tensor:
 def misfit(augment, grid: tuple[int, int], size: tuple[int, int]) -> str | None:
     """The sentence about an augment whose mask borders miss those of the tokens, or None.
 
-    Augments without ``grain`` promise nothing about their borders; neither is anything said where tokens do not tile
-    the image.
+    None also if the augment has no ``mask_stride`` or the tokens do not tile the image.
 
     Args:
-        augment: A batch augment; its ``grain`` is the number of pixels of which all its mask borders are multiples.
+        augment: A batch augment; every edge of its masks is a multiple of ``mask_stride`` pixels.
         grid: (h, w) of the tokens of the class attention.
         size: (H, W) of the images.
     """
-    grain, cells = getattr(augment, 'grain', None), {length // n for length, n in zip(size, grid, strict=True)}
-    if grain is None or len(cells) > 1 or any(length % n for length, n in zip(size, grid, strict=True)):
+    stride, cells = getattr(augment, 'mask_stride', None), {length // n for length, n in zip(size, grid, strict=True)}
+    if stride is None or len(cells) > 1 or any(length % n for length, n in zip(size, grid, strict=True)):
         return None
     (cell,) = cells
-    if grain % cell == 0:
+    if stride % cell == 0:
         return None
     return (
-        f'{type(augment).__name__} puts the borders of its mask at multiples of {grain} px, but the attention of this '
+        f'{type(augment).__name__} puts the borders of its mask at multiples of {stride} px, but the attention of this '
         f'model has cells of {cell} px, so that tokens on a border show both images (see pure_tokens in the log): '
         f'{cell} px or a multiple keeps them pure'
     )

@@ -9,7 +9,7 @@ from mmengine.hooks import Hook, LoggerHook
 from mmengine.logging import print_log
 
 from mixpro_mm.attention import ClassAttentionTap, parse_attention, patches_of, token_grid
-from mixpro_mm.attention.quiet import quiet
+from mixpro_mm.attention.quiet import eval_mode
 from mixpro_mm.labeling.find import (
     average_of,
     each,
@@ -25,7 +25,7 @@ from mixpro_mm.labeling.geometry import misfit, pure_tokens
 from mixpro_mm.labeling.rules import build_labeling
 from mixpro_mm.losses import hand_factor_over, wrappers_of
 from mixpro_mm.registry import HOOKS, register
-from mixpro_mm.wrapped import unwrap
+from mixpro_mm.wrapped import unwrap_model
 
 __all__ = ['LabelingHook']
 
@@ -80,7 +80,7 @@ class LabelingHook(Hook):
     def before_run(self, runner) -> None:
         """Remember the loss that the optimizer was built for."""
         refuse_late_weights(runner)
-        self._built = loss_module(unwrap(runner.model))
+        self._built = loss_module(unwrap_model(runner.model))
 
     def before_train(self, runner) -> None:
         """Find augments, attention and loss, or stop in one sentence before the first iteration."""
@@ -98,7 +98,7 @@ class LabelingHook(Hook):
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         """Forget labels that a look at the data between two steps, or an interrupted run, has left open."""
         for augment in self._augments:
-            augment.take()
+            augment.pop_target()
         self._verify(runner, data_batch)
         if hasattr(self.labeling, 'progress'):
             self.labeling.progress = progress_of(runner)
@@ -134,7 +134,7 @@ class LabelingHook(Hook):
         self._augments, self._sums, self._checked = [], {}, []
 
     def _start(self, runner) -> None:
-        model = unwrap(runner.model)
+        model = unwrap_model(runner.model)
         self._patches = patches_of(model)
         if not label_augments(model) and runner.iter == 0:  # a recipe may have switched mixing off before a resume
             raise ValueError(
@@ -153,21 +153,21 @@ class LabelingHook(Hook):
         """Once, before the first step: stop if nobody trains the class attention."""
         if self._tap is None or self._tap.verified:
             return
-        model = unwrap(runner.model)
+        model = unwrap_model(runner.model)
         image = first_image(model, data_batch)
         if image is None:
             return
         # through the wrapper, which gathers the weights of FSDP; DeepSpeed's engine of mmengine cannot be called
         forward = runner.model if callable(runner.model) else model
         try:
-            with quiet(model):
+            with eval_mode(model):
                 self._tap.verify(lambda: forward(inputs=image, mode='tensor'))
         except ValueError:
             self.after_train(runner)
             raise
 
     def _look_up(self, runner) -> None:
-        model = unwrap(runner.model)
+        model = unwrap_model(runner.model)
         found, known = label_augments(model), self._augments
         each(missing(known, found), 'unbind')
         self._augments = found
@@ -215,7 +215,7 @@ class LabelingHook(Hook):
         augment = next((augment for augment in self._augments if augment.pending), None)
         if augment is None:
             return None
-        target = augment.take()
+        target = augment.pop_target()
         call = signature(module.forward).bind(*args, **kwargs)
         logits_name, target_name = list(call.arguments)[:2]
         row = grid = None

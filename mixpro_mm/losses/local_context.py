@@ -9,7 +9,7 @@ import torch
 from mmpretrain.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
-from mixpro_mm.arguments import positive, shown, whole
+from mixpro_mm.arguments import positive, positive_int, shown
 from mixpro_mm.losses.tokens import find_final_norm
 from mixpro_mm.losses.wrapper import LossWrapper
 from mixpro_mm.mixing import MixedTarget
@@ -71,8 +71,8 @@ class LocalContextLoss(LossWrapper):
 
     def __init__(self, loss: dict | nn.Module, in_channels: int, num_classes: int, weight: float = 0.15, grid: int = 4):
         super().__init__(loss)
-        self.weight, self.grid = positive('weight', weight), whole('grid', grid)
-        size = whole('in_channels', in_channels), whole('num_classes', num_classes)
+        self.weight, self.grid = positive('weight', weight), positive_int('grid', grid)
+        size = positive_int('in_channels', in_channels), positive_int('num_classes', num_classes)
         try:
             self.classifier = nn.Linear(*size)
         except (OverflowError, RuntimeError, TypeError):

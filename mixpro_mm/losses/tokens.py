@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from mixpro_mm.anatomy import anatomy_of, find_backbone, known_backbones
+from mixpro_mm.anatomy import backbone_spec, find_backbone, known_backbones
 
 __all__ = ['find_final_norm']
 
@@ -14,11 +14,11 @@ def find_final_norm(model: nn.Module) -> tuple[nn.Module, int]:
         ValueError: if the backbone is not known here or has no final norm of its patch tokens.
     """
     backbone = find_backbone(model)
-    name, anatomy = type(backbone).__name__, anatomy_of(backbone)
-    if anatomy is None:
+    name, spec = type(backbone).__name__, backbone_spec(backbone)
+    if spec is None:
         known = known_backbones(with_norm=True)
         raise ValueError(f'{name} has no patch tokens known here ({known}), so LocalContextLoss has nothing to look at')
-    norm = anatomy.norm and getattr(backbone, anatomy.norm, None)
+    norm = spec.norm and getattr(backbone, spec.norm, None)
     if norm is None:
         raise ValueError(f'{name} has no final norm of its patch tokens, where LocalContextLoss takes them from')
-    return norm, anatomy.prefix_tokens(backbone)
+    return norm, spec.prefix_tokens(backbone)

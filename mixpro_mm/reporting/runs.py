@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mixpro_mm.files import read_json
-from mixpro_mm.measures import REPORTED
+from mixpro_mm.measures import METRIC_NAMES
 from mixpro_mm.reporting.curves import read_scalars
 
 __all__ = ['Training', 'run_records', 'training_of']
 
 METRICS = {
-    **REPORTED,
+    **METRIC_NAMES,
     **{f'calibration/{name}': ('robustness', name, 1.0) for name in ('top1', 'rms_calibration_error', 'aurra', 'ece')},
     **{f'ood/{name}': ('robustness', name, 1.0) for name in ('aupr', 'auroc', 'fpr95')},
 }

@@ -22,7 +22,7 @@ from mixpro_mm.robustness.patch_drop import (
 )
 from mixpro_mm.robustness.record import RecordedTestLoop, numbers_of
 from mixpro_mm.robustness.saliency_model import ClassAttention, build_saliency_model
-from mixpro_mm.wrapped import in_shards, unwrap
+from mixpro_mm.wrapped import in_shards, unwrap_model
 
 __all__ = ['OcclusionTestLoop']
 
@@ -173,7 +173,7 @@ class OcclusionTestLoop(RecordedTestLoop):
 
     @property
     def _model(self) -> torch.nn.Module:
-        return unwrap(self.runner.model)
+        return unwrap_model(self.runner.model)
 
     def _build_attention(self) -> ClassAttention:
         if self.saliency == 'self':

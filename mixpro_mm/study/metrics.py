@@ -1,12 +1,12 @@
 """Which numbers of a stage's test become results, and what they are called there."""
 
-from mixpro_mm.measures import REPORTED
+from mixpro_mm.measures import METRIC_NAMES
 
 __all__ = ['EVALUATIONS', 'METRICS', 'MULTI_SCALE', 'OPTIONAL', 'PUBLISHABLE', 'ROBUSTNESS']
 
 MULTI_SCALE = ' (MS)'  # ends the names of what a second test measures, several scales and flips averaged
 # what the hosts' metrics report -> (name in the results, factor to percent)
-METRICS = {reported: (name, factor) for reported, (_, name, factor) in REPORTED.items()}
+METRICS = {reported: (name, factor) for reported, (_, name, factor) in METRIC_NAMES.items()}
 METRICS[f'mIoU{MULTI_SCALE}'] = (f'mIoU{MULTI_SCALE}', 1.0)
 # further tests of a classifier; what they report comes under 'NAME/', and goes under the task 'robustness'
 EVALUATIONS = ('occlusion', 'A', 'O')

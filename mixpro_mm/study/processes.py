@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-__all__ = ['bound_command', 'die_with_parent', 'noting_interrupts']
+__all__ = ['bound_command', 'defer_sigint', 'die_with_parent']
 
 # no preexec_fn: Python code between fork and exec may wait for ever for a lock that another thread held at the fork
 BOUND = """
@@ -35,7 +35,7 @@ def bound_command(command: list[str], number: int = signal.SIGKILL) -> list[str]
 
 
 @contextlib.contextmanager
-def noting_interrupts() -> Iterator[list]:
+def defer_sigint() -> Iterator[list]:
     """Gives a list that is empty until Ctrl-C: Python's own exception is lost if it comes up inside a finaliser."""
     noted: list = []
     if threading.current_thread() is not threading.main_thread():  # only there signals can be handled

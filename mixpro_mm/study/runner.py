@@ -18,7 +18,7 @@ from mixpro_mm.study.evaluate import evaluation_mark
 from mixpro_mm.study.gpus import GpuPool, visible_gpus
 from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.plan import Plan, Stage
-from mixpro_mm.study.processes import bound_command, noting_interrupts
+from mixpro_mm.study.processes import bound_command, defer_sigint
 from mixpro_mm.study.stage import DONE, PROGRESS, other_stage
 
 __all__ = ['StageError', 'StudyRunner', 'is_finished']
@@ -82,7 +82,7 @@ class StudyRunner:
         self.failed, self.dropped = {}, []
         self.gpus = self._pool(waiting)
         self.display.start(self._state(), skipped=len(self.plan.stages) - len(waiting))
-        with noting_interrupts() as interrupted:
+        with defer_sigint() as interrupted:
             try:
                 while waiting or self.running or self.ended:
                     if interrupted:

@@ -23,7 +23,7 @@ from mixpro_mm.study.configs import fingerprint, settings_of, stage_config, star
 from mixpro_mm.study.evaluate import check_evaluation, check_test, evaluate, evaluation_mark, test_checkpoint
 from mixpro_mm.study.processes import die_with_parent
 from mixpro_mm.study.tta import check_tta, test_again
-from mixpro_mm.wrapped import unwrap
+from mixpro_mm.wrapped import unwrap_model
 
 __all__ = ['DONE', 'PROGRESS', 'last_checkpoint', 'main', 'other_stage']
 
@@ -144,7 +144,7 @@ def main(arguments=None) -> int:
     config.resume, config.load_from = newest is not None, newest
     runner = Runner.from_cfg(config)
     if args.checkpoint and newest is None and starting_part(config.model)[1] == '':
-        _check_whole(unwrap(runner.model), args.checkpoint)
+        _check_whole(unwrap_model(runner.model), args.checkpoint)
     progress = ProgressHook(work_dir / PROGRESS)
     if is_main_process():
         runner.register_hook(progress)
@@ -249,7 +249,7 @@ def _write_whole(config: Config) -> None:
     hooks = dict(config.get('default_hooks') or {})
     hook = hooks.get('checkpoint', dict(interval=1))  # mmengine's own, where a config has none
     if hook is not None and hook.get('type', 'CheckpointHook') == 'CheckpointHook':
-        config.default_hooks = hooks | dict(checkpoint=dict(hook, type='mixpro_mm.WholeCheckpointHook'))
+        config.default_hooks = hooks | dict(checkpoint=dict(hook, type='mixpro_mm.AtomicCheckpointHook'))
 
 
 def _keeps_total(work_dir: Path, images: int) -> bool:

@@ -19,7 +19,7 @@ from mixpro_mm.ranks import from_main
 from mixpro_mm.registry import HOOKS, register
 from mixpro_mm.transfer.coverage import Coverage, compare
 from mixpro_mm.transfer.keys import prefixes, some
-from mixpro_mm.wrapped import in_shards, unwrap
+from mixpro_mm.wrapped import in_shards, unwrap_model
 
 __all__ = ['TransferCheckHook']
 
@@ -78,7 +78,7 @@ class TransferCheckHook(Hook):
         if not self._checks:
             runner.logger.info('TransferCheckHook: this run is resumed, its transfer.json stays as it is')
             return
-        model, self._checks = unwrap(runner.model), False
+        model, self._checks = unwrap_model(runner.model), False
         coverage, problem = from_main(lambda: self._coverage(runner, model))
         self._file = None
         runner.logger.info(f'TransferCheckHook: {coverage.summary()}')
@@ -95,7 +95,7 @@ class TransferCheckHook(Hook):
         """Whether this run is checked; if so, its file is read."""
         if not _starts_training(runner):
             return False
-        model = unwrap(runner.model)
+        model = unwrap_model(runner.model)
         if holder := in_shards(runner.model):
             self._stop(
                 f'{holder} holds the tensors of {self.module} in shards, which cannot be compared with a file: let one '
@@ -199,7 +199,7 @@ def _find(model: nn.Module, name: str) -> nn.Module:
             raise RuntimeError(
                 f"TransferCheckHook: {type(model).__name__} has no '{part}', only {', '.join(children)}."
             )
-        model = unwrap(children[part])
+        model = unwrap_model(children[part])
     return model
 
 

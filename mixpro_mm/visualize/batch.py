@@ -125,10 +125,10 @@ def mix(model: nn.Module, config: Config, augment, images: Tensor, scores: Tenso
 
 
 def _draw(augment, images: Tensor, scores: Tensor) -> Mix:
-    if hasattr(augment, 'take') and hasattr(augment, 'mix'):
+    if hasattr(augment, 'pop_target') and hasattr(augment, 'mix'):
         with _listening(augment) as partners:
             mixed, _ = augment(images, scores)
-        target = augment.take()
+        target = augment.pop_target()
         weights = target.weights
         if weights is None:
             weights = torch.stack([target.lam_area, 1 - target.lam_area], dim=1)

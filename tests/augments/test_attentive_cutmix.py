@@ -56,7 +56,7 @@ def test_the_strongest_cells_of_the_partner_are_pasted(grid, top_k, size, partne
     seen, draw_mask = {}, augment.draw_mask
     monkeypatch.setattr(augment, 'draw_mask', lambda x, index: draw_mask(x, seen.setdefault('index', index)))
     mixed, blended = augment(images, scores)
-    index, mask = seen['index'], augment.take().mask
+    index, mask = seen['index'], augment.pop_target().mask
     assert (index != torch.arange(5)).any()
     for sample in range(5):
         assert pasted(mask[sample, 0], grid) == strongest(images[index[sample]], grid, top_k)
@@ -70,7 +70,7 @@ def test_a_coarser_map_is_brought_to_the_grid():
     images[0, :, 8:16, 24:] = 1  # one of 4 x 4 positions of the net
     augment = AttentiveCutMix(mirror(8), grid=8, top_k=4, partner='flip')
     augment(images, torch.eye(2))
-    assert pasted(augment.take().mask[1, 0], 8) == {(2, 6), (2, 7), (3, 6), (3, 7)}
+    assert pasted(augment.pop_target().mask[1, 0], 8) == {(2, 6), (2, 7), (3, 6), (3, 7)}
 
 
 @pytest.mark.parametrize('size', [(30, 45), (7, 7), (32, 32), (20, 224)])
@@ -78,7 +78,7 @@ def test_every_pixel_has_a_cell_where_the_grid_does_not_divide_the_image(size):
     images, scores = torch.rand(4, 3, *size), torch.eye(4)
     augment = AttentiveCutMix(mirror(), partner='flip')
     mixed, blended = augment(images, scores)
-    mask = augment.take().mask
+    mask = augment.pop_target().mask
     for sample in range(4):
         assert len(pasted(mask[sample, 0], 7)) == 6
         assert abs(float(blended[sample, sample]) - float((mixed[sample] == images[sample]).float().mean())) < 1e-6
@@ -90,7 +90,7 @@ def test_every_pixel_has_a_cell_where_the_grid_does_not_divide_the_image(size):
 def test_constant_images_lose_exactly_as_many_cells():
     augment = AttentiveCutMix(mirror(), partner='flip')
     augment(torch.ones(2, 3, 28, 28), torch.eye(2))
-    assert [len(pasted(one[0], 7)) for one in augment.take().mask] == [6, 6]
+    assert [len(pasted(one[0], 7)) for one in augment.pop_target().mask] == [6, 6]
 
 
 @pytest.mark.parametrize(('lam', 'cells'), [(0.0, 49), (0.5, 24), (0.9, 4), (0.99, 0), (1.0, 0)])
@@ -99,7 +99,7 @@ def test_the_number_of_cells_follows_the_ratio(lam, cells, monkeypatch):
     monkeypatch.setattr(augment, 'draw_ratio', lambda batch: torch.full((batch,), lam))
     images = torch.randn(2, 3, 28, 28)
     augment(images, torch.eye(2))
-    for sample, one in enumerate(augment.take().mask):
+    for sample, one in enumerate(augment.pop_target().mask):
         assert pasted(one[0], 7) == strongest(images[1 - sample], 7, cells)
 
 
@@ -111,7 +111,7 @@ def test_the_ratio_is_drawn_from_beta_two_two_per_batch_or_per_sample():
     for ratio in ('batch', 'sample'):
         augment = AttentiveCutMix(mirror(), top_k=None, ratio=ratio)
         augment(torch.rand(16, 3, 28, 28), torch.eye(16))
-        counts[ratio] = len(augment.take().lam_area.unique())
+        counts[ratio] = len(augment.pop_target().lam_area.unique())
     assert counts['batch'] == 1
     assert counts['sample'] > 5
 
@@ -164,7 +164,7 @@ def test_the_extractor_is_no_part_of_the_model_that_mixes(tmp_path):
     inputs = [(255 * torch.rand(3, 64, 64)).byte() for _ in range(4)]
     weight = model.head.fc.weight.clone()
     assert torch.isfinite(model.train_step(dict(inputs=inputs, data_samples=samples), optim_wrapper)['loss'])
-    assert augment.take().lam_area.tolist() == pytest.approx([augment_area(64, 6)] * 4, abs=0.03)
+    assert augment.pop_target().lam_area.tolist() == pytest.approx([augment_area(64, 6)] * 4, abs=0.03)
     assert not torch.equal(model.head.fc.weight, weight)  # trained,
     assert not any(module.training for module in net.modules())  # but not the extractor
     assert all(p.grad is None and not p.requires_grad for p in net.parameters())

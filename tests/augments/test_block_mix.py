@@ -44,7 +44,7 @@ def test_number_of_own_patches_follows_tau(rounding, operation, monkeypatch):
         monkeypatch.setattr(augment, 'draw_ratio', lambda batch, tau=tau: torch.full((batch,), tau))
         mixed, blended = augment(*unique_batch(5, (60, 80)))
         labels_fit(mixed, blended)
-        patches = [part for strip in augment.take().mask.split(8, dim=2) for part in strip.split(8, dim=3)]
+        patches = [part for strip in augment.pop_target().mask.split(8, dim=2) for part in strip.split(8, dim=3)]
         own = torch.stack([patch.float().mean((1, 2, 3)) for patch in patches], dim=1)
         assert own.shape[1] == 80  # the last row is 4 pixels high and counts as well
         assert set(own.unique().tolist()) <= {0.0, 1.0}
@@ -69,7 +69,7 @@ def test_defaults_are_those_of_beit():
     torch.manual_seed(4)
     augment = BlockMix()
     augment(*unique_batch(4, (224, 224)))
-    mask = augment.take().mask
+    mask = augment.pop_target().mask
     torch.manual_seed(4)
     torch.randperm(4)
     count = 196 - int(196 * torch.distributions.Beta(1.0, 1.0).sample((1,)))
@@ -82,7 +82,7 @@ def test_one_tau_a_batch_or_one_a_sample():
     for ratio, least, most in (('batch', 1, 1), ('sample', 8, 64)):
         augment = BlockMix(patch_size=4, min_patches=4, ratio=ratio)
         augment(*unique_batch(64, (36, 36)))
-        mask = augment.take().mask.flatten(1)
+        mask = augment.pop_target().mask.flatten(1)
         assert least <= len(mask.sum(1).unique()) <= most
         assert len(mask.unique(dim=0)) > 8  # the places differ even where tau does not
 

@@ -97,8 +97,8 @@ def test_labels_are_those_of_the_pixels(name, case, size, batch, partner, classi
         assert torch.equal(images, kept[0])
         assert torch.equal(scores, kept[1])
         assert mixed.shape == images.shape
-        target = augment.take()
-        assert augment.take() is None
+        target = augment.pop_target()
+        assert augment.pop_target() is None
         owner = mixed[:, 0].round().long() - 1
         for b in range(batch):
             others = owner[b][owner[b] != b].unique()
@@ -136,7 +136,7 @@ def test_soft_labels_blend_as_hard_ones_do(name, case, classifiers):
     torch.manual_seed(0)
     augment = built(name, case, classifiers, (64, 64))
     _, blended = augment(images, scores)
-    target = augment.take()
+    target = augment.pop_target()
     weights = target.weights if name in OWN_WEIGHTS else torch.stack([target.lam_area, 1 - target.lam_area], 1)
     expected = weights[:, :1] * target.scores + weights[:, 1:] * target.partner_scores
     torch.testing.assert_close(blended, expected)
@@ -163,7 +163,7 @@ def test_a_share_of_the_batch_stays_unmixed(name, case, classifiers):
     images, scores = numbered(64, (64, 64))
     augment = built(name, case, classifiers, (64, 64), prob=0.5, partner='flip')  # nobody is their own partner
     mixed, blended = augment(images, scores)
-    target = augment.take()
+    target = augment.pop_target()
     untouched = (mixed == images).flatten(1).all(1)
     assert 0.3 < untouched.float().mean() < 0.9  # a mask may happen to show nothing of the partner
     assert torch.equal(blended[untouched], scores[untouched])
@@ -192,7 +192,7 @@ def test_masks_live_where_the_images_live(name, case, classifiers):
     mixed, blended = augment(images, scores)
     assert mixed.is_cuda
     assert blended.is_cuda
-    assert augment.take().mask.is_cuda
+    assert augment.pop_target().mask.is_cuda
 
 
 @pytest.mark.parametrize(('name', 'case'), CASES)
@@ -212,7 +212,7 @@ def test_gradients_reach_both_images(name, case, classifiers):
     mixed, _ = augment(images, scores)
     (gradient,) = torch.autograd.grad(mixed.sum(), images)
     if name not in ('PuzzleMix', 'SMMix'):  # these move pixels
-        own = augment.take().mask
+        own = augment.pop_target().mask
         assert torch.equal(gradient.sum(1, keepdim=True), 3.0 * (own.float() + (~own).float().flip(0)))
     assert gradient.sum() == images.numel()  # every pixel shown counts once
 

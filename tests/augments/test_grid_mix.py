@@ -46,7 +46,7 @@ def test_whole_cells_come_from_one_image_as_many_as_tau_says(rounding, operation
         monkeypatch.setattr(augment, 'draw_ratio', lambda batch, tau=tau: torch.full((batch,), tau))
         mixed, blended = augment(*unique_batch(5, size))
         labels_fit(mixed, blended)
-        mask, own = augment.take().mask[:, 0], torch.zeros(5)
+        mask, own = augment.pop_target().mask[:, 0], torch.zeros(5)
         for (top, bottom), (left, right) in itertools.product(*map(itertools.pairwise, borders)):
             assert abs((bottom - top) - size[0] / 4) < 1
             shows = mask[:, top:bottom, left:right].flatten(1).float().mean(1)
@@ -60,7 +60,7 @@ def test_every_cell_is_taken_equally_often(monkeypatch):
     augment = GridMix(grid=3)
     monkeypatch.setattr(augment, 'draw_ratio', lambda batch: torch.full((batch,), 0.4))
     augment(torch.zeros(4000, 1, 3, 3), torch.ones(4000, 1))
-    share = augment.take().mask.float().mean(0)
+    share = augment.pop_target().mask.float().mean(0)
     assert torch.allclose(share, torch.full((1, 3, 3), 3 / 9), atol=0.038)  # 5 standard errors
 
 
@@ -69,7 +69,7 @@ def test_one_tau_a_batch_or_one_a_sample():
     for ratio, least, most in (('batch', 1, 1), ('sample', 8, 64)):
         augment = GridMix(grid=3, ratio=ratio)
         augment(*unique_batch(64, (36, 36)))
-        mask = augment.take().mask.flatten(1)
+        mask = augment.pop_target().mask.flatten(1)
         assert least <= len(mask.sum(1).unique()) <= most
         assert len(mask.unique(dim=0)) > 8  # the places differ even where tau does not
 

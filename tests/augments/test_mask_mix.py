@@ -50,7 +50,7 @@ def test_lam_area_is_pixel_exact(patch_size, mask_scale, size):
     images, scores = unique_batch(6, size, channels=1)
     augment = MaskMix(patch_size=patch_size, mask_scale=mask_scale, ratio='sample', partner='flip')
     mixed, _ = augment(images, scores)
-    target = augment.take()
+    target = augment.pop_target()
     own = (mixed == images).flatten(1).sum(1)  # partner='flip' of an even batch: nobody is their own partner
     assert torch.equal(target.lam_area, torch.tensor([count / (size[0] * size[1]) for count in own.tolist()]))
     cell = patch_size * mask_scale
@@ -66,7 +66,7 @@ def test_number_of_cells_follows_tau(rounding, operation, monkeypatch):
         monkeypatch.setattr(augment, 'draw_ratio', lambda batch, tau=tau: torch.full((batch,), tau))
         images, scores = unique_batch(3, (224, 224))
         augment(images, scores)
-        cells = augment.take().mask[:, 0, ::32, ::32].flatten(1).sum(1)
+        cells = augment.pop_target().mask[:, 0, ::32, ::32].flatten(1).sum(1)
         assert cells.tolist() == [operation(49 * tau)] * 3
 
 
@@ -105,7 +105,7 @@ def test_offset_moves_the_cells_and_counts_the_cut_ones(offset, rows, columns, m
     for tau in (0.0, 0.3, 0.5, 0.99, 1.0):
         monkeypatch.setattr(augment, 'draw_ratio', lambda batch, tau=tau: torch.full((batch,), tau))
         augment(*unique_batch(100, (48, 40), channels=1))
-        mask = augment.take().mask[:, 0]
+        mask = augment.pop_target().mask[:, 0]
         cells = [part for strip in mask.split(rows, dim=1) for part in strip.split(columns, dim=2)]
         assert len(cells) == len(rows) * len(columns)
         own = torch.stack([cell.float().mean((1, 2)) for cell in cells], dim=1)
@@ -137,7 +137,7 @@ def test_shuffling_moves_patches_and_nothing_else(which):
     for shuffle in ('none', which):
         torch.manual_seed(2)
         augment = MaskMix(patch_size=8, mask_scale=2, ratio='sample', shuffle=shuffle)
-        seen[shuffle] = (*augment(images, scores), augment.take().mask)
+        seen[shuffle] = (*augment(images, scores), augment.pop_target().mask)
     (plain, labels, mask), (mixed, new_labels, new_mask) = seen.values()
     assert torch.equal(labels, new_labels)
     assert torch.equal(mask, new_mask)
@@ -179,7 +179,7 @@ def test_one_tau_a_batch_or_one_a_sample():
     for ratio in ('batch', 'sample'):
         augment = MaskMix(patch_size=8, mask_scale=1, ratio=ratio)
         augment(*unique_batch(32, (64, 64)))
-        counts[ratio] = augment.take().lam_area.unique()
+        counts[ratio] = augment.pop_target().lam_area.unique()
     assert len(counts['batch']) == 1
     assert len(counts['sample']) > 10
 
@@ -214,7 +214,7 @@ def test_soft_multi_label_and_integer_scores():
     multi = torch.tensor([[1.0, 1, 0], [0, 1, 1], [0.2, 0.3, 0.5], [0, 0, 0]])
     augment = MaskMix(patch_size=8, partner='flip')
     _, blended = augment(images, multi)
-    lam = augment.take().lam_area[:, None]
+    lam = augment.pop_target().lam_area[:, None]
     assert torch.allclose(blended, lam * multi + (1 - lam) * multi.flip(0))
     _, blended = augment(images, F.one_hot(torch.arange(4), 4))
     assert blended.is_floating_point()
@@ -238,12 +238,12 @@ def test_same_seed_same_mix():
 
 def test_take_hands_the_target_out_once():
     augment = MaskMix(patch_size=8)
-    assert augment.take() is None
+    assert augment.pop_target() is None
     augment(*unique_batch(4, (64, 64)))
     assert augment.pending
-    assert augment.take() is not None
+    assert augment.pop_target() is not None
     assert not augment.pending
-    assert augment.take() is None
+    assert augment.pop_target() is None
 
 
 def test_mixpro_insists_on_being_labelled():
@@ -251,7 +251,7 @@ def test_mixpro_insists_on_being_labelled():
     augment(*batch)
     with pytest.raises(RuntimeError, match=r'mixpro_mm\.LabelingHook.*or name MaskMix'):
         augment(*batch)
-    augment.take()
+    augment.pop_target()
     augment(*batch)  # labelled, so training goes on
     plain = MaskMix(patch_size=8)
     plain(*batch)

@@ -174,7 +174,7 @@ def test_mask_has_the_least_energy_of_all(b, seed, settings, monkeypatch):
     lam = torch.tensor([0.2, 0.45, 0.6, 0.9])
     monkeypatch.setattr(augment, 'draw_ratio', lambda batch: lam)
     augment(images, scores)
-    mask = augment.take().mask[:, 0, :: 12 // b, :: 12 // b]
+    mask = augment.pop_target().mask[:, 0, :: 12 // b, :: 12 // b]
     saliency = F.avg_pool2d(input_saliency(model, images, scores).double(), 12 // b)
     saliency /= saliency.sum((1, 2), keepdim=True)
     weights = augment.beta, augment.gamma, augment.eta
@@ -195,7 +195,7 @@ def test_each_image_moves_by_its_own_saliency():
     images, scores = batch_of(5, classes=5)
     augment = bound(model, blocks=(4,), beta=0.1, eta=0.0, t_eps=0.02, partner='flip')
     mixed, _ = augment(images, scores)
-    mask = augment.take().mask
+    mask = augment.pop_target().mask
     saliency, shown = F.avg_pool2d(input_saliency(model, images, scores), 4), mask[:, 0, ::4, ::4]
     saliency /= saliency.sum((1, 2), keepdim=True)
     own = move_blocks(images, transport_plan(saliency, shown, 0.02), (4, 4))
@@ -218,7 +218,7 @@ def test_objects_at_one_place_move_apart(monkeypatch):
         monkeypatch.setattr(augment, 'draw_ratio', lambda batch: torch.full((batch,), 0.5))
         mixed, _ = augment(images, scores)
         seen[transport] = [(mixed[:, 0] == value).sum((1, 2)).tolist() for value in (first.max(), second.max())]
-        mask = augment.take().mask[0, 0]
+        mask = augment.pop_target().mask[0, 0]
         assert mask[:, :4].all()
         assert not mask[:, 4:].any()
     assert seen[False] == [[4, 4], [0, 0]]  # the brighter object hides the other
@@ -240,7 +240,7 @@ def test_every_row_has_exactly_the_labels_its_pixels_show(transport, batch, size
         images[:, 1] = torch.arange(size[0] * size[1]).view(size)  # where in its image a pixel was
         images = images + torch.tensor([0.0, 0.0, 5.0]).view(3, 1, 1)
         mixed, blended = augment(images, torch.eye(batch + 1)[:batch])
-        mask = augment.take().mask
+        mask = augment.pop_target().mask
         assert mask.shape == (batch, 1, *size)
         for row, label in zip(mixed, blended, strict=True):
             shares = torch.bincount(row[0].flatten().long(), minlength=batch + 1) / row[0].numel()
@@ -258,7 +258,7 @@ def test_the_share_follows_the_prior(monkeypatch):
     for lam in (torch.tensor([0.0, 1.0, 0.99, 0.01]), torch.tensor([1.0, 0.0, 0.02, 0.97])):
         monkeypatch.setattr(augment, 'draw_ratio', lambda batch, lam=lam: lam)
         augment(*batch_of(4))
-        assert augment.take().lam_area.tolist() == lam.round().tolist()
+        assert augment.pop_target().lam_area.tolist() == lam.round().tolist()
 
 
 def test_a_larger_lam_shows_more_of_the_sample(monkeypatch):
@@ -268,7 +268,7 @@ def test_a_larger_lam_shows_more_of_the_sample(monkeypatch):
     for lam in (0.1, 0.3, 0.5, 0.7, 0.9):
         monkeypatch.setattr(augment, 'draw_ratio', lambda batch, lam=lam: torch.full((batch,), lam))
         augment(*batch)
-        areas.append(augment.take().lam_area)
+        areas.append(augment.pop_target().lam_area)
     areas = torch.stack(areas)
     assert (areas.diff(dim=0) >= 0).all()
     assert (areas[0] < areas[2]).all()
@@ -334,7 +334,7 @@ def test_same_seed_same_mix():
     runs = []
     for seed in (9, 9, 10):
         torch.manual_seed(seed)
-        runs.append((*augment(*batch), augment.take().mask))
+        runs.append((*augment(*batch), augment.pop_target().mask))
     assert all(map(torch.equal, runs[0], runs[1]))
     assert not torch.equal(runs[0][2], runs[2][2])
 
@@ -349,7 +349,7 @@ def test_half_precision_images_and_soft_multi_labels(dtype):
     mixed, blended = augment(images, scores)
     assert mixed.dtype == dtype
     assert set(mixed.flatten().tolist()) <= set(images.flatten().tolist())
-    lam = augment.take().lam_area[:, None]
+    lam = augment.pop_target().lam_area[:, None]
     torch.testing.assert_close(blended, lam * scores + (1 - lam) * scores.flip(0))
     assert all(map(torch.equal, (images, scores), copies))
 
@@ -362,7 +362,7 @@ def test_a_classifier_that_sees_nothing_mixes_by_the_rest_of_the_energy(broken):
     torch.manual_seed(12)
     augment = bound(model, blocks=(4,), partner='flip', beta=0.0, ratio='sample')
     augment(*batch_of(6))
-    target = augment.take()
+    target = augment.pop_target()
     assert isinstance(target, MixedTarget)
     assert set(target.lam_area.tolist()) == {0.0, 1.0}  # flat saliency, no smoothness: the prior decides alone
 
@@ -374,7 +374,7 @@ def test_samples_left_unmixed_keep_pixels_and_label():
     kept = (mixed == images).flatten(1).all(1)
     assert 2 <= kept.sum() <= 14
     assert torch.equal(blended[kept], scores[kept])
-    assert (augment.take().lam_area[~kept] < 1).all()
+    assert (augment.pop_target().lam_area[~kept] < 1).all()
 
 
 def test_both_spellings_resolve():

@@ -53,7 +53,7 @@ def test_aligned_boxes_leave_every_patch_to_one_image(partner, ratio, size):
     areas = []
     for _ in range(10):
         mixed, blended = augment(*unique_batch(7, size))
-        mask = augment.take().mask
+        mask = augment.pop_target().mask
         labels_fit(mixed, blended)
         for strip in mask.split(16, dim=2):
             for patch in strip.split(16, dim=3):
@@ -73,7 +73,7 @@ def test_align_draws_the_boxes_that_are_drawn_without_it():
         torch.manual_seed(3)
         augment = RegionMix(align=align, ratio='sample')
         augment(images, scores)
-        seen.append((augment.take().mask, torch.get_rng_state()))
+        seen.append((augment.pop_target().mask, torch.get_rng_state()))
     assert torch.equal(seen[0][0], seen[1][0])
     assert torch.equal(seen[0][1], seen[2][1])
     changed = (seen[0][0] != seen[2][0]).flatten(1)

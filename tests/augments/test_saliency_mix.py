@@ -47,7 +47,7 @@ def test_the_box_lies_around_the_partner_s_spot(ratio, partner, monkeypatch):
     monkeypatch.setattr(augment, 'draw_ratio', lambda batch: torch.tensor(lam))
     monkeypatch.setattr(augment, 'draw_mask', lambda x, index: draw_mask(x, seen.setdefault('index', index)))
     mixed, blended = augment(images, scores)
-    index, mask = seen['index'], augment.take().mask
+    index, mask = seen['index'], augment.pop_target().mask
     wanted = boxes(images[index], lam)
     assert torch.equal(mask, wanted if ratio == 'sample' else wanted[:1].expand(5, -1, -1, -1))
     assert torch.equal(mixed, torch.where(mask, images, images[index]))
@@ -66,7 +66,7 @@ def test_one_box_a_batch_or_one_a_sample():
     for ratio in ('batch', 'sample'):
         augment = SaliencyMix(ratio=ratio, partner='flip')
         augment(images, scores)
-        counts[ratio] = len(augment.take().mask.flatten(1).unique(dim=0))
+        counts[ratio] = len(augment.pop_target().mask.flatten(1).unique(dim=0))
     assert counts == {'batch': 1, 'sample': 5}
 
 

@@ -72,7 +72,7 @@ def test_the_partners_best_square_covers_the_samples_worst(batch, grid, rest, si
     augment = given(attention, patch_size=patch, sides=(side, side))
     images, scores = numbered(batch, size)
     mixed, blended = augment(images, scores)
-    target = augment.take()
+    target = augment.pop_target()
     partners = target.partner_scores.argmax(1)
     corners = list(itertools.product(range(grid[0] - side + 1), range(grid[1] - side + 1)))
 
@@ -126,7 +126,7 @@ def test_sides_are_drawn_per_batch_from_both_ends_on():
     assert sides((3, 3), sides=(0.1, 0.2)) == {1}
     augment = given(torch.rand(8, 14, 14), patch_size=1)
     augment(*numbered(8, (14, 14)))
-    assert len(augment.take().lam_area.unique()) == 1
+    assert len(augment.pop_target().lam_area.unique()) == 1
 
 
 def test_attention_of_another_grid_is_spread_over_the_tokens():
@@ -173,7 +173,7 @@ def test_pvt_is_looked_at_through_its_last_stage():
     augment.bind(model)
     assert augment.look(torch.randn(2, 3, 128, 128)).shape == (2, 4, 4)
     augment(torch.randn(2, 3, 128, 128), torch.eye(2))
-    tokens = 64 * (1 - augment.take().lam_area)
+    tokens = 64 * (1 - augment.pop_target().lam_area)
     assert tokens.tolist() in [[side**2] * 2 for side in range(2, 7)]
 
 
@@ -234,7 +234,7 @@ def test_the_tap_that_labels_hears_nothing_of_the_look(checkpointed):
     assert tap.read() is None
     logits = model(mixed, mode='tensor')
     row = tap.read()
-    augment.take()
+    augment.pop_target()
     F.cross_entropy(logits, blended).backward()
     assert tap.read() is None  # nor of what a checkpoint computes once more
     assert augment._tap.read() is None
@@ -308,7 +308,7 @@ def test_a_model_never_shown_is_one_sentence():
         assert not augment.pending
         augment.bind(classifier())
         augment(torch.randn(2, 3, 64, 64), torch.eye(2))
-        augment.take()
+        augment.pop_target()
         augment.unbind()
 
 

@@ -68,7 +68,7 @@ def test_weights_by_hand(target, monkeypatch):
     mixed, blended = augment(images, scores)
     raw = torch.tensor([[0.3, 0.5], [0.5, 0.9]])
     expected = raw if target == 'bce' else torch.tensor([[3 / 8, 5 / 8], [5 / 14, 9 / 14]])
-    torch.testing.assert_close(augment.take().weights, expected)
+    torch.testing.assert_close(augment.pop_target().weights, expected)
     labels = [[expected[0, 0], expected[0, 1], 0], [expected[1, 1], expected[1, 0], 0]]
     torch.testing.assert_close(blended, torch.tensor(labels))
     assert mixed[:, 0, ::8, ::8].tolist() == [[[0, 0], [1, 1]], [[1, 0], [0, 0]]]
@@ -126,7 +126,7 @@ def test_an_image_without_activation_counts_by_its_area(monkeypatch):
     for target, expected in dict(bce=[[0.5, 6 / 8], [2 / 8, 0.5]], ce=[[2 / 5, 3 / 5], [1 / 3, 2 / 3]]).items():
         augment = TokenMix(patch_size=8, teacher=Teacher(maps), target=target)
         fixed(augment, mask, monkeypatch)(*batch_of(2, (16, 16)))
-        torch.testing.assert_close(augment.take().weights, torch.tensor(expected))
+        torch.testing.assert_close(augment.pop_target().weights, torch.tensor(expected))
 
 
 def test_nothing_visible_of_either_is_area_for_ce_and_nothing_for_bce(monkeypatch):
@@ -138,7 +138,7 @@ def test_nothing_visible_of_either_is_area_for_ce_and_nothing_for_bce(monkeypatc
         augment = TokenMix(patch_size=8, teacher=Teacher(maps), target=target)
         fixed(augment, mask, monkeypatch)(*batch_of(2, (16, 16)))
         second = [1.0, 1.0] if target == 'bce' else [0.5, 0.5]
-        torch.testing.assert_close(augment.take().weights, torch.tensor([first, second]))
+        torch.testing.assert_close(augment.pop_target().weights, torch.tensor([first, second]))
 
 
 def test_the_teacher_is_asked_once_about_whole_images_and_their_own_class():
@@ -169,7 +169,7 @@ def test_the_share_of_the_partner_is_fixed(settings, size, tokens):
     augment = TokenMix(teacher=Teacher(torch.rand(4, 2, 2)), partner='flip', **settings)
     images, scores = batch_of(4, size)
     mixed, _ = augment(images, scores)
-    mask = augment.take().mask
+    mask = augment.pop_target().mask
     assert (~mask[:, 0, ::16, ::16]).flatten(1).sum(1).tolist() == [tokens] * 4
     assert torch.equal(mixed == images, mask.expand_as(images))  # flip of an even batch: nobody is their own partner
     assert torch.equal(mask[:, :, ::16, ::16].repeat_interleave(16, 2).repeat_interleave(16, 3), mask)
@@ -204,7 +204,7 @@ def test_area_labeling_leaves_the_weights_and_attention_labeling_replaces_them()
     torch.manual_seed(0)
     augment = TokenMix(teacher=Teacher(torch.rand(4, 2, 2)), partner='flip')
     _, blended = augment(*batch_of(4))
-    target = augment.take()
+    target = augment.pop_target()
     row, logits = torch.rand(4, 16), torch.randn(4, 5)
     assert torch.equal(target.blend(AreaLabeling()(target, None, None, logits).lam), blended)
     weights = AttentionLabeling()(target, row, (4, 4), logits)
@@ -226,7 +226,7 @@ def test_the_moving_average_teaches_and_is_left_as_it_was():
     expected = FrozenClassifier.of(ema).activation_map(images, scores.argmax(1))
     torch.manual_seed(1)
     augment(images, scores)
-    target = augment.take()
+    target = augment.pop_target()
     index = target.partner_scores.argmax(1)
     torch.testing.assert_close(target.weights, augment.weigh(expected, target.mask, index))
     assert all(torch.equal(value, before[name]) for name, value in ema.state_dict().items())

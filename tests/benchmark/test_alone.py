@@ -14,8 +14,8 @@ from mixpro_mm.benchmark.workbench import Session, Settings, Workbench
 
 def label(session, work, monkeypatch):
     """What the hooks gave the loss, and the target they took from the augment."""
-    taken, take = [], session.augment.take
-    monkeypatch.setattr(session.augment, 'take', lambda: taken.append(take()) or taken[-1])
+    taken, take = [], session.augment.pop_target
+    monkeypatch.setattr(session.augment, 'pop_target', lambda: taken.append(take()) or taken[-1])
     given, seconds = work.label()
     assert len(seconds) == 2
     assert [target is not None for target in taken] == [True]

@@ -47,8 +47,8 @@ def test_a_step_trains_with_its_method(name, bench, monkeypatch):
     before = [p.detach().clone() for p in bench.model.parameters()]
     taken = []
     if session.labeling is not None:
-        take = session.augment.take
-        monkeypatch.setattr(session.augment, 'take', lambda: taken.append(take()) or taken[-1])
+        take = session.augment.pop_target
+        monkeypatch.setattr(session.augment, 'pop_target', lambda: taken.append(take()) or taken[-1])
     for _ in range(6):  # a mask may happen to show nothing of the partner
         session.turn()
 

@@ -21,7 +21,7 @@ TINY = dict(
     randomness=dict(seed=3),
     default_hooks=dict(
         logger=dict(interval=1),
-        checkpoint=dict(type='mixpro_mm.WholeCheckpointHook', interval=1, max_keep_ckpts=1),
+        checkpoint=dict(type='mixpro_mm.AtomicCheckpointHook', interval=1, max_keep_ckpts=1),
         iter_seed=dict(type='mixpro_mm.IterSeedHook'),
         checkpoint_check=dict(type='mixpro_mm.CheckpointCheckHook'),
         class_check=dict(type='mixpro_mm.ClassCheckHook'),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mixpro_mm.checkpoint import read_state_dict
-from mixpro_mm.guard import WholeCheckpointHook
+from mixpro_mm.guard import AtomicCheckpointHook
 
 # a limit on the size of a file stands in for a full disk where none can be mounted
 LIMIT = 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n'
@@ -48,7 +48,7 @@ def test_a_full_disk_costs_nothing_but_the_time_since_the_last_checkpoint(small_
     code, said = train_apart(work_dir)
     assert code == 1
     assert re.fullmatch(
-        rf'RuntimeError: WholeCheckpointHook: {work_dir}/epoch_2\.pth cannot be written: No space left on device \(it '
+        rf'RuntimeError: AtomicCheckpointHook: {work_dir}/epoch_2\.pth cannot be written: No space left on device \(it '
         rf'takes 2\.\d MB and \d\.\d MB are free\); {work_dir}/epoch_1\.pth stands, make room and resume\.',
         said.strip().splitlines()[-1],
     )
@@ -95,21 +95,21 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_one_before(tmp_path, train_a
 def test_what_is_kept_is_what_the_host_keeps(tmp_path, train):
     """Two of the last and the best so far, as mmengine's own hook leaves them when nothing goes wrong."""
     kept = {}
-    for kind in ('CheckpointHook', 'mixpro_mm.WholeCheckpointHook'):
+    for kind in ('CheckpointHook', 'mixpro_mm.AtomicCheckpointHook'):
         work_dir = tmp_path / kind
         keep = dict(type=kind, max_keep_ckpts=2, save_best='accuracy/top1', interval=1)
         runner = train(work_dir, **{'default_hooks.checkpoint': keep, 'train_cfg.val_interval': 1})
         info = {key: value for key, value in runner.message_hub.runtime_info.items() if 'ckpt' in key}
         last = (work_dir / 'last_checkpoint').read_text()
         kept[kind] = checkpoints(work_dir), str(info).replace(kind, ''), last.replace(kind, '')
-    assert kept['CheckpointHook'] == kept['mixpro_mm.WholeCheckpointHook']
+    assert kept['CheckpointHook'] == kept['mixpro_mm.AtomicCheckpointHook']
     assert {'epoch_2.pth', 'epoch_3.pth'} < set(kept['CheckpointHook'][0])
 
 
 @pytest.mark.slow
 def test_the_best_one_stays_until_the_better_one_is_written(tmp_path, train, monkeypatch):
     score = iter([1.0, 2.0])
-    save_best = WholeCheckpointHook._save_best_checkpoint
+    save_best = AtomicCheckpointHook._save_best_checkpoint
 
     def save(hook, runner, metrics):
         better = next(score)
@@ -120,8 +120,8 @@ def test_the_best_one_stays_until_the_better_one_is_written(tmp_path, train, mon
     def full(_):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(WholeCheckpointHook, '_save_best_checkpoint', save)
-    keep = dict(type='mixpro_mm.WholeCheckpointHook', max_keep_ckpts=1, save_best='accuracy/top1', interval=1)
+    monkeypatch.setattr(AtomicCheckpointHook, '_save_best_checkpoint', save)
+    keep = dict(type='mixpro_mm.AtomicCheckpointHook', max_keep_ckpts=1, save_best='accuracy/top1', interval=1)
     with pytest.raises(RuntimeError, match=r'best_accuracy_top1_epoch_2\.pth cannot be written: No space left'):
         train(tmp_path, **{'default_hooks.checkpoint': keep, 'train_cfg.val_interval': 1})
     assert checkpoints(tmp_path) == ['best_accuracy_top1_epoch_1.pth', 'epoch_2.pth']

@@ -5,7 +5,7 @@ import pytest
 from tests.config_rows import CONFIGS, read
 
 GUARDS = dict(
-    checkpoint='mixpro_mm.WholeCheckpointHook',
+    checkpoint='mixpro_mm.AtomicCheckpointHook',
     checkpoint_check='mixpro_mm.CheckpointCheckHook',
     class_check='mixpro_mm.ClassCheckHook',
     nonfinite_loss='mixpro_mm.NonFiniteLossHook',

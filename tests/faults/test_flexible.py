@@ -53,7 +53,7 @@ def test_the_strategy_writes_and_a_resume_with_other_settings_is_refused(flexibl
     runner.train()
     said = ''.join(capfd.readouterr())
     assert (
-        'WholeCheckpointHook: under FlexibleRunner SingleDeviceStrategy writes checkpoints, so a kill or a full disk '
+        'AtomicCheckpointHook: under FlexibleRunner SingleDeviceStrategy writes checkpoints, so a kill or a full disk '
         'may leave one that is not whole'
     ) in said
     assert 'has read' not in said  # there was nothing to read

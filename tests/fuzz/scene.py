@@ -184,7 +184,7 @@ def check_call(augment, model, batch: Batch, weighs_freely: bool) -> None:
     augment.bind(model, model)
     try:
         mixed, label = augment(images, scores)
-        augment.take()
+        augment.pop_target()
     finally:
         augment.unbind()
     assert torch.equal(images, kept[0]) and torch.equal(scores, kept[1]), 'it wrote to its arguments'

@@ -182,7 +182,7 @@ PARAMETERS: dict[str, dict[str, Parameter]] = dict(
     ),
     NonFiniteLossHook={},
     IterSeedHook={},
-    WholeCheckpointHook={},
+    AtomicCheckpointHook={},
     CheckpointCheckHook=dict(allow=ALLOW),
     ClassCheckHook=dict(ignore=ALLOW),
     TransferCheckHook=dict(

@@ -25,7 +25,7 @@ def test_a_chessboard_keeps_the_tokens_of_a_pyramid_pure_only_on_its_cells(mask_
 
 
 @pytest.mark.parametrize(
-    ('augment', 'grain'),
+    ('augment', 'mask_stride'),
     [
         (MaskMix(patch_size=32, mask_scale=1), 32),
         (MaskMix(patch_size=14), 56),
@@ -39,9 +39,9 @@ def test_a_chessboard_keeps_the_tokens_of_a_pyramid_pure_only_on_its_cells(mask_
         (TokenMix(patch_size=16), 16),
     ],
 )
-def test_every_border_of_a_mask_is_a_multiple_of_the_grain(augment, grain):
-    assert augment.grain == grain
-    if grain is None or isinstance(augment, TokenMix):  # which has to see a teacher
+def test_every_border_of_a_mask_is_a_multiple_of_mask_stride(augment, mask_stride):
+    assert augment.mask_stride == mask_stride
+    if mask_stride is None or isinstance(augment, TokenMix):  # which has to see a teacher
         return
     torch.manual_seed(0)
     images, borders = torch.rand(16, 1, 224, 224), set()
@@ -50,7 +50,7 @@ def test_every_border_of_a_mask_is_a_multiple_of_the_grain(augment, grain):
         borders |= set((mask.diff(dim=1).nonzero()[:, 1] + 1).tolist())
         borders |= set((mask.diff(dim=2).nonzero()[:, 2] + 1).tolist())
     assert borders
-    assert all(border % grain == 0 for border in borders)
+    assert all(border % mask_stride == 0 for border in borders)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_masks_that_fit_and_masks_that_promise_nothing_are_left_alone(augment, g
 
 
 @pytest.mark.parametrize(
-    ('augment', 'grid', 'size', 'grain', 'cell'),
+    ('augment', 'grid', 'size', 'stride', 'cell'),
     [
         (MaskMix(patch_size=14), (7, 7), (224, 224), 56, 32),  # the released code's cells on a pyramid
         (MaskMix(mask_scale=1), (7, 7), (224, 224), 16, 32),  # cells of half a token
@@ -77,8 +77,8 @@ def test_masks_that_fit_and_masks_that_promise_nothing_are_left_alone(augment, g
         (BlockMix(patch_size=14), (8, 14), (128, 224), 14, 16),
     ],
 )
-def test_masks_that_cut_tokens_are_named_with_the_numbers(augment, grid, size, grain, cell):
+def test_masks_that_cut_tokens_are_named_with_the_numbers(augment, grid, size, stride, cell):
     sentence = misfit(augment, grid, size)
-    assert sentence.startswith(f'{type(augment).__name__} puts the borders of its mask at multiples of {grain} px, but')
+    assert sentence.startswith(f'{type(augment).__name__} puts the borders of its mask at multiples of {stride} px, but')
     assert f'has cells of {cell} px' in sentence
     assert sentence.endswith(f'{cell} px or a multiple keeps them pure')

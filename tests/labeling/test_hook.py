@@ -719,8 +719,8 @@ def test_an_augment_of_ones_own_needs_no_more_than_its_labels(tmp_path, monkeypa
         def pending(self):
             return self.inner.pending
 
-        def take(self):
-            return self.inner.take()
+        def pop_target(self):
+            return self.inner.pop_target()
 
     watch = Watch(monkeypatch)
     train(classifier(dict(augments=Own())), tmp_path, LabelingHook(), watch)

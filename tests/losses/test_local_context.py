@@ -10,7 +10,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapper
 from mmpretrain.models import Mixup
 
-from mixpro_mm.attention.quiet import quiet
+from mixpro_mm.attention.quiet import eval_mode
 from mixpro_mm.labeling import AreaLabeling
 from mixpro_mm.labeling.hook import LabelingHook
 from mixpro_mm.losses import LocalContextLoss, cell_means, local_context
@@ -278,7 +278,7 @@ def test_looks_at_the_model_in_between_are_not_kept(kit):
     loss = model.head.loss_module
     loss.attach(model)
     images = torch.rand(2, 3, 32, 32)
-    with quiet(model.train()):
+    with eval_mode(model.train()):
         model(images)
     with torch.no_grad():
         model.train()(images)

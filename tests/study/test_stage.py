@@ -141,7 +141,7 @@ def test_checkpoints_are_written_whole_whatever_hooks_a_config_has(hooks):
     before = hooks.get('default_hooks') or {}
     saver = before.get('checkpoint', dict(interval=1))
     if saver is not None and saver.get('type') != 'Other':
-        saver = dict(saver, type='mixpro_mm.WholeCheckpointHook')
+        saver = dict(saver, type='mixpro_mm.AtomicCheckpointHook')
     assert config.default_hooks.to_dict() == before | dict(checkpoint=saver)
 
 
