@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mixpro_mm.files import sha256_of
 from mixpro_mm.foreign import foreign, foreign_pickle, is_safetensors, pickle_protocol, pickles_module
 
-__all__ = ['Checkpoint', 'CodeInCheckpointError', 'read_checkpoint', 'read_for_host', 'read_state_dict']
+__all__ = ['Checkpoint', 'CodeInCheckpointError', 'load_exactly', 'read_checkpoint', 'read_for_host', 'read_state_dict']
 
 
 class Inert:
@@ -151,6 +151,25 @@ def read_for_host(path: str | os.PathLike) -> Checkpoint:
             'tools/convert_checkpoint.py, or torch.save what safetensors.torch.load_file makes of it.'
         )
     return file
+
+
+def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
+    """Load ``tensors`` into all of ``module``; ``name`` is what a message calls them.
+
+    Raises:
+        ValueError: if a tensor is missing, left over or of another shape.
+    """
+    try:
+        missing, unexpected = module.load_state_dict(tensors, strict=False)
+        found = [
+            f'{len(keys)} {what} ({", ".join(keys[:3])})'
+            for what, keys in (('missing', missing), ('unexpected', unexpected))
+            if keys
+        ]
+    except RuntimeError as error:  # shapes
+        found = [str(error).splitlines()[-1].strip()]
+    if found:
+        raise ValueError(f'{name} does not fit {type(module).__name__}: {", ".join(found)}')
 
 
 def _plain(value):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from mixpro_mm.attention.find import find_attention_block, parse_attention, untrained, unused
+from mixpro_mm.attention.readers import class_heads
 
 __all__ = ['ClassAttentionTap']
 
@@ -25,15 +26,16 @@ class ClassAttentionTap:
         attention: What to read and where: None for the class token's row in the last block; 'query_mean' for the mean
             over heads and image queries there, which needs no class token; the dotted name of an attention module,
             where the model is not known; or ``dict(reading='query_mean', path='path.to.attn')``.
+        head: Index of the head whose class token is read, or 'mean' over all heads.
 
     Raises:
         ValueError: if the model has no such attention.
     """
 
-    def __init__(self, model: nn.Module, attention: str | dict | None = None):
+    def __init__(self, model: nn.Module, attention: str | dict | None = None, head: int | str = 'mean'):
         self.block = find_attention_block(model, attention)
         self._model, self._path, self.verified = model, parse_attention(attention)[1], False
-        self._handles = []
+        self._head, self._handles = head, []
         self._outputs: dict[str, Tensor] = {}
         self._row: Tensor | None = None
         self._wanted: Callable[[], bool] = lambda: True
@@ -56,6 +58,27 @@ class ClassAttentionTap:
         """(B, N) fp32, the row of the last forward pass, once; None if there was none."""
         row, self._row = self._row, None
         return row
+
+    @torch.no_grad()
+    def maps(self, forward: Callable[[], object], images: Tensor) -> Tensor:
+        """(B, h, w) fp32 attention on the grid of the tokens, read off ``forward()`` of ``images`` (B, C, H, W) alone.
+
+        Raises:
+            RuntimeError: if there is not one map per image, as in attention over windows.
+        """
+        self.attach()
+        try:
+            forward()
+            row = self.read()
+        finally:
+            self.release()
+        count = 0 if row is None else len(row)
+        if count != len(images):
+            raise RuntimeError(
+                f'{type(self.block.attn).__name__} gave {count} attention maps for {len(images)} images: name a module '
+                'that attends over the whole image, not over windows of it, with attention='
+            )
+        return row.unflatten(1, self.block.grid(row.shape[1], tuple(images.shape[2:])))
 
     def release(self) -> None:
         """Remove every hook and forget everything."""
@@ -118,6 +141,7 @@ class ClassAttentionTap:
             self._outputs[name] = output.detach()
             if len(self._outputs) == len(self.block.projections):
                 outputs, self._outputs = self._outputs, {}
-                self._row = self.block.read(outputs)
+                mean = self._head == 'mean'
+                self._row = self.block.read(outputs) if mean else class_heads(self.block, outputs)[:, self._head]
 
         return listen

@@ -4,7 +4,7 @@ from mixpro_mm.augments.attentive_cutmix import AttentiveCutMix
 from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.augments.block_mix import BlockMix
 from mixpro_mm.augments.grid_mix import GridMix
-from mixpro_mm.augments.host import mend_random_batch_augment
+from mixpro_mm.augments.host import patch_random_batch_augment
 from mixpro_mm.augments.mask_mix import MaskMix, MixPro
 from mixpro_mm.augments.puzzle_mix import PuzzleMix
 from mixpro_mm.augments.region_mix import RegionMix
@@ -26,4 +26,4 @@ __all__ = [
     'TokenMix',
 ]
 
-mend_random_batch_augment()
+patch_random_batch_augment()

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from mixpro_mm.arguments import shown
+from mixpro_mm.arguments import positive_int, shown
 from mixpro_mm.augments.base import MixAugment
-from mixpro_mm.augments.extractor import FrozenClassifier
+from mixpro_mm.augments.networks import FrozenClassifier
 from mixpro_mm.mixing.masks import stretch
 from mixpro_mm.registry import BATCH_AUGMENTS, register
 
@@ -31,9 +31,7 @@ class AttentiveCutMix(MixAugment):
         grid: Cells along each side of the image.
         alpha: Both parameters of the Beta distribution of lam; of no effect with ``top_k``. That a ratio is drawn from
             Beta(2, 2) is an extension by others, not the paper's.
-        partner: 'permutation' or 'flip'.
-        ratio: One number of cells per 'batch' or per 'sample' where it is drawn.
-        prob: Probability with which each sample is mixed at all.
+        partner, ratio, prob: As of :class:`MixAugment`; ``ratio`` counts where a number of cells is drawn.
 
     Raises:
         ValueError: at construction for a bad argument or extractor; at the first batch if images are smaller than the
@@ -53,15 +51,10 @@ class AttentiveCutMix(MixAugment):
         prob: float = 1.0,
     ):
         super().__init__(alpha=alpha, partner=partner, ratio=ratio, prob=prob)
-        if isinstance(grid, bool) or not isinstance(grid, int) or grid < 2:
-            raise ValueError(f'grid must be a whole number of at least 2 cells along a side, got {shown(grid)}')
-        whole = isinstance(top_k, int) and not isinstance(top_k, bool)
-        if top_k is not None and not (whole and 0 < top_k < grid**2):
-            raise ValueError(
-                f'top_k must be None or a whole number from 1 to {grid**2 - 1} of {grid}x{grid} cells, '
-                f'got {shown(top_k)}'
-            )
-        self.top_k, self.grid = top_k, grid
+        self.grid = positive_int('grid', grid, least=2)
+        self.top_k = None if top_k is None else positive_int('top_k', top_k)
+        if top_k is not None and top_k >= grid**2:
+            raise ValueError(f'top_k must be below {grid**2}, the number of {grid}x{grid} cells, got {shown(top_k)}')
         if not isinstance(extractor, FrozenClassifier):
             extractor = FrozenClassifier(extractor, checkpoint, layer)
         elif checkpoint is not None or layer is not None:

@@ -1,23 +1,21 @@
-"""What every mixing method shares: check, draw, apply, and remember the label pair until somebody takes it."""
+"""What every mixing method shares: check, draw, apply, and keep the label pair until it is read."""
 
+import logging
 from collections.abc import Callable
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mixpro_mm.arguments import fraction, one_of, positive, within
 from mixpro_mm.mixing import MixedTarget
 
-__all__ = ['BRING_THE_HOOK', 'PARTNERS', 'ROUNDINGS', 'MixAugment']
+__all__ = ['PARTNERS', 'ROUNDINGS', 'MixAugment']
 
 PARTNERS: dict[str, Callable[[int, torch.device], Tensor]] = {
     'permutation': lambda batch, device: torch.randperm(batch, device=device),
     'flip': lambda batch, device: torch.arange(batch - 1, -1, -1, device=device),
 }
-BRING_THE_HOOK = (  # for a method that has to see a model
-    "add dict(type='mixpro_mm.LabelingHook') to custom_hooks "
-    "(with labeling='AreaLabeling' if no attention labels are wanted)"
-)
 RATIOS = ('batch', 'sample')
 ALPHAS = (0.01, 1e30)  # what fp32 draws well from: below, more and more ratios are exactly 0.5; above, it draws none
 ROUNDINGS = {'floor': torch.floor, 'ceil': torch.ceil}  # of a number of cells
@@ -26,9 +24,9 @@ ROUNDINGS = {'floor': torch.floor, 'ceil': torch.ceil}  # of a number of cells
 class MixAugment:
     """Base of the batch augments that mix two images by a mask (MixPro, eq. 7).
 
-    A method that only draws a mask overrides :meth:`draw_mask`; one that moves pixels or knows better labels than areas
-    overrides :meth:`mix`. Without anybody asking, the labels come back mixed by area. Who wants to weigh them otherwise
-    calls :meth:`pop_target` after the forward pass, before the loss.
+    A method that only draws a mask overrides :meth:`draw_mask`; one that moves pixels or has better labels than areas
+    overrides :meth:`mix`. The labels returned are mixed by area. To weigh them otherwise, call :meth:`pop_target` after
+    the forward pass, before the loss.
 
     Args:
         alpha: Both parameters of the Beta distribution of the mixing ratio, from 0.01 to 1e30.
@@ -48,6 +46,8 @@ class MixAugment:
         self.ratio = one_of('ratio', ratio, RATIOS)
         self.prob = fraction('prob', prob)
         self._pending: MixedTarget | None = None
+        self._bound = None  # what :meth:`bind` made of the classifier
+        self._warned = False
 
     @torch.compiler.disable  # inductor fails on images[torch.randperm(B)] and draws other numbers than eager mode
     def __call__(self, batch_inputs: Tensor, batch_scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,7 +58,7 @@ class MixAugment:
             batch_scores: (B, K) labels, one-hot, soft or multi-label.
 
         Returns:
-            The mixed images, and the labels blended by area (or by what the method knows better) as floats.
+            The mixed images, and the labels blended by area (or by the weights of the method) as floats.
 
         Raises:
             ValueError: if the shapes do not fit each other or the method.
@@ -83,22 +83,42 @@ class MixAugment:
         return self._pending is not None
 
     def pop_target(self) -> MixedTarget | None:
-        """The target of the last mixed batch, once: it is forgotten here, so it cannot leak into the next batch."""
+        """The target of the last mixed batch, once: it is cleared here, so it cannot leak into the next batch."""
         target, self._pending = self._pending, None
         return target
 
     def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
-        """Told by ``LabelingHook`` before training which classifier is trained, and its moving average if there is one.
+        """Called by ``LabelingHook`` before training with the classifier and its moving average, if there is one.
 
-        Most methods have no use for either. One that has keeps them out of every state dict.
+        Most methods use neither. One that does keeps what it needs in ``_bound``, outside of every state dict.
         """
 
     def unbind(self) -> None:
-        """Told by ``LabelingHook`` after training: let go of what :meth:`bind` gave."""
+        """Called by ``LabelingHook`` after training: release what :meth:`bind` kept."""
+        self._bound = None
+
+    def __getstate__(self) -> dict:
+        """A copy or a pickle goes without the classifier and must be bound again."""
+        return {**self.__dict__, '_bound': None}
+
+    def _require_bound(self, sentence: str):
+        """What :meth:`bind` kept, or a RuntimeError that begins with ``sentence``."""
+        if self._bound is None:
+            raise RuntimeError(
+                f"{sentence}: add dict(type='mixpro_mm.LabelingHook') to custom_hooks "
+                "(with labeling='AreaLabeling' if no attention labels are wanted)"
+            )
+        return self._bound
+
+    def _warn_once(self, sentence: str | None) -> None:
+        """Log the first sentence of this method as a warning."""
+        if sentence and not self._warned:
+            self._warned = True
+            print_log(f'{type(self).__name__}: {sentence}', 'current', logging.WARNING)
 
     @property
     def mask_stride(self) -> int | None:
-        """Pixels of which every border of a mask is a multiple, from the top left on; None if borders lie anywhere."""
+        """Every edge of a mask is a multiple of this many pixels from the top left; None if edges lie anywhere."""
         return None
 
     def draw_ratio(self, batch: int) -> Tensor:
@@ -110,7 +130,7 @@ class MixAugment:
         """(B, 1, H, W) bool on the device of the images, true where the sample itself shows.
 
         Args:
-            images: (B, C, H, W), only to be looked at.
+            images: (B, C, H, W), not to be written to.
             index: (B,) each sample's partner.
         """
         raise NotImplementedError

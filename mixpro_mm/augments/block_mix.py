@@ -1,8 +1,5 @@
 """BlockMix: BEiT's blocks as mixing mask (Bao et al., BEiT, ICLR 2022; 'block' in table 7 of MixPro)."""
 
-import logging
-
-from mmengine.logging import print_log
 from torch import Tensor
 
 from mixpro_mm.arguments import fraction, one_of, positive_int
@@ -16,7 +13,7 @@ __all__ = ['BlockMix']
 
 @register(BATCH_AUGMENTS)
 class BlockMix(MixAugment):
-    """Paste rectangular blocks of image patches of the partner until its share is reached to the patch.
+    """Paste rectangular blocks of the partner's patches until its share is reached, exact to a patch.
 
     The mask of TokenMix (Liu et al., ECCV 2022), from which MixPro takes its 'block' row, with area labels. Patches of
     the last row and column are cut where they do not tile the image; the area label counts pixels.
@@ -27,9 +24,7 @@ class BlockMix(MixAugment):
         min_patches: Smallest area of a block, in patches; less where less is missing. BEiT's value.
         aspect: Smallest ratio of a block's sides; drawn log-uniform up to its inverse. BEiT's value.
         rounding: S * tau patches show the sample itself, brought to a whole number by 'floor' or 'ceil'.
-        partner: 'permutation' or 'flip'.
-        ratio: One tau per 'batch' or per 'sample'; the blocks are drawn per sample in both.
-        prob: Probability with which each sample of the batch is mixed at all.
+        partner, ratio, prob: As of :class:`MixAugment`; the blocks are drawn per sample with either ``ratio``.
 
     Raises:
         ValueError: at construction for a bad argument; at the first batch if a patch does not fit into the image.
@@ -51,7 +46,6 @@ class BlockMix(MixAugment):
         self.min_patches = positive_int('min_patches', min_patches)
         self.aspect = fraction('aspect', aspect)
         self.rounding = one_of('rounding', rounding, ROUNDINGS)
-        self._told = False
 
     @property
     def mask_stride(self) -> int:
@@ -66,9 +60,7 @@ class BlockMix(MixAugment):
             raise ValueError(
                 f'patch_size {self.patch_size} leaves nothing to mix in an image of {size[0]}x{size[1]} pixels'
             )
-        if not self._told and (few := self.few_cells(size)):
-            self._told = True
-            print_log(f'{type(self).__name__}: {few}', 'current', logging.WARNING)
+        self._warn_once(self.few_cells(size))
         cells = grid[0] * grid[1]
         count = cells - ROUNDINGS[self.rounding](cells * self.draw_ratio(len(images))).long()
         least = min(self.min_patches, cells)

@@ -1,7 +1,7 @@
-"""Where a classifier sees a class: its own head on every position of its last map (Zhou et al., CAM, CVPR 2016).
+"""The class map of a classifier: its own head on every position of its last map (Zhou et al., CAM, CVPR 2016).
 
-A reader takes images (B, C, H, W) and returns a :class:`Look`. A position is classified as if the image held nothing
-else: pooling and the choice of a token then have nothing left to do, norms and linear layers do what they always do.
+Each position is classified as if the image held nothing else, so pooling and the choice of a token change nothing,
+while norms and linear layers act as usual.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,18 +16,18 @@ from torch import Tensor, nn
 from mixpro_mm.attention import patches_of, token_grid
 from mixpro_mm.backbones import PVT
 
-__all__ = ['Look', 'find_reader']
+__all__ = ['ClassMap', 'find_reader']
 
 
-class Look(NamedTuple):
+class ClassMap(NamedTuple):
     """The last map of a classifier (B, C, h, w), and the function from positions (M, C) of it to logits (M, K)."""
 
     features: Tensor
     classify: Callable[[Tensor], Tensor]
 
 
-def find_reader(net: nn.Module, layer: str | None = None) -> Callable[[Tensor], Look]:
-    """How to look at the last map of a classifier.
+def find_reader(net: nn.Module, layer: str | None = None) -> Callable[[Tensor], ClassMap]:
+    """The function from images (B, C, H, W) to the :class:`ClassMap` of a classifier.
 
     Args:
         net: A classifier of mmpretrain, timm or torchvision, or one that ends in nn.AdaptiveAvgPool2d and a head.
@@ -43,7 +43,7 @@ def find_reader(net: nn.Module, layer: str | None = None) -> Callable[[Tensor], 
         except AttributeError:
             raise ValueError(f'layer {layer!r} leads nowhere in {type(net).__name__}') from None
     if isinstance(getattr(net, 'backbone', None), nn.Module) and isinstance(getattr(net, 'head', None), nn.Module):
-        return partial(_host, net)
+        return partial(_mmpretrain, net)
     inner = getattr(net, 'model', net)  # of TimmClassifier
     if hasattr(inner, 'forward_features') and hasattr(inner, 'forward_head'):
         return partial(_timm, inner)
@@ -53,8 +53,8 @@ def find_reader(net: nn.Module, layer: str | None = None) -> Callable[[Tensor], 
     return partial(_pooled, net, pools[-1], [])
 
 
-def _host(net: nn.Module, images: Tensor) -> Look:
-    """ImageClassifier of mmpretrain: convolutional or hierarchical, vision transformer, ConvNeXt and its kin, PVT."""
+def _mmpretrain(net: nn.Module, images: Tensor) -> ClassMap:
+    """ImageClassifier: convolutional or hierarchical, vision transformer, ConvNeXt and its kin, PVT."""
     backbone = net.backbone
 
     def head(output) -> Tensor:
@@ -63,40 +63,40 @@ def _host(net: nn.Module, images: Tensor) -> Look:
     if all(hasattr(backbone, name) for name in ('_format_output', 'layers', 'final_norm', 'num_extra_tokens')):
         extra = backbone.num_extra_tokens
         tokens = _output(backbone.ln1 if backbone.final_norm else backbone.layers[-1], backbone, images)
-        return Look(
+        return ClassMap(
             _to_map(tokens, images, extra, backbone),
             lambda rows: head(backbone._format_output(_alone(rows, extra), (1, 1))),
         )
     if isinstance(backbone, PVT) and backbone.num_extra_tokens:
-        return Look(_to_map(_output(backbone.norm, backbone, images), images, backbone.num_extra_tokens), head)
+        return ClassMap(_to_map(_output(backbone.norm, backbone, images), images, backbone.num_extra_tokens), head)
     if getattr(backbone, 'gap_before_final_norm', False):
         last = backbone.out_indices[-1]
         norm = getattr(backbone, f'norm{last}')  # some want maps, some rows
         norm_rows = partial(F.layer_norm, normalized_shape=norm.normalized_shape, weight=norm.weight, bias=norm.bias)
         features = _to_map(_output(backbone.stages[last], backbone, images), images)
-        return Look(features, lambda rows: head(norm_rows(rows, eps=norm.eps)))
+        return ClassMap(features, lambda rows: head(norm_rows(rows, eps=norm.eps)))
     features = backbone(images)
     features = features[-1] if isinstance(features, (tuple, list)) else features
     if not isinstance(features, Tensor) or features.ndim != 4:
         raise _unknown(net, f'has a {type(backbone).__name__} that gives no map (B, C, h, w)')
-    return Look(features, lambda rows: head(rows[:, :, None, None]))
+    return ClassMap(features, lambda rows: head(rows[:, :, None, None]))
 
 
-def _timm(net: nn.Module, images: Tensor) -> Look:
+def _timm(net: nn.Module, images: Tensor) -> ClassMap:
     """Models of timm: maps (B, C, h, w) or (B, h, w, C), or tokens (B, T, C)."""
     features = net.forward_features(images)
     if not isinstance(features, Tensor) or features.ndim not in (3, 4):
         raise _unknown(net, 'gives neither a map nor tokens')
     if features.ndim == 3:
         extra = _extra(net)
-        return Look(_to_map(features, images, extra, net), lambda rows: net.forward_head(_alone(rows, extra)))
+        return ClassMap(_to_map(features, images, extra, net), lambda rows: net.forward_head(_alone(rows, extra)))
     if getattr(net, 'output_fmt', 'NCHW') == 'NHWC':
-        return Look(features.permute(0, 3, 1, 2), lambda rows: net.forward_head(rows[:, None, None, :]))
-    return Look(features, lambda rows: net.forward_head(rows[:, :, None, None]))
+        return ClassMap(features.permute(0, 3, 1, 2), lambda rows: net.forward_head(rows[:, None, None, :]))
+    return ClassMap(features, lambda rows: net.forward_head(rows[:, :, None, None]))
 
 
-def _pooled(net: nn.Module, pool: str, trusted: list, images: Tensor) -> Look:
-    """What goes into the last average pool, and the modules registered behind it, as torchvision has them."""
+def _pooled(net: nn.Module, pool: str, trusted: list, images: Tensor) -> ClassMap:
+    """The input of the last average pool, and the modules registered behind it, as torchvision has them."""
     with _watched(net.get_submodule(pool)) as seen:
         logits = net(images)
     if not seen:
@@ -112,15 +112,17 @@ def _pooled(net: nn.Module, pool: str, trusted: list, images: Tensor) -> Look:
 
     def classify(rows: Tensor) -> Tensor:
         if not trusted:  # the order of registration is a guess, so once it has to give the logits of the model
-            if not _agree(head(features.mean(dim=(2, 3))), logits):
+            found = head(features.mean(dim=(2, 3)))
+            same = isinstance(logits, Tensor) and logits.shape == found.shape
+            if not same or not torch.allclose(found, logits, rtol=1e-3, atol=1e-3 * float(logits.abs().max())):
                 raise _unknown(net, f'does more between {pool} and its logits than the modules behind it')
             trusted.append(True)
         return head(rows)
 
-    return Look(features, classify)
+    return ClassMap(features, classify)
 
 
-def _named(net: nn.Module, layer: nn.Module, images: Tensor) -> Look:
+def _named(net: nn.Module, layer: nn.Module, images: Tensor) -> ClassMap:
     """The output of any module, and the last linear layer."""
     output = _output(layer, net, images)
     output = output[0] if isinstance(output, (tuple, list)) else output
@@ -139,7 +141,7 @@ def _named(net: nn.Module, layer: nn.Module, images: Tensor) -> Look:
             )
         return linear(rows)
 
-    return Look(features, classify)
+    return ClassMap(features, classify)
 
 
 @contextmanager
@@ -189,13 +191,6 @@ def _extra(net: nn.Module) -> int:
 def _alone(rows: Tensor, extra: int) -> Tensor:
     """Rows (M, C) -> sequences (M, extra + 1, C) of one patch, which also stands in for every token before it."""
     return rows.unsqueeze(1).expand(-1, extra + 1, -1)
-
-
-def _agree(logits: Tensor, others) -> bool:
-    """Whether two batches of logits are the same but for rounding."""
-    if not isinstance(others, Tensor) or others.shape != logits.shape:
-        return False
-    return torch.allclose(logits, others, rtol=1e-3, atol=1e-3 * float(others.abs().max()))
 
 
 def _unknown(net: nn.Module, why: str) -> ValueError:

@@ -22,9 +22,7 @@ class GridMix(MixAugment):
         alpha: Both parameters of the Beta distribution of tau; the paper's value could not be verified.
         grid: N, the cells along a side; 4 is a guess, as the paper's value could not be verified.
         rounding: N * N * tau cells show the sample itself, brought to a whole number by 'floor' or 'ceil'.
-        partner: 'permutation' or 'flip'.
-        ratio: One tau per 'batch' or per 'sample'; the cells are drawn per sample in both.
-        prob: Probability with which each sample of the batch is mixed at all.
+        partner, ratio, prob: As of :class:`MixAugment`; the cells are drawn per sample with either ``ratio``.
 
     Raises:
         ValueError: at construction for a bad argument; at the first batch if there are more cells than pixels.

@@ -1,9 +1,7 @@
 """MaskMix and MixPro (Zhao et al., MixPro, ICLR 2023, section 3.2 and the variants of tables 8 and 9)."""
 
-import logging
 from math import gcd
 
-from mmengine.logging import print_log
 from torch import Tensor
 
 from mixpro_mm.arguments import fraction, one_of, positive, positive_int, shown
@@ -22,8 +20,7 @@ class MaskMix(MixAugment):
 
     Cells are ``mask_scale * patch_size`` pixels wide; those of the last row and column are cut where they do not tile
     the image (4 x 16 = 64 does not tile 224), and the area label counts pixels, not cells. ``offset``, ``unit`` and
-    ``shuffle`` are the paper's ways to make the mix worse, here to repeat its tables; the paper gives no value for the
-    first two.
+    ``shuffle`` are the ablations of tables 8 and 9; the paper gives no value for the first two.
 
     Args:
         alpha: Both parameters of the Beta distribution of tau, the paper's beta.
@@ -32,8 +29,7 @@ class MaskMix(MixAugment):
         rounding: S * tau cells show the sample itself, brought to a whole number by 'floor' (paper) or 'ceil'
             (released code).
         partner: 'permutation' (released code) or 'flip' (pseudo-code).
-        ratio: One tau per 'batch' or per 'sample'; the cells are drawn per sample in both.
-        prob: Probability with which each sample of the batch is mixed at all.
+        ratio, prob: As of :class:`MixAugment`; the cells are drawn per sample with either ``ratio``.
         offset: Pixels by which the cells are moved right and down against the patches (table 8, B), below the size of a
             cell. The gap is closed by another, cut row and column, which S counts too.
         unit: Side of the pasted square as a share of its cell's, in whole pixels, centred (table 8, C). The rest of the
@@ -77,7 +73,6 @@ class MaskMix(MixAugment):
         if not self.side:
             raise ValueError(f'unit {unit} of the mask size {cell:g} is less than half a pixel')
         self.shuffle = one_of('shuffle', shuffle, SHUFFLES)
-        self._told = False
 
     @property
     def mask_stride(self) -> int:
@@ -95,9 +90,7 @@ class MaskMix(MixAugment):
                 f'{float(self.patch_size):g}) leaves nothing to mix in an image of {size[0]}x{size[1]} pixels; '
                 f'{self._fit(size)}'
             )
-        if not self._told and (few := self.few_cells(size)):
-            self._told = True
-            print_log(f'{type(self).__name__}: {few}', 'current', logging.WARNING)
+        self._warn_once(self.few_cells(size))
         keep = ROUNDINGS[self.rounding](grid[0] * grid[1] * self.draw_ratio(len(images))).long()
         cells = random_mask(keep, grid, device=images.device)
         return to_pixels(cells, self.cell, size, offset=self.offset, side=self.side)
@@ -122,7 +115,7 @@ class MixPro(MaskMix):
     """MaskMix that insists on attention labels: the image half of MixPro, for use with ``LabelingHook``.
 
     Raises:
-        RuntimeError: at the second mixed batch if nobody took the labels of the first.
+        RuntimeError: at the second mixed batch if the target of the first was not read.
     """
 
     def __call__(self, batch_inputs: Tensor, batch_scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from mixpro_mm.arguments import flag, not_negative, positive, shown
+from mixpro_mm.arguments import flag, not_negative, positive, positive_int, shown
 from mixpro_mm.attention.quiet import eval_mode
-from mixpro_mm.augments.base import BRING_THE_HOOK, MixAugment
+from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.mixing import MixedTarget
 from mixpro_mm.mixing.graphcut import fold_pairs, min_cut, seam_costs
 from mixpro_mm.mixing.masks import stretch
@@ -76,13 +76,11 @@ class PuzzleMix(MixAugment):
         transport: Whether to move blocks.
         t_eps: Price of distance.
         neigh: Greatest side in pixels of the rectangles whose mean colours are compared across a seam.
-        partner: 'permutation' or 'flip'.
-        ratio: One lam per 'batch' or per 'sample'; the cut is per sample in both.
-        prob: Probability with which each sample is mixed at all.
+        partner, ratio, prob: As of :class:`MixAugment`; the cut is per sample with either ``ratio``.
 
     Raises:
         ValueError: at construction for a bad argument; at the first batch if no number of blocks divides its images.
-        RuntimeError: at the first batch if nobody has shown it the classifier.
+        RuntimeError: at the first batch if :meth:`bind` was not called.
     """
 
     runs_model = True
@@ -102,31 +100,19 @@ class PuzzleMix(MixAugment):
         prob: float = 1.0,
     ):
         super().__init__(alpha=alpha, partner=partner, ratio=ratio, prob=prob)
-        whole = isinstance(blocks, (list, tuple)) and all(type(count) is int and count > 1 for count in blocks)
-        if not whole or not blocks:
-            raise ValueError(f'blocks must be whole numbers above 1 to draw from, got {shown(blocks)}')
-        if type(neigh) is not int or neigh < 1:
-            raise ValueError(f'neigh must be a whole number of pixels above 0, got {shown(neigh)}')
-        self.blocks = tuple(blocks)
+        if not isinstance(blocks, list | tuple) or not blocks:
+            raise ValueError(f'blocks must be a list of numbers to draw from, got {shown(blocks)}')
+        self.blocks = tuple(positive_int('blocks', count, least=2) for count in blocks)
         self.beta = not_negative('beta', beta)
         self.gamma = not_negative('gamma', gamma)
         self.eta = not_negative('eta', eta)
         self.transport = flag('transport', transport)
         self.t_eps = positive('t_eps', t_eps)
-        self.neigh = neigh
-        self._model: nn.Module | None = None
+        self.neigh = positive_int('neigh', neigh)
 
     def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
-        """Look at the classifier in training; its moving average is not needed."""
-        self._model = model
-
-    def unbind(self) -> None:
-        """Let go of the classifier."""
-        self._model = None
-
-    def __getstate__(self) -> dict:
-        """A copy or a pickle goes without the classifier and must be shown one anew."""
-        return {**self.__dict__, '_model': None}
+        """Keep the classifier in training; its moving average is not needed."""
+        self._bound = model
 
     def draw_grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """(b, b), one of ``blocks`` that divide both sides (H, W) of the images."""
@@ -141,10 +127,9 @@ class PuzzleMix(MixAugment):
 
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
         """Cut, move and paste; arguments as of the base class."""
-        if self._model is None:
-            raise RuntimeError(f'PuzzleMix has not been shown the classifier it looks at: {BRING_THE_HOOK}')
+        model = self._require_bound('PuzzleMix has not been shown the classifier it looks at')
         grid, lam = self.draw_grid(tuple(images.shape[2:])), self.draw_ratio(len(images))
-        saliency = _pooled(input_saliency(self._model, images, scores), grid).cpu()
+        saliency = _pooled(input_saliency(model, images, scores), grid).cpu()
         own, partner, there = images, images[index], index.cpu()
         blocks = self.cut(saliency, saliency[there], lam, *seam_costs(images.detach(), index, grid, self.neigh))
         if self.transport:

@@ -16,9 +16,8 @@ class RegionMix(MixAugment):
 
     Args:
         alpha: Both parameters of the Beta distribution of the share outside the box.
-        partner: 'permutation' or 'flip'.
+        partner, prob: As of :class:`MixAugment`.
         ratio: One box per 'batch', as the host's CutMix draws it, or one per 'sample'.
-        prob: Probability with which each sample of the batch is mixed at all.
         align: Side of the model's patches in pixels, to whose borders those of the box are rounded (MixPro, table 8,
             A); the box stays as drawn if omitted.
 
@@ -39,7 +38,7 @@ class RegionMix(MixAugment):
 
     @property
     def mask_stride(self) -> int | None:
-        """``align``."""
+        """The value of ``align``."""
         return self.align
 
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:

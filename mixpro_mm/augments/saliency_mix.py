@@ -18,7 +18,7 @@ class SaliencyMix(MixAugment):
 
     Args:
         alpha: Both parameters of the Beta distribution of the share outside the box.
-        partner: 'permutation' or 'flip'.
+        partner: As of :class:`MixAugment`.
         ratio: One share and one box per 'batch', around the peak of the first sample's partner, as the released code
             has it; or each 'sample' its own share, around the peak of its own partner.
         prob: Probability with which each sample is mixed at all; the paper mixes half of CIFAR and all of ImageNet.

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from mixpro_mm.arguments import is_number, positive_int, shown
 from mixpro_mm.attention import ClassAttentionTap, parse_attention
 from mixpro_mm.attention.quiet import eval_mode
-from mixpro_mm.augments.base import BRING_THE_HOOK, MixAugment
+from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.mixing import MixedTarget
 from mixpro_mm.registry import BATCH_AUGMENTS, register
 
@@ -32,12 +32,12 @@ class SMMix(MixAugment):
             default is the released code's: 3 to 10 tokens of 14.
         attention: Where to read attention, as of ``LabelingHook``: 'query_mean' is the paper's.
         partner: 'permutation', or 'flip' as in the released code.
-        prob: Probability with which each sample is mixed.
+        prob: As of :class:`MixAugment`.
 
     Raises:
         ValueError: at construction for a bad argument; in :meth:`bind` if the model has no such attention; at the first
-            batch if it has no room for a square.
-        RuntimeError: at the first batch if nobody showed it a model, or the attention is not one map an image.
+            batch if a square does not fit into it.
+        RuntimeError: at the first batch if :meth:`bind` was not called, or the attention is not one map an image.
     """
 
     runs_model = True
@@ -53,33 +53,18 @@ class SMMix(MixAugment):
         super().__init__(partner=partner, prob=prob)
         self.patch_size = positive_int('patch_size', patch_size)
         pair = list(sides) if isinstance(sides, (list, tuple)) else []
-        positive = all(is_number(side) and side > 0 for side in pair)
-        if (
-            len(pair) != 2
-            or not positive
-            or pair != sorted(pair)
-            or not (pair[1] < 1 or all(side == int(side) for side in pair))
-        ):
+        known = len(pair) == 2 and all(is_number(side) and side > 0 for side in pair) and pair == sorted(pair)
+        if not known or not (pair[1] < 1 or all(side == int(side) for side in pair)):
             raise ValueError(
                 f'sides must be two shares below 1 or two whole numbers, the lower first, got {shown(sides)}'
             )
         self.sides = tuple(pair)
         parse_attention(attention)
         self.attention = attention
-        self._model: nn.Module | None = None
-        self._tap: ClassAttentionTap | None = None
 
     def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
         """Keep the classifier that is trained, and find its attention."""
-        self._model, self._tap = model, ClassAttentionTap(model, self.attention)
-
-    def unbind(self) -> None:
-        """Let go of the classifier."""
-        self._model = self._tap = None
-
-    def __getstate__(self) -> dict:
-        """A copy or a pickle goes without the classifier and must be shown one anew."""
-        return {**self.__dict__, '_model': None, '_tap': None}
+        self._bound = model, ClassAttentionTap(model, self.attention)
 
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
         """Move each partner's square of greatest attention into each sample's square of least."""
@@ -112,24 +97,11 @@ class SMMix(MixAugment):
 
     def look(self, images: Tensor) -> Tensor:
         """(B, h, w) fp32 attention of the bound model to the un-mixed images (B, C, H, W), on its own token grid."""
-        if self._model is None:
-            raise RuntimeError(f'SMMix mixes by the attention of the model it was never shown: {BRING_THE_HOOK}')
-        dtype = next(self._model.parameters()).dtype
-        self._tap.attach()
-        try:
-            with eval_mode(self._model), torch.no_grad():
-                self._tap.verify(lambda: self._model(images[:1].to(dtype), mode='tensor'))
-                self._model(images.to(dtype), mode='tensor')
-            row = self._tap.read()
-        finally:
-            self._tap.release()
-        count = 0 if row is None else len(row)
-        if count != len(images):
-            raise RuntimeError(
-                f'{type(self._tap.block.attn).__name__} gave {count} attention maps for {len(images)} images: SMMix '
-                f'needs one over each whole image, not over windows of it; name such a module with attention='
-            )
-        return row.unflatten(1, self._tap.block.grid(row.shape[1], tuple(images.shape[2:])))
+        model, tap = self._require_bound('SMMix mixes by the attention of the model it was never shown')
+        inputs = images.to(next(model.parameters()).dtype)
+        with eval_mode(model):
+            tap.verify(lambda: model(inputs[:1], mode='tensor'))
+            return tap.maps(lambda: model(inputs, mode='tensor'), images)
 
 
 def _corner(place: Tensor, width: int) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from mixpro_mm.arguments import fraction, not_negative, one_of, positive_int, shown
-from mixpro_mm.augments.base import BRING_THE_HOOK, MixAugment
-from mixpro_mm.augments.extractor import FrozenClassifier
+from mixpro_mm.augments.base import MixAugment
+from mixpro_mm.augments.networks import FrozenClassifier
 from mixpro_mm.labeling.lam import attention_lam
 from mixpro_mm.mixing import MixedTarget, to_pixels
 from mixpro_mm.mixing.masks import block_mask
@@ -47,7 +47,7 @@ class TokenMix(MixAugment):
             taken from each of the two weights, whereas a loss scales them by 1 - s. The weights given are
             (w - s / 2) / (1 - s), which such a loss turns into w - s / 2; one below s / 2 is negative, as there.
         partner: 'permutation', or 'flip' as in the released code.
-        prob: Probability with which each sample is mixed.
+        prob: As of :class:`MixAugment`.
 
     Raises:
         ValueError: at construction for a bad argument; in :meth:`bind` if there is no moving average, or it is on
@@ -92,10 +92,7 @@ class TokenMix(MixAugment):
                 f'only layer, a FrozenClassifier takes neither; got checkpoint={shown(checkpoint)}, '
                 f'layer={shown(layer)}'
             )
-        if self.from_ema:
-            self._teacher = None
-        else:
-            self._teacher = teacher if built else FrozenClassifier(teacher, checkpoint, layer)
+        self.teacher = teacher if built or self.from_ema else FrozenClassifier(teacher, checkpoint, layer)
 
     @property
     def mask_stride(self) -> int:
@@ -108,7 +105,7 @@ class TokenMix(MixAugment):
         return self.from_ema
 
     def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
-        """Take the moving average for a teacher, if it is to be the teacher."""
+        """Keep the moving average, if it is the teacher."""
         if not self.from_ema:
             return
         if ema is None:
@@ -122,16 +119,7 @@ class TokenMix(MixAugment):
                 f"TokenMix has teacher='ema', but the moving average is on {there} and the model on {here}: leave "
                 'device out of EMAHook, or name another teacher'
             )
-        self._teacher = FrozenClassifier.of(ema, layer=self.layer)
-
-    def unbind(self) -> None:
-        """Let go of the moving average."""
-        if self.from_ema:
-            self._teacher = None
-
-    def __getstate__(self) -> dict:
-        """A copy or a pickle goes without the moving average and must be shown one anew."""
-        return {**self.__dict__, '_teacher': None if self.from_ema else self._teacher}
+        self._bound = FrozenClassifier.of(ema, layer=self.layer)
 
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
         """(B, 1, H, W) bool, false inside the blocks; at least one token is either image's."""
@@ -149,10 +137,11 @@ class TokenMix(MixAugment):
 
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
         """Mix every sample with its partner; labels weigh as much as is visible of their activation."""
-        if self._teacher is None:
-            raise RuntimeError(f'TokenMix has not been shown its teacher, the moving average: {BRING_THE_HOOK}')
+        teacher = self.teacher
+        if self.from_ema:
+            teacher = self._require_bound('TokenMix has not been shown its teacher, the moving average')
         mixed, target = super().mix(images, scores, index)
-        activation = self._teacher.activation_map(images, scores.argmax(dim=1), classes=scores.shape[1])
+        activation = teacher.activation_map(images, scores.argmax(dim=1), classes=scores.shape[1])
         weights = self.weigh(activation, target.mask, index)
         return mixed, replace(target, weights=(weights - self.smoothing / 2) / (1 - self.smoothing))
 

@@ -8,6 +8,7 @@ from mmengine.dist import all_reduce, get_dist_info
 from mmengine.runner import autocast
 from torch import Tensor
 
+from mixpro_mm.anatomy import find_backbone
 from mixpro_mm.files import read_json
 from mixpro_mm.registry import LOOPS, register
 from mixpro_mm.robustness.occlusion_plan import curves_of, metric_name, plan_points, seed_of
@@ -21,7 +22,7 @@ from mixpro_mm.robustness.patch_drop import (
     random_order,
 )
 from mixpro_mm.robustness.record import RecordedTestLoop, numbers_of
-from mixpro_mm.robustness.saliency_model import ClassAttention, build_saliency_model
+from mixpro_mm.robustness.saliency_model import build_saliency_model, saliency_tap
 from mixpro_mm.wrapped import in_shards, unwrap_model
 
 __all__ = ['OcclusionTestLoop']
@@ -94,9 +95,10 @@ class OcclusionTestLoop(RecordedTestLoop):
         self._check_labels()
         self.protocol, self.grid, self.repeats, self.seed = protocol, grid, repeats, seed
         self.saliency, self.saliency_head = saliency, saliency_head
-        self._attention = self._saliency_sha256 = None
+        self._saliency_model = self._tap = self._saliency_sha256 = None
         if self.guided:
-            self._attention = self._build_attention()
+            self._saliency_model = self._build_saliency_model()
+            self._tap = saliency_tap(self._saliency_model, saliency_head)
 
     def run(self) -> dict:
         """Test, write what came out, and return the metrics of the evaluator and of the points."""
@@ -156,9 +158,10 @@ class OcclusionTestLoop(RecordedTestLoop):
         The batches are those that one process would make, so that more of them drop the same patches of an image.
         """
         patches, orders = self.grid**2, {}
-        if self._attention:
+        if self._tap:
             normalised = self._model.data_preprocessor(dict(inputs=images))['inputs']
-            mass = patch_mass(self._attention(normalised).cpu(), self.grid)
+            backbone = find_backbone(self._saliency_model).to(images.device)
+            mass = patch_mass(self._tap.maps(lambda: backbone(normalised), normalised).cpu(), self.grid)
             orders = {mode: mass.argsort(dim=1, descending=mode == 'salient', stable=True) for mode in self.guided}
         for mode, ratio, run in self.points:
             if mode != 'random' and self.protocol == 'naseer':
@@ -175,21 +178,21 @@ class OcclusionTestLoop(RecordedTestLoop):
     def _model(self) -> torch.nn.Module:
         return unwrap_model(self.runner.model)
 
-    def _build_attention(self) -> ClassAttention:
+    def _build_saliency_model(self) -> torch.nn.Module:
         if self.saliency == 'self':
             if holder := in_shards(self.runner.model):
                 raise ValueError(
                     f"saliency='self' runs the model on its own, but {holder} holds its weights in shards: test with "
                     'one process or DDP, or name a saliency model'
                 )
-            return ClassAttention(self._model, self.saliency_head)
+            return self._model
         if not isinstance(self.saliency, Mapping):
             raise ValueError(
                 f'to drop {" and ".join(self.guided)} patches takes a saliency model: saliency=dict('
                 f"type='VisionTransformer', ..., checkpoint='FILE') or 'self', got {self.saliency!r}"
             )
         model, self._saliency_sha256 = build_saliency_model(self.saliency)
-        return ClassAttention(model, self.saliency_head)
+        return model
 
     def _check_labels(self) -> None:
         """Labels are compared with predictions as they are, so both must count the same classes."""

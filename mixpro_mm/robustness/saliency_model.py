@@ -1,16 +1,15 @@
-"""What a vision transformer looks at: the class attention of its last block, of one head or of all."""
+"""The model whose class attention says which patches of an image are salient."""
 
 from pathlib import Path
 
-import torch
 from mmengine.registry import MODELS, DefaultScope
-from torch import Tensor, nn
+from torch import nn
 
 from mixpro_mm.anatomy import find_backbone
-from mixpro_mm.attention import class_heads, find_attention_block
-from mixpro_mm.checkpoint import read_state_dict
+from mixpro_mm.attention import ClassAttentionTap
+from mixpro_mm.checkpoint import load_exactly, read_state_dict
 
-__all__ = ['ClassAttention', 'build_saliency_model']
+__all__ = ['build_saliency_model', 'saliency_tap']
 
 
 def build_saliency_model(config: dict) -> tuple[nn.Module, str]:
@@ -41,62 +40,32 @@ def build_saliency_model(config: dict) -> tuple[nn.Module, str]:
         backbone = find_backbone(MODELS.build(config))
     inner = {key.removeprefix('backbone.'): value for key, value in tensors.items() if key.startswith('backbone.')}
     tensors = inner or {key: value for key, value in tensors.items() if not key.startswith('head')}
-    try:
-        lost, unplaced = backbone.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:
-        raise ValueError(
-            f'saliency checkpoint {path} does not fit {type(backbone).__name__}: {str(error).splitlines()[-1].strip()}'
-        ) from error
-    if lost or unplaced:
-        raise ValueError(
-            f'saliency checkpoint {path} does not fit {type(backbone).__name__}: {len(lost)} tensors are missing from '
-            f'the file and {len(unplaced)} of it have no place, the first {[*lost, *unplaced][0]}'
-        )
+    load_exactly(backbone, tensors, f'saliency checkpoint {path}')
     backbone.eval()  # which returns None in mmpretrain
     return backbone.requires_grad_(False), sha256
 
 
-class ClassAttention:
-    """Reads the class token's attention to the patches in the last block off a forward pass of its own.
+def saliency_tap(model: nn.Module, head: int | str = 'mean') -> ClassAttentionTap:
+    """The tap on the class attention of the last block of a classifier or backbone.
 
     Args:
-        model: A classifier or backbone with class attention.
+        model: With class attention.
         head: Index of the head to read, or 'mean' over all heads.
 
     Raises:
         ValueError: if the model has no class attention, or no such head.
     """
-
-    def __init__(self, model: nn.Module, head: int | str = 'mean'):
-        self.backbone = find_backbone(model)
-        name = type(self.backbone).__name__
-        try:
-            self.block = find_attention_block(self.backbone)
-        except ValueError as error:
-            reason = str(error).split('; ')[0].split(': attention=')[0]
-            raise ValueError(
-                f'{name} has no class token whose attention could tell which patches are salient ({reason}); '
-                "give a ViT with saliency=dict(type='VisionTransformer', ..., checkpoint=...)"
-            ) from error
-        heads = self.block.attn.num_heads
-        if head != 'mean' and not (type(head) is int and 0 <= head < heads):
-            raise ValueError(f"saliency_head must be 'mean' or one of 0 to {heads - 1} for {name}, got {head!r}")
-        self.head = head
-
-    @torch.no_grad()
-    def __call__(self, images: Tensor) -> Tensor:
-        """(B, h, w) fp32 attention of normalised images (B, 3, H, W); its patches may lie in any grid."""
-        outputs = {}
-        handles = []
-        try:
-            for name in self.block.projections:
-                projection = getattr(self.block.attn, name)
-                keep = lambda _, __, output, name=name: outputs.update({name: output})  # noqa: E731
-                handles.append(projection.register_forward_hook(keep))
-            self.backbone.to(images.device)(images)
-        finally:
-            for handle in handles:
-                handle.remove()
-        rows = class_heads(self.block, outputs)
-        row = rows.mean(dim=1) if self.head == 'mean' else rows[:, self.head]
-        return row.unflatten(1, self.block.grid(row.shape[1], tuple(images.shape[2:])))
+    backbone = find_backbone(model)
+    name = type(backbone).__name__
+    try:
+        tap = ClassAttentionTap(backbone, head=head)
+    except ValueError as error:
+        reason = str(error).split('; ')[0].split(': attention=')[0]
+        raise ValueError(
+            f'{name} has no class token whose attention could tell which patches are salient ({reason}); '
+            "give a ViT with saliency=dict(type='VisionTransformer', ..., checkpoint=...)"
+        ) from error
+    heads = tap.block.attn.num_heads
+    if head != 'mean' and not (type(head) is int and 0 <= head < heads):
+        raise ValueError(f"saliency_head must be 'mean' or one of 0 to {heads - 1} for {name}, got {head!r}")
+    return tap

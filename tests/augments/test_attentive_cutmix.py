@@ -10,7 +10,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from mixpro_mm.augments.attentive_cutmix import AttentiveCutMix
-from mixpro_mm.augments.extractor import FrozenClassifier
+from mixpro_mm.augments.networks import FrozenClassifier
 
 GAP = dict(type='mmpretrain.GlobalAveragePooling')
 RESNET = dict(

@@ -5,7 +5,7 @@ import torch
 from mmpretrain.models import RandomBatchAugment
 from mmpretrain.registry import MODELS
 
-from mixpro_mm.augments.host import mend_random_batch_augment
+from mixpro_mm.augments.host import patch_random_batch_augment
 
 
 def config(probs):
@@ -57,7 +57,7 @@ def test_the_wrapper_of_another_library_is_no_mark_of_ours(monkeypatch):
 
     monkeypatch.setattr(RandomBatchAugment, '__init__', theirs)
     for _ in range(2):
-        mend_random_batch_augment()
+        patch_random_batch_augment()
         probs = [0.25, 0.5]
         RandomBatchAugment(**config(probs))
         assert probs == [0.25, 0.5]

@@ -11,7 +11,7 @@ from torch import nn
 
 from mixpro_mm.augments import token_mix
 from mixpro_mm.augments.base import PARTNERS
-from mixpro_mm.augments.extractor import FrozenClassifier
+from mixpro_mm.augments.networks import FrozenClassifier
 from mixpro_mm.augments.token_mix import TokenMix
 from mixpro_mm.labeling import AttentionLabeling
 from mixpro_mm.labeling.rules import AreaLabeling

@@ -14,7 +14,7 @@ from torch import nn
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.models.vision_transformer import VisionTransformer
 
-from mixpro_mm.augments.extractor import FrozenClassifier
+from mixpro_mm.augments.networks import FrozenClassifier
 
 K = 5
 SIZE = (64, 96)  # not square, so that rows and columns cannot be confused

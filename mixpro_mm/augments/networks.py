@@ -1,0 +1,181 @@
+"""Frozen classifiers: the extractor of Attentive CutMix and the teacher of TokenMix. Nothing is ever downloaded."""
+
+import copy
+import os
+import re
+from contextlib import contextmanager, nullcontext
+
+import torch
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+from mixpro_mm.arguments import shown
+from mixpro_mm.attention.quiet import eval_mode
+from mixpro_mm.augments.class_maps import ClassMap, find_reader
+from mixpro_mm.checkpoint import load_exactly, read_state_dict
+
+__all__ = ['FrozenClassifier']
+
+FETCHING = ('init_cfg', 'pretrained', 'weights')  # keys of a config that ask for weights
+REMOTE = ('hf-hub:', 'hf_hub:', 'http://', 'https://')
+
+
+class FrozenClassifier:
+    """A classifier in evaluation mode, without gradient, outside of every state dict and optimizer.
+
+    It is not an nn.Module: a deep copy is the same object, and the network follows the images to their device. It
+    computes in fp32, also under autocast. It sees the images as the trained model does, so it should have been trained
+    with the same normalisation.
+
+    Args:
+        model: A config of an mmpretrain classifier; 'torchvision.NAME' or 'timm.NAME', or a dict of such a type with
+            further arguments, such as ``num_classes``; or an nn.Module, which is frozen in place.
+        checkpoint: Local file of weights for all of ``model``, as of ``read_state_dict``. An nn.Module may do without;
+            False keeps the random weights of a network that is built here (for tests).
+        layer: Dotted name of the module inside ``model`` that gives its last map, for models not known here.
+
+    Raises:
+        ValueError: if the model is unknown or would be downloaded, if a checkpoint is needed and not given, cannot be
+            read or does not fit, or if the last map is not known and no layer named.
+        FileNotFoundError: if there is no such checkpoint.
+        TypeError: if an argument is of another kind.
+    """
+
+    def __init__(self, model, checkpoint: str | os.PathLike | bool | None = None, layer: str | None = None):
+        if checkpoint is True or not isinstance(checkpoint, bool | str | os.PathLike | None):
+            raise TypeError(f'checkpoint must be a local file, None or False, got {shown(checkpoint)}')
+        if not isinstance(layer, str | None):
+            raise TypeError(f'layer must be the dotted name of a module or None, got {shown(layer)}')
+        if not isinstance(model, dict | str | nn.Module):
+            raise TypeError(
+                f'model must be a config, a name or an nn.Module (extractor of AttentiveCutMix, teacher of TokenMix), '
+                f'got {shown(model)}'
+            )
+        if checkpoint is None and not isinstance(model, nn.Module):
+            raise ValueError(
+                'a frozen classifier with random weights sees nothing: checkpoint=None must name a local file of '
+                'its weights (checkpoint=False if random ones are what you want)'
+            )
+        self.net = model if isinstance(model, nn.Module) else _build(model)
+        if checkpoint:
+            load_exactly(self.net, read_state_dict(checkpoint)[0], f'checkpoint {checkpoint}')
+        self.net.eval()
+        self.net.requires_grad_(False).float()
+        self.live = False
+        self._read = find_reader(self.net, layer)
+
+    @classmethod
+    def of(cls, model: nn.Module, layer: str | None = None) -> 'FrozenClassifier':
+        """Read a classifier that is in use elsewhere, such as a moving average; it is not copied, moved or cast."""
+        self = cls.__new__(cls)
+        self.net, self.live = model, True
+        self._read = find_reader(model, layer)
+        return self
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Last map (B, C, h, w) of the network for images (B, 3, H, W)."""
+        with self._evaluated(images) as found:
+            return found.features
+
+    def activation_map(self, images: Tensor, labels: Tensor, classes: int | None = None) -> Tensor:
+        """Probability of one class per image at every position of the last map (Zhou et al., CAM, CVPR 2016).
+
+        Args:
+            images: (B, 3, H, W).
+            labels: (B,) integer.
+            classes: Number of classes that the labels are of, to be compared with the network's.
+
+        Returns:
+            (B, h, w) fp32 in [0, 1].
+
+        Raises:
+            ValueError: if the head cannot be applied to single positions, it does not have ``classes`` classes, or (on
+                a CPU) a label is none of them.
+        """
+        with self._evaluated(images) as found:
+            batch, channels, height, width = found.features.shape
+            rows = found.features.permute(0, 2, 3, 1).reshape(-1, channels)
+            logits = self._classify(found, rows).float()
+            own = logits.shape[1]
+            if classes not in (None, own):
+                raise ValueError(
+                    f'the teacher {type(self.net).__name__} has {own} classes, the labels of the batch have {classes}: '
+                    f'name a teacher trained on the same {classes} classes'
+                )
+            if labels.device.type == 'cpu' and not 0 <= int(labels.min()) <= int(labels.max()) < own:
+                raise ValueError(f'labels must lie in 0 to {own - 1} for {own} classes, got {labels.tolist()}')
+            wanted = labels.to(logits.device).repeat_interleave(height * width).unsqueeze(1)
+            return logits.softmax(dim=1).gather(1, wanted).view(batch, height, width)
+
+    def __deepcopy__(self, memo) -> 'FrozenClassifier':
+        return self
+
+    @contextmanager
+    def _evaluated(self, images: Tensor):
+        parameter = next(self.net.parameters(), images)
+        if not self.live and parameter.device != images.device:
+            self.net.to(images.device)
+        dtype = parameter.dtype if self.live else torch.float32
+        mode = eval_mode(self.net) if self.live else nullcontext()
+        with mode, torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+            yield self._read(images.to(dtype))
+
+    def _classify(self, found: ClassMap, rows: Tensor) -> Tensor:
+        why, cause = 'it gives no logits (B, K)', None
+        try:
+            logits = found.classify(rows)
+            if isinstance(logits, Tensor) and logits.ndim == 2:
+                return logits
+        except (RuntimeError, TypeError) as error:
+            why, cause = str(error).partition('\n')[0], error
+            if isinstance(error, RuntimeError) and not _is_about_shapes(error, why):
+                raise  # out of memory, of the device, of the dtype: not what another layer would change
+        raise ValueError(
+            f'the head of {type(self.net).__name__} cannot classify single positions of its last map ({why}): '
+            f"name a map that its last nn.Linear takes with layer='...'"
+        ) from cause
+
+
+def _is_about_shapes(error: RuntimeError, why: str) -> bool:
+    """Whether torch says that tensors do not fit together; the class of its errors does not tell."""
+    return not isinstance(error, torch.OutOfMemoryError) and re.search('shape|size|dimension|channel', why) is not None
+
+
+def _build(model: dict | str) -> nn.Module:
+    """A classifier with random weights from its code alone; what in the config asks for weights is left out."""
+    settings = _offline(dict(type=model) if isinstance(model, str) else model)
+    kind = settings.get('type')
+    if not isinstance(kind, str) and not callable(kind):
+        raise ValueError(f'a frozen classifier (extractor, teacher) needs a config with a type, got {shown(model)}')
+    if not isinstance(kind, str) or kind.split('.')[0] not in ('timm', 'torchvision'):
+        settings.pop('train_cfg', None)  # nothing is mixed here
+        return MODELS.build(settings)
+    library, _, name = settings.pop('type').partition('.')
+    if library == 'timm':
+        try:
+            import timm
+        except ImportError:
+            raise ImportError(f'{kind} needs timm: pip install timm') from None
+        known, build = timm.is_model(name.split('.')[0]), timm.create_model
+    else:
+        from torchvision import models
+
+        known, build = name in models.list_models(models), models.get_model  # without weights, as by default
+    if not known:
+        raise ValueError(f'{library} has no classifier {name!r}')
+    return build(name, **settings)
+
+
+def _offline(settings):
+    """A copy of a config without what asks for weights; ValueError if the code itself would be downloaded."""
+    if isinstance(settings, dict):
+        if 'HuggingFace' in str(settings.get('type')):
+            raise ValueError(
+                'HuggingFaceClassifier fetches its config from the network: choose another frozen classifier'
+            )
+        return {key: _offline(value) for key, value in settings.items() if key not in FETCHING}
+    if isinstance(settings, (list, tuple)):
+        return type(settings)(map(_offline, settings))
+    if isinstance(settings, str) and settings.startswith(REMOTE):
+        raise ValueError(f'{settings} lies on the network: download it and name the local file with checkpoint=')
+    return copy.deepcopy(settings)
