@@ -1,21 +1,19 @@
-"""Digit scenes: scanned digits on textured grounds, written once in the on-disk layouts of Pascal Context and of COCO.
+"""Digit scenes: scanned digits on textured backgrounds, in the on-disk layouts of Pascal Context and of COCO.
 
     ROOT/VOCdevkit/VOC2010/   JPEGImages, SegmentationClassContext (0 = background, 1..10 = digits 0..9), ImageSets
     ROOT/coco/                annotations/instances_{train,val}2017.json (visible parts as RLE), train2017, val2017
     ROOT/scenes.json          what was asked for, what was written, and a hash over all annotation files
 
 Both layouts hold the same scenes. Train scenes show train digits, val scenes held-out ones: the key ``digit_index`` of
-a COCO annotation is the scan's position in scikit-learn's file. How many scenes are written changes none of them.
+a COCO annotation is the scan's position in scikit-learn's file. A scene depends on its number, not on their count.
 Run as ``python -m mixpro_mm.datasets.digit_scenes ROOT``.
 """
 
 import argparse
-import contextlib
 import hashlib
 import json
 import shutil
-import time
-import uuid
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +69,7 @@ def draw_scene(rng: np.random.Generator, digits: np.ndarray, size: int, max_digi
 
 
 def _write_split(root: Path, split: str, count: int, size: int, max_digits: int, seed: int) -> dict:
-    """All files of one part under both layouts; returns its counts."""
+    """Write one part in both layouts; returns its counts."""
     from pycocotools import mask as coco_mask
 
     source = 'train' if split == 'train' else 'test'
@@ -96,18 +94,10 @@ def _write_split(root: Path, split: str, count: int, size: int, max_digits: int,
         images.append(dict(id=number + 1, file_name=f'{name}.jpg', width=size, height=size))
         for mask, class_id, position in zip(masks, class_ids, positions[chosen], strict=True):
             rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-            annotations.append(
-                dict(
-                    id=len(annotations) + 1,
-                    image_id=number + 1,
-                    category_id=int(class_id),
-                    bbox=coco_mask.toBbox(rle).tolist(),
-                    area=int(coco_mask.area(rle)),
-                    iscrowd=0,
-                    segmentation=dict(size=[size, size], counts=rle['counts'].decode('ascii')),
-                    digit_index=int(position),
-                )
-            )
+            annotation = dict(id=len(annotations) + 1, image_id=number + 1, category_id=int(class_id))
+            annotation |= dict(bbox=coco_mask.toBbox(rle).tolist(), area=int(coco_mask.area(rle)), iscrowd=0)
+            annotation['segmentation'] = dict(size=[size, size], counts=rle['counts'].decode('ascii'))
+            annotations.append(annotation | dict(digit_index=int(position)))
     (voc / 'ImageSets' / 'SegmentationContext' / f'{split}.txt').write_text('\n'.join(names) + '\n')
     categories = [dict(id=i, name=name, supercategory='digit') for i, name in enumerate(CLASSES) if i > 0]
     instances = dict(images=images, annotations=annotations, categories=categories)
@@ -125,7 +115,7 @@ def _annotation_hash(root: Path) -> str:
 
 
 def _is_written(root: Path, parameters: dict) -> bool:
-    """Whether ``root`` holds exactly this set; False where nothing stands yet, ValueError where something else does."""
+    """Whether ``root`` holds exactly this set; False if it is missing or empty, ValueError if it holds anything else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     way_out = 'remove it or name another directory'
@@ -145,14 +135,14 @@ def _is_written(root: Path, parameters: dict) -> bool:
 def write_digit_scenes(
     root, num_train: int = 240, num_val: int = 80, size: int = 96, max_digits: int = 4, seed: int = 0
 ) -> Path:
-    """Write the scenes under ``root``, or find them there; the directory appears whole or not at all.
+    """Write the scenes under ``root``, unless they are there; the directory appears complete or not at all.
 
     Args:
         root: Directory of the set; it must be missing, empty, or the same set.
         num_train, num_val: Scenes in each part.
         size: Side of a scene in pixels.
         max_digits: A scene shows 1 to this many digits.
-        seed: Same seed, same bytes (with the same versions of numpy and Pillow); global generators stay untouched.
+        seed: Same seed, same bytes (with the same versions of numpy and Pillow); global generators are not used.
 
     Raises:
         ValueError: A number is too small, or ``root`` holds something else (the sentence says what differs).
@@ -166,13 +156,9 @@ def write_digit_scenes(
     if _is_written(root, parameters):
         return root
 
-    for left in root.parent.glob(f'.{root.name}.draft-*'):  # of writers that were killed; a living one is not a day old
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - left.stat().st_mtime > 86400:
-                shutil.rmtree(left, ignore_errors=True)
-    draft = root.parent / f'.{root.name}.draft-{uuid.uuid4().hex}'
-    draft.mkdir(parents=True)
-    try:
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root.parent, prefix=f'.{root.name}-') as temporary:
+        draft = Path(temporary, 'scenes')
         counts = {
             split: _write_split(draft, split, count, size, max_digits, seed)
             for split, count in (('train', num_train), ('val', num_val))
@@ -181,22 +167,17 @@ def write_digit_scenes(
         (draft / 'scenes.json').write_text(json.dumps(manifest, indent=2) + '\n')
         try:
             draft.rename(root)
-        except OSError:  # another writer was there first: fine if it wrote the same
+        except OSError:  # another writer was first: fine if it wrote the same
             if not _is_written(root, parameters):
                 raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return root
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description='Write digit scenes in the layouts of Pascal Context and COCO.')
     parser.add_argument('root', type=Path)
-    parser.add_argument('--num-train', type=int, default=240)
-    parser.add_argument('--num-val', type=int, default=80)
-    parser.add_argument('--size', type=int, default=96, help='side of a scene in pixels')
-    parser.add_argument('--max-digits', type=int, default=4)
-    parser.add_argument('--seed', type=int, default=0)
+    for name, default in dict(num_train=240, num_val=80, size=96, max_digits=4, seed=0).items():
+        parser.add_argument(f'--{name.replace("_", "-")}', type=int, default=default, help='%(default)s')
     args = vars(parser.parse_args(argv))
     print(write_digit_scenes(args.pop('root'), **args))
 

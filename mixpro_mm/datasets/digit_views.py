@@ -1,10 +1,10 @@
 """DigitsA and DigitsO: views of the embedded digits, built the way ImageNet-A and ImageNet-O were built, but not these.
 
-Hendrycks et al., "Natural Adversarial Examples", CVPR 2021, kept those of many photos that trip up a ResNet-50: for A,
-photos of known classes whose class it finds improbable; for O, photos of no known class that it is sure to know. Here
-the photos are views of scanned digits, and a small CNN trained on the train scans of 0 to 7 takes the ResNet-50's part.
-What it said is in ``filtered_digits.json``, which :mod:`mixpro_mm.datasets.filtered_digits` writes: no CNN is needed to
-use the sets, and every run sees the same images. No published number exists for either.
+Hendrycks et al., "Natural Adversarial Examples", CVPR 2021, selected photos with a ResNet-50: for A, photos of known
+classes whose class it finds improbable; for O, photos of no known class that it classifies with confidence. Here the
+photos are views of scanned digits, and the ResNet-50 is a small CNN trained on the train scans of 0 to 7. Its selection
+is in ``filtered_digits.json``, which :mod:`mixpro_mm.datasets.filtered_digits` writes: no CNN is needed to use the
+sets, and every run sees the same images. No published number exists for either.
 """
 
 import functools
@@ -15,6 +15,7 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 from PIL import Image
 
+from mixpro_mm.arguments import positive_int
 from mixpro_mm.datasets.digits import load_digit_images, split_indices
 from mixpro_mm.datasets.paint import INK_LUMINANCE, ground, opacity, tints
 from mixpro_mm.registry import DATASETS, register
@@ -79,14 +80,12 @@ def read_filtered() -> dict:
 
 
 class _DigitViews(BaseDataset):
-    """What both sets share: views of one size, and the check that they are those that were filtered."""
+    """Base of both sets: views of one size, checked to be those that were filtered."""
 
     METAINFO = dict(classes=tuple(map(str, KNOWN)))
 
     def __init__(self, img_size: int = VIEW_SIZE, pipeline=(), **kwargs):
-        if not isinstance(img_size, int) or img_size < 1:
-            raise ValueError(f'img_size must be a positive whole number, got {img_size!r}')
-        self.img_size = img_size
+        self.img_size = positive_int('img_size', img_size)
         super().__init__(ann_file='', pipeline=pipeline, **kwargs)
 
     def _views(self, part: str) -> list[dict]:
@@ -109,10 +108,10 @@ class _DigitViews(BaseDataset):
 
 @register(DATASETS)
 class DigitsA(_DigitViews):
-    """Views of test scans of 0 to 7 that trip up a small CNN, built the way ImageNet-A was; it is not ImageNet-A.
+    """Views of test scans of 0 to 7 that a small CNN gets wrong, built the way ImageNet-A was; it is not ImageNet-A.
 
-    The CNN takes each for another digit and gives the right one less than 15 %; people still read them. A scan has at
-    most 6 of them, a digit at most 60. ``img`` is BGR uint8 (img_size, img_size, 3), labels are the digits.
+    The CNN takes each for another digit and gives the right one less than 15 %. A scan has at most 6 of them, a digit at
+    most 60. ``img`` is BGR uint8 (img_size, img_size, 3), labels are the digits.
 
     Args:
         img_size (int): Side in pixels to which the views of 32 px, as the CNN saw them, are brought once, at load.
@@ -129,7 +128,7 @@ class DigitsA(_DigitViews):
 
 @register(DATASETS)
 class DigitsO(_DigitViews):
-    """Views of 8 and 9 that a small CNN of 0 to 7 is sure to know, behind views of test scans of 0 to 7: one test set.
+    """Views of 8 and 9 that a small CNN of 0 to 7 is sure of, behind views of test scans of 0 to 7: one test set.
 
     Built the way ImageNet-O was; it is not ImageNet-O. The two kinds are drawn alike, so that only the digit tells them
     apart, and the known ones are not filtered. Each image has ``ood``, 1 for 8 and 9 and 0 for the others; it reaches

@@ -1,16 +1,16 @@
-"""ImageNet-A and ImageNet-O: pictures that trip up classifiers of ImageNet-1k, each set beside 200 of its classes.
+"""ImageNet-A and ImageNet-O: images that classifiers of ImageNet-1k get wrong, each with 200 of its classes.
 
 Hendrycks et al., "Natural Adversarial Examples", CVPR 2021, https://github.com/hendrycks/natural-adv-examples
 """
 
 import functools
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 from mmengine.fileio import get_file_backend, isdir
 from mmpretrain.datasets import BaseDataset, ImageNet
 
+from mixpro_mm.arguments import counted
 from mixpro_mm.datasets.imagenet import ImageNet1k
 from mixpro_mm.registry import DATASETS, register
 
@@ -31,10 +31,9 @@ class ImageNetA(BaseDataset):
     """ImageNet-A: images of 200 of the 1,000 classes of ImageNet-1k, in 200 folders ``<data_root>/<wnid>/*.jpg``.
 
     Labels are 0 to 199 in the order of the WordNet IDs, which is also the order of their classes among the 1,000. The
-    metainfo has ``wnids``, the 200 IDs, ``indices``, where these classes stand in the outputs of a classifier, and
+    metainfo has ``wnids``, the 200 IDs, ``indices``, the columns of these classes in the outputs of a classifier, and
     ``num_outputs``, 1,000 of these; for a classifier with other outputs, give both as ``metainfo``. It has no names of
-    classes, for labels and outputs count differently. Files beside the folders, as the
-    README.txt of the archive, are left alone. No image is opened.
+    classes, because labels and outputs count differently. Files beside the folders are ignored. No image is opened.
 
     Args:
         data_root (str): The folder that holds the 200.
@@ -81,11 +80,11 @@ class ImageNetA(BaseDataset):
 
         found, count = [], sum(map(len, images.values()))
         if unknown := [name for name in folders if name not in known]:
-            found.append(f'{_counted(unknown, "folder")} named otherwise ({_listed(unknown)})')
+            found.append(f'{counted(len(unknown), "folder")} named otherwise ({_listed(unknown)})')
         if len(images) != CLASSES:
-            found.append(f'{_counted(images, "folder")} of classes of ImageNet-1k instead of {CLASSES}')
+            found.append(f'{counted(len(images), "folder")} of classes of ImageNet-1k instead of {CLASSES}')
         if empty := [wnid for wnid, paths in images.items() if not paths]:
-            found.append(f'{_counted(empty, "folder")} of classes without an image ({_listed(empty)})')
+            found.append(f'{counted(len(empty), "folder")} of classes without an image ({_listed(empty)})')
         if self.num_images not in (None, count):
             found.append(f'{count} images instead of {self.num_images}')
         if found:
@@ -144,7 +143,7 @@ class ImageNetO(ImageNetA):
 
         found = []
         if unknown := sorted(set(getattr(val, 'folder_to_idx', ())) - set(wnids)):  # only in the layout by folders
-            found.append(f'{_counted(unknown, "folder")} of no class of ImageNet-1k ({_listed(unknown)})')
+            found.append(f'{counted(len(unknown), "folder")} of no class of ImageNet-1k ({_listed(unknown)})')
         if empty := [wnids[index] for index in sorted(indices) if not of_class[index]]:
             found.append(f'no image of {len(empty)} of the {CLASSES} classes of {self.data_root} ({_listed(empty)})')
         if self.num_val_images not in (None, len(images)):
@@ -157,11 +156,6 @@ class ImageNetO(ImageNetA):
 
     def extra_repr(self) -> list[str]:
         return [*super().extra_repr(), f'Root of ImageNet-1k: \t{self.imagenet_root}']
-
-
-def _counted(names: Iterable[str], noun: str) -> str:
-    count = len(list(names))
-    return f'{count} {noun}' if count == 1 else f'{count} {noun}s'
 
 
 def _listed(names: list[str]) -> str:

@@ -1,7 +1,7 @@
-"""Pascal Context on disk: from VOC 2010 and its annotations to what mmseg reads, and whether that is whole.
+"""Pascal Context on disk: VOC 2010 and its annotations converted to the layout of mmseg, and a check of that layout.
 
-The class maps are drawn by mmseg's own converter, which needs the Detail API. It writes into a draft beside the
-target; what appears under VOC2010 is whole and checked, or not there.
+The class maps are drawn by mmseg's own converter, which needs the Detail API. It writes into a temporary folder beside
+the target; what appears under VOC2010 is complete and checked.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-__all__ = ['check', 'convert', 'main', 'prepare']
+__all__ = ['check', 'convert', 'main']
 
 CLASSES = 60  # with the background, which is 0
 MAPS, LISTS = 'SegmentationClassContext', Path('ImageSets', 'SegmentationContext')
@@ -27,7 +27,7 @@ SHOWN = 5  # complaints of one kind that are spelled out
 
 
 def check(devkit: str | Path) -> dict[str, int]:
-    """Whether every image of both lists has its file and a class map of its size with ids 0 to 59.
+    """Check that every image of both lists has its file and a class map of its size with ids 0 to 59.
 
     Args:
         devkit: Folder that holds ``VOC2010``.
@@ -52,28 +52,32 @@ def check(devkit: str | Path) -> dict[str, int]:
     return {split: len(listed) for split, listed in names.items()}
 
 
-def convert(devkit: str | Path, annotations: str | Path) -> dict[str, int]:
-    """Write class maps and lists with mmseg's converter, in this Python, whole or not at all.
+def convert(devkit: str | Path, annotations: str | Path | None = None) -> dict[str, int]:
+    """Write class maps and lists with mmseg's converter, in this Python, completely or not at all.
 
     Args:
         devkit: Folder that holds ``VOC2010/JPEGImages``.
-        annotations: The file ``trainval_merged.json``.
+        annotations: The file ``trainval_merged.json``; by default that in ``VOC2010``.
 
     Returns:
-        Images in each list, as ``check`` returns them.
+        Images in each list, as :func:`check` returns them.
 
     Raises:
+        FileNotFoundError: Something that converting needs is missing; one sentence on each line.
         FileExistsError: There are class maps or lists already.
         RuntimeError: The converter failed; the sentence ends with its last line.
-        ValueError: What it wrote is not whole (see ``check``). It is kept, and the last line says where.
+        ValueError: What it wrote does not pass :func:`check`. It is kept, and the last line says where.
     """
+    annotations = Path(annotations or Path(devkit, 'VOC2010', 'trainval_merged.json'))
+    if missing := _missing(Path(devkit), annotations):
+        raise FileNotFoundError('\n'.join(missing))
     voc = Path(devkit, 'VOC2010').resolve()
     taken = [path for path in (voc / MAPS, voc / LISTS) if path.exists()]
     if taken:
         raise FileExistsError(f'{taken[0]} is there already: look at it with --check, or remove it to convert anew')
     draft, keep = Path(tempfile.mkdtemp(dir=voc.parent, prefix='.pascal-context-')), False
     try:
-        _draw(draft, voc / 'JPEGImages', Path(annotations).resolve())
+        _draw(draft, voc / 'JPEGImages', annotations.resolve())
         try:
             counts = check(draft)
         except ValueError as error:
@@ -88,48 +92,26 @@ def convert(devkit: str | Path, annotations: str | Path) -> dict[str, int]:
     return counts
 
 
-def prepare(devkit: str | Path, annotations: str | Path | None = None, only_check: bool = False) -> str:
-    """Convert and check, or only check; returns one line with the counts.
-
-    Args:
-        devkit: Folder that holds ``VOC2010``.
-        annotations: ``trainval_merged.json``; by default that in ``VOC2010``.
-        only_check: Look at the tree as it stands, and write nothing.
-
-    Raises:
-        FileNotFoundError: Something is missing that converting needs; one sentence on each line.
-        FileExistsError, RuntimeError, ValueError: see ``convert`` and ``check``.
-    """
-    if only_check:
-        counts = check(devkit)
-    else:
-        annotations = Path(annotations or Path(devkit, 'VOC2010', 'trainval_merged.json'))
-        missing = _missing(Path(devkit), annotations)
-        if missing:
-            raise FileNotFoundError('\n'.join(missing))
-        counts = convert(devkit, annotations)
-    found = f'{Path(devkit, "VOC2010")} is whole: {counts["train"]} images to train, {counts["val"]} to test'
-    expected = f'{EXPECTED["train"]} and {EXPECTED["val"]}'
-    if counts == EXPECTED:
-        return f'{found}, as many as the merged annotations hold'
-    return f'{found}; the merged annotations hold {expected}, the lists of VOC 2010 4998 and 5105'
-
-
 def main(arguments=None) -> int:
     """Draw the class maps of Pascal Context, and check them."""
     parser = argparse.ArgumentParser(prog='prepare_pascal_context.py', description=main.__doc__)
     parser.add_argument('devkit', nargs='?', default='data/VOCdevkit', help='folder with VOC2010 (%(default)s)')
     parser.add_argument('--annotations', metavar='JSON', help='trainval_merged.json (that in VOC2010)')
-    parser.add_argument('--check', action='store_true', help='only look at what is there')
+    parser.add_argument('--check', action='store_true', help='only check what is there')
     args = parser.parse_args(arguments)
     try:
-        print(prepare(args.devkit, args.annotations, args.check))
+        counts = check(args.devkit) if args.check else convert(args.devkit, args.annotations)
     except KeyboardInterrupt:
         print('interrupted; no data set was written', file=sys.stderr)
         return 130
     except (OSError, RuntimeError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
+    found = f'{Path(args.devkit, "VOC2010")} is whole: {counts["train"]} images to train, {counts["val"]} to test'
+    expected = f'{EXPECTED["train"]} and {EXPECTED["val"]}'
+    same = 'as many as the merged annotations hold'
+    other = f'the merged annotations hold {expected}, the lists of VOC 2010 4998 and 5105'
+    print(f'{found}, {same}' if counts == EXPECTED else f'{found}; {other}')
     return 0
 
 
