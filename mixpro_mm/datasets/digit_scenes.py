@@ -115,7 +115,7 @@ def _annotation_hash(root: Path) -> str:
 
 
 def _is_written(root: Path, parameters: dict) -> bool:
-    """Whether ``root`` holds exactly this set; False if it is missing or empty, ValueError if it holds anything else."""
+    """Whether ``root`` holds exactly this set; False if missing or empty, ValueError if it holds other things."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     way_out = 'remove it or name another directory'

@@ -110,7 +110,7 @@ class _DigitViews(BaseDataset):
 class DigitsA(_DigitViews):
     """Views of test scans of 0 to 7 that a small CNN gets wrong, built the way ImageNet-A was; it is not ImageNet-A.
 
-    The CNN takes each for another digit and gives the right one less than 15 %. A scan has at most 6 of them, a digit at
+    The CNN takes each for another digit and gives the right one less than 15 %. A scan has at most 6, a digit at
     most 60. ``img`` is BGR uint8 (img_size, img_size, 3), labels are the digits.
 
     Args:

@@ -112,7 +112,9 @@ def main(argv=None):
     args = parser.parse_args(argv)
     model = get_model(args.config, args.checkpoint, device='cpu')
     if model.head.num_classes != len(KNOWN):
-        raise ValueError(f'{args.config} has {model.head.num_classes} classes instead of {len(KNOWN)}, the digits 0 to 7')
+        raise ValueError(
+            f'{args.config} has {model.head.num_classes} classes instead of {len(KNOWN)}, the digits 0 to 7'
+        )
 
     @torch.no_grad()
     def probabilities(images: np.ndarray) -> np.ndarray:

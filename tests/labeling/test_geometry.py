@@ -79,6 +79,8 @@ def test_masks_that_fit_and_masks_that_promise_nothing_are_left_alone(augment, g
 )
 def test_masks_that_cut_tokens_are_named_with_the_numbers(augment, grid, size, stride, cell):
     sentence = misfit(augment, grid, size)
-    assert sentence.startswith(f'{type(augment).__name__} puts the borders of its mask at multiples of {stride} px, but')
+    assert sentence.startswith(
+        f'{type(augment).__name__} puts the borders of its mask at multiples of {stride} px, but'
+    )
     assert f'has cells of {cell} px' in sentence
     assert sentence.endswith(f'{cell} px or a multiple keeps them pure')
