@@ -1,9 +1,8 @@
-"""Random numbers that depend on where a run stands and on nothing before it, so that a resumed run draws the same.
+"""Random numbers that depend on the iteration and on nothing before it, so that a resumed run draws the same.
 
-mmengine seeds the generators once, at the start. A checkpoint holds no state of theirs, so that after a resume masks,
-partners, drop path and transforms are drawn from the beginning again. Here every iteration has seeds of its own, made
-from a key by NumPy's ``SeedSequence`` (O'Neill, "Developing a seed_seq Alternative", 2015), whose streams do not
-overlap as those of ``seed + iteration`` and ``seed + rank`` would.
+mmengine seeds the generators once and saves no state of theirs, so a resumed run draws masks, partners, drop path and
+transforms from the beginning again. Here every iteration has seeds of its own, made from a key by NumPy's
+``SeedSequence``, whose streams do not overlap as those of ``seed + iteration`` and ``seed + rank`` would.
 """
 
 import logging
@@ -26,7 +25,7 @@ ENTRY = 'iter_seed'  # beside 'state_dict' in a checkpoint
 
 
 class Purpose(IntEnum):
-    """What the numbers of an iteration are for. Part of the key: a new purpose gets a new number."""
+    """What the numbers of an iteration are for; part of the key."""
 
     FETCH = 0  # load and transform its batch
     STEP = 1  # mix it and train on it: partners, masks, drop path, dropout
@@ -55,24 +54,19 @@ def seed_generators(seed: int, rank: int, iteration: int, purpose: Purpose) -> N
 
 @register(HOOKS)
 class IterSeedHook(Hook):
-    """Keys everything random in training by (seed, rank, iteration, purpose): resumed runs go on bit by bit.
+    """Seeds everything random in training by (seed, rank, iteration, purpose): resumed runs continue bit by bit.
 
-    The step of an iteration and the fetch of its batch each begin with freshly seeded generators, whoever fetches: the
-    numbers are the same for any ``num_workers``, with and without ``persistent_workers``. The rank is always part of
-    the key, so that ranks draw different masks whatever ``diff_rank_seed`` says. Validation in between shifts nothing.
+    The step of an iteration and the fetch of its batch each begin with freshly seeded generators: the numbers are the
+    same for any ``num_workers``, with and without ``persistent_workers``, and validation in between changes nothing.
+    The rank is always part of the key, whatever ``diff_rank_seed`` says. The seeds of the run and of the sampler, which
+    mmengine may draw at every start, are saved in the checkpoint and restored by a resume.
 
-    The seed of the run and that of the sampler, which mmengine may draw at random at every start, are kept in the
-    checkpoint and taken up again by a resume.
-
-    Not exact, and said so in a warning where it can be seen: a resume in the middle of an epoch of a loop that counts
-    epochs, which mmengine begins anew; one of a loop that counts iterations, with worker processes and a sampler that
-    cannot be wound forward (``InfiniteSampler`` can); another number of processes; a checkpoint written without this
-    hook. ``docs/reproducibility.md`` has the whole list.
+    Not exact, with a warning: a resume in the middle of an epoch of a loop by epoch, which mmengine starts over; one of
+    a loop by iteration with worker processes and a sampler that cannot skip (``InfiniteSampler`` can); another number
+    of processes; a checkpoint written without this hook. ``docs/reproducibility.md`` has the whole list.
     """
 
-    # What other hooks draw must not come between the seeds and what they are for, so it comes after those of VERY_LOW
-    # (90); NonFiniteLossHook, which keeps the state of the generators, draws nothing and comes last (LOWEST, 100).
-    priority = 95
+    priority = 95  # after hooks that draw (VERY_LOW is 90), before NonFiniteLossHook, which keeps the state (LOWEST)
 
     def __init__(self):
         self._state: dict | None = None  # goes into the checkpoint
@@ -80,18 +74,18 @@ class IterSeedHook(Hook):
         self._keys: _WorkerKeys | None = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Remember the seeds of the run that is resumed."""
+        """Read the seeds of the run that is resumed."""
         if runner._resume:
             self._loaded = dict(checkpoint.get(ENTRY, {}))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Keep the seeds."""
+        """Save the seeds."""
         if self._state is not None:
             checkpoint[ENTRY] = dict(self._state)
 
     def before_train(self, runner) -> None:
-        """Settle the seeds, on all ranks the same, and let the workers of the loader know them."""
-        self.after_train(runner)  # which a run that stopped halfway never came to
+        """Agree on the seeds among all ranks, and hand them to the workers of the loader."""
+        self.after_train(runner)  # a run that stopped halfway did not
         loop, loaded = runner.train_loop, self._loaded
         loader, sampler = loop.dataloader, _sampler_of(loop.dataloader)
         drawn = [dict(seed=runner.seed, sampler=getattr(sampler, 'seed', None), world_size=get_world_size())]
@@ -124,7 +118,7 @@ class IterSeedHook(Hook):
             self._fetch(runner.iter)
 
     def after_train(self, runner) -> None:
-        """Leave the loader as it was found."""
+        """Restore the loader."""
         if self._keys is not None:
             self._keys.release()
         self._keys = None
@@ -135,9 +129,9 @@ class IterSeedHook(Hook):
 
 
 class _WorkerKeys:
-    """Stands in for ``worker_init_fn`` and ``collate_fn`` of a loader: its workers seed before each batch they fetch.
+    """Replaces ``worker_init_fn`` and ``collate_fn`` of a loader: its workers seed before each batch they fetch.
 
-    Of W workers, one fetches every W-th batch. One that persists goes on with the next epoch when its share is done.
+    Each of W workers fetches every W-th batch; one that persists continues with the next epoch.
     """
 
     def __init__(self, loader: DataLoader, seed: int, endless: bool):
@@ -149,7 +143,7 @@ class _WorkerKeys:
         loader.worker_init_fn, loader.collate_fn = self.init, self.collate
         if generator is None:  # torch draws from it at every new iterator, else from the global one
             loader.generator = torch.Generator()
-        loader._iterator = None  # of workers that persist, and know nothing of keys
+        loader._iterator = None  # persistent workers were started without keys
 
     def __getstate__(self) -> dict:
         """Goes to a worker without the loader."""
@@ -196,26 +190,20 @@ def _endless(loop, sampler) -> bool:
 
 
 def _doubts(loop, sampler, loaded: dict | None) -> list[str]:
-    """Sentences on what will not be bit by bit what it would have been without the stop."""
+    """Sentences on why a resumed run will not continue bit by bit."""
     if loaded is None:
         return []
-    sentences, loader = [], loop.dataloader
+    found, loader = [], loop.dataloader
     if not loaded:
-        sentences.append('the checkpoint was written without this hook, so nothing says what its run would have drawn')
-    elif loaded['world_size'] != get_world_size():
-        sentences.append(
-            f'the checkpoint was written by {loaded["world_size"]} processes and this run has {get_world_size()}, so '
-            'each sees other images than it would have seen'
-        )
+        found.append('the checkpoint was written without this hook, so nothing says what its run would have drawn')
+    elif (before := loaded['world_size']) != (now := get_world_size()):
+        found.append(f'the checkpoint was written by {before} processes and this run has {now}, which see other images')
     if isinstance(loop, IterBasedTrainLoop):
         if loop.iter and loader.num_workers and not hasattr(sampler, 'skip'):
-            sentences.append(
-                f'{type(sampler).__name__} cannot be wound forward, so workers draw other numbers than they would have '
-                'drawn; InfiniteSampler can, and num_workers=0 needs no winding'
-            )
-    elif loop.iter % len(loader):
-        sentences.append(
-            f'the checkpoint was written {loop.iter % len(loader)} of {len(loader)} iterations into an epoch, which '
-            'begins anew; write checkpoints by epoch'
+            found.append(f'{type(sampler).__name__} cannot skip, so workers draw other numbers; InfiniteSampler can')
+    elif done := loop.iter % len(loader):
+        found.append(
+            f'the checkpoint was written {done} of {len(loader)} iterations into an epoch, which starts over; write '
+            'checkpoints by epoch'
         )
-    return sentences
+    return found

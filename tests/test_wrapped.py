@@ -17,7 +17,7 @@ from mixpro_mm.guard import ClassCheckHook
 from mixpro_mm.labeling.find import refuse_shards
 from mixpro_mm.labeling.hook import LabelingHook
 from mixpro_mm.ranks import from_main
-from mixpro_mm.robustness import OcclusionTestLoop
+from mixpro_mm.robustness.occlusion import OcclusionTestLoop
 from mixpro_mm.wrapped import in_shards, unwrap_model
 
 

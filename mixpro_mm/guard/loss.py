@@ -1,4 +1,4 @@
-"""Stops training at a loss that is not finite and keeps the batch that made it."""
+"""Stops training at a loss that is not finite and saves its batch."""
 
 import logging
 import random
@@ -26,16 +26,16 @@ from mixpro_mm.wrapped import unwrap_model
 __all__ = ['NonFiniteLossError', 'NonFiniteLossHook']
 
 
+IN_A_ROW = 10  # steps that a GradScaler may skip
+
+
 class NonFiniteLossError(RuntimeError):
     """A loss is NaN or infinite; the sentence names it, the iteration and the file with the batch."""
 
 
-IN_A_ROW = 10  # steps that a GradScaler may skip
-
-
 @dataclass
 class _Step:
-    """What has to be kept of an iteration until its loss has been looked at."""
+    """What is kept of an iteration until its loss has been checked."""
 
     number: int
     epoch: int
@@ -47,23 +47,21 @@ class _Step:
 
 @register(HOOKS)
 class NonFiniteLossHook(Hook):
-    """Looks at every loss of the training and stops the run where one is NaN or infinite.
+    """Checks every training loss and stops the run where one is NaN or infinite.
 
-    On a CPU it looks between forward and backward pass: that step is not taken, so weights, optimizer and checkpoints
-    stay as they were. On an accelerator it looks in the forward pass of the next step, so as not to wait for the
-    device: that one step has been taken by then. Where a checkpoint or the end of an epoch follows a step, it looks at
-    once, so that no checkpoint comes from such a step. Of several ranks, each looks at its own loss; the launcher ends
-    the others.
+    On a CPU the check is between forward and backward pass: that step is not taken, so weights, optimizer and
+    checkpoints stay as they were. On an accelerator it is in the forward pass of the next step, so as not to wait for
+    the device: that one step has been taken by then. Before a checkpoint or the end of an epoch it is immediate, so
+    that no checkpoint comes from such a step. Each rank checks its own loss; the launcher ends the others.
 
     An optimizer wrapper with a ``loss_scaler`` (AmpOptimWrapper) skips steps that overflow by itself. Its losses are
     named in a warning, and the run stops at the tenth in a row that is not finite.
 
-    The work dir gets ``nonfinite_loss_iter_N.pth`` (``_rankR`` before the end where there are several ranks), which
-    ``torch.load(..., weights_only=True)`` opens anywhere: ``iter`` (as logged, from 1), ``epoch``, ``losses``,
-    ``batch`` (inputs and labels as they came from the data loader, ``img_path`` among the meta keys; a batch augment
-    may have added ``gt_score``), ``random_state`` at the start of the iteration (torch, cuda, numpy, python), and
-    ``spoiled``, names of tensors of the model that were not finite before the step, or after it if it was taken; in
-    this rank's shards where it has no more. mmdet's ``CheckInvalidLossHook`` looks after the update.
+    ``nonfinite_loss_iter_N.pth`` in the work dir (``_rankR`` before the end with several ranks) can be opened by
+    ``torch.load(..., weights_only=True)``: ``iter`` (as logged, from 1), ``epoch``, ``losses``, ``batch`` (inputs and
+    labels from the data loader, ``img_path`` among the meta keys; a batch augment may have added ``gt_score``),
+    ``random_state`` at the start of the iteration (torch, cuda, numpy, python), and ``spoiled``, names of tensors of
+    the model (of this rank's shards) that were not finite before the step, or after it if it was taken.
 
     Raises:
         NonFiniteLossError: in training, instead of the step or of the next one; in ``before_save_checkpoint``, before
@@ -76,7 +74,7 @@ class NonFiniteLossHook(Hook):
         self._release()
 
     def before_train(self, runner) -> None:
-        """Look at what ``parse_losses`` of the model returns from now on."""
+        """Wrap ``parse_losses`` of the model."""
         self._release()
         self._model = unwrap_model(runner.model)
         self._step = _Step(runner.iter + 1, runner.epoch + 1, None, _random_state())  # until there is a batch
@@ -84,26 +82,26 @@ class NonFiniteLossHook(Hook):
 
         def checked(losses):
             loss, logged = parse_losses(losses)
-            self._look(runner, loss, logged)
+            self._check(runner, loss, logged)
             return loss, logged
 
         self._model.parse_losses = checked
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Remember the batch and the state of the generators."""
+        """Keep the batch and the state of the generators."""
         at_once = self._checkpoint_follows(runner, batch_idx)
         self._step = _Step(runner.iter + 1, runner.epoch + 1, data_batch, _random_state(), at_once)
 
     def before_val(self, runner) -> None:
-        """Look at the loss of the last step, if nobody did."""
+        """Check the loss of the last step, if it is still open."""
         self._settle(runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Look at the loss of the last step, if nobody did, so that nothing is written that it has spoiled."""
+        """Check the loss of the last step, if it is still open, so that no checkpoint comes from it."""
         self._settle(runner)
 
     def after_train(self, runner) -> None:
-        """Look at the loss of the last step, if nobody did, and leave the model as it was."""
+        """Check the loss of the last step, if it is still open, and leave the model as it was."""
         self._settle(runner)
         self._release()
 
@@ -122,25 +120,20 @@ class NonFiniteLossHook(Hook):
         )
 
     @torch.compiler.disable
-    def _look(self, runner, loss: Tensor, logged: dict) -> None:
+    def _check(self, runner, loss: Tensor, logged: dict) -> None:
         self._settle(runner)
         self._step.losses = {name: value.detach() for name, value in logged.items() if isinstance(value, Tensor)}
         finite = torch.isfinite(loss.detach()).all()
-        if _is_late(finite):
-            self._open = self._step, _later(finite)
-        else:
-            self._judge(runner, self._step, bool(finite), taken=False)
-        if self._step is not None and self._step.at_once:
+        self._open = self._step, _later(finite)
+        if not _is_late(finite) or self._step.at_once:
             self._settle(runner, taken=False)
 
     def _settle(self, runner, taken: bool = True) -> None:
-        """Judge the loss that was left open, if one was."""
-        if self._open is not None:
-            (step, finite), self._open = self._open, None
-            self._judge(runner, step, finite(), taken)
-
-    def _judge(self, runner, step: _Step, finite: bool, taken: bool) -> None:
-        if finite:
+        """Act on the loss that is still open, if one is."""
+        if self._open is None:
+            return
+        (step, finite), self._open = self._open, None
+        if finite():
             self._in_a_row = 0
             return
         self._in_a_row += 1

@@ -3,18 +3,18 @@
 Definitions: Hendrycks et al., "Natural Adversarial Examples", CVPR 2021 (RMS calibration error, AURRA, AUPR; what
 Table 5 of MixPro reports); Guo et al., "On Calibration of Modern Neural Networks", ICML 2017 (ECE).
 
-The metrics are floats in [0, 1] and do not depend on the order of the examples, not even where confidences are tied:
-tied examples share their mean correctness before anything is ranked, and tied scores are one threshold. The reference
-only sorts, so for ties its result depends on where the sort happens to put them.
+The metrics are floats in [0, 1] and do not depend on the order of the examples: examples with tied confidences share
+their mean correctness before anything is ranked, and tied scores are one threshold. The reference only sorts, so for
+ties its result depends on their order.
 
 ``confidence`` is (N,) in [0, 1], ``correct`` is (N,) of 0 and 1 (or bool); arrays and lists alike. Empty input, NaN,
 infinity, values beyond these ranges and lengths that differ are a ValueError.
 """
 
-import operator
-
 import numpy as np
 from numpy.typing import ArrayLike
+
+from mixpro_mm.arguments import positive_int
 
 __all__ = [
     'aurra',
@@ -23,7 +23,6 @@ __all__ = [
     'fpr_at_recall',
     'ood_aupr',
     'ood_auroc',
-    'positive_number',
     'rms_calibration_error',
     'slice_confidence',
     'whole_classes',
@@ -53,7 +52,7 @@ def rms_calibration_error(
             perfect calibration.
     """
     confidence, correct = _ranked(confidence, correct)
-    bin_size = positive_number(bin_size, 'bin_size')
+    bin_size = positive_int('bin_size', bin_size)
     total = len(confidence)
     starts = np.arange(max(total // bin_size, 1)) * bin_size
     if drop_last_bin and len(starts) == 1:
@@ -92,7 +91,7 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: 
         bins: Number of bins.
     """
     confidence, correct = _ranked(confidence, correct)
-    bins = positive_number(bins, 'bins')
+    bins = positive_int('bins', bins)
     member = np.searchsorted(np.arange(1, bins) / bins, confidence, side='right')
     return float(np.abs(np.bincount(member, confidence - correct)).sum() / len(confidence))
 
@@ -210,16 +209,6 @@ def whole_classes(values: ArrayLike, name: str, width: int | None = None) -> np.
         kind = 'class indices from 0 on' if width is None else f'columns of {width} scores (0 to {width - 1})'
         raise ValueError(f'{name} must be distinct {kind}, got {classes.tolist()!s:.80}')
     return classes
-
-
-def positive_number(number: int, name: str) -> int:
-    """The number, if it is whole and positive; else a ValueError that calls it ``name``."""
-    try:
-        if operator.index(number) > 0:
-            return operator.index(number)
-    except TypeError:
-        pass
-    raise ValueError(f'{name} must be a positive whole number, got {number!r}')
 
 
 def _ranked(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

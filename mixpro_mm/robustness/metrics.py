@@ -13,6 +13,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from mixpro_mm.arguments import positive_int
 from mixpro_mm.registry import METRICS, register
 from mixpro_mm.robustness.functional import (
     aurra,
@@ -20,7 +21,6 @@ from mixpro_mm.robustness.functional import (
     fpr95,
     ood_aupr,
     ood_auroc,
-    positive_number,
     rms_calibration_error,
     slice_confidence,
     whole_classes,
@@ -57,15 +57,10 @@ class ConfidenceMetric(BaseMetric):
 
     @abstractmethod
     def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> bool:
-        """What goes beside the confidence of an image; ``predicted`` is one of the ``kept`` columns of its scores."""
+        """The outcome of an image; ``predicted`` is one of the ``kept`` columns of its scores, None for all."""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep one pair per image, in order, as gathering from several processes needs it.
-
-        Args:
-            data_batch: Not used.
-            data_samples: One dict per image with ``pred_score`` (C,).
-        """
+        """Keep one pair per image, in order; each of ``data_samples`` is a dict with ``pred_score`` (C,)."""
         if not data_samples:
             return
         scores = torch.stack([_field(sample, 'pred_score', self).detach().cpu().double() for sample in data_samples])
@@ -125,8 +120,8 @@ class CalibrationMetric(ConfidenceMetric):
 
     def __init__(self, classes: Sequence[int] | str | None = None, bin_size: int = 100, bins: int = 15, **kwargs):
         super().__init__(classes, **kwargs)
-        self.bin_size = positive_number(bin_size, 'bin_size')
-        self.bins = positive_number(bins, 'bins')
+        self.bin_size = positive_int('bin_size', bin_size)
+        self.bins = positive_int('bins', bins)
 
     def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> bool:
         """Whether the prediction is right."""
@@ -149,11 +144,12 @@ class CalibrationMetric(ConfidenceMetric):
         if len(results) >= 2 * self.bin_size:
             metrics['rms_calibration_error'] = rms_calibration_error(confidence, correct, self.bin_size)
         else:
-            sentence = (
+            print_log(
                 f'{type(self).__name__}: {len(results)} images in bins of {self.bin_size} are a single bin, so there '
-                'is no rms_calibration_error without the last one; see rms_calibration_error_full'
+                'is no rms_calibration_error without the last one; see rms_calibration_error_full',
+                'current',
+                logging.WARNING,
             )
-            print_log(sentence, 'current', logging.WARNING)
         metrics['aurra'] = aurra(confidence, correct)
         metrics['ece'] = expected_calibration_error(confidence, correct, self.bins)
         return {name: 100 * value for name, value in metrics.items()}

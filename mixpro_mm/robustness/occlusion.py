@@ -9,6 +9,7 @@ from mmengine.runner import autocast
 from torch import Tensor
 
 from mixpro_mm.anatomy import find_backbone
+from mixpro_mm.arguments import positive_int
 from mixpro_mm.files import read_json
 from mixpro_mm.registry import LOOPS, register
 from mixpro_mm.robustness.occlusion_plan import curves_of, metric_name, plan_points, seed_of
@@ -89,11 +90,10 @@ class OcclusionTestLoop(RecordedTestLoop):
     ):
         self.points = plan_points(ratios, modes, protocol, repeats)
         self.guided = [mode for mode in MODES[1:] if any(point.mode == mode for point in self.points)]
-        if type(grid) is not int or grid < 1:
-            raise ValueError(f'grid must be a whole number of 1 or more, got {grid!r}')
+        self.grid = positive_int('grid', grid)
         super().__init__(runner, dataloader, evaluator, label, out, fp16)
         self._check_labels()
-        self.protocol, self.grid, self.repeats, self.seed = protocol, grid, repeats, seed
+        self.protocol, self.repeats, self.seed = protocol, repeats, seed
         self.saliency, self.saliency_head = saliency, saliency_head
         self._saliency_model = self._tap = self._saliency_sha256 = None
         if self.guided:

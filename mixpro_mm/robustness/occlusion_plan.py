@@ -1,10 +1,11 @@
-"""What an occlusion test is to measure, and the curves that its counts make."""
+"""The points that an occlusion test measures, and the curves made of its counts."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import NamedTuple
 
+from mixpro_mm.arguments import one_of, positive_int
 from mixpro_mm.robustness.patch_drop import MODES, PROTOCOLS, default_ratios, information_loss
 
 __all__ = ['Point', 'curves_of', 'metric_name', 'plan_points', 'seed_of']
@@ -30,10 +31,8 @@ def plan_points(
     modes = [modes] if isinstance(modes, str) else list(modes)
     if not modes or len(set(modes)) < len(modes) or not set(modes) <= set(MODES):
         raise ValueError(f'modes must be some of {", ".join(MODES)}, each once, got {modes}')
-    if protocol not in PROTOCOLS:
-        raise ValueError(f'protocol must be one of {", ".join(PROTOCOLS)}, got {protocol!r}')
-    if type(repeats) is not int or repeats < 1:
-        raise ValueError(f'repeats must be a whole number of 1 or more, got {repeats!r}')
+    one_of('protocol', protocol, PROTOCOLS)
+    positive_int('repeats', repeats)
     if isinstance(ratios, Mapping) and set(ratios) != set(modes):
         raise ValueError(
             f'ratios name the modes {", ".join(sorted(ratios))}, but the modes are {", ".join(sorted(modes))}'
@@ -44,14 +43,9 @@ def plan_points(
         wanted = list(default_ratios(mode, protocol) if wanted is None else wanted)
         if not wanted or len(set(wanted)) < len(wanted) or not all(0 <= ratio <= 1 for ratio in wanted):
             raise ValueError(f'ratios must be different numbers from 0 to 1, got {wanted} for {mode} patches')
-        named = {}
-        for ratio in wanted:
-            named.setdefault(metric_name(mode, ratio), []).append(ratio)
-        for name, same in named.items():
-            if len(same) > 1:
-                raise ValueError(
-                    f'ratios must differ in six digits, which their metrics are named by: {same} are {name}'
-                )
+        names = [metric_name(mode, ratio) for ratio in wanted]
+        if same := [ratio for ratio, name in zip(wanted, names, strict=True) if names.count(name) > 1]:
+            raise ValueError(f'ratios must differ in six digits, by which their metrics are named: {same} do not')
         runs = range(repeats if mode == 'random' else 1)
         points += [Point(mode, float(ratio), run) for ratio in wanted for run in runs]
     return points
