@@ -1,7 +1,7 @@
 """Losses around a loss of the host that hear of mixed batches, some with something to learn of their own."""
 
 from mixpro_mm.losses.branch_loss import BranchLoss
-from mixpro_mm.losses.host import mend_model_classifiers
+from mixpro_mm.losses.host import patch_model_classifiers
 from mixpro_mm.losses.learnable_factor import LearnableFactor, hand_factor_over
 from mixpro_mm.losses.local_context import LocalContextLoss, cell_means, local_context
 from mixpro_mm.losses.wrapper import LossWrapper, wrappers_of
@@ -17,4 +17,4 @@ __all__ = [
     'wrappers_of',
 ]
 
-mend_model_classifiers()
+patch_model_classifiers()

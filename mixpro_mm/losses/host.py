@@ -4,10 +4,10 @@ import functools
 
 from mmpretrain.models import HuggingFaceClassifier, TimmClassifier
 
-__all__ = ['mend_model_classifiers']
+__all__ = ['patch_model_classifiers']
 
 
-def mend_model_classifiers() -> None:
+def patch_model_classifiers() -> None:
     """Let ``TimmClassifier`` and ``HuggingFaceClassifier`` find the parameters of their ``loss_module`` again.
 
     Both save ``model.*`` without its prefix, so that checkpoints fit timm, and put it before every key they load; that

@@ -51,7 +51,7 @@ def test_the_mend_is_made_once():
     classifiers = (host.TimmClassifier, host.HuggingFaceClassifier)
     before = [cls._add_state_dict_prefix for cls in classifiers]
     inits = [cls.init_weights for cls in classifiers]
-    host.mend_model_classifiers()
+    host.patch_model_classifiers()
     assert before == [cls._add_state_dict_prefix for cls in classifiers]
     assert inits == [cls.init_weights for cls in classifiers]
     for rename in before:
