@@ -1,7 +1,10 @@
 """What every mixing method owes its user, whatever it looks at: one test over all of them."""
 
 import copy
+import inspect
 import math
+import pickle
+import re
 
 import pytest
 import torch
@@ -21,16 +24,17 @@ EXTRACTOR = dict(
     head=dict(type='LinearClsHead', num_classes=CLASSES, in_channels=32),
 )
 METHODS = dict(
-    RegionMix=[dict(), dict(align=16)],
+    RegionMix=[dict(), dict(align=16, ratio='sample')],
     MaskMix=[
         dict(patch_size=16, mask_scale=2),
         dict(patch_size=16, mask_scale=2, offset=5),
         dict(patch_size=16, mask_scale=2, unit=0.7),
         dict(patch_size=16, mask_scale=1, shuffle='both'),
+        dict(patch_size=8, mask_scale=3, offset=3, unit=0.8, ratio='sample', rounding='ceil'),
     ],
     MixPro=[dict(patch_size=16, mask_scale=1)],
-    BlockMix=[dict(patch_size=16, min_patches=2)],
-    GridMix=[dict(grid=3)],
+    BlockMix=[dict(patch_size=16, min_patches=2), dict(patch_size=12, min_patches=4, ratio='sample')],
+    GridMix=[dict(grid=3), dict(grid=5, ratio='sample')],
     SaliencyMix=[dict(), dict(ratio='sample')],
     AttentiveCutMix=[dict(extractor=EXTRACTOR, checkpoint=False, grid=4, top_k=5)],
     PuzzleMix=[dict(blocks=(2, 4)), dict(blocks=(4,), transport=False)],
@@ -38,6 +42,7 @@ METHODS = dict(
     SMMix=[dict(patch_size=16, sides=(1, 2))],
 )
 CASES = [pytest.param(name, case, id=f'{name}-{n}') for name, cases in METHODS.items() for n, case in enumerate(cases)]
+FIRST = [pytest.param(name, cases[0], id=name) for name, cases in METHODS.items()]
 OWN_WEIGHTS = ('TokenMix',)  # labels are not areas
 SIZES = [(64, 64), (64, 96)]
 
@@ -78,9 +83,11 @@ def numbered(batch, size, dtype=torch.float32):
     return images.to(dtype), F.one_hot(torch.arange(batch) % CLASSES, CLASSES).float()
 
 
-def test_every_method_stands_in_the_host_registry_and_in_this_list():
-    ours = {name for name, cls in HOST_BATCH_AUGMENTS.module_dict.items() if issubclass(cls, MixAugment)}
-    assert ours == set(METHODS)
+def test_every_method_stands_in_both_registries_and_in_this_list():
+    ours = {name: cls for name, cls in HOST_BATCH_AUGMENTS.module_dict.items() if issubclass(cls, MixAugment)}
+    assert ours.keys() == set(METHODS)
+    for name, cls in ours.items():
+        assert HOST_BATCH_AUGMENTS.get(f'mixpro_mm.{name}') is BATCH_AUGMENTS.get(name) is cls
 
 
 @pytest.mark.parametrize(('name', 'case'), CASES)
@@ -119,28 +126,76 @@ def test_labels_are_those_of_the_pixels(name, case, size, batch, partner, classi
 
 
 @pytest.mark.parametrize(('name', 'case'), CASES)
-def test_the_seed_decides_everything(name, case, classifiers):
+def test_the_seed_decides_everything_and_the_target_is_read_once(name, case, classifiers):
     images, scores = numbered(6, (64, 64))
     runs = []
     for seed in (0, 0, 1, 2, 3):
         torch.manual_seed(seed)
-        runs.append(built(name, case, classifiers, (64, 64))(images, scores)[0])
-    assert torch.equal(runs[0], runs[1])
-    assert any(not torch.equal(runs[0], run) for run in runs[2:])
+        augment = built(name, case, classifiers, (64, 64))
+        runs.append((*augment(images, scores), augment.pending, augment.pop_target().mask))
+        assert not augment.pending and augment.pop_target() is None
+    assert all(map(torch.equal, runs[0][:2], runs[1][:2])) and runs[0][2] is True
+    assert any(not torch.equal(runs[0][0], run[0]) for run in runs[2:])
+    assert any(not torch.equal(runs[0][3], run[3]) for run in runs[2:]) or name == 'SMMix'
 
 
 @pytest.mark.parametrize(('name', 'case'), CASES)
-def test_soft_labels_blend_as_hard_ones_do(name, case, classifiers):
-    images, _ = numbered(5, (64, 64))
-    scores = torch.rand(5, CLASSES, generator=torch.Generator().manual_seed(0))
+def test_soft_multi_and_integer_labels_blend_by_the_same_weights(name, case, classifiers):
+    images, hard = numbered(5, (64, 64))
+    for scores in (torch.rand(5, CLASSES), (torch.rand(5, CLASSES) < 0.4).float(), hard.long()):
+        augment = built(name, case, classifiers, (64, 64))
+        _, blended = augment(images, scores)
+        target = augment.pop_target()
+        weights = target.weights if name in OWN_WEIGHTS else torch.stack([target.lam_area, 1 - target.lam_area], 1)
+        expected = weights[:, :1] * target.scores + weights[:, 1:] * target.partner_scores
+        torch.testing.assert_close(blended, expected)
+        assert blended.is_floating_point() and torch.equal(target.scores, scores.float())
+
+
+RATIO = [('RegionMix', {}), ('SaliencyMix', {}), ('MaskMix', dict(patch_size=8, mask_scale=1))]
+RATIO += [('BlockMix', dict(patch_size=4, min_patches=4)), ('GridMix', dict(grid=4))]
+RATIO += [('AttentiveCutMix', dict(extractor=EXTRACTOR, checkpoint=False, top_k=None, grid=8))]
+
+
+@pytest.mark.parametrize(('name', 'case'), RATIO)
+def test_one_ratio_a_batch_or_one_a_sample(name, case, classifiers):
     torch.manual_seed(0)
-    augment = built(name, case, classifiers, (64, 64))
-    _, blended = augment(images, scores)
-    target = augment.pop_target()
-    weights = target.weights if name in OWN_WEIGHTS else torch.stack([target.lam_area, 1 - target.lam_area], 1)
-    expected = weights[:, :1] * target.scores + weights[:, 1:] * target.partner_scores
-    torch.testing.assert_close(blended, expected)
-    assert torch.equal(target.scores, scores)
+    for ratio, least, most in (('batch', 1, 1), ('sample', 6, 32)):
+        augment = built(name, case, classifiers, (64, 64), ratio=ratio)
+        augment(*numbered(32, (64, 64)))
+        mask = augment.pop_target().mask.flatten(1)
+        assert least <= len(mask.sum(1).unique()) <= most
+        assert len(mask.unique(dim=0)) > 4 or (ratio == 'batch' and name in ('RegionMix', 'SaliencyMix'))
+
+
+@pytest.mark.parametrize(('name', 'case'), [RATIO[0], *RATIO[2:5]])
+def test_masks_are_drawn_where_the_images_are(name, case):
+    images, scores = numbered(4, (64, 64))
+    mixed, blended = BATCH_AUGMENTS.build(dict(type=name, **case))(images.to('meta'), scores.to('meta'))
+    assert mixed.device.type == blended.device.type == 'meta'
+
+
+@pytest.mark.parametrize('name', ['PuzzleMix', 'SMMix', 'TokenMix'])
+def test_a_model_that_is_not_bound_is_one_sentence_and_copies_go_without_it(name, classifiers):
+    settings = dict(PuzzleMix=dict(blocks=(4,)), SMMix=dict(patch_size=16), TokenMix=dict(patch_size=16))[name]
+    augment, batch = BATCH_AUGMENTS.build(dict(type=name, **settings)), numbered(2, (64, 64))
+    unbound = pytest.raises(
+        RuntimeError, match=rf"^{name} .*dict\(type='mixpro_mm.LabelingHook'\).*labeling='AreaLabeling'"
+    )
+    with unbound:
+        augment(*batch)
+    assert not augment.pending
+    augment.bind(*classifiers[64, 64])
+    augment(*batch)
+    for twin in (copy.deepcopy(augment), pickle.loads(pickle.dumps(augment))):
+        with unbound:
+            twin(*batch)
+        twin.bind(*classifiers[64, 64])
+        twin(*batch)
+    augment(*batch)  # the original still has its model
+    augment.unbind()
+    with unbound:
+        augment(*batch)
 
 
 @pytest.mark.parametrize(('name', 'case'), CASES)
@@ -196,14 +251,6 @@ def test_masks_live_where_the_images_live(name, case, classifiers):
 
 
 @pytest.mark.parametrize(('name', 'case'), CASES)
-@pytest.mark.parametrize('wrong', [dict(prob=0), dict(prob=1.5), dict(partner='friend'), dict(alpha=-1)])
-def test_bad_parameters_stop_at_construction(name, case, wrong):
-    key = next(iter(wrong))
-    with pytest.raises((ValueError, TypeError), match=key):
-        BATCH_AUGMENTS.build(dict(type=name, **{**copy.deepcopy(case), **wrong}))
-
-
-@pytest.mark.parametrize(('name', 'case'), CASES)
 def test_gradients_reach_both_images(name, case, classifiers):
     torch.manual_seed(0)
     images, scores = numbered(4, (64, 64))
@@ -215,15 +262,6 @@ def test_gradients_reach_both_images(name, case, classifiers):
         own = augment.pop_target().mask
         assert torch.equal(gradient.sum(1, keepdim=True), 3.0 * (own.float() + (~own).float().flip(0)))
     assert gradient.sum() == images.numel()  # every pixel shown counts once
-
-
-@pytest.mark.parametrize('name', [name for name in METHODS if name not in ('TokenMix', 'SMMix')])
-@pytest.mark.parametrize('alpha', [1e-300, 1e-4, 1e31, 10**400])
-def test_an_alpha_that_fp32_cannot_draw_from_stops_at_construction(name, alpha):
-    """At 1e-4, 87 % of the ratios came out as exactly 0.5; above the largest number torch said so in its own words."""
-    case = METHODS[name][0]
-    with pytest.raises(ValueError, match=r'^alpha must be a '):
-        BATCH_AUGMENTS.build(dict(type=name, **{**copy.deepcopy(case), 'alpha': alpha}))
 
 
 @pytest.mark.parametrize('alpha', [0.01, 0.2, 8.0, 1e30])
@@ -249,29 +287,130 @@ def test_blocks_may_be_asked_to_be_larger_than_any_image(name, classifiers):
     assert torch.equal(mixed[0], mixed[2])
 
 
-@pytest.mark.parametrize(
-    ('name', 'wrong', 'sentence'),
-    [
-        ('MaskMix', dict(patch_size=10**400), 'patch_size must be a finite number above 0, got 1000'),
-        ('MaskMix', dict(patch_size=10**200, mask_scale=10**200), 'mask size inf '),
-        ('PuzzleMix', dict(transport='no'), "transport must be True or False, got 'no'"),
-        ('PuzzleMix', dict(transport=None), 'transport must be True or False, got None'),
-        ('PuzzleMix', dict(beta=10**400), 'beta must be a finite number of at least 0, got 1000'),
-        ('SMMix', dict(sides=(0.5, 10**400)), 'sides must be two shares'),
-        ('SMMix', dict(sides=(True, True)), r'sides must be two shares .* got \(True, True\)'),
-        ('TokenMix', dict(extra=math.nan), 'extra must be a finite number of at least 0, got nan'),
-        ('TokenMix', dict(extra='0.1'), "extra must be a finite number of at least 0, got '0.1'"),
-        ('TokenMix', dict(teacher=dict(reading='x'), checkpoint=False), 'needs a config with a type, got {'),
-        ('TokenMix', dict(teacher=dict(type=5), checkpoint=False), "needs a config with a type, got {'type': 5}"),
-        ('TokenMix', dict(teacher=(0.5, 2), checkpoint=False), r'teacher of TokenMix\), got \(0.5, 2\)'),
-        ('AttentiveCutMix', dict(extractor=EXTRACTOR, checkpoint=0), 'checkpoint must be .*, got 0'),
-        ('AttentiveCutMix', dict(extractor=EXTRACTOR, checkpoint=16), 'checkpoint must be .*, got 16'),
-        ('AttentiveCutMix', dict(extractor=EXTRACTOR, checkpoint=True), 'checkpoint must be .*, got True'),
-        ('AttentiveCutMix', dict(extractor=EXTRACTOR, checkpoint=False, layer=5), 'layer must be .*, got 5'),
-        ('AttentiveCutMix', dict(extractor=EXTRACTOR, checkpoint=False, layer=['a']), 'layer must be .* got '),
-    ],
-)
-def test_arguments_of_another_kind_stop_at_construction(name, wrong, sentence):
-    with pytest.raises((ValueError, TypeError), match=sentence) as caught:
-        BATCH_AUGMENTS.build(dict(type=name, **wrong))
+ALIKE = [  # what every method refuses that takes the argument
+    (dict(prob=0), 'prob must be a finite number above 0, got 0'),
+    (dict(prob=1.5), 'prob must be at most 1, got 1.5'),
+    (dict(partner='roll'), "partner 'roll' is unknown; known: flip, permutation"),
+    (dict(ratio='pixel'), "ratio 'pixel' is unknown; known: batch, sample"),
+    (dict(rounding='round'), "rounding 'round' is unknown; known: ceil, floor"),
+    *((dict(alpha=alpha), 'alpha must be a ') for alpha in (0, -1, math.nan, '1', 1e-300, 1e-4, 1e31, 10**400)),
+]
+
+
+@pytest.mark.parametrize(('name', 'case'), FIRST)
+def test_what_all_methods_refuse(name, case):
+    known = inspect.signature(BATCH_AUGMENTS.get(name)).parameters
+    for wrong, sentence in ALIKE:
+        if wrong.keys() <= known.keys():
+            with pytest.raises(ValueError, match=f'^{re.escape(sentence)}'):
+                BATCH_AUGMENTS.build(dict(type=name, **{**copy.deepcopy(case), **wrong}))
+
+
+LAYER = dict(extractor=EXTRACTOR, checkpoint=False)
+WRONG = [
+    ('MaskMix', dict(patch_size=0), 'patch_size must be'),
+    ('MaskMix', dict(patch_size=10**400), 'patch_size must be a finite number above 0, got 1000'),
+    ('MaskMix', dict(patch_size=10**200, mask_scale=10**200), 'mask size inf '),
+    ('MaskMix', dict(mask_scale=3.4), r'mask size 54.4 \(mask_scale 3.4 x patch_size 16\) is not a multiple'),
+    ('MaskMix', dict(mask_scale=3.75), r'mask size 60 \(mask_scale 3.75 x patch_size 16\) is not a multiple'),
+    *(('MaskMix', dict(offset=x), rf'offset must be a whole number .* 0, got {x}') for x in (-1, 2.5, True, None)),
+    ('MaskMix', dict(offset=64), 'offset 64 must be smaller than the mask size 64'),
+    ('MaskMix', dict(unit=0), 'unit must be a finite number above 0, got 0'),
+    ('MaskMix', dict(unit=1.1), 'unit must be at most 1, got 1.1'),
+    ('MaskMix', dict(unit=0.007), 'unit 0.007 of the mask size 64 is less than half a pixel'),
+    ('MaskMix', dict(shuffle='all'), "shuffle 'all' is unknown; known: both, canvas, none, pasted"),
+    ('MaskMix', dict(shuffle=None), 'shuffle None is unknown'),
+    *(('BlockMix', dict(patch_size=x), f'patch_size must be a whole number of at least 1, got {x}') for x in (0, 16.0)),
+    *(('BlockMix', dict(min_patches=x), f'min_patches must be a whole .* at least 1, got {x}') for x in (0, 1.5)),
+    ('BlockMix', dict(aspect=0), 'aspect must be a finite number above 0, got 0'),
+    ('BlockMix', dict(aspect=3.3), 'aspect must be at most 1, got 3.3'),
+    *(('GridMix', dict(grid=x), f'grid must be a whole number of at least 2, got {x}') for x in (1, -4, 4.0, True)),
+    *(
+        ('RegionMix', dict(align=x), f'align must be a whole .* at least 1, got {x!r}')
+        for x in (0, -8, 2.5, '16', True)
+    ),
+    ('PuzzleMix', dict(transport='no'), "transport must be True or False, got 'no'"),
+    ('PuzzleMix', dict(transport=None), 'transport must be True or False, got None'),
+    ('PuzzleMix', dict(beta=10**400), 'beta must be a finite number of at least 0, got 1000'),
+    ('PuzzleMix', dict(gamma=math.nan), 'gamma must be a finite number of at least 0, got nan'),
+    ('PuzzleMix', dict(eta='0.2'), "eta must be a finite number of at least 0, got '0.2'"),
+    ('PuzzleMix', dict(t_eps=0), 't_eps must be a finite number above 0, got 0'),
+    *(('PuzzleMix', dict(neigh=x), f'neigh must be a whole number of at least 1, got {x}') for x in (0, 2.0)),
+    *(('PuzzleMix', dict(blocks=x), 'blocks must be a list of numbers') for x in ((), 4)),
+    *(('PuzzleMix', dict(blocks=x), 'blocks must be a whole number of at least 2') for x in ((1, 2), [2, 4.0])),
+    ('SMMix', dict(patch_size=0), 'patch_size must be a whole number of at least 1, got 0'),
+    *(
+        ('SMMix', dict(sides=x), 'sides must be two shares below 1 or two whole numbers, the lower first, got ')
+        for x in ((0, 3), (4, 3), (0.5, 3), (2, 3.5), (0.5, 0.25), (1, 2, 3), 3, (0.5, 10**400), (True, True))
+    ),
+    ('SMMix', dict(attention=dict(reading='rollout')), "attention reading 'rollout' is unknown; known: class, query"),
+    ('SMMix', dict(attention=7), 'attention must be a reading, a path'),
+    ('TokenMix', dict(lam=0), 'lam must be a finite number above 0, got 0'),
+    ('TokenMix', dict(lam=1.5), 'lam must be at most 1, got 1.5'),
+    *(('TokenMix', dict(extra=x), 'extra must be a finite number of at least 0') for x in (-0.1, math.nan, '0.1')),
+    ('TokenMix', dict(lam=0.5, extra=0.5), 'lam 0.5 and extra 0.5 would paste a share of 1, not one inside'),
+    ('TokenMix', dict(lam=1, extra=0), '.* would paste a share of 0, not one inside'),
+    ('TokenMix', dict(patch_size=15.5), 'patch_size must be a whole number of at least 1, got 15.5'),
+    ('TokenMix', dict(min_patches=0), 'min_patches must be a whole number of at least 1, got 0'),
+    ('TokenMix', dict(aspect=1.2), 'aspect must be at most 1, got 1.2'),
+    ('TokenMix', dict(smoothing=1), 'smoothing must be below 1, got 1'),
+    ('TokenMix', dict(target='kl'), "target 'kl' is unknown; known: bce, ce"),
+    ('TokenMix', dict(checkpoint='a.pth'), "checkpoint and layer belong to a teacher that is built here: 'ema'"),
+    ('TokenMix', dict(teacher=dict(reading='x'), checkpoint=False), '.* needs a config with a type, got {'),
+    ('TokenMix', dict(teacher=dict(type=5), checkpoint=False), ".* needs a config with a type, got {'type': 5}"),
+    ('TokenMix', dict(teacher=(0.5, 2), checkpoint=False), r'.*teacher of TokenMix\), got \(0.5, 2\)'),
+    *(('AttentiveCutMix', LAYER | dict(top_k=x), 'top_k must be .*, got ') for x in (0, 49, 2.0, True)),
+    ('AttentiveCutMix', LAYER | dict(grid=2, top_k=6), 'top_k must be below 4, .* 2x2 cells, got 6'),
+    *(('AttentiveCutMix', LAYER | dict(grid=x), 'grid must be a whole number of at least 2') for x in (1, 7.0)),
+    *(('AttentiveCutMix', LAYER | dict(checkpoint=x), f'checkpoint must be .*, got {x}') for x in (0, 16, True)),
+    *(('AttentiveCutMix', LAYER | dict(layer=x), 'layer must be .*, got ') for x in (5, ['a'])),
+    ('AttentiveCutMix', LAYER | dict(layer='0.9'), "layer '0.9' leads nowhere in ImageClassifier"),
+    ('AttentiveCutMix', dict(extractor=EXTRACTOR), 'a frozen classifier with random weights sees nothing'),
+]
+
+
+@pytest.mark.parametrize(('name', 'wrong', 'sentence'), WRONG)
+def test_bad_arguments_are_one_sentence_at_construction(name, wrong, sentence):
+    with pytest.raises((ValueError, TypeError), match=f'^{sentence}') as caught:
+        BATCH_AUGMENTS.build(dict(type=name, **copy.deepcopy(wrong)))
     assert '\n' not in str(caught.value)
+
+
+NOTHING = r'patch_size {} leaves nothing to mix in an image of {}x{} pixels'
+SMALL = [  # (method, settings, sizes refused, the sentence, a size that will do)
+    ('MaskMix', {}, [(32, 32), (224, 48), (64, 64)], r'mask size 64 .* image of {1}x{2} pixels', None),
+    ('MaskMix', dict(patch_size=8, mask_scale=2, shuffle='pasted'), [(36, 32)], '.*multiples of .* 8, got 36x32', None),
+    ('BlockMix', dict(patch_size=16), [(16, 16), (15, 40), (40, 8)], NOTHING, (16, 17)),
+    ('GridMix', dict(grid=8), [(7, 32), (32, 7)], 'grid 8 has more cells a side than an image of {1}x{2}', (8, 8)),
+    (
+        'RegionMix',
+        dict(align=49),
+        [(64, 48), (48, 64)],
+        'align 49 must lie in 1 to 48 for an image of {1}x{2}',
+        (64, 50),
+    ),
+    ('RegionMix', dict(align=32), [(32, 32)], 'align 32 must lie in 1 to 31 for an image of 32x32 pixels', (32, 33)),
+    ('TokenMix', dict(patch_size=64, teacher=EXTRACTOR, checkpoint=False), [(64, 48)], NOTHING, None),
+    ('AttentiveCutMix', LAYER, [(6, 20)], 'a 7x7 grid does not fit an image of 6x20 pixels', None),
+    ('PuzzleMix', dict(blocks=(2, 4)), [(9, 12)], r'none of the blocks \(2, 4\) of PuzzleMix divides .* 9x12', None),
+    ('SMMix', dict(patch_size=64), [(64, 64)], 'patch_size 64 leaves SMMix nothing to mix on a 1x1 grid', None),
+    ('SMMix', dict(patch_size=65), [(64, 64)], 'patch_size 65 leaves SMMix nothing to mix on a 0x0 grid', None),
+]
+
+
+@pytest.mark.parametrize(('name', 'case', 'sizes', 'sentence', 'fits'), SMALL)
+def test_images_that_are_too_small_are_one_sentence(name, case, sizes, sentence, fits, classifiers):
+    augment = built(name, case, classifiers, (64, 64))
+    for size in sizes:
+        said = sentence.format(case.get('patch_size'), *size)
+        with pytest.raises(ValueError, match=f'^{said}'):
+            augment(*numbered(2, size))
+    if fits:
+        augment(*numbered(2, fits))
+
+
+def test_shapes_that_do_not_fit_are_one_sentence():
+    augment = BATCH_AUGMENTS.build(dict(type='RegionMix'))
+    for scores in (torch.tensor([0, 1]), torch.eye(3)):
+        with pytest.raises(ValueError, match=r'^RegionMix mixes images .* got \(2, 3, 64, 64\) and \('):
+            augment(torch.rand(2, 3, 64, 64), scores)

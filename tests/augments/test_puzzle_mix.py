@@ -11,7 +11,6 @@ from torch import nn
 from mixpro_mm.augments.puzzle_mix import PuzzleMix, input_saliency
 from mixpro_mm.mixing import MixedTarget
 from mixpro_mm.mixing.transport import move_blocks, transport_plan
-from mixpro_mm.registry import BATCH_AUGMENTS
 
 
 class Classifier(nn.Module):
@@ -283,24 +282,6 @@ def test_only_grids_that_divide_both_sides_are_drawn():
     assert {augment.draw_grid((6, 64)) for _ in range(9)} == {(2, 2)}
 
 
-def test_images_no_grid_divides_are_one_sentence():
-    augment = bound(Classifier((9, 12)), blocks=(2, 4))
-    with pytest.raises(ValueError, match=r'none of the blocks \(2, 4\) of PuzzleMix divides .* image of 9x12 pixels$'):
-        augment(*batch_of(2, (9, 12)))
-
-
-def test_without_a_classifier_it_is_one_sentence():
-    augment = PuzzleMix()
-    sentence = r"PuzzleMix .*dict\(type='mixpro_mm.LabelingHook'\) to custom_hooks .*labeling='AreaLabeling'"
-    with pytest.raises(RuntimeError, match=sentence):
-        augment(*batch_of(2))
-    augment.bind(Classifier(), None)
-    augment(*batch_of(2))
-    augment.unbind()
-    with pytest.raises(RuntimeError, match=sentence):
-        augment(*batch_of(2))
-
-
 def test_copies_go_without_the_classifier():
     class Holder(Classifier):
         copies = 0
@@ -328,32 +309,6 @@ def test_copies_go_without_the_classifier():
     augment(*batch_of(2))  # the original still sees its model
 
 
-def test_same_seed_same_mix():
-    torch.manual_seed(8)
-    augment, batch = bound(Classifier(), ratio='sample'), batch_of(6)
-    runs = []
-    for seed in (9, 9, 10):
-        torch.manual_seed(seed)
-        runs.append((*augment(*batch), augment.pop_target().mask))
-    assert all(map(torch.equal, runs[0], runs[1]))
-    assert not torch.equal(runs[0][2], runs[2][2])
-
-
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_half_precision_images_and_soft_multi_labels(dtype):
-    torch.manual_seed(11)
-    augment = bound(Classifier(), blocks=(4,), partner='flip')
-    images = torch.randn(3, 3, 16, 16).to(dtype)
-    scores = torch.tensor([[1.0, 1, 0, 0], [0, 0, 0, 0], [0.2, 0.3, 0.5, 0]])  # the second has no gradient at all
-    copies = images.clone(), scores.clone()
-    mixed, blended = augment(images, scores)
-    assert mixed.dtype == dtype
-    assert set(mixed.flatten().tolist()) <= set(images.flatten().tolist())
-    lam = augment.pop_target().lam_area[:, None]
-    torch.testing.assert_close(blended, lam * scores + (1 - lam) * scores.flip(0))
-    assert all(map(torch.equal, (images, scores), copies))
-
-
 @pytest.mark.parametrize('broken', [0.0, 1e30, math.nan])
 def test_a_classifier_that_sees_nothing_mixes_by_the_rest_of_the_energy(broken):
     model = Classifier()
@@ -365,41 +320,3 @@ def test_a_classifier_that_sees_nothing_mixes_by_the_rest_of_the_energy(broken):
     target = augment.pop_target()
     assert isinstance(target, MixedTarget)
     assert set(target.lam_area.tolist()) == {0.0, 1.0}  # flat saliency, no smoothness: the prior decides alone
-
-
-def test_samples_left_unmixed_keep_pixels_and_label():
-    torch.manual_seed(13)
-    augment, (images, scores) = bound(Classifier(), prob=0.5, partner='flip', ratio='sample', eta=0.0), batch_of(16)
-    mixed, blended = augment(images, scores)
-    kept = (mixed == images).flatten(1).all(1)
-    assert 2 <= kept.sum() <= 14
-    assert torch.equal(blended[kept], scores[kept])
-    assert (augment.pop_target().lam_area[~kept] < 1).all()
-
-
-def test_both_spellings_resolve():
-    assert BATCH_AUGMENTS.get('mixpro_mm.PuzzleMix') is BATCH_AUGMENTS.get('PuzzleMix') is PuzzleMix
-
-
-@pytest.mark.parametrize(
-    ('settings', 'sentence'),
-    [
-        (dict(alpha=0), 'alpha must be a finite number above 0, got 0'),
-        (dict(blocks=()), r'blocks must be whole numbers above 1 to draw from, got \(\)'),
-        (dict(blocks=4), 'blocks must be whole numbers above 1 to draw from, got 4'),
-        (dict(blocks=(1, 2)), r'got \(1, 2\)'),
-        (dict(blocks=[2, 4.0]), r'got \[2, 4.0\]'),
-        (dict(beta=-0.1), 'beta must be a finite number of at least 0, got -0.1'),
-        (dict(gamma=math.nan), 'gamma must be a finite number of at least 0, got nan'),
-        (dict(eta='0.2'), "eta must be a finite number of at least 0, got '0.2'"),
-        (dict(t_eps=0), 't_eps must be a finite number above 0, got 0'),
-        (dict(neigh=0), 'neigh must be a whole number of pixels above 0, got 0'),
-        (dict(neigh=2.0), 'neigh must be a whole number of pixels above 0, got 2.0'),
-        (dict(partner='roll'), "partner 'roll' is unknown"),
-        (dict(ratio='pixel'), "ratio 'pixel' is unknown"),
-        (dict(prob=1.5), 'prob must be at most 1, got 1.5'),
-    ],
-)
-def test_bad_arguments_are_one_sentence_at_construction(settings, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        PuzzleMix(**settings)

@@ -13,12 +13,6 @@ def unique_batch(batch, size, channels=1):
     return images, F.one_hot(torch.arange(batch), batch).float()
 
 
-def labels_fit(mixed, blended):
-    for row, label in zip(mixed[:, 0], blended, strict=True):
-        shares = torch.bincount(row.flatten().long(), minlength=len(mixed)) / row.numel()
-        assert torch.allclose(label, shares, atol=1e-6)
-
-
 @pytest.mark.parametrize('ratio', ['batch', 'sample'])
 @pytest.mark.parametrize('size', [(64, 48), (33, 50)])
 def test_without_align_the_boxes_are_those_of_cutmix(ratio, size):
@@ -54,7 +48,6 @@ def test_aligned_boxes_leave_every_patch_to_one_image(partner, ratio, size):
     for _ in range(10):
         mixed, blended = augment(*unique_batch(7, size))
         mask = augment.pop_target().mask
-        labels_fit(mixed, blended)
         for strip in mask.split(16, dim=2):
             for patch in strip.split(16, dim=3):
                 assert torch.equal(patch.amax((1, 2, 3)), patch.amin((1, 2, 3)))
@@ -79,29 +72,3 @@ def test_align_draws_the_boxes_that_are_drawn_without_it():
     changed = (seen[0][0] != seen[2][0]).flatten(1)
     assert changed.any()
     assert changed.sum(1).max() <= 4 * 64 * 4  # four borders by at most half a patch
-
-
-@pytest.mark.parametrize(
-    ('settings', 'sentence'),
-    [
-        (dict(align=0), 'align must be a whole number of at least 1, got 0'),
-        (dict(align=-8), 'align must be a whole number of at least 1, got -8'),
-        (dict(align=2.5), r'align must be a whole number of at least 1, got 2\.5'),
-        (dict(align='16'), "align must be a whole number of at least 1, got '16'"),
-        (dict(align=True), 'align must be a whole number of at least 1, got True'),
-        (dict(alpha=0), 'alpha must be'),
-        (dict(partner='roll'), "partner 'roll' is unknown"),
-        (dict(ratio='pixel'), "ratio 'pixel' is unknown"),
-        (dict(prob=0), 'prob must be'),
-    ],
-)
-def test_bad_arguments_are_one_sentence_at_construction(settings, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        RegionMix(**settings)
-
-
-@pytest.mark.parametrize('size', [(64, 48), (48, 64)])
-def test_patches_larger_than_the_image_are_one_sentence(size):
-    RegionMix(align=48)(*unique_batch(2, size))
-    with pytest.raises(ValueError, match=rf'align 49 must lie in 1 to 48 for an image of {size[0]}x{size[1]} pixels'):
-        RegionMix(align=49)(*unique_batch(2, size))
