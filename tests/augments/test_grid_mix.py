@@ -22,7 +22,7 @@ def test_whole_cells_come_from_one_image_as_many_as_tau_says(rounding, operation
     borders = [[math.ceil(i * length / 4) for i in range(5)] for length in size]
     for tau in (0.0, 0.01, 0.5, 0.72, 1.0):
         monkeypatch.setattr(augment, 'draw_ratio', lambda batch, tau=tau: torch.full((batch,), tau))
-        mixed, blended = augment(*unique_batch(5, size))
+        augment(*unique_batch(5, size))
         mask, own = augment.pop_target().mask[:, 0], torch.zeros(5)
         for (top, bottom), (left, right) in itertools.product(*map(itertools.pairwise, borders)):
             assert abs((bottom - top) - size[0] / 4) < 1

@@ -40,7 +40,7 @@ def checkpoints(folder):
     return sorted(path.name for path in folder.iterdir() if path.name.endswith('.pth'))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_full_disk_costs_nothing_but_the_time_since_the_last_checkpoint(small_disk, train_apart, train, undisturbed):
     disk, resize = small_disk
     work_dir = disk / 'work'
@@ -49,7 +49,7 @@ def test_a_full_disk_costs_nothing_but_the_time_since_the_last_checkpoint(small_
     assert code == 1
     assert re.fullmatch(
         rf'RuntimeError: AtomicCheckpointHook: {work_dir}/epoch_2\.pth cannot be written: No space left on device \(it '
-        rf'takes 2\.\d MB and \d\.\d MB are free\); {work_dir}/epoch_1\.pth stands, make room and resume\.',
+        rf'takes 2\.\d MB and \d\.\d MB are free\); {work_dir}/epoch_1\.pth is complete, free some space and resume\.',
         said.strip().splitlines()[-1],
     )
     assert checkpoints(work_dir) == ['epoch_1.pth']
@@ -61,13 +61,13 @@ def test_a_full_disk_costs_nothing_but_the_time_since_the_last_checkpoint(small_
     assert_same_weights(work_dir / 'epoch_3.pth', undisturbed / 'epoch_3.pth')
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_file_that_may_not_grow_so_large_leaves_none(tmp_path, train_apart):
     code, said = train_apart(tmp_path / 'work', LIMIT.format(size=1_000_000))
     assert code == 1
     sentence = said.strip().splitlines()[-1]
     assert 'epoch_1.pth cannot be written: File too large (it takes 2.' in sentence
-    assert sentence.endswith('none stands yet, make room.')
+    assert sentence.endswith('there is no checkpoint yet, free some space.')
     assert checkpoints(tmp_path / 'work') == []
     assert not (tmp_path / 'work' / 'last_checkpoint').exists()
 
@@ -91,7 +91,7 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_one_before(tmp_path, train_a
     assert_same_weights(work_dir / 'epoch_3.pth', undisturbed / 'epoch_3.pth')
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_is_kept_is_what_the_host_keeps(tmp_path, train):
     """Two of the last and the best so far, as mmengine's own hook leaves them when nothing goes wrong."""
     kept = {}

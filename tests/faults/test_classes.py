@@ -61,14 +61,6 @@ def test_classification(tiny, tmp_path):
     assert 'but data_preprocessor has 9, head has 9: set' in stopped(config)
 
 
-@pytest.mark.slow
-def test_classes_of_validation_are_compared_too(tiny, tmp_path):
-    config = tiny(tmp_path, **{'val_dataloader.dataset.classes': [0, 1, 2]})
-    assert stopped(config).startswith(
-        'ClassCheckHook: the val set (Digits) has 3 classes, 0 to 2, but data_preprocessor'
-    )
-
-
 def test_segmentation(downstream):
     """59 for 60, in small: the background counted or not."""
     config = downstream('segmenter_deit-micro_scratch_digit-scenes.py', **{'model.decode_head.num_classes': 10})
@@ -101,21 +93,12 @@ def test_wrapped_data_sets_are_looked_into(tiny, tmp_path, wrap):
     assert 'the train set (Digits) has 10 classes' in stopped(config)
 
 
-@pytest.mark.slow
-def test_what_is_told_to_be_ignored_is_passed_over(tiny, tmp_path):
-    config = tiny(tmp_path, **{'model.head.num_classes': 12, 'train_cfg.max_epochs': 1})
-    config.data_preprocessor.num_classes = 12
-    config.default_hooks.class_check = dict(type='mixpro_mm.ClassCheckHook', ignore=('head', 'data_preprocessor'))
-    config.val_dataloader = config.val_evaluator = config.val_cfg = None
-    Runner.from_cfg(config).train()
-
-
 LOOPS = dict(train=EpochBasedTrainLoop, val=ValLoop, test=TestLoop)
 BIRDS = ('heron', 'kite', 'otter')
 PETS = ('cat', 'dog', 'owl')
 
 
-def said(count, **sets):
+def said(count, ignore=(), **sets):
     """The sentence of the hook on these data sets and a head of so many classes, '' if it has none."""
     runner = SimpleNamespace(model=nn.Module())
     runner.model.head = nn.Module()
@@ -125,7 +108,7 @@ def said(count, **sets):
         loop.dataloader = SimpleNamespace(dataset=dataset)
         setattr(runner, f'_{split}_loop', loop)
     try:
-        ClassCheckHook().before_run(runner)
+        ClassCheckHook(ignore).before_run(runner)
     except RuntimeError as error:
         assert '\n' not in str(error)
         return str(error)
@@ -228,6 +211,7 @@ def test_every_data_set_of_a_concatenation_is_compared(coco, wrap):
     assert "has other classes, label 0 is 'owl' here and 'cat' in the train set" in said(3, train=wrap(joined))
 
 
+@pytest.mark.long
 def test_a_run_on_a_coco_file_in_another_order_stops(downstream, scenes, tmp_path):
     file = Path(scenes, 'coco', 'annotations', 'instances_val2017.json')
     content = json.loads(file.read_text())
@@ -261,6 +245,13 @@ def test_the_classes_of_a_test_are_those_that_the_checkpoint_was_trained_on(fold
     for other in (dict(), dict(meta=None), dict(meta=dict(dataset_meta=dict(classes=('a', 'b'))))):
         hook.after_load_checkpoint(runner, other)  # nothing to compare with
     hook.after_load_checkpoint(runner, dict(meta=dict(dataset_meta=dict(classes=('kite', 'otter', 'zebra')))))
+
+
+def test_numbers_of_classes_are_compared_unless_they_are_ignored(folders):
+    train, val = folders('train', BIRDS), folders('val', BIRDS[:2])
+    assert said(4, train=train).endswith(' has 3 classes, heron to otter, but head has 4: set num_classes=3 there.')
+    assert said(4, ignore='head', train=train) == said(4, ignore=('he',), train=train) == ''
+    assert 'the val set (CustomDataset) has 2 classes, heron to kite, but head has 3' in said(3, train=train, val=val)
 
 
 def test_a_class_folder_that_validation_lacks_is_named(folders):

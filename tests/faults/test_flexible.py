@@ -48,6 +48,7 @@ def test_code_is_run_and_named_before_training(flexible, undisturbed, tmp_path, 
     assert not list((tmp_path / 'work').glob('*.pth'))
 
 
+@pytest.mark.long
 def test_the_strategy_writes_and_a_resume_with_other_settings_is_refused(flexible, tmp_path, capfd):
     runner = flexible(**{'train_cfg.max_epochs': 2})
     runner.train()

@@ -181,16 +181,6 @@ def test_a_batch_that_cannot_be_written_does_not_hide_the_loss(run, tmp_path):
     assert 'parse_losses' not in vars(runner.model)
 
 
-def test_nor_does_a_batch_that_cannot_be_taken_apart(run, monkeypatch):
-    def fail(thing):
-        raise MemoryError('no room for a copy')
-
-    monkeypatch.setattr('mixpro_mm.guard.loss._plain', fail)
-    said, runner = run()
-    assert re.search(r"its batch could not be written to \S+_iter_2\.pth \(MemoryError: 'no room for a copy'\)", said)
-    assert 'parse_losses' not in vars(runner.model)
-
-
 def test_the_gpu_is_asked_for_its_state_only_where_it_is_in_use(monkeypatch):
     """To ask whether there is one can take long, each time; IterSeedHook asks the same."""
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: pytest.fail('asked in every iteration'))
@@ -317,11 +307,3 @@ def test_fsdp_is_asked_for_no_state_dict(monkeypatch, flat):
         assert loss._spoiled(model) == ['_flat_param' if flat else '1.weight']
     finally:
         distributed.destroy_process_group()
-
-
-@pytest.mark.slow
-def test_the_model_is_left_as_it_was(train, tmp_path):
-    runner = train(tmp_path, **{'train_cfg.max_epochs': 1})
-    assert any(isinstance(hook, NonFiniteLossHook) for hook in runner.hooks)
-    assert 'parse_losses' not in vars(runner.model)
-    assert not list(tmp_path.glob('nonfinite*'))

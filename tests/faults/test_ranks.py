@@ -43,7 +43,7 @@ def one_rank(path, folder):
     runner.train()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_ranks_keep_one_checkpoint_and_end_at_the_nan_of_one(tiny, tmp_path):
     work_dir = tmp_path / 'work'
     config = tiny(

@@ -1,9 +1,7 @@
 """A run resumed with other settings: what differs is named, and nothing is written."""
 
 import pytest
-import torch
 from mmengine.config import Config
-from mmengine.optim import LinearLR
 from mmengine.runner import Runner
 
 from mixpro_mm.differences import differences, settings_in
@@ -35,7 +33,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(
-    'name', [pytest.param(name, marks=pytest.mark.slow if number > 1 else ()) for number, name in enumerate(CHANGES)]
+    'name', [pytest.param(name, marks=pytest.mark.long if number > 0 else ()) for number, name in enumerate(CHANGES)]
 )
 def test_what_differs_is_named(tiny, cut, name):
     value, what = CHANGES[name]
@@ -61,14 +59,6 @@ def test_what_may_differ_and_what_is_allowed_goes_on(tiny, cut):
     assert runner.epoch == 4 and (cut / 'epoch_4.pth').exists()
 
 
-@pytest.mark.slow
-def test_nothing_to_resume_is_said(tiny, tmp_path, capfd):
-    config = tiny(tmp_path / 'work', resume=True, log_level='WARNING', **{'train_cfg.max_epochs': 1})
-    Runner.from_cfg(config).train()
-    said = capfd.readouterr()
-    assert f'there is nothing to resume in {tmp_path}/work, training starts anew' in said.out + said.err
-
-
 def test_settings_are_read_without_running_them(tiny, tmp_path):
     config = tiny(tmp_path)
     assert differences(settings_in(config.pretty_text), config.to_dict()) == []
@@ -77,24 +67,6 @@ def test_settings_are_read_without_running_them(tiny, tmp_path):
     assert settings_in('a = [dict(b=(1, None), **c)]') is None
     assert settings_in("a = dict({'b.c': 1}, d=2)") == dict(a={'b.c': 1, 'd': 2})
     assert settings_in("a = [dict(b=(1, None)), {'c-d': -2.5}]") == dict(a=[dict(b=[1, None]), {'c-d': -2.5}])
-
-
-def test_a_schedule_goes_on_to_the_end_that_its_checkpoint_has():
-    """What docs/faults.md says of `allow=['param_scheduler*']`; if this fails, the page is to be changed."""
-
-    def schedule(end):
-        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-        return optimizer, LinearLR(optimizer, start_factor=1.0, end_factor=0.5, begin=0, end=end, by_epoch=False)
-
-    rates = []
-    for end in (5, 9):
-        optimizer, longer = schedule(end)
-        longer.load_state_dict(schedule(5)[1].state_dict())
-        for _ in range(8):
-            optimizer.step()
-            longer.step()
-            rates.append(optimizer.param_groups[0]['lr'])
-    assert rates[:8] == rates[8:] and rates[4] == rates[7] == 0.5
 
 
 def test_differences_go_down_to_the_single_value():

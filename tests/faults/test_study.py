@@ -176,5 +176,6 @@ def test_twenty_kills_change_nothing(study, command):
     check(study, command, 'many', 20, seed=1)
 
 
+@pytest.mark.long
 def test_three_kills_change_nothing(study, command):
     check(study, command, 'few', 3, seed=2)
