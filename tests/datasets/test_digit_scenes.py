@@ -1,6 +1,4 @@
 import json
-import os
-import random
 from pathlib import Path
 
 import numpy as np
@@ -193,15 +191,6 @@ def test_other_seed_other_scenes_and_other_count_same_scenes(scenes, tmp_path):
         assert (fewer / name).read_bytes() == reference
 
 
-def test_global_generators_stay_untouched(tmp_path):
-    def states():
-        return random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()  # noqa: NPY002
-
-    before = states()
-    write_digit_scenes(tmp_path / 'scenes', num_train=2, num_val=1)
-    assert states() == before
-
-
 def test_a_whole_set_is_found_again_and_not_written(scenes, monkeypatch):
     monkeypatch.setattr(digit_scenes, '_write_split', None)
     assert write_digit_scenes(scenes, **SMALL) == scenes
@@ -219,15 +208,6 @@ def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_digit_scenes(tmp_path / 'scenes', **SMALL)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_drafts_of_killed_writers_do_no_harm_and_go_after_a_day(tmp_path):
-    fresh, old = tmp_path / '.scenes.draft-fresh', tmp_path / '.scenes.draft-old'
-    for draft in (fresh, old):
-        (draft / 'coco').mkdir(parents=True)
-    os.utime(old, (0, 0))
-    write_digit_scenes(tmp_path / 'scenes', num_train=1, num_val=1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [fresh.name, 'scenes']
 
 
 def test_the_slower_of_two_writers_takes_the_set_of_the_faster(tmp_path, monkeypatch):

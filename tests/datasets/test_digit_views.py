@@ -134,7 +134,7 @@ def test_another_size_is_the_same_view_resized():
     small = large[9]['img'].reshape(32, 2, 32, 2, 3).mean((1, 3))
     assert np.abs(small - draw_view(large[9]['scan'], large[9]['view'])).mean() < 4
     for size in (0, 32.0):
-        with pytest.raises(ValueError, match=f'img_size must be a positive whole number, got {size}'):
+        with pytest.raises(ValueError, match=f'img_size must be a whole number of at least 1, got {size}'):
             DigitsO(img_size=size)
 
 

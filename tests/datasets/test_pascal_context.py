@@ -11,7 +11,7 @@ from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
 from mixpro_mm.datasets import pascal_context
-from mixpro_mm.datasets.pascal_context import check, convert, main, prepare
+from mixpro_mm.datasets.pascal_context import check, convert, main
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'prepare_pascal_context.py'
 # ids of the merged annotations, and the classes they stand for
@@ -76,9 +76,7 @@ def listing(devkit, split):
 
 def test_the_converter_of_mmseg_writes_what_mmseg_reads(devkit, detail):
     before = tree(devkit)
-    line = prepare(devkit)
-    assert line.startswith(f'{devkit / "VOC2010"} is whole: 3 images to train, 2 to test; ')
-    assert '4996 and 5104' in line and '4998 and 5105' in line
+    assert convert(devkit) == dict(train=3, val=2) == check(devkit)
     written = {f'VOC2010/SegmentationClassContext/{name}.png' for names in NAMES.values() for name in names}
     assert tree(devkit) - before == written | {f'VOC2010/ImageSets/SegmentationContext/{split}.txt' for split in NAMES}
     assert sorted(path.name for path in devkit.iterdir()) == ['VOC2010']  # no draft is left
@@ -100,18 +98,13 @@ def test_the_converter_of_mmseg_writes_what_mmseg_reads(devkit, detail):
 def test_the_annotations_may_lie_elsewhere(devkit, detail, tmp_path, monkeypatch):
     (devkit / 'VOC2010' / 'trainval_merged.json').rename(tmp_path / 'merged.json')
     monkeypatch.chdir(tmp_path)
-    assert '3 images to train, 2 to test' in prepare('VOCdevkit', 'merged.json')
-
-
-def test_as_many_as_expected_is_said_so(devkit, detail, monkeypatch):
-    monkeypatch.setattr('mixpro_mm.datasets.pascal_context.EXPECTED', dict(train=3, val=2))
-    assert prepare(devkit).endswith('2 to test, as many as the merged annotations hold')
+    assert convert('VOCdevkit', 'merged.json') == dict(train=3, val=2)
 
 
 def test_everything_that_is_missing_is_one_sentence(devkit, monkeypatch):
     monkeypatch.setattr(sys, 'path', [path for path in sys.path if not Path(path, 'detail').exists()])
     with pytest.raises(FileNotFoundError) as stop:
-        prepare(devkit)
+        convert(devkit)
     (sentence,) = str(stop.value).splitlines()
     assert 'module detail' in sentence and 'github.com/zhanghang1989/detail-api' in sentence
     assert 'docs/pascal_context.md' in sentence and '--check' in sentence
@@ -119,7 +112,7 @@ def test_everything_that_is_missing_is_one_sentence(devkit, monkeypatch):
     for image in (devkit / 'VOC2010' / 'JPEGImages').iterdir():
         image.unlink()
     with pytest.raises(FileNotFoundError) as stop:
-        prepare(devkit)
+        convert(devkit)
     images, annotations, api = str(stop.value).splitlines()
     assert images.startswith(f'{devkit}/VOC2010/JPEGImages holds no images: unpack VOCtrainval_03-May-2010.tar')
     assert annotations.startswith(f'{devkit}/VOC2010/trainval_merged.json is missing')
@@ -128,10 +121,10 @@ def test_everything_that_is_missing_is_one_sentence(devkit, monkeypatch):
 
 
 def test_what_is_there_is_not_written_over(devkit, detail):
-    prepare(devkit)
+    convert(devkit)
     stamp = class_map(devkit, '2008_000002').stat().st_mtime_ns
     with pytest.raises(FileExistsError, match=r'SegmentationClassContext is there already: look at it with --check'):
-        convert(devkit, devkit / 'VOC2010' / 'trainval_merged.json')
+        convert(devkit)
     assert class_map(devkit, '2008_000002').stat().st_mtime_ns == stamp
 
 
@@ -147,7 +140,7 @@ def test_a_conversion_that_fails_leaves_nothing(devkit, detail, fault, error, se
     detail.write_text(FAKE.replace("return np.array(self.content[image['file_name']])", fault))
     before = tree(devkit)
     with pytest.raises(error, match=sentence):
-        prepare(devkit)
+        convert(devkit)
     assert tree(devkit) == before and [path.name for path in devkit.iterdir()] == ['VOC2010']
 
 
@@ -155,7 +148,7 @@ def test_a_draft_that_is_not_whole_is_kept_and_can_be_looked_at(devkit, detail, 
     detail.write_text(FAKE.replace("return np.array(self.content[image['file_name']])", 'return np.full((20, 30), 2)'))
     before = tree(devkit)
     with pytest.raises(ValueError) as stop:
-        prepare(devkit)
+        convert(devkit)
     *sentences, last = str(stop.value).splitlines()
     (draft,) = {*devkit.iterdir()} - {devkit / 'VOC2010'}
     assert last == f'what was drawn is kept in {draft}: look at it, then remove it'
@@ -169,26 +162,7 @@ def test_a_draft_that_is_not_whole_is_kept_and_can_be_looked_at(devkit, detail, 
     assert main([str(draft), '--check']) == 1
     assert capfd.readouterr().err.splitlines() == sentences
     detail.write_text(FAKE)  # and it is in nobody's way
-    assert '3 images to train, 2 to test' in prepare(devkit)
-
-
-@pytest.mark.parametrize('only_check', [False, True])
-def test_everything_is_looked_at_once(devkit, detail, monkeypatch, only_check):
-    if only_check:
-        prepare(devkit)
-    looked_at, problems_of = [], pascal_context._problems_of
-
-    def look(voc, name):
-        looked_at.append(name)
-        return problems_of(voc, name)
-
-    monkeypatch.setattr(pascal_context, '_problems_of', look)
-    prepare(devkit, only_check=only_check)
-    assert looked_at == NAMES['train'] + NAMES['val']
-
-
-def test_converting_counts(devkit, detail):
-    assert convert(devkit, devkit / 'VOC2010' / 'trainval_merged.json') == dict(train=3, val=2) == check(devkit)
+    assert convert(devkit) == dict(train=3, val=2)
 
 
 def damage(devkit, kind):
@@ -232,7 +206,7 @@ SENTENCES = {
 
 @pytest.mark.parametrize('kind', SENTENCES)
 def test_every_damage_is_named(devkit, detail, kind):
-    prepare(devkit)
+    convert(devkit)
     assert check(devkit) == dict(train=3, val=2)
     damage(devkit, kind)
     with pytest.raises(ValueError) as stop:
@@ -242,7 +216,7 @@ def test_every_damage_is_named(devkit, detail, kind):
 
 
 def test_of_many_damages_the_first_are_named_and_the_rest_counted(devkit, detail):
-    prepare(devkit)
+    convert(devkit)
     extra = [f'2011_{number:06d}' for number in range(9)]
     listing(devkit, 'val').write_text('\n'.join([*NAMES['val'], *extra]))
     damage(devkit, 'raw ids')
@@ -253,14 +227,18 @@ def test_of_many_damages_the_first_are_named_and_the_rest_counted(devkit, detail
     assert sum('holds the id 60' in line for line in lines) == 1
 
 
-def test_the_command_line(devkit, detail, capfd):
+def test_the_command_line(devkit, detail, capfd, monkeypatch):
     def run(*args):
         code = main([str(word) for word in (devkit, *args)])
         said = capfd.readouterr()
         return code, said.out.splitlines()[-1:], said.err
 
     code, said, problem = run()
-    assert (code, problem) == (0, '') and '3 images to train, 2 to test' in said[0]
+    assert (code, problem) == (0, '') and f'{devkit / "VOC2010"} is whole: 3 images to train, 2 to test; ' in said[0]
+    assert '4996 and 5104' in said[0] and '4998 and 5105' in said[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(pascal_context, 'EXPECTED', dict(train=3, val=2))
+        assert run('--check')[1][0].endswith('2 to test, as many as the merged annotations hold')
     files = {path: os.stat(devkit / path).st_mtime_ns for path in tree(devkit)}
     assert run('--check') == (0, said, '')
     damage(devkit, 'no map')

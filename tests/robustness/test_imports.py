@@ -3,8 +3,6 @@
 import subprocess
 import sys
 
-import pytest
-
 CLASSES = ('CalibrationMetric', 'OODMetric', 'OcclusionTestLoop', 'RecordedTestLoop')
 REPORT = 'import sys; print(*sorted({name.partition(".")[0] for name in sys.modules}))'
 FOUND = """
@@ -25,11 +23,8 @@ def after(statement):
     return set(done.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize(
-    'statement', ['import mixpro_mm.robustness.functional', 'from mixpro_mm.robustness import aurra, ood_aupr']
-)
-def test_functions_need_numpy_only(statement):
-    loaded = after(statement)
+def test_functions_need_numpy_only():
+    loaded = after('import mixpro_mm.robustness.functional')
     assert {'mixpro_mm', 'numpy'} <= loaded
     heavy = {name for name in loaded if name.startswith('mm') or name in ('torch', 'matplotlib', 'cv2', 'scipy')}
     assert not heavy
@@ -43,12 +38,3 @@ def test_configs_find_the_classes_by_their_scope():
 def test_the_plugin_enters_the_plain_names():
     """Also after the functions alone."""
     after('import mixpro_mm.robustness.functional\nimport mixpro_mm.plugin' + FOUND.format(names=CLASSES, prefix=''))
-
-
-def test_classes_come_when_they_are_asked_for():
-    from mixpro_mm import robustness
-
-    assert sorted(set(robustness.__all__)) == sorted(robustness.__all__) and set(CLASSES) <= set(robustness.__all__)
-    assert all(getattr(robustness, name).__name__ == name for name in robustness.__all__)
-    with pytest.raises(AttributeError, match=r"module 'mixpro_mm.robustness' has no attribute 'Occlusion'"):
-        robustness.Occlusion  # noqa: B018

@@ -12,7 +12,8 @@ from mmpretrain.structures import DataSample
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch.utils.data import DataLoader
 
-from mixpro_mm.robustness import CalibrationMetric, OODMetric, rms_calibration_error
+from mixpro_mm.robustness.functional import rms_calibration_error
+from mixpro_mm.robustness.metrics import CalibrationMetric, OODMetric
 
 COLUMNS, KEPT = 12, [11, 4, 0, 7, 2, 9, 1, 10, 3, 5]  # the digits, as ten of the twelve outputs of a model
 
@@ -305,7 +306,7 @@ def test_classes_are_checked_at_construction(metric, classes, sentence):
 
 @pytest.mark.parametrize('kwargs', [dict(bin_size=0), dict(bin_size=10.0), dict(bins=-1), dict(bins='15')])
 def test_bins_are_checked_at_construction(kwargs):
-    with pytest.raises(ValueError, match=f'{next(iter(kwargs))} must be a positive whole number'):
+    with pytest.raises(ValueError, match=f'{next(iter(kwargs))} must be a whole number of at least 1'):
         CalibrationMetric(**kwargs)
 
 
