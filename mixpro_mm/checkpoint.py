@@ -24,20 +24,17 @@ class Inert:
     def __setstate__(self, state): ...
 
 
-HARMLESS = (  # none of these is called or imported, Inert takes its place
+HARMLESS = [  # none of these is called or imported, Inert takes its place
     'argparse.Namespace',
     'builtins.getattr',
     'builtins.slice',
     'mmengine.logging.history_buffer.HistoryBuffer',
     'numpy.dtype',
     'numpy.ndarray',
-    'numpy._core.multiarray._reconstruct',
-    'numpy._core.multiarray.scalar',
-    'numpy.core.multiarray._reconstruct',
-    'numpy.core.multiarray.scalar',
     'pathlib.PosixPath',
-)
-DICTS = ('yacs.config.CfgNode',)  # filled like a dict, so a dict takes its place; released MixPro saves its config
+    *(f'numpy.{core}.multiarray.{name}' for core in ('core', '_core') for name in ('_reconstruct', 'scalar')),
+]
+DICTS = ['yacs.config.CfgNode']  # filled like a dict, so a dict takes its place; released MixPro saves its config
 WRAPPERS = ('state_dict', 'model', 'teacher')  # the last of DINO, which evaluates it and not the student
 
 
@@ -81,14 +78,13 @@ def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | No
     Args:
         path: A local file of torch.save or safetensors.
         trust: Where a file cannot be read otherwise, let torch unpickle it, which runs whatever code is in it.
-        take: Read what lies under this name instead, such as ``'model_ema'``; or the tensors whose names begin with it
-            and a dot.
+        take: Read what lies under this name instead, such as ``'model_ema'``, or names that begin with it and a dot.
 
     Raises:
         FileNotFoundError: If there is no such file.
         CodeInCheckpointError: A ValueError, if the file runs code and there is no ``trust``.
-        ValueError: If the address is remote, or the file is truncated, damaged, no checkpoint, without tensors, or
-            without anything to ``take``; a file of another format is named for what it is.
+        ValueError: If the address is remote, or the file is damaged, of another format (which is named), without
+            tensors, or without anything to ``take``.
     """
     path = os.path.expanduser(path)
     if '://' in path:
@@ -134,12 +130,11 @@ def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | No
         where = f'under `{take}`' if take else 'under `state_dict`, under `model` or at its top'
         several = f'; of {", ".join(map(str, holders))}, which hold tensors, one must be named' if holders else ''
         raise ValueError(f'Checkpoint {path} holds no tensors {where}{others}{several}.')
-    averaged = [str(key) for key, value in beside.items() if _is_average(str(key)) and isinstance(value, Mapping)]
-    meta = beside.get('meta')
-    config = meta.get('cfg') if isinstance(meta, Mapping) else None
-    names = [str(key) for key in beside]
+    averages = (key for key, value in beside.items() if isinstance(value, Mapping))
+    averaged = [str(key) for key in averages if re.search(r'(^|_)ema$', str(key), re.IGNORECASE)]
+    config = meta.get('cfg') if isinstance(meta := beside.get('meta'), Mapping) else None
     config = config if isinstance(config, str) else None
-    return Checkpoint(tensors, sha256, names, averaged, config, '.'.join(under), is_safetensors(path))
+    return Checkpoint(tensors, sha256, list(map(str, beside)), averaged, config, '.'.join(under), is_safetensors(path))
 
 
 def read_for_host(path: str | os.PathLike) -> Checkpoint:
@@ -183,22 +178,17 @@ def _holds_tensors(value) -> bool:
     return any(isinstance(key, str) and (isinstance(inner, Tensor) or _holds_tensors(inner)) for key, inner in entries)
 
 
-def _is_average(name: str) -> bool:
-    return re.search(r'(^|_)ema$', name, re.IGNORECASE) is not None
-
-
 def _check_sums(path: str) -> None:
     """Of a zip file, as torch.save writes it: torch itself does not compare them when it loads."""
-    if zipfile.is_zipfile(path):
-        try:
-            with zipfile.ZipFile(path) as file:
-                damaged = file.testzip()
-        except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-            raise ValueError(_unreadable(path)) from error
-        if damaged:
-            raise ValueError(
-                f'Checkpoint {path} is damaged: its entry {damaged} has not the checksum it was saved with.'
-            )
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise ValueError(_unreadable(path)) from error
+    if damaged:
+        raise ValueError(f'Checkpoint {path} is damaged: its entry {damaged} has not the checksum it was saved with.')
 
 
 def _load(path: str):
@@ -209,39 +199,31 @@ def _load(path: str):
         try:
             return torch.load(path, map_location='cpu', weights_only=True)
         except Exception as error:
-            if (refused := re.search(r'GLOBAL (\S+)', str(error))) and not foreign(path):
+            if (global_ := re.search(r'GLOBAL (\S+)', str(error))) and not foreign(path):
+                why = 'which tensors do not need'
                 if pickles_module(path):
-                    raise CodeInCheckpointError(
-                        f'Checkpoint {path} is refused: to unpickle it is to run {refused[1]}, for it holds a whole '
-                        'pickled module and not its tensors alone; where its class is at hand, save its state_dict().'
-                    ) from error
-                raise CodeInCheckpointError(
-                    f'Checkpoint {path} is refused: to unpickle it is to run {refused[1]}, which tensors do not need.'
-                ) from error
-            if (
-                'Unsupported operand' in str(error)
-                and not foreign_pickle(path)
-                and (found := pickle_protocol(path)) > 2
-            ):
-                raise CodeInCheckpointError(
-                    f'Checkpoint {path} is refused: it was saved with pickle protocol {found}, and torch reads no '
-                    'other than 2 without running code; save it again without pickle_protocol.'
-                ) from error
-            raise ValueError(_unreadable(path)) from error
+                    why = 'for it holds a whole pickled module and not its tensors alone; where its class is at hand, '
+                    why += 'save its state_dict()'
+                refused = f'to unpickle it is to run {global_[1]}, {why}'
+            elif 'Unsupported operand' in str(error) and not foreign_pickle(path) and pickle_protocol(path) > 2:
+                refused = f'it was saved with pickle protocol {pickle_protocol(path)}, and torch reads no other than 2 '
+                refused += 'without running code; save it again without pickle_protocol'
+            else:
+                raise ValueError(_unreadable(path)) from error
+            raise CodeInCheckpointError(f'Checkpoint {path} is refused: {refused}.') from error
 
 
 def _load_safetensors(path: str) -> dict[str, Tensor]:
     try:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
+
+        return load_file(path)
     except ImportError as error:
         raise ValueError(f'Checkpoint {path} needs safetensors to be read: pip install safetensors.') from error
-    try:
-        return load_file(path)
     except SafetensorError as error:
-        raise ValueError(
-            f'Checkpoint {path} cannot be read: it is a truncated or altered safetensors file ({error}).'
-        ) from error
+        what = f'it is a truncated or altered safetensors file ({error})'
+        raise ValueError(f'Checkpoint {path} cannot be read: {what}.') from error
 
 
 def _load_trusting(path: str):

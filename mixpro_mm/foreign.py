@@ -8,17 +8,21 @@ __all__ = ['foreign', 'foreign_pickle', 'is_safetensors', 'pickle_protocol', 'pi
 
 TENSORFLOW = 'is a checkpoint of TensorFlow: convert it to PyTorch with the code it is from'
 UNPACK = 'unpack it and name the file inside'
+PACKED = {b'\x1f\x8b': 'gzip', b'BZh': 'bzip2', b'\xfd7zXZ': 'xz', b'\x28\xb5\x2f\xfd': 'zstd'}
 BEGINNINGS = {  # first bytes -> what the file is, and what to do
     b'version https://git-lfs': 'is a git-lfs pointer, not the file itself: fetch that with git lfs pull',
     b'\x89HDF\r\n\x1a\n': 'is an HDF5 file, as Keras writes them: convert it to PyTorch with the code it is from',
     b'\x93NUMPY': 'is a NumPy array: convert it to a state dict with the code it is from',
     b'GGUF': 'is a GGUF file, of llama.cpp: take the PyTorch or safetensors file of the model',
-    b'\x1f\x8b': f'is compressed by gzip: {UNPACK}',
-    b'BZh': f'is compressed by bzip2: {UNPACK}',
-    b'\xfd7zXZ': f'is compressed by xz: {UNPACK}',
     b'7z\xbc\xaf': f'is a 7z archive: {UNPACK}',
     b'Rar!': f'is a RAR archive: {UNPACK}',
-    b'\x28\xb5\x2f\xfd': f'is compressed by zstd: {UNPACK}',
+    **{beginning: f'is compressed by {name}: {UNPACK}' for beginning, name in PACKED.items()},
+}
+ARCHIVES = {  # a name in a zip file -> what the file is
+    'constants.pkl': 'is a TorchScript archive, which is code with tensors: save its tensors with '
+    'torch.save(torch.jit.load(PATH).state_dict(), NEW_PATH) if you trust it',
+    'archive_format': 'is a program of torch.export, which is code with tensors: save its state_dict with torch.save',
+    'data.pkl': '',
 }
 TABLE_END = bytes.fromhex('57fb808b247547db')  # of the tables of key and value that TensorFlow writes
 TORCH_MAGIC = bytes.fromhex('6cfc9c46f9206aa85019')  # of torch.save before torch 1.6
@@ -60,15 +64,8 @@ def _archive(path: str) -> str:
     with zipfile.ZipFile(path) as file:
         names = file.namelist()
     inside = {name.partition('/')[2] for name in names}
-    if 'constants.pkl' in inside:
-        return (
-            'is a TorchScript archive, which is code with tensors: save its tensors with '
-            'torch.save(torch.jit.load(PATH).state_dict(), NEW_PATH) if you trust it'
-        )
-    if 'archive_format' in inside:
-        return 'is a program of torch.export, which is code with tensors: save its state_dict with torch.save'
-    if 'data.pkl' in inside:
-        return ''
+    if (known := next((what for name, what in ARCHIVES.items() if name in inside), None)) is not None:
+        return known
     if names and all(name.endswith('.npy') for name in names):
         return 'is a NumPy archive (.npz), as JAX code writes them: convert it to PyTorch with the code it is from'
     more = f' and {len(names) - 3} more' if len(names) > 3 else ''
@@ -79,10 +76,8 @@ def _text(head: bytes) -> str:
     text = head.decode('utf-8', errors='replace').strip().strip('\ufeff')
     if re.match(r'<(!doctype html|html|\?xml|!--)', text, re.IGNORECASE):
         return 'is a web page, not the file that its link is for: download the file itself'
-    odd = sum(not (char.isprintable() or char.isspace()) or char == '\ufffd' for char in text)
-    return (
-        f'is a text file that begins with {text[:40]!r}' if 20 * odd < len(text) else ''
-    )  # the cut may split a letter
+    odd = sum(not (char.isprintable() or char.isspace()) or char == '\ufffd' for char in text)  # a letter may be cut
+    return f'is a text file that begins with {text[:40]!r}' if 20 * odd < len(text) else ''
 
 
 def is_safetensors(path: str) -> bool:

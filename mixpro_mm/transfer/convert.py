@@ -1,6 +1,5 @@
 """Checkpoints from elsewhere into the names of another class: read, recognise, rename, prove, write."""
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,16 +8,10 @@ import torch
 from mixpro_mm.checkpoint import Checkpoint, CodeInCheckpointError, read_checkpoint
 from mixpro_mm.files import replacing
 from mixpro_mm.transfer.keys import Renamed, last_line, rename, some, with_shape
-from mixpro_mm.transfer.layouts import (
-    OWN_LAYOUT,
-    TARGETS,
-    Family,
-    check_shapes,
-    recognise,
-    without_loss,
-    without_wrapping,
-)
-from mixpro_mm.transfer.proof import Proof, prove
+from mixpro_mm.transfer.layouts import OWN_LAYOUT, TARGETS, recognise, without_loss, without_wrapping
+from mixpro_mm.transfer.layouts.family import Family, check_ranks
+from mixpro_mm.transfer.layouts.vit import VIT
+from mixpro_mm.transfer.proof import Proof, build, check_names, prove
 from mixpro_mm.version import __version__
 
 __all__ = ['TARGETS', 'Conversion', 'convert']
@@ -43,34 +36,24 @@ class Conversion:
         return self.family.config(self.size, self.target)
 
 
-def convert(
-    source: str | Path,
-    destination: str | Path,
-    target: str,
-    trust: bool = False,
-    heads: int | None = None,
-    take: str | None = None,
-) -> Conversion:
+def convert(source, destination, target, trust=False, heads=None, take=None) -> Conversion:
     """Convert a checkpoint file, prove the result, and only then write it.
 
     Args:
-        source: Checkpoint of DeiT, PVT, XCiT, CaiT or Swin: official, of timm, of SMMix, of the released MixPro and
-            TransMix, or one of mmpretrain's classifiers.
-        destination: File to write, whole or not at all: ``state_dict`` and ``meta``.
+        source: Path of a checkpoint of DeiT, PVT, XCiT, CaiT or Swin: official, of timm, of SMMix, of the released
+            MixPro and TransMix, or one of mmpretrain's classifiers.
+        destination: Path to write to, whole or not at all: ``state_dict`` and ``meta``.
         target: One of ``TARGETS``.
         trust: Whether code that is in the file may run.
         heads: Number of heads of a DeiT or ViT, if they are not of 64 channels each.
-        take: Name in the file of the mapping to convert, such as ``'model_ema'``, or beginning of the names,
-            where it is not the usual one.
-
-    Returns:
-        The ``Conversion``.
+        take: Name in the file of the mapping to convert, such as ``'model_ema'``, or beginning of the names.
 
     Raises:
         FileNotFoundError, ValueError: One sentence; nothing is written then.
     """
     source, destination = Path(source), Path(destination)
-    if destination.is_dir() or destination.resolve() == source.resolve() or _same_file(source, destination):
+    same = destination.exists() and source.exists() and destination.samefile(source)
+    if destination.is_dir() or same or destination.resolve() == source.resolve():
         what = 'a folder' if destination.is_dir() else 'the source itself'
         raise ValueError(f'{destination} is {what}: name another file to write to.')
     if destination.suffix == '.safetensors':
@@ -86,7 +69,7 @@ def convert(
         conversion = _convert(file, target, heads)
     except ValueError as error:
         raise ValueError(f'Checkpoint {source} {error}.') from error
-    except Exception as error:  # the last net: whatever torch raises at tensors nobody thought of
+    except Exception as error:  # whatever torch raises at tensors nobody thought of
         what = f'has tensors that cannot be converted ({type(error).__name__}: {last_line(error)})'
         raise ValueError(f'Checkpoint {source} {what}.') from error
     meta = dict(
@@ -100,11 +83,10 @@ def convert(
         mixpro_mm_version=__version__,
         deviation=conversion.proof.deviation,
     )
-    content = dict(state_dict=conversion.renamed.tensors, meta=meta)
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with replacing(destination) as temporary:
-            torch.save(content, temporary)
+            torch.save(dict(state_dict=conversion.renamed.tensors, meta=meta), temporary)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
         raise ValueError(f'{destination} cannot be written: {reason}.') from error
@@ -116,40 +98,29 @@ def _convert(file: Checkpoint, target: str, heads: int | None) -> Conversion:
     as_it_is = file.found_by_host and tensors.keys() == file.tensors.keys()
     tensors, loss = without_loss(tensors)
     family, layout = recognise(tensors)
-    if heads is not None and family.heads_from:
-        raise ValueError(f'is {family.label}, whose number of heads is told by {family.heads_from}: leave out --heads')
+    if heads is not None and family is not VIT:
+        raise ValueError(f'is {family.label}, whose number of heads can be read from the file: leave out --heads')
     if empty := [with_shape(name, tensor) for name, tensor in tensors.items() if not tensor.numel()]:
         raise ValueError(f'has {some(empty)} that does not fit: there is nothing in it')
     if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
         raise ValueError(f'has values that are not finite in {some(broken)}')
-    possible = [
-        name for name in family.targets if not (as_it_is and layout == OWN_LAYOUT and family.targets[name] is None)
-    ]
+    what, as_it_is = f'is {family.label} in the layout of {layout}', as_it_is and layout == OWN_LAYOUT
+    possible = [name for name, table in family.targets.items() if not (as_it_is and table is None)]
     if target not in possible:
         why = family.instead.get(target, "it has the names of mmpretrain's classifier already, use it as it is")
-        raise ValueError(
-            f'is {family.label} in the layout of {layout} and cannot be converted --to {target}: {why}; possible here: '
-            f'{", ".join(possible) or "nothing"}'
-        )
+        others = ', '.join(possible) or 'nothing'
+        raise ValueError(f'{what} and cannot be converted --to {target}: {why}; possible here: {others}')
     try:
-        renamed = hub = rename(tensors, family.layouts[layout])
-        hub.dropped |= loss
-        check_shapes(hub, family.ranks)
-    except ValueError as error:
-        raise ValueError(f'is {family.label} in the layout of {layout}, but {error}') from error
-    try:
+        hub = Renamed(tensors, {name: (name,) for name in tensors})
+        hub = rename(hub, table) if (table := family.layouts[layout][1]) else hub
+        check_ranks(hub)
         size = family.measure(hub.tensors, heads)
-    except KeyError as error:
-        raise ValueError(f'lacks what {family.label} has as {error.args[0]} in mmpretrain') from error
-    if (rules := family.targets[target]) is not None:
-        renamed = hub.then(rules)
+        check_names(build(family.config(size, 'mmpretrain'), 'mmpretrain'), hub)
+    except (KeyError, ValueError) as error:
+        lacking = f'lacks what mmpretrain has as {error.args[0]}'
+        raise ValueError(f'{what}, but {lacking if isinstance(error, KeyError) else error}') from error
+    renamed = rename(hub, table) if (table := family.targets[target]) else hub
     kept = {name: tensor for name, tensor in tensors.items() if name not in hub.dropped}
-    proof = prove(family, layout, target, size, kept, renamed.tensors)
-    renamed.dropped |= dict.fromkeys(outside, f'outside of {prefix}, where the model is')
+    proof = prove(family, layout, target, size, kept, hub, renamed)
+    renamed.dropped |= loss | dict.fromkeys(outside, f'outside of {prefix}, where the model is')
     return Conversion(file, family, layout, target, size, renamed, proof, prefix)
-
-
-def _same_file(a: Path, b: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return a.samefile(b)
-    return False

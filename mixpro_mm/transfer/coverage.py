@@ -122,8 +122,7 @@ def _load_copy(module: nn.Module, given: dict[str, Tensor]) -> tuple[dict[str, T
         load_state_dict(reference, given, strict=False, logger='silent')
     except Exception as error:
         raise ValueError(f'{type(module).__name__} cannot take in the tensors of the file: {error}') from error
-    written = {name: value.detach() for name, value in tensors.items() if value._version > versions[name]}
-    return written, unplaced
+    return {name: value.detach() for name, value in tensors.items() if value._version > versions[name]}, unplaced
 
 
 def _has_class_row(shapes: dict) -> bool:

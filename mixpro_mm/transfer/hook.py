@@ -13,7 +13,7 @@ from mmengine.runner import BaseLoop, find_latest_checkpoint
 from torch import nn
 
 from mixpro_mm.arguments import patterns, shown
-from mixpro_mm.checkpoint import read_for_host
+from mixpro_mm.checkpoint import Checkpoint, read_for_host
 from mixpro_mm.files import write_json
 from mixpro_mm.ranks import from_main
 from mixpro_mm.registry import HOOKS, register
@@ -28,13 +28,12 @@ __all__ = ['TransferCheckHook']
 class TransferCheckHook(Hook):
     """Checks, tensor by tensor, that a module starts from its checkpoint, and stops the run if it does not.
 
-    Names and shapes are checked before the weights are initialised, values after it. The result of the second check
-    is ``transfer.json`` in the work dir. A resumed run is not checked, it keeps the ``transfer.json`` it has. Rank 0
-    reads the file; the others compare what came from it with what rank 0 holds, and all stop with the same sentence.
+    Names and shapes are checked before the weights are initialised, values after it; the result is ``transfer.json`` in
+    the work dir. A resumed run is not checked and keeps its ``transfer.json``. Rank 0 reads the file, the other ranks
+    compare their values with those of rank 0, and all stop with the same sentence.
 
     The file is the one that is loaded last: ``load_from``, else ``model.init_cfg``, else the module's own ``init_cfg``
-    of type ``Pretrained``. Modules are understood that take a file in by their load hooks, as mmpretrain's and PVT do;
-    not those that convert a file in ``init_weights``.
+    of type ``Pretrained``. Modules must load by their load hooks, as mmpretrain's and PVT do, not in ``init_weights``.
 
     Args:
         module: Dotted name of the module in the model.
@@ -48,8 +47,7 @@ class TransferCheckHook(Hook):
         RuntimeError: in ``before_run``, if no checkpoint is named, ``init_cfg`` is a list, names or shapes of file
             and module do not agree, values in the file are not finite, or this process has only a shard of each tensor
             (FSDP, ZeRO 3); in ``before_train``, if the module does not hold the values of the file on every rank.
-        FileNotFoundError, ValueError: in ``before_run``, if the file cannot be read (see ``read_checkpoint``) or is of
-            safetensors, which mmengine does not read.
+        FileNotFoundError, ValueError: in ``before_run``, if mmengine cannot read the file (see ``read_for_host``).
     """
 
     priority = 'VERY_HIGH'  # before hooks that would be copied along with the module
@@ -61,12 +59,10 @@ class TransferCheckHook(Hook):
             raise TypeError(f'TransferCheckHook: checkpoint must be a local file or None, got {shown(checkpoint)}')
         if not isinstance(prefix, str | None):
             raise TypeError(f'TransferCheckHook: prefix must be a string or None, got {shown(prefix)}')
-        self.module = module
-        self.checkpoint = checkpoint
-        self.prefix = prefix
+        self.module, self.checkpoint, self.prefix = module, checkpoint, prefix
         self.allow = patterns('allow of TransferCheckHook', allow)
         self._checks = False  # whether this run is checked
-        self._file: dict | None = None  # from before_run to before_train, on rank 0
+        self._file: tuple[str, str, Checkpoint] | None = None  # path, prefix and content between the checks, on rank 0
 
     def before_run(self, runner) -> None:
         """Read the file and check names and shapes, before mmengine loads it."""
@@ -79,7 +75,7 @@ class TransferCheckHook(Hook):
             runner.logger.info('TransferCheckHook: this run is resumed, its transfer.json stays as it is')
             return
         model, self._checks = unwrap_model(runner.model), False
-        coverage, problem = from_main(lambda: self._coverage(runner, model))
+        coverage, problem = from_main(lambda: self._check_values(runner, model))
         self._file = None
         runner.logger.info(f'TransferCheckHook: {coverage.summary()}')
         held = [*coverage.loaded, *(shapes['name'] for shapes in coverage.resized)]
@@ -89,7 +85,7 @@ class TransferCheckHook(Hook):
                 f'{self.module} ({coverage.module}) holds other values on rank {", ".join(others)} than on rank 0, '
                 f'which has those of {coverage.checkpoint}: let every machine read the same file'
             )
-        self._stop(problem)
+        _stop(problem)
 
     def _read(self, runner) -> bool:
         """Whether this run is checked; if so, its file is read."""
@@ -97,30 +93,27 @@ class TransferCheckHook(Hook):
             return False
         model = unwrap_model(runner.model)
         if holder := in_shards(runner.model):
-            self._stop(
+            _stop(
                 f'{holder} holds the tensors of {self.module} in shards, which cannot be compared with a file: let one '
                 'process without it check the hand-over (one iteration will do), then train without this hook'
             )
         checkpoint, prefix = self._source(runner, model)
-        file = read_for_host(checkpoint)
-        state_dict = file.tensors
-        lost = '' if file.found_by_host else file.under
-        self._file = dict(checkpoint=checkpoint, prefix=prefix, state_dict=state_dict, sha256=file.sha256, lost=lost)
-        self._stop(self._names_problem(self._compare(model)))
-        mine = {name: tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
+        self._file = checkpoint, prefix, read_for_host(checkpoint)
+        _stop(self._names_problem(self._compare(model)))
+        mine = {name: tensor for name, tensor in self._file[2].tensors.items() if name.startswith(prefix)}
         if broken := [name for name, tensor in mine.items() if not tensor.isfinite().all()]:
-            self._stop(f'{checkpoint} has values that are not finite in {some(broken)}')
+            _stop(f'{checkpoint} has values that are not finite in {some(broken)}')
         return True
 
-    def _coverage(self, runner, model: nn.Module) -> tuple[Coverage, str]:
+    def _check_values(self, runner, model: nn.Module) -> tuple[Coverage, str]:
         coverage = self._compare(model)
         write_json(Path(runner.work_dir, 'transfer.json'), coverage.to_dict())
         return coverage, self._names_problem(coverage) or self._values_problem(coverage)
 
     def _compare(self, model: nn.Module) -> Coverage:
-        file = self._file
-        coverage = compare(_find(model, self.module), file['state_dict'], file['prefix'], self.allow)
-        coverage.checkpoint, coverage.sha256 = file['checkpoint'], file['sha256']
+        checkpoint, prefix, file = self._file
+        coverage = compare(_find(model, self.module), file.tensors, prefix, self.allow)
+        coverage.checkpoint, coverage.sha256 = checkpoint, file.sha256
         return coverage
 
     def _source(self, runner, model: nn.Module) -> tuple[str, str]:
@@ -134,7 +127,7 @@ class TransferCheckHook(Hook):
         )
         checkpoint, prefix = next((found for found in candidates if found[0]), (None, ''))
         if checkpoint is None:
-            self._stop(
+            _stop(
                 f'this run should start from a checkpoint and none is named: give {self.module}.init_cfg=dict('
                 "type='Pretrained', checkpoint=..., prefix='backbone.'), load_from, or this hook's checkpoint"
             )
@@ -145,7 +138,7 @@ class TransferCheckHook(Hook):
         file, what, prefix = coverage.checkpoint, f'{self.module} ({coverage.module})', coverage.prefix
         missing, unexpected = coverage.missing, coverage.unexpected
         if len(missing) == coverage.total:
-            keys = self._file['state_dict'].keys()
+            keys = self._file[2].tensors.keys()
             fits, tops = _fitting_prefix(keys, missing), ', '.join(sorted({key.partition('.')[0] for key in keys}))
             if fits is not None:
                 return f"{file} has {what} under the prefix '{fits}', not '{prefix}'; its top-level names: {tops}"
@@ -170,19 +163,18 @@ class TransferCheckHook(Hook):
 
     def _values_problem(self, coverage: Coverage) -> str:
         """The sentence about tensors that hold other values than the file, or ''."""
-        altered, what = coverage.altered, f'{self.module} ({coverage.module})'
-        why = 'they were drawn again after loading'
+        altered, file, why = coverage.altered, self._file[2], 'they were drawn again after loading'
         if 2 * len(altered) > coverage.total:
             why = 'it was not loaded: init_weights of this class ignores `prefix`'
-            if lost := self._file['lost']:
-                why = f'it was not loaded: the tensors lie under `{lost}`, where mmengine does not look'
-        counts = f'{len(altered)} of {coverage.total} tensors of {what} do not hold what {coverage.checkpoint} has'
-        return f'{counts} ({some(altered)}); {why}' if altered else ''
+            if not file.found_by_host:
+                why = f'it was not loaded: the tensors lie under `{file.under}`, where mmengine does not look'
+        counts = f'{len(altered)} of {coverage.total} tensors of {self.module} ({coverage.module})'
+        return f'{counts} do not hold what {coverage.checkpoint} has ({some(altered)}); {why}' if altered else ''
 
-    @staticmethod
-    def _stop(problem: str) -> None:
-        if problem:
-            raise RuntimeError(f'TransferCheckHook: {problem}.')
+
+def _stop(problem: str) -> None:
+    if problem:
+        raise RuntimeError(f'TransferCheckHook: {problem}.')
 
 
 def _starts_training(runner) -> bool:
@@ -196,9 +188,7 @@ def _find(model: nn.Module, name: str) -> nn.Module:
     for part in name.split('.'):
         children = dict(model.named_children())
         if part not in children:
-            raise RuntimeError(
-                f"TransferCheckHook: {type(model).__name__} has no '{part}', only {', '.join(children)}."
-            )
+            _stop(f"{type(model).__name__} has no '{part}', only {', '.join(children)}")
         model = unwrap_model(children[part])
     return model
 
@@ -209,9 +199,9 @@ def _pretrained(owner: nn.Module, name: str = 'model') -> dict:
     parts = init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]
     found = next((cfg for cfg in parts if cfg and cfg.get('type') in ('Pretrained', PretrainedInit)), {})
     if found and found is not init_cfg:
-        raise RuntimeError(
-            f'TransferCheckHook: {name}.init_cfg is a list, after which backbones such as VisionTransformer draw '
-            "pos_embed again; make it the dict(type='Pretrained', ...) alone."
+        _stop(
+            f'{name}.init_cfg is a list, after which backbones such as VisionTransformer draw pos_embed again; make it '
+            "the dict(type='Pretrained', ...) alone"
         )
     return found
 
@@ -222,8 +212,7 @@ def _dotted(prefix: str | None) -> str:
 
 def _fitting_prefix(keys: Iterable[str], names: Sequence[str]) -> str | None:
     """The prefix under which at least half of the names stand among the keys."""
-    found = prefixes(keys, names).most_common(1)
-    return next((prefix for prefix, count in found if 2 * count >= len(names)), None)
+    return next((prefix for prefix, count in prefixes(keys, names).most_common(1) if 2 * count >= len(names)), None)
 
 
 def _digest(module: nn.Module, names: Sequence[str]) -> str:

@@ -6,56 +6,41 @@ from torch import Tensor
 
 from mixpro_mm.transfer.keys import prefixes, some
 from mixpro_mm.transfer.layouts.cait import CAIT
-from mixpro_mm.transfer.layouts.family import Family, Original, check_shapes, uncommon, without_loss
+from mixpro_mm.transfer.layouts.family import Family
 from mixpro_mm.transfer.layouts.pvt import PYRAMID
 from mixpro_mm.transfer.layouts.swin import SWIN
 from mixpro_mm.transfer.layouts.vit import VIT
 from mixpro_mm.transfer.layouts.xcit import XCIT
 
-__all__ = [
-    'FAMILIES',
-    'OWN_LAYOUT',
-    'TARGETS',
-    'Family',
-    'Original',
-    'check_shapes',
-    'recognise',
-    'uncommon',
-    'without_loss',
-    'without_wrapping',
-]
+__all__ = ['FAMILIES', 'OWN_LAYOUT', 'TARGETS', 'recognise', 'without_loss', 'without_wrapping']
 
 FAMILIES = (CAIT, XCIT, PYRAMID, SWIN, VIT)  # VIT last: its sign is in files of CaiT and XCiT, too
 OWN_LAYOUT = 'mmpretrain'
 TARGETS = ('mmpretrain', 'mmseg', 'mmdet', 'mixpro')
+DISTILLED = (
+    'is a distilled DeiT (it has dist_token), whose second token none of the targets can train; take the DeiT without '
+    'distillation'
+)
 REFUSED = {  # a tensor -> what its file is
-    'dist_token': 'is a distilled DeiT (it has dist_token), whose second token none of the targets can train; take '
-    'the DeiT without distillation',
-    'backbone.dist_token': 'is a distilled DeiT (it has dist_token), whose second token none of the targets can train; '
-    'take the DeiT without distillation',
+    **dict.fromkeys(('dist_token', 'backbone.dist_token', 'head_dist.weight'), DISTILLED),
     'backbone.ca_block.attn.q.weight': 'is a CA-Swin, which neither mmseg nor mmdet has; in their configs '
     "type='mixpro_mm.CASwin' takes it as it is",
     'block1.0.mlp.dwconv.dwconv.weight': 'is a PVT v2; only PVT v1 can be converted',
     'layers.0.blocks.0.attn.logit_scale': 'is a Swin v2; only Swin v1 can be converted',
 }
-
-
 WRAPPED = r'(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)'  # by torch, anywhere in a name
+LOSS = ('head.loss_module.', 'loss_module.')  # the second with TimmClassifier, whose head is timm's
 
 
 def without_wrapping(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str, list[str]]:
-    """The tensors of a model that stands under a prefix, such as ``model.`` of Lightning.
+    """The tensors of a model under a prefix, such as ``model.`` of Lightning; the prefix or ''; names outside of it.
 
-    Returns:
-        The tensors without the prefix, the prefix or '', and the names of tensors outside of it.
-
-    Raises:
-        ValueError: If models stand under several prefixes; to follow the name of the file.
+    A ValueError, to follow the name of the file, if models stand under several prefixes.
     """
     plain = {re.sub(WRAPPED, '', name).removeprefix('.'): tensor for name, tensor in tensors.items()}
     if len(plain) == len(tensors):
         tensors = plain
-    signs = {sign for family in FAMILIES for sign in family.signs.values()} | REFUSED.keys()
+    signs = {sign for family in FAMILIES for sign, _ in family.layouts.values()} | REFUSED.keys()
     found = prefixes(tensors, signs)
     first = sorted(prefix for prefix in found if not any(prefix.startswith(o) and prefix != o for o in found))
     if len(first) > 1:
@@ -67,19 +52,18 @@ def without_wrapping(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str
     return inside, prefix, [name for name in tensors if not name.startswith(prefix)]
 
 
-def recognise(tensors: dict[str, Tensor]) -> tuple[Family, str]:
-    """Family and name of the layout of a file.
+def without_loss(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors but those of a loss (``mixpro_mm.losses``), and of these the names and why they are dropped."""
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(LOSS)}
+    return kept, dict.fromkeys((name for name in tensors if name not in kept), 'belongs to the loss of pre-training')
 
-    Raises:
-        ValueError: What the file is instead, to follow its name.
-    """
-    if 'head_dist.weight' in tensors:
-        raise ValueError(REFUSED['dist_token'])
-    for sign, what in REFUSED.items():
-        if sign in tensors:
-            raise ValueError(what)
+
+def recognise(tensors: dict[str, Tensor]) -> tuple[Family, str]:
+    """Family and name of the layout of a file; a ValueError says what it is instead, to follow its name."""
+    if refused := next((what for sign, what in REFUSED.items() if sign in tensors), ''):
+        raise ValueError(refused)
     for family in FAMILIES:
-        for layout, sign in family.signs.items():
+        for layout, (sign, _) in family.layouts.items():
             if sign in tensors:
                 return family, layout
     labels = ', '.join(sorted(family.label for family in FAMILIES))
