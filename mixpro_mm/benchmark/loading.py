@@ -3,7 +3,7 @@
 import io
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import mmpretrain.datasets  # noqa: F401  registers the transforms
@@ -15,40 +15,34 @@ from mmengine.runner import set_random_seed
 from PIL import Image
 
 from mixpro_mm.benchmark.measure import interleave, spread
+from mixpro_mm.benchmark.workbench import Workbench
 from mixpro_mm.reporting.paper import find_configs
 
 __all__ = ['measure_loading', 'synthetic_jpeg']
 
 CONFIG = '_base_/in1k.py'
 WIDTH, HEIGHT = 500, 375  # the usual photograph of ImageNet-1k
-NOISE = 30  # standard deviation of the pixels' noise, which makes files of the usual 110 kB
 IMAGES = 16
 
 
 def synthetic_jpeg(seed: int) -> bytes:
-    """A JPEG with the size in pixels and bytes of a usual ImageNet photograph, as both decide the time to decode."""
-    rng = np.random.default_rng(seed)
-    coarse = [Image.fromarray(rng.integers(0, 256, (n, n, 3), dtype=np.uint8)) for n in (4, 16, 64)]
-    smooth = sum(np.asarray(each.resize((WIDTH, HEIGHT)), dtype=float) for each in coarse) / 3
-    pixels = np.clip(smooth + NOISE * rng.standard_normal((HEIGHT, WIDTH, 3)), 0, 255).astype(np.uint8)
-    Image.fromarray(pixels).save(file := io.BytesIO(), 'JPEG', quality=90)
+    """Noise whose file has the pixels and, within 5 %, the 110 kB of a usual photograph: both decide the time."""
+    noise = np.random.default_rng(seed).integers(0, 256, (HEIGHT // 3, WIDTH // 3 + 1, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(
+        file := io.BytesIO(), 'JPEG', quality=90
+    )
     return file.getvalue()
 
 
-def measure_loading(turns: Callable = interleave, seed: int = 0) -> list[dict]:
-    """One record: images per second that one process loads by its computing time, from cached file to packed sample.
-
-    Args:
-        turns: :func:`~mixpro_mm.benchmark.measure.interleave` with its rounds and budget; a round is all images.
-        seed: Of the images and of the pipeline.
-    """
-    pipeline = Config.fromfile(find_configs() / CONFIG).train_dataloader.dataset.pipeline
-    files = [synthetic_jpeg(seed + number) for number in range(IMAGES)]
+def measure_loading(bench: Workbench, names: Sequence[str] = ()) -> list[dict]:
+    """One record: images per second that one process loads by its computing time, from cached file to packed sample."""
+    settings, pipeline = bench.settings, Config.fromfile(find_configs() / CONFIG).train_dataloader.dataset.pipeline
+    files = [synthetic_jpeg(settings.seed + number) for number in range(IMAGES)]
     with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope('mmpretrain'):
         load, paths = Compose(pipeline), [Path(folder, f'{number}.JPEG') for number in range(IMAGES)]
         for path, content in zip(paths, files, strict=True):
             path.write_bytes(content)
-        set_random_seed(seed)
+        set_random_seed(settings.seed)
 
         def load_all() -> float:
             start = time.process_time()
@@ -56,6 +50,6 @@ def measure_loading(turns: Callable = interleave, seed: int = 0) -> list[dict]:
                 load(dict(img_path=str(path), gt_label=0))
             return (time.process_time() - start) / IMAGES
 
-        figures = spread(turns(dict(loading=load_all))['loading'])
+        figures = spread(interleave(dict(loading=load_all), settings)['loading'])
     image = dict(width_px=WIDTH, height_px=HEIGHT, file_kb=sum(map(len, files)) / IMAGES / 1000)
     return [dict(section='loading', config=CONFIG, **image, **figures, images_per_s_and_core=1 / figures['median_s'])]

@@ -1,13 +1,17 @@
 """What is compared: mixing methods and classifiers, as training configs name them."""
 
-import copy
 from collections.abc import Iterable
+from pathlib import Path
 
-__all__ = ['BACKBONES', 'BASE', 'METHODS', 'USUAL', 'classifier_config', 'method_names', 'preprocessor_config']
+from mmengine.config import Config
+
+from mixpro_mm.reporting.paper import find_configs
+
+__all__ = ['BASE', 'METHODS', 'USUAL', 'classifier_config', 'method_names', 'preprocessor_config']
 
 BASE = 'CutMix'  # ratios refer to it
 USUAL = ('Baseline', 'CutMix', 'TransMix', 'MaskMix', 'MixPro')
-METHODS = {  # name -> entry of train_cfg.augments, whose patch_size is set to the model's; labeling of LabelingHook
+METHODS = {  # name -> entry of train_cfg.augments, with the patch size of the model; labeling of LabelingHook
     'Baseline': (None, None),
     'Mixup': (dict(type='Mixup', alpha=0.8), None),
     'GridMix': (dict(type='mixpro_mm.GridMix'), None),
@@ -26,20 +30,6 @@ METHODS = {  # name -> entry of train_cfg.augments, whose patch_size is set to t
     'MaskMix': (dict(type='mixpro_mm.MaskMix', patch_size=16), None),
     'MixPro': (dict(type='mixpro_mm.MixPro', patch_size=16), 'ProgressiveAttentionLabeling'),
 }
-BACKBONES = {  # drop path of 0.1 as in Table 11 of MixPro
-    f'deit-{arch}': dict(
-        backbone=dict(type='VisionTransformer', arch=f'deit-{arch}', patch_size=16, drop_path_rate=0.1),
-        head=dict(type='VisionTransformerClsHead', in_channels=width),
-    )
-    for arch, width in (('tiny', 192), ('small', 384), ('base', 768))
-} | {
-    f'pvt-{arch}': dict(
-        backbone=dict(type='mixpro_mm.PVT', arch=arch, drop_path_rate=0.1),
-        head=dict(type='LinearClsHead', in_channels=512),
-    )
-    for arch in ('tiny', 'small', 'medium', 'large')
-}
-IMAGES = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True, to_onehot=True)
 
 
 def method_names(wanted: Iterable[str]) -> list[str]:
@@ -53,24 +43,40 @@ def method_names(wanted: Iterable[str]) -> list[str]:
     return [name for name in METHODS if name in wanted or 'all' in wanted]
 
 
-def classifier_config(backbone: str, size: int, classes: int) -> dict:
-    """Config of an ``ImageClassifier`` with the label smoothing of the paper, for square images of ``size`` pixels."""
-    config = copy.deepcopy(BACKBONES[backbone])
-    config['backbone']['img_size'] = size
-    loss = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=classes, mode='original')
-    config['head'].update(num_classes=classes, loss=loss)
-    return dict(type='ImageClassifier', **config)
+def classifier_config(backbone: str, size: int, classes: int) -> Config:
+    """The pre-training config of a backbone, for square images of ``size`` pixels.
+
+    Args:
+        backbone: As in ``configs/pretrain/BACKBONE_mixpro_8xb128_in1k.py``, or the path of a config with MixPro.
+        size: Pixels along the side of an image.
+        classes: Of the head.
+
+    Raises:
+        ValueError: if there is no such config.
+    """
+    folder, suffix = find_configs() / 'pretrain', '_mixpro_8xb128_in1k.py'
+    path = Path(backbone) if backbone.endswith('.py') else folder / f'{backbone}{suffix}'
+    if not path.is_file():
+        known = sorted(file.name.removesuffix(suffix) for file in folder.glob(f'*{suffix}'))
+        raise ValueError(f'backbone {backbone!r} is unknown; known: {", ".join(known)}, or the path of a config')
+    config = Config.fromfile(path)
+    config.model.get('head', config.model).num_classes = config.data_preprocessor.num_classes = classes
+    if 'backbone' in config.model:
+        config.model.backbone.img_size = size
+    return config
 
 
-def preprocessor_config(method: str, backbone: str, size: int, classes: int) -> dict:
-    """Config of the data preprocessor with the augment of ``method``.
+def preprocessor_config(config: Config, method: str, size: int) -> dict:
+    """Config of the data preprocessor with the augment of ``method``, on the patches of the model.
 
-    Mask cells of MaskMix and MixPro span 4 patches, less where the image would have fewer than 4 x 4 of them.
+    Mask cells have the size of the config's, less where an image of ``size`` pixels would have fewer than 4 x 4.
     """
     augment = dict(METHODS[method][0] or {})
+    own = next(entry for entry in config.model.train_cfg.augments if entry.type == 'mixpro_mm.MixPro')
+    patch, scale = own.patch_size, own.mask_scale
     if 'patch_size' in augment:
-        augment['patch_size'] = patch = BACKBONES[backbone]['backbone'].get('patch_size', 16)
-        if method in ('MaskMix', 'MixPro') and size <= 3 * 4 * patch:
-            augment['mask_scale'] = max(size // (4 * patch), 1)
+        augment['patch_size'] = patch
+    if method in ('MaskMix', 'MixPro'):
+        augment['mask_scale'] = scale if size > 3 * scale * patch else max(size // (4 * patch), 1)
     augments = dict(augments=[augment]) if augment else None
-    return dict(type='ClsDataPreprocessor', num_classes=classes, batch_augments=augments, **IMAGES)
+    return dict(config.data_preprocessor, type='ClsDataPreprocessor', to_onehot=True, batch_augments=augments)

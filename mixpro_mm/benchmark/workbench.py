@@ -10,12 +10,13 @@ import torch
 from mmengine.hooks import EMAHook, LoggerHook
 from mmengine.logging import MessageHub
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.registry import DefaultScope
 from mmengine.runner import set_random_seed
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import nn
 
-from mixpro_mm.benchmark.methods import BACKBONES, METHODS, classifier_config, preprocessor_config
+from mixpro_mm.benchmark.methods import METHODS, classifier_config, preprocessor_config
 from mixpro_mm.labeling.hook import LabelingHook
 
 __all__ = ['Session', 'Settings', 'Workbench']
@@ -36,7 +37,7 @@ class Settings:
         ValueError: for numbers below 1, mixed precision on a CPU, or the clock 'cpu' where it would not tell the time.
     """
 
-    backbone: str = _option('deit-small', 'the classifier', BACKBONES)
+    backbone: str = _option('deit-small', 'as in the names of configs/pretrain, or the path of a config with MixPro')
     size: int = _option(224, 'pixels along the side of an image')
     batch: int = _option(8, 'images in a training step')
     alone_batch: int = _option(64, 'images where mixing or labelling is timed alone')
@@ -46,13 +47,20 @@ class Settings:
     threads: int | None = _option(None, 'of torch on a CPU')
     clock: str = _option('wall', 'cpu: computing time of this process, with one thread', CLOCKS)
     classes: int = _option(1000, 'of the head')
+    rounds: int = _option(30, 'of each section, at most, after one to warm up')
+    minutes: float = _option(2.0, 'of each section, after which fewer rounds are done, at least three')
 
     def __post_init__(self):
-        numbers = dict(size=self.size, batch=self.batch, alone_batch=self.alone_batch, classes=self.classes)
-        if self.threads is not None:
-            numbers['threads'] = self.threads
-        if wrong := {name: value for name, value in numbers.items() if value < 1}:
-            raise ValueError(f'these must be at least 1: {wrong}')
+        numbers = (
+            self.size,
+            self.batch,
+            self.alone_batch,
+            self.classes,
+            self.rounds,
+            1 if self.threads is None else self.threads,
+        )
+        if min(numbers) < 1 or self.minutes <= 0:
+            raise ValueError(f'sizes, rounds and threads must be at least 1 and minutes above 0, got {self}')
         if self.amp != 'none' and self.device != 'cuda':
             raise ValueError(f'amp {self.amp!r} needs a CUDA device, not {self.device}')
         if self.clock == 'cpu' and (self.device, self.threads) != ('cpu', 1):
@@ -67,14 +75,15 @@ class Workbench:
             torch.set_num_threads(settings.threads)
         set_random_seed(settings.seed)
         self.settings, self.device = settings, torch.device(settings.device)
-        config = classifier_config(settings.backbone, settings.size, settings.classes)
-        self.model = MODELS.build(config).to(self.device).train()
+        self.config = classifier_config(settings.backbone, settings.size, settings.classes)
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            model = MODELS.build(dict(self.config.model, train_cfg=None))
+        self.model = model.to(self.device).train()
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=0.05)  # of the paper's recipe
         optimizer.register_step_pre_hook(self._note_update)
         amp = AMP[settings.amp]
         self.optim = AmpOptimWrapper(dtype=amp, optimizer=optimizer) if amp else OptimWrapper(optimizer)
-        self.update_began = 0.0
-        self._images = torch.empty(0)
+        self.update_began, self._images = 0.0, torch.empty(0)
 
     def now(self) -> float:
         """Seconds on the clock, once the device is idle."""
@@ -102,8 +111,8 @@ class Session:
 
     def __init__(self, bench: Workbench, name: str):
         self.bench, self.name = bench, name
-        settings, (augment, labeling) = bench.settings, METHODS[name]
-        config = preprocessor_config(name, settings.backbone, settings.size, settings.classes)
+        augment, labeling = METHODS[name]
+        config = preprocessor_config(bench.config, name, bench.settings.size)
         self.preprocessor = MODELS.build(config).to(bench.device)
         self.labeling = LabelingHook(labeling) if labeling else None
         self.ema = EMAHook() if 'teacher' in (augment or {}) else None
