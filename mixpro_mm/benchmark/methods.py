@@ -1,69 +1,82 @@
-"""What can be compared: each mixing method as a training config names it, and who labels its batches."""
+"""What is compared: mixing methods and classifiers, as training configs name them."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from pathlib import Path
 
-__all__ = ['BASE', 'METHODS', 'USUAL', 'Method', 'method_names']
+from mmengine.config import Config
 
-BASE = 'CutMix'  # what all ratios refer to
+from mixpro_mm.reporting.paper import find_configs
 
+__all__ = ['BASE', 'METHODS', 'USUAL', 'classifier_config', 'method_names', 'preprocessor_config']
 
-class Method(NamedTuple):
-    """A mixing method in training.
-
-    Args:
-        augment: Entry of ``train_cfg.augments``; None mixes nothing.
-        labeling: That of ``LabelingHook``; None does without the hook.
-        patched: Whether the augment wants to know the patch size of the model.
-        ema: Whether it needs the moving average of the model.
-    """
-
-    augment: dict | None
-    labeling: str | None = None
-    patched: bool = False
-    ema: bool = False
-
-    def config(self, patch_size: int, size: int = 224) -> dict | None:
-        """A fresh entry of ``train_cfg.augments`` for a model of that patch size and square images of ``size`` pixels.
-
-        The mask has the paper's 4 patches along a side unless that leaves fewer than 4 x 4 cells.
-        """
-        if self.augment is None:
-            return None
-        entry = {**self.augment, 'patch_size': patch_size} if self.patched else dict(self.augment)
-        if entry['type'] in ('mixpro_mm.MaskMix', 'mixpro_mm.MixPro') and size <= 3 * 4 * patch_size:
-            entry['mask_scale'] = max(size // (4 * patch_size), 1)
-        return entry
-
-
-AREA, ATTENTION, PAL = 'AreaLabeling', 'AttentionLabeling', 'ProgressiveAttentionLabeling'
-METHODS = {
-    'Baseline': Method(None),
-    'Mixup': Method(dict(type='Mixup', alpha=0.8)),
-    'GridMix': Method(dict(type='mixpro_mm.GridMix')),
-    'CutMix': Method(dict(type='CutMix', alpha=1.0)),
-    'AttentiveCutMix': Method(  # random weights take as long as trained ones
-        dict(type='mixpro_mm.AttentiveCutMix', extractor='torchvision.resnet50', checkpoint=False)
-    ),
-    'SaliencyMix': Method(dict(type='mixpro_mm.SaliencyMix')),
-    'PuzzleMix': Method(dict(type='mixpro_mm.PuzzleMix'), labeling=AREA),
-    'TransMix': Method(dict(type='mixpro_mm.RegionMix'), labeling=ATTENTION),
-    'TokenMix': Method(dict(type='mixpro_mm.TokenMix', teacher='ema'), labeling=AREA, patched=True, ema=True),
-    'SMMix': Method(dict(type='mixpro_mm.SMMix'), labeling=AREA, patched=True),
-    'BlockMix': Method(dict(type='mixpro_mm.BlockMix'), patched=True),
-    'MaskMix': Method(dict(type='mixpro_mm.MaskMix'), patched=True),
-    'MixPro': Method(dict(type='mixpro_mm.MixPro'), labeling=PAL, patched=True),
-}
+BASE = 'CutMix'  # ratios refer to it
 USUAL = ('Baseline', 'CutMix', 'TransMix', 'MaskMix', 'MixPro')
+METHODS = {  # name -> entry of train_cfg.augments, with the patch size of the model; labeling of LabelingHook
+    'Baseline': (None, None),
+    'Mixup': (dict(type='Mixup', alpha=0.8), None),
+    'GridMix': (dict(type='mixpro_mm.GridMix'), None),
+    'CutMix': (dict(type='CutMix', alpha=1.0), None),
+    # random weights take as long as trained ones
+    'AttentiveCutMix': (
+        dict(type='mixpro_mm.AttentiveCutMix', extractor='torchvision.resnet50', checkpoint=False),
+        None,
+    ),
+    'SaliencyMix': (dict(type='mixpro_mm.SaliencyMix'), None),
+    'PuzzleMix': (dict(type='mixpro_mm.PuzzleMix'), 'AreaLabeling'),
+    'TransMix': (dict(type='mixpro_mm.RegionMix'), 'AttentionLabeling'),
+    'TokenMix': (dict(type='mixpro_mm.TokenMix', teacher='ema', patch_size=16), 'AreaLabeling'),
+    'SMMix': (dict(type='mixpro_mm.SMMix', patch_size=16), 'AreaLabeling'),
+    'BlockMix': (dict(type='mixpro_mm.BlockMix', patch_size=16), None),
+    'MaskMix': (dict(type='mixpro_mm.MaskMix', patch_size=16), None),
+    'MixPro': (dict(type='mixpro_mm.MixPro', patch_size=16), 'ProgressiveAttentionLabeling'),
+}
 
 
 def method_names(wanted: Iterable[str]) -> list[str]:
-    """The names in the order of the paper's table, each once; 'all' stands for every method.
+    """The names in the order of ``METHODS``, each once; 'all' stands for every method.
 
     Raises:
-        ValueError: for an unknown name, with the known ones.
+        ValueError: for an unknown name.
     """
-    wanted = list(wanted)
-    if unknown := [name for name in wanted if name not in METHODS and name != 'all']:
-        raise ValueError(f'method {unknown[0]!r} is unknown; known: {", ".join(METHODS)}, and all')
+    if unknown := set(wanted) - {*METHODS, 'all'}:
+        raise ValueError(f'method {min(unknown)!r} is unknown; known: {", ".join(METHODS)}, and all')
     return [name for name in METHODS if name in wanted or 'all' in wanted]
+
+
+def classifier_config(backbone: str, size: int, classes: int) -> Config:
+    """The pre-training config of a backbone, for square images of ``size`` pixels.
+
+    Args:
+        backbone: As in ``configs/pretrain/BACKBONE_mixpro_8xb128_in1k.py``, or the path of a config with MixPro.
+        size: Pixels along the side of an image.
+        classes: Of the head.
+
+    Raises:
+        ValueError: if there is no such config.
+    """
+    folder, suffix = find_configs() / 'pretrain', '_mixpro_8xb128_in1k.py'
+    path = Path(backbone) if backbone.endswith('.py') else folder / f'{backbone}{suffix}'
+    if not path.is_file():
+        known = sorted(file.name.removesuffix(suffix) for file in folder.glob(f'*{suffix}'))
+        raise ValueError(f'backbone {backbone!r} is unknown; known: {", ".join(known)}, or the path of a config')
+    config = Config.fromfile(path)
+    config.model.get('head', config.model).num_classes = config.data_preprocessor.num_classes = classes
+    if 'backbone' in config.model:
+        config.model.backbone.img_size = size
+    return config
+
+
+def preprocessor_config(config: Config, method: str, size: int) -> dict:
+    """Config of the data preprocessor with the augment of ``method``, on the patches of the model.
+
+    Mask cells have the size of the config's, less where an image of ``size`` pixels would have fewer than 4 x 4.
+    """
+    augment = dict(METHODS[method][0] or {})
+    own = next(entry for entry in config.model.train_cfg.augments if entry.type == 'mixpro_mm.MixPro')
+    patch, scale = own.patch_size, own.mask_scale
+    if 'patch_size' in augment:
+        augment['patch_size'] = patch
+    if method in ('MaskMix', 'MixPro'):
+        augment['mask_scale'] = scale if size > 3 * scale * patch else max(size // (4 * patch), 1)
+    augments = dict(augments=[augment]) if augment else None
+    return dict(config.data_preprocessor, type='ClsDataPreprocessor', to_onehot=True, batch_augments=augments)

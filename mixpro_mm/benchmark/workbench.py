@@ -1,111 +1,125 @@
-"""One classifier, one optimizer and one synthetic batch, at which methods take turns."""
+"""One classifier, one optimizer and one synthetic batch, on which methods take turns."""
 
 import math
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import torch
 from mmengine.hooks import EMAHook, LoggerHook
 from mmengine.logging import MessageHub
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.registry import DefaultScope
 from mmengine.runner import set_random_seed
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import nn
 
-from mixpro_mm.benchmark.methods import METHODS
-from mixpro_mm.benchmark.models import CLASSES, classifier_config, patch_size, preprocessor_config
-from mixpro_mm.benchmark.optimizer import build_optim_wrapper
-from mixpro_mm.benchmark.stopwatch import CLOCKS, Stopwatch
+from mixpro_mm.benchmark.methods import METHODS, classifier_config, preprocessor_config
 from mixpro_mm.labeling.hook import LabelingHook
 
 __all__ = ['Session', 'Settings', 'Workbench']
 
+AMP = {'none': None, 'bf16': 'bfloat16', 'fp16': 'float16'}
+CLOCKS = {'wall': time.perf_counter, 'cpu': time.process_time}
+
+
+def _option(default, text: str, choices=None):
+    return field(default=default, metadata=dict(help=text, choices=choices))
+
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured: the model, the images, and the precision it is trained in.
+    """What is measured; each field is an option of ``tools/benchmark.py``.
 
-    ``alone_batch`` is the batch of what is timed on its own, mixing and labelling. ``threads`` are as torch takes them
-    where it is None; ``clock`` is as of ``Stopwatch``.
+    Raises:
+        ValueError: for numbers below 1, mixed precision on a CPU, or the clock 'cpu' where it would not tell the time.
     """
 
-    backbone: str = 'deit-small'
-    size: int = 224
-    batch: int = 8
-    alone_batch: int = 64
-    device: str = 'cpu'
-    amp: str = 'none'
-    seed: int = 0
-    threads: int | None = None
-    clock: str = 'wall'
-    classes: int = CLASSES
+    backbone: str = _option('deit-small', 'as in the names of configs/pretrain, or the path of a config with MixPro')
+    size: int = _option(224, 'pixels along the side of an image')
+    batch: int = _option(8, 'images in a training step')
+    alone_batch: int = _option(64, 'images where mixing or labelling is timed alone')
+    device: str = _option('cpu', 'cuda where torch can use it', ('cpu', 'cuda')[: 1 + torch.cuda.is_available()])
+    amp: str = _option('none', 'mixed precision, on cuda', AMP)
+    seed: int = _option(0, 'of weights, images, masks and the order of methods')
+    threads: int | None = _option(None, 'of torch on a CPU')
+    clock: str = _option('wall', 'cpu: computing time of this process, with one thread', CLOCKS)
+    classes: int = _option(1000, 'of the head')
+    rounds: int = _option(30, 'of each section, at most, after one to warm up')
+    minutes: float = _option(2.0, 'of each section, after which fewer rounds are done, at least three')
+
+    def __post_init__(self):
+        numbers = (
+            self.size,
+            self.batch,
+            self.alone_batch,
+            self.classes,
+            self.rounds,
+            1 if self.threads is None else self.threads,
+        )
+        if min(numbers) < 1 or self.minutes <= 0:
+            raise ValueError(f'sizes, rounds and threads must be at least 1 and minutes above 0, got {self}')
+        if self.amp != 'none' and self.device != 'cuda':
+            raise ValueError(f'amp {self.amp!r} needs a CUDA device, not {self.device}')
+        if self.clock == 'cpu' and (self.device, self.threads) != ('cpu', 1):
+            raise ValueError("clock 'cpu' adds up over threads and does not see a GPU: choose device cpu and threads 1")
 
 
 class Workbench:
-    """All methods train the same weights: copies of a model differ in speed by where they lie in memory.
-
-    Raises:
-        ValueError: if a name in the settings is unknown, or there is no such device.
-    """
+    """All methods train the same weights: copies of a model differ in speed by where they lie in memory."""
 
     def __init__(self, settings: Settings):
-        config = classifier_config(settings.backbone, settings.size, settings.classes)
-        if settings.device not in ('cpu', 'cuda'):
-            raise ValueError(f'device {settings.device!r} is unknown; known: cpu, cuda')
-        if settings.device == 'cuda' and not torch.cuda.is_available():
-            raise ValueError('this machine has no CUDA device that torch can use: choose cpu')
-        if settings.clock not in CLOCKS:
-            raise ValueError(f'clock {settings.clock!r} is unknown; known: {", ".join(CLOCKS)}')
-        if settings.clock == 'cpu' and (settings.device, settings.threads) != ('cpu', 1):
-            raise ValueError("clock 'cpu' adds up over threads and does not see a GPU: choose device cpu and threads 1")
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
         set_random_seed(settings.seed)
         self.settings, self.device = settings, torch.device(settings.device)
-        self.model = MODELS.build(config).to(self.device).train()
-        self.trained = self.model  # or what several processes wrap around it
-        self.optim = build_optim_wrapper(self.model, settings.amp, self.device)
-        self.watch = self.optim.watch = Stopwatch(self.device, settings.clock)
-        self._inputs: dict[int, torch.Tensor] = {}
+        self.config = classifier_config(settings.backbone, settings.size, settings.classes)
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            model = MODELS.build(dict(self.config.model, train_cfg=None))
+        self.model = model.to(self.device).train()
+        optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=0.05)  # of the paper's recipe
+        optimizer.register_step_pre_hook(self._note_update)
+        amp = AMP[settings.amp]
+        self.optim = AmpOptimWrapper(dtype=amp, optimizer=optimizer) if amp else OptimWrapper(optimizer)
+        self.update_began, self._images = 0.0, torch.empty(0)
+
+    def now(self) -> float:
+        """Seconds on the clock, once the device is idle."""
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize()
+        return CLOCKS[self.settings.clock]()
 
     def draw(self, batch: int) -> dict:
-        """A batch as the data loader gives it: (B, 3, H, W) bytes, on the device already, and fresh data samples."""
-        if batch not in self._inputs:
+        """A batch as the data loader gives it: (B, 3, H, W) uint8, the same images every time, and fresh samples."""
+        if len(self._images) != batch:
             shape = (batch, 3, self.settings.size, self.settings.size)
-            self._inputs = {batch: torch.randint(256, shape, dtype=torch.uint8, device=self.device)}
+            self._images = torch.randint(256, shape, dtype=torch.uint8, device=self.device)
         samples = [DataSample().set_gt_label(number % self.settings.classes) for number in range(batch)]
-        return dict(inputs=self._inputs[batch], data_samples=samples)
+        return dict(inputs=self._images, data_samples=samples)
+
+    def _note_update(self, *args) -> None:
+        self.update_began = self.now()
 
 
 class Session:
-    """A method in training: the data preprocessor its config gives, and its hooks, driven as mmengine's loop does.
+    """A method in training: the data preprocessor of its config, and its hooks, called as mmengine's loop calls them.
 
-    The hooks get a stand-in for the runner with what they look at. The logger hook among them only lends its interval,
-    at which ``LabelingHook`` sums up.
+    The hooks get a stand-in for the runner. Its LoggerHook only lends ``LabelingHook`` the interval at which to log.
     """
 
     def __init__(self, bench: Workbench, name: str):
         self.bench, self.name = bench, name
-        method = METHODS[name]
-        config = preprocessor_config(
-            method.config(patch_size(bench.settings.backbone), bench.settings.size), bench.settings.classes
-        )
+        augment, labeling = METHODS[name]
+        config = preprocessor_config(bench.config, name, bench.settings.size)
         self.preprocessor = MODELS.build(config).to(bench.device)
-        self.labeling = LabelingHook(method.labeling) if method.labeling else None
-        self.ema = EMAHook() if method.ema else None
+        self.labeling = LabelingHook(labeling) if labeling else None
+        self.ema = EMAHook() if 'teacher' in (augment or {}) else None
         self.hooks = [hook for hook in (self.ema, self.labeling) if hook is not None]
-        self.runner = SimpleNamespace(
-            model=bench.trained,
-            hooks=[*self.hooks, LoggerHook(interval=100)],
-            iter=0,
-            epoch=0,
-            max_iters=10**9,
-            max_epochs=300,
-            train_loop=None,
-            train_dataloader=range(10**9),
-            message_hub=MessageHub(f'benchmark of {name}'),
-        )
+        self.runner = SimpleNamespace(model=bench.model, hooks=[*self.hooks, LoggerHook(interval=100)])
+        vars(self.runner).update(iter=0, epoch=0, max_iters=10**9, max_epochs=300, train_loop=None)
+        vars(self.runner).update(train_dataloader=range(10**9), message_hub=MessageHub(f'benchmark of {name}'))
         self._call('before_run')
 
     @property
@@ -116,7 +130,7 @@ class Session:
 
     @contextmanager
     def attached(self):
-        """The method's turn: its preprocessor in the model, its hooks attached."""
+        """Within it the model has the preprocessor of this method, and its hooks are attached."""
         self.bench.model.data_preprocessor = self.preprocessor
         try:
             self._call('before_train')
@@ -136,33 +150,31 @@ class Session:
         """
         bench, number = self.bench, self.runner.iter
         data = bench.draw(batch or bench.settings.batch)
-        bench.watch.start()
+        start = bench.update_began = bench.now()
         self._call('before_train_iter', number, data)
-        outputs = bench.trained.train_step(data, bench.optim)
+        outputs = bench.model.train_step(data, bench.optim)
         self._call('after_train_iter', number, data, outputs)
-        bench.watch.mark()
+        whole = bench.now() - start
         self.runner.iter += 1
         if not math.isfinite(loss := float(outputs['loss'].detach())):
             raise FloatingPointError(f'the loss of {self.name} is {loss} after {number + 1} steps')
-        *backward, whole = bench.watch.seconds()
-        return (backward or [whole])[0], whole
+        return bench.update_began - start or whole, whole  # the scaler of fp16 may skip an update
 
     def turn(self, batch: int | None = None) -> tuple[float, float]:
-        """:meth:`step` between attaching and detaching, which the time leaves out."""
+        """:meth:`step` between attaching and detaching, which are not timed."""
         with self.attached():
             return self.step(batch)
 
     def networks(self) -> list[nn.Module]:
         """The classifier, and every other network this method keeps."""
-        kept = [] if self.ema is None else [self.ema.ema_model.module]
         owners = [self.augment, *vars(self.augment or SimpleNamespace()).values()]
-        found = [value for owner in owners for value in getattr(owner, '__dict__', {}).values()]
-        return [self.bench.model, *kept, *(value for value in found if isinstance(value, nn.Module))]
+        kept = [value for owner in owners for value in getattr(owner, '__dict__', {}).values()]
+        average = None if self.ema is None else self.ema.ema_model.module
+        return [self.bench.model, *(value for value in (average, *kept) if isinstance(value, nn.Module))]
 
     def parameters(self) -> int:
         """Number of parameters of all :meth:`networks`, each once."""
-        unique = {id(p): p.numel() for network in self.networks() for p in network.parameters()}
-        return sum(unique.values())
+        return sum({id(p): p.numel() for network in self.networks() for p in network.parameters()}.values())
 
     def _call(self, event: str, *args) -> None:
         for hook in self.hooks:

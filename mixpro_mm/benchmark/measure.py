@@ -1,0 +1,239 @@
+"""Time and memory of training steps, mixing and labelling: methods take turns and are compared round by round."""
+
+import gc
+import time
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from unittest.mock import patch
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from scipy.stats import ttest_rel
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
+
+from mixpro_mm.attention import find_attention_block
+from mixpro_mm.benchmark.methods import BASE, METHODS
+from mixpro_mm.benchmark.workbench import Session, Settings, Workbench
+from mixpro_mm.labeling.find import loss_module
+
+__all__ = ['interleave', 'measure_growth', 'measure_labelling', 'measure_memory', 'measure_mixing', 'measure_steps']
+
+PARTS = ('forward and backward', 'with optimizer')
+COMPARED = (BASE, 'MixPro')
+WHERE = 'torch.where'
+LEAST_ROUNDS = 3
+MIB = 2**20
+
+
+def interleave(tasks: dict[str, Callable], settings: Settings) -> dict[str, list]:
+    """Run every task once a round, each round in another order, until ``rounds`` or ``minutes`` of the settings.
+
+    Returns:
+        Name -> what the task returned in each round but the first; at least three rounds if ``rounds`` allows.
+    """
+    rng, end = np.random.default_rng(settings.seed), time.perf_counter() + 60 * settings.minutes
+    figures = {name: [] for name in tasks}
+    for number in range(settings.rounds + 1):
+        if number > LEAST_ROUNDS and time.perf_counter() > end:
+            break
+        for name in rng.permutation(list(tasks)).tolist():
+            figures[name].append(tasks[name]())
+    return {name: values[1:] for name, values in figures.items()}
+
+
+def spread(seconds: Sequence[float]) -> dict[str, float]:
+    """Number of rounds, median, mean and sample standard deviation (0 for a single round)."""
+    std = float(np.std(seconds, ddof=1)) if len(seconds) > 1 else 0.0
+    return dict(rounds=len(seconds), median_s=float(np.median(seconds)), mean_s=float(np.mean(seconds)), std_s=std)
+
+
+def ratio(seconds: Sequence[float], base: Sequence[float] | None, name: str = BASE.lower()) -> dict[str, float]:
+    """``ratio_to_NAME``, the geometric mean of the ratios of paired rounds, with ``_low`` and ``_high``.
+
+    These are the ends of Student's paired 95 % interval of the logarithms; a single round has none.
+    """
+    if base is None or base is seconds:
+        return {}
+    key, logs, base_logs = f'ratio_to_{name}', np.log(seconds), np.log(base)
+    found = {key: (logs - base_logs).mean()}
+    if len(seconds) > 1:
+        found[f'{key}_low'], found[f'{key}_high'] = ttest_rel(logs, base_logs).confidence_interval()
+    return {key: float(np.exp(value)) for key, value in found.items()}
+
+
+def origin(bench: Workbench, section: str, method: str, batch: int | None = None) -> dict:
+    """Where the figures of a record come from."""
+    settings = bench.settings
+    place = dict(backbone=settings.backbone, batch_images=batch or settings.batch, size_px=settings.size)
+    return dict(section=section, method=method, **place)
+
+
+def measure_steps(bench: Workbench, names: Sequence[str]) -> list[dict]:
+    """Two records a method: mixing, forward and backward pass; and these with the update and the hooks."""
+    sessions = {name: Session(bench, name) for name in names}
+    seconds = interleave({name: session.turn for name, session in sessions.items()}, bench.settings)
+    records = []
+    for part, title in enumerate(PARTS):
+        timed = {name: [figures[part] for figures in seconds[name]] for name in names}
+        for name in names:
+            own = dict(origin(bench, 'step', name), part=title, **spread(timed[name]))
+            own['images_per_s'] = bench.settings.batch / own['median_s']
+            own['std_images_per_s'] = own['images_per_s'] * own['std_s'] / own['mean_s']
+            own['parameters_millions'] = sessions[name].parameters() / 1e6
+            records.append(own | ratio(timed[name], timed.get(BASE)))
+    return records
+
+
+def measure_memory(bench: Workbench, names: Sequence[str]) -> list[dict]:
+    """A record a method: peak memory of a step in MiB."""
+    return [dict(origin(bench, 'memory', name), peak_mib=peak_bytes(Session(bench, name)) / MIB) for name in names]
+
+
+class PeakMemory(TorchDispatchMode):
+    """While entered, ``peak`` is the most bytes of tensors alive: those given, and all that operators return."""
+
+    def __init__(self, tensors: Iterable[Tensor]):
+        super().__init__()
+        self.alive, self.level, self.peak = WeakIdKeyDictionary(), 0, 0
+        self._add(tensors)
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self._add(tree_leaves(result))
+        return result
+
+    def _add(self, values: Iterable) -> None:
+        for storage in (value.untyped_storage() for value in values if isinstance(value, Tensor)):
+            if storage not in self.alive:
+                self.alive[storage] = weakref.finalize(storage, self._change, -storage.nbytes())
+                self._change(storage.nbytes())
+
+    def _change(self, size: int) -> None:
+        self.level += size
+        self.peak = max(self.peak, self.level)
+
+
+def peak_bytes(session: Session) -> int:
+    """Most bytes a training step holds, after one to warm up: of CUDA's allocator, or of tensors on a CPU."""
+    bench = session.bench
+    with session.attached():
+        session.step()
+        gc.collect()
+        if bench.device.type == 'cuda':
+            torch.cuda.reset_peak_memory_stats()
+            session.step()
+            return torch.cuda.max_memory_allocated()
+        found = [bench.draw(bench.settings.batch)['inputs']]
+        found += [value for state in bench.optim.optimizer.state.values() for value in state.values()]
+        found += [value for net in session.networks() for value in (*net.parameters(), *net.buffers())]
+        with PeakMemory(found) as memory:
+            session.step()
+        return memory.peak
+
+
+def growth_cases(settings: Settings) -> list[tuple[str, Settings]]:
+    """(what grows, settings): the batch times 1, 2 and 4; three image sizes, multiples of 32 px; three heads."""
+    sizes = {max(32, 32 * round(settings.size * factor / 32)) for factor in (5 / 7, 10 / 7)}
+    axes = dict(batch=[settings.batch * factor for factor in (1, 2, 4)])
+    axes |= dict(size=sorted({settings.size, *sizes}), classes=sorted({10, settings.classes, 21841}))
+    return [(along, replace(settings, **{along: value})) for along, values in axes.items() for value in values]
+
+
+def measure_growth(bench: Workbench, names: Sequence[str]) -> list[dict]:
+    """A record a case and method: seconds of a step of CutMix and of MixPro with update and hooks, and peak memory."""
+    cases, records = growth_cases(bench.settings), []
+    for along, case in cases:
+        bench = Workbench(replace(case, minutes=case.minutes / len(cases)))
+        peaks = {record['method']: record['peak_mib'] for record in measure_memory(bench, COMPARED)}
+        for step in measure_steps(bench, COMPARED)[len(COMPARED) :]:
+            own = dict(section='growth', along=along, classes=case.classes, peak_mib=peaks[step['method']])
+            records.append(step | own)
+    return records
+
+
+def measure_mixing(bench: Workbench, names: Sequence[str]) -> list[dict]:
+    """A record a method that mixes: seconds for ``alone_batch`` images, compared with one torch.where by a mask."""
+    images, scores = _batch(bench)
+    size, buffer = bench.settings.size, torch.empty_like(images)
+    halves = torch.arange(size, device=bench.device) < size // 2
+    mask = halves.expand(len(images), 1, size, size).contiguous()
+    partner = torch.randperm(len(images), device=bench.device)
+
+    def timed(work: Callable[[Tensor, Tensor], object]) -> float:
+        buffer.copy_(images)  # the host's methods write into what they are given
+        start = bench.now()
+        work(buffer, scores)
+        return bench.now() - start
+
+    def mixed(session: Session) -> float:
+        with session.attached():
+            seconds = timed(session.augment)
+            getattr(session.augment, 'take', lambda: None)()
+        return seconds
+
+    sessions = [Session(bench, name) for name in names if METHODS[name][0]]
+    tasks = {session.name: lambda session=session: mixed(session) for session in sessions}
+    tasks[WHERE] = lambda: timed(lambda images, scores: torch.where(mask, images, images[partner]))
+    seconds = interleave(tasks, bench.settings)
+    return [
+        origin(bench, 'mixing', name, len(images)) | spread(values) | ratio(values, seconds[WHERE], 'where')
+        for name, values in seconds.items()
+    ]
+
+
+def measure_labelling(bench: Workbench, names: Sequence[str]) -> list[dict]:
+    """A record a method with attention labels: seconds for ``alone_batch`` images, and their share of a step."""
+    sessions = [Session(bench, name) for name in names if METHODS[name][1] not in (None, 'AreaLabeling')]
+    if not sessions:
+        return []
+    images, scores = _batch(bench)
+    given = projected(bench, images)
+    seconds = interleave({s.name: lambda s=s: label(s, images, scores, *given)[1] for s in sessions}, bench.settings)
+    step_s = min(sessions[-1].turn(len(images))[0] for _ in range(2))
+    records = [origin(bench, 'labelling', name, len(images)) | spread(seconds[name]) for name in seconds]
+    return [dict(record, step_s=step_s, share_of_step=record['median_s'] / step_s) for record in records]
+
+
+def projected(bench: Workbench, images: Tensor) -> tuple[dict[nn.Module, Tensor], Tensor]:
+    """What the query and key projections of the last block return for ``images``, and the (B, K) logits."""
+    block, outputs = find_attention_block(bench.model), {}
+    layers = [getattr(block.attn, name) for name in block.projections]
+    handles = [layer.register_forward_hook(lambda m, args, out: outputs.update({m: out.detach()})) for layer in layers]
+    with torch.no_grad(), bench.optim.optim_context(bench.model):
+        logits = bench.model(images, mode='tensor')
+    for handle in handles:
+        handle.remove()
+    return outputs, logits
+
+
+def label(session: Session, images: Tensor, scores: Tensor, outputs: dict, logits: Tensor) -> tuple[Tensor, float]:
+    """Mix, then label by the session's own hooks, while projections and loss return what they are given.
+
+    Returns:
+        (B, K) labels as the loss gets them, and the seconds of reading the attention and labelling.
+    """
+    loss = loss_module(session.bench.model)
+    with session.attached(), ExitStack() as stack:
+        mixed, scores = session.augment(images, scores)
+        for layer, output in outputs.items():
+            stack.enter_context(patch.object(layer, 'forward', lambda entered, output=output: output))
+        stack.enter_context(patch.object(loss, 'forward', lambda logits, target: target))
+        start = session.bench.now()
+        for layer in outputs:
+            layer(mixed)
+        target = loss(logits, scores)
+        return target, session.bench.now() - start
+
+
+def _batch(bench: Workbench) -> tuple[Tensor, Tensor]:
+    """(B, 3, H, W) normalised images and (B, K) one-hot labels."""
+    settings = bench.settings
+    images = torch.randn(settings.alone_batch, 3, settings.size, settings.size, device=bench.device)
+    classes = torch.arange(len(images), device=bench.device) % settings.classes
+    return images, F.one_hot(classes, settings.classes).float()
