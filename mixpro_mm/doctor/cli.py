@@ -1,25 +1,19 @@
 """The command line of the doctor."""
 
 import argparse
+import contextlib
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
-from mixpro_mm.doctor.environment import MODULES, Environment, check_environment
-from mixpro_mm.doctor.finding import OK, PROBLEM, WARNING, Finding, one_line, problem, warning
-from mixpro_mm.doctor.fixes import fix_import
+from mixpro_mm.doctor.environment import Environment, check_environment, fix_import
+from mixpro_mm.doctor.finding import PROBLEM, WARNING, Finding, one_line, problem, warning
 from mixpro_mm.doctor.probe import probe
-from mixpro_mm.doctor.steps import STEPS
+from mixpro_mm.doctor.steps import OF_CONFIG, OPTIONAL, STEPS
 
-__all__ = ['diagnose', 'evaluate', 'main']
-
-COLOURS = {OK: '32', WARNING: '33', PROBLEM: '31'}
-OF_CONFIG = ('hosts', 'config', 'data')
-# step -> hosts that need it; None: only the command line does
-OPTIONAL = {'mmcv.ops': {'mmdet'}, 'mmseg': {'mmseg'}, 'mmdet': {'mmdet'}}
+__all__ = ['diagnose', 'evaluate_error', 'main']
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,74 +27,53 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--json', action='store_true', help='print the findings as JSON')
     args = parser.parse_args(arguments)
     if args.config and not os.path.isfile(args.config):
-        args.config = own_config(args.config) or parser.error(f'there is no file {args.config}')
+        with contextlib.suppress(ImportError, ValueError, OSError):  # nothing may import here
+            from mixpro_mm.mim import find_config
+
+            args.config = str(find_config(args.config))
+        if not os.path.isfile(args.config):
+            parser.error(f'there is no file {args.config}')
     found = []
     for finding in diagnose(args.config):
         found.append(finding)
         if not args.json:
-            print(*_lines(finding), sep='\n', flush=True)
-    counts = {status: sum(finding.status == status for finding in found) for status in COLOURS}
+            fix = f'\n{"":<24}-> {finding.fix}' if finding.fix else ''
+            print(f'{finding.status:<7}  {finding.check:<13}  {finding.found}{fix}', flush=True)
+    problems, warnings = (sum(finding.status == status for finding in found) for status in (PROBLEM, WARNING))
     if args.json:
-        print(json.dumps(dict(starts=not counts[PROBLEM], findings=[asdict(finding) for finding in found]), indent=2))
+        print(json.dumps(dict(starts=not problems, findings=[asdict(finding) for finding in found]), indent=2))
     else:
-        starts = 'will not start' if counts[PROBLEM] else 'will start'
-        print(f'\ntraining {starts}; problems: {counts[PROBLEM]}, warnings: {counts[WARNING]}')
-    return 1 if counts[PROBLEM] else 0
+        print(f'\ntraining will {"not " * bool(problems)}start: {problems} problems, {warnings} warnings')
+    return 1 if problems else 0
 
 
 def diagnose(config: str | None = None) -> Iterator[Finding]:
     """Every finding about this installation and, if given, about a config and its data."""
-    environment = Environment.read()
+    environment, hosts = Environment.read(), None
     yield from check_environment(environment)
-    failed, hosts = set(), None
     for step, answer in probe([step for step in STEPS if config or step not in OF_CONFIG], config):
-        hosts = set(answer['hosts']) if 'hosts' in answer else hosts
-        findings = evaluate(step, answer, environment, failed, hosts)
-        if any(finding.status == PROBLEM for finding in findings):
-            failed.add(step)
-        if step != 'hosts':  # an unreadable config is reported by its own step
-            yield from findings
+        hosts = answer.get('hosts', hosts)
+        findings = [Finding(**finding) for finding in answer.get('findings', ())]
+        if 'error' in answer and step != 'hosts':  # an unreadable config is reported by its own step
+            findings = [evaluate_error(step, answer['error'], environment, hosts)]
+        yield from findings
+        if step not in OPTIONAL and any((finding.status, finding.check) == (PROBLEM, step) for finding in findings):
+            yield warning('...', f'what needs {step} was not checked')
+            return
 
 
-def evaluate(step: str, answer: dict, environment: Environment, failed: set[str], hosts: set[str] | None) -> list[Finding]:
-    """Findings of one step.
+def evaluate_error(step: str, error: str, environment: Environment, hosts: list[str] | None = None) -> Finding:
+    """What an error of a step means.
 
     Args:
         step: One of ``STEPS``.
-        answer: ``findings`` or ``error`` of the child process.
+        error: Type and text of the exception, or how the process ended.
         environment: The installed distributions.
-        failed: Steps before it that had a problem.
         hosts: Toolkits that the config uses; None without a config: all that are installed have to work.
     """
-    if 'error' not in answer:
-        return [Finding(**finding) for finding in answer.get('findings', ())]
-    cause = next((each for each in STEPS[step] if each in failed), None)
-    if cause:
-        return [warning(step, f'not checked, because {cause} failed')]
-    error, module = answer['error'], 'mixpro_mm' if step in (*OF_CONFIG, 'registries') else step
-    absent = re.search(rf"No module named '{step}'", error) and step not in environment.owners
-    text = 'not installed' if absent else one_line(re.sub(r'^(ImportError|ModuleNotFoundError|OSError|RuntimeError|AssertionError): ', '', error))
-    finding = problem(step, text, fix_import(module, error, environment))
-    if step in OPTIONAL and (absent if hosts is None else not hosts & OPTIONAL[step]) or step == 'mim' and absent:
-        finding = replace(finding, status=WARNING, found=f'{text} (not needed{" by this config" if hosts else ""})')
-    return [finding]
-
-
-def own_config(name: str) -> str | None:
-    """A config of this package by its name; None where there is none or nothing imports."""
-    try:
-        from mixpro_mm.mim import find_config
-
-        return str(find_config(name))
-    except (ImportError, ValueError, OSError):
-        return None
-
-
-def _lines(finding: Finding) -> Iterator[str]:
-    """Status, check and sentence; below them the fix."""
-    status = f'{finding.status:<7}'
-    if sys.stdout.isatty() and 'NO_COLOR' not in os.environ:
-        status = f'\033[{COLOURS[finding.status]}m{status}\033[0m'
-    yield f'{status}  {finding.check:<13}  {finding.found}'
-    if finding.fix:
-        yield f'{"":<24}-> {finding.fix}'
+    absent = f"No module named '{step}'" in error and step not in environment.owners
+    text = one_line(re.sub(r'^(ImportError|ModuleNotFoundError|OSError|RuntimeError|AssertionError): ', '', error))
+    fix = fix_import('mixpro_mm' if step in (*OF_CONFIG, 'registries') else step, error, environment)
+    if step in OPTIONAL and (absent if hosts is None else not {*hosts} & {*OPTIONAL[step]}):
+        return warning(step, f'{text} (not needed{" by this config" if hosts else ""})', fix)
+    return problem(step, 'not installed' if absent else text, fix)

@@ -1,7 +1,7 @@
 """Installed distributions, the versions known to work together, and the commands that install them."""
 
 import importlib.metadata
-import sys
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,9 +11,10 @@ from packaging.version import Version
 
 from mixpro_mm.doctor.finding import Finding, ok, problem, warning
 
-__all__ = ['KNOWN', 'MODULES', 'PIP', 'Environment', 'check_environment', 'install', 'reinstall']
+__all__ = ['KNOWN', 'MODULES', 'OWN', 'PIP', 'Environment', 'check_environment', 'fix_import', 'install', 'reinstall']
 
 PIP = 'python -m pip'
+OWN = f'{PIP} install --no-build-isolation --no-deps -e .'  # this package, in its checkout
 # as requirements/constraints.txt, which a wheel does not contain
 KNOWN = {
     'torch': '2.11.0',
@@ -24,11 +25,8 @@ KNOWN = {
     'onedl-mmsegmentation': '1.4.2',
     'onedl-mmdetection': '3.5.1',
     'onedl-mim': '0.5.1',
-    'numpy': '2.2.6',
-    'opencv-python': '4.12.0.88',
-    'opencv-python-headless': '4.12.0.88',
 }
-# module -> distribution of the maintained family
+# module -> distribution, of the maintained family where there are two
 MODULES = {
     'mmengine': 'onedl-mmengine',
     'mmcv': 'onedl-mmcv',
@@ -37,6 +35,7 @@ MODULES = {
     'mmdet': 'onedl-mmdetection',
     'mim': 'onedl-mim',
 }
+DISTRIBUTIONS = {'cv2': 'opencv-python-headless', 'PIL': 'Pillow', 'sklearn': 'scikit-learn', 'yaml': 'PyYAML'}
 
 
 @dataclass(frozen=True)
@@ -48,29 +47,22 @@ class Environment:
 
     @classmethod
     def read(cls) -> 'Environment':
-        """Read the metadata of everything on ``sys.path``; the first of a name counts."""
-        named = [each for each in importlib.metadata.distributions() if each.name]  # None after a broken installation
-        versions = {canonicalize_name(each.name): each.version for each in reversed(named)}
-        owners = importlib.metadata.packages_distributions().items()
+        """From the metadata of everything on ``sys.path``; the first of a name counts."""
+        found = [each for each in importlib.metadata.distributions() if each.name]  # None: a broken installation
+        modules = importlib.metadata.packages_distributions().items()
         return cls(
-            versions, {module: sorted({canonicalize_name(name) for name in names if name}) for module, names in owners}
+            {canonicalize_name(each.name): each.version for each in reversed(found)},
+            {module: sorted({canonicalize_name(name) for name in names if name}) for module, names in modules},
         )
-
-    def named(self, module: str) -> str:
-        """'onedl-mmcv 2.3.6 and mmcv-lite 2.2.0': the distributions that install a module."""
-        return ' and '.join(f'{name} {self.versions.get(name)}' for name in self.owners.get(module, ()))
 
 
 def install(*names: str) -> str:
-    """The command that installs distributions in the versions known to work; mmcv is built against this torch.
-
-    With build isolation mmcv would be built without its ops.
-    """
+    """The command that installs the versions known to work; mmcv is built, as isolation would leave out its ops."""
     pins = ' '.join(f'{name}=={KNOWN[name]}' if name in KNOWN else name for name in names)
-    if names == ('onedl-mmcv',):
-        options = '--no-build-isolation --no-deps --force-reinstall --no-cache-dir --no-binary onedl-mmcv'
-        return f'MMCV_WITH_OPS=1 {PIP} install {options} {pins}'
-    return f'{PIP} install {pins}'
+    if names != ('onedl-mmcv',):
+        return f'{PIP} install {pins}'
+    options = '--no-build-isolation --no-deps --force-reinstall --no-cache-dir --no-binary onedl-mmcv'
+    return f'MMCV_WITH_OPS=1 {PIP} install {options} {pins}'
 
 
 def reinstall(module: str, environment: Environment) -> str:
@@ -80,57 +72,51 @@ def reinstall(module: str, environment: Environment) -> str:
     name, owners = MODULES[module], environment.owners.get(module, [])
     if owners and owners != [name]:
         return f'{PIP} uninstall -y {" ".join(owners)} && {install(name)}'
-    return install(name).replace(' install onedl', ' install --force-reinstall --no-deps onedl' if owners else '')
+    command = install(name)
+    return (
+        command if module == 'mmcv' or not owners else command.replace('install', 'install --force-reinstall --no-deps')
+    )
 
 
-def check_environment(environment: Environment, python: tuple[int, ...] = sys.version_info[:3]) -> Iterator[Finding]:
-    """Checks that import nothing: the version of Python, and what is installed beside each other."""
-    text = '.'.join(map(str, python))
-    if (3, 10) <= python[:2] <= (3, 12):
-        yield ok('Python', f'{text}, {sys.executable}')
-    else:
-        yield problem('Python', f'{text}, but 3.10, 3.11 or 3.12 is required', 'python3.11 -m venv .venv')
-    yield from _check_families(environment)
+def fix_import(module: str, error: str, environment: Environment) -> str:
+    """The command that fixes a failed import of ``module``, 'torch' or 'mmcv.ops', from the text of its error."""
+    top = module.partition('.')[0]
+    if re.search(r'libGL\.so|libgthread|libglib|libSM\.so|libXext', error):  # needs a display; headless does not
+        newest = max((environment.versions[name] for name in environment.owners['cv2']), key=Version)
+        return f'{PIP} install --force-reinstall --no-deps opencv-python-headless=={newest}'
+    if 'pkg_resources' in error:  # mmcv#3325
+        return f'{PIP} install "setuptools>=80,<82"'
+    if 'Adafactor is already registered' in error:  # mmengine#1609
+        return reinstall('mmengine', environment)
+    numpy = r'numpy.*(1\.x|2\.\d)|_ARRAY_API|numpy\.core\.multiarray|numpy is not avail|numpy\.dtype size'
+    if missing := re.search(r"No module named '(\w+)", error):
+        top = missing[1]
+    elif top != 'mmcv' and re.search(numpy, error, re.I):  # mmcv is compiled again
+        return f'{PIP} install "numpy<2"'
+    if top in (*MODULES, 'torch', 'torchvision'):
+        return reinstall(top, environment)
+    return OWN if top == 'mixpro_mm' else install(DISTRIBUTIONS.get(top, top))
+
+
+def check_environment(environment: Environment) -> Iterator[Finding]:
+    """Checks of metadata only: what is installed beside each other, and in which versions."""
+    versions, owners = environment.versions, environment.owners
     different = [
-        f'{name} {version} ({KNOWN[name]})'
-        for name, version in environment.versions.items()
-        if name in KNOWN and Version(version).release != Version(KNOWN[name]).release
+        f'{name} {versions[name]} ({known})'
+        for name, known in KNOWN.items()
+        if name in versions and Version(versions[name]).release != Version(known).release
     ]
-    found = f'others than those known to work: {", ".join(different)}' if different else 'those known to work together'
-    yield ok('versions', found)
-    yield from _check_opencv(environment)
-    yield from _check_torchvision(environment)
-
-
-def _check_families(environment: Environment) -> Iterator[Finding]:
-    """Distributions that install the same files: both families at once, or mmcv beside mmcv-lite."""
-    owners = {module: environment.owners[module] for module in MODULES if module in environment.owners}
-    for module, names in owners.items():
-        if len(names) > 1:
-            found = f'{environment.named(module)} install the same package {module}'
-            yield problem('families', found, reinstall(module, environment))
-    if any(name.startswith('onedl-') for names in owners.values() for name in names):
-        for module, (name, *more) in owners.items():
-            if not more and not name.startswith('onedl-'):
-                found = f'{environment.named(module)} is of the original family, others of the maintained one (onedl-)'
-                yield warning('families', found, reinstall(module, environment))
-
-
-def _check_opencv(environment: Environment) -> Iterator[Finding]:
-    """Several builds of OpenCV install the same folder cv2, which works only if their versions are equal."""
-    builds = {name: environment.versions[name] for name in environment.owners.get('cv2', ())}
-    if len(set(builds.values())) > 1:
-        newest = max(builds.values(), key=Version)
-        fix = f'{PIP} install --force-reinstall --no-deps {" ".join(f"{name}=={newest}" for name in builds)}'
-        yield warning('cv2', f'{environment.named("cv2")} install the same package cv2', fix)
-
-
-def _check_torchvision(environment: Environment) -> Iterator[Finding]:
-    """torchvision requires the one torch that its operators are compiled against."""
-    torch, vision = (environment.versions.get(name) for name in ('torch', 'torchvision'))
-    if not torch or not vision:
-        return
-    for requirement in map(Requirement, importlib.metadata.requires('torchvision') or ()):
+    yield ok('versions', f'known to work, except {", ".join(different)}' if different else 'known to work together')
+    for module in ('cv2', *MODULES):
+        builds = {name: versions[name] for name in owners.get(module, ())}
+        text = f'{" and ".join(" ".join(build) for build in builds.items())} install the same package {module}'
+        if module != 'cv2' and len(builds) > 1:
+            yield problem(module, text, reinstall(module, environment))
+        elif len(set(builds.values())) > 1:  # equal builds of OpenCV do no harm
+            pins = ' '.join(f'{name}=={max(builds.values(), key=Version)}' for name in builds)
+            yield warning(module, text, f'{PIP} install --force-reinstall --no-deps {pins}')
+    torch, vision = versions.get('torch'), versions.get('torchvision')
+    for requirement in map(Requirement, (importlib.metadata.requires('torchvision') or ()) if torch and vision else ()):
         if requirement.name == 'torch' and not requirement.specifier.contains(torch, prereleases=True):
             found = f'torchvision {vision} requires {requirement}, but torch {torch} is installed'
             yield problem('torchvision', found, f'{PIP} install torch=={torch} torchvision')

@@ -6,118 +6,93 @@ import inspect
 from collections.abc import Iterator
 
 import mmengine.registry
+from mmengine.registry import Registry
 from mmpretrain.registry import BATCH_AUGMENTS
 
 from mixpro_mm.config_walk import dicts
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem
 
-__all__ = ['check_arguments', 'check_packages', 'check_types', 'class_of']
+__all__ = ['PACKAGES', 'check_types', 'class_of']
 
-MODEL = 'MODELS TASK_UTILS BATCH_AUGMENTS WEIGHT_INITIALIZERS'
-DATA = 'DATASETS TRANSFORMS DATA_SAMPLERS FUNCTIONS TASK_UTILS'
-# section -> registries of its types
-SECTIONS = {
-    **dict.fromkeys(('model', 'data_preprocessor', 'tta_model'), MODEL),
-    **dict.fromkeys(('train_dataloader', 'val_dataloader', 'test_dataloader'), DATA),
-    **dict.fromkeys(('val_evaluator', 'test_evaluator'), 'METRICS EVALUATOR'),
-    **dict.fromkeys(('train_cfg', 'val_cfg', 'test_cfg'), f'LOOPS METRICS {MODEL}'),
-    'optim_wrapper': 'OPTIM_WRAPPERS OPTIMIZERS OPTIM_WRAPPER_CONSTRUCTORS',
-    'param_scheduler': 'PARAM_SCHEDULERS',
-    'default_hooks': 'HOOKS',
-    'custom_hooks': f'HOOKS TRANSFORMS VISUALIZERS {MODEL}',
-    'visualizer': 'VISUALIZERS VISBACKENDS',
-    'log_processor': 'LOG_PROCESSORS',
-    'strategy': 'STRATEGIES MODEL_WRAPPERS',
-}
+SECTIONS = (
+    *('model', 'data_preprocessor', 'tta_model', 'train_dataloader', 'val_dataloader', 'test_dataloader'),
+    *('val_evaluator', 'test_evaluator', 'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper', 'param_scheduler'),
+    *('default_hooks', 'custom_hooks', 'visualizer', 'log_processor', 'strategy'),
+)
+REGISTRIES = {key: value for key, value in vars(mmengine.registry).items() if isinstance(value, Registry)}
+REGISTRIES['BATCH_AUGMENTS'] = BATCH_AUGMENTS
+CALLED = ('HOOKS', 'BATCH_AUGMENTS', 'OPTIMIZERS', 'METRICS')  # with the dict as arguments
 # keys below which a type is looked up elsewhere: in mmcv.ops, in other libraries, or not at all
 FOREIGN = ('nms', 'roi_layer', 'labeling', 'paramwise_cfg', 'clip_grad', 'metainfo', 'backend_args', 'tokenizer')
-FOREIGN_BELOW = ('Albu', 'Albumentations', 'Albumentation')
-BACKENDS = ('Tensorboard', 'Wandb', 'MLflow', 'ClearML', 'Neptune', 'DVCLive', 'Aim')
 # class -> package that it imports when it is built or first written to
-PACKAGES = {f'{name}VisBackend': name.lower() for name in BACKENDS} | dict(
-    TIMMBackbone='timm',
-    TimmClassifier='timm',
-    HuggingFaceClassifier='transformers',
-    Albu='albumentations',
-    Albumentations='albumentations',
-)
-# parts whose dicts become arguments of the class, and its registry
-PARTS = {
-    'default_hooks': 'HOOKS',
-    'custom_hooks': 'HOOKS',
-    'model.train_cfg.augments': 'BATCH_AUGMENTS',
-    'optim_wrapper.optimizer': 'OPTIMIZERS',
-    'val_evaluator': 'METRICS',
-    'test_evaluator': 'METRICS',
-}
+BACKENDS = ('Tensorboard', 'Wandb', 'MLflow', 'ClearML', 'Neptune', 'DVCLive', 'Aim')
+PACKAGES = {f'{name}VisBackend': name.lower() for name in BACKENDS}
+PACKAGES |= dict(TIMMBackbone='timm', TimmClassifier='timm', HuggingFaceClassifier='transformers')
+PACKAGES |= dict.fromkeys(('Albu', 'Albumentations'), 'albumentations')
 
 
 def check_types(config: dict) -> Iterator[Finding]:
-    """Names that do not resolve, and plain names of ours that nothing in the config imports."""
+    """Names in no registry, plain names of ours that nothing imports, packages and arguments that do not exist."""
     imports = (config.get('custom_imports') or {}).get('imports') or ()
     imports = {imports} if isinstance(imports, str) else {*imports}
     # the package itself registers nothing, its plugin everything
-    covering = ('mixpro_mm.',) if 'mixpro_mm.plugin' in imports else tuple(f'{each}.' for each in imports - {'mixpro_mm'})
-    imported = set()  # registries whose classes of ours a scoped name has imported
-    wrong, count = set(), 0
-    for place, name, scope, kinds in _types(config):
-        count += 1
-        found = kind = None
+    covered = (
+        ('mixpro_mm.',) if 'mixpro_mm.plugin' in imports else tuple(f'{each}.' for each in imports - {'mixpro_mm'})
+    )
+    wrong, count, imported = 0, 0, set()
+    for place, node, scope in _typed(config):
+        name, count = node['type'], count + 1
+        prefix, _, plain = name.rpartition('.')
+        if (package := PACKAGES.get(plain)) and importlib.util.find_spec(package) is None:
+            found = f"{place}.type = '{name}' needs {package}, which is not installed"
+            yield problem('packages', found, f'python -m pip install {package}')
         try:
-            for kind in kinds:
-                if (found := _get(kind, name, scope)) is not None:
-                    break
+            kind, cls = next(((kind, cls) for kind in REGISTRIES if (cls := _get(kind, name, scope))), ('', None))
         except Exception as error:  # of a module that the registry imports
-            wrong.add(name)
-            yield problem('types', f'{place}: {name} cannot be imported: {one_line(error)}')
+            wrong += 1
+            yield problem('types', f'{place}.type: {name} cannot be imported: {one_line(error)}')
             continue
-        module = getattr(found, '__module__', '')
-        if found is None:
-            if name not in wrong:
-                what = f"{place} = '{name}' is in no registry {' or '.join(kinds[:2])}"
-                yield problem('types', what, _instead(name, place, kinds))
-            wrong.add(name)
-        elif name.startswith('mixpro_mm.'):
-            imported.add(kind)
-        elif (
-            module.startswith('mixpro_mm.')
-            and scope != 'mixpro_mm'
-            and kind not in imported
-            and not f'{module}.'.startswith(covering)
+        module = f'{getattr(cls, "__module__", "")}.'
+        if prefix == 'mixpro_mm':
+            imported.add(kind)  # and all other classes of ours of this registry
+        if cls is None:
+            wrong += 1
+            yield problem(
+                'types', f"{place}.type = '{name}' is in no registry", f'{place}.type={_instead(prefix, plain)}'
+            )
+        elif module.startswith('mixpro_mm.') and not (
+            'mixpro_mm' in (prefix, scope) or kind in imported or module.startswith(covered)
         ):
-            wrong.add(name)
-            what = f"{place} = '{name}' is a class of mixpro_mm, which nothing in this config imports (KeyError)"
-            yield problem('types', what, f"{place}='mixpro_mm.{name.rpartition('.')[2]}'")
+            wrong += 1
+            found = f"{place}.type = '{name}' is a class of mixpro_mm, which nothing in this config imports (KeyError)"
+            yield problem('types', found, f"{place}.type='mixpro_mm.{plain}'")
+        elif kind in CALLED:
+            yield from _check_arguments(place, node, cls)
     if not wrong:
         yield ok('types', f'all {count} resolve')
 
 
-def _types(config: dict) -> Iterator[tuple[str, str, str | None, list[str]]]:
-    """Place, name, ``_scope_`` and registries of every type that is a string."""
-    for section, kinds in SECTIONS.items():
+def _typed(config: dict) -> Iterator[tuple[str, dict, str | None]]:
+    """Place, dict and ``_scope_`` of every type that is a string."""
+    for section in SECTIONS:
         foreign, scopes = [], {}
         for place, node in dicts(config.get(section), section):
-            name, below = node.get('type'), f'{place}.'
+            below = f'{place}.'
             if place.rpartition('.')[2] in FOREIGN:
                 foreign.append(below)
             if below.startswith(tuple(foreign)):
                 continue
             if isinstance(node.get('_scope_'), str):
                 scopes[below] = node['_scope_']
-            if isinstance(name, str):
-                if name.rpartition('.')[2] in FOREIGN_BELOW:
-                    foreign.append(f'{place}.transforms.')
-                own = [scope for above, scope in scopes.items() if below.startswith(above)]
-                yield f'{place}.type', name, own[-1] if own else None, kinds.split()
-
-
-def _registry(kind: str):
-    return BATCH_AUGMENTS if kind == 'BATCH_AUGMENTS' else getattr(mmengine.registry, kind)
+            if isinstance(node.get('type'), str):
+                if node['type'].rpartition('.')[2].startswith('Albu'):  # names of another library
+                    foreign.append(f'{below}transforms.')
+                yield place, node, next((scopes[at] for at in reversed(scopes) if below.startswith(at)), None)
 
 
 def _get(kind: str, name: str, scope: str | None = None):
     """The class of a name, or None."""
-    with _registry(kind).switch_scope_and_registry(scope) as registry:
+    with REGISTRIES[kind].switch_scope_and_registry(scope) as registry:
         return registry.get(name)
 
 
@@ -130,49 +105,20 @@ def class_of(kind: str, name) -> type:
     return found if isinstance(found, type) else object
 
 
-def _instead(name: str, place: str, kinds: list[str]) -> str:
-    """The same name in another scope, else the nearest one, else where classes come from."""
-    prefix, _, plain = name.rpartition('.')
-    if prefix in ('mmcls', 'mmselfsup'):  # as mmpretrain was called (mmsegmentation#2991)
-        return f"{place}='mmpretrain.{plain}'"
-    roots = [_registry(kind).root for kind in kinds]
-    scopes = {key: each.scope for root in roots for each in (root, *root.children.values()) for key in each.module_dict}
+def _instead(prefix: str, plain: str) -> str:
+    """The same name in another scope, else the nearest name."""
+    registries = [each for root in REGISTRIES.values() for each in (root, *root.children.values())]
+    scopes = {key: registry.scope for registry in registries for key in registry.module_dict}
     if plain in scopes and scopes[plain] != prefix:
-        return f"{place}='{scopes[plain]}.{plain}'"
+        return f'{scopes[plain]}.{plain}'
     near = difflib.get_close_matches(plain, [key for key in scopes if prefix in ('', scopes[key])], 1)
-    if near:
-        return f"{place}='{prefix}.{near[0]}'" if prefix else f"{place}='{near[0]}'"
-    return f"custom_imports = dict(imports=['module.with.{plain}'])"
+    return '.'.join(filter(None, [prefix, *near]))
 
 
-def check_packages(config: dict) -> Iterator[Finding]:
-    """Log back ends and models whose package is not installed."""
-    for section in ('model', 'visualizer', 'train_dataloader', 'val_dataloader', 'test_dataloader'):
-        for place, node in dicts(config.get(section), section):
-            name = str(node.get('type')).rpartition('.')[2]
-            if name in PACKAGES and importlib.util.find_spec(PACKAGES[name]) is None:
-                found = f'{place}.type = {name!r} needs {PACKAGES[name]}, which is not installed'
-                yield problem('packages', found, f'python -m pip install {PACKAGES[name]}')
-
-
-def check_arguments(config: dict) -> Iterator[Finding]:
-    """Arguments that the class does not have."""
-    for part, kind in PARTS.items():
-        node = config
-        for key in part.split('.'):
-            node = (node.get(key) if isinstance(node, dict) else None) or {}
-        # a part is one typed dict, or a list or dict of them
-        single = isinstance(node, dict) and 'type' in node
-        children = {part: node} if single else {place: child for place, child in dicts(node, part)}
-        for place, child in children.items():
-            if 'type' not in child or (not single and place.count('.') != part.count('.') + 1):
-                continue
-            cls = class_of(kind, child['type'])
-            known = inspect.signature(cls).parameters
-            if cls is object or any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-                continue
-            taken = {'type', '_scope_', *(['priority'] if kind == 'HOOKS' else [])}  # by the host
-            for key in sorted(set(child) - set(known) - taken):
-                near = difflib.get_close_matches(key, known, 1)
-                found = f'{place}.{key}: {cls.__name__} has no argument {key}; it has {", ".join(known)}'
-                yield problem('arguments', found, f'{place} = dict({near[0] if near else ""}=...)')
+def _check_arguments(place: str, node: dict, cls: type) -> Iterator[Finding]:
+    known = inspect.signature(cls).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        for key in sorted(set(node) - {*known, 'type', '_scope_', 'priority'}):  # the host takes these
+            near = difflib.get_close_matches(key, known, 1)
+            found = f'{place}.{key}: {cls.__name__} has no argument {key}; it has {", ".join(known)}'
+            yield problem('arguments', found, f'{place} = dict({near[0] if near else ""}=...)')

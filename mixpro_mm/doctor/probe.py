@@ -9,55 +9,42 @@ import threading
 from collections.abc import Iterator
 
 from mixpro_mm.doctor.finding import one_line
-from mixpro_mm.doctor.steps import STEPS
 
 __all__ = ['probe']
 
-TIMEOUT_S = 300  # of one step: packages on a network disk take a minute to import
 
+def probe(steps: list[str], config: str | None = None, timeout_s: float = 600) -> Iterator[tuple[str, dict]]:
+    """Yield each step with its answer, see ``steps.main``; ``{'error': ...}`` where the process ended.
 
-def probe(steps: list[str], config: str | None = None, timeout_s: float = TIMEOUT_S) -> Iterator[tuple[str, dict]]:
-    """Yield each step with its answer, see ``steps.main``; ``{'error': ...}`` where it ended or exceeded the time."""
+    Args:
+        steps: Some of ``STEPS``, in their order.
+        config: Path for the steps that read one.
+        timeout_s: Seconds that a step may take; packages and data may lie on a network disk.
+    """
     steps = list(steps)
     while steps:
         with tempfile.TemporaryFile() as stderr:
             command = [sys.executable, '-m', 'mixpro_mm.doctor.steps', config or '', *steps]
             child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, encoding='utf-8')
-            late = threading.Event()
+            line = late = None
             try:
-                timer = _kill_after(timeout_s, child, late)
-                for line in child.stdout:
+                while line != '' and steps:
+                    timer = threading.Timer(timeout_s, child.kill)
+                    timer.start()
+                    line = child.stdout.readline()
+                    late = not timer.is_alive()
                     timer.cancel()
-                    yield steps.pop(0), json.loads(line)
-                    timer = _kill_after(timeout_s, child, late)
-            finally:
-                timer.cancel()
-                child.stdout.close()
-                if child.poll() is None and steps:  # interrupted
-                    child.kill()
+                    if line:
+                        yield steps.pop(0), json.loads(line)
                 child.wait()
-            if not steps:
-                return
+            finally:  # also if the caller stops, or is interrupted
+                timer.cancel()
+                child.kill()
+                child.stdout.close()
             stderr.seek(0)
-            error = _death(child.returncode, stderr.read().decode('utf-8', 'replace'))
-            if late.is_set():
-                error = f'did not finish within {timeout_s:g} seconds'
-            failed = steps.pop(0)
-            yield failed, dict(error=error)
-            for step in [step for step in steps if failed in STEPS[step]]:
-                steps.remove(step)
-                yield step, dict(error=f'{failed} failed')
-
-
-def _kill_after(timeout_s: float, child: subprocess.Popen, late: threading.Event) -> threading.Timer:
-    def kill():
-        late.set()
-        child.kill()
-
-    timer = threading.Timer(timeout_s, kill)
-    timer.daemon = True
-    timer.start()
-    return timer
+            death = _death(child.returncode, stderr.read().decode('utf-8', 'replace'))
+        if steps:
+            yield steps.pop(0), dict(error=f'did not finish within {timeout_s:g} seconds' if late else death)
 
 
 def _death(code: int, stderr: str) -> str:

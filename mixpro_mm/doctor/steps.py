@@ -10,31 +10,20 @@ import sys
 import tempfile
 from dataclasses import asdict
 
+from mixpro_mm.doctor.environment import OWN
 from mixpro_mm.doctor.finding import Finding, ok, problem
-from mixpro_mm.doctor.fixes import OWN
 from mixpro_mm.doctor.gpu import evaluate_gpu, gpu_facts
 
-__all__ = ['HOSTS', 'STEPS', 'main']
+__all__ = ['HOSTS', 'OF_CONFIG', 'OPTIONAL', 'STEPS', 'main']
 
 HOSTS = ('mmpretrain', 'mmseg', 'mmdet')
-CORE = ('torch', 'torchvision', 'cv2', 'mmengine', 'mmcv')
-# step -> steps that must not have failed before it
-STEPS = {
-    'torch': (),
-    'torchvision': ('torch',),
-    'cv2': (),
-    'mmengine': ('torch', 'cv2'),
-    'hosts': ('torch', 'cv2', 'mmengine'),
-    'mmcv': ('torch', 'cv2', 'mmengine'),
-    'mmcv.ops': ('torch', 'cv2', 'mmengine', 'mmcv'),
-    'mmpretrain': CORE,
-    'mmseg': (*CORE, 'mmcv.ops'),
-    'mmdet': (*CORE, 'mmcv.ops'),
-    'mim': (),
-    'registries': (*CORE, 'mmpretrain'),
-    'config': (*CORE, 'mmpretrain', 'hosts'),
-    'data': (*CORE, 'mmpretrain', 'hosts', 'config'),
-}
+OF_CONFIG = ('hosts', 'config', 'data')
+STEPS = (
+    *('torch', 'torchvision', 'cv2', 'mmengine', 'hosts', 'mmcv', 'mmcv.ops', 'mmpretrain', 'mmseg', 'mmdet', 'mim'),
+    *('registries', 'config', 'data'),
+)
+# step without which others work -> toolkits that need it
+OPTIONAL = {'mmcv.ops': ['mmdet'], 'mmseg': ['mmseg'], 'mmdet': ['mmdet'], 'mim': []}
 
 
 def main(config: str, *steps: str) -> None:
@@ -81,30 +70,6 @@ def _try_torch() -> list[Finding]:
     return [ok('torch', f'{torch.__version__}, NumPy {numpy.__version__}'), evaluate_gpu(gpu_facts())]
 
 
-def _try_torchvision() -> list[Finding]:
-    import torchvision
-
-    _try_nms(torchvision.ops.nms, 'cpu')  # missing with another torch
-    return [ok('torchvision', f'{torchvision.__version__}, its operators run')]
-
-
-def _try_ops() -> list[Finding]:
-    import torch
-    from mmcv.ops import get_compiling_cuda_version, nms
-
-    for device in ('cpu', 'cuda') if torch.cuda.is_available() else ('cpu',):
-        _try_nms(lambda *args: nms(*args)[1], device)
-    return [ok('mmcv.ops', f'run, built for CUDA: {get_compiling_cuda_version()}')]
-
-
-def _try_nms(nms, device: str) -> None:
-    import torch
-
-    boxes = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 4.1], [8, 8, 9, 9]], device=device)
-    kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7], device=device), 0.5).tolist()
-    assert kept == [0, 2], f'nms on {device} kept boxes {kept}, not [0, 2]'
-
-
 def _try_mmengine() -> list[Finding]:
     """A checkpoint as Runner writes it contains the log, which ``torch.load`` refuses by default (mmengine#1655)."""
     import mmengine
@@ -120,9 +85,19 @@ def _try_mmengine() -> list[Finding]:
             CheckpointLoader.load_checkpoint(path, map_location='cpu')
         except Exception as error:
             raise RuntimeError(f'cannot read its own checkpoints with torch {torch.__version__}: {error}') from error
-    found = collect_env()
-    tools = ', '.join(f'{key} {found[key]}' for key in ('GCC', 'CUDA_HOME', 'NVCC') if found.get(key))
-    return [ok('mmengine', f'{mmengine.__version__}, reads its own checkpoints; {tools}')]
+    tools = [f'{key} {value}' for key, value in collect_env().items() if key in ('GCC', 'CUDA_HOME', 'NVCC')]
+    return [ok('mmengine', f'{mmengine.__version__}, reads its own checkpoints; {", ".join(tools)}')]
+
+
+def _try_ops() -> list[Finding]:
+    import torch
+    from mmcv.ops import get_compiling_cuda_version, nms
+
+    for device in ('cpu', 'cuda') if torch.cuda.is_available() else ('cpu',):
+        boxes = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 4.1], [8, 8, 9, 9]], device=device)
+        kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7], device=device), 0.5)[1].tolist()
+        assert kept == [0, 2], f'nms on {device} kept boxes {kept}, not [0, 2]'
+    return [ok('mmcv.ops', f'run, built for CUDA: {get_compiling_cuda_version()}')]
 
 
 def _try_registries() -> list[Finding]:
@@ -135,20 +110,14 @@ def _try_registries() -> list[Finding]:
         names |= set(child.module_dict)
         for host in hosts if child.root.scope == 'mmengine' else ['mmpretrain']:
             with child.root.switch_scope_and_registry(host) as registry:
-                wrong = [name for name, cls in child.module_dict.items() if registry.get(f'mixpro_mm.{name}') is not cls]
-                lost += [f'{child.name} mixpro_mm.{name} from {host}' for name in wrong]
+                found = {name: registry.get(f'mixpro_mm.{name}') for name in child.module_dict}
+            lost += [f'mixpro_mm.{name} from {host}' for name in found if found[name] is not child.module_dict[name]]
     if lost:
         return [problem('registries', f'{len(lost)} classes are not found, such as {lost[0]}', OWN)]
     return [ok('registries', f'{len(names)} classes mixpro_mm.* resolve from {", ".join(hosts)}')]
 
 
-TRIED = {
-    'torch': _try_torch,
-    'torchvision': _try_torchvision,
-    'mmcv.ops': _try_ops,
-    'mmengine': _try_mmengine,
-    'registries': _try_registries,
-}
+TRIED = {'torch': _try_torch, 'mmengine': _try_mmengine, 'mmcv.ops': _try_ops, 'registries': _try_registries}
 
 if __name__ == '__main__':
     main(*sys.argv[1:])

@@ -13,20 +13,8 @@ from mixpro_mm.config_walk import LOADERS, dicts
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem, warning
 from mixpro_mm.doctor.names import class_of
 from mixpro_mm.labeling.hook import LabelingHook
-from mixpro_mm.labeling.rules import build_labeling
 
 __all__ = ['check_batch', 'check_deterministic', 'check_labels', 'check_masks', 'check_schedule', 'check_workers']
-
-WORKSPACES = (':4096:8', ':16:8')  # of cuBLAS, with which it is deterministic
-# transform -> argument with the size of its images
-CROPS = {
-    'RandomResizedCrop': 'scale',
-    'EfficientNetRandomCrop': 'scale',
-    'EfficientNetCenterCrop': 'crop_size',
-    'Resize': 'scale',
-    'RandomCrop': 'crop_size',
-    'CenterCrop': 'crop_size',
-}
 
 
 def _augments(config: dict) -> list[tuple[str, dict, type]]:
@@ -56,20 +44,13 @@ def check_schedule(config: dict) -> Iterator[Finding]:
 
 
 def check_labels(config: dict) -> Iterator[Finding]:
-    """A labeling that exists, and the hooks without which a mixing method trains on other labels or stops.
+    """The hooks without which a mixing method trains on other labels or stops.
 
     A method that overrides ``MixAugment.bind`` stops at its first batch unless ``LabelingHook`` has given it the model
     or, with ``teacher='ema'``, the average that ``EMAHook`` keeps.
     """
     hooks = [hook for hook in config.get('custom_hooks') or () if isinstance(hook, dict)]
     kinds = [class_of('HOOKS', hook.get('type')) for hook in hooks]
-    for index, (hook, kind) in enumerate(zip(hooks, kinds, strict=True)):
-        if issubclass(kind, LabelingHook) and 'labeling' in hook:
-            place = f'custom_hooks.{index}.labeling'
-            try:
-                build_labeling(hook['labeling'])
-            except (ValueError, TypeError) as error:
-                yield problem('labels', f'{place}: {one_line(error)}', f'--cfg-options {place}=AttentionLabeling')
     for _, node, kind in _augments(config):
         wanted = {}
         if kind is ours.MixPro:
@@ -86,28 +67,9 @@ def check_labels(config: dict) -> Iterator[Finding]:
             yield problem('labels', f'{node["type"]} needs {names} in custom_hooks', fix)
 
 
-def image_size(config: dict) -> tuple[int, int] | None:
-    """(height, width) in pixels after the last crop or resize of the training pipeline, else the backbone's."""
-    size = None
-    for _, node in dicts((config.get('train_dataloader') or {}).get('dataset')):
-        name = str(node.get('type')).rpartition('.')[2]
-        value = node.get(CROPS.get(name))
-        if value is not None and not node.get('keep_ratio'):
-            width_first = isinstance(value, list | tuple) and name in ('Resize', 'CenterCrop')
-            size = value[::-1] if width_first else value
-        elif 'Resize' in name or 'Pad' in name:
-            size = 'unknown'  # depends on the image
-    if size is None:
-        size = ((config.get('model') or {}).get('backbone') or {}).get('img_size')
-    pair = (size, size) if isinstance(size, int) else size
-    whole = isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(side, int) for side in pair)
-    return tuple(pair) if whole else None
-
-
-def check_masks(config: dict) -> Iterator[Finding]:
-    """Each mixing method draws one mask for the size of the training images, and says itself what does not fit."""
-    size = image_size(config)
-    for place, node, kind in _augments(config) if size else ():
+def check_masks(config: dict, size: tuple[int, int]) -> Iterator[Finding]:
+    """Each mixing method draws one mask for images of ``size`` (H, W) and says itself what does not fit."""
+    for place, node, kind in _augments(config):
         arguments = {key: value for key, value in node.items() if key != 'type'}
         if kind is ours.TokenMix:  # without its network
             arguments |= dict(teacher='ema', checkpoint=None, layer=None)
@@ -115,22 +77,20 @@ def check_masks(config: dict) -> Iterator[Finding]:
             arguments |= dict(extractor=torch.nn.Sequential(torch.nn.Identity()), checkpoint=None, layer='0')
         elif not issubclass(kind, ours.MixAugment):
             continue
+        few = None
         try:
             augment = kind(**arguments)
             if kind is ours.PuzzleMix:
                 augment.draw_grid(size)
             elif kind is ours.SMMix:
                 augment.draw_side(tuple(-(-side // augment.patch_size) for side in size))
-            elif kind is not ours.SaliencyMix:
+            else:
                 augment.draw_mask(torch.zeros(2, 3, *size), torch.arange(2))
-        except TypeError:  # see check_arguments
-            continue
-        except ValueError as error:
+                few = augment.few_cells(size) if hasattr(augment, 'few_cells') else None
+        except (ValueError, TypeError) as error:
             yield problem('mask', f'{place} ({kind.__name__}): {one_line(error)}', f'{place} = dict(...)')
-        else:
-            few = augment.few_cells(size) if hasattr(augment, 'few_cells') else None
-            if few:
-                yield warning('mask', f'{place} ({kind.__name__}): {few}')
+        if few:
+            yield warning('mask', f'{place} ({kind.__name__}): {few}')
 
 
 def check_workers(config: dict) -> Iterator[Finding]:
@@ -166,6 +126,6 @@ def check_deterministic(config: dict) -> Iterator[Finding]:
     """cuBLAS is deterministic with two workspaces only; torch raises at the first product without them."""
     workspace = os.environ.get('CUBLAS_WORKSPACE_CONFIG')
     deterministic = (config.get('randomness') or {}).get('deterministic') and torch.cuda.device_count()
-    if deterministic and workspace not in WORKSPACES:
-        found = f'randomness.deterministic is True and CUBLAS_WORKSPACE_CONFIG is {workspace or "not set"}: torch raises'
-        yield problem('deterministic', found, f'export CUBLAS_WORKSPACE_CONFIG={WORKSPACES[0]}')
+    if deterministic and workspace not in (':4096:8', ':16:8'):
+        found = f'randomness.deterministic=True needs CUBLAS_WORKSPACE_CONFIG, which is {workspace or "not set"}'
+        yield problem('deterministic', found, 'export CUBLAS_WORKSPACE_CONFIG=:4096:8')
