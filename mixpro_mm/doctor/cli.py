@@ -63,14 +63,7 @@ def diagnose(config: str | None = None) -> Iterator[Finding]:
 
 
 def evaluate_error(step: str, error: str, environment: Environment, hosts: list[str] | None = None) -> Finding:
-    """What an error of a step means.
-
-    Args:
-        step: One of ``STEPS``.
-        error: Type and text of the exception, or how the process ended.
-        environment: The installed distributions.
-        hosts: Toolkits that the config uses; None without a config: all that are installed have to work.
-    """
+    """What the error of a step means for a config that uses ``hosts``; None without one: all installed have to work."""
     absent = f"No module named '{step}'" in error and step not in environment.owners
     text = one_line(re.sub(r'^(ImportError|ModuleNotFoundError|OSError|RuntimeError|AssertionError): ', '', error))
     fix = fix_import('mixpro_mm' if step in (*OF_CONFIG, 'registries') else step, error, environment)

@@ -7,7 +7,7 @@ from mmengine.registry import DefaultScope
 
 from mixpro_mm.config_walk import dicts
 from mixpro_mm.doctor import data, names, training
-from mixpro_mm.doctor.finding import PROBLEM, Finding, ok, one_line, problem
+from mixpro_mm.doctor.finding import Finding, ok, one_line, problem
 from mixpro_mm.doctor.steps import HOSTS
 
 __all__ = ['CHECKS', 'check_config', 'check_contents', 'hosts_of', 'load', 'run']
@@ -65,5 +65,4 @@ def check_config(path: str) -> list[Finding]:
 def check_contents(path: str) -> list[Finding]:
     """Data sets are built and read, if all their files exist."""
     config = load(path)
-    missing = any(finding.status == PROBLEM for finding in run((data.check_paths,), config))
-    return [] if missing else run((data.check_data,), config)
+    return [] if run((data.check_paths,), config) else run((data.check_data,), config)

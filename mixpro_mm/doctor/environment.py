@@ -11,31 +11,23 @@ from packaging.version import Version
 
 from mixpro_mm.doctor.finding import Finding, ok, problem, warning
 
-__all__ = ['KNOWN', 'MODULES', 'OWN', 'PIP', 'Environment', 'check_environment', 'fix_import', 'install', 'reinstall']
+__all__ = ['KNOWN', 'OWN', 'PIP', 'Environment', 'check_environment', 'fix_import', 'install', 'reinstall']
 
 PIP = 'python -m pip'
 OWN = f'{PIP} install --no-build-isolation --no-deps -e .'  # this package, in its checkout
-# as requirements/constraints.txt, which a wheel does not contain
+# module -> distribution, pinned as in requirements/constraints.txt, which a wheel does not contain
 KNOWN = {
-    'torch': '2.11.0',
-    'torchvision': '0.26.0',
-    'onedl-mmengine': '0.10.12',
-    'onedl-mmcv': '2.3.6',
-    'onedl-mmpretrain': '1.3.6',
-    'onedl-mmsegmentation': '1.4.2',
-    'onedl-mmdetection': '3.5.1',
-    'onedl-mim': '0.5.1',
+    'torch': 'torch==2.11.0',
+    'torchvision': 'torchvision==0.26.0',
+    'cv2': 'opencv-python-headless==4.12.0.88',
+    'mmengine': 'onedl-mmengine==0.10.12',
+    'mmcv': 'onedl-mmcv==2.3.6',
+    'mmpretrain': 'onedl-mmpretrain==1.3.6',
+    'mmseg': 'onedl-mmsegmentation==1.4.2',
+    'mmdet': 'onedl-mmdetection==3.5.1',
+    'mim': 'onedl-mim==0.5.1',
 }
-# module -> distribution, of the maintained family where there are two
-MODULES = {
-    'mmengine': 'onedl-mmengine',
-    'mmcv': 'onedl-mmcv',
-    'mmpretrain': 'onedl-mmpretrain',
-    'mmseg': 'onedl-mmsegmentation',
-    'mmdet': 'onedl-mmdetection',
-    'mim': 'onedl-mim',
-}
-DISTRIBUTIONS = {'cv2': 'opencv-python-headless', 'PIL': 'Pillow', 'sklearn': 'scikit-learn', 'yaml': 'PyYAML'}
+DISTRIBUTIONS = {'PIL': 'Pillow', 'sklearn': 'scikit-learn', 'skimage': 'scikit-image', 'yaml': 'PyYAML'}
 
 
 @dataclass(frozen=True)
@@ -56,10 +48,10 @@ class Environment:
         )
 
 
-def install(*names: str) -> str:
+def install(*modules: str) -> str:
     """The command that installs the versions known to work; mmcv is built, as isolation would leave out its ops."""
-    pins = ' '.join(f'{name}=={KNOWN[name]}' if name in KNOWN else name for name in names)
-    if names != ('onedl-mmcv',):
+    pins = ' '.join(KNOWN.get(module) or DISTRIBUTIONS.get(module, module) for module in modules)
+    if modules != ('mmcv',):
         return f'{PIP} install {pins}'
     options = '--no-build-isolation --no-deps --force-reinstall --no-cache-dir --no-binary onedl-mmcv'
     return f'MMCV_WITH_OPS=1 {PIP} install {options} {pins}'
@@ -67,35 +59,33 @@ def install(*names: str) -> str:
 
 def reinstall(module: str, environment: Environment) -> str:
     """The command that replaces all distributions of a module by the maintained one."""
+    owners = environment.owners.get(module, [])
     if module in ('torch', 'torchvision'):
         return install('torch', 'torchvision')
-    name, owners = MODULES[module], environment.owners.get(module, [])
-    if owners and owners != [name]:
-        return f'{PIP} uninstall -y {" ".join(owners)} && {install(name)}'
-    command = install(name)
-    return (
-        command if module == 'mmcv' or not owners else command.replace('install', 'install --force-reinstall --no-deps')
-    )
+    if owners and owners != [KNOWN[module].partition('==')[0]]:
+        return f'{PIP} uninstall -y {" ".join(owners)} && {install(module)}'
+    force = 'install --force-reinstall --no-deps' if owners and module != 'mmcv' else 'install'
+    return install(module).replace('install', force, 1)
 
 
 def fix_import(module: str, error: str, environment: Environment) -> str:
     """The command that fixes a failed import of ``module``, 'torch' or 'mmcv.ops', from the text of its error."""
     top = module.partition('.')[0]
     if re.search(r'libGL\.so|libgthread|libglib|libSM\.so|libXext', error):  # needs a display; headless does not
-        newest = max((environment.versions[name] for name in environment.owners['cv2']), key=Version)
+        newest = max((environment.versions[name] for name in environment.owners.get('cv2', ())), key=Version)
         return f'{PIP} install --force-reinstall --no-deps opencv-python-headless=={newest}'
     if 'pkg_resources' in error:  # mmcv#3325
         return f'{PIP} install "setuptools>=80,<82"'
-    if 'Adafactor is already registered' in error:  # mmengine#1609
+    if re.search('Adafactor is already registered|its own checkpoints', error):  # mmengine#1609, mmengine#1655
         return reinstall('mmengine', environment)
     numpy = r'numpy.*(1\.x|2\.\d)|_ARRAY_API|numpy\.core\.multiarray|numpy is not avail|numpy\.dtype size'
     if missing := re.search(r"No module named '(\w+)", error):
         top = missing[1]
     elif top != 'mmcv' and re.search(numpy, error, re.I):  # mmcv is compiled again
         return f'{PIP} install "numpy<2"'
-    if top in (*MODULES, 'torch', 'torchvision'):
+    if top in KNOWN:
         return reinstall(top, environment)
-    return OWN if top == 'mixpro_mm' else install(DISTRIBUTIONS.get(top, top))
+    return OWN if top == 'mixpro_mm' else install(top)
 
 
 def check_environment(environment: Environment) -> Iterator[Finding]:
@@ -103,11 +93,11 @@ def check_environment(environment: Environment) -> Iterator[Finding]:
     versions, owners = environment.versions, environment.owners
     different = [
         f'{name} {versions[name]} ({known})'
-        for name, known in KNOWN.items()
+        for name, known in (pin.split('==') for pin in KNOWN.values())
         if name in versions and Version(versions[name]).release != Version(known).release
     ]
     yield ok('versions', f'known to work, except {", ".join(different)}' if different else 'known to work together')
-    for module in ('cv2', *MODULES):
+    for module in KNOWN:
         builds = {name: versions[name] for name in owners.get(module, ())}
         text = f'{" and ".join(" ".join(build) for build in builds.items())} install the same package {module}'
         if module != 'cv2' and len(builds) > 1:

@@ -16,10 +16,7 @@ __all__ = ['probe']
 def probe(steps: list[str], config: str | None = None, timeout_s: float = 600) -> Iterator[tuple[str, dict]]:
     """Yield each step with its answer, see ``steps.main``; ``{'error': ...}`` where the process ended.
 
-    Args:
-        steps: Some of ``STEPS``, in their order.
-        config: Path for the steps that read one.
-        timeout_s: Seconds that a step may take; packages and data may lie on a network disk.
+    A step may take ``timeout_s`` seconds: packages and data may be on a network disk.
     """
     steps = list(steps)
     while steps:

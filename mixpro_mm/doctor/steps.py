@@ -6,20 +6,22 @@ A step returns findings, and raises whatever an import raises. Nothing heavy is 
 import importlib
 import json
 import os
+import subprocess
 import sys
 import tempfile
+import warnings
+from collections import Counter
 from dataclasses import asdict
 
-from mixpro_mm.doctor.environment import OWN
-from mixpro_mm.doctor.finding import Finding, ok, problem
-from mixpro_mm.doctor.gpu import evaluate_gpu, gpu_facts
+from mixpro_mm.doctor.environment import OWN, PIP
+from mixpro_mm.doctor.finding import Finding, ok, one_line, problem
 
 __all__ = ['HOSTS', 'OF_CONFIG', 'OPTIONAL', 'STEPS', 'main']
 
 HOSTS = ('mmpretrain', 'mmseg', 'mmdet')
 OF_CONFIG = ('hosts', 'config', 'data')
 STEPS = (
-    *('torch', 'torchvision', 'cv2', 'mmengine', 'hosts', 'mmcv', 'mmcv.ops', 'mmpretrain', 'mmseg', 'mmdet', 'mim'),
+    *('torch', 'torchvision', 'cv2', 'mmengine', 'mmcv', 'hosts', 'mmcv.ops', 'mmpretrain', 'mmseg', 'mmdet', 'mim'),
     *('registries', 'config', 'data'),
 )
 # step without which others work -> toolkits that need it
@@ -42,7 +44,7 @@ def main(config: str, *steps: str) -> None:
 
 
 def _run(step: str, path: str) -> dict:
-    if step in ('hosts', 'config', 'data'):
+    if step in OF_CONFIG:
         from mixpro_mm.doctor import config
 
         if step == 'hosts':
@@ -67,7 +69,46 @@ def _try_torch() -> list[Finding]:
     import numpy  # isort: skip
 
     torch.ones(2).numpy()  # raises for torch before 2.3 with NumPy 2
-    return [ok('torch', f'{torch.__version__}, NumPy {numpy.__version__}'), evaluate_gpu(gpu_facts())]
+    return [ok('torch', f'{torch.__version__}, NumPy {numpy.__version__}'), _check_gpu()]
+
+
+def _check_gpu() -> Finding:
+    """A GPU that torch cannot use is a problem, unless ``CUDA_VISIBLE_DEVICES`` hides it."""
+    import torch
+
+    error = None
+    with warnings.catch_warnings(record=True) as said:  # an old driver is only a warning
+        warnings.simplefilter('always')
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        try:
+            for index in range(count):
+                torch.ones(8, device=f'cuda:{index}').sum().item()
+        except RuntimeError as raised:  # such as no kernels for this architecture
+            error = str(raised)
+    found = [torch.cuda.get_device_name(index) for index in range(count)]
+    build = f'torch {torch.__version__} built for CUDA {torch.version.cuda}'
+    if found and not error:
+        return ok('GPU', f'{", ".join(f"{number} x {name}" for name, number in Counter(found).items())}; {build}')
+    found = found or _nvidia_smi()
+    if not found or os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1'):
+        return ok('GPU', 'none: training runs on the CPU')
+    # pip would keep the installed build of the same version
+    remove, version = f'{PIP} uninstall -y torch torchvision', torch.__version__.partition('+')[0]
+    if not torch.version.cuda:
+        fix = f'{remove} && {PIP} install torch=={version} torchvision'
+        return problem('GPU', f'{found[0]} exists, but torch {torch.__version__} is built without CUDA', fix)
+    fix = f'{remove}  # then install torch {version} for the CUDA of the driver, see pytorch.org/get-started'
+    return problem('GPU', f'{build} cannot use {found[0]}: {one_line(error or (said and said[-1].message), 160)}', fix)
+
+
+def _nvidia_smi(timeout_s: float = 20) -> list[str]:
+    """'NVIDIA H100, driver 580.1' for each GPU; empty if it does not answer, as when the driver hangs."""
+    query = ['nvidia-smi', '--query-gpu=name,driver_version', '--format=csv,noheader']
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=timeout_s)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.replace(', ', ', driver ') for line in done.stdout.splitlines()]
 
 
 def _try_mmengine() -> list[Finding]:
