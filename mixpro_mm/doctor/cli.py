@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     if args.json:
         print(json.dumps(dict(starts=not problems, findings=[asdict(finding) for finding in found]), indent=2))
     else:
-        print(f'\ntraining will {"not " * bool(problems)}start: {problems} problems, {warnings} warnings')
+        print(f'\ntraining will {"not " * bool(problems)}start (problems: {problems}, warnings: {warnings})')
     return 1 if problems else 0
 
 

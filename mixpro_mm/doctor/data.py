@@ -95,7 +95,7 @@ def check_data(config: dict) -> Iterator[Finding]:
                 train = train or (dataset if loader == 'train_dataloader' else None)
                 if train and (fault := first_difference(dataset, train, 'train_dataloader')):
                     yield problem('classes', f'{loader} has other classes: {fault}')
-                for place, count in _counts(config) if train else ():
+                for place, count in _counts(config) if loader == 'train_dataloader' else ():
                     if count != len(classes):
                         found = f'{loader} has {len(classes)} classes, but {place} has {count}'
                         yield problem('classes', found, f'--cfg-options {place}={len(classes)}')

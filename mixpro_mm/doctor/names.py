@@ -57,9 +57,9 @@ def check_types(config: dict) -> Iterator[Finding]:
             imported.add(kind)  # and all other classes of ours of this registry
         if cls is None:
             wrong += 1
-            yield problem(
-                'types', f"{place}.type = '{name}' is in no registry", f'{place}.type={_instead(prefix, plain)}'
-            )
+            near = _instead(prefix, plain)
+            fix = f"{place}.type='{near}'" if near else None
+            yield problem('types', f"{place}.type = '{name}' is in no registry", fix)
         elif module.startswith('mixpro_mm.') and not (
             'mixpro_mm' in (prefix, scope) or kind in imported or module.startswith(covered)
         ):
@@ -105,14 +105,14 @@ def class_of(kind: str, name) -> type:
     return found if isinstance(found, type) else object
 
 
-def _instead(prefix: str, plain: str) -> str:
-    """The same name in another scope, else the nearest name."""
+def _instead(prefix: str, plain: str) -> str | None:
+    """The same name in another scope, that of mmengine or mmpretrain first, else the nearest name."""
     registries = [each for root in REGISTRIES.values() for each in (root, *root.children.values())]
-    scopes = {key: registry.scope for registry in registries for key in registry.module_dict}
-    if plain in scopes and scopes[plain] != prefix:
+    scopes = {key: registry.scope for registry in reversed(registries) for key in registry.module_dict}
+    if scopes.get(plain, prefix) != prefix:
         return f'{scopes[plain]}.{plain}'
     near = difflib.get_close_matches(plain, [key for key in scopes if prefix in ('', scopes[key])], 1)
-    return '.'.join(filter(None, [prefix, *near]))
+    return f'{prefix}.{near[0]}'.lstrip('.') if near else None
 
 
 def _check_arguments(place: str, node: dict, cls: type) -> Iterator[Finding]:
