@@ -1,7 +1,7 @@
-"""``python -m mixpro_mm.doctor [CONFIG]``: will training start here, and if not, which command mends it?
+"""``python -m mixpro_mm.doctor [CONFIG]``: will training start here, on this config and its data, and if not, which
+command fixes it?
 
-Importing this package needs nothing but the standard library, for it has to run where everything else is broken: what
-may fail is imported by a child process, and only its answers come back.
+Imports the standard library and ``packaging`` only: everything that may fail is imported in a child process.
 """
 
 __all__ = []

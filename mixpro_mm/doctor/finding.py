@@ -1,8 +1,7 @@
-"""What one check says."""
-
-from __future__ import annotations  # so that the doctor runs on a Python that is too old, to say so
+"""The result of one check."""
 
 from dataclasses import dataclass
+from functools import partial
 
 __all__ = ['OK', 'PROBLEM', 'WARNING', 'Finding', 'ok', 'one_line', 'problem', 'warning']
 
@@ -11,27 +10,15 @@ OK, WARNING, PROBLEM = 'ok', 'warning', 'problem'
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor: with a problem training does not start, with a warning it does."""
+    """One line of the doctor. With a problem training does not start; with a warning it may not do what is intended."""
 
     status: str  # OK, WARNING or PROBLEM
-    check: str  # what was looked at: 'torch', 'data'
+    check: str  # 'torch', 'data'
     found: str  # one sentence with names and numbers
-    mend: str | None = None  # the one command or config line
+    fix: str | None = None  # one command or config line
 
 
-def ok(check: str, found: str) -> Finding:
-    """Nothing to do, or something to know."""
-    return Finding(OK, check, found)
-
-
-def warning(check: str, found: str, mend: str | None = None) -> Finding:
-    """Training starts, but not as its user may think."""
-    return Finding(WARNING, check, found, mend)
-
-
-def problem(check: str, found: str, mend: str) -> Finding:
-    """Training does not start, or not on what the machine has for it."""
-    return Finding(PROBLEM, check, found, mend)
+ok, warning, problem = (partial(Finding, status) for status in (OK, WARNING, PROBLEM))
 
 
 def one_line(text: object, limit: int = 300) -> str:

@@ -1,193 +1,164 @@
-"""What the child process imports and tries; each step returns plain facts, for ``judge_*`` of the parent to weigh.
+"""The steps of the child process: each imports one package and tries what training needs of it.
 
-Nothing heavy is imported before the step that needs it. Each step raises whatever the import raises.
+A step returns findings, and raises whatever an import raises. Nothing heavy is imported before its step.
 """
 
-from __future__ import annotations
-
 import importlib
+import json
 import os
 import subprocess
+import sys
 import tempfile
 import warnings
+from collections import Counter
+from dataclasses import asdict
 
-__all__ = []
+from mixpro_mm.doctor.environment import OWN, PIP
+from mixpro_mm.doctor.finding import Finding, ok, one_line, problem
 
-BOXES = [[0.0, 0, 4, 4], [0, 0, 4, 4.1], [8, 8, 9, 9]]
-SCORES = [0.9, 0.8, 0.7]
-KEPT = [0, 2]  # of those, by an IoU of 0.5
+__all__ = ['HOSTS', 'OF_CONFIG', 'OPTIONAL', 'STEPS', 'main']
+
+HOSTS = ('mmpretrain', 'mmseg', 'mmdet')
+OF_CONFIG = ('hosts', 'config', 'data')
+STEPS = (
+    *('torch', 'torchvision', 'cv2', 'mmengine', 'mmcv', 'hosts', 'mmcv.ops', 'mmpretrain', 'mmseg', 'mmdet', 'mim'),
+    *('registries', 'config', 'data'),
+)
+# step without which others work -> toolkits that need it
+OPTIONAL = {'mmcv.ops': ['mmdet'], 'mmseg': ['mmseg'], 'mmdet': ['mmdet'], 'mim': []}
 
 
-def step_torch() -> dict:
-    """Version, builds, the bridge to NumPy, GPUs and NCCL."""
+def main(config: str, *steps: str) -> None:
+    """Run steps and print one line of JSON each: ``findings``, ``hosts`` or ``error``. Libraries print to stderr."""
+    answers = os.fdopen(os.dup(1), 'w', encoding='utf-8')
+    os.dup2(2, 1)
+    for step in steps:
+        try:
+            answer = _run(step, config)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever an import does, sys.exit included
+            answer = dict(error=f'{type(error).__name__}: {error}')
+        print(json.dumps(answer), file=answers, flush=True)
+    os._exit(0)  # some libraries abort while they are torn down
+
+
+def _run(step: str, path: str) -> dict:
+    if step in OF_CONFIG:
+        from mixpro_mm.doctor import config
+
+        if step == 'hosts':
+            return dict(hosts=sorted(config.hosts_of(config.load(path))))
+        findings = config.check_config(path) if step == 'config' else config.check_contents(path)
+    else:
+        findings = TRIED[step]() if step in TRIED else [_imported(step)]
+    return dict(findings=[asdict(finding) for finding in findings])
+
+
+def _imported(module: str) -> Finding:
+    """Import a package; of a toolkit also all models, data sets and transforms, as its registries do."""
+    imported = importlib.import_module(module)
+    for part in ('models', 'datasets', 'engine', 'evaluation') if module in HOSTS else ():
+        importlib.import_module(f'{module}.{part}')
+    return ok(module, getattr(imported, '__version__', 'imports'))
+
+
+def _try_torch() -> list[Finding]:
     import torch  # first: without it, what else is missing says little
 
     import numpy  # isort: skip
 
-    facts = dict(version=torch.__version__, cuda=torch.version.cuda, numpy=numpy.__version__)
-    try:
-        facts['bridge'] = None if torch.ones(2).numpy().sum() == 2 else 'torch.ones(2).numpy() is wrong'
-    except RuntimeError as error:
-        facts['bridge'] = str(error)
-    with warnings.catch_warnings(record=True) as said:  # a driver too old is told by a warning only
+    torch.ones(2).numpy()  # raises for torch before 2.3 with NumPy 2
+    return [ok('torch', f'{torch.__version__}, NumPy {numpy.__version__}'), _check_gpu()]
+
+
+def _check_gpu() -> Finding:
+    """A GPU that torch cannot use is a problem, unless ``CUDA_VISIBLE_DEVICES`` hides it."""
+    import torch
+
+    error = None
+    with warnings.catch_warnings(record=True) as said:  # an old driver is only a warning
         warnings.simplefilter('always')
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    facts['said'] = str(said[-1].message) if said else None
-    facts['archs'] = torch.cuda.get_arch_list() if count else []
-    facts['gpus'] = [_gpu(torch.cuda.get_device_properties(index)) for index in range(count)]
-    facts['nccl'] = '.'.join(map(str, torch.cuda.nccl.version())) if torch.distributed.is_nccl_available() else None
-    facts['computes'] = _error_of(_sum_over_one_gpu) if count and facts['nccl'] else None
-    facts['driver'], facts['seen'], facts['unanswered'] = _driver()
-    facts['hidden'] = os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1')
-    return facts
+        try:
+            for index in range(count):
+                torch.ones(8, device=f'cuda:{index}').sum().item()
+        except RuntimeError as raised:  # such as no kernels for this architecture
+            error = str(raised)
+    found = [torch.cuda.get_device_name(index) for index in range(count)]
+    build = f'torch {torch.__version__} built for CUDA {torch.version.cuda}'
+    if found and not error:
+        return ok('GPU', f'{", ".join(f"{number} x {name}" for name, number in Counter(found).items())}; {build}')
+    found = found or _nvidia_smi()
+    if not found or os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1'):
+        return ok('GPU', 'none: training runs on the CPU')
+    # pip would keep the installed build of the same version
+    remove, version = f'{PIP} uninstall -y torch torchvision', torch.__version__.partition('+')[0]
+    if not torch.version.cuda:
+        fix = f'{remove} && {PIP} install torch=={version} torchvision'
+        return problem('GPU', f'{found[0]} exists, but torch {torch.__version__} is built without CUDA', fix)
+    fix = f'{remove}  # then install torch {version} for the CUDA of the driver, see pytorch.org/get-started'
+    return problem('GPU', f'{build} cannot use {found[0]}: {one_line(error or (said and said[-1].message), 160)}', fix)
 
 
-def step_torchvision() -> dict:
-    """Version, and whether its compiled operators go with this torch."""
-    import torch
-    import torchvision
-    from torchvision.ops import nms
-
-    kept = nms(torch.tensor(BOXES), torch.tensor(SCORES), 0.5).tolist()
-    return dict(version=torchvision.__version__, wrong=None if kept == KEPT else f'torchvision.ops.nms kept {kept}')
-
-
-def step_cv2() -> dict:
-    """Version of OpenCV as it is imported."""
-    import cv2
-
-    return dict(version=cv2.__version__)
+def _nvidia_smi(timeout_s: float = 20) -> list[str]:
+    """'NVIDIA H100, driver 580.1' for each GPU; empty if it does not answer, as when the driver hangs."""
+    query = ['nvidia-smi', '--query-gpu=name,driver_version', '--format=csv,noheader']
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=timeout_s)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.replace(', ', ', driver ') for line in done.stdout.splitlines()]
 
 
-def step_mmengine() -> dict:
-    """Version, and whether a checkpoint as its Runner writes it can be read again."""
+def _try_mmengine() -> list[Finding]:
+    """A checkpoint as Runner writes it contains the log, which ``torch.load`` refuses by default (mmengine#1655)."""
     import mmengine
     import torch
     from mmengine.logging import HistoryBuffer
     from mmengine.runner import CheckpointLoader
+    from mmengine.utils.dl_utils import collect_env
 
-    # a Runner's checkpoint carries its log, which torch.load refuses with weights_only
-    checkpoint = dict(state_dict={}, message_hub=dict(log_scalars=dict(loss=HistoryBuffer([1.0], [1]))))
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, 'checkpoint.pth')
-        torch.save(checkpoint, path)
-        error = _error_of(lambda: CheckpointLoader.load_checkpoint(path, map_location='cpu'))
-    return dict(version=mmengine.__version__, resume=error)
+        torch.save(dict(message_hub=HistoryBuffer([1.0], [1])), path)
+        try:
+            CheckpointLoader.load_checkpoint(path, map_location='cpu')
+        except Exception as error:
+            raise RuntimeError(f'cannot read its own checkpoints with torch {torch.__version__}: {error}') from error
+    tools = [f'{key} {value}' for key, value in collect_env().items() if key in ('GCC', 'CUDA_HOME', 'NVCC')]
+    return [ok('mmengine', f'{mmengine.__version__}, reads its own checkpoints; {", ".join(tools)}')]
 
 
-def step_mmcv() -> dict:
-    """Version."""
-    import mmcv
-
-    return dict(version=mmcv.__version__)
-
-
-def step_ops() -> dict:
-    """Whether mmcv's compiled ops compute, on the CPU and on a GPU if there is one."""
-    import mmcv._ext  # noqa: F401
+def _try_ops() -> list[Finding]:
     import torch
     from mmcv.ops import get_compiling_cuda_version, nms
 
-    kept = nms(torch.tensor(BOXES), torch.tensor(SCORES), 0.5)[1].tolist()
-    facts = dict(wrong=None if kept == KEPT else f'mmcv.ops.nms kept {kept}, not {KEPT}', gpu=None)
-    facts['cuda'] = get_compiling_cuda_version()
-    if torch.cuda.is_available():
-        facts['gpu'] = _error_of(lambda: nms(torch.tensor(BOXES).cuda(), torch.tensor(SCORES).cuda(), 0.5)[1].tolist())
-    return facts
+    for device in ('cpu', 'cuda') if torch.cuda.is_available() else ('cpu',):
+        boxes = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 4.1], [8, 8, 9, 9]], device=device)
+        kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7], device=device), 0.5)[1].tolist()
+        assert kept == [0, 2], f'nms on {device} kept boxes {kept}, not [0, 2]'
+    return [ok('mmcv.ops', f'run, built for CUDA: {get_compiling_cuda_version()}')]
 
 
-def step_mmpretrain() -> dict:
-    """Version, with every model, data set and transform imported as its registries do it."""
-    return _host('mmpretrain', 'models', 'datasets', 'engine', 'evaluation')
+def _try_registries() -> list[Finding]:
+    """Every ``mixpro_mm.NAME`` resolves from the scope of every toolkit."""
+    from mixpro_mm import registry as own
+
+    hosts, names, lost = [host for host in HOSTS if f'{host}.registry' in sys.modules], set(), []
+    for child in (getattr(own, kind) for kind in own.__all__ if kind != 'register'):
+        child.import_from_location()
+        names |= set(child.module_dict)
+        for host in hosts if child.root.scope == 'mmengine' else ['mmpretrain']:
+            with child.root.switch_scope_and_registry(host) as registry:
+                found = {name: registry.get(f'mixpro_mm.{name}') for name in child.module_dict}
+            lost += [f'mixpro_mm.{name} from {host}' for name in found if found[name] is not child.module_dict[name]]
+    if lost:
+        return [problem('registries', f'{len(lost)} classes are not found, such as {lost[0]}', OWN)]
+    return [ok('registries', f'{len(names)} classes mixpro_mm.* resolve from {", ".join(hosts)}')]
 
 
-def step_mmseg() -> dict:
-    """Version, with everything that registers."""
-    return _host('mmseg', 'models', 'datasets', 'engine', 'evaluation')
+TRIED = {'torch': _try_torch, 'mmengine': _try_mmengine, 'mmcv.ops': _try_ops, 'registries': _try_registries}
 
-
-def step_mmdet() -> dict:
-    """Version, with everything that registers."""
-    return _host('mmdet', 'models', 'datasets', 'engine', 'evaluation')
-
-
-def step_mim() -> dict:
-    """Version of mim, whose command line does the training."""
-    import mim  # noqa: F401
-
-    return {}
-
-
-def step_scopes() -> dict:
-    """Which classes of this package every installed host finds by their scoped names."""
-    from mixpro_mm.doctor.scopes import scopes
-
-    return scopes()
-
-
-def step_hosts(path: str) -> dict:
-    """What the checks of the installation have to know of a config."""
-    from mixpro_mm.doctor.config import load, needs_of
-
-    return needs_of(load(path))
-
-
-def step_config(path: str) -> dict:
-    """Findings about a config."""
-    from dataclasses import asdict
-
-    import torch
-
-    from mixpro_mm.doctor.config import examine
-
-    return dict(findings=[asdict(finding) for finding in examine(path, torch.cuda.device_count())])
-
-
-def _host(name: str, *rooms: str) -> dict:
-    module = importlib.import_module(name)
-    for room in rooms:
-        importlib.import_module(f'{name}.{room}')
-    return dict(version=module.__version__)
-
-
-def _gpu(properties) -> dict:
-    return dict(
-        name=properties.name,
-        gigabytes=round(properties.total_memory / 2**30, 1),
-        capability=f'{properties.major}.{properties.minor}',
-    )
-
-
-def _driver(limit_s: float = 20) -> tuple[str | None, list[str], str | None]:
-    """Version of NVIDIA's driver and the names of its GPUs, whatever torch makes of them; a sentence if none came."""
-    query = ['nvidia-smi', '--query-gpu=driver_version,name', '--format=csv,noheader']
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=limit_s)
-    except subprocess.TimeoutExpired:
-        return None, [], f'nvidia-smi did not answer within {limit_s:g} seconds'
-    except (OSError, subprocess.CalledProcessError):
-        return None, [], None
-    rows = [line.split(', ', 1) for line in done.stdout.splitlines() if ', ' in line]
-    return (rows[0][0] if rows else None), [row[1] for row in rows], None
-
-
-def _sum_over_one_gpu() -> None:
-    """NCCL at work, if only with itself."""
-    import torch
-    from torch import distributed
-
-    distributed.init_process_group('nccl', store=distributed.HashStore(), rank=0, world_size=1)
-    try:
-        distributed.all_reduce(torch.ones(1, device='cuda'))
-        torch.cuda.synchronize()
-    finally:
-        distributed.destroy_process_group()
-
-
-def _error_of(call) -> str | None:
-    """The error that a call raises, or None."""
-    try:
-        call()
-    except Exception as error:
-        return f'{type(error).__name__}: {error}'
-    return None
+if __name__ == '__main__':
+    main(*sys.argv[1:])

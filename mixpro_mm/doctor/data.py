@@ -1,0 +1,127 @@
+"""Data and weights of a config: do the files exist, and are classes, images and annotations those of the model?"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.registry import DATASETS
+
+from mixpro_mm.checkpoint import read_checkpoint
+from mixpro_mm.config_walk import LOADERS, data_paths, dicts, is_local, strings
+from mixpro_mm.datasets.coco_check import check_coco
+from mixpro_mm.doctor.finding import Finding, ok, one_line, problem, warning
+from mixpro_mm.doctor.training import check_masks
+from mixpro_mm.guard.class_names import first_difference, own_fault
+
+__all__ = ['check_data', 'check_paths', 'check_weights', 'data_places']
+
+SAMPLES = 8  # loaded of every data set, evenly spaced
+MANY_IMAGES = 10_000  # of a COCO file: their sizes are not read
+# folder -> command that makes the data in it
+MADE_BY = {
+    'digit_scenes': 'python -m mixpro_mm.datasets.digit_scenes {path}',
+    'SegmentationClassContext': 'python tools/prepare_pascal_context.py {path.parent.parent}',
+}
+
+
+def data_places(config: dict) -> dict[str, str]:
+    """Path -> place of everything that data sets and metrics read, joined as the toolkits do it."""
+    found = []
+    for loader in LOADERS:
+        for place, node in dicts(config.get(loader), loader):
+            found += [(path, f'{place}.{key}') for key, path in data_paths(node).items()]
+        evaluator = loader.replace('dataloader', 'evaluator')
+        files = strings(config.get(evaluator), evaluator, 'ann_file')
+        found += [(path, place) for place, path in files if is_local(path)]
+    return {os.path.normpath(path): place for path, place in reversed(found)}
+
+
+def check_paths(config: dict) -> Iterator[Finding]:
+    """Folders and lists of the data sets; of a missing folder only the outermost is named."""
+    missing = {Path(path): place for path, place in data_places(config).items() if not os.path.exists(path)}
+    for path, place in missing.items():
+        if not set(path.parents) & set(missing):
+            made = [MADE_BY[each.name].format(path=each) for each in (path, *path.parents) if each.name in MADE_BY]
+            link = f'mkdir -p {path.parent} && ln -s /path/to/{path.name} {path}'
+            yield problem('data', f'{path} does not exist ({place})', made[0] if made else link)
+
+
+def check_weights(config: dict) -> Iterator[Finding]:
+    """Checkpoints of ``init_cfg``, teachers, extractors and ``load_from``."""
+    for place, node in dicts(config.get('model'), 'model'):
+        if 'timm' in str(node.get('type')).lower() and node.get('pretrained') is True:
+            found = f'{place}.pretrained: weights of timm {node.get("model_name")} are downloaded unless cached'
+            fix = f'--cfg-options {place}.pretrained=False {place}.checkpoint_path=/path/to/checkpoint.pth'
+            yield warning('weights', found, fix)
+    paths = [*strings(config.get('model'), 'model', 'checkpoint', 'pretrained')]
+    paths += [('load_from', config['load_from'])] if config.get('load_from') else []
+    for part in ('custom_hooks', 'test_cfg'):
+        paths += strings(config.get(part), part, 'checkpoint')
+    for place, path in paths:
+        fix = f'--cfg-options {place}=/path/to/{os.path.basename(path) or "checkpoint.pth"}'
+        if not is_local(path):
+            yield warning('weights', f'{place}: {path} is downloaded unless it is cached', fix)
+        elif not os.path.isfile(os.path.expanduser(path)):
+            yield problem('weights', f'{path} does not exist ({place})', fix)
+        else:
+            try:
+                yield ok('weights', f'{path}: {len(read_checkpoint(path).tensors)} tensors ({place})')
+            except (ValueError, OSError) as error:
+                yield problem('weights', f'{place}: {one_line(error)}', fix)
+
+
+def check_data(config: dict) -> Iterator[Finding]:
+    """Build every data set: load some samples, compare its classes with the model's, check annotations and masks."""
+    train, seen = None, []
+    for loader in LOADERS:
+        node = (config.get(loader) or {}).get('dataset')
+        if not node or node in seen:
+            continue
+        seen.append(node)
+        try:
+            built = DATASETS.build(node)
+            chosen = sorted({round(step * (len(built) - 1) / (SAMPLES - 1)) for step in range(SAMPLES)})
+            inputs = [built[index]['inputs'] for index in chosen]
+        except Exception as error:
+            yield problem('data', f'{loader}: {type(error).__name__}: {one_line(error)}')
+            continue
+        yield ok('data', f'{loader}: {len(built)} samples, of which {len(chosen)} were loaded')
+        if loader == 'train_dataloader' and hasattr(inputs[0], 'shape'):
+            yield from check_masks(config, tuple(inputs[0].shape[-2:]))
+        for dataset in _inner(built):
+            if fault := own_fault(dataset):
+                yield problem('classes', f'{loader} {fault}')
+            if classes := (getattr(dataset, 'metainfo', None) or {}).get('classes'):
+                train = train or (dataset if loader == 'train_dataloader' else None)
+                if train and (fault := first_difference(dataset, train, 'train_dataloader')):
+                    yield problem('classes', f'{loader} has other classes: {fault}')
+                for place, count in _counts(config) if loader == 'train_dataloader' else ():
+                    if count != len(classes):
+                        found = f'{loader} has {len(classes)} classes, but {place} has {count}'
+                        yield problem('classes', found, f'--cfg-options {place}={len(classes)}')
+            if hasattr(dataset, 'cat_ids') and str(getattr(dataset, 'ann_file', '')).endswith('.json'):
+                yield _check_annotations(dataset)
+
+
+def _counts(config: dict) -> Iterator[tuple[str, int]]:
+    """Place and value of ``num_classes`` of heads, except those that count objects or stuff, and preprocessors."""
+    for part in ('model', 'data_preprocessor'):
+        for place, node in dicts(config.get(part), part):
+            is_head = place.endswith(('head', 'data_preprocessor')) or '_head.' in place
+            if is_head and not place.endswith(('rpn_head', 'semantic_head')) and node.get('num_classes'):
+                yield f'{place}.num_classes', node['num_classes']
+
+
+def _inner(dataset) -> list:
+    """The data sets inside wrappers."""
+    wrapped = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    return [inner for each in wrapped for inner in _inner(each)] if wrapped != [None] else [dataset]
+
+
+def _check_annotations(dataset) -> Finding:
+    folder = (getattr(dataset, 'data_prefix', None) or {}).get('img') if len(dataset) <= MANY_IMAGES else None
+    faults = [sentence for _, sentence in check_coco(dataset.ann_file, folder)]
+    command = f'python -m mixpro_mm.datasets.coco_check {dataset.ann_file}'
+    if faults:
+        return warning('annotations', f'{dataset.ann_file}: {len(faults)} problems, such as: {faults[0]}', command)
+    return ok('annotations', dataset.ann_file + ('' if folder else f'; for image sizes: {command} --images FOLDER'))

@@ -1,0 +1,124 @@
+"""Do the types of a config resolve, are their packages installed, and do their classes have these arguments?"""
+
+import difflib
+import importlib.util
+import inspect
+from collections.abc import Iterator
+
+import mmengine.registry
+from mmengine.registry import Registry
+from mmpretrain.registry import BATCH_AUGMENTS
+
+from mixpro_mm.config_walk import dicts
+from mixpro_mm.doctor.finding import Finding, ok, one_line, problem
+
+__all__ = ['PACKAGES', 'check_types', 'class_of']
+
+SECTIONS = (
+    *('model', 'data_preprocessor', 'tta_model', 'train_dataloader', 'val_dataloader', 'test_dataloader'),
+    *('val_evaluator', 'test_evaluator', 'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper', 'param_scheduler'),
+    *('default_hooks', 'custom_hooks', 'visualizer', 'log_processor', 'strategy'),
+)
+REGISTRIES = {key: value for key, value in vars(mmengine.registry).items() if isinstance(value, Registry)}
+REGISTRIES['BATCH_AUGMENTS'] = BATCH_AUGMENTS
+CALLED = ('HOOKS', 'BATCH_AUGMENTS', 'OPTIMIZERS', 'METRICS')  # with the dict as arguments
+# keys below which a type is looked up elsewhere: in mmcv.ops, in other libraries, or not at all
+FOREIGN = ('nms', 'roi_layer', 'labeling', 'paramwise_cfg', 'clip_grad', 'metainfo', 'backend_args', 'tokenizer')
+# class -> package that it imports when it is built or first written to
+BACKENDS = ('Tensorboard', 'Wandb', 'MLflow', 'ClearML', 'Neptune', 'DVCLive', 'Aim')
+PACKAGES = {f'{name}VisBackend': name.lower() for name in BACKENDS}
+PACKAGES |= dict(TIMMBackbone='timm', TimmClassifier='timm', HuggingFaceClassifier='transformers')
+PACKAGES |= dict.fromkeys(('Albu', 'Albumentations'), 'albumentations')
+
+
+def check_types(config: dict) -> Iterator[Finding]:
+    """Names in no registry, plain names of ours that nothing imports, packages and arguments that do not exist."""
+    imports = (config.get('custom_imports') or {}).get('imports') or ()
+    imports = {imports} if isinstance(imports, str) else {*imports}
+    # the package itself registers nothing, its plugin everything
+    covered = (
+        ('mixpro_mm.',) if 'mixpro_mm.plugin' in imports else tuple(f'{each}.' for each in imports - {'mixpro_mm'})
+    )
+    wrong, count, imported = 0, 0, set()
+    for place, node, scope in _typed(config):
+        name, count = node['type'], count + 1
+        prefix, _, plain = name.rpartition('.')
+        if (package := PACKAGES.get(plain)) and importlib.util.find_spec(package) is None:
+            found = f"{place}.type = '{name}' needs {package}, which is not installed"
+            yield problem('packages', found, f'python -m pip install {package}')
+        try:
+            kind, cls = next(((kind, cls) for kind in REGISTRIES if (cls := _get(kind, name, scope))), ('', None))
+        except Exception as error:  # of a module that the registry imports
+            wrong += 1
+            yield problem('types', f'{place}.type: {name} cannot be imported: {one_line(error)}')
+            continue
+        module = f'{getattr(cls, "__module__", "")}.'
+        if prefix == 'mixpro_mm':
+            imported.add(kind)  # and all other classes of ours of this registry
+        if cls is None:
+            wrong += 1
+            near = _instead(prefix, plain)
+            fix = f"{place}.type='{near}'" if near else None
+            yield problem('types', f"{place}.type = '{name}' is in no registry", fix)
+        elif module.startswith('mixpro_mm.') and not (
+            'mixpro_mm' in (prefix, scope) or kind in imported or module.startswith(covered)
+        ):
+            wrong += 1
+            found = f"{place}.type = '{name}' is a class of mixpro_mm, which nothing in this config imports (KeyError)"
+            yield problem('types', found, f"{place}.type='mixpro_mm.{plain}'")
+        elif kind in CALLED:
+            yield from _check_arguments(place, node, cls)
+    if not wrong:
+        yield ok('types', f'all {count} resolve')
+
+
+def _typed(config: dict) -> Iterator[tuple[str, dict, str | None]]:
+    """Place, dict and ``_scope_`` of every type that is a string."""
+    for section in SECTIONS:
+        foreign, scopes = [], {}
+        for place, node in dicts(config.get(section), section):
+            below = f'{place}.'
+            if place.rpartition('.')[2] in FOREIGN:
+                foreign.append(below)
+            if below.startswith(tuple(foreign)):
+                continue
+            if isinstance(node.get('_scope_'), str):
+                scopes[below] = node['_scope_']
+            if isinstance(node.get('type'), str):
+                if node['type'].rpartition('.')[2].startswith('Albu'):  # names of another library
+                    foreign.append(f'{below}transforms.')
+                yield place, node, next((scopes[at] for at in reversed(scopes) if below.startswith(at)), None)
+
+
+def _get(kind: str, name: str, scope: str | None = None):
+    """The class of a name, or None."""
+    with REGISTRIES[kind].switch_scope_and_registry(scope) as registry:
+        return registry.get(name)
+
+
+def class_of(kind: str, name) -> type:
+    """What a ``type`` stands for, a class or its name; ``object`` where it does not resolve, see ``check_types``."""
+    try:
+        found = _get(kind, name) if isinstance(name, str) else name
+    except Exception:
+        found = None
+    return found if isinstance(found, type) else object
+
+
+def _instead(prefix: str, plain: str) -> str | None:
+    """The same name in another scope, that of mmengine or mmpretrain first, else the nearest name."""
+    registries = [each for root in REGISTRIES.values() for each in (root, *root.children.values())]
+    scopes = {key: registry.scope for registry in reversed(registries) for key in registry.module_dict}
+    if scopes.get(plain, prefix) != prefix:
+        return f'{scopes[plain]}.{plain}'
+    near = difflib.get_close_matches(plain, [key for key in scopes if prefix in ('', scopes[key])], 1)
+    return f'{prefix}.{near[0]}'.lstrip('.') if near else None
+
+
+def _check_arguments(place: str, node: dict, cls: type) -> Iterator[Finding]:
+    known = inspect.signature(cls).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        for key in sorted(set(node) - {*known, 'type', '_scope_', 'priority'}):  # the host takes these
+            near = difflib.get_close_matches(key, known, 1)
+            found = f'{place}.{key}: {cls.__name__} has no argument {key}; it has {", ".join(known)}'
+            yield problem('arguments', found, f'{place} = dict({near[0] if near else ""}=...)')

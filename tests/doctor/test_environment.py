@@ -1,0 +1,197 @@
+"""What is installed, errors of imports in the words of true ones, and the command that fixes each."""
+
+import importlib.metadata
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mixpro_mm.doctor import steps
+from mixpro_mm.doctor.cli import evaluate_error
+from mixpro_mm.doctor.environment import KNOWN, Environment, check_environment
+
+ROOT = Path(__file__).parents[2]
+BUILD = 'MMCV_WITH_OPS=1 python -m pip install --no-build-isolation'
+
+
+def environment(**owners):
+    """``mmcv='onedl-mmcv==2.3.6 mmcv==2.2.0'``: distributions of each module."""
+    pins = {module: [pin.split('==') for pin in text.split('; ')] for module, text in owners.items()}
+    versions = {name: version for each in pins.values() for name, version in each}
+    return Environment(versions, {module: [name for name, _ in each] for module, each in pins.items()})
+
+
+ONEDL = environment(**KNOWN)
+ORIGINAL = environment(torch='torch==2.1.2', mmengine='mmengine==0.10.7', mmcv='mmcv==2.2.0', mmdet='mmdet==3.3.0')
+
+
+def wrong(environment):
+    return [finding for finding in check_environment(environment) if finding.status != 'ok']
+
+
+def test_the_known_set_is_that_of_the_constraints():
+    pins = (ROOT / 'requirements/constraints.txt').read_text().splitlines()
+    assert set(KNOWN.values()) <= set(pins)
+
+
+def test_versions_are_compared_with_the_known_ones():
+    assert [(finding.status, finding.found) for finding in check_environment(ONEDL)] == [
+        ('ok', 'known to work together')
+    ]
+    found = next(check_environment(environment(torch='torch==2.9.0+cu130', mmcv='onedl-mmcv==2.3.6'))).found
+    assert found == 'known to work, except torch 2.9.0+cu130 (2.11.0)'
+    assert wrong(ORIGINAL) == wrong(environment()) == []
+
+
+@pytest.mark.parametrize(
+    'module, pins, status, fix',
+    [
+        (
+            'mmdet',
+            'mmdet==3.3.0; onedl-mmdetection==3.5.1',
+            'problem',
+            'uninstall -y mmdet onedl-mmdetection && python',
+        ),
+        ('mmcv', 'mmcv==2.1.0; mmcv-lite==2.2.0', 'problem', f'uninstall -y mmcv mmcv-lite && {BUILD}'),
+        ('mmcv', 'mmcv==2.2.0; mmcv-lite==2.2.0', 'problem', f'uninstall -y mmcv mmcv-lite && {BUILD}'),
+        ('cv2', 'opencv-python==4.9.0.80; opencv-python-headless==4.12.0.88', 'warning', 'opencv-python==4.12.0.88 '),
+        ('cv2', 'opencv-python==4.12.0.88; opencv-python-headless==4.12.0.88', None, ''),
+    ],
+)
+def test_two_distributions_of_one_package(module, pins, status, fix, fixes):
+    found = wrong(environment(**{module: pins}))
+    assert [finding.status for finding in found] == [status] * bool(status)
+    for finding in found:
+        assert finding.found == f'{pins.replace("==", " ").replace(";", " and")} install the same package {module}'
+        assert fix in fixes(finding)
+
+
+def test_torchvision_of_another_torch(monkeypatch, fixes):
+    monkeypatch.setattr(importlib.metadata, 'requires', lambda name: ['numpy', 'torch==2.11.0', 'gdown; extra == "x"'])
+    (finding,) = wrong(environment(torch='torch==2.9.1+cu126', torchvision='torchvision==0.26.0'))
+    assert finding.found == 'torchvision 0.26.0 requires torch==2.11.0, but torch 2.9.1+cu126 is installed'
+    assert fixes(finding) == 'python -m pip install torch==2.9.1+cu126 torchvision'
+    assert wrong(environment(torch='torch==2.11.0+cpu', torchvision='torchvision==0.26.0')) == []
+
+
+def test_distributions_are_read_from_their_metadata(tmp_path, monkeypatch):
+    for name, version in (('Onedl_MMCV', '2.3.6'), ('mmcv.lite', '2.2.0')):
+        folder = tmp_path / f'{name}-{version}.dist-info'
+        folder.mkdir()
+        (folder / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n')
+        (folder / 'top_level.txt').write_text('mmcv\n')
+    (tmp_path / 'half-1.dist-info').mkdir()  # what an interrupted installation leaves behind
+    monkeypatch.setattr('sys.path', [str(tmp_path)])
+    found = Environment.read()
+    assert found.versions == {'onedl-mmcv': '2.3.6', 'mmcv-lite': '2.2.0'}
+    assert found.owners == {'mmcv': ['mmcv-lite', 'onedl-mmcv']}
+
+
+LIBGL = 'ImportError: libGL.so.1: cannot open shared object file: No such file or directory'
+SYMBOL = 'ImportError: mmcv/_ext.cpython-311-x86_64-linux-gnu.so: undefined symbol: _ZNK3c1010TensorImpl27throw_data'
+UNREAD = 'RuntimeError: cannot read its own checkpoints with torch 2.6.0: numpy.core.multiarray._reconstruct'
+KNOWN_MMENGINE = 'python -m pip uninstall -y mmengine && python -m pip install onedl-mmengine==0.10.12'
+NO_EXT = "ModuleNotFoundError: No module named 'mmcv._ext'"
+
+
+@pytest.mark.parametrize(
+    'step, error, environment, fix',
+    [
+        ('cv2', LIBGL, environment(cv2='opencv-python==4.11.0.86'), 'opencv-python-headless==4.11.0.86'),
+        ('mmcv.ops', SYMBOL, ONEDL, BUILD),
+        ('mmcv.ops', 'ImportError: libcudart.so.11.0: cannot open shared object file', ONEDL, BUILD),
+        ('mmcv.ops', 'AssertionError: nms on cpu kept boxes [0], not [0, 2]', ONEDL, BUILD),
+        ('mmcv.ops', NO_EXT, ONEDL, BUILD),
+        ('mmcv.ops', NO_EXT, environment(mmcv='mmcv-lite==2.2.0'), f'python -m pip uninstall -y mmcv-lite && {BUILD}'),
+        ('mmcv', 'ValueError: numpy.dtype size changed, may indicate binary incompatibility', ONEDL, BUILD),
+        ('mmcv', 'the process that imported it died of SIGSEGV', ONEDL, BUILD),
+        ('mmcv', "ModuleNotFoundError: No module named 'yapf'", ONEDL, 'python -m pip install yapf'),
+        ('mmengine', "KeyError: 'Adafactor is already registered in optimizer'", ORIGINAL, KNOWN_MMENGINE),
+        ('mmengine', UNREAD, ORIGINAL, KNOWN_MMENGINE),
+        ('mmengine', "ModuleNotFoundError: No module named 'mmengine'", ONEDL, '--force-reinstall --no-deps onedl-mm'),
+        ('mmdet', 'AssertionError: MMCV==2.2.0 is used.', ORIGINAL, 'install onedl-mmdetection==3.5.1'),
+        ('mmdet', 'ImportError: numpy.core.multiarray failed to import', ORIGINAL, 'python -m pip install "numpy<2"'),
+        ('mmdet', "ModuleNotFoundError: No module named 'sklearn.x'", ONEDL, 'python -m pip install scikit-learn'),
+        ('mmseg', "ModuleNotFoundError: No module named 'ftfy'", ONEDL, 'python -m pip install ftfy'),
+        ('mim', "ModuleNotFoundError: No module named 'pkg_resources'", ORIGINAL, '"setuptools>=80,<82"'),
+        ('mmpretrain', "SyntaxError: '(' was never closed", ONEDL, '--force-reinstall --no-deps onedl-mmpretrain==1.3'),
+        ('torch', 'OSError: libcublas.so.12: cannot open', ORIGINAL, 'pip install torch==2.11.0 torchvision==0.26.0'),
+        ('torch', 'RuntimeError: Numpy is not available', ORIGINAL, 'python -m pip install "numpy<2"'),
+        ('torchvision', 'RuntimeError: operator torchvision::nms does not exist', ONEDL, 'pip install torch==2.11.0 '),
+        ('registries', 'TypeError: x', ONEDL, 'python -m pip install --no-build-isolation --no-deps -e .'),
+        ('config', 'KeyError: 1', ONEDL, 'python -m pip install --no-build-isolation --no-deps -e .'),
+    ],
+)  # fmt: skip
+def test_the_errors_that_people_meet(step, error, environment, fix, fixes):
+    finding = evaluate_error(step, error, environment)
+    assert (finding.status, finding.check) == ('problem', step)
+    assert finding.found == re.sub(
+        r'^(ImportError|ModuleNotFoundError|OSError|RuntimeError|AssertionError): ', '', error
+    )
+    assert fix in fixes(finding)
+
+
+@pytest.mark.parametrize('step', [step for step in steps.STEPS if step in KNOWN])
+def test_what_is_not_installed_counts_where_it_is_used(step, fixes):
+    error = f"ModuleNotFoundError: No module named '{step}'"
+    finding = evaluate_error(step, error, environment())
+    assert KNOWN[step] in fixes(finding)
+    assert finding.status == ('warning' if step in ('mmseg', 'mmdet', 'mim') else 'problem')
+    if step in ('mmseg', 'mmdet'):
+        finding = evaluate_error(step, error, environment(), [step])
+        assert (finding.status, finding.found) == ('problem', 'not installed')
+
+
+@pytest.mark.parametrize('hosts, status', [(None, 'problem'), (['mmdet'], 'problem'), (['mmpretrain'], 'warning')])
+def test_what_fails_counts_where_it_is_used(hosts, status):
+    for step in ('mmcv.ops', 'mmdet'):
+        assert evaluate_error(step, 'ImportError: x', ONEDL, hosts).status == status
+
+
+@pytest.fixture
+def gpus(monkeypatch, tmp_path):
+    """torch as it is with other GPUs and another driver."""
+
+    def set_up(seen=0, driver=0, version='2.11.0+cu130', cuda='13.0', error=None):
+        def fail(*args, **kwargs):
+            raise RuntimeError(error)
+
+        sums = SimpleNamespace(sum=lambda: SimpleNamespace(item=lambda: 8))
+        monkeypatch.setattr(torch, 'ones', fail if error else lambda *args, **kwargs: sums)
+        monkeypatch.setattr(torch, '__version__', version)
+        monkeypatch.setattr(torch.version, 'cuda', cuda)
+        monkeypatch.setattr(torch.cuda, 'is_available', lambda: seen > 0)
+        monkeypatch.setattr(torch.cuda, 'device_count', lambda: seen)
+        monkeypatch.setattr(torch.cuda, 'get_device_name', lambda index: 'NVIDIA H100')
+        monkeypatch.setattr(steps, '_nvidia_smi', lambda: ['NVIDIA A100, driver 470.1'] * driver)
+        return steps._check_gpu()
+
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    return set_up
+
+
+def test_gpus(gpus, monkeypatch, fixes):
+    assert gpus().found == 'none: training runs on the CPU'
+    assert gpus(seen=8).found == '8 x NVIDIA H100; torch 2.11.0+cu130 built for CUDA 13.0'
+    finding = gpus(driver=1, version='2.9.1+cpu', cuda=None)
+    assert finding.found == 'NVIDIA A100, driver 470.1 exists, but torch 2.9.1+cpu is built without CUDA'
+    remove = 'python -m pip uninstall -y torch torchvision'  # pip keeps 2.9.1+cpu where 2.9.1 is asked for
+    assert fixes(finding) == f'{remove} && python -m pip install torch==2.9.1 torchvision'
+    finding = gpus(seen=1, error='no kernel image is available')
+    assert finding.found.endswith('for CUDA 13.0 cannot use NVIDIA H100: no kernel image is available')
+    assert fixes(finding).startswith(f'{remove}  # ') and finding.status == gpus(driver=1).status == 'problem'
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+    assert gpus(driver=1).status == 'ok'
+
+
+def test_nvidia_smi_that_hangs_or_is_missing_lists_nothing(tmp_path, monkeypatch):
+    program = tmp_path / 'nvidia-smi'
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert steps._nvidia_smi() == []
+    program.write_text('#!/bin/sh\necho "NVIDIA H100, 580.1"\n')
+    program.chmod(0o755)
+    assert steps._nvidia_smi() == ['NVIDIA H100, driver 580.1']
+    program.write_text('#!/bin/sh\nwhile :; do :; done\n')
+    assert steps._nvidia_smi(timeout_s=0.3) == []
