@@ -141,7 +141,7 @@ def test_a_test_run_reports_both(digits, on_digits, tmp_path):
     assert all(f'{name}: ' in log.read_text() for name in on_digits)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_ranks_report_what_one_does(digits, on_digits, tmp_path, two_ranks):
     """355 images on two ranks are 178 each: the one seen twice must not count twice."""
     (tmp_path / 'config.py').write_text(CONFIG)

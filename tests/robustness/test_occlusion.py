@@ -561,7 +561,7 @@ def one_rank(rank, folder):
 TWO = dict(ratios=[0, 0.3, 0.6], repeats=2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_count_every_image_once(two_ranks, tmp_path):
     """In 'naseer' the images of a batch share their random patches: the batches are those of one process.
 
