@@ -7,9 +7,6 @@ import pytest
 import torch
 from mmdet.models.backbones.pvt import PyramidVisionTransformer, pvt_convert
 from mmdet.registry import MODELS as MMDET_MODELS
-from mmengine.config import ConfigDict
-from mmpretrain.engine.optimizers import LearningRateDecayOptimWrapperConstructor
-from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 
 from mixpro_mm.backbones import PVT
 
@@ -297,28 +294,6 @@ def test_layer_depth_for_layer_wise_rates(out_type):
         assert model.get_layer_depth(f'backbone.{name}', 'backbone.') == (depth, 8), name
         assert model.get_layer_depth(name) == (depth, 8), name
     assert model.get_layer_depth('head.fc.weight', 'backbone.') == (7, 8)
-
-
-def test_layer_wise_rates_of_mmpretrain():
-    model = MMPRETRAIN_MODELS.build(
-        ConfigDict(
-            type='ImageClassifier',
-            backbone=dict(type='mixpro_mm.PVT', arch=MICRO, img_size=64),
-            head=dict(type='LinearClsHead', num_classes=3, in_channels=128),
-        )
-    )
-    constructor = LearningRateDecayOptimWrapperConstructor(
-        dict(optimizer=dict(type='SGD', lr=1.0, weight_decay=0.1)), dict(layer_decay_rate=0.5)
-    )
-    wrapper = constructor(model)
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    rates = {names[id(p)]: group['lr'] for group in wrapper.optimizer.param_groups for p in group['params']}
-    assert rates.keys() == dict(model.named_parameters()).keys()
-    assert rates['head.fc.weight'] == rates['backbone.norm.weight'] == 1
-    assert rates['backbone.block4.1.mlp.fc2.bias'] == 0.5
-    assert rates['backbone.cls_token'] == rates['backbone.block3.1.attn.q.weight'] == 0.5**3
-    assert rates['backbone.patch_embed1.proj.weight'] == 0.5**7
-    assert set(rates.values()) == {0.5**n for n in range(8)}
 
 
 def test_drop_path_rises_linearly_over_all_blocks():

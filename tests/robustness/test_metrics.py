@@ -283,11 +283,6 @@ def test_the_flag_may_come_in_any_form(flag, field_type):
     }
 
 
-def test_a_prefix_of_ones_own():
-    samples = [score(0.3, 0.7, ood=1), score(0.1, 0.9, ood=0)]
-    assert set(evaluate(OODMetric(prefix='o'), samples)) == {'o/aupr', 'o/auroc', 'o/fpr95'}
-
-
 @pytest.mark.parametrize('metric', [CalibrationMetric, OODMetric])
 @pytest.mark.parametrize(
     ('classes', 'sentence'),
