@@ -88,7 +88,7 @@ def test_nor_does_the_occlusion_test_look_through_a_model_in_shards():
     loop = object.__new__(OcclusionTestLoop)
     loop.saliency, loop._runner = 'self', SimpleNamespace(model=zero_3())
     with pytest.raises(ValueError, match=r"^saliency='self' runs the model on its own, but ZeRO 3 of DeepSpeed holds"):
-        loop._build_attention()
+        loop._build_saliency_model()
 
 
 def test_an_error_that_cannot_be_pickled_is_told_by_its_text():

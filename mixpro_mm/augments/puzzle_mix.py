@@ -102,7 +102,7 @@ class PuzzleMix(MixAugment):
         super().__init__(alpha=alpha, partner=partner, ratio=ratio, prob=prob)
         if not isinstance(blocks, list | tuple) or not blocks:
             raise ValueError(f'blocks must be a list of numbers to draw from, got {shown(blocks)}')
-        self.blocks = tuple(positive_int('blocks', count, least=2) for count in blocks)
+        self.blocks = tuple(positive_int(f'each of blocks {shown(blocks)}', count, least=2) for count in blocks)
         self.beta = not_negative('beta', beta)
         self.gamma = not_negative('gamma', gamma)
         self.eta = not_negative('eta', eta)

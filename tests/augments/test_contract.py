@@ -337,7 +337,10 @@ WRONG = [
     ('PuzzleMix', dict(t_eps=0), 't_eps must be a finite number above 0, got 0'),
     *(('PuzzleMix', dict(neigh=x), f'neigh must be a whole number of at least 1, got {x}') for x in (0, 2.0)),
     *(('PuzzleMix', dict(blocks=x), 'blocks must be a list of numbers') for x in ((), 4)),
-    *(('PuzzleMix', dict(blocks=x), 'blocks must be a whole number of at least 2') for x in ((1, 2), [2, 4.0])),
+    *(
+        ('PuzzleMix', dict(blocks=x), 'each of blocks .* must be a whole number of at least 2')
+        for x in ((1, 2), [2, 4.0])
+    ),
     ('SMMix', dict(patch_size=0), 'patch_size must be a whole number of at least 1, got 0'),
     *(
         ('SMMix', dict(sides=x), 'sides must be two shares below 1 or two whole numbers, the lower first, got ')

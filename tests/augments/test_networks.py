@@ -6,7 +6,6 @@ import socket
 import pytest
 import timm
 import torch
-import torch.nn.functional as F  # noqa: N812
 import torchvision
 from mmengine.logging import HistoryBuffer
 from mmpretrain.registry import MODELS
@@ -85,14 +84,6 @@ def vit_map(net, images):
     raw = copy.deepcopy(net)
     raw.backbone.out_type = 'raw'
     return as_map(raw.backbone(images)[-1][:, net.backbone.num_extra_tokens :], (4, 6))
-
-
-def vit_average(net, images):
-    return as_map(last_tokens(net.backbone.layers[-1], net, images)[:, 1:], (4, 6))
-
-
-def vit_average_head(net):
-    return lambda rows: net.head.layers.head(net.backbone.ln2(net.backbone.ln1(rows)))
 
 
 def pvt_map(net, images):
@@ -224,17 +215,6 @@ def test_a_map_of_one_position_gives_the_prediction_of_the_net(config):
 
 
 @torch.no_grad()
-def test_the_mean_of_a_cnn_s_positions_is_its_prediction():
-    net, images = build(RESNET), torch.randn(2, 3, *SIZE)
-    maps = [FrozenClassifier(net).activation_map(images, torch.full((2,), k)) for k in range(K)]
-    assert torch.allclose(sum(maps), torch.ones(2, 2, 3))
-    logits = torch.stack(maps, 1).log()  # up to a constant per position, that of the softmax
-    by_hand = by_channel(net.backbone(images)[-1], net.head.fc)
-    assert torch.allclose(logits - logits[:, :1], by_hand - by_hand[:, :1], atol=1e-4)
-    assert torch.allclose(by_hand.mean(dim=(2, 3)), net(images), atol=1e-5)
-
-
-@torch.no_grad()
 def test_a_layer_can_be_named():
     net = build(
         lambda: VisionTransformer(
@@ -341,15 +321,6 @@ def test_it_is_frozen_and_computes_in_single_precision():
     assert not any(parameter.requires_grad for parameter in net.parameters())
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
-
-
-def test_a_net_in_half_precision_is_brought_to_single():
-    net = build(RESNET)
-    images, labels = torch.randn(2, 3, *SIZE), torch.tensor([0, 1])
-    wanted = FrozenClassifier(net).activation_map(images, labels)
-    half = FrozenClassifier(copy.deepcopy(net).half())
-    assert next(half.net.parameters()).dtype == torch.float32
-    assert torch.allclose(half.activation_map(images, labels), wanted, atol=0.02)
 
 
 def test_a_look_at_a_live_model_leaves_no_trace():
@@ -482,12 +453,3 @@ def test_nothing_is_ever_fetched(monkeypatch):
 def test_the_classifier_of_a_config_mixes_nothing():
     config = dict(RESNET, train_cfg=dict(augments=[dict(type='Mixup', alpha=1.0)]))
     assert FrozenClassifier(config, checkpoint=False).net.data_preprocessor.batch_augments is None
-
-
-def test_maps_of_a_batch_are_those_of_its_images():
-    extractor, images = FrozenClassifier(build(PVT)), torch.randn(3, 3, *SIZE)
-    together = extractor.activation_map(images, torch.tensor([0, 1, 2]))
-    alone = [extractor.activation_map(images[i : i + 1], torch.tensor([i]))[0] for i in range(3)]
-    assert torch.allclose(together, torch.stack(alone), atol=1e-5)
-    larger = F.interpolate(images, (96, 160))
-    assert extractor.activation_map(larger, torch.tensor([0, 1, 2])).shape == (3, 3, 5)

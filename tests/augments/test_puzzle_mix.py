@@ -1,6 +1,5 @@
 import itertools
 import math
-import pickle
 from copy import deepcopy
 
 import pytest
@@ -102,23 +101,6 @@ def test_saliency_leaves_no_trace(surroundings):
     assert not images.requires_grad
     assert images.grad is None
     assert all(map(torch.equal, (images, scores), copies))
-
-
-def test_saliency_between_two_steps_does_not_change_training():
-    """The autocast cache and the graph of the training pass are as if nobody had looked."""
-    torch.manual_seed(2)
-    images, scores = batch_of(4)
-    gradients = []
-    for look in (False, True):
-        torch.manual_seed(3)
-        model = Classifier().train()
-        with torch.autocast('cpu', dtype=torch.bfloat16):
-            if look:
-                input_saliency(model, images, scores)
-            loss = F.cross_entropy(model(images), scores)
-        loss.backward()
-        gradients.append([parameter.grad for parameter in model.parameters()])
-    assert all(map(torch.equal, *gradients))
 
 
 def test_saliency_of_half_precision_images_and_models():
@@ -260,53 +242,12 @@ def test_the_share_follows_the_prior(monkeypatch):
         assert augment.pop_target().lam_area.tolist() == lam.round().tolist()
 
 
-def test_a_larger_lam_shows_more_of_the_sample(monkeypatch):
-    torch.manual_seed(6)
-    augment, batch = bound(Classifier(), blocks=(8,), partner='flip', beta=0.02), batch_of(8)
-    areas = []
-    for lam in (0.1, 0.3, 0.5, 0.7, 0.9):
-        monkeypatch.setattr(augment, 'draw_ratio', lambda batch, lam=lam: torch.full((batch,), lam))
-        augment(*batch)
-        areas.append(augment.pop_target().lam_area)
-    areas = torch.stack(areas)
-    assert (areas.diff(dim=0) >= 0).all()
-    assert (areas[0] < areas[2]).all()
-    assert (areas[2] < areas[4]).all()
-
-
 def test_only_grids_that_divide_both_sides_are_drawn():
     torch.manual_seed(7)
     augment = PuzzleMix()
     assert {augment.draw_grid((24, 56)) for _ in range(40)} == {(2, 2), (4, 4), (8, 8)}
     assert {augment.draw_grid((224, 224)) for _ in range(60)} == {(2, 2), (4, 4), (8, 8), (16, 16)}
     assert {augment.draw_grid((6, 64)) for _ in range(9)} == {(2, 2)}
-
-
-def test_copies_go_without_the_classifier():
-    class Holder(Classifier):
-        copies = 0
-
-        def __deepcopy__(self, memo):
-            Holder.copies += 1
-            twin = Holder()
-            memo[id(self)] = twin
-            twin.augment = deepcopy(self.augment, memo)
-            return twin
-
-    model = Holder()
-    keys = list(model.state_dict())
-    model.augment = augment = bound(model, t_eps=0.3)
-    assert list(model.state_dict()) == keys
-    assert len(list(model.modules())) == 4
-    twins = [deepcopy(augment), pickle.loads(pickle.dumps(augment))]
-    assert Holder.copies == 0
-    twins.append(deepcopy(model).augment)
-    assert Holder.copies == 1
-    for twin in twins:
-        assert twin.t_eps == 0.3
-        with pytest.raises(RuntimeError, match='has not been shown the classifier'):
-            twin(*batch_of(2))
-    augment(*batch_of(2))  # the original still sees its model
 
 
 @pytest.mark.parametrize('broken', [0.0, 1e30, math.nan])

@@ -105,7 +105,7 @@ def one_rank(rank, folder):
     distributed.destroy_process_group()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ranks_agree_and_no_gradient_is_touched(two_ranks):
     first, second = two_ranks(__file__)
 

@@ -221,20 +221,6 @@ def test_the_moving_average_teaches_and_is_left_as_it_was():
     assert all(parameter.grad is None for net in (model, ema) for parameter in net.parameters())
 
 
-def test_the_look_of_the_teacher_draws_nothing():
-    ema = tiny_classifier().train()
-    augment = TokenMix(teacher='ema')
-    augment.bind(nn.Identity(), ema)
-    images, scores = torch.randn(4, 3, 64, 64), torch.eye(5)[:4]
-    torch.manual_seed(0)
-    augment(images, scores)
-    with_look = torch.get_rng_state()
-    torch.manual_seed(0)
-    augment._bound = Teacher(torch.rand(4, 2, 2, generator=torch.Generator().manual_seed(0)))
-    augment(images, scores)
-    assert torch.equal(torch.get_rng_state(), with_look)
-
-
 def test_what_is_not_shown_is_one_sentence():
     augment = TokenMix()
     with pytest.raises(RuntimeError, match=rf'^TokenMix has not been shown its teacher.*{HOOK}.*\)$'):

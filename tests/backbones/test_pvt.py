@@ -1,19 +1,12 @@
 """PVT against arithmetic, against mmdet's implementation and against explicit attention."""
 
 import math
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
 import torch
 from mmdet.models.backbones.pvt import PyramidVisionTransformer, pvt_convert
 from mmdet.registry import MODELS as MMDET_MODELS
-from mmengine.config import ConfigDict
-from mmengine.optim import OptimWrapper
-from mmpretrain.engine.optimizers import LearningRateDecayOptimWrapperConstructor
-from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
-from mmpretrain.structures import DataSample
 
 from mixpro_mm.backbones import PVT
 
@@ -191,15 +184,11 @@ def test_any_input_size_gives_ceil_grids(size):
 
 
 @torch.no_grad()
-def test_padding_is_zeros_at_the_bottom_and_right():
+def test_keys_are_reduced_from_padded_maps():
     """61 x 90 pads to 64 x 92 in stage 1, and 16 x 23 is not a multiple of sr 8: both paddings are at work."""
-    model, x = micro(), images(61, 90)
-    padded = torch.zeros(2, 3, 64, 92)
-    padded[:, :, :61, :90] = x
-    assert torch.equal(model(x)[0], model(padded)[0])
-    kv, block = [], model.block1[0]
-    block.attn.kv.register_forward_hook(lambda _, args, out: kv.append(out))
-    model(x)
+    model, kv = micro(), []
+    model.block1[0].attn.kv.register_forward_hook(lambda _, args, out: kv.append(out))
+    model(images(61, 90))
     assert kv[0].shape[1] == math.ceil(16 / 8) * math.ceil(23 / 8)
 
 
@@ -214,14 +203,6 @@ def test_position_embedding_follows_the_grid_of_its_own_stage():
     large.load_state_dict(model.state_dict(), strict=True)
     for a, b in zip(model(images(448, 448, batch=1)), large(images(448, 448, batch=1)), strict=True):
         torch.testing.assert_close(a, b, **MATCH)
-
-
-@pytest.mark.parametrize('out_type', ['cls_token', 'featmap'])
-def test_every_parameter_gets_a_gradient(out_type):
-    model = micro(out_type=out_type, img_size=64).train()
-    sum(out.square().sum() for out in model(images(64, 64))).backward()
-    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert without == []
 
 
 @pytest.mark.parametrize('img_size', [64, 96, (64, 96)])
@@ -267,19 +248,6 @@ def test_what_cannot_fit_is_reported():
         micro(img_size=64).load_state_dict(micro(img_size=(96, 64)).state_dict())
     with pytest.raises(RuntimeError, match=r'Missing key.*cls_token.*norm\.weight'):
         micro(img_size=64).load_state_dict(micro(img_size=64, out_type='featmap').state_dict())
-
-
-@pytest.mark.parametrize('as_list', [False, True])
-def test_pretrained_init_with_prefix_loads_every_tensor(tmp_path, as_list):
-    source = micro(seed=3, img_size=64)
-    state_dict = {f'backbone.{key}': value for key, value in source.state_dict().items()}
-    torch.save(dict(state_dict={**state_dict, 'head.fc.weight': torch.ones(2, 128)}), tmp_path / 'epoch_1.pth')
-    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'epoch_1.pth'), prefix='backbone.')
-    model = PVT(MICRO, img_size=64, out_type='featmap', init_cfg=[init_cfg] if as_list else init_cfg)
-    model.init_weights()
-    for name, value in model.state_dict().items():
-        expected = source.state_dict()[name]
-        assert torch.equal(value, expected[:, 1:] if name == 'pos_embed4' else expected), name
 
 
 def test_drawn_parameters():
@@ -328,35 +296,10 @@ def test_layer_depth_for_layer_wise_rates(out_type):
     assert model.get_layer_depth('head.fc.weight', 'backbone.') == (7, 8)
 
 
-def test_layer_wise_rates_of_mmpretrain():
-    model = MMPRETRAIN_MODELS.build(
-        ConfigDict(
-            type='ImageClassifier',
-            backbone=dict(type='mixpro_mm.PVT', arch=MICRO, img_size=64),
-            head=dict(type='LinearClsHead', num_classes=3, in_channels=128),
-        )
-    )
-    constructor = LearningRateDecayOptimWrapperConstructor(
-        dict(optimizer=dict(type='SGD', lr=1.0, weight_decay=0.1)), dict(layer_decay_rate=0.5)
-    )
-    wrapper = constructor(model)
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    rates = {names[id(p)]: group['lr'] for group in wrapper.optimizer.param_groups for p in group['params']}
-    assert rates.keys() == dict(model.named_parameters()).keys()
-    assert rates['head.fc.weight'] == rates['backbone.norm.weight'] == 1
-    assert rates['backbone.block4.1.mlp.fc2.bias'] == 0.5
-    assert rates['backbone.cls_token'] == rates['backbone.block3.1.attn.q.weight'] == 0.5**3
-    assert rates['backbone.patch_embed1.proj.weight'] == 0.5**7
-    assert set(rates.values()) == {0.5**n for n in range(8)}
-
-
-def test_drop_path_rises_linearly_over_all_blocks_and_acts_in_training_only():
+def test_drop_path_rises_linearly_over_all_blocks():
     model = micro(img_size=64, drop_path_rate=0.5)
     rates = [block.drop_path.drop_prob for stage in (1, 2, 3, 4) for block in getattr(model, f'block{stage}')]
     assert rates == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
-    x = images(64, 64)
-    assert torch.equal(model(x)[0], model(x)[0])
-    assert model.train() is model and not torch.equal(model(x)[0], model(x)[0])
 
 
 @torch.no_grad()
@@ -369,14 +312,6 @@ def test_every_place_of_dropout_and_drop_path_is_passed():
     blocks = [f'block{stage}.{index}' for stage in (1, 2, 3, 4) for index in range(MICRO['depths'][stage - 1])]
     expected = {'attn.proj_drop': 1, 'mlp.drop': 2, 'drop_path': 2}
     assert passed == {'pos_drop': 4} | {f'{block}.{name}': n for block in blocks for name, n in expected.items()}
-
-
-@pytest.mark.parametrize('rate', ['drop_rate', 'attn_drop_rate'])
-def test_dropout_acts_in_training_only(rate):
-    model, x = micro(img_size=64, **{rate: 0.5}), images(64, 64)
-    assert torch.equal(model(x)[0], micro(img_size=64)(x)[0])
-    model.train()
-    assert not torch.equal(model(x)[0], model(x)[0])
 
 
 @pytest.mark.parametrize(
@@ -401,43 +336,6 @@ def test_patch_sizes_and_input_channels_can_be_set():
     model = PVT({**MICRO, 'patch_sizes': (2, 2, 2, 2)}, img_size=32, in_channels=1, out_type='featmap')
     assert model.grids == [(16, 16), (8, 8), (4, 4), (2, 2)]
     assert [out.shape[2] for out in model(torch.zeros(1, 1, 32, 32))] == [16, 8, 4, 2]
-
-
-@pytest.mark.parametrize('registry', [MMPRETRAIN_MODELS, MMDET_MODELS], ids=['mmpretrain', 'mmdet'])
-@pytest.mark.parametrize('name', ['PVT', 'mixpro_mm.PVT'])
-def test_builds_from_the_registries_of_the_hosts(registry, name):
-    model = registry.build(ConfigDict(type=name, arch=MICRO, img_size=64, out_type='featmap'))
-    assert type(model) is PVT
-    assert model(images(64, 64))[3].shape == (2, 128, 2, 2)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('host', ['mmpretrain', 'mmdet'])
-def test_scoped_name_resolves_without_custom_imports(host):
-    code = f'from {host}.registry import MODELS; print(type(MODELS.build(dict(type="mixpro_mm.PVT", arch="tiny"))))'
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
-    assert "<class 'mixpro_mm.backbones.pvt.PVT'>" in done.stdout, done.stderr
-
-
-def test_image_classifier_trains_with_it():
-    torch.manual_seed(0)
-    model = MMPRETRAIN_MODELS.build(
-        dict(
-            type='ImageClassifier',
-            data_preprocessor=dict(num_classes=3),
-            backbone=dict(type='mixpro_mm.PVT', arch=MICRO, img_size=32),
-            head=dict(type='LinearClsHead', num_classes=3, in_channels=128),
-        )
-    )
-    model.init_weights()
-    before = {name: p.clone() for name, p in model.named_parameters()}
-    optim_wrapper = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=1e-3))
-    batch = dict(
-        inputs=list(images(32, 32, batch=6)), data_samples=[DataSample().set_gt_label(i % 3) for i in range(6)]
-    )
-    losses = [model.train_step(batch, optim_wrapper)['loss'].item() for _ in range(5)]
-    assert losses[-1] < losses[0]
-    assert [name for name, p in model.named_parameters() if torch.equal(p, before[name])] == []
 
 
 def test_fpn_of_mmdet_takes_the_maps():

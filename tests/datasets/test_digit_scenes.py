@@ -108,23 +108,6 @@ def test_pycocotools_gives_the_ground_truth_full_marks(scenes, iou_type, capsys)
     assert evaluation.stats[0] == pytest.approx(1.0)
 
 
-def test_mmseg_reads_the_pascal_context_layout(scenes):
-    from mmseg.datasets import PascalContextDataset
-    from mmseg.datasets.transforms import LoadAnnotations
-
-    for split in ('train', 'val'):
-        dataset = PascalContextDataset(
-            data_root=str(scenes / VOC),
-            data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassContext'),
-            ann_file=f'ImageSets/SegmentationContext/{split}.txt',
-            pipeline=[LoadAnnotations()],
-        )
-        assert len(dataset) == SMALL[f'num_{split}']
-        for item, image in zip(dataset, coco(scenes, split).dataset['images'], strict=True):
-            assert Path(item['img_path']).is_file()
-            assert np.array_equal(item['gt_seg_map'], class_map(scenes, image))
-
-
 # the configs
 
 

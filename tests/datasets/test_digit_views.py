@@ -138,19 +138,6 @@ def test_another_size_is_the_same_view_resized():
             DigitsO(img_size=size)
 
 
-def test_built_by_their_scoped_names(datasets):
-    for dataset, kind in zip(datasets.values(), (DigitsA, DigitsO), strict=True):
-        assert isinstance(dataset, kind)
-        assert dataset.metainfo['classes'] == tuple('01234567')
-        assert 'Image size: \t32' in repr(dataset)
-
-
-def test_transforms_do_not_reach_the_stored_images(datasets):
-    before = datasets['a'][0]['img'].copy()
-    datasets['a'][0]['img'][:] = 0
-    assert np.array_equal(datasets['a'][0]['img'], before)
-
-
 @pytest.mark.parametrize('part', ['adversarial', 'known', 'unknown'])
 def test_other_views_than_those_filtered_are_refused(part, monkeypatch):
     """As if numpy drew another stream."""

@@ -102,15 +102,6 @@ def test_classes_keep_their_scans_and_count_labels_in_their_order():
     assert np.array_equal(np.stack([item['img'][..., 0] for item in dataset]), images[kept])
 
 
-@pytest.mark.parametrize(('split', 'count'), [('train', 1158), ('test', 285)])
-def test_the_digits_0_to_7_are_the_set_without_8_and_9(split, count):
-    known = Digits(split=split, classes=range(8))
-    whole = [item for item in Digits(split=split) if item['gt_label'] < 8]
-    assert len(known) == len(whole) == count
-    for item, other in zip(known, whole, strict=True):
-        assert item['gt_label'] == other['gt_label'] and np.array_equal(item['img'], other['img'])
-
-
 @pytest.mark.parametrize('classes', [[], [0, 1, 1], [7, 10], [-1, 0]])
 def test_classes_that_are_no_distinct_digits_are_named(classes):
     with pytest.raises(ValueError, match=re.escape(f'classes must be distinct digits from 0 to 9, got {classes}')):

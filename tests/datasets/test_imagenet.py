@@ -1,4 +1,3 @@
-import os
 import re
 
 import cv2
@@ -181,32 +180,3 @@ def test_lists_that_are_empty_or_missing_or_of_other_folders(lists):
     with pytest.raises(FileNotFoundError, match=r'begins with \S+/train/train/one.JPEG, which does not exist') as error:
         ImageNet1k(data_root=str(lists), split='train')
     sentence(error)
-
-
-def test_it_asks_the_file_system_no_more_for_more_images(folders, lists, monkeypatch):
-    asked = []
-    stat = os.stat
-    monkeypatch.setattr(os, 'stat', lambda *args, **kwargs: asked.append(args[0]) or stat(*args, **kwargs))
-
-    def cost(root, split):
-        asked.clear()
-        count = len(ImageNet1k(data_root=str(root), split=split))
-        return len(asked), count
-
-    more = [folders / 'val' / wnid(3) / f'more_{n}.JPEG' for n in range(200)]
-    before, few = cost(folders, 'val')
-    for image in more:
-        image.touch()
-    try:
-        after, many = cost(folders, 'val')
-    finally:
-        for image in more:
-            image.unlink()
-    assert (few, many) == (CLASSES, CLASSES + 200)
-    assert before == after > 0
-
-    before, _ = cost(lists, 'train')
-    (lists / 'meta' / 'train.txt').write_text('one.JPEG 3\n' * 500)
-    after, many = cost(lists, 'train')
-    assert many == 500
-    assert before == after > 0

@@ -15,12 +15,12 @@ from tests.fuzz.models import CLASSES, SIGMOID_LOSS, SOFT_LOSS, deit, pvt, swin
 from tests.fuzz.scene import Batch, Case
 from tests.fuzz.values import PARAMETERS, light, wild
 
-__all__ = ['COMPONENTS', 'Drawn', 'drawn', 'public_parameters']
+__all__ = ['COMPONENTS', 'Drawn', 'arguments', 'drawn', 'public_parameters']
 
 KINDS = dict(
     augment=BATCH_AUGMENTS.module_dict,
     labeling=LABELINGS,
-    hook=HOOKS.module_dict,
+    hook={name: cls for name, cls in HOOKS.module_dict.items() if name == cls.__name__},
     loss={name: cls for name, cls in MODELS.module_dict.items() if issubclass(cls, LossWrapper)},
 )
 COMPONENTS = {name: (kind, cls) for kind, classes in KINDS.items() for name, cls in classes.items()}

@@ -1,12 +1,13 @@
-"""Every public parameter of every mixing method, labeling, hook and loss, fuzzed: a config trains or is refused.
+"""Every public parameter of every mixing method, labeling, hook and loss, fuzzed.
 
-Each case is built from a config as the host builds it and takes two steps in a Runner. It must train as it should, or
-stop with a sentence of the package that says what is wrong. ``FUZZ_EXAMPLES=20000`` asks for so many cases in all,
-``FUZZ_SEED=1`` for other ones. Without them the cases are the same in every run.
+By default, components are built from their configs: they are, or are refused by a sentence that says what is wrong.
+With ``-m long``, each case also takes two steps in a Runner and must train as it should. ``FUZZ_EXAMPLES=20000`` asks
+for so many trainings in all, ``FUZZ_SEED=1`` for other cases. Without them the cases are the same in every run.
 """
 
 import os
 from collections import Counter
+from copy import deepcopy
 from inspect import signature
 
 import pytest
@@ -14,7 +15,9 @@ import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from mmpretrain.registry import MODELS
 
-from tests.fuzz.cases import COMPONENTS, drawn, public_parameters
+from mixpro_mm.labeling.rules import build_labeling
+from mixpro_mm.registry import BATCH_AUGMENTS, HOOKS
+from tests.fuzz.cases import COMPONENTS, arguments, drawn, public_parameters
 from tests.fuzz.models import CLASSES, SOFT_LOSS, deit
 from tests.fuzz.scene import check, check_call, train
 from tests.fuzz.sentences import complaint
@@ -23,6 +26,11 @@ from tests.fuzz.values import PARAMETERS
 CASES = int(os.environ.get('FUZZ_EXAMPLES', 600))
 SEED = os.environ.get('FUZZ_SEED')
 TALLY: dict[str, Counter] = {}
+BUILD = dict(augment=BATCH_AUGMENTS.build, labeling=build_labeling, hook=HOOKS.build, loss=MODELS.build)
+SETTINGS = dict(
+    derandomize=SEED is None, database=None, deadline=None, phases=[Phase.generate, Phase.shrink],
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
 
 
 @pytest.fixture(scope='module')
@@ -46,17 +54,29 @@ def test_nothing_is_fuzzed_that_is_gone():
 
 
 @pytest.mark.parametrize('name', COMPONENTS)
+def test_a_component_is_built_or_refused_in_one_sentence(name):
+    kind, cls = COMPONENTS[name]
+
+    @settings(max_examples=40, **SETTINGS)
+    @given(arguments(name))
+    def fuzz(found):
+        kwargs, expected = found
+        try:
+            BUILD[kind](dict(deepcopy(kwargs), type=name if kind == 'labeling' else f'mixpro_mm.{name}'))
+        except Exception as error:
+            wrong = complaint(error, {**defaults(cls), **kwargs}, (name,))
+            assert wrong is None, f'{wrong}: {type(error).__name__}: {error}'
+            assert expected != 'trains', f'refused, but nothing is wrong with it: {error}'
+
+    (fuzz if SEED is None else seed(int(SEED))(fuzz))()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('name', COMPONENTS)
 def test_a_config_trains_or_is_refused_in_one_sentence(name, checkpoint, tmp_path):
     outcomes = TALLY[name] = Counter()
 
-    @settings(
-        max_examples=max(1, round(CASES / len(COMPONENTS))),
-        derandomize=SEED is None,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(max_examples=max(1, round(CASES / len(COMPONENTS))), **SETTINGS)
     @given(drawn(name, checkpoint))
     def fuzz(case):
         outcomes[outcome(case, tmp_path)] += 1
@@ -87,6 +107,7 @@ def defaults(cls) -> dict:
     return {name: parameter.default for name, parameter in signature(cls).parameters.items()}
 
 
+@pytest.mark.long
 def test_at_least_500_cases_ran_on_both_sides():
     total = sum(TALLY.values(), Counter())
     print('\n'.join(f'{name}: {dict(outcomes)}' for name, outcomes in TALLY.items()), f'\nin all: {dict(total)}')

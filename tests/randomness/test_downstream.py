@@ -50,7 +50,7 @@ def compare(path, data, folder, middle, hooks, **settings):
     return kit.differences(straight, resumed)
 
 
-@pytest.mark.parametrize(('hooks', 'workers'), [([kit.HOOK], 2), ([], 0)])
+@pytest.mark.parametrize(('hooks', 'workers'), [([kit.HOOK], 2), pytest.param([], 0, marks=pytest.mark.long)])
 def test_a_segmenter(hooks, workers, scenes, tmp_path):
     found = compare(
         'digits/segmenter_deit-micro_scratch_digit-scenes.py',
@@ -69,6 +69,7 @@ def test_a_segmenter(hooks, workers, scenes, tmp_path):
     assert bool(found) != bool(hooks)
 
 
+@pytest.mark.long
 def test_a_mask_rcnn(scenes, tmp_path):
     found = compare(
         'digits/mask-rcnn_pvt-micro_scratch_digit-scenes.py',

@@ -68,17 +68,18 @@ def test_a_start_from_weights_alone_takes_up_nothing(tmp_path):
     assert entry_of(kit.half(tmp_path / 'two'))['seed'] == kit.SEED and sentences(runner) == []
 
 
-def test_a_checkpoint_without_the_hook_is_named(tmp_path):
-    kit.runner(tmp_path / 'one').train()
+@pytest.mark.parametrize(
+    ('hooks', 'change', 'words'),
+    [
+        ([], lambda entry: None, 'written without this hook'),
+        ([kit.HOOK], lambda entry: entry.update(world_size=8), 'written by 8 processes and this run has 1'),
+    ],
+)
+def test_a_checkpoint_of_another_kind_of_run_is_named(hooks, change, words, tmp_path):
+    kit.runner(tmp_path / 'one', hooks).train()
+    edit(kit.half(tmp_path / 'one'), lambda checkpoint: change(checkpoint.get('iter_seed')))
     (line,) = sentences(resume(tmp_path / 'two', kit.half(tmp_path / 'one')))
-    assert 'written without this hook' in line
-
-
-def test_another_number_of_processes_is_named(tmp_path):
-    kit.runner(tmp_path / 'one', [kit.HOOK]).train()
-    edit(kit.half(tmp_path / 'one'), lambda checkpoint: checkpoint['iter_seed'].update(world_size=8))
-    (line,) = sentences(resume(tmp_path / 'two', kit.half(tmp_path / 'one')))
-    assert 'written by 8 processes and this run has 1' in line
+    assert words in line
 
 
 def test_a_resume_in_the_middle_of_an_epoch_is_named(tmp_path):

@@ -54,7 +54,7 @@ def test_the_method_and_mixup_are_both_drawn_before_and_after_the_resume():
     assert set(chosen[: kit.BATCHES]) == set(chosen[kit.BATCHES :]) == {0, 1}
 
 
-@pytest.mark.parametrize('by_epoch', [True, False], ids=['epochs', 'iterations'])
+@pytest.mark.parametrize('by_epoch', [True, pytest.param(False, marks=pytest.mark.long)], ids=['epochs', 'iterations'])
 @pytest.mark.parametrize('name', [*HOSTS, *OURS])
 def test_every_method_goes_on_bit_by_bit(name, by_epoch, extractor, tmp_path):
     settings = settings_of(name, extractor) | dict(by_epoch=by_epoch)

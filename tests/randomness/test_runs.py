@@ -23,7 +23,9 @@ def twice(folder, **settings):
     return kit.differences(straight, resumed), straight
 
 
-@pytest.mark.parametrize(('by_epoch', 'workers'), [(True, 0), (False, 0), (False, 2)])
+@pytest.mark.parametrize(
+    ('by_epoch', 'workers'), [(True, 0), *(pytest.param(False, n, marks=pytest.mark.long) for n in (0, 2))]
+)
 def test_without_the_hook_a_resumed_run_is_another_one(workers, by_epoch, tmp_path):
     data = kit.loader(workers, SAMPLER[by_epoch])
     found, straight = twice(tmp_path, hooks=[LABELS], by_epoch=by_epoch, data=data, **MIXING)
@@ -43,6 +45,7 @@ def test_it_is_the_same_run_whoever_fetches(by_epoch, tmp_path):
     assert [kit.differences(ends[0], end) for end in ends] == [[]] * len(ends)
 
 
+@pytest.mark.long
 def test_workers_that_persist_know_where_the_next_epoch_begins(tmp_path):
     """Two workers and five batches: the one that fetched the last batch of an epoch does not fetch the next one."""
     ends = []
@@ -127,7 +130,9 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize('name', SETTINGS)
+@pytest.mark.parametrize(
+    'name', [pytest.param(name, marks=() if 'factor' in name else pytest.mark.long) for name in SETTINGS]
+)
 def test_goes_on_bit_by_bit_with(name, tmp_path):
     found, straight = twice(tmp_path, **(USUAL | SETTINGS[name]))
     assert found == []
@@ -139,6 +144,7 @@ def initial(folder):
     return torch.load(kit.half(folder / 'straight'), weights_only=False)['state_dict']
 
 
+@pytest.mark.long
 def test_a_run_in_another_process_goes_on_too(tmp_path):
     straight = kit.train(tmp_path / 'straight', **USUAL)
     code = (
