@@ -8,14 +8,8 @@ from pathlib import Path
 
 import torch
 
-from mixpro_mm.benchmark.loading import measure_loading
-from mixpro_mm.benchmark.measure import (
-    measure_growth,
-    measure_labelling,
-    measure_memory,
-    measure_mixing,
-    measure_steps,
-)
+from mixpro_mm.benchmark.loading import loading
+from mixpro_mm.benchmark.measure import growth, labelling, memory, mixing, steps
 from mixpro_mm.benchmark.methods import USUAL, method_names
 from mixpro_mm.benchmark.report import environment, render
 from mixpro_mm.benchmark.workbench import Settings, Workbench
@@ -23,22 +17,15 @@ from mixpro_mm.files import write_json, write_text
 
 __all__ = ['SECTIONS', 'main']
 
-SECTIONS = dict(
-    step=measure_steps,
-    memory=measure_memory,
-    growth=measure_growth,
-    labelling=measure_labelling,
-    mixing=measure_mixing,
-    loading=measure_loading,
-)
-DEFAULT = ('step', 'memory', 'labelling', 'mixing')
+SECTIONS = dict(step=steps, memory=memory, growth=growth, labelling=labelling, mixing=mixing, loading=loading)
+DEFAULT = 'step,memory,labelling,mixing'
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what mixing methods cost: speed and memory of training, mixing and labelling alone."""
     parser = argparse.ArgumentParser(description=main.__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument('--methods', default=','.join(USUAL), help='names separated by commas, or all')
-    parser.add_argument('--sections', default=','.join(DEFAULT), help=f'of {", ".join(SECTIONS)}')
+    parser.add_argument('--sections', default=DEFAULT, help=f'of {", ".join(SECTIONS)}')
     for each in fields(Settings):
         kind = int if each.default is None else type(each.default)
         parser.add_argument(f'--{each.name.replace("_", "-")}', type=kind, default=each.default, **each.metadata)
@@ -56,15 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for section in (name for name in SECTIONS if name in sections):
             print(f'benchmark: {section}', file=sys.stderr)
             records += SECTIONS[section](bench, names)
-        paths = [args.out / 'benchmark.json', args.out / 'benchmark.md']
+        text = render(content)
         args.out.mkdir(parents=True, exist_ok=True)
-        write_text(paths[1], render(content))
-        write_json(paths[0], content)
+        write_json(args.out / 'benchmark.json', content)
+        write_text(args.out / 'benchmark.md', text)
     except KeyboardInterrupt:
         print('interrupted; nothing was written', file=sys.stderr)
         return 130
     except (ValueError, RuntimeError, OSError, ArithmeticError) as error:
         print(f'benchmark: {error}', file=sys.stderr)
         return 1
-    print('\n'.join(f'results: {path}' for path in paths))
+    print(f'{text}\nresults: {args.out}/benchmark.json, {args.out}/benchmark.md')
     return 0

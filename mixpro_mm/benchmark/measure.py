@@ -22,7 +22,7 @@ from mixpro_mm.benchmark.methods import BASE, METHODS
 from mixpro_mm.benchmark.workbench import Session, Settings, Workbench
 from mixpro_mm.labeling.find import loss_module
 
-__all__ = ['interleave', 'measure_growth', 'measure_labelling', 'measure_memory', 'measure_mixing', 'measure_steps']
+__all__ = ['growth', 'labelling', 'memory', 'mixing', 'steps']
 
 PARTS = ('forward and backward', 'with optimizer')
 COMPARED = (BASE, 'MixPro')
@@ -69,28 +69,26 @@ def ratio(seconds: Sequence[float], base: Sequence[float] | None, name: str = BA
 
 def origin(bench: Workbench, section: str, method: str, batch: int | None = None) -> dict:
     """Where the figures of a record come from."""
-    settings = bench.settings
-    place = dict(backbone=settings.backbone, batch_images=batch or settings.batch, size_px=settings.size)
-    return dict(section=section, method=method, **place)
+    place = dict(backbone=bench.settings.backbone, batch_images=batch or bench.settings.batch)
+    return dict(section=section, method=method, **place, size_px=bench.settings.size)
 
 
-def measure_steps(bench: Workbench, names: Sequence[str]) -> list[dict]:
+def steps(bench: Workbench, names: Sequence[str]) -> list[dict]:
     """Two records a method: mixing, forward and backward pass; and these with the update and the hooks."""
     sessions = {name: Session(bench, name) for name in names}
-    seconds = interleave({name: session.turn for name, session in sessions.items()}, bench.settings)
+    seconds = interleave({name: session.step for name, session in sessions.items()}, bench.settings)
     records = []
     for part, title in enumerate(PARTS):
         timed = {name: [figures[part] for figures in seconds[name]] for name in names}
         for name in names:
             own = dict(origin(bench, 'step', name), part=title, **spread(timed[name]))
             own['images_per_s'] = bench.settings.batch / own['median_s']
-            own['std_images_per_s'] = own['images_per_s'] * own['std_s'] / own['mean_s']
             own['parameters_millions'] = sessions[name].parameters() / 1e6
             records.append(own | ratio(timed[name], timed.get(BASE)))
     return records
 
 
-def measure_memory(bench: Workbench, names: Sequence[str]) -> list[dict]:
+def memory(bench: Workbench, names: Sequence[str]) -> list[dict]:
     """A record a method: peak memory of a step in MiB."""
     return [dict(origin(bench, 'memory', name), peak_mib=peak_bytes(Session(bench, name)) / MIB) for name in names]
 
@@ -122,42 +120,40 @@ class PeakMemory(TorchDispatchMode):
 def peak_bytes(session: Session) -> int:
     """Most bytes a training step holds, after one to warm up: of CUDA's allocator, or of tensors on a CPU."""
     bench = session.bench
-    with session.attached():
+    session.step()
+    gc.collect()
+    if bench.device.type == 'cuda':
+        torch.cuda.reset_peak_memory_stats()
         session.step()
-        gc.collect()
-        if bench.device.type == 'cuda':
-            torch.cuda.reset_peak_memory_stats()
-            session.step()
-            return torch.cuda.max_memory_allocated()
-        found = [bench.draw(bench.settings.batch)['inputs']]
-        found += [value for state in bench.optim.optimizer.state.values() for value in state.values()]
-        found += [value for net in session.networks() for value in (*net.parameters(), *net.buffers())]
-        with PeakMemory(found) as memory:
-            session.step()
-        return memory.peak
+        return torch.cuda.max_memory_allocated()
+    found = [bench.draw(bench.settings.batch)['inputs']]
+    found += [value for state in bench.optim.optimizer.state.values() for value in state.values()]
+    found += [value for net in session.networks() for value in (*net.parameters(), *net.buffers())]
+    with PeakMemory(found) as tracked:
+        session.step()
+    return tracked.peak
 
 
-def growth_cases(settings: Settings) -> list[tuple[str, Settings]]:
-    """(what grows, settings): the batch times 1, 2 and 4; three image sizes, multiples of 32 px; three heads."""
-    sizes = {max(32, 32 * round(settings.size * factor / 32)) for factor in (5 / 7, 10 / 7)}
+def growth(bench: Workbench, names: Sequence[str]) -> list[dict]:
+    """A record a case and method, CutMix and MixPro: seconds of a step with update and hooks, and peak memory.
+
+    The batch grows by 2 and 4, the image takes three sizes that are multiples of 32 px, the head three sizes.
+    """
+    settings, records = bench.settings, []
+    sizes = [max(32, 32 * round(settings.size * factor / 32)) for factor in (5 / 7, 10 / 7)]
     axes = dict(batch=[settings.batch * factor for factor in (1, 2, 4)])
     axes |= dict(size=sorted({settings.size, *sizes}), classes=sorted({10, settings.classes, 21841}))
-    return [(along, replace(settings, **{along: value})) for along, values in axes.items() for value in values]
-
-
-def measure_growth(bench: Workbench, names: Sequence[str]) -> list[dict]:
-    """A record a case and method: seconds of a step of CutMix and of MixPro with update and hooks, and peak memory."""
-    cases, records = growth_cases(bench.settings), []
-    for along, case in cases:
-        bench = Workbench(replace(case, minutes=case.minutes / len(cases)))
-        peaks = {record['method']: record['peak_mib'] for record in measure_memory(bench, COMPARED)}
-        for step in measure_steps(bench, COMPARED)[len(COMPARED) :]:
-            own = dict(section='growth', along=along, classes=case.classes, peak_mib=peaks[step['method']])
-            records.append(step | own)
+    for along, values in axes.items():
+        for value in values:
+            case = replace(settings, minutes=settings.minutes / len(axes) / len(values), **{along: value})
+            bench = Workbench(case)
+            peaks = [record['peak_mib'] for record in memory(bench, COMPARED)]
+            for step, peak in zip(steps(bench, COMPARED)[len(COMPARED) :], peaks, strict=True):
+                records.append(dict(step, section='growth', along=along, classes=case.classes, peak_mib=peak))
     return records
 
 
-def measure_mixing(bench: Workbench, names: Sequence[str]) -> list[dict]:
+def mixing(bench: Workbench, names: Sequence[str]) -> list[dict]:
     """A record a method that mixes: seconds for ``alone_batch`` images, compared with one torch.where by a mask."""
     images, scores = _batch(bench)
     size, buffer = bench.settings.size, torch.empty_like(images)
@@ -187,7 +183,7 @@ def measure_mixing(bench: Workbench, names: Sequence[str]) -> list[dict]:
     ]
 
 
-def measure_labelling(bench: Workbench, names: Sequence[str]) -> list[dict]:
+def labelling(bench: Workbench, names: Sequence[str]) -> list[dict]:
     """A record a method with attention labels: seconds for ``alone_batch`` images, and their share of a step."""
     sessions = [Session(bench, name) for name in names if METHODS[name][1] not in (None, 'AreaLabeling')]
     if not sessions:
@@ -195,7 +191,7 @@ def measure_labelling(bench: Workbench, names: Sequence[str]) -> list[dict]:
     images, scores = _batch(bench)
     given = projected(bench, images)
     seconds = interleave({s.name: lambda s=s: label(s, images, scores, *given)[1] for s in sessions}, bench.settings)
-    step_s = min(sessions[-1].turn(len(images))[0] for _ in range(2))
+    step_s = min(sessions[-1].step(len(images))[0] for _ in range(2))
     records = [origin(bench, 'labelling', name, len(images)) | spread(seconds[name]) for name in seconds]
     return [dict(record, step_s=step_s, share_of_step=record['median_s'] / step_s) for record in records]
 
