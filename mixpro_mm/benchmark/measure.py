@@ -2,24 +2,24 @@
 
 import gc
 import time
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from scipy.stats import ttest_rel
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from mixpro_mm.attention import find_attention_block
 from mixpro_mm.benchmark.methods import BASE, METHODS
-from mixpro_mm.benchmark.workbench import Session, Settings, Workbench
+from mixpro_mm.benchmark.workbench import Session, Workbench
 from mixpro_mm.labeling.find import loss_module
 
 __all__ = ['growth', 'labelling', 'memory', 'mixing', 'steps']
@@ -27,11 +27,9 @@ __all__ = ['growth', 'labelling', 'memory', 'mixing', 'steps']
 PARTS = ('forward and backward', 'with optimizer')
 COMPARED = (BASE, 'MixPro')
 WHERE = 'torch.where'
-LEAST_ROUNDS = 3
-MIB = 2**20
 
 
-def interleave(tasks: dict[str, Callable], settings: Settings) -> dict[str, list]:
+def interleave(tasks: dict[str, Callable], settings: SimpleNamespace) -> dict[str, list]:
     """Run every task once a round, each round in another order, until ``rounds`` or ``minutes`` of the settings.
 
     Returns:
@@ -40,7 +38,7 @@ def interleave(tasks: dict[str, Callable], settings: Settings) -> dict[str, list
     rng, end = np.random.default_rng(settings.seed), time.perf_counter() + 60 * settings.minutes
     figures = {name: [] for name in tasks}
     for number in range(settings.rounds + 1):
-        if number > LEAST_ROUNDS and time.perf_counter() > end:
+        if number > 3 and time.perf_counter() > end:
             break
         for name in rng.permutation(list(tasks)).tolist():
             figures[name].append(tasks[name]())
@@ -69,7 +67,7 @@ def ratio(seconds: Sequence[float], base: Sequence[float] | None, name: str = BA
 
 def origin(bench: Workbench, section: str, method: str, batch: int | None = None) -> dict:
     """Where the figures of a record come from."""
-    place = dict(backbone=bench.settings.backbone, batch_images=batch or bench.settings.batch)
+    place = dict(backbone=Path(bench.settings.backbone).stem, batch_images=batch or bench.settings.batch)
     return dict(section=section, method=method, **place, size_px=bench.settings.size)
 
 
@@ -83,14 +81,15 @@ def steps(bench: Workbench, names: Sequence[str]) -> list[dict]:
         for name in names:
             own = dict(origin(bench, 'step', name), part=title, **spread(timed[name]))
             own['images_per_s'] = bench.settings.batch / own['median_s']
-            own['parameters_millions'] = sessions[name].parameters() / 1e6
+            parameters = {id(p): p.numel() for net in sessions[name].networks() for p in net.parameters()}
+            own['parameters_millions'] = sum(parameters.values()) / 1e6
             records.append(own | ratio(timed[name], timed.get(BASE)))
     return records
 
 
 def memory(bench: Workbench, names: Sequence[str]) -> list[dict]:
     """A record a method: peak memory of a step in MiB."""
-    return [dict(origin(bench, 'memory', name), peak_mib=peak_bytes(Session(bench, name)) / MIB) for name in names]
+    return [dict(origin(bench, 'memory', name), peak_mib=peak_bytes(Session(bench, name)) / 2**20) for name in names]
 
 
 class PeakMemory(TorchDispatchMode):
@@ -98,7 +97,7 @@ class PeakMemory(TorchDispatchMode):
 
     def __init__(self, tensors: Iterable[Tensor]):
         super().__init__()
-        self.alive, self.level, self.peak = WeakIdKeyDictionary(), 0, 0
+        self.alive, self.peak = WeakIdKeyDictionary(), 0
         self._add(tensors)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -108,13 +107,8 @@ class PeakMemory(TorchDispatchMode):
 
     def _add(self, values: Iterable) -> None:
         for storage in (value.untyped_storage() for value in values if isinstance(value, Tensor)):
-            if storage not in self.alive:
-                self.alive[storage] = weakref.finalize(storage, self._change, -storage.nbytes())
-                self._change(storage.nbytes())
-
-    def _change(self, size: int) -> None:
-        self.level += size
-        self.peak = max(self.peak, self.level)
+            self.alive[storage] = storage.nbytes()
+        self.peak = max(self.peak, sum(self.alive.values()))
 
 
 def peak_bytes(session: Session) -> int:
@@ -139,17 +133,15 @@ def growth(bench: Workbench, names: Sequence[str]) -> list[dict]:
 
     The batch grows by 2 and 4, the image takes three sizes that are multiples of 32 px, the head three sizes.
     """
-    settings, records = bench.settings, []
-    sizes = [max(32, 32 * round(settings.size * factor / 32)) for factor in (5 / 7, 10 / 7)]
-    axes = dict(batch=[settings.batch * factor for factor in (1, 2, 4)])
-    axes |= dict(size=sorted({settings.size, *sizes}), classes=sorted({10, settings.classes, 21841}))
-    for along, values in axes.items():
-        for value in values:
-            case = replace(settings, minutes=settings.minutes / len(axes) / len(values), **{along: value})
-            bench = Workbench(case)
-            peaks = [record['peak_mib'] for record in memory(bench, COMPARED)]
-            for step, peak in zip(steps(bench, COMPARED)[len(COMPARED) :], peaks, strict=True):
-                records.append(dict(step, section='growth', along=along, classes=case.classes, peak_mib=peak))
+    own, records = bench.settings, []
+    sizes = {own.size, *(max(32, 32 * round(own.size * factor / 32)) for factor in (5 / 7, 10 / 7))}
+    axes = dict(batch=[own.batch, 2 * own.batch, 4 * own.batch], size=sizes, classes={10, own.classes, 21841})
+    for along, value in [(along, value) for along, values in axes.items() for value in sorted(values)]:
+        case = SimpleNamespace(**{**vars(own), 'minutes': own.minutes / 9, along: value})
+        bench = Workbench(case)
+        peaks = [record['peak_mib'] for record in memory(bench, COMPARED)]
+        for step, peak in zip(steps(bench, COMPARED)[len(COMPARED) :], peaks, strict=True):
+            records.append(dict(step, section='growth', along=along, classes=case.classes, peak_mib=peak))
     return records
 
 
@@ -157,8 +149,7 @@ def mixing(bench: Workbench, names: Sequence[str]) -> list[dict]:
     """A record a method that mixes: seconds for ``alone_batch`` images, compared with one torch.where by a mask."""
     images, scores = _batch(bench)
     size, buffer = bench.settings.size, torch.empty_like(images)
-    halves = torch.arange(size, device=bench.device) < size // 2
-    mask = halves.expand(len(images), 1, size, size).contiguous()
+    mask = (torch.arange(size, device=bench.device) < size // 2).expand(len(images), 1, size, size).contiguous()
     partner = torch.randperm(len(images), device=bench.device)
 
     def timed(work: Callable[[Tensor, Tensor], object]) -> float:
@@ -169,9 +160,7 @@ def mixing(bench: Workbench, names: Sequence[str]) -> list[dict]:
 
     def mixed(session: Session) -> float:
         with session.attached():
-            seconds = timed(session.augment)
-            getattr(session.augment, 'take', lambda: None)()
-        return seconds
+            return timed(session.augment)
 
     sessions = [Session(bench, name) for name in names if METHODS[name][0]]
     tasks = {session.name: lambda session=session: mixed(session) for session in sessions}
@@ -189,30 +178,23 @@ def labelling(bench: Workbench, names: Sequence[str]) -> list[dict]:
     if not sessions:
         return []
     images, scores = _batch(bench)
-    given = projected(bench, images)
-    seconds = interleave({s.name: lambda s=s: label(s, images, scores, *given)[1] for s in sessions}, bench.settings)
+    block, outputs = find_attention_block(bench.model), {}
+    with ExitStack() as stack, torch.no_grad(), bench.optim.optim_context(bench.model):
+        for layer in (getattr(block.attn, name) for name in block.projections):
+            note = layer.register_forward_hook(lambda layer, args, output: outputs.update({layer: output.detach()}))
+            stack.callback(note.remove)
+        logits = bench.model(images, mode='tensor')
+    tasks = {s.name: lambda s=s: label(s, images, scores, outputs, logits)[1] for s in sessions}
+    seconds = interleave(tasks, bench.settings)
     step_s = min(sessions[-1].step(len(images))[0] for _ in range(2))
     records = [origin(bench, 'labelling', name, len(images)) | spread(seconds[name]) for name in seconds]
     return [dict(record, step_s=step_s, share_of_step=record['median_s'] / step_s) for record in records]
 
 
-def projected(bench: Workbench, images: Tensor) -> tuple[dict[nn.Module, Tensor], Tensor]:
-    """What the query and key projections of the last block return for ``images``, and the (B, K) logits."""
-    block, outputs = find_attention_block(bench.model), {}
-    layers = [getattr(block.attn, name) for name in block.projections]
-    handles = [layer.register_forward_hook(lambda m, args, out: outputs.update({m: out.detach()})) for layer in layers]
-    with torch.no_grad(), bench.optim.optim_context(bench.model):
-        logits = bench.model(images, mode='tensor')
-    for handle in handles:
-        handle.remove()
-    return outputs, logits
-
-
 def label(session: Session, images: Tensor, scores: Tensor, outputs: dict, logits: Tensor) -> tuple[Tensor, float]:
-    """Mix, then label by the session's own hooks, while projections and loss return what they are given.
+    """(B, K) labels of mixed images by the session's own hooks, and the seconds these took.
 
-    Returns:
-        (B, K) labels as the loss gets them, and the seconds of reading the attention and labelling.
+    The query and key projections return ``outputs`` meanwhile, and the loss returns its labels.
     """
     loss = loss_module(session.bench.model)
     with session.attached(), ExitStack() as stack:

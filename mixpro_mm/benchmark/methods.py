@@ -1,13 +1,12 @@
 """What is compared: mixing methods and classifiers, as training configs name them."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from mmengine.config import Config
 
 from mixpro_mm.reporting.paper import find_configs
 
-__all__ = ['BASE', 'METHODS', 'USUAL', 'classifier_config', 'method_names', 'preprocessor_config']
+__all__ = ['BASE', 'METHODS', 'USUAL', 'classifier_config', 'preprocessor_config']
 
 BASE = 'CutMix'  # ratios refer to it
 USUAL = ('Baseline', 'CutMix', 'TransMix', 'MaskMix', 'MixPro')
@@ -27,17 +26,6 @@ METHODS = {  # name -> entry of train_cfg.augments, with the patch size of the m
     'MaskMix': (dict(type='mixpro_mm.MaskMix', patch_size=16), None),
     'MixPro': (dict(type='mixpro_mm.MixPro', patch_size=16), 'ProgressiveAttentionLabeling'),
 }
-
-
-def method_names(wanted: Iterable[str]) -> list[str]:
-    """The names in the order of ``METHODS``, each once; 'all' stands for every method.
-
-    Raises:
-        ValueError: for an unknown name.
-    """
-    if unknown := set(wanted) - {*METHODS, 'all'}:
-        raise ValueError(f'method {min(unknown)!r} is unknown; known: {", ".join(METHODS)}, and all')
-    return [name for name in METHODS if name in wanted or 'all' in wanted]
 
 
 def classifier_config(backbone: str, size: int, classes: int) -> Config:

@@ -2,7 +2,6 @@
 
 import datetime
 import os
-import platform
 import re
 from pathlib import Path
 
@@ -22,11 +21,11 @@ TRAINING = {  # column -> text for the step and the memory of a method
     'Time / CutMix': '{ratio_to_cutmix:.3f} ({ratio_to_cutmix_low:.3f} to {ratio_to_cutmix_high:.3f})',
     'Peak (MiB)': '{peak_mib:.1f}',
 }
-RATIO = 'ratio_to_{0} ratio_to_{0}_low ratio_to_{0}_high'
 OTHERS = {  # title -> section, keys of its records
-    'Growth of a training step': 'growth along batch_images size_px classes method median_s std_s peak_mib '
-    + RATIO.format('cutmix'),
-    'Mixing alone': 'mixing method batch_images size_px median_s std_s ' + RATIO.format('where'),
+    'Growth of a training step': 'growth along batch_images size_px classes method median_s std_s '
+    'ratio_to_cutmix ratio_to_cutmix_low ratio_to_cutmix_high peak_mib',
+    'Mixing alone': 'mixing method batch_images size_px median_s std_s ratio_to_where ratio_to_where_low '
+    'ratio_to_where_high',
     'Labelling alone': 'labelling method batch_images size_px median_s std_s step_s share_of_step',
     'Loading images': 'loading config width_px height_px file_kb median_s std_s images_per_s_and_core',
 }
@@ -35,16 +34,11 @@ OTHERS = {  # title -> section, keys of its records
 def environment(device: torch.device) -> dict:
     """Date, device and versions, and the load at this moment: ask before measuring."""
     found, cpuinfo = collect_env(), Path('/proc/cpuinfo')
-    name = re.search(r'model name\s*: (.+)', cpuinfo.read_text() if cpuinfo.exists() else '')
-    cpu = f'CPU, {name[1] if name else platform.machine()}'
-    return dict(
-        date=datetime.date.today().isoformat(),
-        device=torch.cuda.get_device_name(device) if device.type == 'cuda' else cpu,
-        threads=torch.get_num_threads(),
-        cores=os.cpu_count(),
-        load=round(os.getloadavg()[0], 2),
-        versions={key.lower(): found[key].split()[0] for key in ('Python', 'PyTorch', 'TorchVision', 'MMEngine')},
-    )
+    versions = {key.lower(): found[key].split()[0] for key in ('Python', 'PyTorch', 'TorchVision', 'MMEngine')}
+    cpu = re.search(r'model name\s*: (.+)', cpuinfo.read_text() if cpuinfo.exists() else '')
+    name = torch.cuda.get_device_name(device) if device.type == 'cuda' else f'CPU, {cpu[1] if cpu else "unknown"}'
+    machine = dict(threads=torch.get_num_threads(), cores=os.cpu_count(), load=round(os.getloadavg()[0], 2))
+    return dict(date=datetime.date.today().isoformat(), device=name, **machine, versions=versions)
 
 
 def render(content: dict) -> str:

@@ -3,14 +3,13 @@
 import math
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 
 import torch
 from mmengine.hooks import EMAHook, LoggerHook
 from mmengine.logging import MessageHub
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from mmengine.registry import DefaultScope
 from mmengine.runner import set_random_seed
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
@@ -19,63 +18,29 @@ from torch import nn
 from mixpro_mm.benchmark.methods import METHODS, classifier_config, preprocessor_config
 from mixpro_mm.labeling.hook import LabelingHook
 
-__all__ = ['Session', 'Settings', 'Workbench']
+__all__ = ['AMP', 'CLOCKS', 'Session', 'Workbench']
 
 AMP = {'none': None, 'bf16': 'bfloat16', 'fp16': 'float16'}
 CLOCKS = {'wall': time.perf_counter, 'cpu': time.process_time}
 
 
-def _option(default, text: str, choices=None):
-    return field(default=default, metadata=dict(help=text, choices=choices))
+class Workbench:
+    """All methods train the same weights: copies of a model differ in speed by where they lie in memory.
 
-
-@dataclass(frozen=True)
-class Settings:
-    """What is measured; each field is an option of ``tools/benchmark.py``.
-
-    Raises:
-        ValueError: for a number that is not above 0, and where precision or clock do not fit the device.
+    Args:
+        settings: The options of ``tools/benchmark.py``.
     """
 
-    backbone: str = _option('deit-small', 'as in the names of configs/pretrain, or the path of a config with MixPro')
-    size: int = _option(224, 'pixels along the side of an image')
-    batch: int = _option(8, 'images in a training step')
-    alone_batch: int = _option(64, 'images where mixing or labelling is timed alone')
-    device: str = _option('cpu', 'cuda where torch can use it', ('cpu', 'cuda')[: 1 + torch.cuda.is_available()])
-    amp: str = _option('none', 'mixed precision, on cuda', AMP)
-    seed: int = _option(0, 'of weights, images, masks and the order of methods')
-    threads: int | None = _option(None, 'of torch on a CPU')
-    clock: str = _option('wall', 'cpu: computing time of this process, with one thread', CLOCKS)
-    classes: int = _option(1000, 'of the head')
-    rounds: int = _option(30, 'of each section, at most, after one to warm up')
-    minutes: float = _option(2.0, 'of each section, after which fewer rounds are done, at least three')
-
-    def __post_init__(self):
-        for name, value in vars(self).items():
-            if name != 'seed' and isinstance(value, int | float) and value <= 0:
-                raise ValueError(f'{name} must be above 0, got {value}')
-        if self.amp != 'none' and self.device != 'cuda':
-            raise ValueError(f'amp {self.amp!r} needs a CUDA device, not {self.device}')
-        if self.clock == 'cpu' and (self.device, self.threads) != ('cpu', 1):
-            raise ValueError("clock 'cpu' adds up over threads and does not see a GPU: choose device cpu and threads 1")
-
-
-class Workbench:
-    """All methods train the same weights: copies of a model differ in speed by where they lie in memory."""
-
-    def __init__(self, settings: Settings):
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)
+    def __init__(self, settings: SimpleNamespace):
+        torch.set_num_threads(settings.threads)
         set_random_seed(settings.seed)
         self.settings, self.device = settings, torch.device(settings.device)
         self.config = classifier_config(settings.backbone, settings.size, settings.classes)
-        with DefaultScope.overwrite_default_scope('mmpretrain'):
-            model = MODELS.build(dict(self.config.model, train_cfg=None))
-        self.model = model.to(self.device).train()
+        self.model = MODELS.build(dict(self.config.model, train_cfg=None)).to(self.device).train()
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=0.05)  # of the paper's recipe
         optimizer.register_step_pre_hook(lambda *args: setattr(self, 'update_began', self.now()))
-        amp = AMP[settings.amp]
-        self.optim = AmpOptimWrapper(dtype=amp, optimizer=optimizer) if amp else OptimWrapper(optimizer)
+        wrapper = partial(AmpOptimWrapper, dtype=AMP[settings.amp]) if settings.amp != 'none' else OptimWrapper
+        self.optim = wrapper(optimizer=optimizer)
         self.update_began, self._images = 0.0, torch.empty(0)
 
     def now(self) -> float:
@@ -151,10 +116,6 @@ class Session:
         owners = [*self.hooks, self.augment, *vars(self.augment or SimpleNamespace()).values()]
         kept = [value for owner in owners for value in getattr(owner, '__dict__', {}).values()]
         return [self.bench.model, *(value for value in kept if isinstance(value, nn.Module))]
-
-    def parameters(self) -> int:
-        """Number of parameters of all :meth:`networks`, each once."""
-        return sum({id(p): p.numel() for network in self.networks() for p in network.parameters()}.values())
 
     def _call(self, event: str, *args) -> None:
         for hook in self.hooks:
