@@ -30,10 +30,9 @@ WHERE = 'torch.where'
 
 
 def interleave(tasks: dict[str, Callable], settings: SimpleNamespace) -> dict[str, list]:
-    """Run every task once a round, each round in another order, until ``rounds`` or ``minutes`` of the settings.
+    """Run every task once a round, each round in another order; what each returned, without the first round.
 
-    Returns:
-        Name -> what the task returned in each round but the first; at least three rounds if ``rounds`` allows.
+    It ends after ``rounds``, or after ``minutes`` and at least three rounds.
     """
     rng, end = np.random.default_rng(settings.seed), time.perf_counter() + 60 * settings.minutes
     figures = {name: [] for name in tasks}
@@ -129,10 +128,7 @@ def peak_bytes(session: Session) -> int:
 
 
 def growth(bench: Workbench, names: Sequence[str]) -> list[dict]:
-    """A record a case and method, CutMix and MixPro: seconds of a step with update and hooks, and peak memory.
-
-    The batch grows by 2 and 4, the image takes three sizes that are multiples of 32 px, the head three sizes.
-    """
+    """A record a case and method, CutMix and MixPro: seconds of a step with update and hooks, and peak memory."""
     own, records = bench.settings, []
     sizes = {own.size, *(max(32, 32 * round(own.size * factor / 32)) for factor in (5 / 7, 10 / 7))}
     axes = dict(batch=[own.batch, 2 * own.batch, 4 * own.batch], size=sizes, classes={10, own.classes, 21841})
