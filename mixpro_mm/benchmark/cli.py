@@ -3,68 +3,65 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
 
-from mixpro_mm.benchmark.loading import measure_loading
-from mixpro_mm.benchmark.measure import (
-    measure_growth,
-    measure_labelling,
-    measure_memory,
-    measure_mixing,
-    measure_steps,
-)
-from mixpro_mm.benchmark.methods import USUAL, method_names
+from mixpro_mm.benchmark.loading import loading
+from mixpro_mm.benchmark.measure import growth, labelling, memory, mixing, steps
+from mixpro_mm.benchmark.methods import METHODS, USUAL
 from mixpro_mm.benchmark.report import environment, render
-from mixpro_mm.benchmark.workbench import Settings, Workbench
+from mixpro_mm.benchmark.workbench import AMP, CLOCKS, Workbench
 from mixpro_mm.files import write_json, write_text
 
 __all__ = ['SECTIONS', 'main']
 
-SECTIONS = dict(
-    step=measure_steps,
-    memory=measure_memory,
-    growth=measure_growth,
-    labelling=measure_labelling,
-    mixing=measure_mixing,
-    loading=measure_loading,
-)
-DEFAULT = ('step', 'memory', 'labelling', 'mixing')
+SECTIONS = dict(step=steps, memory=memory, growth=growth, labelling=labelling, mixing=mixing, loading=loading)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what mixing methods cost: speed and memory of training, mixing and labelling alone."""
     parser = argparse.ArgumentParser(description=main.__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('--methods', default=','.join(USUAL), help='names separated by commas, or all')
-    parser.add_argument('--sections', default=','.join(DEFAULT), help=f'of {", ".join(SECTIONS)}')
-    for each in fields(Settings):
-        kind = int if each.default is None else type(each.default)
-        parser.add_argument(f'--{each.name.replace("_", "-")}', type=kind, default=each.default, **each.metadata)
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmark'), help='folder for the results')
-    if torch.cuda.is_available():
-        parser.set_defaults(device='cuda', batch=128)
+    add, devices = parser.add_argument, ['cpu', 'cuda'][: 1 + torch.cuda.is_available()]
+    add('--methods', default=','.join(USUAL), help=f'{", ".join(METHODS)}, or all')
+    add('--sections', default='step,memory,labelling,mixing', help=f'of {", ".join(SECTIONS)}')
+    add('--backbone', default='deit-small', help='as in the names of configs/pretrain, or a config file with MixPro')
+    add('--size', type=int, default=224, help='pixels along the side of an image')
+    add('--batch', type=int, default=128 if 'cuda' in devices else 8, help='images in a training step')
+    add('--alone-batch', type=int, default=64, help='images where mixing or labelling is timed alone')
+    add('--classes', type=int, default=1000, help='of the head')
+    add('--device', default=devices[-1], choices=devices, help='cuda is offered where torch can use it')
+    add('--amp', default='none', choices=AMP, help='mixed precision, on cuda')
+    add('--rounds', type=int, default=30, help='of each section, at most, after one to warm up')
+    add('--minutes', type=float, default=2.0, help='of each section, after which fewer rounds are done, at least 3')
+    add('--seed', type=int, default=0, help='of weights, images, masks and the order of methods')
+    add('--threads', type=int, default=torch.get_num_threads(), help='of torch on a CPU')
+    add('--clock', default='wall', choices=CLOCKS, help='cpu: computing time of this process, with one thread')
+    add('--out', type=Path, default='work_dirs/benchmark', help='folder for the results')
     args = parser.parse_args(arguments)
+    for name, known in (('methods', [*METHODS, 'all']), ('sections', SECTIONS)):
+        if unknown := [value for value in getattr(args, name).split(',') if value not in known]:
+            parser.error(f'{name} {", ".join(unknown)} unknown; known: {", ".join(known)}')
+    if min(args.size, args.batch, args.alone_batch, args.classes, args.rounds, args.minutes, args.threads) <= 0:
+        parser.error('size, batches, classes, rounds, minutes and threads must be above 0')
+    if args.amp != 'none' and args.device != 'cuda':
+        parser.error(f'--amp {args.amp} needs a CUDA device, not {args.device}')
+    if args.clock == 'cpu' and (args.device, args.threads) != ('cpu', 1):
+        parser.error('--clock cpu adds up over threads and does not see a GPU: choose --device cpu and --threads 1')
     try:
-        settings = Settings(**{each.name: getattr(args, each.name) for each in fields(Settings)})
-        names, sections = method_names(args.methods.split(',')), args.sections.split(',')
-        if unknown := set(sections) - {*SECTIONS}:
-            raise ValueError(f'section {min(unknown)!r} is unknown; known: {", ".join(SECTIONS)}')
-        bench, records = Workbench(settings), []
-        content = dict(environment(bench.device), settings=asdict(settings), records=records)
-        for section in (name for name in SECTIONS if name in sections):
+        bench, records = Workbench(args), []
+        settings = {name: value for name, value in vars(args).items() if name != 'out'}
+        content = dict(environment(bench.device), settings=settings, records=records)
+        names = [name for name in METHODS if name in args.methods.split(',') or args.methods == 'all']
+        for section in (name for name in SECTIONS if name in args.sections.split(',')):
             print(f'benchmark: {section}', file=sys.stderr)
             records += SECTIONS[section](bench, names)
-        paths = [args.out / 'benchmark.json', args.out / 'benchmark.md']
+        text = render(content)
         args.out.mkdir(parents=True, exist_ok=True)
-        write_text(paths[1], render(content))
-        write_json(paths[0], content)
-    except KeyboardInterrupt:
-        print('interrupted; nothing was written', file=sys.stderr)
-        return 130
+        write_json(args.out / 'benchmark.json', content)
+        write_text(args.out / 'benchmark.md', text)
     except (ValueError, RuntimeError, OSError, ArithmeticError) as error:
         print(f'benchmark: {error}', file=sys.stderr)
         return 1
-    print('\n'.join(f'results: {path}' for path in paths))
+    print(f'{text}\nresults: {args.out}/benchmark.json, {args.out}/benchmark.md')
     return 0

@@ -18,31 +18,27 @@ from mixpro_mm.benchmark.measure import interleave, spread
 from mixpro_mm.benchmark.workbench import Workbench
 from mixpro_mm.reporting.paper import find_configs
 
-__all__ = ['measure_loading', 'synthetic_jpeg']
+__all__ = ['loading', 'synthetic_jpeg']
 
 CONFIG = '_base_/in1k.py'
-WIDTH, HEIGHT = 500, 375  # the usual photograph of ImageNet-1k
+SIZE = WIDTH, HEIGHT = 500, 375  # the usual photograph of ImageNet-1k
 IMAGES = 16
 
 
 def synthetic_jpeg(seed: int) -> bytes:
     """Noise whose file has the pixels and, within 5 %, the 110 kB of a usual photograph: both decide the time."""
     noise = np.random.default_rng(seed).integers(0, 256, (HEIGHT // 3, WIDTH // 3 + 1, 3), dtype=np.uint8)
-    Image.fromarray(noise).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(
-        file := io.BytesIO(), 'JPEG', quality=90
-    )
+    Image.fromarray(noise).resize(SIZE, Image.Resampling.BICUBIC).save(file := io.BytesIO(), 'JPEG', quality=90)
     return file.getvalue()
 
 
-def measure_loading(bench: Workbench, names: Sequence[str] = ()) -> list[dict]:
+def loading(bench: Workbench, names: Sequence[str] = ()) -> list[dict]:
     """One record: images per second that one process loads by its computing time, from cached file to packed sample."""
-    settings, pipeline = bench.settings, Config.fromfile(find_configs() / CONFIG).train_dataloader.dataset.pipeline
-    files = [synthetic_jpeg(settings.seed + number) for number in range(IMAGES)]
+    pipeline = Config.fromfile(find_configs() / CONFIG).train_dataloader.dataset.pipeline
     with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope('mmpretrain'):
         load, paths = Compose(pipeline), [Path(folder, f'{number}.JPEG') for number in range(IMAGES)]
-        for path, content in zip(paths, files, strict=True):
-            path.write_bytes(content)
-        set_random_seed(settings.seed)
+        size = sum(path.write_bytes(synthetic_jpeg(number)) for number, path in enumerate(paths))
+        set_random_seed(bench.settings.seed)
 
         def load_all() -> float:
             start = time.process_time()
@@ -50,6 +46,6 @@ def measure_loading(bench: Workbench, names: Sequence[str] = ()) -> list[dict]:
                 load(dict(img_path=str(path), gt_label=0))
             return (time.process_time() - start) / IMAGES
 
-        figures = spread(interleave(dict(loading=load_all), settings)['loading'])
-    image = dict(width_px=WIDTH, height_px=HEIGHT, file_kb=sum(map(len, files)) / IMAGES / 1000)
-    return [dict(section='loading', config=CONFIG, **image, **figures, images_per_s_and_core=1 / figures['median_s'])]
+        seconds = spread(interleave(dict(loading=load_all), bench.settings)['loading'])
+    image = dict(width_px=WIDTH, height_px=HEIGHT, file_kb=size / IMAGES / 1000)
+    return [dict(section='loading', config=CONFIG, **image, **seconds, images_per_s_and_core=1 / seconds['median_s'])]

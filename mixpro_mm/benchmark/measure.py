@@ -2,45 +2,42 @@
 
 import gc
 import time
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from scipy.stats import ttest_rel
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from mixpro_mm.attention import find_attention_block
 from mixpro_mm.benchmark.methods import BASE, METHODS
-from mixpro_mm.benchmark.workbench import Session, Settings, Workbench
+from mixpro_mm.benchmark.workbench import Session, Workbench
 from mixpro_mm.labeling.find import loss_module
 
-__all__ = ['interleave', 'measure_growth', 'measure_labelling', 'measure_memory', 'measure_mixing', 'measure_steps']
+__all__ = ['growth', 'labelling', 'memory', 'mixing', 'steps']
 
 PARTS = ('forward and backward', 'with optimizer')
 COMPARED = (BASE, 'MixPro')
 WHERE = 'torch.where'
-LEAST_ROUNDS = 3
-MIB = 2**20
 
 
-def interleave(tasks: dict[str, Callable], settings: Settings) -> dict[str, list]:
-    """Run every task once a round, each round in another order, until ``rounds`` or ``minutes`` of the settings.
+def interleave(tasks: dict[str, Callable], settings: SimpleNamespace) -> dict[str, list]:
+    """Run every task once a round, each round in another order; what each returned, without the first round.
 
-    Returns:
-        Name -> what the task returned in each round but the first; at least three rounds if ``rounds`` allows.
+    It ends after ``rounds``, or after ``minutes`` and at least three rounds.
     """
     rng, end = np.random.default_rng(settings.seed), time.perf_counter() + 60 * settings.minutes
     figures = {name: [] for name in tasks}
     for number in range(settings.rounds + 1):
-        if number > LEAST_ROUNDS and time.perf_counter() > end:
+        if number > 3 and time.perf_counter() > end:
             break
         for name in rng.permutation(list(tasks)).tolist():
             figures[name].append(tasks[name]())
@@ -69,30 +66,29 @@ def ratio(seconds: Sequence[float], base: Sequence[float] | None, name: str = BA
 
 def origin(bench: Workbench, section: str, method: str, batch: int | None = None) -> dict:
     """Where the figures of a record come from."""
-    settings = bench.settings
-    place = dict(backbone=settings.backbone, batch_images=batch or settings.batch, size_px=settings.size)
-    return dict(section=section, method=method, **place)
+    place = dict(backbone=Path(bench.settings.backbone).stem, batch_images=batch or bench.settings.batch)
+    return dict(section=section, method=method, **place, size_px=bench.settings.size)
 
 
-def measure_steps(bench: Workbench, names: Sequence[str]) -> list[dict]:
+def steps(bench: Workbench, names: Sequence[str]) -> list[dict]:
     """Two records a method: mixing, forward and backward pass; and these with the update and the hooks."""
     sessions = {name: Session(bench, name) for name in names}
-    seconds = interleave({name: session.turn for name, session in sessions.items()}, bench.settings)
+    seconds = interleave({name: session.step for name, session in sessions.items()}, bench.settings)
     records = []
     for part, title in enumerate(PARTS):
         timed = {name: [figures[part] for figures in seconds[name]] for name in names}
         for name in names:
             own = dict(origin(bench, 'step', name), part=title, **spread(timed[name]))
             own['images_per_s'] = bench.settings.batch / own['median_s']
-            own['std_images_per_s'] = own['images_per_s'] * own['std_s'] / own['mean_s']
-            own['parameters_millions'] = sessions[name].parameters() / 1e6
+            parameters = {id(p): p.numel() for net in sessions[name].networks() for p in net.parameters()}
+            own['parameters_millions'] = sum(parameters.values()) / 1e6
             records.append(own | ratio(timed[name], timed.get(BASE)))
     return records
 
 
-def measure_memory(bench: Workbench, names: Sequence[str]) -> list[dict]:
+def memory(bench: Workbench, names: Sequence[str]) -> list[dict]:
     """A record a method: peak memory of a step in MiB."""
-    return [dict(origin(bench, 'memory', name), peak_mib=peak_bytes(Session(bench, name)) / MIB) for name in names]
+    return [dict(origin(bench, 'memory', name), peak_mib=peak_bytes(Session(bench, name)) / 2**20) for name in names]
 
 
 class PeakMemory(TorchDispatchMode):
@@ -100,7 +96,7 @@ class PeakMemory(TorchDispatchMode):
 
     def __init__(self, tensors: Iterable[Tensor]):
         super().__init__()
-        self.alive, self.level, self.peak = WeakIdKeyDictionary(), 0, 0
+        self.alive, self.peak = WeakIdKeyDictionary(), 0
         self._add(tensors)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -110,59 +106,46 @@ class PeakMemory(TorchDispatchMode):
 
     def _add(self, values: Iterable) -> None:
         for storage in (value.untyped_storage() for value in values if isinstance(value, Tensor)):
-            if storage not in self.alive:
-                self.alive[storage] = weakref.finalize(storage, self._change, -storage.nbytes())
-                self._change(storage.nbytes())
-
-    def _change(self, size: int) -> None:
-        self.level += size
-        self.peak = max(self.peak, self.level)
+            self.alive[storage] = storage.nbytes()
+        self.peak = max(self.peak, sum(self.alive.values()))
 
 
 def peak_bytes(session: Session) -> int:
     """Most bytes a training step holds, after one to warm up: of CUDA's allocator, or of tensors on a CPU."""
     bench = session.bench
-    with session.attached():
+    session.step()
+    gc.collect()
+    if bench.device.type == 'cuda':
+        torch.cuda.reset_peak_memory_stats()
         session.step()
-        gc.collect()
-        if bench.device.type == 'cuda':
-            torch.cuda.reset_peak_memory_stats()
-            session.step()
-            return torch.cuda.max_memory_allocated()
-        found = [bench.draw(bench.settings.batch)['inputs']]
-        found += [value for state in bench.optim.optimizer.state.values() for value in state.values()]
-        found += [value for net in session.networks() for value in (*net.parameters(), *net.buffers())]
-        with PeakMemory(found) as memory:
-            session.step()
-        return memory.peak
+        return torch.cuda.max_memory_allocated()
+    found = [bench.draw(bench.settings.batch)['inputs']]
+    found += [value for state in bench.optim.optimizer.state.values() for value in state.values()]
+    found += [value for net in session.networks() for value in (*net.parameters(), *net.buffers())]
+    with PeakMemory(found) as tracked:
+        session.step()
+    return tracked.peak
 
 
-def growth_cases(settings: Settings) -> list[tuple[str, Settings]]:
-    """(what grows, settings): the batch times 1, 2 and 4; three image sizes, multiples of 32 px; three heads."""
-    sizes = {max(32, 32 * round(settings.size * factor / 32)) for factor in (5 / 7, 10 / 7)}
-    axes = dict(batch=[settings.batch * factor for factor in (1, 2, 4)])
-    axes |= dict(size=sorted({settings.size, *sizes}), classes=sorted({10, settings.classes, 21841}))
-    return [(along, replace(settings, **{along: value})) for along, values in axes.items() for value in values]
-
-
-def measure_growth(bench: Workbench, names: Sequence[str]) -> list[dict]:
-    """A record a case and method: seconds of a step of CutMix and of MixPro with update and hooks, and peak memory."""
-    cases, records = growth_cases(bench.settings), []
-    for along, case in cases:
-        bench = Workbench(replace(case, minutes=case.minutes / len(cases)))
-        peaks = {record['method']: record['peak_mib'] for record in measure_memory(bench, COMPARED)}
-        for step in measure_steps(bench, COMPARED)[len(COMPARED) :]:
-            own = dict(section='growth', along=along, classes=case.classes, peak_mib=peaks[step['method']])
-            records.append(step | own)
+def growth(bench: Workbench, names: Sequence[str]) -> list[dict]:
+    """A record a case and method, CutMix and MixPro: seconds of a step with update and hooks, and peak memory."""
+    own, records = bench.settings, []
+    sizes = {own.size, *(max(32, 32 * round(own.size * factor / 32)) for factor in (5 / 7, 10 / 7))}
+    axes = dict(batch=[own.batch, 2 * own.batch, 4 * own.batch], size=sizes, classes={10, own.classes, 21841})
+    for along, value in [(along, value) for along, values in axes.items() for value in sorted(values)]:
+        case = SimpleNamespace(**{**vars(own), 'minutes': own.minutes / 9, along: value})
+        bench = Workbench(case)
+        peaks = [record['peak_mib'] for record in memory(bench, COMPARED)]
+        for step, peak in zip(steps(bench, COMPARED)[len(COMPARED) :], peaks, strict=True):
+            records.append(dict(step, section='growth', along=along, classes=case.classes, peak_mib=peak))
     return records
 
 
-def measure_mixing(bench: Workbench, names: Sequence[str]) -> list[dict]:
+def mixing(bench: Workbench, names: Sequence[str]) -> list[dict]:
     """A record a method that mixes: seconds for ``alone_batch`` images, compared with one torch.where by a mask."""
     images, scores = _batch(bench)
     size, buffer = bench.settings.size, torch.empty_like(images)
-    halves = torch.arange(size, device=bench.device) < size // 2
-    mask = halves.expand(len(images), 1, size, size).contiguous()
+    mask = (torch.arange(size, device=bench.device) < size // 2).expand(len(images), 1, size, size).contiguous()
     partner = torch.randperm(len(images), device=bench.device)
 
     def timed(work: Callable[[Tensor, Tensor], object]) -> float:
@@ -173,9 +156,7 @@ def measure_mixing(bench: Workbench, names: Sequence[str]) -> list[dict]:
 
     def mixed(session: Session) -> float:
         with session.attached():
-            seconds = timed(session.augment)
-            getattr(session.augment, 'take', lambda: None)()
-        return seconds
+            return timed(session.augment)
 
     sessions = [Session(bench, name) for name in names if METHODS[name][0]]
     tasks = {session.name: lambda session=session: mixed(session) for session in sessions}
@@ -187,36 +168,29 @@ def measure_mixing(bench: Workbench, names: Sequence[str]) -> list[dict]:
     ]
 
 
-def measure_labelling(bench: Workbench, names: Sequence[str]) -> list[dict]:
+def labelling(bench: Workbench, names: Sequence[str]) -> list[dict]:
     """A record a method with attention labels: seconds for ``alone_batch`` images, and their share of a step."""
     sessions = [Session(bench, name) for name in names if METHODS[name][1] not in (None, 'AreaLabeling')]
     if not sessions:
         return []
     images, scores = _batch(bench)
-    given = projected(bench, images)
-    seconds = interleave({s.name: lambda s=s: label(s, images, scores, *given)[1] for s in sessions}, bench.settings)
-    step_s = min(sessions[-1].turn(len(images))[0] for _ in range(2))
+    block, outputs = find_attention_block(bench.model), {}
+    with ExitStack() as stack, torch.no_grad(), bench.optim.optim_context(bench.model):
+        for layer in (getattr(block.attn, name) for name in block.projections):
+            note = layer.register_forward_hook(lambda layer, args, output: outputs.update({layer: output.detach()}))
+            stack.callback(note.remove)
+        logits = bench.model(images, mode='tensor')
+    tasks = {s.name: lambda s=s: label(s, images, scores, outputs, logits)[1] for s in sessions}
+    seconds = interleave(tasks, bench.settings)
+    step_s = min(sessions[-1].step(len(images))[0] for _ in range(2))
     records = [origin(bench, 'labelling', name, len(images)) | spread(seconds[name]) for name in seconds]
     return [dict(record, step_s=step_s, share_of_step=record['median_s'] / step_s) for record in records]
 
 
-def projected(bench: Workbench, images: Tensor) -> tuple[dict[nn.Module, Tensor], Tensor]:
-    """What the query and key projections of the last block return for ``images``, and the (B, K) logits."""
-    block, outputs = find_attention_block(bench.model), {}
-    layers = [getattr(block.attn, name) for name in block.projections]
-    handles = [layer.register_forward_hook(lambda m, args, out: outputs.update({m: out.detach()})) for layer in layers]
-    with torch.no_grad(), bench.optim.optim_context(bench.model):
-        logits = bench.model(images, mode='tensor')
-    for handle in handles:
-        handle.remove()
-    return outputs, logits
-
-
 def label(session: Session, images: Tensor, scores: Tensor, outputs: dict, logits: Tensor) -> tuple[Tensor, float]:
-    """Mix, then label by the session's own hooks, while projections and loss return what they are given.
+    """(B, K) labels of mixed images by the session's own hooks, and the seconds these took.
 
-    Returns:
-        (B, K) labels as the loss gets them, and the seconds of reading the attention and labelling.
+    The query and key projections return ``outputs`` meanwhile, and the loss returns its labels.
     """
     loss = loss_module(session.bench.model)
     with session.attached(), ExitStack() as stack:

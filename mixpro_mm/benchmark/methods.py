@@ -1,26 +1,22 @@
 """What is compared: mixing methods and classifiers, as training configs name them."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from mmengine.config import Config
 
 from mixpro_mm.reporting.paper import find_configs
 
-__all__ = ['BASE', 'METHODS', 'USUAL', 'classifier_config', 'method_names', 'preprocessor_config']
+__all__ = ['BASE', 'METHODS', 'USUAL', 'classifier_config', 'preprocessor_config']
 
 BASE = 'CutMix'  # ratios refer to it
 USUAL = ('Baseline', 'CutMix', 'TransMix', 'MaskMix', 'MixPro')
+EXTRACTED = dict(type='mixpro_mm.AttentiveCutMix', extractor='torchvision.resnet50', checkpoint=False)
 METHODS = {  # name -> entry of train_cfg.augments, with the patch size of the model; labeling of LabelingHook
     'Baseline': (None, None),
     'Mixup': (dict(type='Mixup', alpha=0.8), None),
     'GridMix': (dict(type='mixpro_mm.GridMix'), None),
     'CutMix': (dict(type='CutMix', alpha=1.0), None),
-    # random weights take as long as trained ones
-    'AttentiveCutMix': (
-        dict(type='mixpro_mm.AttentiveCutMix', extractor='torchvision.resnet50', checkpoint=False),
-        None,
-    ),
+    'AttentiveCutMix': (EXTRACTED, None),
     'SaliencyMix': (dict(type='mixpro_mm.SaliencyMix'), None),
     'PuzzleMix': (dict(type='mixpro_mm.PuzzleMix'), 'AreaLabeling'),
     'TransMix': (dict(type='mixpro_mm.RegionMix'), 'AttentionLabeling'),
@@ -32,24 +28,11 @@ METHODS = {  # name -> entry of train_cfg.augments, with the patch size of the m
 }
 
 
-def method_names(wanted: Iterable[str]) -> list[str]:
-    """The names in the order of ``METHODS``, each once; 'all' stands for every method.
-
-    Raises:
-        ValueError: for an unknown name.
-    """
-    if unknown := set(wanted) - {*METHODS, 'all'}:
-        raise ValueError(f'method {min(unknown)!r} is unknown; known: {", ".join(METHODS)}, and all')
-    return [name for name in METHODS if name in wanted or 'all' in wanted]
-
-
 def classifier_config(backbone: str, size: int, classes: int) -> Config:
-    """The pre-training config of a backbone, for square images of ``size`` pixels.
+    """The pre-training config of a backbone, for square images of ``size`` pixels and a head of ``classes``.
 
     Args:
         backbone: As in ``configs/pretrain/BACKBONE_mixpro_8xb128_in1k.py``, or the path of a config with MixPro.
-        size: Pixels along the side of an image.
-        classes: Of the head.
 
     Raises:
         ValueError: if there is no such config.
@@ -73,10 +56,10 @@ def preprocessor_config(config: Config, method: str, size: int) -> dict:
     """
     augment = dict(METHODS[method][0] or {})
     own = next(entry for entry in config.model.train_cfg.augments if entry.type == 'mixpro_mm.MixPro')
-    patch, scale = own.patch_size, own.mask_scale
     if 'patch_size' in augment:
-        augment['patch_size'] = patch
+        augment['patch_size'] = own.patch_size
     if method in ('MaskMix', 'MixPro'):
-        augment['mask_scale'] = scale if size > 3 * scale * patch else max(size // (4 * patch), 1)
+        fits = size > 3 * own.mask_scale * own.patch_size
+        augment['mask_scale'] = own.mask_scale if fits else max(size // (4 * own.patch_size), 1)
     augments = dict(augments=[augment]) if augment else None
     return dict(config.data_preprocessor, type='ClsDataPreprocessor', to_onehot=True, batch_augments=augments)

@@ -1,30 +1,19 @@
-"""A classifier small enough to be timed in a test."""
+"""A classifier small enough to be timed in a test: 64 patches of 4 px and a class token."""
+
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from mixpro_mm.benchmark.models import BACKBONES
-from mixpro_mm.benchmark.workbench import Settings, Workbench
+from mixpro_mm.benchmark.workbench import Workbench
 
-MICRO = dict(
-    backbone=dict(
-        type='VisionTransformer',
-        arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=48),
-        patch_size=8,
-        drop_path_rate=0.1,
-    ),
-    head=dict(type='VisionTransformerClsHead', in_channels=32),
-)
-
-
-@pytest.fixture(autouse=True)
-def micro(monkeypatch):
-    """36 patches and a class token for images of 48 pixels."""
-    monkeypatch.setitem(BACKBONES, 'micro', MICRO)
+MICRO = str(Path(__file__).parents[2] / 'configs' / 'digits' / 'deit-micro_mixpro_digits.py')
 
 
 @pytest.fixture
 def settings():
-    return Settings(backbone='micro', size=48, batch=4, alone_batch=6)
+    numbers = dict(size=32, batch=4, alone_batch=6, classes=10, rounds=3, minutes=1.0, seed=0, threads=1)
+    return SimpleNamespace(backbone=MICRO, device='cpu', amp='none', clock='wall', **numbers)
 
 
 @pytest.fixture

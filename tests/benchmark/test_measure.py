@@ -1,0 +1,212 @@
+"""Records of every section: figures follow from the clock, labels from the formula, bytes from counts by hand."""
+
+import io
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from PIL import Image
+from scipy import stats
+
+from mixpro_mm.benchmark import loading, measure
+from mixpro_mm.benchmark.measure import interleave, peak_bytes, ratio, spread
+from mixpro_mm.benchmark.workbench import Session
+from tests.config_rows import CONFIGS, read
+
+NAMES = 'abc'
+
+
+def play(settings):
+    """Calls in their order by rounds, and what was kept; a task gives the number of its call."""
+    calls, counters = [], {name: itertools.count() for name in NAMES}
+
+    def task(name):
+        calls.append(name)
+        return next(counters[name])
+
+    kept = interleave({name: lambda name=name: task(name) for name in NAMES}, settings)
+    return [''.join(calls[i : i + len(NAMES)]) for i in range(0, len(calls), len(NAMES))], kept
+
+
+def test_every_round_has_every_task_once_in_an_order_of_its_own(settings):
+    settings.rounds = 60
+    orders, kept = play(settings)
+    assert kept == {name: list(range(1, 61)) for name in NAMES}  # the first round is dropped
+    assert set(orders) == {''.join(order) for order in itertools.permutations(NAMES)}
+    assert orders == play(settings)[0]
+    settings.seed = 1
+    assert orders != play(settings)[0]
+
+
+@pytest.mark.parametrize(('rounds', 'minutes', 'kept'), [(50, 1e-9, 3), (2, 1e-9, 2), (50, 10 / 60, 12), (50, 9, 50)])
+def test_minutes_end_it_after_the_least_number_of_rounds(rounds, minutes, kept, settings, monkeypatch):
+    seconds = itertools.count()
+    monkeypatch.setattr(measure.time, 'perf_counter', lambda: next(seconds))  # a second a look, from the fourth round
+    settings.rounds, settings.minutes = rounds, minutes
+    assert len(play(settings)[1]['a']) == kept
+
+
+def test_spread_and_ratio_are_those_worked_out_by_hand():
+    assert spread([1.0, 2.0, 3.0, 10.0]) == dict(rounds=4, median_s=2.5, mean_s=4.0, std_s=pytest.approx(50**0.5 / 3**0.5))
+    assert spread([7.0]) == dict(rounds=1, median_s=7.0, mean_s=7.0, std_s=0.0)
+    base, seconds = [1.0, 3.0, 1.0], [1.1, 3.6, 1.1]  # a machine three times slower in the middle round
+    found = ratio(seconds, base)
+    assert found['ratio_to_cutmix'] == pytest.approx((1.1 * 1.2 * 1.1) ** (1 / 3))
+    logs = np.log(np.divide(seconds, base))
+    half = stats.t.ppf(0.975, 2) * logs.std(ddof=1) / 3**0.5
+    assert found['ratio_to_cutmix_low'] == pytest.approx(math.exp(logs.mean() - half))
+    assert found['ratio_to_cutmix_high'] == pytest.approx(math.exp(logs.mean() + half))
+    assert ratio([2.0], [1.0], 'where') == {'ratio_to_where': pytest.approx(2)}
+    assert ratio(base, base) == ratio(base, None) == {}
+
+
+@pytest.fixture
+def fake_times(monkeypatch):
+    """A step takes a second an image with CutMix, half as long again with others, and twice that with the update."""
+
+    def step(session, batch=None):
+        value = (batch or session.bench.settings.batch) * (1.0 if session.name == 'CutMix' else 1.5)
+        return value, 2 * value
+
+    monkeypatch.setattr(Session, 'step', step)
+
+
+def test_steps_become_speed_and_paired_ratio(bench, fake_times):
+    records = measure.steps(bench, ['CutMix', 'MixPro'])
+    assert [(r['method'], r['part']) for r in records] == [(n, p) for p in measure.PARTS for n in ('CutMix', 'MixPro')]
+    cutmix, mixpro, _, update = records
+    assert 'ratio_to_cutmix' not in cutmix
+    assert (mixpro['rounds'], mixpro['median_s'], mixpro['ratio_to_cutmix']) == (3, 6.0, pytest.approx(1.5))
+    assert mixpro['images_per_s'] == 4 / 6
+    assert update['median_s'] == 12.0
+    assert mixpro['parameters_millions'] == sum(p.numel() for p in bench.model.parameters()) / 1e6
+    assert (mixpro['backbone'], mixpro['batch_images'], mixpro['size_px']) == ('deit-micro_mixpro_digits', 4, 32)
+
+
+def test_parameters_count_the_networks_a_method_keeps(bench, fake_times):
+    own = sum(p.numel() for p in bench.model.parameters()) / 1e6
+    records = measure.steps(bench, ['Baseline', 'SMMix', 'TokenMix', 'AttentiveCutMix'])[:4]
+    expected = [own, own, 2 * own, own + 25.557032]  # with the average, with a ResNet-50
+    assert [record['parameters_millions'] for record in records] == pytest.approx(expected)
+
+
+def test_the_peak_of_a_step_is_counted_to_the_byte(bench, monkeypatch):
+    session = Session(bench, 'MixPro')
+    peak = peak_bytes(session)
+    weights = 4 * sum(p.numel() for p in bench.model.parameters())
+    assert 4 * weights < peak < 4 * weights + 2**23  # weights, gradients, two moments; and activations
+    assert peak_bytes(session) == peak  # the same every time
+    kept, mix = [], session.augment.mix
+
+    def hoarding(*args):
+        kept[:] = [torch.empty(250_000)]  # a megabyte that lives through the step
+        torch.empty(10_000_000)  # above the peak, but only for a moment
+        return mix(*args)
+
+    monkeypatch.setattr(session.augment, 'mix', hoarding)
+    assert peak_bytes(session) > 40_000_000
+    monkeypatch.setattr(session.augment, 'mix', lambda *args: kept.append(torch.empty(250_000)) or mix(*args))
+    kept.clear()
+    assert peak_bytes(session) == peak + 2 * 1_000_000  # of the warm-up too, whose tensor operators have returned
+
+
+def test_growth_has_a_case_for_each_value_of_each_axis(bench, fake_times, monkeypatch):
+    monkeypatch.setattr(measure, 'peak_bytes', lambda session: session.bench.settings.size * 2**20)
+    records = measure.growth(bench, [])
+    cases = [(r['along'], r['batch_images'], r['size_px'], r['classes']) for r in records[1::2]]
+    assert cases == [
+        *[('batch', batch, 32, 10) for batch in (4, 8, 16)],
+        *[('size', 4, size, 10) for size in (32, 64)][:2],
+        *[('classes', 4, 32, classes) for classes in (10, 21841)],
+    ]
+    for base, ours in zip(records[::2], records[1::2], strict=True):
+        assert (base['method'], ours['method'], ours['section']) == ('CutMix', 'MixPro', 'growth')
+        assert ours['median_s'] == 3 * ours['batch_images']  # with update
+        assert ours['ratio_to_cutmix'] == pytest.approx(1.5)
+        assert ours['peak_mib'] == ours['size_px']
+
+
+def test_mixing_is_compared_with_plain_torch_on_the_same_images(bench, monkeypatch):
+    seen, ticks = [], itertools.count()
+    monkeypatch.setattr(bench, 'now', lambda: float(next(ticks)))  # every piece of work takes a second
+    where = torch.where
+    monkeypatch.setattr(torch, 'where', lambda mask, a, b: seen.append((mask, a.clone())) or where(mask, a, b))
+    records = measure.mixing(bench, ['Baseline', 'CutMix', 'MaskMix', 'MixPro'])  # CutMix writes into its images
+    assert [record['method'] for record in records] == ['CutMix', 'MaskMix', 'MixPro', 'torch.where']
+    for record in records:
+        assert (record['batch_images'], record['size_px'], record['rounds'], record['median_s']) == (6, 32, 3, 1)
+    assert [record.get('ratio_to_where') for record in records] == [1, 1, 1, None]
+    plain = [(mask, images) for mask, images in seen if mask.shape == (6, 1, 32, 32) and mask.float().mean() == 0.5]
+    assert all(torch.equal(images, plain[0][1]) for _, images in plain)
+
+
+def test_labelling_is_compared_with_the_faster_of_two_steps(bench, monkeypatch):
+    steps = iter([50.0, 40.0])
+    monkeypatch.setattr(Session, 'step', lambda session, batch: (next(steps), 99.0))
+    ticks = itertools.count()
+    monkeypatch.setattr(bench, 'now', lambda: float(next(ticks)))
+    records = measure.labelling(bench, ['Baseline', 'MaskMix', 'TransMix', 'PuzzleMix', 'MixPro'])
+    assert [record['method'] for record in records] == ['TransMix', 'MixPro']  # those with attention labels
+    for record in records:
+        assert (record['median_s'], record['step_s'], record['share_of_step']) == (1, 40, 1 / 40)
+    assert measure.labelling(bench, ['Baseline', 'MaskMix']) == []
+
+
+@pytest.mark.parametrize('name', ['TransMix', 'MixPro'])
+def test_labels_are_those_of_the_open_formula(name, bench, monkeypatch):
+    session, targets = Session(bench, name), []
+    take = session.augment.take
+    monkeypatch.setattr(session.augment, 'take', lambda: targets.append(take()) or targets[-1])
+    images, scores = torch.randn(5, 3, 32, 32), torch.eye(10)[:5]
+    attn = bench.model.backbone.layers[-1].attn
+    output, logits = torch.randn(5, 65, 192), torch.randn(5, 10)
+    given, seconds = measure.label(session, images, scores, {attn.qkv: output}, logits)
+    (target,) = (target for target in targets if target is not None)
+    q, k = (part.unflatten(-1, (4, 16)).transpose(1, 2) for part in output.chunk(3, -1)[:2])
+    row = (q @ k.transpose(2, 3) / math.sqrt(16)).softmax(-1).mean(1)[:, 0, 1:]  # equations 1 to 4
+    tokens = F.avg_pool2d(target.mask.float(), 4).flatten(1)
+    attended, area = (row * tokens).sum(1) / row.sum(1), target.mask.float().mean((1, 2, 3))
+    by_area = area[:, None] * target.scores + (1 - area[:, None]) * target.partner_scores
+    factor = F.cosine_similarity(logits.softmax(1), by_area) if name == 'MixPro' else torch.full((5,), 0.5)
+    lam = (factor * attended + (1 - factor) * area)[:, None]  # equation 9
+    torch.testing.assert_close(given, lam * target.scores + (1 - lam) * target.partner_scores, rtol=0, atol=2e-6)
+    assert seconds > 0
+    assert 'forward' not in {*vars(attn.qkv), *vars(bench.model.head.loss_module)}  # the stand-ins are gone
+    session.step()
+
+
+def test_synthetic_images_have_the_usual_size_and_are_all_different():
+    files = [loading.synthetic_jpeg(seed) for seed in (0, 0, 1)]
+    assert files[0] == files[1] != files[2]
+    for file in files:
+        assert len(file) == pytest.approx(110_000, rel=0.05)
+        image = Image.open(io.BytesIO(file))
+        assert (image.format, image.size, image.mode) == ('JPEG', (500, 375), 'RGB')
+    assert np.asarray(image).std() > 20
+
+
+def test_images_per_second_are_those_of_the_real_pipeline(bench, monkeypatch):
+    """Each look at the clock is 4 seconds later: a quarter of a second for each of 16 images."""
+    ticks, made, packed = itertools.count(step=4), [], []
+
+    class Spy(loading.Compose):
+        def __init__(self, transforms):
+            made.append(transforms)
+            super().__init__(transforms)
+
+        def __call__(self, data):
+            packed.append((data['img_path'], super().__call__(data)))
+
+    monkeypatch.setattr(loading, 'Compose', Spy)
+    monkeypatch.setattr(loading.time, 'process_time', lambda: next(ticks))
+    (record,) = loading.loading(bench)
+    assert (record['rounds'], record['median_s'], record['images_per_s_and_core']) == (3, 0.25, 4.0)
+    assert record['file_kb'] == pytest.approx(110, rel=0.05)
+    assert made == [read(CONFIGS / '_base_' / 'in1k.py').train_dataloader.dataset.pipeline]
+    assert len(packed) == 16 * 4
+    assert len({path for path, _ in packed}) == 16
+    for _, sample in packed:
+        assert (sample['inputs'].shape, sample['inputs'].dtype) == ((3, 224, 224), torch.uint8)
