@@ -36,9 +36,7 @@ def check_types(config: dict) -> Iterator[Finding]:
     imports = (config.get('custom_imports') or {}).get('imports') or ()
     imports = {imports} if isinstance(imports, str) else {*imports}
     # the package itself registers nothing, its plugin everything
-    covered = (
-        ('mixpro_mm.',) if 'mixpro_mm.plugin' in imports else tuple(f'{each}.' for each in imports - {'mixpro_mm'})
-    )
+    covered = tuple(f'{each}.'.replace('.plugin.', '.') for each in imports - {'mixpro_mm'})
     wrong, count, imported = 0, 0, set()
     for place, node, scope in _typed(config):
         name, count = node['type'], count + 1
@@ -108,10 +106,10 @@ def class_of(kind: str, name) -> type:
 def _instead(prefix: str, plain: str) -> str | None:
     """The same name in another scope, that of mmengine or mmpretrain first, else the nearest name."""
     registries = [each for root in REGISTRIES.values() for each in (root, *root.children.values())]
-    scopes = {key: registry.scope for registry in reversed(registries) for key in registry.module_dict}
-    if scopes.get(plain, prefix) != prefix:
-        return f'{scopes[plain]}.{plain}'
-    near = difflib.get_close_matches(plain, [key for key in scopes if prefix in ('', scopes[key])], 1)
+    known = [(key, registry.scope) for registry in registries for key in registry.module_dict]
+    if scopes := [scope for key, scope in known if key == plain and scope != prefix]:
+        return f'{scopes[0]}.{plain}'
+    near = difflib.get_close_matches(plain, [key for key, scope in known if prefix in ('', scope)], 1)
     return f'{prefix}.{near[0]}'.lstrip('.') if near else None
 
 

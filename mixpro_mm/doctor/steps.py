@@ -1,22 +1,26 @@
-"""The steps of the child process: each imports one package and tries what training needs of it.
+"""The steps of the doctor: each imports one package and tries what training needs of it, in a child process.
 
-A step returns findings, and raises whatever an import raises. Nothing heavy is imported before its step.
+An import that aborts or hangs ends the child, not the doctor. A step returns findings and raises whatever an import
+raises. Nothing heavy is imported before its step.
 """
 
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from mixpro_mm.doctor.environment import OWN, PIP
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem
 
-__all__ = ['HOSTS', 'OF_CONFIG', 'OPTIONAL', 'STEPS', 'main']
+__all__ = ['HOSTS', 'OF_CONFIG', 'OPTIONAL', 'STEPS', 'main', 'run_steps']
 
 HOSTS = ('mmpretrain', 'mmseg', 'mmdet')
 OF_CONFIG = ('hosts', 'config', 'data')
@@ -26,6 +30,44 @@ STEPS = (
 )
 # step without which others work -> toolkits that need it
 OPTIONAL = {'mmcv.ops': ['mmdet'], 'mmseg': ['mmseg'], 'mmdet': ['mmdet'], 'mim': []}
+
+
+def run_steps(steps: list[str], config: str | None = None, timeout_s: float = 600) -> Iterator[tuple[str, dict]]:
+    """Yield each step with its answer, see ``main``; ``{'error': ...}`` where the process ended.
+
+    A step may take ``timeout_s`` seconds: packages and data may be on a network disk.
+    """
+    steps = list(steps)
+    while steps:
+        with tempfile.TemporaryFile() as stderr:
+            command = [sys.executable, '-m', 'mixpro_mm.doctor.steps', config or '', *steps]
+            child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, encoding='utf-8')
+            line = late = None
+            try:
+                while line != '' and steps:
+                    timer = threading.Timer(timeout_s, child.kill)
+                    timer.start()
+                    line = child.stdout.readline()
+                    late = not timer.is_alive()
+                    timer.cancel()
+                    if line:
+                        yield steps.pop(0), json.loads(line)
+                child.wait()
+            finally:  # also if the caller stops, or is interrupted
+                timer.cancel()
+                child.kill()
+                child.stdout.close()
+            stderr.seek(0)
+            death = _death(child.returncode, stderr.read().decode('utf-8', 'replace'))
+        if steps:
+            yield steps.pop(0), dict(error=f'did not finish within {timeout_s:g} seconds' if late else death)
+
+
+def _death(code: int, stderr: str) -> str:
+    """How a process ended, and the last line it printed."""
+    how = f'died of {signal.Signals(-code).name}' if code < 0 else f'ended with code {code}'
+    words = [line for line in stderr.splitlines() if line.strip()][-1:]
+    return f'the process that imported it {how}' + (f': {one_line(words[0], 160)}' if words else '')
 
 
 def main(config: str, *steps: str) -> None:

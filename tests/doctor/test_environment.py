@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mixpro_mm.doctor import steps
-from mixpro_mm.doctor.cli import evaluate_error
+from mixpro_mm.doctor.__main__ import evaluate_error
 from mixpro_mm.doctor.environment import KNOWN, Environment, check_environment
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,7 @@ from pathlib import Path
 import packaging
 import pytest
 
-from mixpro_mm.doctor.probe import probe
-from mixpro_mm.doctor.steps import STEPS
+from mixpro_mm.doctor.steps import STEPS, run_steps
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,12 +90,12 @@ def test_a_step_that_ends_or_hangs_costs_only_itself(tmp_path, monkeypatch):
     write(tmp_path, 'mmcv.py', 'raise SystemExit(3)\n')
     write(tmp_path, 'mim.py', 'print("chatter")\n')
     monkeypatch.setenv('PYTHONPATH', f'{tmp_path}:{ROOT}')
-    found = dict(probe(['cv2', 'mmcv', 'mim']))
+    found = dict(run_steps(['cv2', 'mmcv', 'mim']))
     assert found['cv2']['error'].startswith('the process that imported it died of SIGSEGV')
     assert found['mmcv'] == dict(error='SystemExit: 3')
     assert [finding['status'] for finding in found['mim']['findings']] == ['ok']
     write(tmp_path, 'torch.py', 'import time\nwhile True: time.sleep(60)\n')
-    assert list(probe(['torch'], timeout_s=0.5)) == [('torch', dict(error='did not finish within 0.5 seconds'))]
+    assert list(run_steps(['torch'], timeout_s=0.5)) == [('torch', dict(error='did not finish within 0.5 seconds'))]
 
 
 def test_a_wrong_call_is_told_apart(empty, tmp_path):
