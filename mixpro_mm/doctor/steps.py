@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -42,32 +43,26 @@ def run_steps(steps: list[str], config: str | None = None, timeout_s: float = 60
         with tempfile.TemporaryFile() as stderr:
             command = [sys.executable, '-m', 'mixpro_mm.doctor.steps', config or '', *steps]
             child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, encoding='utf-8')
-            line = late = None
+            line = None
             try:
                 while line != '' and steps:
-                    timer = threading.Timer(timeout_s, child.kill)
+                    timer, started = threading.Timer(timeout_s, child.kill), time.monotonic()
                     timer.start()
-                    line = child.stdout.readline()
-                    late = not timer.is_alive()
-                    timer.cancel()
-                    if line:
+                    if line := child.stdout.readline():
+                        timer.cancel()
                         yield steps.pop(0), json.loads(line)
                 child.wait()
             finally:  # also if the caller stops, or is interrupted
                 timer.cancel()
                 child.kill()
                 child.stdout.close()
+            late = time.monotonic() - started >= timeout_s
             stderr.seek(0)
-            death = _death(child.returncode, stderr.read().decode('utf-8', 'replace'))
+            last = stderr.read().decode('utf-8', 'replace').strip().rpartition('\n')[2]
         if steps:
-            yield steps.pop(0), dict(error=f'did not finish within {timeout_s:g} seconds' if late else death)
-
-
-def _death(code: int, stderr: str) -> str:
-    """How a process ended, and the last line it printed."""
-    how = f'died of {signal.Signals(-code).name}' if code < 0 else f'ended with code {code}'
-    words = [line for line in stderr.splitlines() if line.strip()][-1:]
-    return f'the process that imported it {how}' + (f': {one_line(words[0], 160)}' if words else '')
+            how = signal.Signals(-child.returncode).name if child.returncode < 0 else f'code {child.returncode}'
+            error = f'its process ended with {how}: {one_line(last, 160)}'
+            yield steps.pop(0), dict(error=f'did not finish within {timeout_s:g} seconds' if late else error)
 
 
 def main(config: str, *steps: str) -> None:
@@ -135,12 +130,13 @@ def _check_gpu() -> Finding:
     if not found or os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1'):
         return ok('GPU', 'none: training runs on the CPU')
     # pip would keep the installed build of the same version
-    remove, version = f'{PIP} uninstall -y torch torchvision', torch.__version__.partition('+')[0]
-    if not torch.version.cuda:
-        fix = f'{remove} && {PIP} install torch=={version} torchvision'
-        return problem('GPU', f'{found[0]} exists, but torch {torch.__version__} is built without CUDA', fix)
-    fix = f'{remove}  # then install torch {version} for the CUDA of the driver, see pytorch.org/get-started'
-    return problem('GPU', f'{build} cannot use {found[0]}: {one_line(error or (said and said[-1].message), 160)}', fix)
+    fix, version = f'{PIP} uninstall -y torch torchvision', torch.__version__.partition('+')[0]
+    if torch.version.cuda:
+        fix += f'  # then install torch {version} for the CUDA of the driver, see pytorch.org/get-started'
+    else:
+        fix, build = f'{fix} && {PIP} install torch=={version} torchvision', f'torch {version} built without CUDA'
+    why = one_line(error or (said[-1].message if said else 'CUDA is not available'), 160)
+    return problem('GPU', f'{build} cannot use {found[0]}: {why}', fix)
 
 
 def _nvidia_smi(timeout_s: float = 20) -> list[str]:
