@@ -17,12 +17,11 @@ __all__ = ['diagnose', 'evaluate_error', 'main']
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Will training start here? One line for each check, and the command that fixes what is wrong."""
-    parser = argparse.ArgumentParser(
-        prog='python -m mixpro_mm.doctor',
-        description=main.__doc__,
-        epilog='Exit code: 0 if training will start, 1 if not, 2 for a wrong call. Nothing is changed or trained.',
-    )
+    """Will training start here? One line for each check, and the command that fixes what is wrong.
+
+    Exit code: 0 if training will start, 1 if not, 2 for a wrong call. Nothing is changed or trained.
+    """
+    parser = argparse.ArgumentParser(prog='python -m mixpro_mm.doctor', description=main.__doc__)
     parser.add_argument('config', nargs='?', metavar='CONFIG', help='also check this config and its data: path or name')
     parser.add_argument('--json', action='store_true', help='print the findings as JSON')
     args = parser.parse_args(arguments)

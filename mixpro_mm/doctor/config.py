@@ -1,7 +1,7 @@
 """All checks of one config. Runs in the child process, where mmengine and mmpretrain import."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -13,8 +13,7 @@ from mixpro_mm.doctor.steps import HOSTS
 
 __all__ = ['CHECKS', 'check_config', 'check_contents', 'hosts_of', 'load', 'run']
 
-Check = Callable[[dict], Iterator[Finding]]
-CHECKS: tuple[Check, ...] = (
+CHECKS = (
     names.check_types,
     training.check_schedule,
     training.check_labels,
@@ -37,7 +36,7 @@ def hosts_of(config: dict) -> set[str]:
     return {scope.partition('.')[0] for scope in [config.get('default_scope') or '', *scopes]} & set(HOSTS)
 
 
-def run(checks: tuple[Check, ...], config: dict) -> list[Finding]:
+def run(checks: tuple[Callable[[dict], Iterable[Finding]], ...], config: dict) -> list[Finding]:
     """Findings of some checks, in the scope of the config."""
     with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmengine'):
         return [finding for check in checks for finding in check(config)]
