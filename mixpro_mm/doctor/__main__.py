@@ -1,7 +1,6 @@
 """``python -m mixpro_mm.doctor [CONFIG]``."""
 
 import argparse
-import contextlib
 import json
 import os
 import re
@@ -26,12 +25,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--json', action='store_true', help='print the findings as JSON')
     args = parser.parse_args(arguments)
     if args.config and not os.path.isfile(args.config):
-        with contextlib.suppress(ImportError, ValueError, OSError):  # nothing may import here
+        try:
             from mixpro_mm.mim import find_config
 
             args.config = str(find_config(args.config))
-        if not os.path.isfile(args.config):
-            parser.error(f'there is no file {args.config}')
+        except (ImportError, ValueError, OSError) as error:  # nothing may import here
+            parser.error(f'{args.config} is no file: {error}')
     found = []
     for finding in diagnose(args.config):
         found.append(finding)
@@ -56,7 +55,8 @@ def diagnose(config: str | None = None) -> Iterator[Finding]:
         if 'error' in answer and step != 'hosts':  # an unreadable config is reported by its own step
             findings = [evaluate_error(step, answer['error'], environment, hosts)]
         yield from findings
-        if step not in OPTIONAL and any((finding.status, finding.check) == (PROBLEM, step) for finding in findings):
+        problems = [finding.check for finding in findings if finding.status == PROBLEM]
+        if step in problems and step not in (*OPTIONAL, 'data'):
             yield warning('...', f'what needs {step} was not checked')
             return
 
@@ -65,6 +65,8 @@ def evaluate_error(step: str, error: str, environment: Environment, hosts: list[
     """What the error of a step means for a config that uses ``hosts``; None without one: all installed have to work."""
     absent = f"No module named '{step}'" in error and step not in environment.owners
     text = one_line(re.sub(r'^(ImportError|ModuleNotFoundError|OSError|RuntimeError|AssertionError): ', '', error))
+    if 'did not finish' in error:
+        return (warning if step == 'data' else problem)(step, error)
     fix = fix_import('mixpro_mm' if step in (*OF_CONFIG, 'registries') else step, error, environment)
     if step in OPTIONAL and (absent if hosts is None else not {*hosts} & {*OPTIONAL[step]}):
         return warning(step, f'{text} (not needed{" by this config" if hosts else ""})', fix)

@@ -94,7 +94,7 @@ def check_environment(environment: Environment) -> Iterator[Finding]:
     pins = [pin.split('==') for pin in KNOWN.values()]
     other = [(name, known) for name, known in pins if versions.get(name, known).partition('+')[0] != known]
     different = ', '.join(f'{name} {versions[name]} ({known})' for name, known in other)
-    yield ok('versions', f'known to work, except {different}' if different else 'known to work together')
+    yield ok('versions', f'known to work, except {different}' if different else 'none differs from those known to work')
     for module in KNOWN:
         builds = {name: versions[name] for name in owners.get(module, ())}
         text = f'{" and ".join(" ".join(build) for build in builds.items())} install the same package {module}'

@@ -101,12 +101,10 @@ def _imported(module: str) -> Finding:
 
 
 def _try_torch() -> list[Finding]:
-    import torch  # first: without it, what else is missing says little
-
-    import numpy  # isort: skip
+    import torch
 
     torch.ones(2).numpy()  # raises for torch before 2.3 with NumPy 2
-    return [ok('torch', f'{torch.__version__}, NumPy {numpy.__version__}'), _check_gpu()]
+    return [ok('torch', torch.__version__), _check_gpu()]
 
 
 def _check_gpu() -> Finding:

@@ -43,11 +43,7 @@ def check_schedule(config: dict) -> Iterator[Finding]:
 
 
 def check_labels(config: dict) -> Iterator[Finding]:
-    """The hooks without which a mixing method trains on other labels or stops.
-
-    A method that overrides ``MixAugment.bind`` stops at its first batch unless ``LabelingHook`` has given it the model
-    or, with ``teacher='ema'``, the average that ``EMAHook`` keeps.
-    """
+    """The hooks without which a mixing method trains on other labels, or stops at its first batch as it has no model."""
     hooks = [hook for hook in config.get('custom_hooks') or () if isinstance(hook, dict)]
     kinds = [class_of('HOOKS', hook.get('type')) for hook in hooks]
     for _, node, kind in _augments(config):
@@ -119,8 +115,7 @@ def check_batch(config: dict) -> Iterator[Finding]:
 
 def check_deterministic(config: dict) -> Iterator[Finding]:
     """cuBLAS is deterministic with two workspaces only; torch raises at the first product without them."""
-    workspace = os.environ.get('CUBLAS_WORKSPACE_CONFIG')
     deterministic = (config.get('randomness') or {}).get('deterministic') and torch.cuda.device_count()
-    if deterministic and workspace not in (':4096:8', ':16:8'):
-        found = f'randomness.deterministic=True needs CUBLAS_WORKSPACE_CONFIG, which is {workspace or "not set"}'
+    if deterministic and os.environ.get('CUBLAS_WORKSPACE_CONFIG') not in (':4096:8', ':16:8'):
+        found = 'randomness.deterministic=True needs the environment variable CUBLAS_WORKSPACE_CONFIG'
         yield problem('deterministic', found, 'export CUBLAS_WORKSPACE_CONFIG=:4096:8')

@@ -100,7 +100,7 @@ def test_a_step_that_ends_or_hangs_costs_only_itself(tmp_path, monkeypatch):
 
 def test_a_wrong_call_is_told_apart(empty, tmp_path):
     done = doctor(empty[0], 'no/such.py', cwd=tmp_path)
-    assert done.returncode == 2 and 'there is no file no/such.py' in done.stderr
+    assert done.returncode == 2 and 'no/such.py is no file: ' in done.stderr
     assert doctor(empty[0], '--repair', cwd=tmp_path).returncode == 2
 
 
