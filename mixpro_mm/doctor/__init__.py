@@ -3,5 +3,3 @@ command fixes it?
 
 Imports the standard library and ``packaging`` only: everything that may fail is imported in a child process.
 """
-
-__all__ = []

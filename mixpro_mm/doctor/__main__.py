@@ -1,7 +1,77 @@
-"""``python -m mixpro_mm.doctor``."""
+"""``python -m mixpro_mm.doctor [CONFIG]``."""
 
+import argparse
+import json
+import os
+import re
 import sys
+from collections.abc import Iterator
+from dataclasses import asdict
 
-from mixpro_mm.doctor.cli import main
+from mixpro_mm.doctor.environment import Environment, check_environment, fix_import
+from mixpro_mm.doctor.finding import PROBLEM, WARNING, Finding, one_line, problem, warning
+from mixpro_mm.doctor.steps import OF_CONFIG, OPTIONAL, STEPS, run_steps
 
-sys.exit(main())
+__all__ = ['diagnose', 'evaluate_error', 'main']
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Will training start here? One line for each check, and the command that fixes what is wrong.
+
+    Exit code: 0 if training will start, 1 if not, 2 for a wrong call. Nothing is changed or trained.
+    """
+    parser = argparse.ArgumentParser(prog='python -m mixpro_mm.doctor', description=main.__doc__)
+    parser.add_argument('config', nargs='?', metavar='CONFIG', help='also check this config and its data: path or name')
+    parser.add_argument('--json', action='store_true', help='print the findings as JSON')
+    args = parser.parse_args(arguments)
+    if args.config and not os.path.isfile(args.config):
+        try:
+            from mixpro_mm.mim import find_config
+
+            args.config = str(find_config(args.config))
+        except (ImportError, ValueError, OSError) as error:  # nothing may import here
+            parser.error(f'{args.config} is no file: {error}')
+    found = []
+    for finding in diagnose(args.config):
+        found.append(finding)
+        if not args.json:
+            fix = f'\n{"":<24}-> {finding.fix}' if finding.fix else ''
+            print(f'{finding.status:<7}  {finding.check:<13}  {finding.found}{fix}', flush=True)
+    problems, warnings = (sum(finding.status == status for finding in found) for status in (PROBLEM, WARNING))
+    if args.json:
+        print(json.dumps(dict(starts=not problems, findings=[asdict(finding) for finding in found]), indent=2))
+    else:
+        print(f'\ntraining will {"not " * bool(problems)}start (problems: {problems}, warnings: {warnings})')
+    return 1 if problems else 0
+
+
+def diagnose(config: str | None = None) -> Iterator[Finding]:
+    """Every finding about this installation and, if given, about a config and its data."""
+    environment, hosts = Environment.read(), None
+    yield from check_environment(environment)
+    for step, answer in run_steps([step for step in STEPS if config or step not in OF_CONFIG], config):
+        hosts = answer.get('hosts', hosts)
+        findings = [Finding(**finding) for finding in answer.get('findings', ())]
+        if 'error' in answer and step != 'hosts':  # an unreadable config is reported by its own step
+            findings = [evaluate_error(step, answer['error'], environment, hosts)]
+        yield from findings
+        problems = [finding.check for finding in findings if finding.status == PROBLEM]
+        if step in problems and step not in (*OPTIONAL, 'data'):
+            yield warning('...', f'what needs {step} was not checked')
+            return
+
+
+def evaluate_error(step: str, error: str, environment: Environment, hosts: list[str] | None = None) -> Finding:
+    """What the error of a step means for a config that uses ``hosts``; None without one: all installed have to work."""
+    absent = f"No module named '{step}'" in error and step not in environment.owners
+    text = one_line(re.sub(r'^(ImportError|ModuleNotFoundError|OSError|RuntimeError|AssertionError): ', '', error))
+    if 'did not finish' in error:
+        return (warning if step == 'data' else problem)(step, error)
+    fix = fix_import('mixpro_mm' if step in (*OF_CONFIG, 'registries') else step, error, environment)
+    if step in OPTIONAL and (absent if hosts is None else not {*hosts} & {*OPTIONAL[step]}):
+        return warning(step, f'{text} (not needed{" by this config" if hosts else ""})', fix)
+    return problem(step, 'not installed' if absent else text, fix)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -53,10 +53,10 @@ def check_weights(config: dict) -> Iterator[Finding]:
             found = f'{place}.pretrained: weights of timm {node.get("model_name")} are downloaded unless cached'
             fix = f'--cfg-options {place}.pretrained=False {place}.checkpoint_path=/path/to/checkpoint.pth'
             yield warning('weights', found, fix)
-    paths = [*strings(config.get('model'), 'model', 'checkpoint', 'pretrained')]
-    paths += [('load_from', config['load_from'])] if config.get('load_from') else []
-    for part in ('custom_hooks', 'test_cfg'):
-        paths += strings(config.get(part), part, 'checkpoint')
+    parts = ('model', 'custom_hooks', 'test_cfg')
+    paths = [pair for part in parts for pair in strings(config.get(part), part, 'checkpoint', 'pretrained')]
+    if config.get('load_from'):
+        paths.append(('load_from', config['load_from']))
     for place, path in paths:
         fix = f'--cfg-options {place}=/path/to/{os.path.basename(path) or "checkpoint.pth"}'
         if not is_local(path):

@@ -1,5 +1,6 @@
 """The result of one check."""
 
+import textwrap
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,5 +24,4 @@ ok, warning, problem = (partial(Finding, status) for status in (OK, WARNING, PRO
 
 def one_line(text: object, limit: int = 300) -> str:
     """Any text as one line of at most ``limit`` characters."""
-    line = ' '.join(str(text).split())
-    return line if len(line) <= limit else line[: limit - 3] + '...'
+    return textwrap.shorten(str(text), limit, placeholder='...')

@@ -10,7 +10,7 @@ from mmengine.registry import Registry
 from mmpretrain.registry import BATCH_AUGMENTS
 
 from mixpro_mm.config_walk import dicts
-from mixpro_mm.doctor.finding import Finding, ok, one_line, problem
+from mixpro_mm.doctor.finding import Finding, one_line, problem
 
 __all__ = ['PACKAGES', 'check_types', 'class_of']
 
@@ -36,12 +36,10 @@ def check_types(config: dict) -> Iterator[Finding]:
     imports = (config.get('custom_imports') or {}).get('imports') or ()
     imports = {imports} if isinstance(imports, str) else {*imports}
     # the package itself registers nothing, its plugin everything
-    covered = (
-        ('mixpro_mm.',) if 'mixpro_mm.plugin' in imports else tuple(f'{each}.' for each in imports - {'mixpro_mm'})
-    )
-    wrong, count, imported = 0, 0, set()
+    covered = tuple(f'{each}.'.replace('.plugin.', '.') for each in imports - {'mixpro_mm'})
+    imported = set()
     for place, node, scope in _typed(config):
-        name, count = node['type'], count + 1
+        name = node['type']
         prefix, _, plain = name.rpartition('.')
         if (package := PACKAGES.get(plain)) and importlib.util.find_spec(package) is None:
             found = f"{place}.type = '{name}' needs {package}, which is not installed"
@@ -49,27 +47,22 @@ def check_types(config: dict) -> Iterator[Finding]:
         try:
             kind, cls = next(((kind, cls) for kind in REGISTRIES if (cls := _get(kind, name, scope))), ('', None))
         except Exception as error:  # of a module that the registry imports
-            wrong += 1
             yield problem('types', f'{place}.type: {name} cannot be imported: {one_line(error)}')
             continue
         module = f'{getattr(cls, "__module__", "")}.'
         if prefix == 'mixpro_mm':
             imported.add(kind)  # and all other classes of ours of this registry
         if cls is None:
-            wrong += 1
             near = _instead(prefix, plain)
             fix = f"{place}.type='{near}'" if near else None
             yield problem('types', f"{place}.type = '{name}' is in no registry", fix)
         elif module.startswith('mixpro_mm.') and not (
             'mixpro_mm' in (prefix, scope) or kind in imported or module.startswith(covered)
         ):
-            wrong += 1
             found = f"{place}.type = '{name}' is a class of mixpro_mm, which nothing in this config imports (KeyError)"
             yield problem('types', found, f"{place}.type='mixpro_mm.{plain}'")
         elif kind in CALLED:
             yield from _check_arguments(place, node, cls)
-    if not wrong:
-        yield ok('types', f'all {count} resolve')
 
 
 def _typed(config: dict) -> Iterator[tuple[str, dict, str | None]]:
@@ -108,10 +101,10 @@ def class_of(kind: str, name) -> type:
 def _instead(prefix: str, plain: str) -> str | None:
     """The same name in another scope, that of mmengine or mmpretrain first, else the nearest name."""
     registries = [each for root in REGISTRIES.values() for each in (root, *root.children.values())]
-    scopes = {key: registry.scope for registry in reversed(registries) for key in registry.module_dict}
-    if scopes.get(plain, prefix) != prefix:
-        return f'{scopes[plain]}.{plain}'
-    near = difflib.get_close_matches(plain, [key for key in scopes if prefix in ('', scopes[key])], 1)
+    known = [(key, registry.scope) for registry in registries for key in registry.module_dict]
+    if scopes := [scope for key, scope in known if key == plain and scope != prefix]:
+        return f'{scopes[0]}.{plain}'
+    near = difflib.get_close_matches(plain, [key for key, scope in known if prefix in ('', scope)], 1)
     return f'{prefix}.{near[0]}'.lstrip('.') if near else None
 
 

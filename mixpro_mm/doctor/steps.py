@@ -1,22 +1,27 @@
-"""The steps of the child process: each imports one package and tries what training needs of it.
+"""The steps of the doctor: each imports one package and tries what training needs of it, in a child process.
 
-A step returns findings, and raises whatever an import raises. Nothing heavy is imported before its step.
+An import that aborts or hangs ends the child, not the doctor. A step returns findings and raises whatever an import
+raises. Nothing heavy is imported before its step.
 """
 
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from mixpro_mm.doctor.environment import OWN, PIP
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem
 
-__all__ = ['HOSTS', 'OF_CONFIG', 'OPTIONAL', 'STEPS', 'main']
+__all__ = ['HOSTS', 'OF_CONFIG', 'OPTIONAL', 'STEPS', 'main', 'run_steps']
 
 HOSTS = ('mmpretrain', 'mmseg', 'mmdet')
 OF_CONFIG = ('hosts', 'config', 'data')
@@ -26,6 +31,38 @@ STEPS = (
 )
 # step without which others work -> toolkits that need it
 OPTIONAL = {'mmcv.ops': ['mmdet'], 'mmseg': ['mmseg'], 'mmdet': ['mmdet'], 'mim': []}
+
+
+def run_steps(steps: list[str], config: str | None = None, timeout_s: float = 600) -> Iterator[tuple[str, dict]]:
+    """Yield each step with its answer, see ``main``; ``{'error': ...}`` where the process ended.
+
+    A step may take ``timeout_s`` seconds: packages and data may be on a network disk.
+    """
+    steps = list(steps)
+    while steps:
+        with tempfile.TemporaryFile() as stderr:
+            command = [sys.executable, '-m', 'mixpro_mm.doctor.steps', config or '', *steps]
+            child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, encoding='utf-8')
+            line = None
+            try:
+                while line != '' and steps:
+                    timer, started = threading.Timer(timeout_s, child.kill), time.monotonic()
+                    timer.start()
+                    if line := child.stdout.readline():
+                        timer.cancel()
+                        yield steps.pop(0), json.loads(line)
+                child.wait()
+            finally:  # also if the caller stops, or is interrupted
+                timer.cancel()
+                child.kill()
+                child.stdout.close()
+            late = time.monotonic() - started >= timeout_s
+            stderr.seek(0)
+            last = stderr.read().decode('utf-8', 'replace').strip().rpartition('\n')[2]
+        if steps:
+            how = signal.Signals(-child.returncode).name if child.returncode < 0 else f'code {child.returncode}'
+            error = f'its process ended with {how}: {one_line(last, 160)}'
+            yield steps.pop(0), dict(error=f'did not finish within {timeout_s:g} seconds' if late else error)
 
 
 def main(config: str, *steps: str) -> None:
@@ -64,12 +101,10 @@ def _imported(module: str) -> Finding:
 
 
 def _try_torch() -> list[Finding]:
-    import torch  # first: without it, what else is missing says little
-
-    import numpy  # isort: skip
+    import torch
 
     torch.ones(2).numpy()  # raises for torch before 2.3 with NumPy 2
-    return [ok('torch', f'{torch.__version__}, NumPy {numpy.__version__}'), _check_gpu()]
+    return [ok('torch', torch.__version__), _check_gpu()]
 
 
 def _check_gpu() -> Finding:
@@ -93,12 +128,13 @@ def _check_gpu() -> Finding:
     if not found or os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1'):
         return ok('GPU', 'none: training runs on the CPU')
     # pip would keep the installed build of the same version
-    remove, version = f'{PIP} uninstall -y torch torchvision', torch.__version__.partition('+')[0]
-    if not torch.version.cuda:
-        fix = f'{remove} && {PIP} install torch=={version} torchvision'
-        return problem('GPU', f'{found[0]} exists, but torch {torch.__version__} is built without CUDA', fix)
-    fix = f'{remove}  # then install torch {version} for the CUDA of the driver, see pytorch.org/get-started'
-    return problem('GPU', f'{build} cannot use {found[0]}: {one_line(error or (said and said[-1].message), 160)}', fix)
+    fix, version = f'{PIP} uninstall -y torch torchvision', torch.__version__.partition('+')[0]
+    if torch.version.cuda:
+        fix += f'  # then install torch {version} for the CUDA of the driver, see pytorch.org/get-started'
+    else:
+        fix, build = f'{fix} && {PIP} install torch=={version} torchvision', f'torch {version} built without CUDA'
+    why = one_line(error or (said[-1].message if said else 'CUDA is not available'), 160)
+    return problem('GPU', f'{build} cannot use {found[0]}: {why}', fix)
 
 
 def _nvidia_smi(timeout_s: float = 20) -> list[str]:

@@ -1,6 +1,5 @@
 """Values of a config that stop training when it is built or at its first batch, found without building it."""
 
-import inspect
 import os
 import re
 from collections.abc import Iterator
@@ -44,22 +43,16 @@ def check_schedule(config: dict) -> Iterator[Finding]:
 
 
 def check_labels(config: dict) -> Iterator[Finding]:
-    """The hooks without which a mixing method trains on other labels or stops.
-
-    A method that overrides ``MixAugment.bind`` stops at its first batch unless ``LabelingHook`` has given it the model
-    or, with ``teacher='ema'``, the average that ``EMAHook`` keeps.
-    """
+    """The hooks without which a mixing method trains on other labels, or stops at its first batch as it has no model."""
     hooks = [hook for hook in config.get('custom_hooks') or () if isinstance(hook, dict)]
     kinds = [class_of('HOOKS', hook.get('type')) for hook in hooks]
     for _, node, kind in _augments(config):
-        wanted = {}
+        teacher, wanted = node.get('teacher', 'ema') if issubclass(kind, ours.TokenMix) else None, {}
         if kind is ours.MixPro:
             wanted = {LabelingHook: "dict(type='mixpro_mm.LabelingHook')"}
-        elif getattr(kind, 'bind', ours.MixAugment.bind) is not ours.MixAugment.bind:
-            wanted = {LabelingHook: "dict(type='mixpro_mm.LabelingHook', labeling='AreaLabeling')"}
-            if teacher := inspect.signature(kind).parameters.get('teacher'):
-                average = node.get('teacher', teacher.default) == 'ema'
-                wanted = {EMAHook: "dict(type='EMAHook')", **wanted} if average else {}
+        elif getattr(kind, 'bind', ours.MixAugment.bind) is not ours.MixAugment.bind and teacher in (None, 'ema'):
+            wanted = {EMAHook: "dict(type='EMAHook')"} if teacher else {}
+            wanted[LabelingHook] = "dict(type='mixpro_mm.LabelingHook', labeling='AreaLabeling')"
         missing = [hook for hook in wanted if not any(issubclass(other, hook) for other in kinds)]
         if missing:
             names = ' and '.join(hook.__name__ for hook in missing)
@@ -77,7 +70,6 @@ def check_masks(config: dict, size: tuple[int, int]) -> Iterator[Finding]:
             arguments |= dict(extractor=torch.nn.Sequential(torch.nn.Identity()), checkpoint=None, layer='0')
         elif not issubclass(kind, ours.MixAugment):
             continue
-        few = None
         try:
             augment = kind(**arguments)
             if kind is ours.PuzzleMix:
@@ -86,11 +78,10 @@ def check_masks(config: dict, size: tuple[int, int]) -> Iterator[Finding]:
                 augment.draw_side(tuple(-(-side // augment.patch_size) for side in size))
             else:
                 augment.draw_mask(torch.zeros(2, 3, *size), torch.arange(2))
-                few = augment.few_cells(size) if hasattr(augment, 'few_cells') else None
+                if few := hasattr(augment, 'few_cells') and augment.few_cells(size):
+                    yield warning('mask', f'{place} ({kind.__name__}): {few}')
         except (ValueError, TypeError) as error:
             yield problem('mask', f'{place} ({kind.__name__}): {one_line(error)}', f'{place} = dict(...)')
-        if few:
-            yield warning('mask', f'{place} ({kind.__name__}): {few}')
 
 
 def check_workers(config: dict) -> Iterator[Finding]:
@@ -124,8 +115,7 @@ def check_batch(config: dict) -> Iterator[Finding]:
 
 def check_deterministic(config: dict) -> Iterator[Finding]:
     """cuBLAS is deterministic with two workspaces only; torch raises at the first product without them."""
-    workspace = os.environ.get('CUBLAS_WORKSPACE_CONFIG')
     deterministic = (config.get('randomness') or {}).get('deterministic') and torch.cuda.device_count()
-    if deterministic and workspace not in (':4096:8', ':16:8'):
-        found = f'randomness.deterministic=True needs CUBLAS_WORKSPACE_CONFIG, which is {workspace or "not set"}'
+    if deterministic and os.environ.get('CUBLAS_WORKSPACE_CONFIG') not in (':4096:8', ':16:8'):
+        found = 'randomness.deterministic=True needs the environment variable CUBLAS_WORKSPACE_CONFIG'
         yield problem('deterministic', found, 'export CUBLAS_WORKSPACE_CONFIG=:4096:8')

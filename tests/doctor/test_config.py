@@ -81,7 +81,7 @@ def test_our_configs(path, hosts):
         ("_base_ = 'gone.py'", 'gone.py', None),
         ("custom_imports = dict(imports=['no_such_module'])", 'no_such_module', None),
         ('x = (', 'SyntaxError', None),
-        ("model = dict(type='A')", 'has no train_dataloader', 'train_dataloader = '),
+        ("model = dict(type='A')", 'has no model or no data', None),
         ("title = ''\nstages = []", 'is a study', '--dry-run'),
         ("_base_ = 'mmseg::segmenter/none.py'", 'mmsegmentation is not installed', '_base_ = '),
     ],

@@ -10,8 +10,7 @@ from pathlib import Path
 import packaging
 import pytest
 
-from mixpro_mm.doctor.probe import probe
-from mixpro_mm.doctor.steps import STEPS
+from mixpro_mm.doctor.steps import STEPS, run_steps
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,7 +76,7 @@ def test_an_import_that_aborts_is_one_line(empty, tmp_path):
     assert (done.returncode, done.stderr) == (1, '')
     lines = done.stdout.splitlines()
     told = {tuple(line.split()[:2]): line.split(None, 2)[2] for line in lines if line[:1] not in ('', ' ')}
-    assert told['problem', 'torch'].endswith('the process that imported it died of SIGABRT: CUDA: no good')
+    assert told['problem', 'torch'] == 'its process ended with SIGABRT: CUDA: no good'
     assert told['problem', 'mmcv'] == 'mmcv 2.2.0 and onedl-mmcv 2.3.6 install the same package mmcv'
     assert told['warning', 'cv2'].endswith('install the same package cv2')
     after = lines[next(index for index, line in enumerate(lines) if line.startswith('problem  torch')) + 1]
@@ -91,17 +90,17 @@ def test_a_step_that_ends_or_hangs_costs_only_itself(tmp_path, monkeypatch):
     write(tmp_path, 'mmcv.py', 'raise SystemExit(3)\n')
     write(tmp_path, 'mim.py', 'print("chatter")\n')
     monkeypatch.setenv('PYTHONPATH', f'{tmp_path}:{ROOT}')
-    found = dict(probe(['cv2', 'mmcv', 'mim']))
-    assert found['cv2']['error'].startswith('the process that imported it died of SIGSEGV')
+    found = dict(run_steps(['cv2', 'mmcv', 'mim']))
+    assert found['cv2']['error'].startswith('its process ended with SIGSEGV')
     assert found['mmcv'] == dict(error='SystemExit: 3')
     assert [finding['status'] for finding in found['mim']['findings']] == ['ok']
     write(tmp_path, 'torch.py', 'import time\nwhile True: time.sleep(60)\n')
-    assert list(probe(['torch'], timeout_s=0.5)) == [('torch', dict(error='did not finish within 0.5 seconds'))]
+    assert list(run_steps(['torch'], timeout_s=0.5)) == [('torch', dict(error='did not finish within 0.5 seconds'))]
 
 
 def test_a_wrong_call_is_told_apart(empty, tmp_path):
     done = doctor(empty[0], 'no/such.py', cwd=tmp_path)
-    assert done.returncode == 2 and 'there is no file no/such.py' in done.stderr
+    assert done.returncode == 2 and 'no/such.py is no file: ' in done.stderr
     assert doctor(empty[0], '--repair', cwd=tmp_path).returncode == 2
 
 
