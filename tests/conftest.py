@@ -2,6 +2,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ torch.set_num_threads(1)
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # of child processes
 
 
+ROOT = str(Path(__file__).parents[1])
 MANAGERS = (DefaultScope, MMLogger, MessageHub, Visualizer)
 
 
@@ -50,11 +52,12 @@ def two_ranks(tmp_path):
 
     def run(file):
         logs = [tmp_path / f'rank{rank}.log' for rank in range(2)]
+        env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, (ROOT, os.environ.get('PYTHONPATH')))))
         ranks = []
         for rank, log in enumerate(logs):
             with log.open('w') as out:
                 command = [sys.executable, file, str(rank), str(tmp_path)]
-                ranks.append(subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT))
+                ranks.append(subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=env))
         try:
             codes = [process.wait(timeout=300) for process in ranks]
         finally:

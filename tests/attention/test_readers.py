@@ -74,14 +74,7 @@ CASES = {
     'timm-qk-norm': (lambda: timm_model(qk_norm=True), 'blocks.1', 'norm1', 2, 1, None),
     'timm-registers': (lambda: timm_model(reg_tokens=3), 'blocks.1', 'norm1', 2, 4, None),
     'pvt': (lambda: PVT(PVT_ARCH, img_size=64), 'block4.1', 'norm1', 4, 1, None),
-    'cait-by-path': (
-        lambda: timm_model('cait_xxs24_224', depth=1),
-        'blocks_token_only.1',
-        'norm1',
-        2,
-        1,
-        'blocks_token_only.1.attn',
-    ),
+    'cait-by-path': (lambda: cait(), 'blocks_token_only.1', 'norm1', 2, 1, 'blocks_token_only.1.attn'),
     'xcit-by-path': (lambda: XCiT(**XCIT), 'ca_layers.1', 'norm1', 2, 1, 'ca_layers.1.attn'),
     'cait': (lambda: timm_model('cait_xxs24_224', depth=1), 'blocks_token_only.1', 'norm1', 2, 1, None),
     'xcit': (lambda: XCiT(**XCIT), 'ca_layers.1', 'norm1', 2, 1, None),
@@ -122,24 +115,26 @@ def explicit_map(attn, x, heads):
     return torch.stack(maps).mean(0)
 
 
-@pytest.mark.parametrize('name', CASES)
-def test_row_is_the_class_row_of_the_explicit_map(name):
-    build, block_name, norm, heads, prefix, path = CASES[name]
+def row_and_map(build, block_name, norm, heads, attention, side, joined=lambda x, *rest: x):
+    """What the tap reads of three images, and the explicit map of the block from what entered it."""
     torch.manual_seed(0)
     model = lively(build())
     block, entered = model.get_submodule(block_name), []
-    block.register_forward_pre_hook(lambda module, args: entered.append(args))
-    tap = ClassAttentionTap(model, path).attach()
-    size = (64, 64) if name in ('pvt', 'ca-swin') else (32, 32)
-    model(torch.randn(3, 3, *size))
-    row = tap.read()
+    block.register_forward_pre_hook(lambda module, args: entered.append(joined(*args)))
+    tap = ClassAttentionTap(model, attention).attach()
+    model(torch.randn(3, 3, side, side))
+    row, (x,) = tap.read(), entered
+    assert row.dtype == torch.float32 and not row.requires_grad
+    return row, explicit_map(block.attn, normed(x.detach().double(), getattr(block, norm)), heads)
 
-    (args,) = entered
-    x = {'cait': lambda x, cls: torch.cat((cls, x), 1), 'ca-swin': lambda cls, x: torch.cat((cls, x), 1)}.get(
-        name.removesuffix('-by-path'), lambda x, *grid: x
-    )(*args)  # some hand the class token over apart
-    full = explicit_map(block.attn, normed(x.detach().double(), getattr(block, norm)), heads)
-    assert row.dtype == torch.float32
+
+@pytest.mark.parametrize('name', CASES)
+def test_row_is_the_class_row_of_the_explicit_map(name):
+    build, block_name, norm, heads, prefix, path = CASES[name]
+    # some hand the class token over apart
+    join = dict(cait=lambda x, cls: torch.cat((cls, x), 1)).get(name.removesuffix('-by-path'), lambda x, *grid: x)
+    join = (lambda cls, x: torch.cat((cls, x), 1)) if name == 'ca-swin' else join
+    row, full = row_and_map(build, block_name, norm, heads, path, 64 if name in ('pvt', 'ca-swin') else 32, join)
     assert full.std() > 0.02  # something to compare
     torch.testing.assert_close(row.double(), full[:, 0, prefix:], rtol=0, atol=1e-6)
     torch.testing.assert_close(1 - row.sum(1).double(), full[:, 0, :prefix].sum(1), rtol=0, atol=1e-6)
@@ -147,19 +142,13 @@ def test_row_is_the_class_row_of_the_explicit_map(name):
 
 FINE = dict(patch_size=4)  # 64 patches, so that the queries come in several pieces
 AVERAGED = dict(class_token=False, global_pool='avg')
+BARE = dict(with_cls_token=False, out_type='raw')
 # name -> (model, dotted name of its last block, norm before attention, heads, prefix tokens, image size)
 QUERY_CASES = {
     'vit': (lambda: vit(**FINE), 'layers.1', 'ln1', 2, 1, 32),
     'vit-no-class': (lambda: vit(with_cls_token=False, out_type='avg_featmap', **FINE), 'layers.1', 'ln1', 2, 0, 32),
     'vit-distilled': (lambda: DistilledVisionTransformer(arch=ARCH, img_size=32, **FINE), 'layers.1', 'ln1', 2, 2, 32),
-    'deit3-no-class': (
-        lambda: DeiT3(ARCH, img_size=32, with_cls_token=False, out_type='raw', **FINE),
-        'layers.1',
-        'ln1',
-        2,
-        0,
-        32,
-    ),
+    'deit3-no-class': (lambda: DeiT3(ARCH, img_size=32, **BARE, **FINE), 'layers.1', 'ln1', 2, 0, 32),
     'timm': (lambda: timm_model(**FINE), 'blocks.1', 'norm1', 2, 1, 32),
     'timm-no-class': (lambda: timm_model(**AVERAGED, **FINE), 'blocks.1', 'norm1', 2, 0, 32),
     'timm-qk-norm': (lambda: timm_model(qk_norm=True, **AVERAGED, **FINE), 'blocks.1', 'norm1', 2, 0, 32),
@@ -172,19 +161,8 @@ QUERY_CASES = {
 @pytest.mark.parametrize('name', QUERY_CASES)
 def test_query_mean_is_the_mean_over_patches_of_the_explicit_map(name):
     build, block_name, norm, heads, prefix, side = QUERY_CASES[name]
-    torch.manual_seed(0)
-    model = lively(build())
-    block, entered = model.get_submodule(block_name), []
-    block.register_forward_pre_hook(lambda module, args: entered.append(args[0]))
-    tap = ClassAttentionTap(model, 'query_mean').attach()
-    model(torch.randn(3, 3, side, side))
-    row = tap.read()
-
-    (x,) = entered
-    full = explicit_map(block.attn, normed(x.detach().double(), getattr(block, norm)), heads)
+    row, full = row_and_map(build, block_name, norm, heads, 'query_mean', side)
     expected = full[:, prefix:, prefix:].mean(1)
-    assert row.dtype == torch.float32
-    assert not row.requires_grad
     assert row.shape == (3, (side // (32 if 'pvt' in name else 4)) ** 2)
     assert expected.std() > 1e-3  # something to compare
     torch.testing.assert_close(row.double(), expected, rtol=0, atol=1e-6)
@@ -390,115 +368,86 @@ def test_a_model_of_no_known_layout_tells_its_tokens_before_the_patches(has, pre
         assert find_attention_block(model, 'block') == AttentionBlock(model.block, prefix)
 
 
-@pytest.mark.parametrize(
-    ('build', 'path', 'sentence'),
-    [
-        (
-            lambda: ResNet(18),
-            None,
-            r"^ResNet has no class attention known here \(.*PVT.*attention='path.to.attn'.*MaskMix",
-        ),
-        (
-            lambda: SwinTransformer(dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4), 32, window_size=2),
-            None,
-            '^SwinTransformer has no class attention known here',
-        ),
-        (
-            lambda: SwinTransformer(SWIN, 32, window_size=2),
-            'query_mean',
-            r"^SwinTransformer has no attention known here .*attention=dict\(reading='query_mean', path='path",
-        ),
-        (
-            lambda: SwinTransformerV2(dict(SWIN, extra_norm_every_n_blocks=0), 32, window_size=2),
-            dict(reading='query_mean', path='stages.3.blocks.0.attn.w_msa'),
-            '^WindowMSAV2 at stages.3.* compares q and k by their cosine, so its attention cannot be read',
-        ),
-        (
-            lambda: timm_model('cait_xxs24_224', depth=1),
-            dict(reading='query_mean', path='blocks.0.attn'),
-            '^TalkingHeadAttn at blocks.0.attn mixes its heads, so its attention cannot be read',
-        ),
-        (
-            lambda: timm_model(attn_layer=DiffAttention),
-            'query_mean',
-            '^DiffAttention at the last block takes the difference of two attentions, so its attention cannot be read',
-        ),
-        (
-            lambda: vit(with_cls_token=False, out_type='avg_featmap'),
-            None,
-            '^VisionTransformer was built without a class token, so it has no class attention; '
-            "attention='query_mean' reads the mean over its patches instead$",
-        ),
-        (
-            lambda: timm_model(class_token=False, global_pool='avg'),
-            None,
-            "^VisionTransformer was built without a class token.*attention='query_mean'",
-        ),
-        (
-            lambda: PVT(PVT_ARCH, img_size=64, out_type='featmap'),
-            None,
-            "^PVT was built without a class token.*attention='query_mean'",
-        ),
-        (
-            lambda: ViTEVA02(ARCH, **SIZE),
-            None,
-            '^AttentionWithRoPE at the last block rotates q and k after their projections',
-        ),
-        (
-            lambda: ViTEVA02(ARCH, **SIZE),
-            'query_mean',
-            '^AttentionWithRoPE at the last block rotates q and k after their projections, so its attention cannot',
-        ),
-        *(
-            (lambda out=out: vit(out_type=out), path, f"does not reach .*out_type='{out}'.*query_mean")
-            for out in ('featmap', 'avg_featmap')
-            for path in (None, 'layers.1.attn')
-        ),
-        *(
-            (lambda pool=pool: timm_model(global_pool=pool), path, f"does not reach .*global_pool='{pool}'.*query_mean")
-            for pool in ('avg', 'max', 'avgmax', 'map')
-            for path in (None, 'blocks.1.attn')
-        ),
-        (lambda: timm_model('cait_xxs24_224', depth=1, global_pool='avg'), None, "of Cait .*global_pool='avg'"),
-        (lambda: XCiT(**XCIT, out_type='avg_featmap'), None, "of XCiT .*out_type='avg_featmap'"),
-        (
-            lambda: timm_model(class_token=False, global_pool='avg'),
-            'blocks.1.attn',
-            r"^VisionTransformer was built without a class token.*dict\(reading='query_mean', path='blocks.1.attn'\)",
-        ),
-        (
-            lambda: timm_model('vit_relpos_small_patch16_224'),
-            dict(reading='query_mean', path='blocks.1.attn'),
-            '^RelPosAttention at blocks.1.attn adds a position bias of its own',
-        ),
-        (
-            lambda: timm_model('eva02_tiny_patch14_224'),
-            'blocks.1.attn',
-            '^EvaAttention at blocks.1.attn rotates q and k',
-        ),
-        (lambda: timm_model('vit_small_patch16_rope_224'), 'blocks.1.attn', '^AttentionRope at blocks.1.attn rotates'),
-        (
-            lambda: timm_model('xcit_nano_12_p16_224', depth=1),
-            'blocks.0.attn',
-            '^XCA at blocks.0.attn weighs q and k by a temp',
-        ),
-        (lambda: PVT(PVT_ARCH, img_size=64), 'block3.0.attn', '^.* at block3.0.attn has no class token: .* in block4'),
-        *(
-            (
-                lambda kind=kind: timm_model(block_fn=kind),
-                attention,
-                f'^{kind.__name__}, the last block of VisionTransf',
-            )
-            for kind in (ParallelThingsBlock, ParallelScalingBlock, DiffParallelScalingBlock)
-            for attention in (None, 'query_mean')
-        ),
-        (vit, 'query_maen', "^attention path 'query_maen' leads nowhere .* only the readings class, query_mean$"),
-        (vit, dict(reading='query_mean', path='layers.1.ffn'), '^FFN at layers.1.ffn offers no attention: it needs'),
-        (vit, 'layers.7.attn', "^attention path 'layers.7.attn' leads nowhere in VisionTransformer: .*7"),
-        (vit, 'layers.1.ffn', '^FFN at layers.1.ffn offers no class attention: it needs num_heads and linear layers'),
-        (vit, 'layers.1.attn.qkv', '^Linear at layers.1.attn.qkv offers no class attention'),
-    ],
-)
+def cait(**kwargs):
+    return timm_model('cait_xxs24_224', depth=1, **kwargs)
+
+
+def of(path):
+    return dict(reading='query_mean', path=path)
+
+
+NO_TOKEN = r"^{} was built without a class token.*attention='query_mean'"
+V2 = dict(SWIN, extra_norm_every_n_blocks=0)
+SENTENCES = [
+    (lambda: ResNet(18), None, r"^ResNet has no class attention known here \(.*PVT.*attention='path.to.attn'.*MaskMix"),
+    (lambda: SwinTransformer(SWIN, 32, window_size=2), None, '^SwinTransformer has no class attention known here'),
+    (
+        lambda: SwinTransformer(SWIN, 32, window_size=2),
+        'query_mean',
+        r"^SwinTransformer has no attention known here .*attention=dict\(reading='query_mean', path='path",
+    ),
+    (
+        lambda: SwinTransformerV2(V2, 32, window_size=2),
+        of('stages.3.blocks.0.attn.w_msa'),
+        '^WindowMSAV2 at stages.3.* compares q and k by their cosine, so its attention cannot be read',
+    ),
+    (cait, of('blocks.0.attn'), '^TalkingHeadAttn at blocks.0.attn mixes its heads, so its attention cannot be read'),
+    (
+        lambda: timm_model(attn_layer=DiffAttention),
+        'query_mean',
+        '^DiffAttention at the last block takes the difference of two attentions, so its attention cannot be read',
+    ),
+    (lambda: vit(with_cls_token=False, out_type='avg_featmap'), None, NO_TOKEN.format('VisionTransformer')),
+    (lambda: timm_model(class_token=False, global_pool='avg'), None, NO_TOKEN.format('VisionTransformer')),
+    (lambda: PVT(PVT_ARCH, img_size=64, out_type='featmap'), None, NO_TOKEN.format('PVT')),
+    (
+        lambda: timm_model(class_token=False, global_pool='avg'),
+        'blocks.1.attn',
+        r"^VisionTransformer was built without a class token.*dict\(reading='query_mean', path='blocks.1.attn'\)",
+    ),
+    *(
+        (lambda: ViTEVA02(ARCH, **SIZE), reading, '^AttentionWithRoPE at the last block rotates q and k after their')
+        for reading in (None, 'query_mean')
+    ),
+    *(
+        (lambda out=out: vit(out_type=out), path, f"does not reach .*out_type='{out}'.*query_mean")
+        for out in ('featmap', 'avg_featmap')
+        for path in (None, 'layers.1.attn')
+    ),
+    *(
+        (lambda pool=pool: timm_model(global_pool=pool), path, f"does not reach .*global_pool='{pool}'.*query_mean")
+        for pool in ('avg', 'max', 'avgmax', 'map')
+        for path in (None, 'blocks.1.attn')
+    ),
+    (lambda: cait(global_pool='avg'), None, "of Cait .*global_pool='avg'"),
+    (lambda: XCiT(**XCIT, out_type='avg_featmap'), None, "of XCiT .*out_type='avg_featmap'"),
+    (
+        lambda: timm_model('vit_relpos_small_patch16_224'),
+        of('blocks.1.attn'),
+        '^RelPosAttention at blocks.1.attn adds a position bias of its own',
+    ),
+    (lambda: timm_model('eva02_tiny_patch14_224'), 'blocks.1.attn', '^EvaAttention at blocks.1.attn rotates q and k'),
+    (lambda: timm_model('vit_small_patch16_rope_224'), 'blocks.1.attn', '^AttentionRope at blocks.1.attn rotates'),
+    (
+        lambda: timm_model('xcit_nano_12_p16_224', depth=1),
+        'blocks.0.attn',
+        '^XCA at blocks.0.attn weighs q and k by a temp',
+    ),
+    (lambda: PVT(PVT_ARCH, img_size=64), 'block3.0.attn', '^.* at block3.0.attn has no class token: .* in block4'),
+    *(
+        (lambda kind=kind: timm_model(block_fn=kind), reading, f'^{kind.__name__}, the last block of VisionTransf')
+        for kind in (ParallelThingsBlock, ParallelScalingBlock, DiffParallelScalingBlock)
+        for reading in (None, 'query_mean')
+    ),
+    (vit, 'query_maen', "^attention path 'query_maen' leads nowhere .* only the readings class, query_mean$"),
+    (vit, of('layers.1.ffn'), '^FFN at layers.1.ffn offers no attention: it needs'),
+    (vit, 'layers.7.attn', "^attention path 'layers.7.attn' leads nowhere in VisionTransformer: .*7"),
+    (vit, 'layers.1.ffn', '^FFN at layers.1.ffn offers no class attention: it needs num_heads and linear layers'),
+    (vit, 'layers.1.attn.qkv', '^Linear at layers.1.attn.qkv offers no class attention'),
+]
+
+
+@pytest.mark.parametrize(('build', 'path', 'sentence'), SENTENCES)
 def test_models_without_class_attention_are_one_sentence(build, path, sentence):
     with pytest.raises(ValueError, match=sentence) as error:
         find_attention_block(build(), path)
@@ -537,27 +486,19 @@ def test_token_grid_is_that_of_the_patches(patch, up):
         assert token_grid(grid[0] * grid[1], size) == grid, size
 
 
-@pytest.mark.parametrize(
-    ('tokens', 'size', 'grid'),
-    [
+def test_token_grid_by_hand():
+    for tokens, size, grid in [
         (196, (224, 224), (14, 14)),
         (6, (32, 48), (2, 3)),
         (6, (48, 32), (3, 2)),
         (25 * 42, (800, 1333), (25, 42)),  # stride 32, padded
         (9, (50, 50), (3, 3)),  # floor of 50 / 16, which no padding gives
         (1, (5, 300), (1, 1)),
-    ],
-)
-def test_token_grid_by_hand(tokens, size, grid):
-    assert token_grid(tokens, size) == grid
-
-
-@pytest.mark.parametrize(('tokens', 'size'), [(197, (224, 224)), (5, (32, 32)), (0, (32, 32)), (7, (32, 64))])
-def test_tokens_that_fit_no_grid_are_one_sentence(tokens, size):
-    with pytest.raises(
-        ValueError, match=rf'^{tokens} patch tokens do not cover an input of {size[0]}x{size[1]} pixels'
-    ):
-        token_grid(tokens, size)
+    ]:
+        assert token_grid(tokens, size) == grid
+    for tokens, (height, width) in [(197, (224, 224)), (5, (32, 32)), (0, (32, 32)), (7, (32, 64))]:
+        with pytest.raises(ValueError, match=f'^{tokens} patch tokens do not cover an input of {height}x{width} '):
+            token_grid(tokens, (height, width))
 
 
 def test_grids_are_those_of_the_patch_embedding():

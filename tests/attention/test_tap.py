@@ -124,25 +124,21 @@ def test_the_fused_kernel_stays_and_no_square_map_appears(model):
     assert any(shape[-1] == tokens for shape in shapes[1] - shapes[0])  # the row, or pieces of queries
 
 
-def test_row_carries_no_gradient_and_is_read_once(model):
+def test_the_last_forward_pass_wins_and_is_read_once(model):
+    keys = list(model.state_dict())
     tap = tap_of(model).attach()
     assert tap.read() is None
-    output(model, images(model))
-    row = tap.read()
-    assert not row.requires_grad
-    assert row.grad_fn is None
-    assert tap.read() is None
-    tap.release()
-
-
-def test_the_last_forward_pass_wins(model):
-    tap = tap_of(model).attach()
     x = images(model)
     output(model, x)
     first = tap.read()
+    assert not first.requires_grad and first.grad_fn is None and tap.read() is None
     output(model, x)
     output(model, x.flip(0))
     assert torch.equal(tap.read(), first.flip(0))
+    assert list(model.state_dict()) == keys
+    with torch.inference_mode():
+        output(model.eval(), images(model, batch=1))
+    assert tap.read().shape[0] == 1
     tap.release()
 
 
@@ -182,7 +178,7 @@ def test_release_leaves_no_hooks_twice(model):
     tap = tap_of(model)
     assert count_hooks(model) == before  # nothing is installed before attach
     for _ in range(2):
-        tap.attach()
+        tap.attach().attach()  # twice listens once
         assert sum(count_hooks(model).values()) - sum(before.values()) == len(tap.block.projections)
         output(model, images(model))
         tap.release()
@@ -202,14 +198,6 @@ def test_what_torch_compile_was_set_to_comes_back(model, before):
         assert torch._dynamo.config.skip_nnmodule_hook_guards is before
 
 
-def test_attaching_twice_listens_once(model):
-    before = count_hooks(model)
-    tap = tap_of(model).attach().attach()
-    assert sum(count_hooks(model).values()) - sum(before.values()) == len(tap.block.projections)
-    tap.release()
-    assert count_hooks(model) == before
-
-
 def test_nothing_is_stored_while_nobody_wants_it(model):
     wanted = False
     tap = tap_of(model).attach(wanted=lambda: wanted)
@@ -222,17 +210,6 @@ def test_nothing_is_stored_while_nobody_wants_it(model):
         output(model, images(model))
     assert tap.read() is not None
     assert awake.seen - asleep.seen  # asleep, the row was not even computed
-    tap.release()
-
-
-def test_state_dict_and_evaluation_stay_stock(model):
-    keys = list(model.state_dict())
-    tap = tap_of(model).attach()
-    assert list(model.state_dict()) == keys
-    model.eval()
-    with torch.inference_mode():
-        output(model, images(model, batch=1))
-    assert tap.read().shape[0] == 1
     tap.release()
 
 

@@ -158,8 +158,8 @@ def test_labelling_is_compared_with_the_faster_of_two_steps(bench, monkeypatch):
 @pytest.mark.parametrize('name', ['TransMix', 'MixPro'])
 def test_labels_are_those_of_the_open_formula(name, bench, monkeypatch):
     session, targets = Session(bench, name), []
-    take = session.augment.take
-    monkeypatch.setattr(session.augment, 'take', lambda: targets.append(take()) or targets[-1])
+    take = session.augment.pop_target
+    monkeypatch.setattr(session.augment, 'pop_target', lambda: targets.append(take()) or targets[-1])
     images, scores = torch.randn(5, 3, 32, 32), torch.eye(10)[:5]
     attn = bench.model.backbone.layers[-1].attn
     output, logits = torch.randn(5, 65, 192), torch.randn(5, 10)

@@ -46,8 +46,8 @@ def test_a_step_trains_with_its_method_and_leaves_no_hook(name, bench, monkeypat
     before = [p.detach().clone() for p in bench.model.parameters()]
     taken = []
     if METHODS[name][1]:
-        take = session.augment.take
-        monkeypatch.setattr(session.augment, 'take', lambda: taken.append(take()) or taken[-1])
+        take = session.augment.pop_target
+        monkeypatch.setattr(session.augment, 'pop_target', lambda: taken.append(take()) or taken[-1])
     for _ in range(6):  # a mask may happen to show nothing of the partner
         session.step()
     assert count_hooks(bench.model) == hooks
@@ -81,7 +81,7 @@ def test_all_methods_train_the_same_weights(bench):
 
 def test_hooks_go_even_if_a_step_fails(bench, monkeypatch):
     before, session = count_hooks(bench.model), Session(bench, 'MixPro')
-    monkeypatch.setattr(session.augment, 'take', lambda: None)
+    monkeypatch.setattr(session.augment, 'pop_target', lambda: None)
     monkeypatch.setattr(bench.model, 'train_step', lambda data, optim: dict(loss=torch.tensor(float('nan'))))
     with pytest.raises(FloatingPointError, match='MixPro is nan after 1 steps'):
         session.step()

@@ -1,45 +1,46 @@
 """LabelingHook in mmengine's Runner: when it acts, what it leaves alone, what it leaves behind, what it logs."""
 
-import itertools
-import json
 from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.dataset import pseudo_collate
 from mmengine.hooks import EMAHook, Hook
-from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner
 from mmpretrain.engine.hooks import SwitchRecipeHook
 from mmpretrain.models import GlobalAveragePooling, LabelSmoothLoss, Mixup
 from mmpretrain.registry import MODELS
-from mmpretrain.structures import DataSample
-from torch.utils.data import DataLoader, Dataset
 
 from mixpro_mm.attention import ClassAttentionTap, find_attention_block
 from mixpro_mm.augments import MaskMix, MixAugment, MixPro, RegionMix
 from mixpro_mm.labeling import LabelWeights, ProgressiveAttentionLabeling
 from mixpro_mm.labeling.hook import LabelingHook
+from tests.micro import CLASSES, STOCK, lively, make_runner, mixpro, scalars, train, vit
 
-CLASSES = 5
-VIT = dict(
-    type='VisionTransformer',
-    arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64),
-    img_size=32,
-    patch_size=8,
-)
+VIT = vit()['backbone']
+RESNET = dict(type='ResNet', depth=18, base_channels=4, stem_channels=4)
 HOOK_KINDS = [name for name in vars(torch.nn.Module()) if name.endswith('_hooks')]
-SERIAL = itertools.count()
-
-
-def mixpro(method=MixPro, **kwargs):
-    """About half of each image stays, and partners in a batch of four have other labels."""
-    return method(alpha=20.0, partner='flip', **{'patch_size': 8, 'mask_scale': 1, **kwargs})
 
 
 def regions():
     return RegionMix(alpha=20.0, partner='flip')
+
+
+class Bound(MixPro):
+    """Writes down what it is shown, and whether it was when a batch came."""
+
+    def __init__(self, **kwargs):
+        super().__init__(alpha=20.0, partner='flip', patch_size=8, mask_scale=1, **kwargs)
+        self.shown, self.seen = [], []
+
+    def bind(self, model, ema=None):
+        self.shown.append((model, ema))
+
+    def unbind(self):
+        self.shown.append(None)
+
+    def draw_mask(self, images, index):
+        self.seen.append(self.shown[-1])
+        return super().draw_mask(images, index)
 
 
 class Token(torch.nn.Module):
@@ -55,60 +56,8 @@ class Token(torch.nn.Module):
 
 def classifier(train_cfg, backbone=VIT, head='VisionTransformerClsHead', neck=None):
     """A micro classifier, always the same, with attention and logits far from uniform."""
-    torch.manual_seed(0)
-    loss = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=CLASSES, mode='original')
-    model = MODELS.build(
-        dict(
-            type='ImageClassifier',
-            backbone=dict(backbone),
-            neck=neck,
-            head=dict(type=head, num_classes=CLASSES, in_channels=32, loss=loss),
-            data_preprocessor=dict(num_classes=CLASSES),
-            train_cfg=train_cfg,
-        )
-    )
-    model.init_weights()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.2)
-    return model
-
-
-class Samples(Dataset):
-    """Random images, labelled in turn; samples are made anew on every access, for the host writes into them."""
-
-    def __init__(self, count):
-        self.images = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(9))
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        return dict(inputs=self.images[index].clone(), data_samples=DataSample().set_gt_label(index % CLASSES))
-
-
-def make_runner(model, work_dir, *hooks, batches=2, batch_size=4, epochs=1, interval=1, lr=0.05, **settings):
-    return Runner(
-        model=model,
-        work_dir=str(work_dir),
-        train_dataloader=DataLoader(Samples(batches * batch_size), batch_size, collate_fn=pseudo_collate),
-        optim_wrapper=OptimWrapper(torch.optim.SGD(model.parameters(), lr=lr)),
-        custom_hooks=list(hooks),
-        **{
-            'train_cfg': dict(by_epoch=True, max_epochs=epochs),
-            'default_hooks': dict(logger=dict(type='LoggerHook', interval=interval), checkpoint=None),
-            'randomness': dict(seed=3),
-            'default_scope': 'mmpretrain',
-            'experiment_name': f'hook-{next(SERIAL)}',
-            **settings,
-        },
-    )
-
-
-def train(*args, **kwargs):
-    runner = make_runner(*args, **kwargs)
-    runner.train()
-    return runner
+    head = dict(type=head, num_classes=CLASSES, in_channels=32, loss=STOCK)
+    return lively(dict(type='ImageClassifier', backbone=dict(backbone), neck=neck, head=head), train_cfg)
 
 
 def count_hooks(model):
@@ -185,92 +134,69 @@ def test_training_without_the_hook_stops_at_the_second_batch(tmp_path):
     assert runner.iter == 1
 
 
+def with_out_type(out_type, neck=None):
+    return dict(backbone=dict(VIT, out_type=out_type), head='LinearClsHead', neck=neck)
+
+
+POOLED = [
+    ('avg_featmap', None),
+    ('featmap', dict(type='GlobalAveragePooling')),
+    ('raw', dict(type=Token, mean=True)),
+]
+NOTHING = r"^LabelingHook has nothing to label: no batch augment .*type='mixpro_mm\.MixPro'.* or remove the hook$"
+
+
 @pytest.mark.parametrize(
     ('model', 'hook', 'sentence'),
     [
+        (dict(train_cfg=None), {}, NOTHING),
+        (dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)])), {}, NOTHING),
+        (dict(backbone=RESNET, head='LinearClsHead'), {}, '^ResNet has no class attention known here'),
         (
-            dict(train_cfg=None),
-            {},
-            r'^LabelingHook has nothing to label: no batch augment of this model keeps its labels open; add '
-            r"dict\(type='mixpro_mm\.MixPro'\) to model\.train_cfg\.augments \(with probability 0 if SwitchRecipeHook "
-            r'brings it in later\), or remove the hook$',
-        ),
-        (
-            dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)])),
-            {},
-            '^LabelingHook has nothing to label',
-        ),
-        (
-            dict(
-                train_cfg=dict(augments=mixpro()),
-                backbone=dict(type='ResNet', depth=18, base_channels=4, stem_channels=4),
-                head='LinearClsHead',
-            ),
-            {},
-            '^ResNet has no class attention known here',
-        ),
-        (
-            dict(
-                train_cfg=dict(augments=mixpro()),
-                backbone=dict(**VIT, with_cls_token=False, out_type='avg_featmap'),
-            ),
+            dict(backbone=dict(VIT, with_cls_token=False, out_type='avg_featmap')),
             {},
             '^VisionTransformer was built without a class token',
         ),
         *(
             (
-                dict(
-                    train_cfg=dict(augments=mixpro()),
-                    backbone=dict(VIT, out_type=out_type),
-                    head='LinearClsHead',
-                    neck=neck,
-                ),
+                with_out_type(*pooled),
                 hook,
-                rf"out_type='{out_type}'\), so nothing trains its class attention: attention=.*query_mean",
+                rf"out_type='{pooled[0]}'\), so nothing trains its .*: attention=.*query_mean",
             )
             for hook in ({}, dict(attention='backbone.layers.1.attn'))
-            for out_type, neck in (
-                ('avg_featmap', None),
-                ('featmap', dict(type='GlobalAveragePooling')),
-                ('raw', dict(type=Token, mean=True)),
-            )
+            for pooled in POOLED
         ),
         (
-            dict(train_cfg=dict(augments=mixpro())),
+            {},
             dict(attention='backbone.layers.5.attn'),
-            "^attention path 'backbone.layers.5.attn' leads nowhere in ImageClassifier",
+            "^attention path 'backbone.layers.5.attn' leads nowhere in Image",
+        ),
+        (dict(loss=False), {}, r'^LabelingHook found no loss to hook in ImageClassifier'),
+        *(  # nothing trains the queries and keys of the last block
+            (
+                dict(out_indices=[0]),
+                dict(attention=attention),
+                r'backbone\.layers\.1\.attn does not reach the output of',
+            )
+            for attention in (None, 'query_mean', dict(reading='query_mean', path='backbone.layers.1.attn'))
         ),
     ],
 )
 def test_what_cannot_be_labelled_stops_before_the_first_iteration(model, hook, sentence, tmp_path):
-    model = classifier(**model)
-    before, hooks = parameters(model), count_hooks(model)
+    augment, loss, out_indices = Bound(), model.pop('loss', True), model.pop('out_indices', None)
+    model = classifier(**{'train_cfg': dict(augments=augment), **model})
+    model.backbone.out_indices = out_indices or model.backbone.out_indices
     runner = make_runner(model, tmp_path, LabelingHook(**hook))
+    if not loss:
+        del model.head.loss_module
+    before, hooks = parameters(model), count_hooks(model)
     with pytest.raises(ValueError, match=sentence) as error:
         runner.train()
     assert '\n' not in str(error.value)
     assert runner.iter == 0
     assert torch.equal(parameters(model), before)
     assert count_hooks(model) == hooks
-
-
-def test_a_model_without_a_loss_module_is_one_sentence(tmp_path):
-    model = classifier(dict(augments=mixpro()))
-    runner = make_runner(model, tmp_path, LabelingHook())
-    del model.head.loss_module
-    hooks = count_hooks(model)
-    with pytest.raises(ValueError, match=r'^LabelingHook found no loss to hook in ImageClassifier'):
-        runner.train()
-    assert runner.iter == 0
-    assert count_hooks(model) == hooks
-
-
-def test_an_unknown_labeling_is_one_sentence_at_construction():
-    known = 'AreaLabeling, AttentionLabeling, ProgressiveAttentionLabeling$'
-    with pytest.raises(ValueError, match=f"^labeling 'PAL' is unknown; known: {known}"):
-        LabelingHook('PAL')
-    with pytest.raises(TypeError, match='detached'):
-        LabelingHook(dict(type='ProgressiveAttentionLabeling', detached=True))
+    assert augment.shown in ([], [(model, None), None])  # unbound, too
 
 
 @pytest.mark.parametrize('same_hook', [True, False], ids=['same hook', 'new hook'])
@@ -315,20 +241,20 @@ def lam_of(labels, batch):
     return labels[torch.arange(4), own].mean().item()
 
 
-def scalars(runner):
-    (file,) = Path(runner.log_dir).rglob('scalars.json')
-    return [json.loads(line) for line in file.read_text().splitlines()]
-
-
-def test_a_target_left_before_training_does_not_leak(tmp_path, monkeypatch):
-    """Somebody mixed a batch to look at it; the first batch of training is not mixed at all."""
+def test_a_batch_mixed_for_a_look_does_not_leak(tmp_path, monkeypatch):
+    """Somebody mixes a batch before training and between two steps; the batches of training are not mixed at all."""
     augment = mixpro()
+
+    class Look(Hook):
+        priority = 'VERY_LOW'
+
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            augment(torch.rand(4, 3, 32, 32), torch.eye(CLASSES)[:4])
+
     model = classifier(dict(augments=augment, probs=0.0))
     augment(torch.rand(4, 3, 32, 32), torch.eye(CLASSES)[:4])
     watch = Watch(monkeypatch)
-    train(model, tmp_path, LabelingHook(), watch)
-    assert not augment.pending
-    assert watch.mixed_by == ['nobody'] * 2
+    train(model, tmp_path, LabelingHook(), Look(), watch)
     assert watch.relabelled == [False, False]
 
 
@@ -387,34 +313,24 @@ def test_log_shows_the_mean_since_the_last_line(tmp_path):
     assert history[0].tolist() == pytest.approx(means, abs=1e-6)  # once a line, not once a batch
 
 
+ITERATIONS = dict(train_cfg=dict(by_epoch=False, max_iters=6), log_processor=dict(by_epoch=False))
+
+
 @pytest.mark.parametrize(
-    ('batches', 'interval', 'ignore_last', 'expected'),
-    [(2, 5, True, {2: 0.015}), (3, 2, True, {2: 0.015}), (3, 2, False, {2: 0.015, 3: 0.03})],
+    ('batches', 'interval', 'ignore_last', 'settings', 'expected'),
+    [
+        (2, 5, True, {}, {2: 0.015}),
+        (3, 2, True, {}, {2: 0.015}),
+        (3, 2, False, {}, {2: 0.015, 3: 0.03}),
+        (6, 2, True, ITERATIONS, {2: 0.015, 4: 0.035, 6: 0.055}),
+    ],
 )
-def test_log_follows_the_logger_at_the_end_of_an_epoch(batches, interval, ignore_last, expected, tmp_path):
-    logger = dict(type='LoggerHook', interval=interval, ignore_last=ignore_last)
-    runner = train(
-        classifier(dict(augments=mixpro())),
-        tmp_path,
-        LabelingHook(Scripted()),
-        batches=batches,
-        default_hooks=dict(logger=logger, checkpoint=None),
-    )
-    assert {record['iter']: record['factor'] for record in scalars(runner)} == pytest.approx(expected, abs=1e-6)
-
-
-def test_log_of_a_run_counted_in_iterations(tmp_path):
-    runner = train(
-        classifier(dict(augments=mixpro())),
-        tmp_path,
-        LabelingHook(Scripted()),
-        batches=6,
-        interval=2,
-        train_cfg=dict(by_epoch=False, max_iters=6),
-        log_processor=dict(by_epoch=False),
-    )
-    found = {record['step']: record['factor'] for record in scalars(runner)}
-    assert found == pytest.approx({2: 0.015, 4: 0.035, 6: 0.055}, abs=1e-6)
+def test_log_follows_the_logger_at_the_end_of_an_epoch(batches, interval, ignore_last, settings, expected, tmp_path):
+    settings |= dict(default_hooks=dict(logger=dict(type='LoggerHook', interval=interval, ignore_last=ignore_last)))
+    settings['default_hooks']['checkpoint'] = None
+    model = classifier(dict(augments=mixpro()))
+    runner = train(model, tmp_path, LabelingHook(Scripted()), batches=batches, **settings)
+    assert {record['step']: record['factor'] for record in scalars(runner)} == pytest.approx(expected, abs=1e-6)
 
 
 def test_logged_lam_area_is_that_of_the_labels(tmp_path, monkeypatch):
@@ -474,27 +390,20 @@ def recipes(*schedule):
 def test_augments_and_loss_replaced_on_the_way_are_found(tmp_path, monkeypatch):
     watch = Watch(monkeypatch)
     other_loss = dict(type='LabelSmoothLoss', label_smooth_val=0.3, mode='original')
-    switch = recipes(
+    switch = recipes(  # mixing may start late, behind a probability of zero
         (2, dict(batch_augments=dict(augments=mixpro(mask_scale=2)), loss=other_loss)),
         (3, dict(batch_augments=None)),
         (4, dict(batch_augments=dict(augments=regions()))),
     )
     model = classifier(dict(augments=mixpro(MaskMix)))
     first_loss, hooks = model.head.loss_module, count_hooks(model)
-    train(model, tmp_path, switch, LabelingHook(), watch, epochs=4)
+    runner = train(model, tmp_path, switch, LabelingHook(), watch, epochs=4)
+    assert ['factor' in record for record in scalars(runner)] == watch.relabelled
     assert watch.relabelled == [True, True, True, True, False, False, True, True]
     assert watch.losses == [first_loss] * 2 + [model.head.loss_module] * 6
     assert model.head.loss_module.label_smooth_val == 0.3
     assert not first_loss._forward_pre_hooks
     assert count_hooks(model) == hooks
-
-
-def test_mixing_may_start_late_behind_a_probability_of_zero(tmp_path, monkeypatch):
-    watch = Watch(monkeypatch)
-    switch = recipes((2, dict(batch_augments=dict(augments=mixpro()))))
-    model = classifier(dict(augments=mixpro(), probs=0.0))
-    train(model, tmp_path, switch, LabelingHook(), watch, epochs=2)
-    assert watch.relabelled == [False, False, True, True]
 
 
 def test_a_run_resumes_after_mixing_was_switched_off(tmp_path, monkeypatch):
@@ -510,14 +419,6 @@ def test_a_run_resumes_after_mixing_was_switched_off(tmp_path, monkeypatch):
     assert runner.epoch == 4
     assert watch.mixed_by == ['nobody'] * 4
     assert count_hooks(model) == before
-
-
-def test_a_run_resumes_into_labelled_batches(tmp_path, monkeypatch):
-    saver = dict(checkpoint=dict(type='CheckpointHook', interval=1))
-    train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(), default_hooks=saver)
-    watch = Watch(monkeypatch)
-    train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(), watch, epochs=2, resume=True)
-    assert watch.relabelled == [True, True]
 
 
 def test_the_averaged_model_is_a_plain_copy(tmp_path, monkeypatch):
@@ -572,21 +473,6 @@ def test_an_attention_module_that_takes_no_part_is_one_sentence(tmp_path):
         train(model, tmp_path, LabelingHook(attention='spare'))
 
 
-def test_a_batch_mixed_between_two_steps_does_not_leak(tmp_path, monkeypatch):
-    """Somebody looks at mixed images between two steps; the next batch, which nobody mixed, keeps its labels."""
-    augment = mixpro()
-
-    class Look(Hook):
-        priority = 'VERY_LOW'
-
-        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-            augment(torch.rand(4, 3, 32, 32), torch.eye(CLASSES)[:4])
-
-    watch = Watch(monkeypatch)
-    train(classifier(dict(augments=augment, probs=0.0)), tmp_path, LabelingHook(), Look(), watch)
-    assert watch.relabelled == [False, False]
-
-
 def test_two_labeling_hooks_are_one_too_many(tmp_path):
     runner = make_runner(
         classifier(dict(augments=mixpro())), tmp_path, LabelingHook(), LabelingHook('AttentionLabeling')
@@ -624,32 +510,6 @@ def test_mixed_batches_that_never_meet_the_loss_stop_training(tmp_path):
     with pytest.raises(RuntimeError, match=r'without its labels being weighed: LabelSmoothLoss'):
         runner.train()
     assert runner.iter == 0
-
-
-def test_the_log_shows_nothing_once_mixing_is_over(tmp_path):
-    schedule = [dict(action_epoch=2, batch_augments=None)]
-    runner = train(
-        classifier(dict(augments=mixpro())), tmp_path, LabelingHook(), SwitchRecipeHook(schedule), epochs=2, interval=1
-    )
-    assert ['factor' in record for record in scalars(runner)] == [True, True, False, False]
-
-
-class Bound(MixPro):
-    """Writes down what it is shown, and whether it was when a batch came."""
-
-    def __init__(self, **kwargs):
-        super().__init__(alpha=20.0, partner='flip', patch_size=8, mask_scale=1, **kwargs)
-        self.shown, self.seen = [], []
-
-    def bind(self, model, ema=None):
-        self.shown.append((model, ema))
-
-    def unbind(self):
-        self.shown.append(None)
-
-    def draw_mask(self, images, index):
-        self.seen.append(self.shown[-1])
-        return super().draw_mask(images, index)
 
 
 @pytest.mark.parametrize('averaged', [True, False])
@@ -697,16 +557,6 @@ def test_augments_that_come_and_go_are_bound_and_unbound(tmp_path):
     assert early.shown == late.shown == [shown, None]
 
 
-def test_a_training_that_does_not_start_unbinds(tmp_path):
-    augment = Bound()
-    model = classifier(dict(augments=augment))
-    runner = make_runner(model, tmp_path, LabelingHook())
-    del model.head.loss_module
-    with pytest.raises(ValueError, match='found no loss to hook'):
-        runner.train()
-    assert augment.shown == [(model, None), None]
-
-
 def test_an_augment_of_ones_own_needs_no_more_than_its_labels(tmp_path, monkeypatch):
     class Own:
         def __init__(self):
@@ -725,9 +575,6 @@ def test_an_augment_of_ones_own_needs_no_more_than_its_labels(tmp_path, monkeypa
     watch = Watch(monkeypatch)
     train(classifier(dict(augments=Own())), tmp_path, LabelingHook(), watch)
     assert watch.relabelled == [True, True]
-
-
-RESNET = dict(type='ResNet', depth=18, base_channels=4, stem_channels=4)
 
 
 def test_area_labels_need_no_attention(tmp_path, monkeypatch):
@@ -796,47 +643,37 @@ class Clock(ProgressiveAttentionLabeling):
         return super().__call__(*args)
 
 
-def test_a_labeling_is_told_the_epochs_done_also_after_a_resume(tmp_path):
-    saver = dict(checkpoint=dict(type='CheckpointHook', interval=1))
-    stopped = dict(train_cfg=dict(by_epoch=True, max_epochs=4), default_hooks=saver)
-
-    class StopAfterTwo(Hook):
-        priority = 'VERY_LOW'
-
-        def before_train_epoch(self, runner):
-            if runner.epoch == 2:
-                raise KeyboardInterrupt
-
-    first, second = Clock(), Clock()
-    with pytest.raises(KeyboardInterrupt):
-        train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(first), StopAfterTwo(), **stopped)
-    runner = train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(second), resume=True, **stopped)
-    assert runner.epoch == 4
-    assert first.times == [0.0, 0.0, 0.25, 0.25]
-    assert second.times == [0.5, 0.5, 0.75, 0.75]
+IN_ITERATIONS = dict(
+    batches=8,
+    log_processor=dict(by_epoch=False),
+    default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=5)),
+    train_cfg=dict(by_epoch=False, max_iters=8),
+)
+IN_EPOCHS = dict(
+    train_cfg=dict(by_epoch=True, max_epochs=4), default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1))
+)
 
 
-def test_a_training_counted_in_iterations_tells_those_also_after_a_resume(tmp_path):
-    counted = dict(
-        batches=8,
-        log_processor=dict(by_epoch=False),
-        default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=5)),
-        train_cfg=dict(by_epoch=False, max_iters=8),
-    )
-
-    class StopAfterFive(Hook):
+@pytest.mark.parametrize(
+    ('settings', 'stop', 'before', 'after'),
+    [
+        (IN_EPOCHS, 4, [0.0, 0.0, 0.25, 0.25], [0.5, 0.5, 0.75, 0.75]),
+        (IN_ITERATIONS, 5, [i / 8 for i in range(5)], [5 / 8, 6 / 8, 7 / 8]),
+    ],
+)
+def test_a_labeling_is_told_how_far_the_training_is_also_after_a_resume(settings, stop, before, after, tmp_path):
+    class StopAt(Hook):
         priority = 'VERY_LOW'
 
         def before_train_iter(self, runner, batch_idx, data_batch=None):
-            if runner.iter == 5:
+            if runner.iter == stop:
                 raise KeyboardInterrupt
 
     first, second = Clock('parabolic'), Clock('parabolic')
     with pytest.raises(KeyboardInterrupt):
-        train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(first), StopAfterFive(), **counted)
-    train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(second), resume=True, **counted)
-    assert first.times == [i / 8 for i in range(5)]
-    assert second.times == [5 / 8, 6 / 8, 7 / 8]
+        train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(first), StopAt(), **settings)
+    train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(second), resume=True, **settings)
+    assert first.times == before and second.times == after
 
 
 @pytest.mark.parametrize(
@@ -888,9 +725,7 @@ def test_a_copy_of_the_model_made_on_the_way_lives_on_its_own(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ('out_type', 'neck', 'attention'),
     [
-        ('avg_featmap', None, 'query_mean'),
-        ('featmap', dict(type='GlobalAveragePooling'), 'query_mean'),
-        ('raw', dict(type=Token, mean=True), 'query_mean'),
+        *((*pooled, 'query_mean') for pooled in POOLED),
         ('raw', dict(type=Token, mean=False), None),
         ('raw', dict(type=Token, mean=False), 'backbone.layers.1.attn'),
         ('avg_featmap', None, 'backbone.layers.0.attn'),  # the last block's patches look at the class token
@@ -945,12 +780,3 @@ def test_dropped_patches_stop_before_the_first_step(tmp_path):
     with pytest.raises(ValueError, match=r'^4 patch tokens do not fit .* 4x4 = 16: .*patch_drop_rate=0'):
         runner.train()
     assert runner.iter == 0
-
-
-@pytest.mark.parametrize('attention', [None, 'query_mean', dict(reading='query_mean', path='backbone.layers.1.attn')])
-def test_attention_of_a_block_that_is_not_in_use_stops_before_training(tmp_path, attention):
-    """``out_indices`` leaves the last block out of the output, so nothing trains its queries and keys."""
-    model = classifier(dict(augments=mixpro()))
-    model.backbone.out_indices = [0]
-    with pytest.raises(ValueError, match=r'backbone\.layers\.1\.attn does not reach the output of VisionTransformer'):
-        train(model, tmp_path, LabelingHook(attention=attention))

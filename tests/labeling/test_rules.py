@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -94,8 +95,8 @@ def test_unknown_labelings_list_the_known_ones():
         build_labeling('PAL')
     with pytest.raises(TypeError, match=r'^labeling must be a name or dict\(type=name, \.\.\.\), got 3$'):
         build_labeling(3)
-    with pytest.raises(ValueError, match=r'label_smooth_val must lie in \[0, 1\), got 1.5'):
-        build_labeling(dict(type='ProgressiveAttentionLabeling', label_smooth_val=1.5))
+    with pytest.raises(TypeError, match='detached'):
+        build_labeling(dict(type='ProgressiveAttentionLabeling', detached=True))
 
 
 def test_area_labeling_leaves_labels_alone(batch):
@@ -155,33 +156,21 @@ def test_only_the_learnable_strategy_asks_for_a_parameter():
     assert not hasattr(AttentionLabeling(), 'uses_learned')
 
 
-@pytest.mark.parametrize('name', ['AttentionLabeling', 'ProgressiveAttentionLabeling'])
-@pytest.mark.parametrize('wrong', ['bilinear', None, True])
-def test_unknown_ways_to_bring_the_mask_down_list_the_known_ones(name, wrong):
-    with pytest.raises(ValueError, match=f"^downsample '?{wrong}'? is unknown; known: area, nearest$"):
-        build_labeling(dict(type=name, downsample=wrong))
-
-
-def test_unknown_strategies_list_the_known_ones():
-    known = 'cosine, equal, learnable, linear, parabolic'
-    with pytest.raises(ValueError, match=f"^factor 'sine' is unknown; known: {known}$"):
-        build_labeling(dict(type='ProgressiveAttentionLabeling', factor='sine'))
-
-
 @pytest.mark.parametrize(
-    ('wrong', 'sentence'),
+    'wrong',
     [
-        (dict(label_smooth_val=None), r'label_smooth_val must lie in \[0, 1\), got None'),
-        (dict(label_smooth_val='0.1'), r"label_smooth_val must lie in \[0, 1\), got '0.1'"),
-        (dict(label_smooth_val=False), r'label_smooth_val must lie in \[0, 1\), got False'),
-        (dict(label_smooth_val=10**400), r'label_smooth_val must lie in \[0, 1\), got 1000'),
-        (dict(detach='False'), "detach must be True or False, got 'False'"),
-        (dict(detach=None), 'detach must be True or False, got None'),
-        (dict(smooth_target=7e16), r'smooth_target must be True or False, got 7e\+16'),
-        (dict(factor=['cosine']), r"factor \['cosine'\] is unknown; known: cosine, "),
-        (dict(factor=None), 'factor None is unknown; known: cosine, '),
+        *(dict(label_smooth_val=value) for value in (None, '0.1', False, 1.5, -0.1)),
+        *(dict(detach=value) for value in ('False', None)),
+        dict(smooth_target=7e16),
+        *(dict(factor=value) for value in (['cosine'], None, 'sine')),
+        *(dict(downsample=value) for value in ('bilinear', None, True)),
     ],
+    ids=str,
 )
-def test_arguments_of_another_kind_stop_at_construction(wrong, sentence):
-    with pytest.raises(ValueError, match=f'^{sentence}'):
-        build_labeling(dict(type='ProgressiveAttentionLabeling', **wrong))
+def test_arguments_of_another_kind_stop_at_construction(wrong):
+    ((name, value),) = wrong.items()
+    for kind in ('AttentionLabeling', 'ProgressiveAttentionLabeling')[name != 'downsample' :]:
+        with pytest.raises(ValueError, match=f'^{name} .*{re.escape(str(value))}') as error:
+            build_labeling(dict(type=kind, **wrong))
+    known = dict(factor='cosine, equal, learnable, linear, parabolic', downsample='area, nearest')
+    assert str(error.value).endswith(f'; known: {known[name]}' if name in known else repr(value))

@@ -11,68 +11,37 @@ import os
 import subprocess
 import sys
 from copy import deepcopy
+from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from mmengine.dataset import pseudo_collate
-from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner
-from mmpretrain.registry import MODELS
-from mmpretrain.structures import DataSample
-from torch.utils.data import DataLoader, Dataset
+from mmengine.config import Config
 
 from mixpro_mm.augments import MixPro, RegionMix
 from mixpro_mm.labeling.hook import LabelingHook
+from tests import micro
+from tests.micro import CLASSES, HalfPrecision, KeepBatches, KeepGradients, Samples
 
-CLASSES = 5
 SMOOTHING = 0.1
-LOSS = dict(type='LabelSmoothLoss', label_smooth_val=SMOOTHING, num_classes=CLASSES, mode='original')
-PVT_ARCH = dict(
-    embed_dims=(8, 16, 16, 32),
-    num_heads=(1, 1, 2, 4),
-    mlp_ratios=(2, 2, 2, 2),
-    depths=(1, 1, 1, 2),
-    sr_ratios=(4, 2, 1, 1),
-)
-SERIAL = itertools.count()
-
-
-def vit(size=32):
-    arch = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
-    return dict(
-        type='ImageClassifier',
-        backbone=dict(type='VisionTransformer', arch=arch, img_size=size, patch_size=8),
-        head=dict(type='VisionTransformerClsHead', num_classes=CLASSES, in_channels=32, loss=LOSS),
-    )
-
-
-def timm_vit(size=32, **kwargs):
-    arch = dict(img_size=size, patch_size=8, embed_dim=32, depth=2, num_heads=2, num_classes=CLASSES)
-    return dict(type='TimmClassifier', model_name='vit_tiny_patch16_224', loss=LOSS, **arch, **kwargs)
 
 
 def pvt(size=64):
-    return dict(
-        type='ImageClassifier',
-        backbone=dict(type='mixpro_mm.PVT', arch=PVT_ARCH, img_size=size),
-        head=dict(type='LinearClsHead', num_classes=CLASSES, in_channels=32, loss=LOSS),
-    )
+    return micro.pvt(img_size=size, depths=(1, 1, 1, 2))
+
+
+def vit(size=32):
+    return micro.vit(img_size=size)
+
+
+def timm_vit(size=32, **kwargs):
+    return micro.timm_vit(img_size=size, **kwargs)
 
 
 def lively(config, augment):
-    """The model of a config, always the same, every parameter moved so that attention and logits are not uniform."""
-    torch.manual_seed(0)
-    model = MODELS.build(
-        dict(**deepcopy(config), data_preprocessor=dict(num_classes=CLASSES), train_cfg=dict(augments=augment))
-    )
-    model.init_weights()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.2)
-    return model
+    return micro.lively(config, dict(augments=augment))
 
 
 def mixpro(mask_scale=1):
@@ -80,67 +49,10 @@ def mixpro(mask_scale=1):
     return MixPro(alpha=20.0, patch_size=8, mask_scale=mask_scale)
 
 
-class Samples(Dataset):
-    """Images in which every pixel has a value of its own, labelled in turn; samples are made anew on every access."""
-
-    def __init__(self, count, size=(32, 32)):
-        self.images = torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(9))
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        return dict(inputs=self.images[index].clone(), data_samples=DataSample().set_gt_label(index % CLASSES))
-
-
-class KeepGradients(OptimWrapper):
-    """Keeps what every step was taken with."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.steps = []
-
-    def step(self, **kwargs):
-        self.steps.append([p.grad.clone() for group in self.optimizer.param_groups for p in group['params']])
-        super().step(**kwargs)
-
-
-class KeepBatches:
-    """Keeps what the last block's loss module and the model were really given in training."""
-
-    def __init__(self, model):
-        self.inputs, self.targets, self.logits = [], [], []
-        model.register_forward_pre_hook(self.on_model, with_kwargs=True)
-        loss = model.head.loss_module if hasattr(model, 'head') else model.loss_module
-        loss.register_forward_hook(self.on_loss)
-
-    def on_model(self, module, args, kwargs):
-        if kwargs['mode'] == 'loss':
-            self.inputs.append(kwargs['inputs'].clone())
-
-    def on_loss(self, module, args, output):
-        self.logits.append(args[0].detach())
-        self.targets.append(args[1].detach())
-
-
-def train(model, samples, work_dir, hook, batch_size=None, wrapper=KeepGradients, wrapper_args=None, cfg=None):
-    """One epoch of a real Runner; returns it. The optimiser's wrapper holds the gradients."""
-    optim = wrapper(torch.optim.SGD(list(model.parameters()), lr=0.05), **(wrapper_args or {}))
-    runner = Runner(
-        model=model,
-        work_dir=str(work_dir),
-        train_dataloader=DataLoader(samples, batch_size or len(samples), collate_fn=pseudo_collate),
-        optim_wrapper=optim,
-        train_cfg=dict(by_epoch=True, max_epochs=1),
-        custom_hooks=[hook],
-        default_hooks=dict(logger=dict(type='LoggerHook', interval=1), checkpoint=None),
-        randomness=dict(seed=3),
-        default_scope='mmpretrain',
-        experiment_name=f'training-{next(SERIAL)}',
-        cfg=cfg,
-    )
-    runner.train()
-    return runner
+def train(model, samples, work_dir, hook, batch_size=None, **settings):
+    """One epoch of a real Runner; returns it, and the gradients of each step."""
+    runner = micro.train(model, work_dir, hook, data=samples, batch_size=batch_size or len(samples), **settings)
+    return runner, [list(step.values()) for step in runner.optim_wrapper.steps]
 
 
 def last_block(model):
@@ -232,7 +144,7 @@ def test_loss_and_gradient_of_a_step_are_those_of_the_open_formula(name, tmp_pat
     twin = deepcopy(model)
     samples = Samples(batch, size if isinstance(size, tuple) else (size, size))
     kept = KeepBatches(model)
-    runner = train(model, samples, tmp_path, LabelingHook(rule))
+    runner, (taken,) = train(model, samples, tmp_path, LabelingHook(rule))
 
     (mixed,), (given,) = kept.inputs, kept.targets
     patch = 32 if build is pvt else 8  # of a token of the last block; on PVT the mask cells cover a quarter of one
@@ -243,7 +155,7 @@ def test_loss_and_gradient_of_a_step_are_those_of_the_open_formula(name, tmp_pat
     torch.testing.assert_close(given, target, rtol=0, atol=2e-6)
     assert batch == 1 or (given - by_area).abs().max() > 1e-3  # attention did say something
     assert runner.message_hub.get_scalar('train/loss').current() == pytest.approx(loss.item(), abs=2e-6)
-    assert_close(runner.optim_wrapper.steps[0], gradients(loss, twin))
+    assert_close(taken, gradients(loss, twin))
 
 
 @pytest.mark.parametrize('build', [vit, timm_vit])
@@ -255,7 +167,7 @@ def test_gradient_flows_through_the_factor_only_where_asked(build, tmp_path):
         model = lively(build(), mixpro())
         twin, kept = deepcopy(model), KeepBatches(model)
         hook = LabelingHook(dict(type='ProgressiveAttentionLabeling', detach=detach))
-        taken[detach] = train(model, samples, tmp_path / str(detach), hook).optim_wrapper.steps[0]
+        _, (taken[detach],) = train(model, samples, tmp_path / str(detach), hook)
         logits, row = forward(twin, kept.inputs[0])
         target, _ = open_target(logits, row, kept.inputs[0], samples.images, labels, 8, 'PAL', detach)
         assert target.requires_grad is not detach
@@ -275,13 +187,6 @@ def test_released_code_compares_with_the_smoothed_label(tmp_path):
     lam = (factor * attended + (1 - factor) * own.float().mean((1, 2)))[:, None]
     y = torch.eye(CLASSES)[torch.arange(6) % CLASSES]
     torch.testing.assert_close(kept.targets[0], lam * y + (1 - lam) * y[partner], rtol=0, atol=2e-6)
-
-
-class HalfPrecision(KeepGradients):
-    """What AmpOptimWrapper does, on a CPU."""
-
-    def optim_context(self, model):
-        return torch.autocast('cpu', dtype=torch.bfloat16)
 
 
 @pytest.mark.parametrize('build', [vit, timm_vit, pvt])
@@ -312,7 +217,8 @@ def test_labels_stay_fp32_under_autocast(build, tmp_path):
 def test_gradient_accumulation_labels_every_micro_batch(tmp_path):
     model = lively(vit(), mixpro())
     twin, kept, samples = deepcopy(model), KeepBatches(model), Samples(12)
-    runner = train(model, samples, tmp_path, LabelingHook(), batch_size=4, wrapper_args=dict(accumulative_counts=3))
+    wrapper = partial(KeepGradients, accumulative_counts=3)
+    _, (taken,) = train(model, samples, tmp_path, LabelingHook(), batch_size=4, wrapper=wrapper)
     losses = []
     for i, (mixed, given) in enumerate(zip(kept.inputs, kept.targets, strict=True)):
         own = slice(4 * i, 4 * i + 4)
@@ -321,7 +227,6 @@ def test_gradient_accumulation_labels_every_micro_batch(tmp_path):
         torch.testing.assert_close(given, target, rtol=0, atol=2e-6)
         losses.append(smoothed_cross_entropy(logits, target))
     assert len(losses) == 3
-    (taken,) = runner.optim_wrapper.steps
     assert_close(taken, gradients(sum(losses) / 3, twin))
 
 
@@ -336,42 +241,36 @@ def test_activation_checkpointing_changes_nothing(name, tmp_path):
         kept, passes = KeepBatches(model), []
         last_block(model)[0].attn.qkv.register_forward_hook(lambda module, args, out, passes=passes: passes.append(1))
         cfg = dict(activation_checkpointing=['backbone.layers.1']) if checkpointed and name == 'vit' else {}
-        runner = train(model, Samples(12), tmp_path / str(checkpointed), LabelingHook(), batch_size=6, cfg=cfg)
+        _, steps = train(model, Samples(12), tmp_path / str(checkpointed), LabelingHook(), batch_size=6, cfg=cfg)
         assert len(passes) == 1 + (4 if checkpointed else 2)  # one looks whether the class token is trained
-        results.append([*kept.targets, *itertools.chain(*runner.optim_wrapper.steps)])
+        results.append([*kept.targets, *itertools.chain(*steps)])
         assert len(kept.targets) == 2
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
-STOCK = """
-default_scope = 'mmpretrain'
-model = dict(
-    type='ImageClassifier',
-    backbone=dict(
-        type='VisionTransformer',
-        arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64),
-        img_size=32,
-        patch_size=8),
-    head=dict(
-        type='VisionTransformerClsHead',
-        num_classes=2,
-        in_channels=32,
-        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')),
-    data_preprocessor=dict(num_classes=2, mean=[127.5] * 3, std=[127.5] * 3),
-    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]))
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=0,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type='CustomDataset',
-        data_root='DATA',
-        pipeline=[dict(type='LoadImageFromFile'), dict(type='PackInputs')]))
-optim_wrapper = dict(optimizer=dict(type='AdamW', lr=1e-3))
-train_cfg = dict(by_epoch=True, max_epochs=1)
-default_hooks = dict(logger=dict(type='LoggerHook', interval=1))
-work_dir = 'WORK_DIR'
-"""
+def stock(data, work_dir):
+    """A config of mmpretrain, with its own mixing methods."""
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
+    model = vit()
+    model['head'] |= dict(num_classes=2, loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'))
+    model['data_preprocessor'] = dict(num_classes=2, mean=[127.5] * 3, std=[127.5] * 3)
+    model['train_cfg'] = dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)])
+    return dict(
+        default_scope='mmpretrain',
+        model=model,
+        train_dataloader=dict(
+            batch_size=4,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            dataset=dict(type='CustomDataset', data_root=str(data), pipeline=pipeline),
+        ),
+        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-3)),
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
+        work_dir=str(work_dir),
+    )
+
+
 DELTAS = {
     'two lines': """
 model = dict(train_cfg=dict(augments=[dict(type='mixpro_mm.MixPro', patch_size=8, mask_scale=1)]))
@@ -402,20 +301,11 @@ def trainings(tmp_path_factory):
     started = {}
     for name, delta in DELTAS.items():
         folder = root / name.replace(' ', '-')
-        folder.mkdir()
-        stock = STOCK.replace('DATA', str(root / 'images')).replace('WORK_DIR', str(folder / 'work'))
-        (folder / 'stock.py').write_text(stock)
-        (folder / 'mixpro.py').write_text(f"_base_ = './stock.py'\n{delta}")
-        started[name] = (
-            folder,
-            subprocess.Popen(
-                [sys.executable, '-c', SCRIPT, str(folder / 'mixpro.py')],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                env={**os.environ, 'OMP_NUM_THREADS': '1'},
-            ),
-        )
+        Config(stock(root / 'images', folder / 'work')).dump(folder.with_suffix('.py'))
+        (root / f'mixpro-{folder.name}.py').write_text(f"_base_ = './{folder.name}.py'\n{delta}")
+        command = [sys.executable, '-c', SCRIPT, str(root / f'mixpro-{folder.name}.py')]
+        streams = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        started[name] = folder, subprocess.Popen(command, env={**os.environ, 'OMP_NUM_THREADS': '1'}, **streams)
     yield started
     for _, process in started.values():
         process.kill()

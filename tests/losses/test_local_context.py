@@ -1,13 +1,13 @@
 """The loss over cells against formulas written out cell by cell, and its way through training and checkpoint."""
 
 import math
+import re
 from copy import deepcopy
 
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from mmengine.hooks import EMAHook, Hook
-from mmengine.optim import OptimWrapper
 from mmpretrain.models import Mixup
 
 from mixpro_mm.attention.quiet import eval_mode
@@ -80,12 +80,6 @@ def test_the_loss_over_cells_is_that_of_the_open_formula():
     torch.testing.assert_close(local_context(logits, target), torch.stack(expected).float())
 
 
-def test_half_precision_predictions_are_weighed_in_fp32():
-    target = MixedTarget(torch.eye(CLASSES)[:3], torch.eye(CLASSES)[1:4], torch.rand(3, 1, 8, 8) < 0.5)
-    logits = 5 * torch.randn(3, 2, 2, CLASSES).bfloat16()
-    assert torch.equal(local_context(logits, target), local_context(logits.float(), target))
-
-
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_parameters_in_half_precision(dtype):
     """As FSDP with mixed precision has them: the loss is that of fp32 but for the rounding of tokens and weights."""
@@ -114,28 +108,15 @@ def test_a_cell_that_tells_both_images_apart_costs_nothing():
     assert local_context(right.flip(2), target).item() == pytest.approx(50)
 
 
-class KeepBatches:
-    """Keeps the last target a labeling was asked with, and what the model was given."""
+class KeepTargets(AreaLabeling):
+    """Keeps what it was asked with."""
 
-    def __init__(self, model):
-        self.targets, self.inputs, self.losses = [], [], []
-        model.register_forward_pre_hook(self.on_model, with_kwargs=True)
-        (model.head if hasattr(model, 'head') else model).loss_module.register_forward_hook(self.on_loss)
+    def __init__(self):
+        self.targets = []
 
-    def on_model(self, module, args, kwargs):
-        if kwargs.get('mode') == 'loss':
-            self.inputs.append(kwargs['inputs'].clone())
-
-    def on_loss(self, module, args, output):
-        self.losses.append(output.item())
-
-    def labeling(self):
-        class Keep(AreaLabeling):
-            def __call__(keep, target, *args):  # noqa: N805
-                self.targets.append(target)
-                return super().__call__(target, *args)
-
-        return Keep()
+    def __call__(self, target, *args):
+        self.targets.append(target)
+        return super().__call__(target, *args)
 
 
 def open_total(model, images, target, tokens, grid, cells):
@@ -171,14 +152,14 @@ STEPS = {
 def test_value_and_gradients_of_a_step_are_those_of_the_open_formula(name, kit, tmp_path):
     build, size, grid, cells, kwargs = STEPS[name]
     model = kit.classifier(local(cells), kit.mixpro(), build=getattr(kit, build), **kwargs)
-    twin, hooks, kept = deepcopy(model), kit.count_hooks(model), KeepBatches(model)
-    runner = kit.train(model, tmp_path, LabelingHook(kept.labeling()), batches=1, size=size)
+    twin, hooks, kept, asked = deepcopy(model), kit.count_hooks(model), kit.KeepBatches(model), KeepTargets()
+    runner = kit.train(model, tmp_path, LabelingHook(asked), batches=1, size=size)
     seen = []
     backbone = getattr(twin, 'backbone', None) or twin.model
     (backbone.ln1 if hasattr(backbone, 'ln1') else backbone.norm).register_forward_hook(
         lambda module, args, output: seen.append(output)
     )
-    total = open_total(twin, kept.inputs[0], kept.targets[0], lambda: seen[0][:, -math.prod(grid) :], grid, cells)
+    total = open_total(twin, kept.inputs[0], asked.targets[0], lambda: seen[0][:, -math.prod(grid) :], grid, cells)
     assert kept.losses[0] == pytest.approx(total.item(), rel=1e-5)
     total.backward()
     (taken,) = runner.optim_wrapper.steps
@@ -290,34 +271,13 @@ def test_looks_at_the_model_in_between_are_not_kept(kit):
 
 
 def test_a_step_under_autocast_is_that_of_fp32_but_for_rounding(kit, tmp_path):
-    class HalfPrecision(OptimWrapper):
-        def __init__(self, optimizer, model):
-            super().__init__(optimizer)
-
-        def optim_context(self, model):
-            return torch.autocast('cpu', dtype=torch.bfloat16)
-
     losses = []
-    for wrapper in (None, HalfPrecision):
+    for wrapper in (kit.KeepGradients, kit.HalfPrecision):
         model = kit.classifier(local(), kit.mixpro())
-        kept = KeepBatches(model)
-        kit.train(model, tmp_path / str(len(losses)), LabelingHook(kept.labeling()), batches=1, wrapper=wrapper)
-        losses.append(kept.losses[0])
-    assert losses[0] != losses[1]
-    assert losses[1] == pytest.approx(losses[0], rel=2e-2)
-
-
-def test_keys_are_those_of_a_stock_run_and_two_more(kit, tmp_path):
-    found = []
-    for loss in (HOST, local()):
-        model = kit.classifier(loss, kit.mixpro())
-        saver = dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1))  # in the midst of training
-        kit.train(model, tmp_path / str(len(found)), LabelingHook(), default_hooks=saver)
-        files = [torch.load(tmp_path / str(len(found)) / f'iter_{i}.pth', weights_only=False) for i in (1, 2)]
-        assert set(files[0]['state_dict']) == set(files[1]['state_dict']) == set(model.state_dict())
-        found.append(set(files[0]['state_dict']))
-    assert found[1] - found[0] == {'head.loss_module.classifier.weight', 'head.loss_module.classifier.bias'}
-    assert found[0] < found[1]
+        kept = kit.KeepBatches(model)
+        kit.train(model, tmp_path / wrapper.__name__, LabelingHook('AreaLabeling'), batches=1, wrapper=wrapper)
+        losses += kept.losses
+    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=2e-2)
 
 
 def test_nothing_is_left_after_training_nor_in_copies_on_the_way(kit, tmp_path):
@@ -364,24 +324,21 @@ def test_a_frozen_backbone_is_fine(kit, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('settings', 'sentence'),
+    'settings',
     [
-        (dict(weight=0), '^weight must be a finite number above 0, got 0$'),
-        (dict(weight=float('nan')), '^weight must be a finite number above 0, got nan$'),
-        (dict(grid=0), '^grid must be a whole number of at least 1, got 0$'),
-        (dict(grid=2.0), r'^grid must be a whole number of at least 1, got 2\.0$'),
-        (dict(grid=True), '^grid must be a whole number of at least 1, got True$'),
-        (dict(weight='0.15'), "^weight must be a finite number above 0, got '0.15'$"),
-        (dict(weight=None), '^weight must be a finite number above 0, got None$'),
-        (dict(weight=True), '^weight must be a finite number above 0, got True$'),
-        (dict(in_channels=0), '^in_channels must be a whole number of at least 1, got 0$'),
-        (dict(in_channels='32'), "^in_channels must be a whole number of at least 1, got '32'$"),
-        (dict(num_classes=5.0), r'^num_classes must be a whole number of at least 1, got 5\.0$'),
-        (dict(num_classes=None), '^num_classes must be a whole number of at least 1, got None$'),
-        (dict(in_channels=10**30), '^in_channels 10{30} and num_classes 5 make a classifier that is too large$'),
+        *(dict(weight=value) for value in (0, float('nan'), '0.15', None, True)),
+        *(dict(grid=value) for value in (0, 2.0, True)),
+        *(dict(in_channels=value) for value in (0, '32', 10**30)),
+        *(dict(num_classes=value) for value in (5.0, None)),
     ],
+    ids=str,
 )
-def test_wrong_settings_are_one_sentence_at_construction(settings, sentence):
+def test_wrong_settings_are_one_sentence_at_construction(settings):
+    ((name, value),) = settings.items()
+    least = 'a finite number above 0' if name == 'weight' else 'a whole number of at least 1'
+    sentence = f'^{name} must be {least}, got {re.escape(repr(value))}$'
+    if value == 10**30:
+        sentence = '^in_channels 10{30} and num_classes 5 make a classifier that is too large$'
     with pytest.raises(ValueError, match=sentence):
         LocalContextLoss(**{'loss': HOST, 'in_channels': 32, 'num_classes': CLASSES, **settings})
 

@@ -53,7 +53,7 @@ class Bench:
         path.write_text(json.dumps(jobs))
         start = [] if processes == 1 else ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node']
         start += [] if processes == 1 else [str(processes)]
-        self.call(sys.executable, *start, HERE / 'ranks.py', path)
+        self.call(sys.executable, *start, HERE / 'on_cpu.py', path)
         return {job['name']: [self.error(job['name'], rank) for rank in range(processes)] for job in jobs}
 
     def call(self, *command):

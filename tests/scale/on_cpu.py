@@ -1,20 +1,30 @@
 """What the runs of these tests import beside their config: ranks without a GPU, equal masks, and witnesses.
 
+As a script, ``on_cpu.py JOBS.json`` is one rank that does several runs, one after the other, each by the host's own
+script, because importing the toolkits is most of what a short run costs. A run that fails leaves its sentence.
+
 The launchers of mmengine give every rank a GPU before anything else; where there is none, that one call is left out.
 All else is the host's: its launcher, gloo, its wrapper of the model.
 """
 
+import importlib.util
 import json
 import math
+import os
 import random
+import runpy
+import sys
+import traceback
 from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.dist import get_dist_info
+from mmengine.dist import barrier, get_dist_info, is_distributed
 from mmengine.hooks import Hook
-from mmengine.registry import DATA_SAMPLERS, FUNCTIONS, HOOKS
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DATA_SAMPLERS, FUNCTIONS, HOOKS, DefaultScope
+from mmengine.visualization import Visualizer
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.fsdp._common_utils import clean_tensor_name
 from torch.distributed.fsdp.wrap import size_based_auto_wrap_policy
@@ -97,3 +107,38 @@ class Witness(Hook):
 def by_size(module, recurse, nonwrapped_numel):
     """FSDP units of every module of some size, so that blocks, projections and the head are wrapped one by one."""
     return size_based_auto_wrap_policy(module, recurse, nonwrapped_numel, min_num_params=600)
+
+
+MANAGERS = DefaultScope, MMLogger, MessageHub, Visualizer
+
+
+def do(job):
+    """Run the host's script; '' or the error that ended it."""
+    saved = [dict(manager._instance_dict) for manager in MANAGERS]
+    folder = Path(importlib.util.find_spec(job['host']).submodule_search_locations[0])
+    sys.argv = [str(folder / '.mim' / 'tools' / f'{job["tool"]}.py'), *job['arguments']]
+    try:
+        runpy.run_path(sys.argv[0], run_name='__main__')
+    except Exception as error:
+        traceback.print_exc()
+        return f'{type(error).__name__}: {error}'
+    finally:
+        for manager, instances in zip(MANAGERS, saved, strict=True):
+            manager._instance_dict.clear()
+            manager._instance_dict.update(instances)
+    return ''
+
+
+def main(path):
+    """Do all jobs and leave ``NAME.rankN`` with the error, empty if there was none."""
+    torch.set_num_threads(1)
+    for job in json.loads(Path(path).read_text()):
+        error = do(job)
+        Path(path).with_name(f'{job["name"]}.rank{os.environ.get("RANK", "0")}').write_text(error)
+        if is_distributed():
+            barrier()  # whoever is late must not meet the next run's messages
+
+
+if __name__ == '__main__':
+    sys.modules['on_cpu'] = sys.modules['__main__']  # which configs import
+    main(sys.argv[1])

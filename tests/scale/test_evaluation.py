@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 # images of each test; neither two nor four divide these numbers, so that samplers fill up with images seen before
 IMAGES = dict(accuracy=355, calibration=439, ood=887, naseer=285, count=355, miou=7, boxes=7)
 RECORDS = dict(calibration='calibration.json', ood='ood.json', naseer='occlusion.json', count='occlusion.json')

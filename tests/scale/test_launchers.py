@@ -10,7 +10,7 @@ import torch
 
 from tests.scale import runs
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 MIM = str(Path(sys.executable).with_name('mim'))
 # A node with two tasks: says what it was asked for, then does it as srun would, and ends with the first that fails.
 SRUN = f"""#!{sys.executable}
@@ -86,26 +86,3 @@ def test_mim_with_slurm(cluster):
     assert line[start + 4 : start + 6] == ['--launcher', 'slurm']
     assert (cluster.folder / 'scontrol.txt').read_text().splitlines() == ['show hostname node[07]'] * 2
     agree(cluster, 'slurm')
-
-
-def test_a_study_with_slurm(cluster):
-    """Its stages run on two tasks, each with half of the batch, and it ends with the results of both."""
-    stage = cluster.config(
-        'stage',
-        runs.DEIT,
-        train_dataloader=dict(batch_size=16, sampler=dict(_delete_=True, type='Dealt', batch=8, batches=4)),
-        train_cfg=dict(max_epochs=1, val_interval=100),
-        param_scheduler=[],
-    )
-    study = cluster.folder / 'study.py'
-    row = dict(task='classification', backbone='DeiT', pretraining='mixpro')
-    study.write_text(f"title = 'S'\nstages = [dict(name='deit', config={str(stage)!r}, gpus=1, **{row!r})]\n")
-    tool = Path(__file__).parents[2] / 'tools' / 'study.py'
-    launch = ['--launcher', 'slurm', '--gpus', '2', '--gpus-per-node', '2', '--partition', 'gpu']
-    cluster.call(sys.executable, tool, study, '--work-dir', cluster.folder / 'study', *launch)
-    done = json.loads((cluster.folder / 'study' / 'deit' / 'done.json').read_text())
-    assert (done['gpus'], done['batch_size']) == (2, 8)
-    line = json.loads((cluster.folder / 'srun.json').read_text())
-    assert '--ntasks=2' in line and '--gres=gpu:2' in line and '--partition=gpu' in line
-    results = json.loads((cluster.folder / 'study' / 'results.json').read_text())
-    assert [(record['metric'], record['seed']) for record in results['records']] == [('top1', 0)]

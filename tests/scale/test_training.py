@@ -1,14 +1,15 @@
 """One, two and four processes (gloo, started as torchrun does it) train the same model from the same batches."""
 
 import json
+import re
 from math import isnan
 
 import pytest
 import torch
 
-from tests.scale.runs import ACCUMULATED, BATCHES
+from tests.scale.runs import BATCHES
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.mark.parametrize('name', ['deit', 'pvt'])
@@ -25,19 +26,11 @@ def test_ranks_train_what_one_process_trains_that_takes_their_batches_in_turn(be
         seen = bench.seen(f'{name}{count}', rank)
         assert seen['iterations'] == 2 * BATCHES // count
         losses.add(seen['loss'])
+        # the masks of a run are drawn batch by batch, so ranks log what one process logs
+        assert seen['mixed'] == pytest.approx(bench.seen(f'{name}1')['mixed'][rank::count], rel=1e-4, nan_ok=True)
     assert len(losses) == count  # each had a batch of its own
     for key in alone:
         torch.testing.assert_close(first[key], alone[key], rtol=1e-4, atol=1e-6)
-    assert ACCUMULATED % count == 0
-
-
-@pytest.mark.parametrize('name', ['deit', 'pvt'])
-def test_labels_are_weighed_on_every_rank(bench, together, name):
-    """The masks of a run are drawn batch by batch, so what ranks log of them adds up to what one process logs."""
-    count, _ = together
-    for rank in range(count):
-        logged = bench.seen(f'{name}{count}', rank)['mixed']
-        assert logged == pytest.approx(bench.seen(f'{name}1')['mixed'][rank::count], rel=1e-4, nan_ok=True)
     assert sum(not isnan(value) for value in bench.seen(f'{name}1')['mixed']) > BATCHES // 2
 
 
@@ -60,10 +53,7 @@ def test_a_transfer_trains_on_ranks_and_checks_the_hand_over_once(bench, togethe
 def test_a_hand_over_that_fails_stops_every_rank(bench, together):
     count, errors = together
     for error in errors[f'refused{count}']:
-        assert (
-            error.startswith('RuntimeError: TransferCheckHook: ')
-            and 'pvt1/epoch_2.pth is of another architecture' in error
-        )
+        assert re.match(r'RuntimeError: TransferCheckHook: .*pvt1/epoch_2\.pth is of another architecture', error)
     assert len(set(errors[f'refused{count}'])) == 1
     left = bench.folder / f'refused{count}'
     assert not (left / 'transfer.json').exists() and not list(left.glob('*.pth'))

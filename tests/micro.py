@@ -1,0 +1,198 @@
+"""Micro classifiers and short trainings, shared by the tests of labels, losses and ranks."""
+
+import itertools
+import json
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch.utils.data import DataLoader, Dataset
+
+from mixpro_mm.augments import MixPro
+
+CLASSES = 5
+STOCK = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=CLASSES, mode='original')
+ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
+PVT_ARCH = dict(embed_dims=(8, 16, 16, 32), num_heads=(1, 1, 2, 4), mlp_ratios=(2,) * 4, sr_ratios=(4, 2, 1, 1))
+SERIAL = itertools.count()
+
+
+def vit(loss=STOCK, img_size=32, **kwargs):
+    return dict(
+        type='ImageClassifier',
+        backbone=dict(type='VisionTransformer', arch=ARCH, img_size=img_size, patch_size=8, **kwargs),
+        head=dict(type='VisionTransformerClsHead', num_classes=CLASSES, in_channels=32, loss=loss),
+    )
+
+
+def timm_vit(loss=STOCK, img_size=32, **kwargs):
+    arch = dict(img_size=img_size, patch_size=8, embed_dim=32, depth=2, num_heads=2, num_classes=CLASSES)
+    return dict(type='TimmClassifier', model_name='vit_tiny_patch16_224', loss=loss, **arch, **kwargs)
+
+
+def pvt(loss=STOCK, img_size=128, depths=(1, 1, 1, 1), **kwargs):
+    return dict(
+        type='ImageClassifier',
+        backbone=dict(type='mixpro_mm.PVT', arch=dict(PVT_ARCH, depths=depths), img_size=img_size, **kwargs),
+        head=dict(type='LinearClsHead', num_classes=CLASSES, in_channels=32, loss=loss),
+    )
+
+
+def lively(config, train_cfg=None):
+    """The model of a config, always the same, every parameter moved so that attention and logits are not uniform."""
+    torch.manual_seed(0)
+    model = MODELS.build(deepcopy(config) | dict(data_preprocessor=dict(num_classes=CLASSES), train_cfg=train_cfg))
+    model.init_weights()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if 'raw_factor' not in name:
+                parameter.add_(torch.randn_like(parameter), alpha=0.2)
+    return model
+
+
+def classifier(loss=STOCK, augments=None, probs=None, build=vit, **kwargs):
+    return lively(build(loss, **kwargs), None if augments is None else dict(augments=augments, probs=probs))
+
+
+def mixpro(method=MixPro, **kwargs):
+    """About half of each image stays, and partners in a batch of four have other labels."""
+    return method(**{'alpha': 20.0, 'partner': 'flip', 'patch_size': 8, 'mask_scale': 1, **kwargs})
+
+
+class Samples(Dataset):
+    """Random images, labelled in turn; samples are new on every access, because the host writes into them."""
+
+    def __init__(self, count, size=(32, 32), seed=9):
+        self.images = torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(seed))
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return dict(inputs=self.images[index].clone(), data_samples=DataSample().set_gt_label(index % CLASSES))
+
+
+class KeepGradients(OptimWrapper):
+    """Keeps what every step was taken with, by name."""
+
+    def __init__(self, optimizer, model, **kwargs):
+        super().__init__(optimizer, **kwargs)
+        self.named, self.steps = model.named_parameters, []
+
+    def step(self, **kwargs):
+        self.steps.append({name: p.grad if p.grad is None else p.grad.clone() for name, p in self.named()})
+        super().step(**kwargs)
+
+
+class HalfPrecision(KeepGradients):
+    """What AmpOptimWrapper does, on a CPU."""
+
+    def optim_context(self, model):
+        return torch.autocast('cpu', dtype=torch.bfloat16)
+
+
+class KeepBatches:
+    """Keeps what the loss module and the model were given in training."""
+
+    def __init__(self, model):
+        self.inputs, self.targets, self.logits, self.losses = [], [], [], []
+        model.register_forward_pre_hook(self.on_model, with_kwargs=True)
+        (model.head if hasattr(model, 'head') else model).loss_module.register_forward_hook(self.on_loss)
+
+    def on_model(self, module, args, kwargs):
+        if kwargs.get('mode') == 'loss':  # not the look at the class token before the first step
+            self.inputs.append(kwargs['inputs'].clone())
+
+    def on_loss(self, module, args, output):
+        self.logits.append(args[0].detach())
+        self.targets.append(args[1].detach().clone())
+        self.losses.append(output.item())
+
+
+def make_runner(model, work_dir, *hooks, batches=2, size=(32, 32), data=None, batch_size=4, epochs=1, interval=1,
+                optimizer=None, wrapper=None, **settings):  # fmt: skip
+    return Runner(
+        model=model,
+        work_dir=str(work_dir),
+        train_dataloader=DataLoader(data or Samples(batch_size * batches, size), batch_size, collate_fn=pseudo_collate),
+        optim_wrapper=(wrapper or KeepGradients)(optimizer or torch.optim.SGD(model.parameters(), lr=0.05), model),
+        custom_hooks=list(hooks),
+        **{
+            'train_cfg': dict(by_epoch=True, max_epochs=epochs),
+            'default_hooks': dict(logger=dict(type='LoggerHook', interval=interval), checkpoint=None),
+            'randomness': dict(seed=3),
+            'default_scope': 'mmpretrain',
+            'experiment_name': f'micro-{next(SERIAL)}',
+            **settings,
+        },
+    )
+
+
+def train(*args, **kwargs):
+    runner = make_runner(*args, **kwargs)
+    runner.train()
+    return runner
+
+
+def scalars(runner):
+    """What the run logged, line by line."""
+    (file,) = Path(runner.log_dir).rglob('scalars.json')
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def count_hooks(model):
+    """Number of PyTorch hooks on all modules."""
+    return sum(len(hooks) for part in model.modules() for kind, hooks in vars(part).items() if kind.endswith('_hooks'))
+
+
+def train_on_a_rank(rank, folder, train_cfg, labeling, batches, loss=STOCK, prepare=None, **settings):
+    """Train a wrapped classifier on rank ``rank`` of two, with images of its own; ``FOLDER/rankN.pth`` is written.
+
+    Saved are ``inputs``, ``targets``, ``gradients`` after reduction, final ``parameters`` by name, ``hooks left`` and
+    ``alone``: the gradients that the first batch of this rank has without the other rank, its target a constant.
+    ``prepare(model)`` returns more to save.
+    """
+    from mmengine.model import MMDistributedDataParallel
+
+    from mixpro_mm.labeling.hook import LabelingHook
+
+    torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/store', rank=int(rank), world_size=2)
+    model = lively(vit(loss), train_cfg)
+    twin, kept = deepcopy(model), KeepBatches(model)
+    more, before, wrapper = (
+        prepare(model) if prepare else {},
+        count_hooks(model),
+        settings.pop('wrapper', KeepGradients),
+    )
+    runner = train(
+        MMDistributedDataParallel(model),  # find_unused_parameters is off: an unused one would stop step two
+        f'{folder}/work',
+        LabelingHook(labeling),
+        data=Samples(4 * batches, seed=int(rank)),
+        optimizer=settings.pop('optimizer', torch.optim.SGD)(model.parameters(), lr=0.05),
+        wrapper=lambda optimizer, _: wrapper(optimizer, model),
+        randomness=dict(seed=3, diff_rank_seed=True),
+    )
+    seen = dict(more, inputs=kept.inputs, targets=kept.targets, gradients=runner.optim_wrapper.steps)
+    seen['hooks left'] = count_hooks(model) - before
+    if loss is STOCK:
+        value = twin.head.loss_module(twin(kept.inputs[0], mode='tensor'), kept.targets[0])
+        names, parameters = zip(*twin.named_parameters(), strict=True)
+        seen['alone'] = dict(zip(names, torch.autograd.grad(value, parameters), strict=True))
+    seen['parameters'] = {name: p.detach() for name, p in model.named_parameters()}
+    torch.save(seen, f'{folder}/rank{rank}.pth')
+    torch.distributed.destroy_process_group()
+
+
+def check_that_ranks_agree(first, second):
+    """Gradients and parameters are equal, and the first gradients are the mean of what the ranks have alone."""
+    for a, b in zip(*([*seen['gradients'], seen['parameters']] for seen in (first, second)), strict=True):
+        assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    for name, alone in first.get('alone', {}).items():
+        mean = (alone + second['alone'][name]) / 2
+        torch.testing.assert_close(first['gradients'][0][name], mean, rtol=1e-4, atol=1e-6)
