@@ -5,9 +5,9 @@ import sys
 import time
 from typing import TextIO
 
-from mixpro_mm.clock import clock
+from mixpro_mm.clock import format_duration
 
-__all__ = ['Progress', 'clock']
+__all__ = ['Progress', 'format_duration']
 
 QUIET_SECONDS = 30  # between two lines where there is no terminal
 
@@ -51,7 +51,7 @@ class Progress:
 
     def _say(self, what: str, share: float = 0.0) -> None:
         now = time.monotonic()
-        text = f'{what}, at most about {clock(self.seconds_left(share, now - self.since))} left'
+        text = f'{what}, at most about {format_duration(self.seconds_left(share, now - self.since))} left'
         if self.stream.isatty():
             self.stream.write(f'\r\033[K{text}')
         elif now - self.said >= QUIET_SECONDS:

@@ -14,7 +14,7 @@ from mixpro_mm.benchmark.allocator import reused_memory
 from mixpro_mm.benchmark.compiled import WARM_UP, measure_compiled
 from mixpro_mm.benchmark.methods import METHODS, method_names
 from mixpro_mm.benchmark.parts import WHERE, measure_labelling, measure_mixing
-from mixpro_mm.benchmark.progress import Progress, clock
+from mixpro_mm.benchmark.progress import Progress, format_duration
 from mixpro_mm.benchmark.scaling import measure_scaling, scaling_sizes
 from mixpro_mm.benchmark.training import PARTS, measure_memory, measure_steps
 from mixpro_mm.benchmark.workbench import Session
@@ -243,4 +243,4 @@ def test_time_left_is_bounded_by_the_budgets(capsys):
     assert progress.seconds_left(0.25, 2.0) == 10 + 6  # the rest at the pace so far
     assert progress.seconds_left(0.25, 12.0) == 10 + 8  # no more than the budget
     assert progress.seconds_left(0.5, 50.0) == 10
-    assert clock(125) == '2:05'
+    assert format_duration(125) == '2:05'
