@@ -98,8 +98,8 @@ class StudyRunner:
                 self._stop()
         if self.failed:
             several = [f'{len(self.failed)} stages failed: {", ".join(self.failed)}'] if len(self.failed) > 1 else []
-            skipped = [f'not run, because they wait for it: {", ".join(self.dropped)}'] if self.dropped else []
-            raise StageError('\n'.join([*several, *self.failed.values(), *skipped]))
+            dropped = [f'not run, as they wait for a failed stage: {", ".join(self.dropped)}'] if self.dropped else []
+            raise StageError('\n'.join([*several, *self.failed.values(), *dropped]))
 
     def close(self) -> None:
         """Let another process run a study in this folder."""
@@ -155,14 +155,15 @@ class StudyRunner:
         at_once = min(self.plan.jobs, len(self.plan.stages))
         taken = []
         if self.gpus is not None:  # the least used ones
-            taken = sorted(dict.fromkeys(self.gpus), key=self.gpus.count, reverse=True)[:ranks]
+            names = visible_gpus()
+            taken = sorted((name for name in names if name in self.gpus), key=self.gpus.count, reverse=True)[:ranks]
             if len(taken) < ranks:
                 return False
             own = dict(CUDA_VISIBLE_DEVICES=','.join(taken))
             for name in taken:
                 self.gpus.remove(name)
             if self.launch.launcher == 'pytorch':
-                at_once = max(1, min(at_once, len(visible_gpus()) // ranks))
+                at_once = max(1, min(at_once, len(names) // ranks))
         threads = str(max(1, len(os.sched_getaffinity(0)) // (at_once * ranks)))
         environment = os.environ | dict(PYTHONUNBUFFERED='1', OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads) | own
         # srun runs the ranks on other nodes: it must be asked to end them
