@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import types
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from mixpro_mm.doctor.config_packages import NEEDED, check_packages
 from mixpro_mm.doctor.config_types import check_labels, check_types
 from mixpro_mm.doctor.config_values import check_arguments, check_values
 from mixpro_mm.registry import BATCH_AUGMENTS
-from mixpro_mm.study.needs import files_needed
+from mixpro_mm.study.configs import files_needed
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / 'configs/digits/deit-micro_mixpro_digits.py'
@@ -55,7 +54,7 @@ def test_our_configs(config):
     loaded = read.to_dict()
     assert wrong(check_types(loaded)) == [] and wrong(check_labels(loaded)) == []
     read.pop('model')  # weights are looked up elsewhere
-    theirs = {str(other) for other in files_needed(types.SimpleNamespace(checkpoint=None), read)}
+    theirs = {str(other) for other in files_needed(read)}
     assert {os.path.normpath(other) for _, other in places_of_data(loaded)} == theirs != set()
 
 
