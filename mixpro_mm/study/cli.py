@@ -10,13 +10,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from mixpro_mm.arguments import counted
+from mixpro_mm.arguments import counted, whole
 from mixpro_mm.files import read_json, write_json
 from mixpro_mm.study.configs import check_start, check_tests, files_needed, look_at
 from mixpro_mm.study.entries import DONE
 from mixpro_mm.study.launch import LAUNCHERS, Launch, stage_command
-from mixpro_mm.study.plan import Plan, Stage, read_plan, select
-from mixpro_mm.study.processes import visible_gpus
+from mixpro_mm.study.plan import Plan, read_plan, select
 from mixpro_mm.study.results import records_of
 from mixpro_mm.study.runner import StageError, StudyRunner, is_finished
 
@@ -27,7 +26,7 @@ PACKAGES = ('mixpro-mm', 'torch', *TOOLKITS, 'numpy', 'scipy', 'scikit-learn')
 
 
 def run_study(plan: Plan, work_dir: Path, launch: Launch | None = None, only: list[str] | None = None) -> Path:
-    """Run what is not finished, then write ``results.json``, ``report.html`` and ``report.md``.
+    """Run what is not finished in ``work_dir``, then write ``results.json``, ``report.html`` and ``report.md`` there.
 
     Args:
         plan: The study.
@@ -69,7 +68,9 @@ def main(arguments=None) -> int:
     work_dir = args.work_dir or Path('work_dirs') / Path(args.config).stem.removeprefix('study_')
     try:
         launch = Launch(args.launcher, args.gpus, args.gpus_per_node, args.partition, args.srun_args)
-        plan = _with_jobs(read_plan(args.config, args.seeds, args.methods), args.jobs, launch)
+        plan = read_plan(args.config, args.seeds, args.methods)
+        if args.jobs is not None:
+            plan = replace(plan, jobs=whole('--jobs', args.jobs))
         if args.dry_run:
             selected = select(plan, args.only) if args.only else plan
             _check(selected, launch)
@@ -117,21 +118,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _with_jobs(plan: Plan, jobs: int | None, launch: Launch) -> Plan:
-    """The plan with the number of stages at a time that was asked for, at most what the GPUs allow."""
-    if jobs is not None and jobs < 1:
-        raise ValueError(f'--jobs {jobs} is not above 0')
-    if launch.launcher != 'pytorch':
-        return replace(plan, jobs=jobs or plan.jobs)
-    available, least = len(visible_gpus()), min((launch.processes(s) for s in plan.stages if s.config), default=1)
-    most = max(1, available // least)
-    if (jobs or 1) > most:
-        raise ValueError(
-            f'--jobs {jobs}: {available} GPUs are visible and a stage takes at least {least}, so at most {most} can run'
-        )
-    return replace(plan, jobs=min(jobs or plan.jobs, most))
-
-
 def _dry_run(plan: Plan, work_dir: Path, launch: Launch) -> None:
     """Print a shell script whose commands do what the study does; what is finished or missing is a comment."""
     print(f'# {plan.title}: {counted(len(plan.stages), "stage")}, {plan.jobs} at a time; nothing is started')
@@ -140,20 +126,15 @@ def _dry_run(plan: Plan, work_dir: Path, launch: Launch) -> None:
         notes = [f'after {", ".join(stage.waits_for)}'] if stage.waits_for else []
         notes += ['finished already'] if is_finished(stage, work_dir) else []
         print(f'# {stage.name}' + (f': {", ".join(notes)}' if notes else ''))
-        missing = [path for path in _needed(stage) if not path.exists()]
-        missing = [path for path in missing if not any(path.absolute().is_relative_to(other) for other in created)]
+        needed = files_needed(stage.settings, starts=stage.checkpoint is not None) if stage.config else []
+        for test in stage.evaluations.values():
+            needed += files_needed(look_at(test), parts=('test',))
+        missing = [path for path in dict.fromkeys(needed) if not path.exists()]
+        outside = {path for path in missing if not any(path.absolute().is_relative_to(other) for other in created)}
         for path in missing:
-            if not any(other in path.parents for other in missing):
+            if path in outside and not any(other in path.parents for other in missing):
                 print(f'# missing: {path}')
         print(shlex.join(stage_command(plan, stage, work_dir, launch)))
-
-
-def _needed(stage: Stage) -> list[Path]:
-    """Files and folders that a stage and its evaluations read."""
-    if not stage.config:
-        return []
-    tests = [path for test in stage.evaluations.values() for path in files_needed(look_at(test), parts=('test',))]
-    return list(dict.fromkeys(files_needed(stage.settings, starts=stage.checkpoint is not None) + tests))
 
 
 def _describe(plan: Plan, work_dir: Path) -> dict:

@@ -1,13 +1,11 @@
 """Runs the stages of a study as separate processes, several at a time, and resumes where an earlier run stopped."""
 
-import contextlib
 import fcntl
 import os
 import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -33,17 +31,6 @@ class StageError(RuntimeError):
     """Stages failed; the message has the last lines of each and the path of its log."""
 
 
-@dataclass
-class _Job:
-    """A running stage, or one that ended but whose result is not visible yet."""
-
-    stage: Stage
-    process: subprocess.Popen
-    begin: float
-    gpus: list[str]
-    end: float | None = None
-
-
 class StudyRunner:
     """Runs a plan in a work directory.
 
@@ -58,7 +45,7 @@ class StudyRunner:
 
     def __init__(self, plan: Plan, work_dir: Path, launch: Launch | None = None):
         self.plan, self.work_dir, self.launch = plan, work_dir, launch or Launch()
-        self.jobs: dict[str, _Job] = {}
+        self.jobs: dict[str, tuple[subprocess.Popen, float, list[str]]] = {}  # process, start, GPUs
         self.failed: dict[str, str] = {}  # name -> message
         self.dropped: list[str] = []  # they wait for a stage that failed
         self._lock = _locked(work_dir)
@@ -111,31 +98,26 @@ class StudyRunner:
 
     def check_finished(self) -> None:
         """Raise RuntimeError if a finished stage had another config, seed, checkpoint, evaluation or command."""
-        for stage in self.plan.stages:
-            folder = self.work_dir / stage.name
-            if not self.finished(stage):
-                continue
-            done, problem = read_json(folder / DONE), ''
-            if stage.command:
-                before = done.get('command', list(stage.command))
-                if before != list(stage.command):
-                    problem = f'by another command ({" ".join(before)[:80]}): remove {folder} to run it again'
-            else:
-                parent = read_json(self.work_dir / stage.checkpoint / DONE) if stage.checkpoint else {}
-                if parent is None:
-                    raise RuntimeError(
-                        f'stage {stage.name} is finished, but not stage {stage.checkpoint}, from which it started: '
-                        f'restore {self.work_dir / stage.checkpoint}, or remove {folder} to run both again'
-                    )
+        for stage in filter(self.finished, self.plan.stages):
+            folder, problem = self.work_dir / stage.name, ''
+            done, parent = read_json(folder / DONE), {}
+            if stage.checkpoint:
+                parent = read_json(self.work_dir / stage.checkpoint / DONE)
+            if stage.command and done.get('command') not in (None, list(stage.command)):
+                problem = f'by another command ({" ".join(done["command"])[:80]}): remove {folder} to run it again'
+            elif parent is None:
+                start = self.work_dir / stage.checkpoint
+                problem = f'it started from stage {stage.checkpoint}, which is not: restore {start}, or remove {folder}'
+            elif stage.config:
                 start, sha256 = parent.get('checkpoint'), parent.get('checkpoint_sha256')
                 config = stage_config(stage.config, folder, self.plan.seed_of(stage), start, stage.cfg_options)
                 if done.get('fingerprint') != fingerprint(config, sha256):
-                    raise RuntimeError(f'stage {stage.name} is finished, but {other_stage(folder, config, sha256)}')
+                    problem = other_stage(folder, config, sha256)
                 for name, path in stage.evaluations.items():
                     if done['evaluations'][name] != evaluation_mark(path):
                         problem = f'its evaluation {name} had another config: remove {folder / DONE} to test again'
             if problem:
-                raise RuntimeError(f'stage {stage.name} is finished, but {problem}, or choose another work dir')
+                raise RuntimeError(f'stage {stage.name} is finished, but {problem}; or choose another work dir')
 
     def _gpus(self, waiting: list[Stage]) -> list[str] | None:
         """The GPUs of this machine, each as often as stages may share it; None if there is none or it is not used."""
@@ -174,40 +156,36 @@ class StudyRunner:
         with open(folder / LOG, 'ab') as log:
             pipes = dict(stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
             process = subprocess.Popen(command, env=environment, **pipes)
-        self.jobs[stage.name] = _Job(stage, process, time.monotonic(), taken)
+        self.jobs[stage.name] = process, time.monotonic(), taken
         self._say(f'{stage.name}: started')
         return True
 
     def _collect(self) -> None:
         """Remove the stages that have ended, finished or failed."""
-        for name, job in list(self.jobs.items()):
-            code, now, folder = job.process.poll(), time.monotonic(), self.work_dir / name
+        for name, (process, begin, gpus) in list(self.jobs.items()):
+            code, stage, folder = process.poll(), self.plan.stage(name), self.work_dir / name
             if code is None:
-                continue
-            if job.end is None:
-                job.end = now
-                if job.stage.command and not code:
-                    write_json(folder / DONE, dict(command=job.stage.command, seconds=round(now - job.begin, 1)))
-            for place in (folder, Path(job.stage.creates or folder / LOG).parent):
-                with contextlib.suppress(OSError):  # NFS remembers that a file was missing until its folder is listed
-                    os.listdir(place)
-            finished = not code and self.finished(job.stage)
-            if not finished and not code and now - job.end < PATIENCE:
                 continue
             del self.jobs[name]
             if self.gpus is not None:
-                self.gpus += job.gpus
-            duration = format_duration(job.end - job.begin)
-            if finished:
+                self.gpus += gpus
+            end = time.monotonic()
+            if stage.command and not code:
+                write_json(folder / DONE, dict(command=stage.command, seconds=round(end - begin, 1)))
+            while not code and not self.finished(stage) and time.monotonic() < end + PATIENCE:
+                time.sleep(0.5)
+                os.listdir(Path(stage.creates or folder / DONE).parent)  # or NFS does not look for the file again
+            if not code and self.finished(stage):
                 self.done += 1
-                left = format_duration((now - self.begin) / self.done * (self.todo - self.done))
-                self._say(f'{name}: finished in {duration}, {self.done} of {self.todo}, about {left} left')
+                left = format_duration((end - self.begin) / self.done * (self.todo - self.done))
+                text = f'finished in {format_duration(end - begin)}, {self.done} of {self.todo}, about {left} left'
             else:
-                missing = job.stage.creates if job.stage.command else folder / DONE
-                how = f'exit code {code}' if code else f'exit code 0, but {PATIENCE} s later there is no {missing}'
+                missing = f' and no {stage.creates or folder / DONE} after {PATIENCE} s'
+                how = f'exit code {code}{"" if code else missing}'
                 lines = '\n  '.join(_last_lines(folder / LOG))
                 self.failed[name] = f'stage {name} failed ({how}); its last lines:\n  {lines}\nlog: {folder / LOG}'
-                self._say(f'{name}: failed after {duration} ({how})')
+                text = f'failed after {format_duration(end - begin)} ({how})'
+            self._say(f'{name}: {text}')
 
     def _say(self, text: str) -> None:
         """Print a line with the time since the start."""
@@ -215,14 +193,14 @@ class StudyRunner:
         print(f'{format_duration(self.said - self.begin):>6}  {text}', flush=True)
 
     def _stop(self) -> None:
-        for job in self.jobs.values():
-            job.process.terminate()
-        for job in self.jobs.values():
+        for process, _, _ in self.jobs.values():
+            process.terminate()
+        for process, _, _ in self.jobs.values():
             try:
-                job.process.wait(timeout=10)
+                process.wait(timeout=10)
             except subprocess.TimeoutExpired:
-                job.process.kill()
-                job.process.wait()
+                process.kill()
+                process.wait()
         self.jobs.clear()
 
     def _share(self, name: str) -> float:

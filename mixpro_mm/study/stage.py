@@ -147,7 +147,7 @@ def _claim(config: Config, work_dir: Path, checkpoint: str | None) -> str | None
     mark = fingerprint(config, sha256)
     started = read_json(work_dir / STARTED) or dict(fingerprint=mark, settings=flat(settings_of(config, sha256)))
     if started['fingerprint'] != mark:
-        print(other_stage(work_dir, config, sha256), file=sys.stderr)
+        print(f'{other_stage(work_dir, config, sha256)}, or choose another work dir', file=sys.stderr)
         return None
     write_json(work_dir / STARTED, started)
     return mark
@@ -158,10 +158,7 @@ def other_stage(work_dir: Path, config: Config, checkpoint_sha256: str | None) -
     before = (read_json(work_dir / STARTED) or {}).get('settings', {})
     found = flat_differences(before, flat(settings_of(config, checkpoint_sha256))) if before else []
     what = f' ({some_of(found)})' if found else ''
-    return (
-        f'{work_dir} holds a stage of another config, seed or checkpoint{what}: remove that folder, or choose another '
-        'work dir'
-    )
+    return f'{work_dir} holds a stage of another config, seed or checkpoint{what}: remove that folder'
 
 
 def _write_whole(config: Config) -> None:

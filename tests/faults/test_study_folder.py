@@ -62,7 +62,7 @@ def test_another_command_of_the_same_name_is_not_taken_for_finished(tmp_path):
         runner.run()
     assert str(error.value) == (
         'stage make is finished, but by another command (-c open("{work_dir}/a", "w")): remove '
-        f'{tmp_path}/make to run it again, or choose another work dir'
+        f'{tmp_path}/make to run it again; or choose another work dir'
     )
     assert (tmp_path / 'a').exists() and not (tmp_path / 'b').exists()
 

@@ -6,12 +6,10 @@ import subprocess
 import sys
 
 import pytest
-import torch
 from mmengine.config import Config
 
 from mixpro_mm.study import cli
 from mixpro_mm.study.configs import files_needed
-from mixpro_mm.study.launch import Launch
 from mixpro_mm.study.plan import Plan, Stage
 
 STUDY = """
@@ -36,10 +34,9 @@ def study(tmp_path):
     [
         (['--gpus', '8'], '--gpus 8 needs --launcher pytorch or slurm'),
         (['--launcher', 'slurm'], '--launcher slurm needs srun'),
-        (['--jobs', '0'], '--jobs 0 is not above 0'),
-        (['--launcher', 'pytorch', '--jobs', '2'], '--jobs 2: 0 GPUs are visible'),
+        (['--jobs', '0'], '--jobs must be a whole number of at least 1, got 0'),
         (['--only', 'd*'], "no stage of study.py matches 'd*'; there are a, b, c"),
-        (['--seeds', '0'], '--seeds 0 is not above 0'),
+        (['--seeds', '0'], '--seeds must be a whole number of at least 1, got 0'),
     ],
 )
 def test_failures_are_one_sentence(study, tmp_path, options, words, monkeypatch, capsys):
@@ -93,21 +90,6 @@ def test_only_runs_what_matches_and_what_that_waits_for(study, tmp_path, capsys)
     assert sorted(path.name for path in (tmp_path / 'w').glob('*.txt')) == ['a.txt', 'b.txt']
     results = json.loads((tmp_path / 'w' / 'results.json').read_text())
     assert results['records'] == [] and results['study']['settings']['stages at a time'] == '3'
-
-
-def test_stages_at_a_time(monkeypatch):
-    plan = Plan('T', (), seed=0, jobs=3, config='')
-    assert [cli._with_jobs(plan, jobs, Launch(how)).jobs for jobs, how in (
-        (None, 'none'), (2, 'none'), (None, 'pytorch'), (1, 'pytorch'), (None, 'slurm'), (9, 'slurm'),
-    )] == [3, 2, 1, 1, 3, 9]  # fmt: skip
-    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 8)
-    plan = Plan('T', (Stage(name='a', config='x', gpus=8), Stage(name='b', config='x', gpus=4)), 0, jobs=8, config='')
-    launches = (Launch('pytorch'), Launch('pytorch', 8), Launch('pytorch', 1))
-    assert [cli._with_jobs(plan, None, launch).jobs for launch in launches] == [2, 1, 8]
-    assert cli._with_jobs(plan, 1, launches[0]).jobs == 1
-    with pytest.raises(ValueError, match=r'--jobs 3: 8 GPUs .* at least 4, so at most 2'):
-        cli._with_jobs(plan, 3, launches[0])
 
 
 def test_the_study_of_a_report(tmp_path):

@@ -147,16 +147,16 @@ def test_what_is_asked_for_later_is_not_finished(tmp_path):
 
 def test_a_result_that_is_visible_late_is_waited_for(tmp_path, monkeypatch):
     """As on a shared file system, whose folders must be listed; a result that never appears is a failure."""
-    product, listed, listdir = tmp_path / 'product', set(), module.os.listdir
+    listed, listdir = set(), module.os.listdir
     monkeypatch.setattr(module.os, 'listdir', lambda path: listed.add(str(path)) or listdir(path))
-    later = f'import subprocess; subprocess.Popen(["sh", "-c", "sleep 2; touch {product}"])'
-    stages = Stage(name='late', command=('-c', later), creates=str(product)), note('next', needs=('late',))
+    later = f'import subprocess; subprocess.Popen(["sh", "-c", "sleep 2; touch {tmp_path}/product"])'
+    stages = Stage(name='late', command=('-c', later), creates=f'{tmp_path}/product'), note('next', needs=('late',))
     said = run(tmp_path, *stages)
     assert said.index('late: finished') < said.index('next: started')
-    assert {str(tmp_path), f'{tmp_path}/late'} <= listed
+    assert listed == {str(tmp_path)}
     monkeypatch.setattr(module, 'PATIENCE', 1)
-    with pytest.raises(StageError, match=r'stage none failed \(exit code 0, but 1 s later there is no /no/where\)'):
-        run(tmp_path, Stage(name='none', command=('-c', 'pass'), creates='/no/where'))
+    with pytest.raises(StageError, match=r'stage none failed \(exit code 0 and no .*/no after 1 s\)'):
+        run(tmp_path, Stage(name='none', command=('-c', 'pass'), creates=f'{tmp_path}/no'))
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_a_finished_stage_whose_start_is_gone_or_another_is_an_error(transfer):
             runner.check_finished()
         (work / 'pre' / 'done.json').unlink()
         with pytest.raises(
-            RuntimeError, match=f'seg is finished, but not stage pre, .*: restore {work}/pre, or remove'
+            RuntimeError, match=f'seg is finished, .* from stage pre, .*: restore {work}/pre, or remove'
         ):
             runner.check_finished()
 

@@ -121,26 +121,3 @@ def test_a_study_survives_a_kill_and_ends_with_results_and_a_report(study):
     third = run(study)
     assert '3 stages, 3 finished already' in third.stdout
     assert json.loads((work / 'results.json').read_text())['records'] == records
-
-
-@pytest.mark.slow
-def test_a_stage_of_another_config_is_not_continued(study):
-    """Runs after the test above, on its folder."""
-    work = study / 'work'
-    if not (work / 'scratch' / 'stage.json').exists():
-        pytest.skip('needs the finished study of the test above')
-    with (study / 'scratch.py').open('a') as config:
-        config.write('optim_wrapper = dict(optimizer=dict(lr=1))\n')
-    changed = '(optim_wrapper.optimizer.lr was 0.001 and is 1)'
-    results = (work / 'results.json').read_bytes()
-    finished = run(study)
-    assert finished.returncode == 1
-    assert 'stage scratch is finished, but' in finished.stderr
-    assert f'another config, seed or checkpoint {changed}: remove that folder' in finished.stderr
-    assert (work / 'results.json').read_bytes() == results
-    (work / 'scratch' / 'done.json').unlink()
-    cut = run(study)
-    assert cut.returncode == 1
-    assert 'stage scratch failed (exit code 2)' in cut.stderr
-    assert f'another config, seed or checkpoint {changed}: remove that folder' in cut.stderr
-    assert str(work / 'scratch' / 'stage.log') in cut.stderr
