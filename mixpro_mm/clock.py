@@ -1,9 +1,9 @@
-"""Seconds as people read them."""
+"""Durations as text."""
 
-__all__ = ['clock']
+__all__ = ['format_duration']
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """``125`` -> ``2:05``."""
     minutes, seconds = divmod(round(seconds), 60)
     return f'{minutes}:{seconds:02d}'

@@ -1,6 +1,6 @@
-"""Every dict of a config with the place it stands at, as ``--cfg-options`` names it; what a data set reads.
+"""Reading a config file, and finding dicts, strings and paths in a config.
 
-Imports nothing but the standard library: the doctor asks when nothing else can be imported.
+Imports mmengine only to read a file: the doctor uses the rest when nothing else can be imported.
 """
 
 from __future__ import annotations
@@ -8,9 +8,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-__all__ = ['LOADERS', 'data_paths', 'dicts', 'is_local', 'strings']
+__all__ = ['LOADERS', 'data_paths', 'dicts', 'is_local', 'read_config', 'strings']
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def read_config(path: str | os.PathLike):
+    """The mmengine ``Config`` in a file.
+
+    Raises:
+        ValueError: if it cannot be read, for any reason: a config is code.
+    """
+    from mmengine.config import Config
+
+    try:
+        return Config.fromfile(path)
+    except Exception as error:
+        message = ' '.join(f'{type(error).__name__}: {error}'.split())[:300]
+        raise ValueError(f'{path} cannot be read: {message}') from error
 
 
 def dicts(node, place: str = '') -> Iterator[tuple[str, dict]]:

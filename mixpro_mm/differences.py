@@ -3,7 +3,7 @@
 import ast
 from typing import Any, NamedTuple
 
-__all__ = ['Difference', 'differences', 'flat', 'flat_differences', 'settings_in', 'some_of']
+__all__ = ['Difference', 'diff_configs', 'flat', 'flat_differences', 'settings_in', 'some_of']
 
 SHOWN = 4
 
@@ -32,7 +32,7 @@ def settings_in(text: str) -> dict[str, Any] | None:
         return None
 
 
-def differences(before: dict, now: dict) -> list[Difference]:
+def diff_configs(before: dict, now: dict) -> list[Difference]:
     """What differs between two dicts of settings, down to the single value, in the order of names.
 
     A list that holds dicts or lists is compared item by item (``custom_hooks[0].type``), where an item that only one
@@ -47,7 +47,7 @@ def flat(settings: dict) -> dict[str, str]:
 
 
 def flat_differences(before: dict[str, str], now: dict[str, str]) -> list[Difference]:
-    """As ``differences``, of settings that are flat already."""
+    """As :func:`diff_configs`, of settings that are flat already."""
     names = sorted(
         name for name in {*before, *now} if name not in before or name not in now or before[name] != now[name]
     )

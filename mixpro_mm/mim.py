@@ -141,7 +141,7 @@ def scope_of(config: str | Path) -> str:
     Raises:
         ValueError: if its ``default_scope`` is another or missing, or it cannot be read.
     """
-    from mixpro_mm.study.configs import read_config  # here, for mim asks for help before each run
+    from mixpro_mm.config_walk import read_config  # here, for mim asks for help before each run
 
     scope = read_config(config).get('default_scope')
     if scope not in HOSTS:

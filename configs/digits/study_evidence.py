@@ -9,7 +9,6 @@ jobs = 0  # one per visible GPU, or per core without one
 
 methods = ('none', 'cutmix', 'transmix', 'tokenmix', 'maskmix', 'mixpro')
 transferred = ('none', 'cutmix', 'transmix', 'mixpro')
-# cost: seconds on one core, roughly; the display of the time left goes by it
 deit, pvt = dict(backbone='DeiT-micro', seeds=5), dict(backbone='PVT-micro', seeds=3)
 robustness = dict(
     occlusion='../robustness/deit-micro_occlusion_digits-8.py',
@@ -20,12 +19,11 @@ data = 'data/digit_scenes'
 judge = 'saliency_deit-micro_digits-8'  # says what is salient, for all models
 train_judge = ['-m', 'mixpro_mm.study.stage', f'configs/digits/evidence/{judge}.py', '--work-dir', f'work_dirs/{judge}']
 stages = [
-    dict(name='scenes', command=['-m', 'mixpro_mm.datasets.digit_scenes', data], creates=data, cost=15),
+    dict(name='scenes', command=['-m', 'mixpro_mm.datasets.digit_scenes', data], creates=data),
     dict(
         name='saliency',
         command=[*train_judge, '--seed', '100'],
         creates=f'work_dirs/{judge}/epoch_25.pth',
-        cost=100,
     ),
 ]
 stages += [
@@ -36,7 +34,6 @@ stages += [
         pretraining=method,
         evaluations=robustness,
         needs=['saliency'],
-        cost=130,
         **deit,
     )
     for method in methods
@@ -47,7 +44,6 @@ stages += [
         config=f'evidence/pvt-micro_{method}_digits-8.py',
         task='classification',
         pretraining=method,
-        cost=130,
         **pvt,
     )
     for method in transferred
@@ -61,7 +57,6 @@ stages += [
         checkpoint=f'deit_{method}',
         needs=['scenes'],
         tta=True,
-        cost=100,
         **dict(deit, seeds=3),
     )
     for method in transferred
@@ -74,7 +69,6 @@ stages += [
         pretraining=method,
         checkpoint=f'pvt_{method}',
         needs=['scenes'],
-        cost=130,
         **pvt,
     )
     for method in transferred

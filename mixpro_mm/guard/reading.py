@@ -16,7 +16,7 @@ from mmengine.runner import BaseLoop, FlexibleRunner, find_latest_checkpoint
 
 from mixpro_mm.arguments import patterns
 from mixpro_mm.checkpoint import read_for_host
-from mixpro_mm.differences import differences, settings_in, some_of
+from mixpro_mm.differences import diff_configs, settings_in, some_of
 from mixpro_mm.ranks import from_main
 from mixpro_mm.registry import HOOKS, register
 from mixpro_mm.wrapped import unwrap_model
@@ -99,7 +99,7 @@ class CheckpointCheckHook(Hook):
             hooks = settings.get('custom_hooks') or []
             settings['custom_hooks'] = [hook for hook in hooks if str(hook.get('type')).split('.')[-1] not in GUARDS]
         free = (*FREE, *self.allow)
-        found = [d for d in differences(before, now) if not any(fnmatchcase(d.name, pattern) for pattern in free)]
+        found = [d for d in diff_configs(before, now) if not any(fnmatchcase(d.name, pattern) for pattern in free)]
         if found:
             raise RuntimeError(
                 f'CheckpointCheckHook: {path} was made with other settings: {some_of(found)}; set them back, start in '

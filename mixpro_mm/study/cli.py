@@ -1,217 +1,158 @@
-"""The study from start to report, as one call."""
+"""Runs a study from its start to its report with one call."""
 
 import argparse
-import collections
 import contextlib
 import datetime
 import importlib.metadata
 import platform
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-
+from mixpro_mm.arguments import counted, whole
 from mixpro_mm.files import read_json, write_json
-from mixpro_mm.study.configs import check_start, look_at
-from mixpro_mm.study.dry_run import describe
-from mixpro_mm.study.estimate import gpu_hours
-from mixpro_mm.study.gpus import visible_gpus
-from mixpro_mm.study.launch import LAUNCHERS, Launch
+from mixpro_mm.study.configs import check_start, check_tests, files_needed, look_at
+from mixpro_mm.study.entries import DONE
+from mixpro_mm.study.launch import LAUNCHERS, Launch, stage_command
 from mixpro_mm.study.plan import Plan, read_plan, select
 from mixpro_mm.study.results import records_of
-from mixpro_mm.study.runner import StageError, StudyRunner
-from mixpro_mm.study.stage import DONE
+from mixpro_mm.study.runner import StageError, StudyRunner, is_finished
 
 __all__ = ['main', 'run_study']
 
-PACKAGES = (
-    'mixpro-mm',
-    'torch',
-    'onedl-mmengine',
-    'onedl-mmcv',
-    'onedl-mmpretrain',
-    'onedl-mmsegmentation',
-    'onedl-mmdetection',
-    'numpy',
-    'scipy',
-    'scikit-learn',
-)
+TOOLKITS = ('onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain', 'onedl-mmsegmentation', 'onedl-mmdetection')
+PACKAGES = ('mixpro-mm', 'torch', *TOOLKITS, 'numpy', 'scipy', 'scikit-learn')
 
 
 def run_study(plan: Plan, work_dir: Path, launch: Launch | None = None, only: list[str] | None = None) -> Path:
-    """Run what is not finished, then write ``results.json``, ``report.html`` and ``report.md``.
+    """Run what is not finished in ``work_dir``, then write ``results.json``, ``report.html`` and ``report.md`` there.
 
     Args:
         plan: The study.
         work_dir: Its folder.
         launch: How stages are started; each as one process if omitted.
-        only: Patterns of names: only these stages and those they wait for are run; all that are finished are reported.
+        only: Patterns of names: only these stages and those they wait for run; all finished stages are reported.
 
     Returns:
         The path of the HTML report.
 
     Raises:
-        StageError: if stages fail; those that do not wait for them are run before, but nothing is reported.
-        RuntimeError: if another process works in ``work_dir``, or this machine cannot start the stages so.
-        ValueError: if a pattern matches nothing, a config cannot be read, or GPUs cannot share a batch.
+        StageError: if stages fail; those that do not wait for them run before, but no report is written.
+        RuntimeError: if another process works in ``work_dir``, or this machine cannot start the stages.
+        ValueError: if a pattern matches nothing, a config is not valid, or GPUs cannot share a batch.
     """
     work_dir, launch = work_dir.resolve(), launch or Launch()
     selected = select(plan, only) if only else plan
-    launch.check_fit(selected.stages)
-    launch.check_machine(selected.stages)
-    for stage in selected.stages:
-        if stage.checkpoint:
-            check_start(stage.name, stage.config, plan.stage(stage.checkpoint).config)
+    _check(selected, launch)
+    launch.check_machine(stage for stage in selected.stages if stage.config)
     with contextlib.closing(StudyRunner(plan, work_dir, launch=launch)) as runner:
-        if only:  # what is finished is reported, selected or not
+        if only:  # finished stages are reported, selected or not
             runner.check_finished()
-        runner.plan = _with_costs(selected)
+        runner.plan = selected
         runner.run()
         records, study = records_of(plan, work_dir, Path.cwd()), _describe(plan, work_dir)
-        write_json(work_dir / 'results.json', dict(study=_anywhere(study), records=records))
-        # only now: drawing needs the three toolkits, and should cost nothing where a stage fails
+        portable = [{key: value for key, value in stage.items() if key != 'work_dir'} for stage in study['stages']]
+        write_json(work_dir / 'results.json', dict(study=study | dict(stages=portable), records=records))
+        # imported here: drawing needs the three toolkits
         from mixpro_mm.reporting.report import write_report
         from mixpro_mm.study.pictures import draw_pictures
 
-        return write_report(work_dir, study, records, draw_pictures(_first_seed(plan), work_dir))[0]
+        shown = [stage for stage in plan.stages if plan.seed_of(stage) == plan.seed]  # one seed of each stage
+        return write_report(work_dir, study, records, draw_pictures(replace(plan, stages=tuple(shown)), work_dir))[0]
 
 
 def main(arguments=None) -> int:
-    """Run a study config, or go on with one that was interrupted. docs/study.md says more."""
+    """Run a study config, or continue one that was interrupted; see docs/study.md."""
     args = _parser().parse_args(arguments)
     work_dir = args.work_dir or Path('work_dirs') / Path(args.config).stem.removeprefix('study_')
-    console = Console(stderr=True)
     try:
         launch = Launch(args.launcher, args.gpus, args.gpus_per_node, args.partition, args.srun_args)
-        plan = _with_jobs(read_plan(args.config, args.seeds, args.methods), args.jobs, launch)
+        plan = read_plan(args.config, args.seeds, args.methods)
+        if args.jobs is not None:
+            plan = replace(plan, jobs=whole('--jobs', args.jobs))
         if args.dry_run:
-            for line in describe(select(plan, args.only) if args.only else plan, work_dir.resolve(), launch):
-                print(line)
+            selected = select(plan, args.only) if args.only else plan
+            _check(selected, launch)
+            _dry_run(selected, work_dir.resolve(), launch)
             return 0
         report = run_study(plan, work_dir, launch, args.only)
     except KeyboardInterrupt:
-        console.print('interrupted; the same command goes on from here')
+        print('interrupted; the same command continues from here', file=sys.stderr)
         return 130
     except (StageError, RuntimeError, ValueError, FileNotFoundError) as error:
-        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        print(error, file=sys.stderr)
         return 1
     print(f'results: {work_dir / "results.json"}\nreport:  {report}')
     return 0
 
 
+def _check(plan: Plan, launch: Launch) -> None:
+    """Raise ValueError if a config cannot be read, or is not valid for its stage and its launcher."""
+    for stage in plan.stages:
+        if stage.config:
+            launch.check_fit(stage)
+            check_tests(stage.settings, stage.tta)
+            if stage.checkpoint:
+                check_start(stage, plan.stage(stage.checkpoint))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=main.__doc__,
-        epilog='Where a stage fails, those that do not wait for it go on; in the end the failures are listed.',
+        epilog='When a stage fails, those that do not wait for it continue; the failures are listed at the end.',
     )
-    parser.add_argument('config', help='a study config, such as configs/digits/study_demo.py')
-    parser.add_argument('--work-dir', type=Path, help='work_dirs/<name of the config> if omitted')
-    parser.add_argument(
-        '--only', nargs='+', metavar='PATTERN', help="run only stages named so ('deit-small*') and what they wait for"
-    )
-    parser.add_argument('--seeds', type=int, help='train everything with so many seeds, instead of what the study says')
-    parser.add_argument(
-        '--methods', nargs='+', metavar='NAME', help='only these pre-trainings, and only they are reported'
-    )
-    parser.add_argument('--dry-run', action='store_true', help='print the commands, estimated cost and what is missing')
-    parser.add_argument(
-        '--launcher',
-        default='none',
-        choices=LAUNCHERS,
-        help='none: one process a stage; pytorch: torchrun; slurm: srun',
-    )
-    parser.add_argument(
-        '--gpus', type=int, help='GPUs a stage, the total batch stays; the number its config is made for if omitted'
-    )
-    parser.add_argument('--jobs', type=int, help='stages at a time, instead of what the study says')
-    parser.add_argument('--gpus-per-node', type=int, help='slurm: of a node (8)')
-    parser.add_argument('--partition', help='slurm: its default partition if omitted')
-    parser.add_argument('--srun-args', default='', help="slurm: more for srun: --srun-args='--time=3-0 --qos=long'")
+    add = parser.add_argument
+    add('config', help='a study config, such as configs/digits/study_demo.py')
+    add('--work-dir', type=Path, help='work_dirs/<name of the config> if omitted')
+    add('--only', nargs='+', metavar='PATTERN', help="only stages of these names ('deit*') and those they wait for")
+    add('--seeds', type=int, help='train everything with that many seeds, instead of what the study says')
+    add('--methods', nargs='+', metavar='NAME', help='run and report only these pre-trainings')
+    add('--dry-run', action='store_true', help='print the commands, what is finished and what is missing')
+    add('--launcher', default='none', choices=LAUNCHERS, help='none: one process per stage; torchrun; srun')
+    add('--gpus', type=int, help="GPUs per stage, with the same total batch; the stage's own number if omitted")
+    add('--jobs', type=int, help='stages at a time, instead of what the study says')
+    add('--gpus-per-node', type=int, default=8, help='slurm: GPUs of a node (8)')
+    add('--partition', help='slurm: its default partition if omitted')
+    add('--srun-args', type=shlex.split, default=[], help="slurm: more for srun: --srun-args='--time=3-0 --qos=long'")
     return parser
 
 
-def _with_jobs(plan: Plan, jobs: int | None, launch: Launch) -> Plan:
-    """The plan with as many stages at a time as was asked for and can be."""
-    if jobs is not None and jobs < 1:
-        raise ValueError(f'--jobs {jobs}: at least one stage runs at a time')
-    if launch.launcher == 'pytorch':
-        there, least = len(visible_gpus()), min((launch.processes(s) for s in plan.stages if s.config), default=1)
-        most = max(1, there // least)
-        if (jobs or 1) > most:
-            raise ValueError(
-                f'--jobs {jobs}: with --launcher pytorch stages take the same GPUs, so at most {most} at a time: '
-                f'{there} GPUs are visible, and a stage takes {least} or more'
-            )
-        return replace(plan, jobs=min(jobs or plan.jobs, most))
-    return replace(plan, jobs=jobs or plan.jobs)
-
-
-def _with_costs(plan: Plan) -> Plan:
-    """The plan with estimated hours as costs, by which the display tells the time left, if all that train have one."""
-    hours = {}
+def _dry_run(plan: Plan, work_dir: Path, launch: Launch) -> None:
+    """Print a shell script whose commands do what the study does; what is finished or missing is a comment."""
+    print(f'# {plan.title}: {counted(len(plan.stages), "stage")}, {plan.jobs} at a time; nothing is started')
+    created = [Path(stage.creates).absolute() for stage in plan.stages if stage.creates]
     for stage in plan.stages:
-        if stage.config:
-            hours[stage.name] = gpu_hours(stage, look_at(stage.config)) if stage.gmacs else None
-    if not hours or None in hours.values():
-        return plan
-    return replace(plan, stages=tuple(replace(s, cost=hours.get(s.name, 0.1)) for s in plan.stages))
-
-
-def _first_seed(plan: Plan) -> Plan:
-    """The plan as it shows in pictures: of each stage the first seed."""
-    return replace(plan, stages=tuple(stage for stage in plan.stages if plan.seed_of(stage) == plan.seed))
-
-
-def _anywhere(study: dict) -> dict:
-    """The description without places on this machine."""
-    stages = [{key: value for key, value in stage.items() if key != 'work_dir'} for stage in study['stages']]
-    return study | dict(stages=stages)
+        notes = [f'after {", ".join(stage.waits_for)}'] if stage.waits_for else []
+        notes += ['finished already'] if is_finished(stage, work_dir) else []
+        print(f'# {stage.name}' + (f': {", ".join(notes)}' if notes else ''))
+        needed = files_needed(stage.settings, starts=stage.checkpoint is not None) if stage.config else []
+        for test in stage.evaluations.values():
+            needed += files_needed(look_at(test), parts=('test',))
+        missing = [path for path in dict.fromkeys(needed) if not path.exists()]
+        outside = {path for path in missing if not any(path.absolute().is_relative_to(other) for other in created)}
+        for path in missing:
+            if path in outside and not any(other in path.parents for other in missing):
+                print(f'# missing: {path}')
+        print(shlex.join(stage_command(plan, stage, work_dir, launch)))
 
 
 def _describe(plan: Plan, work_dir: Path) -> dict:
-    done = {stage.name: read_json(work_dir / stage.name / DONE) or {} for stage in plan.stages if stage.config}
-    stages = [
-        dict(
-            name=stage.name,
-            task=stage.task,
-            backbone=stage.backbone,
-            pretraining=stage.pretraining,
-            seed=plan.seed_of(stage),
-            work_dir=str(work_dir / stage.name),
-            seconds=done[stage.name].get('seconds'),
-        )
-        for stage in plan.stages
-        if stage.config
-    ]
-    seeds = dict.fromkeys(str(plan.seed_of(stage)) for stage in plan.stages if stage.config)
-    settings = dict(seed=', '.join(seeds), **{'stages at a time': str(plan.jobs)})
-    if any(stage.gpus or done.get(stage.name, {}).get('gpus', 1) > 1 for stage in plan.stages):
-        settings['GPUs x images a step'] = _batches([stage for stage in done.values() if 'gpus' in stage])
-    return dict(
-        title=plan.title,
-        date=datetime.date.today().isoformat(),
-        stages=stages,
-        versions=_versions(),
-        settings=settings,
-    )
-
-
-def _batches(done: list[dict]) -> str:
-    """On how many GPUs stages ran with how many images each, times batches accumulated: '8 x 128 (42 stages)'."""
-    counts = collections.Counter((s['gpus'], s['batch_size'], s.get('accumulated', 1)) for s in done)
-    return ', '.join(
-        f'{gpus} x {batch}{f" x {accumulated}" if accumulated > 1 else ""} ({count} stage{"s" * (count > 1)})'
-        for (gpus, batch, accumulated), count in counts.items()
-    )
-
-
-def _versions() -> dict[str, str]:
+    """The study for the report: its stages, settings and versions."""
+    stages = []
+    for stage in plan.stages:
+        if stage.config:
+            row = dict(name=stage.name, task=stage.task, backbone=stage.backbone, pretraining=stage.pretraining)
+            seconds = (read_json(work_dir / stage.name / DONE) or {}).get('seconds')
+            stages.append(row | dict(seed=plan.seed_of(stage), work_dir=str(work_dir / stage.name), seconds=seconds))
+    seeds = dict.fromkeys(str(stage['seed']) for stage in stages)
     versions = dict(Python=platform.python_version())
     for name in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # the original packages go by other names
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # the original toolkits have other names
             versions[name] = importlib.metadata.version(name)
-    return versions
+    settings = {'seed': ', '.join(seeds), 'stages at a time': str(plan.jobs)}
+    date = datetime.date.today().isoformat()
+    return dict(title=plan.title, date=date, stages=stages, versions=versions, settings=settings)
 
 
 if __name__ == '__main__':

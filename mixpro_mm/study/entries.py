@@ -1,84 +1,146 @@
-"""One entry of a study's list of stages, as it is written: known keys, and every value of its kind."""
+"""One stage of a study, as it is written in the list of stages."""
 
-from mixpro_mm.arguments import is_number
+import json
+from dataclasses import dataclass, field, replace
+from inspect import formatannotation
+from pathlib import Path
+from types import UnionType
+from typing import get_args, get_origin, get_type_hints
+
+from mmengine.config import Config
+
+from mixpro_mm.arguments import is_number, shown
 from mixpro_mm.reporting.labels import canonical
+from mixpro_mm.study.configs import look_at
+from mixpro_mm.study.evaluate import EVALUATIONS, PUBLISHABLE
 
-__all__ = ['checked_entry']
+__all__ = ['DONE', 'Stage', 'read_stage']
 
-
-def _are_strings(value) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(part, str) for part in value)
-
-
-def _are_published(value) -> bool:
-    return isinstance(value, dict) and all(is_number(number) for number in value.values())
+DONE = 'done.json'  # in the folder of a finished stage
+TASKS = ('classification', 'segmentation', 'detection')
 
 
-def _are_configs(value) -> bool:
-    return isinstance(value, dict) and _are_strings(list(value.values()))
-
-
-KINDS = {
-    'a string': lambda value: isinstance(value, str),
-    'a list of strings': _are_strings,
-    'a number': is_number,
-    'a whole number': lambda value: isinstance(value, int) and not isinstance(value, bool),
-    'True or False': lambda value: isinstance(value, bool),
-    'a dict of numbers': _are_published,
-    'a dict of configs': _are_configs,
-}
-KEYS = (
-    dict.fromkeys(('name', 'config', 'task', 'backbone', 'pretraining', 'checkpoint', 'creates'), 'a string')
-    | dict.fromkeys(('command', 'needs'), 'a list of strings')
-    | dict.fromkeys(('cost', 'gmacs'), 'a number')
-    | dict.fromkeys(('gpus', 'train_images', 'seeds'), 'a whole number')
-    | dict(published='a dict of numbers', evaluations='a dict of configs', tta='True or False')
-)
-OPTIONAL = (
-    'config',
-    'task',
-    'backbone',
-    'pretraining',
-    'checkpoint',
-    'creates',
-    'gpus',
-    'gmacs',
-    'train_images',
-    'seeds',
-)
-
-
-def checked_entry(entry, number: int, study: str) -> dict:
-    """The arguments of a ``Stage``, lists as tuples, and ``seeds``, how often it is repeated.
+@dataclass(frozen=True)
+class Stage:
+    """One process of a study: it trains and tests a config, or runs a Python command.
 
     Args:
-        entry: As it is written.
-        number: Its place in the list, from 1.
-        study: Name of the study's file, for the sentence below.
+        name: Unique; also the name of its folder.
+        config: The config to train and test.
+        task: classification, segmentation or detection.
+        backbone: Its name in the results.
+        pretraining: What the backbone starts from or is trained with, as in the results: 'mixpro', 'scratch', ...
+        checkpoint: Name of the stage whose last checkpoint its backbone starts from.
+        command: Arguments for Python, instead of a config.
+        needs: Names of stages to wait for, besides ``checkpoint``.
+        creates: Path that a command writes; the stage is not finished while it does not exist.
+        published: Published numbers, metric -> percent, shown beside the measured ones.
+        tta: Test a second time with the config's ``tta_model`` and ``tta_pipeline`` (segmentation: 'mIoU (MS)').
+        evaluations: Further tests of the trained model: one of ``EVALUATIONS`` -> config of a test.
+        seeds: Repeat the stage with that many seeds.
+        seed: Seed of one repetition; that of the study if omitted.
+        gpus: Number of GPUs for which the config's batch size per GPU is meant, 1 if omitted. On another number of
+            GPUs the batch size per GPU changes and the total stays.
+        cfg_options: Merged into the config before training and testing: dotted key -> value. Configs of
+            ``evaluations`` do not change.
+        table, row, column: The cell of the paper that the stage reproduces, copied into its records.
+        data: Name of the data, such as 'digits'; copied into its records.
+    """
+
+    name: str
+    config: str | None = None
+    task: str | None = None
+    backbone: str | None = None
+    pretraining: str | None = None
+    checkpoint: str | None = None
+    command: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    creates: str | None = None
+    published: dict[str, float] = field(default_factory=dict)
+    tta: bool = False
+    evaluations: dict[str, str] = field(default_factory=dict)
+    seeds: int | None = None
+    seed: int | None = None
+    gpus: int | None = None
+    cfg_options: dict[str, object] = field(default_factory=dict)
+    table: str | None = None
+    row: str | None = None
+    column: str | None = None
+    data: str | None = None
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """Names of all stages that must be finished before it starts."""
+        return (*self.needs, self.checkpoint) if self.checkpoint else self.needs
+
+    @property
+    def settings(self) -> Config:
+        """Its config with ``cfg_options`` merged, for reading only."""
+        return look_at(self.config, self.cfg_options)
+
+
+def read_stage(entry, number: int, before: list[Stage], study: Path) -> Stage:
+    """The stage that entry ``number`` of the list of stages describes; ``before`` are the earlier ones.
 
     Raises:
-        ValueError: if it is no dict, has no name, a key that is not known, or a value of the wrong kind.
+        ValueError: if an entry has an unknown key, a value of the wrong type, or values that contradict each other.
+        FileNotFoundError: if one of its configs does not exist.
     """
-    if not isinstance(entry, dict):
-        raise ValueError(f'stage {number} of {study} is {_short(entry)}, not a dict')
-    if 'name' not in entry:
-        raise ValueError(f'stage {number} of {study} has no name')
-    name = entry['name'] if isinstance(entry['name'], str) else number
+    if not isinstance(entry, dict) or 'name' not in entry:
+        raise ValueError(f'stage {number} of {study.name} is {shown(entry)}, not a dict with a name')
+    where, kinds = f'stage {entry["name"]} of {study.name}', get_type_hints(Stage)
     for key, value in entry.items():
-        if key not in KEYS:
-            raise ValueError(f'stage {name} of {study} has an unknown key {key!r}; known: {", ".join(KEYS)}')
-        if not (KINDS[KEYS[key]](value) or (value is None and key in OPTIONAL)):
-            raise ValueError(f'stage {name} of {study}: {key} is {_short(value)}, not {KEYS[key]}')
-    plain = {key: _plain(value) for key, value in entry.items()}
-    if plain.get('pretraining'):
-        plain['pretraining'] = canonical(plain['pretraining'])
-    return plain
+        if key not in kinds or key == 'seed':
+            raise ValueError(f'{where} has an unknown key {key!r}; known: {", ".join(kinds)}')
+        if not _fits(value, kinds[key]):
+            raise ValueError(f'{where}: {key} is {shown(value)}, not {formatannotation(kinds[key])}')
+    stage = Stage(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
+    earlier = {other.name: other for other in before}
+    start = earlier.get(stage.checkpoint)
+    lacking = [key for key in ('backbone', 'pretraining') if getattr(stage, key) is None]
+    unknown = [name for name in stage.published if name not in PUBLISHABLE]
+    tests = [name for name in stage.evaluations if name not in EVALUATIONS]
+    counts = [count for count in (stage.seeds, stage.gpus) if count is not None]
+    missing = [name for name in stage.waits_for if name not in earlier]
+    problems = {
+        'needs either a config or a command': bool(stage.config) == bool(stage.command),
+        f'has the task {stage.task!r}; known: {", ".join(TASKS)}': stage.config and stage.task not in TASKS,
+        f'needs {" and ".join(lacking)}, the names of its row in the results': stage.config and lacking,
+        f'is a command, which has no seeds: {stage.seeds}': stage.command and stage.seeds,
+        f'has a number that is not above 0: seeds {stage.seeds}, gpus {stage.gpus}': any(count < 1 for count in counts),
+        f'has published numbers of {unknown}; known: {", ".join(PUBLISHABLE)}': unknown,
+        f'has evaluations {tests}; known: {", ".join(EVALUATIONS)}': tests,
+        'has tta, which is for segmentation only': stage.tta and stage.task != 'segmentation',
+        'has evaluations, which are for classification only': stage.evaluations and stage.task != 'classification',
+        'cannot be the name of a folder': Path(stage.name).name != stage.name or stage.name == 'figures',
+        'has the name of an earlier stage': stage.name in earlier,
+        f'waits for {missing}, which does not come before it': missing,
+        f'starts from {stage.checkpoint}, which trains nothing': start and not start.config,
+    }
+    for problem, found in problems.items():
+        if found:
+            raise ValueError(f'{where} {problem}')
+    try:  # as the process of the stage gets them
+        options = json.loads(json.dumps(stage.cfg_options))
+    except TypeError as error:
+        raise ValueError(f'{where}: cfg_options cannot be written as JSON: {error}') from None
+    tests = {name: str((study.parent / path).resolve()) for name, path in stage.evaluations.items()}
+    config = stage.config and str((study.parent / stage.config).resolve())
+    for path in (config, *tests.values()):
+        if path and not Path(path).is_file():
+            raise FileNotFoundError(f'{where} names {path}, which does not exist')
+    pretraining, published = stage.pretraining and canonical(stage.pretraining), dict(stage.published)
+    paths = dict(config=config, evaluations=tests)
+    return replace(stage, **paths, pretraining=pretraining, published=published, cfg_options=options)
 
 
-def _plain(value):
-    return tuple(value) if isinstance(value, list) else dict(value) if isinstance(value, dict) else value
-
-
-def _short(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f'{text[:57]}...'
+def _fits(value, kind) -> bool:
+    """Whether a value has the type of an annotation; lists may stand for tuples, and True is no number."""
+    origin, args = get_origin(kind) or kind, get_args(kind)
+    if origin is UnionType:
+        return any(_fits(value, each) for each in args)
+    if origin is tuple:
+        return isinstance(value, list | tuple) and all(_fits(each, args[0]) for each in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(k, args[0]) and _fits(v, args[1]) for k, v in value.items())
+    return is_number(value) if origin is float else type(value) is int if origin is int else isinstance(value, origin)

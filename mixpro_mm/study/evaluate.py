@@ -1,7 +1,7 @@
-"""Tests of a trained model: by the config of its training, and by others, for occluded, adversarial or unknown images.
+"""Tests of a trained model, and which of the numbers they measure become results.
 
-Each has a Runner of its own that reads the checkpoint, as the toolkits' test scripts do. In the Runner that trained,
-``EMAHook`` would begin its average anew, so that the test would be of other weights than the checkpoint has.
+Every test has a Runner of its own that reads the checkpoint, as the toolkits' test scripts do. In the Runner that
+trained, ``EMAHook`` would start a new average, and the tested weights would not be those of the checkpoint.
 """
 
 import copy
@@ -10,55 +10,79 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mixpro_mm.study.configs import fingerprint, read_config, stage_config
-from mixpro_mm.study.needs import files_of_test
+from mixpro_mm.config_walk import read_config
+from mixpro_mm.measures import REPORTED
+from mixpro_mm.study.configs import files_needed, fingerprint, stage_config
 
-__all__ = ['check_evaluation', 'check_test', 'evaluate', 'evaluation_mark', 'test_checkpoint']
+__all__ = [
+    'EVALUATIONS',
+    'METRICS',
+    'OPTIONAL',
+    'PUBLISHABLE',
+    'ROBUSTNESS',
+    'evaluate',
+    'test_checkpoint',
+    'tta_config',
+]
+
+MULTI_SCALE = ' (MS)'  # ends the names of metrics with test-time augmentation: several scales and flips, averaged
+# what the toolkits' metrics report -> (name in the results, factor to percent)
+METRICS = {reported: (name, factor) for reported, (_, name, factor) in REPORTED.items()}
+METRICS[f'mIoU{MULTI_SCALE}'] = (f'mIoU{MULTI_SCALE}', 1.0)
+# further tests of a classifier: their metrics start with 'NAME/', and their task is 'robustness'
+EVALUATIONS = ('occlusion', 'A', 'O')
+ROBUSTNESS = {
+    'occlusion/calibration/ece': ('ece', 1.0),
+    'A/calibration/top1': ('A_top1', 1.0),
+    'A/calibration/rms_calibration_error': ('A_rms_calibration_error', 1.0),
+    'A/calibration/aurra': ('A_aurra', 1.0),
+    'O/ood/aupr': ('O_aupr', 1.0),
+    'O/ood/auroc': ('O_auroc', 1.0),
+    'O/ood/fpr95': ('O_fpr95', 1.0),
+}
+# always measured, but in the results only beside a published number
+OPTIONAL = ('bbox_mAP_50', 'bbox_mAP_75', 'segm_mAP_50', 'segm_mAP_75')
+PUBLISHABLE = tuple(name for name, _ in (*METRICS.values(), *ROBUSTNESS.values()))
 
 
 def check_evaluation(path: str) -> None:
-    """Raises FileNotFoundError if a folder, a list or weights that a test reads are not there."""
-    missing = [str(needed) for needed in files_of_test(read_config(path)) if not needed.exists()]
+    """Raise FileNotFoundError if data or weights that a test reads do not exist."""
+    missing = [str(needed) for needed in files_needed(read_config(path), parts=('test',)) if not needed.exists()]
     if missing:
-        raise FileNotFoundError(f'{path}, a test that is to follow the training, needs {", ".join(missing)}: not there')
-
-
-def check_test(config: Config) -> None:
-    """Raises ValueError if a config does not say how to test what it trains."""
-    missing = [key for key in ('test_dataloader', 'test_evaluator', 'test_cfg') if config.get(key) is None]
-    if missing:
-        raise ValueError(
-            f'{config.filename} has no {" and no ".join(missing)}, so what it trains could not be tested: a stage of a '
-            'study ends with a test'
-        )
+        raise FileNotFoundError(f'{path}, a test after the training, needs {", ".join(missing)}, which do not exist')
 
 
 def evaluate(name: str, path: str, checkpoint: str, work_dir: Path, seed: int, launcher: str) -> dict[str, float]:
-    """Test a checkpoint by a config; its metrics, ``NAME/`` before each.
-
-    Args:
-        name: Also of the folder in ``work_dir`` in which the test writes.
-        path: Of the config.
-        checkpoint: The file to test.
-        work_dir: Of the stage.
-        seed: Of the stage.
-        launcher: As of the stage.
-    """
+    """Test a checkpoint with another config; writes to the folder ``name``, and ``NAME/`` starts each metric."""
     config = stage_config(path, work_dir, seed, None)
     config.launcher = launcher
     return {f'{name}/{metric}': value for metric, value in test_checkpoint(config, checkpoint, name).items()}
 
 
 def test_checkpoint(config: Config, checkpoint: str, name: str = 'test') -> dict[str, float]:
-    """Test a checkpoint by the test part of ``config``, which stays as it is; writes into ``name`` in its work dir."""
+    """Test a checkpoint with the test part of ``config``; writes to the folder ``name`` in its work dir."""
     config = copy.deepcopy(config)
     config.work_dir, config.resume, config.load_from = str(Path(config.work_dir) / name), False, checkpoint
-    # under the name of the stage's own visualizer, that one would be handed out again
+    # a visualizer of the same name would be the one of the training
     config.visualizer = dict(config.get('visualizer') or dict(type='Visualizer'), name=name)
     return Runner.from_cfg(config).test()
 
 
-test_checkpoint.__test__ = False  # a function to call, not one for pytest to collect
+def test_with_tta(config: Config, checkpoint: str) -> dict[str, float]:
+    """Test a checkpoint with test-time augmentation, in the folder ``tta``; ``' (MS)'`` ends each metric."""
+    metrics = test_checkpoint(tta_config(config), checkpoint, 'tta')
+    return {f'{name}{MULTI_SCALE}': value for name, value in metrics.items()}
+
+
+test_checkpoint.__test__ = test_with_tta.__test__ = False  # pytest must not collect them
+
+
+def tta_config(config: Config) -> Config:
+    """The config of a test with test-time augmentation, as the toolkits' test scripts build it."""
+    config = copy.deepcopy(config)
+    config.test_dataloader.dataset.pipeline = config.tta_pipeline
+    config.model = dict(config.tta_model, module=config.model)
+    return config
 
 
 def evaluation_mark(path: str) -> str:

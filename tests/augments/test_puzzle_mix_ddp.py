@@ -19,7 +19,7 @@ def one_rank(rank, folder):
 
     class Watched(PuzzleMix):
         def mix(self, images, scores, index):
-            parameters = list(self._model.parameters())
+            parameters = list(self._bound.parameters())
             grads = [parameter.grad for parameter in parameters]
             copies = [None if grad is None else grad.clone() for grad in grads]
             mixed, target = super().mix(images, scores, index)

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import types
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ from mixpro_mm.doctor.training import (
     check_workers,
 )
 from mixpro_mm.registry import BATCH_AUGMENTS
-from mixpro_mm.study.needs import files_needed
+from mixpro_mm.study.configs import files_needed
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / 'configs/digits/deit-micro_mixpro_digits.py'
@@ -71,7 +70,7 @@ def test_our_configs(path, hosts):
     read = Config.fromfile(path)
     assert sorted(hosts_of(read.to_dict())) == hosts.split()
     read.pop('model')  # weights are looked up elsewhere
-    theirs = {str(other) for other in files_needed(types.SimpleNamespace(checkpoint=None), read)}
+    theirs = {str(other) for other in files_needed(read)}
     assert set(data_places(load(path))) == theirs != set()
 
 

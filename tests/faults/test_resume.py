@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mixpro_mm.differences import differences, settings_in
+from mixpro_mm.differences import diff_configs, settings_in
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_what_may_differ_and_what_is_allowed_goes_on(tiny, cut):
 
 def test_settings_are_read_without_running_them(tiny, tmp_path):
     config = tiny(tmp_path)
-    assert differences(settings_in(config.pretty_text), config.to_dict()) == []
+    assert diff_configs(settings_in(config.pretty_text), config.to_dict()) == []
     assert settings_in('a = __import__("os").getcwd()') is None
     assert settings_in('import os') is None
     assert settings_in('a = [dict(b=(1, None), **c)]') is None
@@ -72,11 +72,11 @@ def test_settings_are_read_without_running_them(tiny, tmp_path):
 def test_differences_go_down_to_the_single_value():
     before = dict(a=dict(b=1, c=[1, 2]), d=[dict(e=1), dict(e=2)], f=(1, 2), g=1)
     now = dict(a=dict(b=1, c=[1, 3]), d=[dict(e=1), dict(e=5), dict(e=6)], f=[1, 2], h=None)
-    assert [str(found) for found in differences(before, now)] == [
+    assert [str(found) for found in diff_configs(before, now)] == [
         'a.c was [1, 2] and is [1, 3]',
         'd[1].e was 2 and is 5',
         'd[2].e was (not set) and is 6',
         'g was 1 and is (not set)',
         'h was (not set) and is None',
     ]
-    assert differences(Config(before).to_dict(), before) == []
+    assert diff_configs(Config(before).to_dict(), before) == []

@@ -1,13 +1,15 @@
-"""What the command line refuses, each in one sentence, and what it makes of a plan."""
+"""The command line: what it refuses before anything runs, its dry run, and which stages run."""
 
 import json
+import shlex
+import subprocess
 import sys
 
 import pytest
-import torch
+from mmengine.config import Config
 
 from mixpro_mm.study import cli
-from mixpro_mm.study.launch import Launch
+from mixpro_mm.study.configs import files_needed
 from mixpro_mm.study.plan import Plan, Stage
 
 STUDY = """
@@ -28,44 +30,57 @@ def study(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('options', 'sentence'),
+    ('options', 'words'),
     [
-        (['--gpus', '0'], '--gpus 0: a stage needs at least one'),
-        (['--gpus', '8'], '--gpus 8 needs --launcher pytorch or slurm; without one a stage is one process'),
-        (['--launcher', 'slurm'], '--launcher slurm needs srun, which is not on the PATH of this machine'),
-        (['--jobs', '0'], '--jobs 0: at least one stage runs at a time'),
-        (['--launcher', 'pytorch', '--jobs', '2'], '--jobs 2: with --launcher pytorch stages take the same GPUs, so'),
-        (['--only', 'd*'], "no stage of study.py matches 'd*'; it has a, b, c"),
-        (['--partition', 'x'], '--gpus-per-node, --partition and --srun-args are for --launcher slurm'),
-        (['--gpus-per-node', '8'], '--gpus-per-node, --partition and --srun-args are for --launcher slurm'),
-        (['--dry-run', '--launcher', 'slurm', "--srun-args='x"], "--srun-args 'x cannot be taken apart"),
+        (['--gpus', '8'], '--gpus 8 needs --launcher pytorch or slurm'),
+        (['--launcher', 'slurm'], '--launcher slurm needs srun'),
+        (['--jobs', '0'], '--jobs must be a whole number of at least 1, got 0'),
+        (['--only', 'd*'], "no stage of study.py matches 'd*'; there are a, b, c"),
+        (['--seeds', '0'], '--seeds must be a whole number of at least 1, got 0'),
     ],
 )
-def test_failures_are_one_sentence(study, tmp_path, options, sentence, monkeypatch, capsys):
+def test_failures_are_one_sentence(study, tmp_path, options, words, monkeypatch, capsys):
     monkeypatch.setenv('PATH', str(tmp_path))  # no srun
     assert cli.main([str(study), '--work-dir', str(tmp_path / 'w'), *options]) == 1
     said = capsys.readouterr().err
-    assert said.startswith(sentence) and len(said.splitlines()) == 1
+    assert said.startswith(words) and len(said.splitlines()) == 1
     assert not (tmp_path / 'w').exists()
 
 
-def test_a_study_that_cannot_be_read_is_one_sentence(study, tmp_path, capsys):
-    study.write_text('stages = [')
-    assert cli.main([str(study)]) == 1
-    assert len(capsys.readouterr().err.splitlines()) == 1
-    study.write_text("title = 'T'\nstages = [dict(name='a', config='a.py', task='detection', gpus=2, backbone='B',")
-    with study.open('a') as file:
-        file.write(" pretraining='p')]")
-    (tmp_path / 'a.py').write_text('x = [')  # of a stage, where its batch is asked for
-    assert cli.main([str(study), '--work-dir', str(tmp_path / 'w')]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith(f'{tmp_path}/a.py cannot be read: SyntaxError: ') and len(said.splitlines()) == 1
-
-
-def test_help_says_what_happens_when_a_stage_fails(capsys):
+def test_srun_args_that_cannot_be_parsed_are_refused(study, capsys):
     with pytest.raises(SystemExit):
-        cli.main(['--help'])
-    assert 'those that do not wait for it go on' in ' '.join(capsys.readouterr().out.split())
+        cli.main([str(study), '--dry-run', '--launcher', 'slurm', "--srun-args=--x='y"])
+    assert '--srun-args' in capsys.readouterr().err
+
+
+TESTS = 'test_dataloader = test_evaluator = test_cfg = dict()\n'
+VALID = "model = dict(type='X', backbone=dict())\ntrain_dataloader = dict(batch_size=4)\n" + TESTS
+
+
+@pytest.mark.parametrize(
+    ('config', 'words'),
+    [
+        ('x = [', 'cannot be read: SyntaxError'),
+        (VALID.replace('test_cfg', 'other'), r'b.py has no test_cfg, which'),
+        (VALID.replace('backbone', 'other'), r'stage b, .*b.py: model X has no backbone'),
+        (VALID, 'b.py has no tta_model and no tta_pipeline'),
+    ],
+)
+@pytest.mark.parametrize('dry', [[], ['--dry-run']])
+def test_configs_are_checked_before_anything_runs(tmp_path, config, words, dry, capsys):
+    row = "backbone='B', pretraining='p'"
+    tta = config == VALID
+    (tmp_path / 'study.py').write_text(
+        f"title = 'T'\nstages = [dict(name='a', config='a.py', task='segmentation', {row}), dict(name='b', "
+        f"config='b.py', task='segmentation', checkpoint='a', tta={tta}, {row})]"
+    )
+    (tmp_path / 'a.py').write_text(VALID)
+    (tmp_path / 'b.py').write_text(config)
+    assert cli.main([str(tmp_path / 'study.py'), '--work-dir', str(tmp_path / 'w'), *dry]) == 1
+    said = capsys.readouterr()
+    assert said.out == '' and len(said.err.splitlines()) == 1 and not (tmp_path / 'w').exists()
+    for part in words.split('.*'):
+        assert part in said.err
 
 
 def test_only_runs_what_matches_and_what_that_waits_for(study, tmp_path, capsys):
@@ -73,52 +88,112 @@ def test_only_runs_what_matches_and_what_that_waits_for(study, tmp_path, capsys)
     assert cli.main([str(study), '--work-dir', str(tmp_path / 'w'), '--only', 'b']) == 1
     assert 'No results to report' in capsys.readouterr().err
     assert sorted(path.name for path in (tmp_path / 'w').glob('*.txt')) == ['a.txt', 'b.txt']
-    assert json.loads((tmp_path / 'w' / 'results.json').read_text())['records'] == []
+    results = json.loads((tmp_path / 'w' / 'results.json').read_text())
+    assert results['records'] == [] and results['study']['settings']['stages at a time'] == '3'
 
 
-def test_stages_at_a_time():
-    plan = Plan('T', (), seed=0, jobs=3, config='')
-    assert [cli._with_jobs(plan, jobs, Launch(how)).jobs for jobs, how in (
-        (None, 'none'), (2, 'none'), (None, 'pytorch'), (1, 'pytorch'), (None, 'slurm'), (9, 'slurm'),
-    )] == [3, 2, 1, 1, 3, 9]  # fmt: skip
+def test_the_study_of_a_report(tmp_path):
+    stages = tuple(Stage(name=name, config='x.py', backbone='B', seed=seed) for name, seed in (('a', 4), ('b', 5)))
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a' / 'done.json').write_text(json.dumps(dict(seconds=5)))
+    described = cli._describe(Plan('T', (Stage(name='c', command=('x',)), *stages), 0, jobs=1, config=''), tmp_path)
+    assert [(stage['name'], stage['seconds']) for stage in described['stages']] == [('a', 5), ('b', None)]
+    assert described['settings']['seed'] == '4, 5' and {'Python', 'torch'} <= set(described['versions'])
 
 
-def test_stages_at_a_time_of_torchrun_are_as_many_as_gpus_allow(monkeypatch):
-    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 8)
-    plan = Plan('T', (Stage(name='a', config='x', gpus=8), Stage(name='b', config='x', gpus=4)), 0, jobs=8, config='')
-    launches = (Launch('pytorch'), Launch('pytorch', 8), Launch('pytorch', 1))
-    assert [cli._with_jobs(plan, None, launch).jobs for launch in launches] == [2, 1, 8]
-    assert cli._with_jobs(plan, 1, launches[0]).jobs == 1
-    with pytest.raises(ValueError, match=r'--jobs 3: .* at most 2 at a time: 8 GPUs are visible, .* takes 4 or more'):
-        cli._with_jobs(plan, 3, launches[0])
+DRY = """
+title = 'Small'
+row = dict(backbone='DeiT', pretraining='mixpro')
+stages = [
+    dict(name='data', command=['-c', 'print("from the script")'], creates='nowhere/made'),
+    dict(name='pre', config='pre.py', task='classification', gpus=8, evaluations=dict(A='a.py'), **row),
+    dict(name='seg', config='seg.py', task='segmentation', gpus=4, checkpoint='pre', needs=['data'], **row),
+]
+"""
+PRE = f"""
+{TESTS}
+train_cfg = dict(max_epochs=300)
+train_dataloader = dict(batch_size=128, dataset=dict(data_root='nowhere/imagenet', ann_file='list.txt'))
+model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18')))
+"""
+SEG = f"""
+{TESTS}
+train_cfg = dict(max_iters=80000)
+train_dataloader = dict(batch_size=4, dataset=[dict(data_root='.'), dict(data_root='nowhere/made/voc')])
+model = dict(
+    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='nowhere/a.pth', prefix='backbone.')),
+    neck=dict(init_cfg=dict(type='Pretrained', checkpoint='nowhere/neck.pth')),
+)
+"""
 
 
-def test_estimated_hours_become_costs_where_all_have_them(tmp_path):
-    (tmp_path / 'a.py').write_text('train_cfg = dict(max_iters=100)\ntrain_dataloader = dict(batch_size=8)\n')
-    known = Stage(name='a', config=str(tmp_path / 'a.py'), gmacs=4.7 * 322 * 3600)
-    other = Stage(name='b', config=str(tmp_path / 'a.py'), cost=7)
-    costed = cli._with_costs(Plan('T', (Stage(name='d', command=('x',)), known), seed=0, jobs=1, config=''))
-    assert costed.stages[1].cost == pytest.approx(800) and costed.stages[0].cost < 1
-    mixed = Plan('T', (known, other), seed=0, jobs=1, config='')
-    assert cli._with_costs(mixed) is mixed
+@pytest.fixture
+def dry(tmp_path, monkeypatch, capsys):
+    """Runs a dry run of three stages; its exit code and lines."""
+    monkeypatch.chdir(tmp_path)
+    tested = "test_dataloader = dict(dataset=dict(data_root='nowhere/a'))"
+    for name, text in (('study', DRY), ('pre', PRE), ('seg', SEG), ('a', tested)):
+        (tmp_path / f'{name}.py').write_text(text)
+
+    def run(*options):
+        code = cli.main([str(tmp_path / 'study.py'), '--dry-run', '--work-dir', str(tmp_path / 'my work'), *options])
+        return code, capsys.readouterr().out.splitlines()
+
+    return run
 
 
-def test_the_report_says_on_what_each_stage_ran(tmp_path):
-    stages = [Stage(name=name, config='x.py', gpus=8) for name in 'abcd']
-    for name, gpus, batch in (('a', 4, 256), ('b', 4, 256), ('c', 4, 4)):
-        (tmp_path / name).mkdir()
-        done = dict(gpus=gpus, batch_size=batch, seconds=5) | (dict(accumulated=3) if name == 'c' else {})
-        (tmp_path / name / 'done.json').write_text(json.dumps(done))
-    plan = Plan('T', tuple(stages), seed=0, jobs=1, config='')
-    described = cli._describe(plan, tmp_path)
-    assert described['settings']['GPUs x images a step'] == '4 x 256 (2 stages), 4 x 4 x 3 (1 stage)'
-    assert [stage['seconds'] for stage in described['stages']] == [5, 5, 5, None]
-    single = Plan('T', (Stage(name='a', config='x.py'),), seed=0, jobs=1, config='')  # the batch was shared out
-    assert cli._describe(single, tmp_path)['settings']['GPUs x images a step'] == '4 x 256 (1 stage)'
-    (tmp_path / 'a' / 'done.json').write_text(json.dumps(dict(gpus=1, batch_size=64, seconds=5)))
-    assert list(cli._describe(single, tmp_path)['settings']) == ['seed', 'stages at a time']
+def test_a_dry_run_is_a_shell_script_of_commands_in_order(dry, tmp_path):
+    code, lines = dry()
+    assert code == 0 and lines[0].startswith('# Small: 3 stages')
+    commands = [shlex.split(line) for line in lines if not line.startswith('#')]
+    assert [command[1] for command in commands] == ['-c', '-m', '-m']
+    assert str(tmp_path / 'my work' / 'pre' / 'epoch_300.pth') in commands[2]
+    script = '\n'.join(line for line in lines if 'mixpro_mm.study.stage' not in line)
+    said = subprocess.run(['sh', '-e'], input=script, capture_output=True, text=True)
+    assert (said.returncode, said.stdout, said.stderr) == (0, 'from the script\n', '')
+    assert not (tmp_path / 'my work').exists()
 
 
-def test_the_python_that_runs_the_study_runs_its_stages():
-    assert Launch().command(Stage(name='a'), ['-V']) == [sys.executable, '-V']
+def test_a_dry_run_tells_what_is_finished_and_what_is_missing(dry, tmp_path):
+    """Not what another stage makes: the backbone's weights, and data that a command creates."""
+    (tmp_path / 'my work' / 'pre').mkdir(parents=True)
+    done = dict(checkpoint='x.pth', evaluations=dict(A='mark'))
+    (tmp_path / 'my work' / 'pre' / 'done.json').write_text(json.dumps(done))
+    comments = [line for line in dry('--only', 'se?')[1][1:] if line.startswith('#')]
+    assert comments == [
+        '# data', '# pre: finished already', '# missing: nowhere/imagenet', '# missing: nowhere/a',
+        '# seg: after data, pre', '# missing: nowhere/neck.pth',
+    ]  # fmt: skip
+
+
+def test_the_options_of_the_launcher_reach_the_commands(dry, capsys):
+    options = ['--launcher=slurm', '--gpus=4', '--gpus-per-node=2', '--partition=p', "--srun-args=--time=3-0 --c='a b'"]
+    code, lines = dry('--only', 'pre', *options)
+    command = shlex.split(lines[-1])
+    assert code == 0 and {'--ntasks=4', '--ntasks-per-node=2', '--partition=p', '--time=3-0', '--c=a b'} < set(command)
+    assert command[command.index('--batch-size') + 1] == '256' and sys.executable in command
+    assert dry('--launcher', 'pytorch', '--gpus', '3') == (1, [])  # 1024 images cannot be divided
+
+
+def needed(starts=False, **config):
+    return [str(path) for path in files_needed(Config(config), starts)]
+
+
+def test_paths_of_data_are_joined_as_the_toolkits_join_them():
+    image = dict(type='mixpro_mm.ImageNet1k', data_root='r', split='val')
+    listed = dict(type='ImageNet', data_root='r', split='val', data_prefix='other', ann_file='/abs/list.txt')
+    cifar = dict(type='CIFAR10', data_root='r', split='train')
+    scenes = dict(data_root='r/', ann_file='a.json', data_prefix=dict(img='train/', seg='', path='/abs'))
+    assert needed(val_dataloader=dict(dataset=image)) == ['r', 'r/val']
+    assert needed(train_dataloader=dict(dataset=listed)) == ['r', '/abs/list.txt', 'r/other']
+    assert needed(train_dataloader=dict(dataset=cifar)) == ['r']
+    assert needed(test_dataloader=dict(dataset=dict(dataset=scenes))) == ['r', 'r/a.json', 'r/train', '/abs']
+    assert needed(test_dataloader=dict(dataset=dict(scenes, data_root='s3://r'))) == ['/abs']
+    assert needed(test_evaluator=dict(ann_file='r/b.json')) == ['r/b.json']
+
+
+def test_weights_are_those_of_the_model_and_of_the_hooks():
+    hook = dict(type='mixpro_mm.TransferCheckHook', checkpoint='hook.pth')
+    model = dict(backbone=dict(pretrained='open-mmlab://resnet101_v1c'), teacher=dict(pretrained='t.pth'))
+    assert needed(model=model, custom_hooks=[hook], load_from='l.pth') == ['t.pth', 'l.pth', 'hook.pth']
+    assert needed(starts=True, custom_hooks=[hook]) == []  # another stage makes what it compares with

@@ -1,3 +1,5 @@
+"""Stages as processes: their order, failures, GPUs, and that they end with the study."""
+
 import contextlib
 import errno
 import io
@@ -10,15 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 
+from mixpro_mm.clock import format_duration
 from mixpro_mm.study import runner as module
 from mixpro_mm.study.configs import fingerprint, stage_config
-from mixpro_mm.study.display import Display, clock
-from mixpro_mm.study.gpus import visible_gpus
 from mixpro_mm.study.launch import Launch
 from mixpro_mm.study.plan import Plan, Stage
-from mixpro_mm.study.processes import bound_command
+from mixpro_mm.study.processes import bound_command, visible_gpus
 from mixpro_mm.study.runner import StageError, StudyRunner, is_finished
 
 ROOT = Path(__file__).parents[2]
@@ -28,13 +28,12 @@ def plan(*stages, jobs=2):
     return Plan('test', stages, seed=0, jobs=jobs, config='')
 
 
-def run(work_dir, *stages, jobs=2):
-    output = io.StringIO()
-    runner = StudyRunner(plan(*stages, jobs=jobs), work_dir, Display('test', Console(file=output, width=200)))
-    try:
+def run(work_dir, *stages, jobs=2, launch=None, output=None):
+    """Run a plan; what was printed."""
+    output = output or io.StringIO()
+    runner = StudyRunner(plan(*stages, jobs=jobs), work_dir, launch)
+    with contextlib.closing(runner), contextlib.redirect_stdout(output):
         runner.run()
-    finally:
-        runner.close()
     return output.getvalue()
 
 
@@ -69,18 +68,22 @@ def test_stages_wait_for_what_they_need(tmp_path):
     assert len(lines) == 6
 
 
-def test_no_more_stages_at_a_time_than_jobs(tmp_path):
-    assert run(tmp_path, note('a'), note('b'), jobs=1).startswith('test: 2 stages\n')
+def test_no_more_stages_at_a_time_than_jobs_and_finished_ones_are_skipped(tmp_path):
+    said = run(tmp_path, note('a'), note('b'), jobs=1)
+    assert said.startswith('test: 2 stages\n') and ', 1 of 2, about 0:' in said
     assert order(tmp_path) == ['a begins', 'a ends', 'b begins', 'b ends']
+    assert json.loads((tmp_path / 'a' / 'done.json').read_text())['seconds'] > 0.2
+    assert run(tmp_path, note('a'), note('c')).startswith('test: 2 stages, 1 finished already\n')
+    assert order(tmp_path).count('a begins') == 1
     assert run(tmp_path / 'one', note('a')).startswith('test: 1 stage\n')
 
 
-def test_finished_stages_are_skipped(tmp_path):
-    run(tmp_path, note('a'))
-    said = run(tmp_path, note('a'), note('b'))
-    assert '2 stages, 1 finished already' in said
-    assert order(tmp_path).count('a begins') == 1
-    assert json.loads((tmp_path / 'a' / 'done.json').read_text())['seconds'] > 0.2
+def test_progress_is_printed_now_and_then(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, 'QUIET', 0)
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a' / 'progress.json').write_text(json.dumps(dict(done=1, total=2)))
+    assert 'a 48%\n' in run(tmp_path, Stage(name='a', command=('-c', 'import time; time.sleep(1)')))
+    assert [format_duration(seconds) for seconds in (0, 59.6, 125, 3600)] == ['0:00', '1:00', '2:05', '60:00']
 
 
 def test_a_command_whose_product_is_gone_runs_again(tmp_path):
@@ -95,30 +98,46 @@ def test_a_command_whose_product_is_gone_runs_again(tmp_path):
 
 
 def test_a_failing_stage_shows_its_last_lines_and_its_log(tmp_path):
-    script = 'import sys; print("first of all"); print("no luck: 42 apples", file=sys.stderr); sys.exit(3)'
-    with pytest.raises(StageError) as error:
-        run(tmp_path, Stage(name='bad', command=('-c', script)), note('after', needs=('bad',)))
-    message = str(error.value)
-    assert 'stage bad failed (exit code 3)' in message
-    assert 'no luck: 42 apples' in message
-    assert str(tmp_path / 'bad' / 'stage.log') in message
-    assert not (tmp_path / 'bad' / 'done.json').exists()
-    assert not (tmp_path / 'order').exists()
-
-
-def test_what_a_rank_said_is_shown_not_how_torchrun_ended_the_others(tmp_path):
+    """Those of a rank, not torchrun's report of how it ended the others."""
     said = [f'line {number}' for number in range(20)] + ['ValueError: 42 apples']
     elastic = 'W0101 torch/distributed/elastic/multiprocessing/api.py:1012] '
     said += [elastic + 'Sending process 7 closing signal SIGTERM', elastic + 'failed (exitcode: 1)']
     said += ['Traceback', *['  File "torch/distributed/run.py"'] * 30, 'ChildFailedError']
-    script = f'print({chr(10).join(said)!r}); raise SystemExit(1)'
+    script = f'print({chr(10).join(said)!r}); raise SystemExit(3)'
     with pytest.raises(StageError) as error:
         run(tmp_path, Stage(name='bad', command=('-c', script)))
     lines = str(error.value).splitlines()
+    assert lines[0].startswith('stage bad failed (exit code 3)')
     assert lines[-2] == '  ValueError: 42 apples' and lines[1] == '  line 9' and len(lines) == 14
+    assert lines[-1].endswith(str(tmp_path / 'bad' / 'stage.log'))
+    assert not (tmp_path / 'bad' / 'done.json').exists()
 
 
-def test_a_second_test_that_is_asked_for_later_is_owed(tmp_path):
+def test_stages_that_do_not_wait_for_a_failed_one_continue(tmp_path):
+    stages = [
+        note('bad', code='1'), note('after', needs=('bad',)), note('later', needs=('after',)),
+        note('slow'), note('end', needs=('slow',)), note('worse', code='2', needs=('slow',)),
+    ]  # fmt: skip
+    output = io.StringIO()
+    with pytest.raises(StageError) as error:
+        run(tmp_path, *stages, output=output)
+    assert output.getvalue().index('bad: failed after 0:0') < output.getvalue().index('end: started')
+    lines = str(error.value).splitlines()
+    assert lines[0] == '2 stages failed: bad, worse'
+    assert [line.split(';')[0] for line in lines if line.startswith('stage')] == [
+        'stage bad failed (exit code 1)', 'stage worse failed (exit code 2)',
+    ]  # fmt: skip
+    assert lines[-1].endswith(': after, later')
+    assert {line for line in order(tmp_path) if 'begins' in line} == {
+        f'{name} begins' for name in ('bad', 'slow', 'end', 'worse')
+    }
+    assert (tmp_path / 'end' / 'done.json').exists()
+    said = run(tmp_path, *(note(stage.name, needs=stage.needs) for stage in stages))  # fixed, it continues
+    assert '6 stages, 2 finished already' in said
+    assert order(tmp_path).count('slow begins') == 1 and 'later ends' in order(tmp_path)
+
+
+def test_what_is_asked_for_later_is_not_finished(tmp_path):
     (tmp_path / 'seg').mkdir()
     for done, once, twice in ((dict(x=1), True, False), (dict(tta=False), True, False), (dict(tta=True), True, True)):
         (tmp_path / 'seg' / 'done.json').write_text(json.dumps(done))
@@ -126,74 +145,18 @@ def test_a_second_test_that_is_asked_for_later_is_owed(tmp_path):
         assert is_finished(Stage(name='seg', config='x', tta=True), tmp_path) is twice
 
 
-def test_stages_that_do_not_wait_for_a_failed_one_go_on(tmp_path):
-    stages = [
-        note('bad', code='1'), note('after', needs=('bad',)), note('later', needs=('after',)),
-        note('slow'), note('end', needs=('slow',)), note('worse', code='2', needs=('slow',)),
-    ]  # fmt: skip
-    with pytest.raises(StageError) as error:
-        run(tmp_path, *stages)
-    lines = str(error.value).splitlines()
-    assert lines[0] == '2 stages failed: bad, worse'
-    assert [line for line in lines if line.startswith('stage')] == [
-        'stage bad failed (exit code 1); its last lines:', 'stage worse failed (exit code 2); its last lines:',
-    ]  # fmt: skip
-    assert lines[-1] == 'not run, for they wait for what failed: after, later'
-    assert {line for line in order(tmp_path) if 'begins' in line} == {
-        f'{name} begins' for name in ('bad', 'slow', 'end', 'worse')
-    }
-    assert (tmp_path / 'end' / 'done.json').exists()
-    said = run(tmp_path, *(note(stage.name, needs=stage.needs) for stage in stages))  # mended, it goes on
-    assert '6 stages, 2 finished already' in said
-    assert order(tmp_path).count('slow begins') == 1 and 'later ends' in order(tmp_path)
-
-
-def test_a_failure_is_told_when_it_comes(tmp_path):
-    output = io.StringIO()
-    stages = plan(note('bad', code='3'), note('slow'), note('end', needs=('slow',)))
-    runner = StudyRunner(stages, tmp_path, Display('test', Console(file=output, width=200)))
-    with pytest.raises(StageError), contextlib.closing(runner):
-        runner.run()
-    said = output.getvalue()
-    assert said.index('bad: failed after 0:0') < said.index('end: started')
-    assert [(stage.cost, status) for stage, status, _ in runner._state()] == [(0, 'failed'), (1, 'done'), (1, 'done')]
-
-
-def test_a_live_display_bears_that_nothing_is_left_to_run(tmp_path):
-    display = Display('test', Console(file=io.StringIO(), force_terminal=True, width=100))
-    runner = StudyRunner(plan(note('bad', code='3'), note('after', needs=('bad',))), tmp_path, display)
-    with pytest.raises(StageError, match=r'stage bad failed \(exit code 3\)'), contextlib.closing(runner):
-        runner.run()
-    assert 'bad: failed after' in display.console.file.getvalue()
-
-
-def test_a_result_that_shows_late_is_waited_for_and_holds_up_no_other(tmp_path):
-    """Exit 0, and what it wrote is not there yet, as on a shared file system; here another stage lets it appear."""
-    product = tmp_path / 'product'
-    stages = (
-        Stage(name='late', command=('-c', 'pass'), creates=str(product)),
-        note('next', needs=('late',)),
-        Stage(name='other', command=('-c', f'open({str(product)!r}, "w")')),
-    )
-    said = run(tmp_path, *stages, jobs=1)
-    assert order(tmp_path) == ['next begins', 'next ends']
-    assert said.index('other: started') < said.index('late: finished') < said.index('next: started')
-
-
-def test_a_result_that_never_shows_is_a_failure(tmp_path, monkeypatch):
+def test_a_result_that_is_visible_late_is_waited_for(tmp_path, monkeypatch):
+    """As on a shared file system, whose folders must be listed; a result that never appears is a failure."""
+    listed, listdir = set(), module.os.listdir
+    monkeypatch.setattr(module.os, 'listdir', lambda path: listed.add(str(path)) or listdir(path))
+    later = f'import subprocess; subprocess.Popen(["sh", "-c", "sleep 2; touch {tmp_path}/product"])'
+    stages = Stage(name='late', command=('-c', later), creates=f'{tmp_path}/product'), note('next', needs=('late',))
+    said = run(tmp_path, *stages)
+    assert said.index('late: finished') < said.index('next: started')
+    assert listed == {str(tmp_path)}
     monkeypatch.setattr(module, 'PATIENCE', 1)
-    with pytest.raises(StageError, match=r'stage none failed \(exit code 0, but 1 s later there is no /no/where\)'):
-        run(tmp_path, Stage(name='none', command=('-c', 'pass'), creates='/no/where'))
-
-
-def test_folders_are_listed_for_a_result_that_is_not_seen(tmp_path, monkeypatch):
-    """On NFS a name once found missing stays so until its folder is read again."""
-    listed, exists, folder = set(), Path.exists, str(tmp_path)
-    stage = Stage(name='late', command=('-c', 'open("{work_dir}/product", "w")'), creates=f'{folder}/product')
-    monkeypatch.setattr(module.os, 'listdir', lambda path: listed.add(str(path)) or [])
-    monkeypatch.setattr(Path, 'exists', lambda path: exists(path) and (path.name != 'product' or folder in listed))
-    run(tmp_path, stage)
-    assert {folder, f'{folder}/late'} <= listed
+    with pytest.raises(StageError, match=r'stage none failed \(exit code 0 and no .*/no after 1 s\)'):
+        run(tmp_path, Stage(name='none', command=('-c', 'pass'), creates=f'{tmp_path}/no'))
 
 
 @pytest.fixture
@@ -214,7 +177,7 @@ def transfer(tmp_path):
     return plan(*stages), work
 
 
-def test_a_finished_stage_whose_start_is_gone_is_told_so(transfer):
+def test_a_finished_stage_whose_start_is_gone_or_another_is_an_error(transfer):
     stages, work = transfer
     with contextlib.closing(StudyRunner(stages, work)) as runner:
         runner.check_finished()
@@ -223,12 +186,10 @@ def test_a_finished_stage_whose_start_is_gone_is_told_so(transfer):
         with pytest.raises(RuntimeError, match=r'stage seg is finished, but .* holds a stage of another config'):
             runner.check_finished()
         (work / 'pre' / 'done.json').unlink()
-        with pytest.raises(RuntimeError) as error:
+        with pytest.raises(
+            RuntimeError, match=f'seg is finished, .* from stage pre, .*: restore {work}/pre, or remove'
+        ):
             runner.check_finished()
-    assert str(error.value) == (
-        f'stage seg is finished, but its start, stage pre, is no longer there: bring {work}/pre back, or remove '
-        f'{work}/seg and run both again'
-    )
 
 
 def test_one_study_a_folder(tmp_path):
@@ -280,84 +241,36 @@ def test_stages_die_with_a_study_that_is_cut(tmp_path, how):
     assert not (tmp_path / 'work' / 'slow' / 'done.json').exists()
     if how == signal.SIGINT:
         assert parent.returncode == 130
-        assert 'the same command goes on from here' in said
-
-
-def test_time_left_follows_the_pace(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr('time.monotonic', lambda: now[0])
-    stages = [Stage(name='a', command=('x',), cost=30), Stage(name='b', command=('x',), cost=70)]
-    display = Display('test', Console(file=io.StringIO()))
-    display.start([(stages[0], 'done', 1.0), (stages[1], 'waiting', 0.0)], skipped=1)
-    assert display.time_left([(stages[0], 'done', 1.0), (stages[1], 'running', 0.0)]) is None
-    now[0] += 20
-    assert display.time_left([(stages[0], 'done', 1.0), (stages[1], 'running', 0.5)]) == pytest.approx(20)
-
-
-def test_the_live_display_shows_every_stage():
-    output = io.StringIO()
-    display = Display('test', Console(file=output, force_terminal=True, width=100))
-    stages = [Stage(name='first', command=('x',)), Stage(name='second', command=('x',))]
-    display.start([(stages[0], 'waiting', 0.0), (stages[1], 'waiting', 0.0)])
-    display.started('first')
-    display.update([(stages[0], 'running', 0.4), (stages[1], 'waiting', 0.0)])
-    display.stop()
-    shown = output.getvalue()
-    assert all(word in shown for word in ('first', 'second', '40%', 'waiting'))
-
-
-def test_the_live_display_of_a_long_study_shows_what_runs_and_counts_the_rest():
-    output = io.StringIO()
-    display = Display('test', Console(file=output, force_terminal=True, width=100))
-    stages = [Stage(name=f'stage-{number}', command=('x',)) for number in range(40)]
-    state = [(stage, 'waiting', 0.0) for stage in stages]
-    state[0], state[1] = (stages[0], 'done', 1.0), (stages[1], 'running', 0.25)
-    display.start(state)
-    display.stop()
-    shown = output.getvalue()
-    assert 'stage-1' in shown and '25%' in shown and 'stage-7' not in shown
-    assert '1 of 40 done, 38 waiting' in shown
-
-
-def test_clock():
-    assert [clock(seconds) for seconds in (0, 59.6, 125, 3600)] == ['0:00', '1:00', '2:05', '60:00']
+        assert 'the same command continues from here' in said
 
 
 GPU_NOTE = """
-import os, pathlib, sys, time
-log = open("{{work_dir}}/gpus", "a")
+import os, time
+log = open("{work}/gpus", "a")
 gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
 print("{name}", gpu, "begins", file=log, flush=True)
 time.sleep({seconds})
 print("{name}", gpu, "ends", file=log, flush=True)
+open("{work}/{name}/done.json", "w").write("{{}}")
 """
 
 
-def on_gpus(tmp_path, monkeypatch, seconds, visible, count, jobs, launch=None, ranks=1):
-    """Run a stage for each of ``seconds`` with made-up GPUs; what was said, and (stage, devices, what) in order."""
+def on_gpus(tmp_path, monkeypatch, seconds, visible, count, jobs, launch=None):
+    """Run a stage for each of ``seconds`` with made-up GPUs; what was printed, and (stage, devices, what) in order."""
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
     if visible is None:
         monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
     else:
         monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
-    if ranks > 1:
-        monkeypatch.setattr(Launch, 'processes', lambda self, stage: ranks)
-    commands = [GPU_NOTE.format(name=f's{n}', seconds=s) for n, s in enumerate(seconds)]
-    stages = [Stage(name=f's{n}', config='x') for n in range(len(commands))]
-    numbers = {stage.name: n for n, stage in enumerate(stages)}
 
     def command(plan, stage, work_dir, launch):
-        script = commands[numbers[stage.name]].replace('{work_dir}', str(work_dir))
-        script += f'open("{work_dir}/{stage.name}/done.json", "w").write("{{}}")\n'
+        script = GPU_NOTE.format(name=stage.name, work=work_dir, seconds=seconds[int(stage.name[1:])])
         return [sys.executable, '-c', script]
 
     monkeypatch.setattr(module, 'stage_command', command)
-    output = io.StringIO()
-    display = Display('test', Console(file=output, width=200))
-    runner = StudyRunner(plan(*stages, jobs=jobs), tmp_path, display, launch)
-    with contextlib.closing(runner):
-        runner.run()
-    return output.getvalue(), [tuple(line.split()) for line in (tmp_path / 'gpus').read_text().splitlines()]
+    stages = [Stage(name=f's{n}', config='x') for n in range(len(seconds))]
+    said = run(tmp_path, *stages, jobs=jobs, launch=launch)
+    return said, [tuple(line.split()) for line in (tmp_path / 'gpus').read_text().splitlines()]
 
 
 def most_at_once(events):
@@ -400,8 +313,7 @@ def test_more_stages_at_a_time_than_gpus_share_them_evenly_and_it_is_said(tmp_pa
 
 
 def test_a_stage_of_several_ranks_has_its_own_gpus(tmp_path, monkeypatch):
-    launch = Launch('pytorch', 2)
-    _, events = on_gpus(tmp_path, monkeypatch, (1, 1, 1), '4,5,6,7,8', 5, jobs=9, launch=launch, ranks=2)
+    _, events = on_gpus(tmp_path, monkeypatch, (1, 1, 1), '4,5,6,7,8', 5, jobs=9, launch=Launch('pytorch', 2))
     assert {devices for _, devices, _ in events} == {'4,5', '6,7'}
     assert most_at_once(events) == (dict.fromkeys('4567', 1), 4)
 

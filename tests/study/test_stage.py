@@ -1,6 +1,7 @@
 """One stage as a process: what it makes of its config, and two ranks of it side by side."""
 
 import contextlib
+import copy
 import gc
 import json
 import os
@@ -17,8 +18,9 @@ from mmpretrain.registry import MODELS
 from mmpretrain.utils import register_all_modules
 
 from mixpro_mm.datasets.digit_scenes import write_digit_scenes
-from mixpro_mm.study import configs, stage
-from mixpro_mm.study.tta import check_tta, tta_config
+from mixpro_mm.study import checkpoints, configs, stage
+from mixpro_mm.study.evaluate import tta_config
+from mixpro_mm.study.plan import Stage
 
 DIGITS = Path(__file__).parents[2] / 'configs' / 'digits'
 
@@ -57,13 +59,35 @@ def test_how_a_stage_is_started_does_not_change_what_it_is(config, tmp_path):
     assert configs.fingerprint(plain, None) != configs.fingerprint(launched, None)
 
 
-def test_what_a_second_test_needs_is_asked_for_before_training(config, tmp_path):
-    path = config(model={}, tta_model=dict(type='SegTTAModel'))
-    with pytest.raises(ValueError, match=r'a\.py has no tta_pipeline, so it cannot be tested a second time'):
-        stage.main([path, '--work-dir', str(tmp_path / 'w'), '--tta'])
+def test_options_are_merged_and_part_of_the_fingerprint(config, tmp_path):
+    path = config(model=dict(backbone={}), hooks=[dict(type='A', n=1), dict(type='B')], optimizer=dict(lr=1))
+    options = {'hooks.0.n': 3, 'optimizer': dict(_delete_=True, type='C'), 'new.key': 'x'}
+    given = copy.deepcopy(options)
+    plain, merged = (configs.stage_config(path, tmp_path, 0, None, each) for each in (None, options))
+    assert options == given
+    assert [hook.to_dict() for hook in merged.hooks] == [dict(type='A', n=3), dict(type='B')]
+    assert merged.optimizer.to_dict() == dict(type='C') and merged.new.key == 'x'
+    assert configs.fingerprint(plain, None) != configs.fingerprint(merged, None)
+    assert configs.look_at(path, options).hooks[0].n == 3 and configs.look_at(path).hooks[0].n == 1
+    with pytest.raises(ValueError, match=r'a\.py: cfg_options .*hooks\.7.* do not fit'):
+        configs.stage_config(path, tmp_path, 0, None, {'hooks.7.n': 3})
+
+
+@pytest.mark.parametrize(
+    ('lacks', 'options'),
+    [
+        (('test_cfg',), []),
+        (('test_dataloader', 'test_evaluator'), []),
+        (('tta_pipeline',), ['--tta']),
+        (('tta_model', 'tta_pipeline'), ['--tta']),
+    ],
+)
+def test_a_config_without_its_tests_stops_before_training(config, tmp_path, lacks, options):
+    keys = ('test_cfg', 'test_dataloader', 'test_evaluator', 'tta_model', 'tta_pipeline')
+    path = config(model={}, **{key: None if key in lacks else {} for key in keys})
+    with pytest.raises(ValueError, match=rf'a\.py has no {" and no ".join(lacks)}, which'):
+        stage.main([path, '--work-dir', str(tmp_path / 'w'), *options])
     assert not list((tmp_path / 'w').iterdir())
-    with pytest.raises(ValueError, match='has no tta_model and no tta_pipeline'):
-        check_tta(Config(dict(model={})))
 
 
 def test_the_config_of_the_second_test():
@@ -111,7 +135,7 @@ def test_the_first_model_is_freed_before_there_is_a_second(config, tmp_path, mon
 
     monkeypatch.setattr(stage.Runner, 'from_cfg', build)
     monkeypatch.setattr(stage, 'test_checkpoint', tested({'mIoU': 1.0}))
-    monkeypatch.setattr(stage, 'test_again', tested({'mIoU (MS)': 2.0}))
+    monkeypatch.setattr(stage, 'test_with_tta', tested({'mIoU (MS)': 2.0}))
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'empty_cache', lambda: emptied.append(True))
     gc.disable()  # nothing is freed by chance
@@ -293,19 +317,19 @@ NEEDED = ['meta', 'message_hub', 'optimizer']
 
 def test_a_stage_is_resumed_from_what_mmengine_notes_or_else_the_newest_with_an_optimizer(saved, tmp_path, capsys):
     paths = saved(epoch_2=WHOLE, epoch_1=WHOLE, iter_9=WEIGHTS, best_accuracy_top1_epoch_1=WHOLE)
-    assert stage.last_checkpoint(tmp_path, NEEDED) == paths['epoch_1']
+    assert checkpoints.last_checkpoint(tmp_path, NEEDED) == paths['epoch_1']
     assert f'{paths["iter_9"]} has no optimizer' in capsys.readouterr().out
     (tmp_path / 'last_checkpoint').write_text('/moved/since/epoch_2.pth')
-    assert stage.last_checkpoint(tmp_path, NEEDED) == paths['epoch_2']
+    assert checkpoints.last_checkpoint(tmp_path, NEEDED) == paths['epoch_2']
     elsewhere = tmp_path / 'elsewhere'
     elsewhere.mkdir()
     torch.save(WHOLE, elsewhere / 'epoch_7.pth')
     (tmp_path / 'last_checkpoint').write_text(f'{elsewhere}/epoch_7.pth\n')  # out_dir of the hook
-    assert stage.last_checkpoint(tmp_path, NEEDED) == f'{elsewhere}/epoch_7.pth'
+    assert checkpoints.last_checkpoint(tmp_path, NEEDED) == f'{elsewhere}/epoch_7.pth'
     (elsewhere / 'epoch_7.pth').write_bytes((elsewhere / 'epoch_7.pth').read_bytes()[:100])
-    assert stage.last_checkpoint(tmp_path, NEEDED) == paths['epoch_1']
+    assert checkpoints.last_checkpoint(tmp_path, NEEDED) == paths['epoch_1']
     (tmp_path / 'last_checkpoint').write_text('/gone/epoch_7.pth')
-    assert stage.last_checkpoint(tmp_path, NEEDED) == paths['epoch_1']
+    assert checkpoints.last_checkpoint(tmp_path, NEEDED) == paths['epoch_1']
 
 
 @pytest.mark.parametrize(
@@ -320,20 +344,27 @@ def test_a_stage_without_a_checkpoint_to_resume_starts_from_the_beginning_and_sa
     saved, tmp_path, capsys, contents, said
 ):
     saved(**contents)
-    assert stage.last_checkpoint(tmp_path, NEEDED) is None
+    assert checkpoints.last_checkpoint(tmp_path, NEEDED) is None
     out = capsys.readouterr().out
     assert said in out and bool(said) == ('no checkpoint can be resumed' in out)
 
 
 def test_the_newest_best_checkpoint_is_tested_where_nothing_else_is_saved(saved, tmp_path):
-    assert stage._best(tmp_path) is None
+    assert checkpoints.best_checkpoint(tmp_path) is None
     paths = saved(best_b_epoch_1=WEIGHTS, best_a_epoch_2=WEIGHTS)
-    assert stage.last_checkpoint(tmp_path) is None and stage._best(tmp_path) == paths['best_a_epoch_2']
+    assert (
+        checkpoints.last_checkpoint(tmp_path) is None
+        and checkpoints.best_checkpoint(tmp_path) == paths['best_a_epoch_2']
+    )
 
 
 def test_a_schedule_is_needed_where_the_config_has_one():
-    assert stage._resumed_from(Config(dict(param_scheduler=[dict(type='X')]))) == [*NEEDED, 'param_schedulers']
-    assert stage._resumed_from(Config(dict(param_scheduler=[]))) == stage._resumed_from(Config({})) == NEEDED
+    assert checkpoints.needed_to_resume(Config(dict(param_scheduler=[dict(type='X')]))) == [*NEEDED, 'param_schedulers']
+    assert (
+        checkpoints.needed_to_resume(Config(dict(param_scheduler=[])))
+        == checkpoints.needed_to_resume(Config({}))
+        == NEEDED
+    )
 
 
 SMALL = dict(
@@ -394,11 +425,11 @@ def test_a_timm_classifier_starts_from_one_whole(config, tmp_path, capsys):
         if not name.startswith('head.'):
             assert torch.equal(child.state_dict()[name], tensor), name
     assert child.state_dict()['head.weight'].shape[0] == 5
-    stage._check_whole(child, str(tmp_path / 'parent.pth'))
+    checkpoints.check_whole(child, str(tmp_path / 'parent.pth'))
     assert "; not: ['head.weight', 'head.bias']" in capsys.readouterr().out
     other = MODELS.build(dict(type='TimmClassifier', model_name='resnet10t'))
     with pytest.raises(RuntimeError, match=r'parent\.pth has none of the \d+ tensors of TimmClassifier'):
-        stage._check_whole(other, str(tmp_path / 'parent.pth'))
+        checkpoints.check_whole(other, str(tmp_path / 'parent.pth'))
 
 
 @pytest.mark.parametrize(
@@ -407,11 +438,11 @@ def test_a_timm_classifier_starts_from_one_whole(config, tmp_path, capsys):
         (
             dict(backbone={}),
             TIMM,
-            r"stage s cannot start from .*parent\.py: it holds names without a prefix, .*'backbone",
+            r"stage s cannot start from .*parent\.py: its tensors have no prefix, .*'backbone",
         ),
-        (TIMM, dict(backbone={}), r"parent\.py: it holds names with 'backbone\.', and .*a\.py needs names without"),
-        (dict(type='CLIP'), TIMM, r'stage s, .*a\.py: model CLIP cannot start .* only TimmClassifier and Hugging'),
-        (TIMM, dict(type='CLIP'), r'stage s, .*parent\.py: model CLIP cannot start .* no backbone'),
+        (TIMM, dict(backbone={}), r"parent\.py: its tensors have prefix 'backbone\.', .*a\.py needs no prefix"),
+        (dict(type='CLIP'), TIMM, r'stage s, .*a\.py: model CLIP has no backbone, .* only TimmClassifier and Hugging'),
+        (TIMM, dict(type='CLIP'), r'stage s, .*parent\.py: model CLIP has no backbone'),
         (dict(backbone={}), dict(type='X', backbone={}), None),
         (dict(TIMM, type='mmpretrain.TimmClassifier'), TIMM, None),
     ],
@@ -421,6 +452,5 @@ def test_models_that_cannot_start_from_a_checkpoint_are_named_before_anything_ru
 ):
     (tmp_path / 'parent.py').write_text(f'model = {parent!r}')
     path = config(model=child)
-    configs.look_at.cache_clear()
     with pytest.raises(ValueError, match=sentence) if sentence else contextlib.nullcontext():
-        configs.check_start('s', path, str(tmp_path / 'parent.py'))
+        configs.check_start(Stage(name='s', config=path), Stage(name='p', config=str(tmp_path / 'parent.py')))
