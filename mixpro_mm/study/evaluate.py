@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mixpro_mm.config_walk import read_config
-from mixpro_mm.measures import REPORTED
+from mixpro_mm.measures import METRIC_NAMES
 from mixpro_mm.study.configs import files_needed, fingerprint, stage_config
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
 
 MULTI_SCALE = ' (MS)'  # ends the names of metrics with test-time augmentation: several scales and flips, averaged
 # what the toolkits' metrics report -> (name in the results, factor to percent)
-METRICS = {reported: (name, factor) for reported, (_, name, factor) in REPORTED.items()}
+METRICS = {reported: (name, factor) for reported, (_, name, factor) in METRIC_NAMES.items()}
 METRICS[f'mIoU{MULTI_SCALE}'] = (f'mIoU{MULTI_SCALE}', 1.0)
 # further tests of a classifier: their metrics start with 'NAME/', and their task is 'robustness'
 EVALUATIONS = ('occlusion', 'A', 'O')
