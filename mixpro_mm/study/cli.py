@@ -62,7 +62,7 @@ def run_study(plan: Plan, work_dir: Path, launch: Launch | None = None, only: li
     launch.check_machine(selected.stages)
     for stage in selected.stages:
         if stage.checkpoint:
-            check_start(stage.name, stage.config, plan.stage(stage.checkpoint).config)
+            check_start(stage, plan.stage(stage.checkpoint))
     with contextlib.closing(StudyRunner(plan, work_dir, launch=launch)) as runner:
         if only:  # what is finished is reported, selected or not
             runner.check_finished()
@@ -152,7 +152,7 @@ def _with_costs(plan: Plan) -> Plan:
     hours = {}
     for stage in plan.stages:
         if stage.config:
-            hours[stage.name] = gpu_hours(stage, look_at(stage.config)) if stage.gmacs else None
+            hours[stage.name] = gpu_hours(stage, look_at(stage.config, stage.cfg_options)) if stage.gmacs else None
     if not hours or None in hours.values():
         return plan
     return replace(plan, stages=tuple(replace(s, cost=hours.get(s.name, 0.1)) for s in plan.stages))

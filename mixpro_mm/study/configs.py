@@ -1,5 +1,6 @@
 """The config of a stage: read, made the stage's own, and told apart from others."""
 
+import copy
 import functools
 import hashlib
 import re
@@ -41,21 +42,45 @@ def read_config(path: str | Path) -> Config:
         raise ValueError(f'{path} cannot be read: {said}') from error
 
 
-@functools.cache
-def look_at(path: str) -> Config:
-    """A config to look at, not to change; read once, for one that inherits from a toolkit takes half a second."""
+def look_at(path: str, options: dict | None = None) -> Config:
+    """A config to look at, not to change, with ``cfg_options`` merged if there are any.
+
+    Raises:
+        ValueError: as :func:`read_config` and :func:`merge`.
+    """
+    return merge(copy.deepcopy(_read_once(path)), options) if options else _read_once(path)
+
+
+@functools.cache  # a config that inherits from a toolkit takes half a second
+def _read_once(path: str) -> Config:
     return read_config(path)
 
 
-def stage_config(path: str, work_dir: Path, seed: int, checkpoint: str | None) -> Config:
-    """The config as the stage runs it: in its own folder, seeded, its backbone loaded from ``checkpoint`` if any.
+def merge(config: Config, options: dict | None) -> Config:
+    """Merge ``cfg_options`` (dotted key -> value) into ``config`` and return it.
+
+    Raises:
+        ValueError: if an option does not fit the config.
+    """
+    try:
+        if options:
+            config.merge_from_dict(copy.deepcopy(options))  # mmengine removes ``_delete_`` from what it merges
+    except Exception as error:
+        said = ' '.join(str(error).split())
+        raise ValueError(f'{config.filename}: cfg_options {options} do not fit: {said}') from error
+    return config
+
+
+def stage_config(path: str, work_dir: Path, seed: int, checkpoint: str | None, options: dict | None = None) -> Config:
+    """The config as the stage runs it: ``cfg_options`` merged, in its own folder, seeded, its backbone loaded from
+    ``checkpoint`` if any.
 
     What else the config says of randomness stays: without its ``diff_rank_seed`` all GPUs would draw the same masks.
 
     Raises:
-        ValueError: if there is a checkpoint, and the model has no part that starts from one.
+        ValueError: if there is a checkpoint, and the model has no part that starts from one; as :func:`merge`.
     """
-    config = read_config(path)
+    config = merge(read_config(path), options)
     config.work_dir = str(work_dir)
     own = {key: value for key, value in config.get('randomness', {}).items() if value}  # unset is False for them all
     config.randomness = own | dict(seed=seed)
@@ -85,27 +110,27 @@ def starting_part(model: dict) -> tuple[dict, str]:
     )
 
 
-def check_start(name: str, path: str, parent: str) -> None:
-    """See before anything runs whether stage ``name`` can start from what its parent saves.
+def check_start(stage, parent) -> None:
+    """See before anything runs whether a stage can start from what its parent saves.
 
     Args:
-        name: Of the stage.
-        path: Of its config.
-        parent: Path of the config of the stage it starts from.
+        stage: The stage.
+        parent: The stage it starts from.
 
     Raises:
         ValueError: if one of the models has no part for that, or their names differ.
     """
     prefixes = []
-    for config in (path, parent):
+    for model in (stage, parent):
         try:
-            prefixes.append(starting_part(look_at(config).get('model') or {})[1])
+            prefixes.append(starting_part(look_at(model.config, model.cfg_options).get('model') or {})[1])
         except ValueError as error:
-            raise ValueError(f'stage {name}, {config}: {error}') from None
+            raise ValueError(f'stage {stage.name}, {model.config}: {error}') from None
     if prefixes[0] != prefixes[1]:
         needs, holds = (f'names with {prefix!r}' if prefix else 'names without a prefix' for prefix in prefixes)
         raise ValueError(
-            f'stage {name} cannot start from a checkpoint of {parent}: it holds {holds}, and {path} needs {needs}; '
+            f'stage {stage.name} cannot start from a checkpoint of {parent.config}: it holds {holds}, and '
+            f'{stage.config} needs {needs}; '
             f'both models must have a backbone, or both be one of {" and ".join(WHOLE)}'
         )
 

@@ -9,7 +9,7 @@ from mixpro_mm.study.configs import check_start, look_at
 from mixpro_mm.study.estimate import RULE, gpu_hours
 from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.needs import files_needed, files_of_test
-from mixpro_mm.study.plan import Plan
+from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.runner import is_finished
 from mixpro_mm.study.tta import check_tta
 
@@ -30,7 +30,7 @@ def describe(plan: Plan, work_dir: Path, launch: Launch) -> Iterator[str]:
     Raises:
         ValueError: if the launcher's options do not fit the stages, see ``Launch.check_fit``.
     """
-    launch.check_fit(stage for stage in plan.stages if stage.config and _can_be_read(stage.config))
+    launch.check_fit(stage for stage in plan.stages if stage.config and _can_be_read(stage))
     made = [Path(stage.creates).absolute() for stage in plan.stages if stage.creates]
     missing: dict[str, list[str]] = {}
     total, without = 0.0, []
@@ -41,9 +41,9 @@ def describe(plan: Plan, work_dir: Path, launch: Launch) -> Iterator[str]:
         try:
             command = stage_command(plan, stage, work_dir, launch)
             if stage.config:
-                config = look_at(stage.config)
+                config = look_at(stage.config, stage.cfg_options)
                 if stage.checkpoint:
-                    check_start(stage.name, stage.config, plan.stage(stage.checkpoint).config)
+                    check_start(stage, plan.stage(stage.checkpoint))
                 hours = gpu_hours(stage, config)
                 needed = dict.fromkeys(files_needed(stage, config))
                 for test in stage.evaluations.values():
@@ -82,9 +82,9 @@ def _outermost(paths) -> list[Path]:
     return [path for path in paths if not any(other in path.parents for other in paths)]
 
 
-def _can_be_read(path: str) -> bool:
+def _can_be_read(stage: Stage) -> bool:
     try:
-        look_at(path)
+        look_at(stage.config, stage.cfg_options)
     except ValueError:
         return False
     return True

@@ -1,5 +1,7 @@
 """One entry of a study's list of stages, as it is written: known keys, and every value of its kind."""
 
+import json
+
 from mixpro_mm.arguments import is_number
 from mixpro_mm.reporting.labels import canonical
 
@@ -18,6 +20,14 @@ def _are_configs(value) -> bool:
     return isinstance(value, dict) and _are_strings(list(value.values()))
 
 
+def _are_options(value) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+
+
 KINDS = {
     'a string': lambda value: isinstance(value, str),
     'a list of strings': _are_strings,
@@ -26,12 +36,15 @@ KINDS = {
     'True or False': lambda value: isinstance(value, bool),
     'a dict of numbers': _are_published,
     'a dict of configs': _are_configs,
+    'a dict with str keys and values that JSON can hold': _are_options,
 }
+CELL = ('table', 'row', 'column', 'data')
 KEYS = (
-    dict.fromkeys(('name', 'config', 'task', 'backbone', 'pretraining', 'checkpoint', 'creates'), 'a string')
+    dict.fromkeys(('name', 'config', 'task', 'backbone', 'pretraining', 'checkpoint', 'creates', *CELL), 'a string')
     | dict.fromkeys(('command', 'needs'), 'a list of strings')
     | dict.fromkeys(('cost', 'gmacs'), 'a number')
     | dict.fromkeys(('gpus', 'train_images', 'seeds'), 'a whole number')
+    | dict(cfg_options='a dict with str keys and values that JSON can hold')
     | dict(published='a dict of numbers', evaluations='a dict of configs', tta='True or False')
 )
 OPTIONAL = (
@@ -45,6 +58,7 @@ OPTIONAL = (
     'gmacs',
     'train_images',
     'seeds',
+    *CELL,
 )
 
 
@@ -72,6 +86,8 @@ def checked_entry(entry, number: int, study: str) -> dict:
     plain = {key: _plain(value) for key, value in entry.items()}
     if plain.get('pretraining'):
         plain['pretraining'] = canonical(plain['pretraining'])
+    if plain.get('cfg_options'):  # as the process of the stage is given them: without tuples
+        plain['cfg_options'] = json.loads(json.dumps(entry['cfg_options']))
     return plain
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import json
 import os
 import shlex
 import shutil
@@ -81,7 +82,7 @@ class Launch:
         count, meant = self.processes(stage), stage.gpus or 1
         if meant == count:
             return None
-        batch = look_at(stage.config).get('train_dataloader', {}).get('batch_size')
+        batch = look_at(stage.config, stage.cfg_options).get('train_dataloader', {}).get('batch_size')
         if batch is None:
             raise ValueError(f'stage {stage.name}: {stage.config} has no train_dataloader.batch_size to share out')
         return batch_per_gpu(stage.name, batch, meant, count)
@@ -177,9 +178,10 @@ def stage_command(plan: Plan, stage: Stage, work_dir: Path, launch: Launch) -> l
     if stage.checkpoint:
         done = read_json(work_dir / stage.checkpoint / DONE)
         parent = plan.stage(stage.checkpoint)
-        expected = work_dir / stage.checkpoint / last_name(look_at(parent.config)) if done is None else None
-        command += ['--checkpoint', str(expected or done['checkpoint'])]
+        last = done is None and last_name(look_at(parent.config, parent.cfg_options))
+        command += ['--checkpoint', str(work_dir / stage.checkpoint / last) if last else done['checkpoint']]
     command += ['--seed', str(plan.seed_of(stage))]
+    command += ['--cfg-options', json.dumps(stage.cfg_options)] if stage.cfg_options else []
     batch = launch.batch_size(stage)
     command += ['--batch-size', str(batch)] if batch else []
     command += ['--tta'] if stage.tta else []

@@ -41,6 +41,10 @@ class Stage:
         seed: Its own, where the study repeats it; that of the study if omitted.
         gpus: Number of GPUs for which the config's batch size per GPU is meant, 1 if omitted; another number of GPUs
             changes the batch per GPU and leaves the total.
+        cfg_options: Merged into the config before it trains and tests: dotted key -> value. Configs of ``evaluations``
+            are not changed.
+        table, row, column: The cell of the paper that it reproduces, copied into its records.
+        data: What it was trained on, such as 'digits'; copied into its records.
         gmacs: Multiply-adds (in 1e9) of one image at training size, forward, for an estimate of the cost.
         train_images: Images of an epoch, for the same; only where the config counts epochs.
     """
@@ -60,6 +64,11 @@ class Stage:
     evaluations: dict[str, str] = field(default_factory=dict)
     seed: int | None = None
     gpus: int | None = None
+    cfg_options: dict = field(default_factory=dict)
+    table: str | None = None
+    row: str | None = None
+    column: str | None = None
+    data: str | None = None
     gmacs: float | None = None
     train_images: int | None = None
 

@@ -28,7 +28,8 @@ def records_of(plan: Plan, work_dir: Path, root: Path) -> list[dict]:
             seed=plan.seed_of(stage), config=_below(stage.config, root), checkpoint_sha256=done['checkpoint_sha256']
         )
         for record in (*_numbers(stage, done['metrics']), *_robustness(stage, done['metrics'], work_dir, root)):
-            record = dict(backbone=stage.backbone, pretraining=stage.pretraining) | origin | record
+            cell = {key: getattr(stage, key) for key in ('table', 'row', 'column', 'data') if getattr(stage, key)}
+            record = dict(backbone=stage.backbone, pretraining=stage.pretraining) | cell | origin | record
             if record['metric'] in stage.published:
                 record['published'] = stage.published[record['metric']]
             records.append({key: record[key] for key in ORDER if key in record})
@@ -36,7 +37,8 @@ def records_of(plan: Plan, work_dir: Path, root: Path) -> list[dict]:
 
 
 ORDER = (
-    'task', 'backbone', 'pretraining', 'metric', 'value', 'seed', 'config', 'checkpoint_sha256', 'published', 'curve'
+    'task', 'backbone', 'pretraining', 'table', 'row', 'column', 'data', 'metric', 'value', 'seed', 'config',
+    'checkpoint_sha256', 'published', 'curve',
 )  # fmt: skip
 
 

@@ -137,7 +137,8 @@ class StudyRunner:
                         f'stage {stage.name} is finished, but its start, stage {stage.checkpoint}, is no longer there: '
                         f'bring {self.work_dir / stage.checkpoint} back, or remove {folder} and run both again'
                     )
-            config = stage_config(stage.config, folder, self.plan.seed_of(stage), parent.get('checkpoint'))
+            seed, start = self.plan.seed_of(stage), parent.get('checkpoint')
+            config = stage_config(stage.config, folder, seed, start, stage.cfg_options)
             sha256 = parent.get('checkpoint_sha256')
             other = read_json(folder / DONE).get('fingerprint') != fingerprint(config, sha256)
             if other and (sentence := other_stage(folder, config, sha256)):

@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import json
 import os
 import sys
 import time
@@ -107,6 +108,7 @@ def main(arguments=None) -> int:
     parser.add_argument('--work-dir', type=Path, required=True)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--checkpoint', help='the backbone starts from this file')
+    parser.add_argument('--cfg-options', type=json.loads, help='JSON, dotted key -> value: merged into the config')
     parser.add_argument('--batch-size', type=int, help='images per GPU, instead of what the config says')
     parser.add_argument('--tta', action='store_true', help="test a second time with the config's tta_pipeline")
     parser.add_argument(
@@ -123,7 +125,7 @@ def main(arguments=None) -> int:
 
     work_dir = args.work_dir.resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
-    config = stage_config(args.config, work_dir, args.seed, args.checkpoint)
+    config = stage_config(args.config, work_dir, args.seed, args.checkpoint, args.cfg_options)
     if args.tta:
         check_tta(config)
     check_test(config)

@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from mixpro_mm.files import write_json
 from mixpro_mm.study import cli
-from mixpro_mm.study.configs import look_at
+from mixpro_mm.study.configs import _read_once, look_at
 from mixpro_mm.study.dry_run import describe, files_needed
 from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.plan import Plan, Stage, read_plan
@@ -42,7 +42,7 @@ tta_model = dict(type='SegTTAModel')
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    look_at.cache_clear()
+    _read_once.cache_clear()
     for name, text in (('study', STUDY), ('pre', PRE), ('seg', SEG), ('bad', "_base_ = 'gone.py'")):
         (tmp_path / f'{name}.py').write_text(text)
     return read_plan(tmp_path / 'study.py')
@@ -88,7 +88,7 @@ def test_what_is_missing_is_listed_and_is_no_failure(study, tmp_path):
     assert 'seg.py has no tta_pipeline' in missing[3] and missing[3].endswith('(seg)')
     assert 'gone.py' in missing[4] and missing[4].endswith('(bad)') and len(missing) == 5
     (tmp_path / 'seg.py').write_text(SEG + 'tta_pipeline = []\n')
-    look_at.cache_clear()
+    _read_once.cache_clear()
     missing = [line for line in describe(study, tmp_path / 'w', Launch()) if line.startswith('# missing')]
     assert len(missing) == 4 and 'tta' not in ''.join(missing)
 
@@ -150,7 +150,7 @@ def test_paths_of_data_are_joined_as_the_toolkits_join_them():
 
 def test_the_outermost_of_what_is_missing_is_told_and_not_what_a_stage_creates(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    look_at.cache_clear()
+    _read_once.cache_clear()
     dataset = dict(data_root='data/made', ann_file='list.txt')
     (tmp_path / 'a.py').write_text(f'train_dataloader = dict(batch_size=1, dataset={dataset})')
     row = dict(config=str(tmp_path / 'a.py'), task='detection', backbone='B', pretraining='p')

@@ -1,5 +1,7 @@
 """Command lines for the three launchers, and the rule that the total batch stays."""
 
+import dataclasses
+import json
 import os
 import shlex
 import signal
@@ -23,7 +25,6 @@ PYTHON = sys.executable
 @pytest.fixture(autouse=True)
 def _outside_of_slurm(monkeypatch):
     monkeypatch.delenv('SLURM_JOB_ID', raising=False)
-    look_at.cache_clear()
 
 
 @pytest.fixture
@@ -50,6 +51,16 @@ def test_without_a_launcher_one_process_takes_the_whole_batch(plan, tmp_path):
         '--seed', '3', '--batch-size', '1024',
     ]  # fmt: skip
     assert line(plan, 'data', tmp_path / 'w') == [PYTHON, '-m', 'write', f'{tmp_path}/w/x']
+
+
+def test_options_of_a_config_are_passed_on_and_are_seen_by_the_launcher(plan, tmp_path):
+    options = {'train_dataloader.batch_size': 64, 'train_cfg.max_epochs': 7}
+    stages = (dataclasses.replace(plan.stages[0], cfg_options=options), *plan.stages[1:])
+    plan = dataclasses.replace(plan, stages=stages)
+    command = line(plan, 'pre', tmp_path / 'w')
+    assert json.loads(command[command.index('--cfg-options') + 1]) == options
+    assert command[command.index('--batch-size') + 1] == '512'
+    assert str(tmp_path / 'w' / 'pre' / 'epoch_7.pth') in line(plan, 'seg', tmp_path / 'w')
 
 
 def test_torchrun(plan, tmp_path):

@@ -33,7 +33,6 @@ def by_name(plan):
 @pytest.fixture(scope='module')
 def configs(plan):
     """All of them, read once: about 2 s, for the host's index of its configs is read once too."""
-    look_at.cache_clear()
     with mock.patch.object(Config, '_get_cfg_path', functools.cache(Config._get_cfg_path)):
         return {stage.name: look_at(stage.config) for stage in plan.stages}
 

@@ -98,6 +98,12 @@ def test_jobs_default_to_the_gpus_this_process_sees(write, monkeypatch, visible,
         (f"[dict({ROW}, tta='yes')]", "stage a of study.py: tta is 'yes', not True or False"),
         (f"[dict({ROW}, published=dict(bbox_mAP='x'))]", "published is {'bbox_mAP': 'x'}, not a dict of numbers"),
         (f'[dict({ROW}, published=[41.4])]', r'published is \[41.4\], not a dict of numbers'),
+        (f"[dict({ROW}, cfg_options=['a'])]", r"cfg_options is \['a'\], not a dict with str keys"),
+        (f'[dict({ROW}, cfg_options={{1: 2}})]', r'cfg_options is \{1: 2\}, not a dict with str keys'),
+        (
+            f'[dict({ROW}, cfg_options=dict(a=print))]',
+            'cfg_options is .* not a dict with str keys and values that JSON',
+        ),
         (f'[dict({ROW}, tta=True)]', 'stage a of study.py asks for tta, which is there for segmentation only'),
     ],
 )
@@ -148,6 +154,14 @@ def test_what_may_be_none_may_be_written_so(write):
     assert stage.gpus is None and stage.waits_for == ()
     with pytest.raises(ValueError, match=r'stage a of study\.py: cost is None, not a number'):
         read_plan(write(f"title = 'T'\nstages = [dict({ROW}, cost=None)]"))
+
+
+def test_options_and_cells_are_read(write):
+    options = {'train_cfg.augments.0': dict(type='CutMix', alpha=1.0), 'scale': (1, 2)}
+    text = f"title = 'T'\nstages = [dict({ROW}, cfg_options={options}, table='table4', row='a', column=None, data='x')]"
+    (stage,) = read_plan(write(text)).stages
+    assert stage.cfg_options == options | dict(scale=[1, 2])  # as JSON has it
+    assert (stage.table, stage.row, stage.column, stage.data) == ('table4', 'a', None, 'x')
 
 
 def test_missing_files_are_named(write, tmp_path):

@@ -27,6 +27,15 @@ def test_records_carry_value_and_origin(tmp_path):
     ]  # fmt: skip
 
 
+def test_records_carry_the_cell_and_the_data_their_stage_names(tmp_path):
+    cell = dict(table='table2', row='mixpro', column='top1', data='digits')
+    stage = Stage(name='a', config='/c.py', task='classification', backbone='DeiT', pretraining='mixpro', **cell)
+    (tmp_path / 'a').mkdir()
+    write_json(tmp_path / 'a' / 'done.json', dict(metrics={'accuracy/top1': 9.0}, checkpoint_sha256='x'))
+    (record,) = records_of(Plan('t', (stage,), seed=0, jobs=1, config=''), tmp_path, tmp_path)
+    assert record.items() >= cell.items()
+
+
 def test_published_numbers_go_along_and_bring_their_metric(tmp_path):
     published = {'bbox_mAP': 41.4, 'bbox_mAP_50': 64.2, 'segm_mAP_75': 41.7}
     row = dict(config='/c.py', backbone='PVT', pretraining='mixpro')

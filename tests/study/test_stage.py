@@ -1,6 +1,7 @@
 """One stage as a process: what it makes of its config, and two ranks of it side by side."""
 
 import contextlib
+import copy
 import gc
 import json
 import os
@@ -18,6 +19,7 @@ from mmpretrain.utils import register_all_modules
 
 from mixpro_mm.datasets.digit_scenes import write_digit_scenes
 from mixpro_mm.study import configs, stage
+from mixpro_mm.study.plan import Stage
 from mixpro_mm.study.tta import check_tta, tta_config
 
 DIGITS = Path(__file__).parents[2] / 'configs' / 'digits'
@@ -55,6 +57,20 @@ def test_how_a_stage_is_started_does_not_change_what_it_is(config, tmp_path):
     assert configs.fingerprint(plain, None) == configs.fingerprint(launched, None)
     launched.lr = 2
     assert configs.fingerprint(plain, None) != configs.fingerprint(launched, None)
+
+
+def test_options_are_merged_and_part_of_the_fingerprint(config, tmp_path):
+    path = config(model=dict(backbone={}), hooks=[dict(type='A', n=1), dict(type='B')], optimizer=dict(lr=1))
+    options = {'hooks.0.n': 3, 'optimizer': dict(_delete_=True, type='C'), 'new.key': 'x'}
+    given = copy.deepcopy(options)
+    plain, merged = (configs.stage_config(path, tmp_path, 0, None, each) for each in (None, options))
+    assert options == given
+    assert [hook.to_dict() for hook in merged.hooks] == [dict(type='A', n=3), dict(type='B')]
+    assert merged.optimizer.to_dict() == dict(type='C') and merged.new.key == 'x'
+    assert configs.fingerprint(plain, None) != configs.fingerprint(merged, None)
+    assert configs.look_at(path, options).hooks[0].n == 3 and configs.look_at(path).hooks[0].n == 1
+    with pytest.raises(ValueError, match=r'a\.py: cfg_options .*hooks\.7.* do not fit'):
+        configs.stage_config(path, tmp_path, 0, None, {'hooks.7.n': 3})
 
 
 def test_what_a_second_test_needs_is_asked_for_before_training(config, tmp_path):
@@ -421,6 +437,5 @@ def test_models_that_cannot_start_from_a_checkpoint_are_named_before_anything_ru
 ):
     (tmp_path / 'parent.py').write_text(f'model = {parent!r}')
     path = config(model=child)
-    configs.look_at.cache_clear()
     with pytest.raises(ValueError, match=sentence) if sentence else contextlib.nullcontext():
-        configs.check_start('s', path, str(tmp_path / 'parent.py'))
+        configs.check_start(Stage(name='s', config=path), Stage(name='p', config=str(tmp_path / 'parent.py')))
