@@ -158,10 +158,10 @@ cells |= {
     ('table4', f'mask-rcnn_pvt-small/{method}', None): f'detection/mask-rcnn_pvt-small_{method}_1x_coco.py'
     for method in table4['mask-rcnn_pvt-small']
 }
-cells |= {
-    ('table3', 'deeplabv3plus_r101/baseline', None): 'segmentation/deeplabv3plus_r101_4xb4-40k_pascal-context-480x480.py',
-    ('table4', 'mask-rcnn_r50/baseline', None): 'detection/mask-rcnn_r50_1x_coco.py',
-    ('table4', 'mask-rcnn_r101/baseline', None): 'detection/mask-rcnn_r101_1x_coco.py',
-}
+cells['table3', 'deeplabv3plus_r101/baseline', None] = (
+    'segmentation/deeplabv3plus_r101_4xb4-40k_pascal-context-480x480.py'
+)
+cells['table4', 'mask-rcnn_r50/baseline', None] = 'detection/mask-rcnn_r50_1x_coco.py'
+cells['table4', 'mask-rcnn_r101/baseline', None] = 'detection/mask-rcnn_r101_1x_coco.py'
 cells |= {('table5', method, None): 'robustness/deit-small_imagenet-a.py' for method in table5['deit-small']}
 cells |= {('table5', method, 'O_aupr'): 'robustness/deit-small_imagenet-o.py' for method in table5['deit-small']}

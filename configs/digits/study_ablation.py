@@ -4,7 +4,7 @@
 # Run:      python tools/study.py configs/digits/study_ablation.py
 # A part:   python tools/study.py configs/digits/study_ablation.py --only 'table2_*'
 # Unverified: as in the headers of configs/ablation, which has the same rows on ImageNet-1k.
-_base_ = '../_base_/resnet_micro.py'
+_base_ = 'extractor_resnet-micro_digits.py'  # for its model
 
 title = 'The ablation of MixPro on embedded digits'
 seed = 0
@@ -72,7 +72,7 @@ rows = dict(
 rows['table2']['attentive-cutmix'] = mixing(
     dict(
         type='mixpro_mm.AttentiveCutMix',
-        extractor=_base_.resnet_micro,
+        extractor=_base_.model,
         checkpoint=f'{cnn}/epoch_15.pth',
         top_k=2,
         grid=4,
