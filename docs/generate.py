@@ -70,7 +70,7 @@ TABLES = {  # title, needs and command
     'figure5b': ('Figure 5 (b): beta, DeiT-S, top-1', *PRETRAIN),
 }
 WORDS = {'baseline': 'baseline', 'transmix': 'TransMix', 'mixpro': 'MixPro', 'top1': '', 'error': ''}
-WORDS |= {'deit-tiny': 'DeiT-T', 'deit-small': 'DeiT-S'}
+WORDS |= {'deit-tiny': 'DeiT-T', 'deit-small': 'DeiT-S', 'O_aupr': 'AUPR'}
 
 
 def published(table: str, row: str, column: str | None) -> tuple:
