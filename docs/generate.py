@@ -1,18 +1,20 @@
-"""Write the pages that follow from code and configs: ``python docs/generate.py`` (a test holds them to it).
+"""Write what follows from code and configs: ``python docs/generate.py`` (a test compares it with what is there).
 
-docs/tables.md: every row of the paper with its config and its number. docs/api: a page for each room of the package.
+docs/tables.md: the tables of the paper, from ``configs/_base_/paper.py``. configs/metafile.yml: what mim knows of each
+config. docs/api: a page for each subpackage.
 """
 
 import ast
-import itertools
 import re
+import runpy
 from pathlib import Path
 
-from mixpro_mm.reporting.paper import published_tables
+import yaml
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 PACKAGE, CONFIGS = ROOT / 'mixpro_mm', ROOT / 'configs'
+PAPER = runpy.run_path(str(CONFIGS / '_base_' / 'paper.py'))
 
 ROOMS = (  # in the order of the house; others follow by name
     'mixing', 'labeling', 'attention', 'augments', 'backbones', 'losses', 'transfer', 'datasets', 'robustness',
@@ -30,178 +32,168 @@ SEE = {
 
 INTRODUCTION = """# The tables of the paper
 
-Every row of every table: its config, the command that runs it, and the number that the paper prints. Nothing of this
-was trained here; measured numbers of your own come to stand beside these with [tools/report.py](report.md). CONFIG is
-the path of the file in the table, from the top of the repository. Which data a row needs is in the header of its file;
-where paper and released code differ, see the [protocol notes](protocol.md). Tables 1, 3, 4 and 5 are also
-[one study](study.md).
+Every row of every table: its config, the command that runs it, and the number the paper prints. None of these rows was
+trained here; [tools/report.py](report.md) puts numbers of your own beside them. CONFIG is the path of the file in the
+table. The header of a config names the data it needs; [protocol notes](protocol.md) list where paper and released code
+differ. Tables 1, 3, 4 and 5 are also [one study](study.md), and
+[study_ablation.py](../configs/digits/study_ablation.py) runs Tables 2 and 6 to 10 on embedded digits. Configs of other
+starts and sizes are in the same folders.
 
-Written by `python docs/generate.py` from `configs/_base_/paper.py` and the headers of the configs."""
+Written by `python docs/generate.py` from `configs/_base_/paper.py`."""
 TRAIN = 'mim train onedl-{} CONFIG --gpus {} --launcher pytorch'
-TEST = 'mim test onedl-mmpretrain CONFIG --checkpoint {}'
-TABLE1 = (('baseline', 'mixup-cutmix'), ('transmix', 'transmix'), ('mixpro', 'mixpro'))
-NAMES = dict(baseline='baseline', transmix='TransMix', mixpro='MixPro')
-SIZES = {'deit-tiny': 'DeiT-T', 'deit-small': 'DeiT-S'}
-KEYS = r'(Paper|Needs|Data|Run|Test|Read|Draw|Result|Others|Check|Unverified)\b.*:'
-AP = ('box AP', 'AP50', 'AP75', 'mask AP', 'AP50', 'AP75')
+PRETRAIN = 'data/imagenet, 8 GPUs, days', TRAIN.format('mmpretrain', 8)
+CHECKPOINT = 'work_dirs/deit-small_mixpro_8xb128_in1k/epoch_300.pth'
+TABLES = {  # title, needs and command
+    'table1': ('Table 1: ImageNet-1k, top-1', *PRETRAIN),
+    'table2': ('Table 2: mixing methods, DeiT-S, top-1', *PRETRAIN),
+    'table3': (
+        'Table 3: Pascal Context, 60 classes, mIoU at one scale and at several (`mim test` with `--tta`)',
+        'data/VOCdevkit/VOC2010, 4 GPUs',
+        TRAIN.format('mmsegmentation', 4),
+    ),
+    'table4': (
+        'Table 4: COCO, Mask R-CNN 1x, box AP, AP50, AP75, mask AP, AP50, AP75',
+        'data/coco, 8 GPUs',
+        TRAIN.format('mmdetection', 8),
+    ),
+    'table5': (
+        'Table 5: DeiT-S on ImageNet-A (top-1, calibration error, AURRA) and ImageNet-O (AUPR)',
+        'data/imagenet-a, data/imagenet-o, data/imagenet and the checkpoint of a row of Table 1',
+        f'mim test onedl-mmpretrain CONFIG --checkpoint {CHECKPOINT}',
+    ),
+    'table6': ('Table 6: parts of MixPro, DeiT-S, top-1', *PRETRAIN),
+    'table7': ('Table 7: shape of the mask, labels by area, top-1', *PRETRAIN),
+    'table8': ('Table 8: borders of masks and patches, DeiT-T, top-1', *PRETRAIN),
+    'table9': ('Table 9: shuffled patches, DeiT-T, top-1', *PRETRAIN),
+    'table10': ('Table 10: progressive factor, DeiT-T, top-1 error', *PRETRAIN),
+    'figure5a': ('Figure 5 (a): scale of the mask, DeiT-S, top-1', *PRETRAIN),
+    'figure5b': ('Figure 5 (b): beta, DeiT-S, top-1', *PRETRAIN),
+}
+WORDS = {'baseline': 'baseline', 'transmix': 'TransMix', 'mixpro': 'MixPro', 'top1': '', 'error': ''}
+WORDS |= {'deit-tiny': 'DeiT-T', 'deit-small': 'DeiT-S', 'O_aupr': 'AUPR'}
 
 
-def header(path: Path) -> list[str]:
-    """Lines of the comment on top of a config."""
-    lines = path.read_text(encoding='utf-8').splitlines()
-    return [line[2:] for line in itertools.takewhile(lambda line: line.startswith('# '), lines)]
-
-
-def link(path: Path) -> str:
-    return f'[{path.stem}](../{path.relative_to(ROOT).as_posix()})'
-
-
-def table(head: tuple, rows: list) -> list[str]:
-    return [f'| {" | ".join(map(str, row))} |' for row in (head, ['---'] * len(head), *rows)]
-
-
-def block(needs: str, command: str) -> list[str]:
-    return [f'<!-- needs: {needs} -->', '```bash', command, '```', '']
-
-
-def checked(path: Path, number: str, command: str) -> str:
-    """The link to a config whose header has this number and this command.
-
-    Raises:
-        ValueError: if it has not.
-    """
-    lines = header(path)
-    run = command.replace('CONFIG', path.relative_to(ROOT).as_posix())
-    for wanted, key in ((number, 'Paper'), (run, 'Run')):
-        said = [line.split(':', 1)[1].strip() for line in lines if line.startswith(f'{key}:')]
-        if not any(wanted in line for line in said):
-            raise ValueError(f'{path}: its header says {key} {said}, not {wanted!r}')
-    return link(path)
-
-
-def ablation(name: str, row: str, model: str = 'deit-small') -> Path:
-    return CONFIGS / 'ablation' / f'{name}_{model}_{row}_8xb128_in1k.py'
-
-
-def pretraining(paper: dict) -> list[str]:
-    command = TRAIN.format('mmpretrain', 8)
-    lines = ['## Table 1: ImageNet-1k, top-1', '', *block('data/imagenet, 8 GPUs, days', command)]
-    rows = []
-    for model, numbers in paper['table1'].items():
-        for method, files in TABLE1:
-            path = CONFIGS / 'pretrain' / f'{model}_{files}_8xb128_in1k.py'
-            rows.append(
-                (numbers['name'], NAMES[method], checked(path, f'top-1 {numbers[method]}', command), numbers[method])
-            )
-    return [*lines, *table(('model', 'pre-training', 'config', 'top-1'), rows)]
-
-
-def ablations(paper: dict, name: str, title: str, model: str, key: str = 'top1', words: str = 'top-1') -> list[str]:
-    command = TRAIN.format('mmpretrain', 8)
-    lines = [f'## {title}', '', *block('data/imagenet, 8 GPUs, days', command)]
-    rows = []
-    for row, numbers in paper[name].items():
-        number, path = numbers[key], ablation(name, row, model)
-        said = 'no number printed' if number is None else f'{words} {number}'
-        rows.append((numbers['name'], checked(path, '' if number is None else said, command), number or 'drawn only'))
-    return [*lines, *table(('row', 'config', words), rows)]
-
-
-def segmentation(paper: dict) -> list[str]:
-    command = TRAIN.format('mmsegmentation', 4)
-    lines = ['## Table 3: Pascal Context, 60 classes, mIoU', '', *block('data/VOCdevkit/VOC2010, 4 GPUs', command)]
-    rows = []
-    for decoder, methods in paper['table3'].items():
-        for method, (single, several) in methods.items():
-            name = f'{decoder}_4xb4-40k' if decoder.startswith('deeplab') else f'{decoder}_{method}_4xb4-80k'
-            path = CONFIGS / 'segmentation' / f'{name}_pascal-context-480x480.py'
-            config = checked(path, f'mIoU {single}, (MS) {several}', command)
-            rows.append((NAMES[method], config, single, several))
-    after = ['', 'The last column is a test at several scales: `mim test` with `--tta`, as the headers say.']
-    return [*lines, *table(('pre-training', 'config', 'mIoU', 'mIoU (MS)'), rows), *after]
-
-
-def detection(paper: dict) -> list[str]:
-    command = TRAIN.format('mmdetection', 8)
-    lines = ['## Table 4: COCO, Mask R-CNN, 1x', '', *block('data/coco, 8 GPUs', command)]
-    rows = []
-    for model, methods in paper['table4'].items():
-        for method, numbers in methods.items():
-            name = f'{model}_{method}' if 'pvt' in model else model
-            path = CONFIGS / 'detection' / f'{name}_1x_coco.py'
-            rows.append((NAMES[method], checked(path, f'box AP {numbers[0]}, mask AP {numbers[3]}', command), *numbers))
-    return [*lines, *table(('pre-training', 'config', *AP), rows)]
-
-
-def robustness(paper: dict) -> list[str]:
-    start = 'work_dirs/deit-small_mixpro_8xb128_in1k/epoch_300.pth'
-    command = TEST.format(start)
-    files = [CONFIGS / 'robustness' / f'deit-small_imagenet-{letter}.py' for letter in 'ao']
-    lines = ['## Table 5: ImageNet-A and ImageNet-O, DeiT-S', '']
-    lines += block('data/imagenet-a, data/imagenet-o, data/imagenet and the checkpoint of a row of Table 1', command)
-    rows = []
-    for method, (top1, error, aurra, aupr) in paper['table5']['deit-small'].items():
-        a = checked(files[0], f'top-1 {top1}, calibration error {error}, AURRA {aurra}', command)
-        o = checked(files[1], f'AUPR {aupr}', command)
-        rows.append((NAMES[method], a, top1, error, aurra, o, aupr))
-    head = ('pre-training', 'config', 'top-1', 'calibration error', 'AURRA', 'config', 'AUPR')
-    lines += [
-        *table(head, rows),
-        '',
-        'The three rows are one config each, with the checkpoint of that pre-training.',
-        '',
-    ]
-    occlusion = CONFIGS / 'robustness' / 'deit-small_occlusion_in1k.py'
-    lines += ['## Figure 3: occlusion, DeiT-S', '']
-    lines += block(
-        'data/imagenet, a checkpoint of Table 1 and DINO DeiT-S/16', f'{command} --work-dir work_dirs/occlusion/mixpro'
-    )
-    config = checked(occlusion, 'Figure 3, curves only', f'{command} --work-dir work_dirs/occlusion/mixpro')
-    return [*lines, *table(('curves', 'config', 'number'), [('random, salient, non-salient', config, 'drawn only')])]
-
-
-def shapes(paper: dict) -> list[str]:
-    command = TRAIN.format('mmpretrain', 8)
-    lines = ['## Table 7: shape of the mask, labels by area', '', *block('data/imagenet, 8 GPUs, days', command)]
-    rows = []
-    for row, numbers in paper['table7'].items():
-        for model, words in SIZES.items():
-            config = checked(ablation('table7', row, model), f'top-1 {numbers[model]}', command)
-            rows.append((numbers['name'], words, config, numbers[model]))
-    return [*lines, *table(('mask', 'model', 'config', 'top-1'), rows)]
-
-
-def beside(lines: list[str]) -> list[str]:
-    """What the folders hold beyond the rows of the tables, each with the first sentence of its header."""
-    named = set(re.findall(r'\]\(\.\./(configs/[^)]+)\)', '\n'.join(lines)))
-    rows = []
-    for folder in ('pretrain', 'ablation', 'segmentation', 'detection', 'robustness'):
-        for path in sorted((CONFIGS / folder).glob('*.py')):
-            if path.relative_to(ROOT).as_posix() not in named:
-                story = ' '.join(itertools.takewhile(lambda line: not re.match(KEYS, line), header(path)))
-                rows.append((link(path), re.split(r'(?<=\w{3})[.:;] |; |\.$', story)[0].replace('|', '/')))
-    text = 'Variants and other starting points. Each file has its story, its data and its command in its header.'
-    return ['## Beside the tables', '', text, '', *table(('config', 'what it is'), rows)]
+def published(table: str, row: str, column: str | None) -> tuple:
+    """The numbers that the paper prints for a cell, None where it draws one without printing it."""
+    numbers = PAPER[table]
+    if table == 'table5':
+        numbers = numbers['deit-small'][row]
+        return numbers[3:] if column == 'O_aupr' else numbers[:3]
+    if column is None:
+        model, method = row.split('/')
+        return numbers[model][method]
+    return (numbers[row][column],)
 
 
 def tables() -> str:
-    paper = published_tables()
-    parts = [
-        pretraining(paper),
-        ablations(paper, 'table2', 'Table 2: mixing methods, DeiT-S', 'deit-small'),
-        segmentation(paper),
-        detection(paper),
-        robustness(paper),
-        ablations(paper, 'table6', 'Table 6: parts of MixPro, DeiT-S', 'deit-small'),
-        shapes(paper),
-        ablations(paper, 'table8', 'Table 8: borders of masks and patches, DeiT-T', 'deit-tiny'),
-        ablations(paper, 'table9', 'Table 9: shuffled patches, DeiT-T', 'deit-tiny'),
-        ablations(paper, 'table10', 'Table 10: progressive factor, DeiT-T', 'deit-tiny', 'error', 'top-1 error'),
-        ablations(paper, 'figure5a', 'Figure 5 (a): scale of the mask, DeiT-S', 'deit-small'),
-        ablations(paper, 'figure5b', 'Figure 5 (b): beta, DeiT-S', 'deit-small'),
-    ]
-    lines = list(itertools.chain.from_iterable([*part, ''] for part in parts))
-    return '\n'.join([INTRODUCTION, '', *lines, *beside(lines)]) + '\n'
+    lines = [INTRODUCTION]
+    for name, (title, needs, command) in TABLES.items():
+        lines += ['', f'## {title}', '', f'<!-- needs: {needs} -->', '```bash', command, '```', '']
+        lines += ['| row | config | paper |', '| --- | --- | --- |']
+        for (table, row, column), config in PAPER['cells'].items():
+            if table == name:
+                model, _, method = row.rpartition('/')
+                words = [model, PAPER[table].get(row, {}).get('name') or WORDS[method], WORDS.get(column, '')]
+                numbers = ['drawn only' if number is None else f'{number}' for number in published(table, row, column)]
+                said = ', '.join(word for word in words if word)
+                lines.append(f'| {said} | [{Path(config).stem}](../configs/{config}) | {", ".join(numbers)} |')
+    return '\n'.join(lines) + '\n'
+
+
+METAFILE = """\
+# What mim search and mim download know of each config. Written by `python docs/generate.py`: numbers are those of the
+# paper, from configs/_base_/paper.py (Table 10: 100 less the error); none was measured here. Parameters and FLOPs
+# (multiply-adds at 224 px) are counted, from docs/models.md. Collections: what a classifier was pre-trained with, or
+# what a config is for. Weights: none are published. mim cannot download a config without Weights; a text that ends with
+# a slash it takes for a folder, finds that it is there, and goes on to the config.
+"""
+COLLECTIONS = (
+    'MixPro',
+    'TransMix',
+    'Baseline',
+    'SMMix',
+    'DeepLabV3+',
+    'Mask R-CNN',
+    'Ablation',
+    'Robustness',
+    'Digits',
+)
+OF_THE_PAPER = 'https://arxiv.org/abs/2304.12043'
+PAPERS = dict.fromkeys(('MixPro', 'Ablation', 'Robustness'), OF_THE_PAPER)
+PAPERS['TransMix'] = 'https://arxiv.org/abs/2111.09833'
+DATA = dict(pretrain='ImageNet-1k', ablation='ImageNet-1k', segmentation='Pascal Context', detection='COCO')
+METRICS = {  # task, data set, metrics of what the paper prints
+    'table3': [('Semantic Segmentation', 'Pascal Context', ('mIoU', 'mIoU(ms)'))],
+    'table4': [
+        ('Object Detection', 'COCO', ('box AP', 'box AP50', 'box AP75')),
+        ('Instance Segmentation', 'COCO', ('mask AP', 'mask AP50', 'mask AP75')),
+    ],
+    'table5': [('Image Classification', 'ImageNet-A', ('Top 1 Accuracy', 'Calibration Error', 'AURRA'))],
+    'O_aupr': [('Out-of-Distribution Detection', 'ImageNet-O', ('AUPR',))],
+}
+TOP1 = [('Image Classification', 'ImageNet-1k', ('Top 1 Accuracy',))]
+
+
+def collection(folder: str, name: str) -> str:
+    if folder in ('ablation', 'robustness', 'digits'):
+        return folder.capitalize()
+    if name.startswith('deeplab'):
+        return 'DeepLabV3+'
+    if name.startswith('mask-rcnn_r'):
+        return 'Mask R-CNN'
+    return next(
+        (word for word in ('MixPro', 'TransMix', 'SMMix') if word.lower() in re.split('[_-]', name)), 'Baseline'
+    )
+
+
+def results() -> dict[str, tuple[list[dict], list[str]]]:
+    """Config -> its results, and the tables with them. Rows of Table 5 belong to the model that is tested."""
+    found = {}
+    for (table, row, column), config in PAPER['cells'].items():
+        numbers = published(table, row, column)
+        if table == 'table5':
+            config = PAPER['cells']['table1', 'deit-small', row]
+        if column == 'error':
+            numbers = (round(100 - numbers[0], 1),)
+        if numbers[0] is None:
+            continue
+        entries, names = found.setdefault(config, ([], []))
+        numbers = iter(numbers)
+        for task, data, metrics in METRICS.get(column, METRICS.get(table, TOP1)):
+            entry = dict(Task=task, Dataset=data, Metrics=dict(zip(metrics, numbers, strict=False)))
+            if entry not in entries:  # tables that share a model print one number
+                entries.append(entry)
+        names.append(table)
+    return found
+
+
+def metafile() -> str:
+    counted = re.findall(
+        r'\| (\S+)_mixup-cutmix_\S+ \| ([\d,]+) \| [^|]+ \| ([\d.]+) \|',
+        (DOCS / 'models.md').read_text(encoding='utf-8'),
+    )
+    sizes = {
+        model: dict(Parameters=int(parameters.replace(',', '')), FLOPs=round(float(gmacs) * 1e9))
+        for model, parameters, gmacs in counted
+    }
+    published_results, models = results(), []
+    for path in sorted(CONFIGS.rglob('*.py')):
+        name, (folder, *_) = path.stem, path.relative_to(CONFIGS).parts
+        if folder in ('_base_', 'study') or name.startswith('study_'):
+            continue
+        digits = 'Digit scenes' if 'digit-scenes' in name else 'Digits'
+        data = 'ImageNet-1k' if folder == 'robustness' and '-micro' not in name else DATA.get(folder, digits)
+        entries, names = published_results.get(path.relative_to(CONFIGS).as_posix(), ([], []))
+        about = {'Training Data': data} | (sizes.get(name.partition('_')[0], {}) if folder == 'pretrain' else {})
+        if names:
+            titles = dict.fromkeys(TABLES[name][0].split(' (')[0].split(':')[0] for name in TABLES if name in names)
+            about['Numbers'] = f'{", ".join(titles)} of the paper: not measured here'
+        model = {'Name': name, 'In Collection': collection(folder, name), 'Config': path.relative_to(ROOT).as_posix()}
+        model |= {'Weights': 'none published/', 'Metadata': about} | ({'Results': entries} if entries else {})
+        models.append(model)
+    collections = [dict(Name=name) | (dict(Paper=PAPERS[name]) if name in PAPERS else {}) for name in COLLECTIONS]
+    content = dict(Collections=collections, Models=models)
+    return METAFILE + yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=1000)
 
 
 def public(path: Path) -> list[str]:
@@ -273,7 +265,7 @@ def reference() -> dict[Path, str]:
 
 def pages() -> dict[Path, str]:
     """All of them, path -> content."""
-    return {DOCS / 'tables.md': tables(), **reference()}
+    return {DOCS / 'tables.md': tables(), CONFIGS / 'metafile.yml': metafile(), **reference()}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What tests of configs share: a file read, its header; for ImageNet-1k also its mixing and a run over few images."""
+"""Shared by the tests of configs: a file read, its header, a run over few images."""
 
 import functools
 import itertools
@@ -14,50 +14,41 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-LOSS = dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')
 SERIAL = itertools.count()
-
-
-def ours(name, **settings):
-    return dict(type=f'mixpro_mm.{name}', **settings)
-
-
-BOX, HOST_BOX = ours('RegionMix', alpha=1.0), dict(type='CutMix', alpha=1.0)
-MIXPRO = ours('MixPro', alpha=1.0, patch_size=16, mask_scale=4)
-AREA, TRANSMIX = 'AreaLabeling', dict(type='AttentionLabeling', downsample='nearest')
-
-
-def augments_of(method):
-    mixup = dict(type='Mixup', alpha=0.8)
-    return [mixup] if method is None else [mixup, method]
-
-
-def hook_of(labeling):
-    hook = dict(type='mixpro_mm.LabelingHook')
-    return hook if labeling == 'PAL' else dict(hook, labeling=labeling)
-
-
-FIND = functools.cache(Config._get_cfg_path)  # without it every config reads all metafiles of mmpretrain anew
+FIND = functools.cache(Config._get_cfg_path)  # without it every config reads all metafiles of mmpretrain again
 
 
 @functools.cache
 def read(path):
-    """A config as it resolves; only to be looked at."""
+    """A config as it resolves; do not change it."""
     with mock.patch.object(Config, '_get_cfg_path', FIND):
         return Config.fromfile(path)
 
 
-def fresh(path):
-    """The same, to be changed."""
-    return Config(read(path).to_dict())
+def fresh(path, options=None):
+    """A copy to change, with the ``cfg_options`` of a study's stage merged."""
+    config = Config(read(path).to_dict())
+    config.merge_from_dict(options or {})
+    return config
 
 
 def header(path):
     return list(itertools.takewhile(lambda line: line.startswith('# '), path.read_text(encoding='utf-8').splitlines()))
 
 
+def flat(value, path=''):
+    """Every leaf of a config by its dotted path; a list without dicts is a leaf."""
+    if isinstance(value, list | tuple) and not any(isinstance(item, dict | list | tuple) for item in value):
+        return {path[1:]: list(value)}
+    if isinstance(value, dict | list | tuple) and value:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        parts = [flat(item, f'{path}.{key}') for key, item in items if key != '_scope_']
+        return {key: leaf for part in parts for key, leaf in part.items()}
+    return {path[1:]: value}
+
+
 class Stop(Hook):
-    """Ends training after one epoch, whatever the schedule has in mind, and keeps the losses."""
+    """Ends training after one epoch, whatever the schedule, and keeps the losses."""
 
     def __init__(self):
         self.losses = []
@@ -72,7 +63,6 @@ class Stop(Hook):
 def runner_of(config, loader, work_dir):
     """The Runner of a config over few images, with its own model, optimizer, schedule and hooks."""
     config = Config(config.to_dict())  # a Runner writes into what it is given
-    hooks = dict(config.get('default_hooks', {}), checkpoint=None)
     return Runner(
         model=config.model,
         data_preprocessor=config.data_preprocessor,
@@ -81,7 +71,7 @@ def runner_of(config, loader, work_dir):
         train_cfg=config.train_cfg,
         optim_wrapper=config.optim_wrapper,
         param_scheduler=config.param_scheduler,
-        default_hooks=hooks,
+        default_hooks=dict(config.get('default_hooks', {}), checkpoint=None),
         custom_hooks=[*config.get('custom_hooks', []), Stop()],
         default_scope=config.default_scope,
         randomness=dict(seed=0),
@@ -108,23 +98,22 @@ def write_imagenet(root):
     (root / 'meta' / 'train.txt').write_text('0.JPEG 7\n1.JPEG 931\n')
 
 
-def only_its_own(config):
-    """Mixup never; the last method of the list, always."""
-    mixing = config.model.train_cfg
-    mixing.probs = [0.0] * (len(mixing.augments) - 1) + [1.0]
-    return config
-
-
-def train(config, loader, work_dir, labeling):
-    """Train one epoch and check what every config must show; returns the runner."""
+def train(config, loader, work_dir):
+    """Train one epoch with the last augment alone, check losses and logged weights; returns the runner."""
+    mixing = config.model.get('train_cfg') or {}
+    if mixing:
+        mixing.probs = [0.0] * (len(mixing.augments) - 1) + [1.0]
     runner = runner_of(config, loader, work_dir)
     runner.train()
     (stop,) = (hook for hook in runner.hooks if isinstance(hook, Stop))
     assert len(stop.losses) == len(loader)
     assert all(math.isfinite(loss) and loss > 0 for loss in stop.losses)
+    labelings = [hook.get('labeling', 'PAL') for hook in config.get('custom_hooks', []) if 'LabelingHook' in hook.type]
+    wanted = (
+        {'lam_area'} if labelings == ['AreaLabeling'] else {'factor', 'lam_attn', 'lam_area'} if labelings else set()
+    )
     scalars = runner.message_hub.log_scalars
     logged = {name for name in ('factor', 'lam_attn', 'lam_area') if f'train/{name}' in scalars}
-    wanted = {None: set(), AREA: {'lam_area'}}.get(labeling if isinstance(labeling, str | None) else 'PAL')
-    assert logged == ({'factor', 'lam_attn', 'lam_area'} if wanted is None else wanted)
+    assert logged == wanted
     assert all(0 <= scalars[f'train/{name}'].current() <= 1 for name in logged)
     return runner

@@ -1,7 +1,12 @@
+"""All configs: their resolved values against a record, headers against the paper, the lines of the README."""
+
 import ast
+import json
+import os
 import re
 from pathlib import Path
 
+import mmseg
 import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
@@ -11,87 +16,248 @@ from mixpro_mm.augments import MixPro
 from mixpro_mm.labeling.hook import LabelingHook
 from mixpro_mm.registry import HOOKS
 from mixpro_mm.study.plan import read_plan
+from tests.config_rows import CONFIGS, flat, header, read
 
-ROOT = Path(__file__).parents[1]
-DIGITS = ROOT / 'configs' / 'digits'
-PRETRAIN = sorted(DIGITS.glob('*_digits.py'))
-TWINS = sorted(DIGITS.glob('*_mixpro_digit-scenes.py'))
+ROOT = CONFIGS.parent
+VALUES = Path(__file__).with_name('config_values.json')  # renewed by WRITE_CONFIG_VALUES=1 pytest tests/test_configs.py
+PAPER = read(CONFIGS / '_base_' / 'paper.py')
+ALL = {
+    path.relative_to(CONFIGS).with_suffix('').as_posix(): path
+    for path in sorted(CONFIGS.rglob('*.py'))
+    if '_base_' not in path.parts and 'study' not in path.as_posix().removeprefix(CONFIGS.as_posix())
+}
+OF_HOSTS = {'detection/mask-rcnn_r50_1x_coco', 'detection/mask-rcnn_r101_1x_coco'}
+OF_HOSTS |= {'segmentation/deeplabv3plus_r101_4xb4-40k_pascal-context-480x480'}
+PARENTS = {
+    'pretrain/deit-small_mixup-cutmix_8xb128_in1k': r'(pretrain|ablation|robustness)/(?!.*micro).*',
+    'segmentation/linear_deit-small_mixpro_4xb4-80k_pascal-context-480x480': r'segmentation/.*',
+    'detection/mask-rcnn_pvt-small_mixpro_1x_coco': r'detection/.*',
+    'digits/deit-micro_mixpro_digits': r'(digits|robustness)/(?!.*scenes).*micro.*',
+    'digits/segmenter_deit-micro_scratch_digit-scenes': r'digits/.*segmenter.*',
+    'digits/mask-rcnn_pvt-micro_scratch_digit-scenes': r'digits/.*mask-rcnn.*',
+}
+RUN = (  # what a Runner is given; other top-level names are a file's own
+    'model', 'data_preprocessor', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'val_evaluator',
+    'test_evaluator', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'val_cfg', 'test_cfg', 'auto_scale_lr',
+    'sync_bn', 'randomness', 'default_hooks', 'custom_hooks', 'default_scope', 'tta_model', 'tta_pipeline',
+)  # fmt: skip
+SELECTED = (  # of a parent
+    'model.type', 'model.data_preprocessor', 'model.backbone', 'model.neck', 'model.head', 'model.decode_head',
+    'model.train_cfg.augments', 'model.train_cfg.probs', 'model.rpn_head.anchor_generator', 'model.roi_head.bbox_head',
+    'model.roi_head.mask_head', 'model.train_cfg.rcnn.sampler', 'model.test_cfg', 'data_preprocessor',
+    'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper', 'param_scheduler', 'train_cfg',
+    'auto_scale_lr', 'randomness', 'default_hooks.checkpoint', 'default_hooks.iter_seed',
+    'default_hooks.checkpoint_check', 'default_hooks.class_check', 'default_hooks.nonfinite_loss', 'custom_hooks',
+    'default_scope', 'tta_model', 'tta_pipeline',
+)  # fmt: skip
+
+
+def parent_of(name):
+    """What a config is compared with: the baseline of its model on ImageNet-1k, else the first of its family."""
+    parent = next(parent for parent, family in PARENTS.items() if re.fullmatch(family, name))
+    model = next((model for model in PAPER.table1 if f'{model}_' in name or f'{model}-p14' in name), None)
+    baseline = f'pretrain/{model}_mixup-cutmix_8xb128_in1k'
+    return (
+        baseline if name.startswith(('pretrain', 'ablation', 'robustness')) and model and name != baseline else parent
+    )
 
 
 def build(config):
     with DefaultScope.overwrite_default_scope(config.default_scope):
-        return MODELS.build(config.model)
+        return MODELS.build(Config(config.to_dict()).model)
 
 
-def test_every_digits_config_is_covered_here():
-    scratch = {path.with_name(path.name.replace('mixpro', 'scratch')) for path in TWINS}
-    assert {*PRETRAIN, *TWINS, *scratch, DIGITS / 'study_demo.py', DIGITS / 'study_evidence.py'} == set(
-        DIGITS.glob('*.py')
-    )
+def resolved(name):
+    config = read(ALL[name]).to_dict()
+    return flat({key: config[key] for key in RUN if key in config})
 
 
-@pytest.mark.parametrize('path', PRETRAIN, ids=lambda path: path.stem)
-def test_pretraining_is_half_mixup_half_mixpro_with_labels(path):
-    config = Config.fromfile(path)
-    model = build(config)
-    assert model.data_preprocessor.batch_augments.probs[:2] == [0.5, 0.5]
-    assert isinstance(model.data_preprocessor.batch_augments.augments[1], MixPro)
-    (hook,) = config.custom_hooks
-    assert isinstance(HOOKS.build(hook), LabelingHook)
+def at(name, key):
+    value = read(ALL[name])
+    for part in key.split('.'):
+        value = (value or {}).get(part)
+    return value
 
 
-@pytest.mark.parametrize('path', TWINS, ids=lambda path: path.stem)
-def test_from_scratch_differs_in_nothing_but_the_checkpoint(path):
-    mixpro = Config.fromfile(path).to_dict()
-    scratch = Config.fromfile(path.with_name(path.name.replace('mixpro', 'scratch'))).to_dict()
-    init_cfg = mixpro['model']['backbone'].pop('init_cfg')
-    assert init_cfg == dict(type='Pretrained', checkpoint=mixpro.pop('checkpoint'), prefix='backbone.')
-    assert mixpro.pop('custom_hooks') == [dict(type='mixpro_mm.TransferCheckHook')]
-    assert mixpro == scratch
+def recorded(name):
+    """The values of a parent that matter; of another config, all in which it differs from its parent."""
+    if name in PARENTS:
+        values = {key: at(name, key) for key in SELECTED}
+        return json.loads(json.dumps({key: value for key, value in values.items() if value is not None}))
+    own, base = resolved(name), resolved(parent_of(name))
+    return {key: own.get(key, 'absent') for key in sorted(own | base) if own.get(key) != base.get(key)}
 
 
-@pytest.mark.parametrize(('task', 'backbone'), [('segmenter', 'deit'), ('mask-rcnn', 'pvt')])
-def test_downstream_backbones_take_the_pretrained_keys(task, backbone):
-    (pretrain,) = (path for path in PRETRAIN if path.name.startswith(backbone))
-    source = build(Config.fromfile(pretrain)).backbone.state_dict()
-    target = build(Config.fromfile(DIGITS / f'{task}_{backbone}-micro_scratch_digit-scenes.py')).backbone
-    target.load_state_dict(source, strict=True)
+def write():
+    """A line for each config, and for each value of a parent."""
+    lines = []
+    for name in sorted(set(ALL) - OF_HOSTS):
+        values = [f'{json.dumps(key)}: {json.dumps(value)}' for key, value in recorded(name).items()]
+        start, between = ('\n  ', ',\n  ') if name in PARENTS else ('', ', ')
+        lines.append(f'{json.dumps(name)}: {{{start}{between.join(values)}}}')
+    VALUES.write_text('{\n' + ',\n'.join(lines) + '\n}\n', encoding='utf-8')
 
 
-def test_downstream_configs_start_from_the_checkpoint_mim_train_leaves_behind():
-    for path in TWINS:
-        checkpoint = Path(Config.fromfile(path).checkpoint)
-        pretrain = Config.fromfile(DIGITS / f'{checkpoint.parent.name}.py')  # work_dirs/<name of the config>
-        assert checkpoint.name == f'epoch_{pretrain.train_cfg.max_epochs}.pth'
+def test_resolved_values_are_those_recorded():
+    if 'WRITE_CONFIG_VALUES' in os.environ:
+        write()
+    wanted = json.loads(VALUES.read_text(encoding='utf-8'))
+    assert {name: recorded(name) for name in sorted(set(ALL) - OF_HOSTS)} == wanted
 
 
-def test_the_demo_plan_holds_together():
-    plan = read_plan(DIGITS / 'study_demo.py')
-    rows = {(stage.task, stage.backbone, stage.pretraining) for stage in plan.stages if stage.config}
+def published(table, row, column):
+    """The row, as headers name it, and its number in words."""
+    numbers = PAPER[table].get(row, {})
+    if table == 'table1':
+        return numbers['name'] + {'baseline': '', 'transmix': ' + TransMix', 'mixpro': ' + MixPro'}[column], numbers[
+            column
+        ]
+    if table == 'table5':
+        numbers = PAPER.table5['deit-small'][row]
+    elif column is None:
+        model, row = row.split('/')
+        numbers = PAPER[table][model][row]
+    if not isinstance(numbers, tuple):
+        return f'{numbers.name}, {{}}', numbers.get('error', numbers.get('top1', numbers.get(column)))
+    start = {'baseline': '', 'transmix': 'TransMix', 'mixpro': 'MixPro'}[row]
+    return start, numbers
+
+
+def claims(name):
+    """What the header of a config of the paper must say of its own table."""
+    found = []
+    for (table, row, column), config in PAPER.cells.items():
+        stem = Path(config).stem
+        where = f'Table {table[5:]}' if table.startswith('table') else f'Figure {table[6]} ({table[7]})'
+        own = stem.startswith(f'{table}_') or table in ('table1', 'table3', 'table4', 'table5')
+        if config != f'{name}.py' or not own:
+            continue
+        words, numbers = published(table, row, column)
+        if table == 'table3':
+            decoder = {'linear': 'DeiT-S-Linear', 'segmenter': 'DeiT-S-Segmenter', 'deeplabv3plus': 'DeeplabV3+ R101'}
+            words = decoder[row.split('_')[0]] + (f' + {words}' if words else '')
+            said = 'mIoU {}, (MS) {}'.format(*numbers)
+        elif table == 'table4':
+            model = {'r50': 'R-50', 'r101': 'R-101', 'pvt-small': 'PVT-S'}[row.split('/')[0].split('_')[1]]
+            words, said = '-'.join(filter(None, [words, model])), 'box AP {0}, mask AP {3}'.format(*numbers)
+        elif table == 'table5':
+            words = '-'.join(filter(None, [words, 'DeiT-S']))
+            said = 'AUPR {3}' if column else 'top-1 {0}, calibration error {1}, AURRA {2}'
+            said = said.format(*numbers)
+        else:
+            words = (
+                words.format({'tiny': 'DeiT-T', 'small': 'DeiT-S'}[stem.split('_')[1][5:]]) if '{}' in words else words
+            )
+            said = f'top-1{" error" * (column == "error")} {numbers}'
+            said = said if numbers else 'read from a figure, not given in numbers'
+        found.append(f'# Paper:    {where}, {words}: {said}; not run here')
+    return found
+
+
+OTHERS = {  # claims of configs that are no row of their own
+    'ablation/table2_deit-small_gridmix-local_8xb128_in1k': 'Table 2, GridMix, DeiT-S: top-1 79.5; not run here',
+    'pretrain/deit-small-p14_mixpro-released-code_8xb128_in1k': 'Table 1, DeiT-S + MixPro: top-1 81.3; not run here',
+    'robustness/deit-small_occlusion_in1k': 'Figure 3, curves only; not run here',
+    'detection/mask-rcnn_pvt-small_official_1x_coco': 'Table 4, PVT-S: box AP 40.4, mask AP 37.8; not run here',
+}
+
+
+@pytest.mark.parametrize('name', ALL)
+def test_the_header_names_the_row_its_numbers_and_the_command(name):
+    lines, config = header(ALL[name]), read(ALL[name])
+    paper = [line for line in lines if line.startswith('# Paper:')]
+    if claims(name) or name in OTHERS or 'micro' in name:
+        assert paper == (claims(name) or ([f'# Paper:    {OTHERS[name]}'] if name in OTHERS else []))
+    else:  # 'no row of Table 3', 'not in the paper'
+        assert len(paper) == 1 and re.match('# Paper:    (no row of Table 3|not in the paper)', paper[0])
+    toolkit = dict(mmpretrain='mmpretrain', mmseg='mmsegmentation', mmdet='mmdetection')[config.default_scope]
+    verb = 'test' if name.startswith('robustness') else 'train'
+    gpus = '' if 'micro' in name else f' --gpus {4 if toolkit == "mmsegmentation" else 8} --launcher pytorch'
+    command = f'# Run:      mim {verb} onedl-{toolkit} configs/{name}.py'
+    (run,) = (line for line in lines if line.startswith('# Run:'))
+    assert run.startswith(f'{command} --checkpoint work_dirs/') if verb == 'test' else run == command + gpus
+    assert len(lines[0]) > 30 and not re.match('# (Paper|Run|Needs|Data|Unverified)', lines[0])  # its story comes first
+    for checkpoint in re.findall(r'work_dirs/(\S+)/epoch_(\d+)\.pth', f'{run} {config.model.get("backbone")}'):
+        (pretrain,) = (other for other in ALL if other.endswith(f'/{checkpoint[0]}'))  # as mim train leaves it
+        assert str(read(ALL[pretrain]).train_cfg.max_epochs) == checkpoint[1]
+        if verb == 'train':
+            assert pretrain.split('/')[-1] in ' '.join(line for line in lines if line.startswith('# Needs:'))
+
+
+def test_every_row_of_the_paper_has_its_config_and_no_config_is_only_another():
+    rows = {(table, row) for table, row, _ in PAPER.cells if table not in ('table3', 'table4', 'table5')}
+    names = [name for name in PAPER if name.startswith(('table', 'figure'))]
     assert rows == {
-        ('classification', 'DeiT', 'mixpro'),
-        ('classification', 'PVT', 'mixpro'),
-        ('segmentation', 'DeiT', 'mixpro'),
-        ('segmentation', 'DeiT', 'scratch'),
-        ('detection', 'PVT', 'mixpro'),
-        ('detection', 'PVT', 'scratch'),
+        (table, row) for table in names if table not in ('table3', 'table4', 'table5') for row in PAPER[table]
     }
+    for table in ('table3', 'table4'):
+        wanted = {f'{model}/{method}' for model, methods in PAPER[table].items() for method in methods}
+        assert {row for found, row, _ in PAPER.cells if found == table} == wanted
+    assert {config.removesuffix('.py') for config in PAPER.cells.values()} <= set(ALL)
+    aliases = [name for name in ALL if len(ast.parse(ALL[name].read_text(encoding='utf-8')).body) == 1]
+    assert aliases == ['detection/mask-rcnn_r101_1x_coco', 'detection/mask-rcnn_r50_1x_coco',
+                       'pretrain/deit-small_mixup-cutmix_8xb128_in1k']  # fmt: skip
+    top1 = {}
+    for (table, row, column), config in PAPER.cells.items():  # what is trained once has one number
+        if table not in ('table3', 'table4', 'table5') and (number := published(table, row, column)[1]) is not None:
+            top1.setdefault(config, set()).add(round(100 - number, 1) if column == 'error' else number)
+    assert {config: numbers for config, numbers in top1.items() if len(numbers) > 1} == {}
+
+
+def test_cells_that_share_a_config_are_these():
+    shared = [
+        (table, row) for (table, row, _), config in PAPER.cells.items() if not Path(config).stem.startswith(table)
+    ]
+    assert [cell for cell in shared if cell[0] not in ('table1', 'table3', 'table4', 'table5')] == [
+        ('table2', 'cutmix'), ('table2', 'transmix'), ('table2', 'mixpro'), ('table6', 'cutmix'),
+        ('table6', 'cutmix-transmix'), ('table6', 'maskmix-pal'), ('table8', 'transmix'), ('table8', 'maskmix'),
+        ('table9', 'baseline'), ('table10', 'pal'), ('figure5a', 'scale-4'), ('figure5b', 'beta-1'),
+        ('table7', 'region'), ('table7', 'region'),
+    ]  # fmt: skip
+
+
+def test_the_rows_of_hosts_are_the_configs_of_the_hosts():
+    for resnet in ('r50', 'r101'):
+        config = read(ALL[f'detection/mask-rcnn_{resnet}_1x_coco'])
+        assert config.optim_wrapper.optimizer.to_dict() == dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4)
+        assert config.model.backbone.depth == int(resnet[1:])
+        for key in ('param_scheduler', 'train_cfg', 'train_dataloader', 'val_dataloader', 'val_evaluator'):
+            assert flat(config[key]) == flat(read(ALL['detection/mask-rcnn_pvt-small_mixpro_1x_coco'])[key])
+    config = read(ALL['segmentation/deeplabv3plus_r101_4xb4-40k_pascal-context-480x480']).to_dict()
+    stock = 'deeplabv3plus/deeplabv3plus_r101-d8_4xb4-40k_pascal-context-480x480.py'
+    stock = Config.fromfile(Path(mmseg.__file__).parent / '.mim' / 'configs' / stock).to_dict()
+    resize = config.pop('tta_pipeline')[1]['transforms'][0]
+    assert [step['scale'] for step in resize] == [(int(520 * r), int(520 * r)) for r in config.pop('ratios')]
+    assert config['default_hooks']['checkpoint'].pop('max_keep_ckpts') == 2
+    assert config == stock and stock['model']['decode_head']['num_classes'] == 60
+
+
+def test_downstream_backbones_take_the_keys_of_their_pretraining():
+    for task, backbone in (('segmenter', 'deit'), ('mask-rcnn', 'pvt')):
+        source = build(read(ALL[f'digits/{backbone}-micro_mixpro_digits'])).backbone.state_dict()
+        target = build(read(ALL[f'digits/{task}_{backbone}-micro_scratch_digit-scenes'])).backbone
+        target.load_state_dict(source, strict=True)
+
+
+def test_the_plans_of_the_digits_hold_together():
+    plan = read_plan(CONFIGS / 'digits' / 'study_demo.py')
+    found = {(stage.task, stage.backbone, stage.pretraining) for stage in plan.stages if stage.config}
+    pairs = {('segmentation', 'DeiT'), ('detection', 'PVT')}
+    assert found == {(*pair, start) for pair in pairs for start in ('mixpro', 'scratch')} | {
+        ('classification', 'DeiT', 'mixpro'), ('classification', 'PVT', 'mixpro'),
+    }  # fmt: skip
     for stage in plan.stages:
         assert bool(stage.checkpoint) == (stage.pretraining == 'mixpro' and stage.task != 'classification')
 
 
-def readme_blocks():
-    return re.findall(r'```python\n(.*?)```', (ROOT / 'README.md').read_text(encoding='utf-8'), flags=re.DOTALL)
-
-
 @pytest.mark.parametrize(('block', 'lines'), [(0, 2), (1, 3)])
 def test_the_lines_of_the_readme_work_on_a_stock_config(block, lines, tmp_path):
-    code = readme_blocks()[block]
+    readme = (ROOT / 'README.md').read_text(encoding='utf-8')
+    code = re.findall(r'```python\n(.*?)```', readme, flags=re.DOTALL)[block]
     assert len(code.splitlines()) == len(ast.parse(code).body) == lines
     (tmp_path / 'mine.py').write_text(f"_base_ = 'mmpretrain::deit/deit-small_4xb256_in1k.py'\n{code}")
     config = Config.fromfile(tmp_path / 'mine.py')
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        augment = RandomBatchAugment(**config.model.train_cfg)
-        assert isinstance(augment.augments[1], MixPro)
+        assert isinstance(RandomBatchAugment(**config.model.train_cfg).augments[1], MixPro)
         (hook,) = config.custom_hooks
         assert isinstance(HOOKS.build(hook), LabelingHook)

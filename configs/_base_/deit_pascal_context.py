@@ -3,7 +3,7 @@
 # The paper names its data, its decoders and mmsegmentation, not its settings: these are those of Segmenter's own runs on
 # this data (256 epochs, which is 80k iterations). They use SGD with Nesterov, which is what timm means by 'sgd'; here it
 # is mmseg's SGD with plain momentum, with which its own Segmenters were trained.
-_base_ = ['mmseg_runtime.py', 'pascal_context.py']
+_base_ = ['mmseg_runtime.py', 'pascal_context.py', 'guards.py']
 
 model = dict(
     type='EncoderDecoder',
@@ -36,11 +36,4 @@ train_cfg = dict(type='IterBasedTrainLoop', max_iters=80000, val_interval=8000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 randomness = dict(seed=0, diff_rank_seed=True)  # with one seed for all, every GPU would drop the same paths
-default_hooks = dict(
-    checkpoint=dict(type='mixpro_mm.AtomicCheckpointHook', interval=8000, max_keep_ckpts=2),
-    iter_seed=dict(type='mixpro_mm.IterSeedHook'),  # resumes bit by bit
-    # what stops a run in one sentence: docs/faults.md
-    checkpoint_check=dict(type='mixpro_mm.CheckpointCheckHook'),
-    class_check=dict(type='mixpro_mm.ClassCheckHook'),
-    nonfinite_loss=dict(type='mixpro_mm.NonFiniteLossHook'),
-)
+default_hooks = dict(_base_.guards, checkpoint=dict(_base_.guards.checkpoint, interval=8000))

@@ -33,35 +33,31 @@ test_pipeline = [
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 
+scenes = dict(type='CocoDataset', data_root=data_root, metainfo=metainfo)
+workers = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(
     batch_size=8,
-    num_workers=0,
-    persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='CocoDataset',
-        data_root=data_root,
+        scenes,
         ann_file='annotations/instances_train2017.json',
         data_prefix=dict(img='train2017/'),
-        metainfo=metainfo,
         filter_cfg=dict(filter_empty_gt=True, min_size=32),
         pipeline=train_pipeline,
     ),
+    **workers,
 )
 val_dataloader = dict(
     batch_size=8,
-    num_workers=0,
-    persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='CocoDataset',
-        data_root=data_root,
+        scenes,
         ann_file='annotations/instances_val2017.json',
         data_prefix=dict(img='val2017/'),
-        metainfo=metainfo,
         test_mode=True,
         pipeline=test_pipeline,
     ),
+    **workers,
 )
 test_dataloader = val_dataloader
 

@@ -3,7 +3,6 @@
 # The reader is the base class of mmseg's PascalContextDataset, which adds nothing to it but its 60 class names and
 # admits no others: same files, same loading, our 11 names.
 # Scenes are read at 64 px and cut to 32, the size of the pre-training images: digits and positions look the same there.
-data_root = 'data/digit_scenes/VOCdevkit/VOC2010'
 crop_size = (32, 32)
 metainfo = dict(
     classes=('background', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'),
@@ -38,33 +37,24 @@ test_pipeline = [
     dict(type='PackSegInputs'),
 ]
 
+scenes = dict(
+    type='BaseSegDataset',
+    data_root='data/digit_scenes/VOCdevkit/VOC2010',
+    data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassContext'),
+    metainfo=metainfo,
+)
+workers = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(
     batch_size=32,
-    num_workers=0,
-    persistent_workers=False,
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(
-        type='BaseSegDataset',
-        data_root=data_root,
-        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassContext'),
-        ann_file='ImageSets/SegmentationContext/train.txt',
-        metainfo=metainfo,
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(scenes, ann_file='ImageSets/SegmentationContext/train.txt', pipeline=train_pipeline),
+    **workers,
 )
 val_dataloader = dict(
     batch_size=8,
-    num_workers=0,
-    persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='BaseSegDataset',
-        data_root=data_root,
-        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassContext'),
-        ann_file='ImageSets/SegmentationContext/val.txt',
-        metainfo=metainfo,
-        pipeline=test_pipeline,
-    ),
+    dataset=dict(scenes, ann_file='ImageSets/SegmentationContext/val.txt', pipeline=test_pipeline),
+    **workers,
 )
 test_dataloader = val_dataloader
 

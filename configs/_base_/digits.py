@@ -1,6 +1,8 @@
 # The digits inside scikit-learn at 32 px: 1,442 train and 355 test images, nothing to download.
 # Training shows them moved and scaled, in several inks on several dark papers, so that the features also serve the
 # coloured digits of the digit scenes. No flip: these are digits.
+# Schedule: AdamW, warm-up, cosine, 50 epochs of 23 batches.
+_base_ = 'mmpretrain::_base_/default_runtime.py'
 
 data_preprocessor = dict(
     num_classes=10,
@@ -23,21 +25,42 @@ train_pipeline = [
 ]
 test_pipeline = [dict(type='PackInputs')]
 
+workers = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(
     batch_size=64,
-    num_workers=0,
-    persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(type='mixpro_mm.Digits', split='train', img_size=32, pipeline=train_pipeline),
+    **workers,
 )
 val_dataloader = dict(
     batch_size=128,
-    num_workers=0,
-    persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(type='mixpro_mm.Digits', split='test', img_size=32, pipeline=test_pipeline),
+    **workers,
 )
 test_dataloader = val_dataloader
 
 val_evaluator = dict(type='Accuracy', topk=(1,))
 test_evaluator = val_evaluator
+
+optim_wrapper = dict(
+    optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.95), weight_decay=0.05),
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        custom_keys={'.cls_token': dict(decay_mult=0.0), '.pos_embed': dict(decay_mult=0.0)},
+    ),
+    clip_grad=dict(max_norm=5.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=True, end=5, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=True, begin=5, convert_to_iter_based=True),
+]
+train_cfg = dict(by_epoch=True, max_epochs=50, val_interval=5)
+val_cfg = dict()
+test_cfg = dict()
+
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=23),
+    checkpoint=dict(type='CheckpointHook', interval=5, max_keep_ckpts=2),
+)

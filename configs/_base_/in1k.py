@@ -8,6 +8,7 @@ _base_ = [
     'mmpretrain::_base_/datasets/imagenet_bs64_swin_224.py',
     'mmpretrain::_base_/schedules/imagenet_bs1024_adamw_swin.py',
     'mmpretrain::_base_/default_runtime.py',
+    'guards.py',
 ]
 
 label_smooth = dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')
@@ -31,11 +32,4 @@ param_scheduler = [
     )
 ]
 randomness = dict(seed=0, diff_rank_seed=True)  # with one seed for all, every GPU would draw the same masks
-default_hooks = dict(
-    checkpoint=dict(type='mixpro_mm.AtomicCheckpointHook', max_keep_ckpts=2),
-    iter_seed=dict(type='mixpro_mm.IterSeedHook'),  # resumes bit by bit
-    # what stops a run in one sentence: docs/faults.md
-    checkpoint_check=dict(type='mixpro_mm.CheckpointCheckHook'),
-    class_check=dict(type='mixpro_mm.ClassCheckHook'),
-    nonfinite_loss=dict(type='mixpro_mm.NonFiniteLossHook'),
-)
+default_hooks = _base_.guards

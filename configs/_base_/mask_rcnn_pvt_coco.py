@@ -11,6 +11,7 @@ _base_ = [
     'mmdet::_base_/datasets/coco_instance.py',
     'mmdet::_base_/schedules/schedule_1x.py',
     'mmdet::_base_/default_runtime.py',
+    'guards.py',
 ]
 
 model = dict(
@@ -26,11 +27,4 @@ model = dict(
 )
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=2e-4, weight_decay=1e-4))
 randomness = dict(seed=0, diff_rank_seed=True)  # with one seed for all, every GPU would drop the same paths
-default_hooks = dict(
-    checkpoint=dict(type='mixpro_mm.AtomicCheckpointHook', max_keep_ckpts=2),
-    iter_seed=dict(type='mixpro_mm.IterSeedHook'),  # resumes bit by bit
-    # what stops a run in one sentence: docs/faults.md
-    checkpoint_check=dict(type='mixpro_mm.CheckpointCheckHook'),
-    class_check=dict(type='mixpro_mm.ClassCheckHook'),
-    nonfinite_loss=dict(type='mixpro_mm.NonFiniteLossHook'),
-)
+default_hooks = _base_.guards

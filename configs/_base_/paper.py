@@ -1,5 +1,5 @@
-# What the paper reports, once, for headers, tests, the model table, the study and the report to read. Rows of tables 2
-# and 6 to 10 go by the word their config has in its name (configs/ablation). Plain Python: it is also read without mmengine.
+# The numbers of the paper, and the config of each: the only source for headers, docs/tables.md, metafile.yml, the study
+# and the report. Plain Python: it is also read without mmengine.
 # Table 1, ImageNet-1k: parameters in millions, GFLOPs (multiply-adds), top-1 of each pre-training.
 # Its 1.6 G for DeiT-T fits neither patch 16 (1.25) nor 14 (1.70); every other row fits the model named here.
 table1 = {
@@ -107,3 +107,61 @@ figure5b = {
     'beta-1': dict(name='beta 1', top1=81.3),
     'beta-2': dict(name='beta 2', top1=None),
 }
+
+# (table, row, column) -> config, relative to configs/. Column None: every metric of the row. Table 5 tests the models of
+# Table 1. Rows that train the same model share one config.
+cells = {
+    ('table1', model, method): f'pretrain/{model}_{files}_8xb128_in1k.py'
+    for model in table1
+    for method, files in dict(baseline='mixup-cutmix', transmix='transmix', mixpro='mixpro').items()
+}
+cells |= {
+    (table, row, 'error' if table == 'table10' else 'top1'): f'ablation/{table}_{model}_{row}_8xb128_in1k.py'
+    for table, model, rows in (
+        ('table2', 'deit-small', table2),
+        ('table6', 'deit-small', table6),
+        ('table8', 'deit-tiny', table8),
+        ('table9', 'deit-tiny', table9),
+        ('table10', 'deit-tiny', table10),
+        ('figure5a', 'deit-small', figure5a),
+        ('figure5b', 'deit-small', figure5b),
+    )
+    for row in rows
+}
+cells |= {
+    ('table7', row, model): f'ablation/table7_{model}_{row}_8xb128_in1k.py'
+    for row in table7
+    for model in ('deit-tiny', 'deit-small')
+}
+cells |= {
+    ('table2', 'cutmix', 'top1'): cells['table1', 'deit-small', 'baseline'],
+    ('table2', 'transmix', 'top1'): cells['table1', 'deit-small', 'transmix'],
+    ('table2', 'mixpro', 'top1'): cells['table1', 'deit-small', 'mixpro'],
+    ('table6', 'cutmix', 'top1'): cells['table1', 'deit-small', 'baseline'],
+    ('table6', 'cutmix-transmix', 'top1'): cells['table1', 'deit-small', 'transmix'],
+    ('table6', 'maskmix-pal', 'top1'): cells['table1', 'deit-small', 'mixpro'],
+    ('table7', 'region', 'deit-tiny'): cells['table1', 'deit-tiny', 'baseline'],
+    ('table7', 'region', 'deit-small'): cells['table1', 'deit-small', 'baseline'],
+    ('table8', 'transmix', 'top1'): cells['table1', 'deit-tiny', 'transmix'],
+    ('table8', 'maskmix', 'top1'): cells['table1', 'deit-tiny', 'mixpro'],
+    ('table9', 'baseline', 'top1'): cells['table7', 'random-4x', 'deit-tiny'],
+    ('table10', 'pal', 'error'): cells['table1', 'deit-tiny', 'mixpro'],
+    ('figure5a', 'scale-4', 'top1'): cells['table1', 'deit-small', 'mixpro'],
+    ('figure5b', 'beta-1', 'top1'): cells['table1', 'deit-small', 'mixpro'],
+}
+cells |= {
+    ('table3', f'{model}/{method}', None): f'segmentation/{model}_{method}_4xb4-80k_pascal-context-480x480.py'
+    for model in ('linear_deit-small', 'segmenter_deit-small')
+    for method in table3[model]
+}
+cells |= {
+    ('table4', f'mask-rcnn_pvt-small/{method}', None): f'detection/mask-rcnn_pvt-small_{method}_1x_coco.py'
+    for method in table4['mask-rcnn_pvt-small']
+}
+cells['table3', 'deeplabv3plus_r101/baseline', None] = (
+    'segmentation/deeplabv3plus_r101_4xb4-40k_pascal-context-480x480.py'
+)
+cells['table4', 'mask-rcnn_r50/baseline', None] = 'detection/mask-rcnn_r50_1x_coco.py'
+cells['table4', 'mask-rcnn_r101/baseline', None] = 'detection/mask-rcnn_r101_1x_coco.py'
+cells |= {('table5', method, None): 'robustness/deit-small_imagenet-a.py' for method in table5['deit-small']}
+cells |= {('table5', method, 'O_aupr'): 'robustness/deit-small_imagenet-o.py' for method in table5['deit-small']}

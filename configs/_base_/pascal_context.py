@@ -2,8 +2,6 @@
 # Settings of Segmenter's own recipe for this data: the short side is read at 520 px, whatever the long one, so that a
 # window of 480 px is never larger than an image. (mmseg's own base, (520, 520), bounds the long side instead.)
 # Data:     data/VOCdevkit/VOC2010/{JPEGImages,SegmentationClassContext,ImageSets/SegmentationContext}
-_base_ = 'several_scales.py'
-
 crop_size = (480, 480)
 scale = (4160, 520)  # long side at most, short side
 
@@ -33,13 +31,14 @@ test_pipeline = [
     dict(type='PackSegInputs'),
 ]
 
+ratios = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 # Several scales, each with its mirror image. They multiply 520 px, as in mmseg 0.x; its 1.x multiplies the image itself.
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
         type='TestTimeAug',
         transforms=[
-            [dict(type='Resize', scale=(int(4160 * r), int(520 * r)), keep_ratio=True) for r in _base_.ratios],
+            [dict(type='Resize', scale=(int(4160 * r), int(520 * r)), keep_ratio=True) for r in ratios],
             [dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0.0, 1.0)],
             [dict(type='LoadAnnotations')],
             [dict(type='PackSegInputs')],
@@ -51,33 +50,23 @@ tta_pipeline = [
 # images to 480 px; mmseg does not.)
 tta_model = dict(type='SegTTAModel', data_preprocessor=dict(data_preprocessor, test_cfg=dict(size_divisor=16)))
 
-data_root = 'data/VOCdevkit/VOC2010'
-data_prefix = dict(img_path='JPEGImages', seg_map_path='SegmentationClassContext')
+context = dict(
+    type='PascalContextDataset',
+    data_root='data/VOCdevkit/VOC2010',
+    data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassContext'),
+)
+workers = dict(num_workers=4, persistent_workers=True)
 train_dataloader = dict(
     batch_size=4,
-    num_workers=4,
-    persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(
-        type='PascalContextDataset',
-        data_root=data_root,
-        data_prefix=data_prefix,
-        ann_file='ImageSets/SegmentationContext/train.txt',
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(context, ann_file='ImageSets/SegmentationContext/train.txt', pipeline=train_pipeline),
+    **workers,
 )
 val_dataloader = dict(
     batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='PascalContextDataset',
-        data_root=data_root,
-        data_prefix=data_prefix,
-        ann_file='ImageSets/SegmentationContext/val.txt',
-        pipeline=test_pipeline,
-    ),
+    dataset=dict(context, ann_file='ImageSets/SegmentationContext/val.txt', pipeline=test_pipeline),
+    **workers,
 )
 test_dataloader = val_dataloader
 

@@ -2,7 +2,7 @@
 # Class attention lives at stride 32, so images are 64 px and a mask cell is one token of stage 4.
 # Run:      mim train onedl-mmpretrain configs/digits/pvt-micro_mixpro_digits.py
 # Result:   top-1 98.3 as a stage of study_demo.py, seed 0
-_base_ = ['../_base_/digits.py', '../_base_/digits_schedule.py', '../_base_/micro_backbones.py']
+_base_ = ['../_base_/digits.py', '../_base_/micro_backbones.py']
 
 larger = [dict(type='Resize', scale=64, interpolation='bicubic'), dict(type='PackInputs')]
 train_dataloader = dict(dataset=dict(pipeline=[*_base_.train_pipeline[:-1], *larger]))

@@ -7,18 +7,18 @@
 # Test:     mim test onedl-mmsegmentation configs/segmentation/deeplabv3plus_r101_4xb4-40k_pascal-context-480x480.py --checkpoint work_dirs/deeplabv3plus_r101_4xb4-40k_pascal-context-480x480/iter_40000.pth
 # Test, MS: the same with --tta
 # An expression, because mmseg:: inheritance does not resolve with the onedl packages.
-_base_ = [
+_base_ = (
     __import__('mmengine').utils.get_installed_path('mmseg')
-    + '/.mim/configs/deeplabv3plus/deeplabv3plus_r101-d8_4xb4-40k_pascal-context-480x480.py',
-    '../_base_/several_scales.py',
-]
+    + '/.mim/configs/deeplabv3plus/deeplabv3plus_r101-d8_4xb4-40k_pascal-context-480x480.py'
+)
 
+ratios = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
         type='TestTimeAug',
         transforms=[
-            [dict(type='Resize', scale=(int(520 * r), int(520 * r)), keep_ratio=True) for r in _base_.ratios],
+            [dict(type='Resize', scale=(int(520 * r), int(520 * r)), keep_ratio=True) for r in ratios],
             [dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0.0, 1.0)],
             [dict(type='LoadAnnotations')],
             [dict(type='PackSegInputs')],

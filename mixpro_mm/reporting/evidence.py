@@ -29,7 +29,7 @@ from mixpro_mm.reporting.tables import ResultsTable, Row, results_table
 __all__ = ['read_results', 'write_evidence']
 
 REFERENCES = ('cutmix', 'transmix')
-DIGITS_8 = 285  # test images of configs/_base_/digits_8.py
+DIGITS_8 = 285  # test images of configs/digits/evidence
 KEYS = ('task', 'backbone', 'pretraining', 'metric', 'value', 'seed')
 
 ABOUT = (

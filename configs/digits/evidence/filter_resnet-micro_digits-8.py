@@ -2,8 +2,12 @@
 # filtered ImageNet-A and ImageNet-O. What it said is in mixpro_mm/datasets/filtered_digits.json: nobody needs it again.
 # Run:      mim train onedl-mmpretrain configs/digits/evidence/filter_resnet-micro_digits-8.py
 # Then:     python -m mixpro_mm.datasets.filtered_digits configs/digits/evidence/filter_resnet-micro_digits-8.py work_dirs/filter_resnet-micro_digits-8/epoch_15.pth OUT.json
-_base_ = ['../../_base_/digits_8.py', '../../_base_/digits_schedule.py', '../../_base_/resnet_micro.py']
+_base_ = '../extractor_resnet-micro_digits.py'
 
-model = dict(_base_.resnet_micro, head=dict(_base_.resnet_micro.head, num_classes=8))
-train_cfg = dict(max_epochs=15)
+classes = list(range(8))
+data_preprocessor = dict(num_classes=8)
+train_dataloader = dict(dataset=dict(classes=classes))
+val_dataloader = dict(dataset=dict(classes=classes))
+test_dataloader = val_dataloader
+model = dict(head=dict(num_classes=8))
 randomness = dict(seed=0)
