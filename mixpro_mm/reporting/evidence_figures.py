@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mixpro_mm.reporting.canvas import STYLE, WIDTH, share_legend, write_figure
+from mixpro_mm.report.figures.canvas import STYLE, WIDTH, share_legend, write_figure
 from mixpro_mm.reporting.evidence_claims import Finding, occlusion_curves
 from mixpro_mm.reporting.labels import label, lower_is_better, short_label
 from mixpro_mm.reporting.palette import MARKERS, run_colors

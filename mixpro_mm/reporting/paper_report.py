@@ -11,7 +11,7 @@ from mixpro_mm.reporting.cells import cells_of
 from mixpro_mm.reporting.collect import Collected, collect
 from mixpro_mm.reporting.digits_tables import DATA
 from mixpro_mm.reporting.evidence_figures import occlusion_bands
-from mixpro_mm.reporting.occlusion import occlusion_curves
+from mixpro_mm.report.figures.occlusion import occlusion_curves
 from mixpro_mm.reporting.paper import published_tables
 from mixpro_mm.reporting.paper_tables import TITLES, paper_table
 from mixpro_mm.reporting.places import DIGITS, IMAGENET, place_of

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from mixpro_mm.reporting.curves import by_epoch, epoch_means, series
+from mixpro_mm.report.figures.logs import by_epoch, epoch_means, series
 from mixpro_mm.reporting.palette import run_colors
 from mixpro_mm.visualize.paper import legend_above, outputs, panels, save
 from mixpro_mm.visualize.runs import Run, read_runs

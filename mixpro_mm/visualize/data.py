@@ -10,7 +10,7 @@ from mmengine.registry import DATASETS
 from mmengine.runner import set_random_seed
 from PIL import Image
 
-from mixpro_mm.visualize.models import telling
+from mixpro_mm.report.figures.models import telling
 
 __all__ = ['build_dataset', 'class_names', 'read_image', 'take_items']
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mixpro_mm.reporting.pictures import image_table
-from mixpro_mm.visualize.batch import choose_augment, mix, preprocess, weigh
+from mixpro_mm.report.figures.images import image_table
+from mixpro_mm.report.figures.mixed import choose_augment, mix, preprocess, weigh
 from mixpro_mm.visualize.data import build_dataset, class_names, take_items
-from mixpro_mm.visualize.models import build_model, load_model, read_config, to_rgb
+from mixpro_mm.report.figures.models import build_model, load_model, read_config, to_rgb
 from mixpro_mm.visualize.paper import WIDTHS, fit, outputs, save
 
 __all__ = ['draw_mixed']

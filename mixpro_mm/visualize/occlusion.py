@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixpro_mm.reporting.occlusion import occlusion_curves, read_occlusion
+from mixpro_mm.report.figures.occlusion import occlusion_curves, read_occlusion
 from mixpro_mm.visualize.paper import outputs
 from mixpro_mm.visualize.runs import split_name
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from mixpro_mm.reporting.canvas import STYLE, share_legend, write_figure
+from mixpro_mm.report.figures.canvas import STYLE, share_legend, write_figure
 
 __all__ = ['PRINT', 'SMALLEST', 'WIDTHS', 'fit', 'legend_above', 'outputs', 'panels', 'save']
 

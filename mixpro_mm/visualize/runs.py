@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mixpro_mm.reporting.curves import read_scalars
+from mixpro_mm.report.figures.logs import read_scalars
 from mixpro_mm.reporting.names import short_names, tails
 
 __all__ = ['Run', 'checkpoint_of', 'config_of', 'read_runs', 'split_name']

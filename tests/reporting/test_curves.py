@@ -1,6 +1,6 @@
 import json
 
-from mixpro_mm.reporting.curves import by_epoch, epoch_means, read_scalars, series
+from mixpro_mm.report.figures.logs import by_epoch, epoch_means, read_scalars, series
 
 
 def write_log(stage_dir, stamp, records, tail=''):

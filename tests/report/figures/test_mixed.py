@@ -7,7 +7,7 @@ from torch.nn.functional import softmax
 
 from mixpro_mm.attention import ClassAttentionTap
 from mixpro_mm.visualize import batch
-from mixpro_mm.visualize.models import build_model, read_config
+from mixpro_mm.report.figures.models import build_model, read_config
 
 MIX = "model = dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict({})], probs=[0.5, 0.5]))\n{}"
 HOOK = "custom_hooks = [dict(type='mixpro_mm.LabelingHook', labeling='{}')]"

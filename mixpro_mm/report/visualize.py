@@ -93,20 +93,20 @@ def _mixed(**args):
 
 
 def _masks(**args):
-    from mixpro_mm.visualize.masks import draw_masks
+    from mixpro_mm.report.figures.masks import draw_masks
 
     return draw_masks(**args)
 
 
 def _attention(**args):
-    from mixpro_mm.visualize.attention import draw_attention
+    from mixpro_mm.report.figures.attention import draw_attention
 
     _quiet()
     return draw_attention(**args)
 
 
 def _factor(**args):
-    from mixpro_mm.visualize.factor import draw_factor
+    from mixpro_mm.report.figures.factor import draw_factor
 
     _quiet()
     return draw_factor(**args)
@@ -125,7 +125,7 @@ def _occlusion(**args):
 
 
 def _sweep(**args):
-    from mixpro_mm.visualize.sweep import draw_sweep
+    from mixpro_mm.report.figures.sweep import draw_sweep
 
     return draw_sweep(**args)
 

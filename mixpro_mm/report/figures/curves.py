@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from mixpro_mm.reporting.canvas import STYLE, WIDTH, share_legend, write_figure
-from mixpro_mm.reporting.curves import by_epoch, epoch_means, read_scalars, series
+from mixpro_mm.report.figures.canvas import STYLE, WIDTH, share_legend, write_figure
+from mixpro_mm.report.figures.logs import by_epoch, epoch_means, read_scalars, series
 from mixpro_mm.reporting.labels import label
 from mixpro_mm.reporting.palette import COLORS, MARKERS, cycle, run_colors
 from mixpro_mm.reporting.tables import ResultsTable

@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from matplotlib.ticker import MaxNLocator
 
-from mixpro_mm.reporting.curves import epoch_means
+from mixpro_mm.report.figures.logs import epoch_means
 from mixpro_mm.reporting.palette import SHAPES
-from mixpro_mm.visualize.batch import choose_augment, mix, preprocess, weigh
+from mixpro_mm.report.figures.mixed import choose_augment, mix, preprocess, weigh
 from mixpro_mm.visualize.curves import plot_means, styles, unit_of
 from mixpro_mm.visualize.data import build_dataset, take_items
-from mixpro_mm.visualize.models import load_model, read_config
+from mixpro_mm.report.figures.models import load_model, read_config
 from mixpro_mm.visualize.paper import legend_above, outputs, panels, save
 from mixpro_mm.visualize.runs import Run, checkpoint_of, config_of, read_runs
 

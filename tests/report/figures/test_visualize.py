@@ -12,10 +12,10 @@ from matplotlib.text import Text
 from PIL import Image
 
 from mixpro_mm.visualize import factor as factor_module
-from mixpro_mm.visualize.attention import column_names, overlay, parse_looks
-from mixpro_mm.visualize.cli import main
+from mixpro_mm.report.figures.attention import column_names, overlay, parse_looks
+from mixpro_mm.report.visualize import main
 from mixpro_mm.visualize.curves import styles
-from mixpro_mm.visualize.masks import make_masks
+from mixpro_mm.report.figures.masks import make_masks
 from mixpro_mm.visualize.runs import Run
 
 NO_HOOK = 'custom_hooks = []'

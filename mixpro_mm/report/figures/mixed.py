@@ -15,7 +15,7 @@ from mixpro_mm.labeling.find import each, label_augments, loss_module
 from mixpro_mm.labeling.rules import build_labeling
 from mixpro_mm.losses import hand_factor_over
 from mixpro_mm.mixing import MixedTarget
-from mixpro_mm.visualize.models import hook_named, telling
+from mixpro_mm.report.figures.models import hook_named, telling
 
 __all__ = ['Mix', 'attention_maps', 'choose_augment', 'hook_settings', 'mix', 'preprocess', 'weigh']
 

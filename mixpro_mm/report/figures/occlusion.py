@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from mixpro_mm.arguments import is_number
 from mixpro_mm.files import read_json
-from mixpro_mm.reporting.canvas import STYLE, WIDTH, share_legend, write_figure
+from mixpro_mm.report.figures.canvas import STYLE, WIDTH, share_legend, write_figure
 from mixpro_mm.reporting.labels import label
 from mixpro_mm.reporting.names import short_names, tails
 from mixpro_mm.reporting.palette import SHAPES, run_colors

@@ -18,10 +18,10 @@ from torch.nn.functional import interpolate, one_hot
 
 from mixpro_mm.labeling.find import label_augments
 from mixpro_mm.reporting.names import short_names, tails
-from mixpro_mm.reporting.pictures import image_table
-from mixpro_mm.visualize.batch import attention_maps, hook_settings, mix, preprocess
+from mixpro_mm.report.figures.images import image_table
+from mixpro_mm.report.figures.mixed import attention_maps, hook_settings, mix, preprocess
 from mixpro_mm.visualize.data import build_dataset, class_names, read_image, take_items
-from mixpro_mm.visualize.models import load_model, normalised, pixels_of, read_config, to_rgb
+from mixpro_mm.report.figures.models import load_model, normalised, pixels_of, read_config, to_rgb
 from mixpro_mm.visualize.paper import WIDTHS, fit, outputs, save
 
 __all__ = ['Look', 'column_names', 'draw_attention', 'overlay', 'parse_looks']

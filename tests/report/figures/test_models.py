@@ -5,7 +5,7 @@ from mmpretrain.models import ClsDataPreprocessor
 from PIL import Image
 
 from mixpro_mm.visualize.data import build_dataset, class_names, read_image, take_items
-from mixpro_mm.visualize.models import build_model, hook_named, load_model, normalised, pixels_of, read_config, to_rgb
+from mixpro_mm.report.figures.models import build_model, hook_named, load_model, normalised, pixels_of, read_config, to_rgb
 
 
 @pytest.mark.parametrize('to_rgb_first', [True, False])

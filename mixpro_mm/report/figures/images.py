@@ -9,7 +9,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mixpro_mm.reporting.canvas import write_figure
+from mixpro_mm.report.figures.canvas import write_figure
 
 __all__ = ['detection_panel', 'image_table', 'mix_panel', 'segmentation_panel']
 

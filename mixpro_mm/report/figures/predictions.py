@@ -18,12 +18,12 @@ from mixpro_mm.labeling.rules import build_labeling
 from mixpro_mm.mixing import MixedTarget
 from mixpro_mm.registry import BATCH_AUGMENTS
 from mixpro_mm.reporting.labels import label
-from mixpro_mm.reporting.pictures import detection_panel, mix_panel, segmentation_panel
+from mixpro_mm.report.figures.images import detection_panel, mix_panel, segmentation_panel
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.stage import DONE
-from mixpro_mm.visualize.batch import choose_augment, hook_settings, mix, preprocess, weigh
+from mixpro_mm.report.figures.mixed import choose_augment, hook_settings, mix, preprocess, weigh
 from mixpro_mm.visualize.data import build_dataset
-from mixpro_mm.visualize.models import load_model, read_config, to_rgb
+from mixpro_mm.report.figures.models import load_model, read_config, to_rgb
 
 __all__ = ['draw_pictures']
 

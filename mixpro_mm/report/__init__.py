@@ -1,0 +1,1 @@
+"""Records and logs of runs as tables, figures and one HTML page."""
