@@ -3,8 +3,8 @@
 Needs numpy, scipy, matplotlib and Pillow only, so a report can be made anew on a machine without any mm* package.
 """
 
+from mixpro_mm.report.figures import factor_curve, factor_panels, learning_curves, results_overview, transfer_curves
 from mixpro_mm.report.figures.logs import read_scalars, series
-from mixpro_mm.report.figures.curves import factor_curve, factor_panels, learning_curves, results_overview, transfer_curves
 from mixpro_mm.reporting.paper_report import write_paper_report
 from mixpro_mm.reporting.report import write_report
 from mixpro_mm.reporting.tables import results_table, summary

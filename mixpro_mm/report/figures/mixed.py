@@ -1,9 +1,11 @@
-"""A batch mixed as a config mixes it, partners and label weights known, and weighed by what a model attends to."""
+"""A batch as a config mixes it: images, partners, masks, mixed images, attention, label weights (MixPro, Figure 6)."""
 
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
@@ -15,186 +17,166 @@ from mixpro_mm.labeling.find import each, label_augments, loss_module
 from mixpro_mm.labeling.rules import build_labeling
 from mixpro_mm.losses import hand_factor_over
 from mixpro_mm.mixing import MixedTarget
-from mixpro_mm.report.figures.models import hook_named, telling
+from mixpro_mm.report.figures import models
+from mixpro_mm.report.figures.canvas import WIDTHS, fit, outputs, save
+from mixpro_mm.report.figures.images import image_table
+from mixpro_mm.report.figures.logs import checkpoint_of, config_of
 
-__all__ = ['Mix', 'attention_maps', 'choose_augment', 'hook_settings', 'mix', 'preprocess', 'weigh']
+__all__ = ['Mix', 'attention_maps', 'choose_augment', 'draw_mixed', 'factors_of_a_batch', 'mix', 'mixed_table', 'weigh']
 
-DRAWS = 50  # of a mixing ratio, until one shows both images
-BOTH = (0.35, 0.65)  # shares of the own image at which there is something to see of both
+DRAWS = 50  # of a mixing ratio, until both images can be seen
+BOTH = (0.35, 0.65)  # share of the image itself at which both can
 
 
-@dataclass(frozen=True)
-class Mix:
-    """Mixed images with all that went in.
-
-    Args:
-        images, mixed: (B, 3, H, W), normalised.
-        scores: (B, C) labels of the images.
-        partner: (B,) index of the other image of each.
-        weights: (B, 2) of the label of the image and that of its partner, as the augment gave them.
-        target: Mask and labels, where the augment keeps them open.
-    """
+class Mix(NamedTuple):
+    """Mixed images (B, 3, H, W), partner (B,) of each, weights (B, 2) of both labels; mask, if not by the host."""
 
     images: Tensor
-    mixed: Tensor
-    scores: Tensor
     partner: Tensor
     weights: Tensor
     target: MixedTarget | None
 
-    def first(self, count: int) -> 'Mix':
-        """The first ``count`` of the mixed images; ``images`` and ``scores`` stay, for partners are among them."""
-        target = self.target
-        if target is not None:
-            own = None if target.weights is None else target.weights[:count]
-            target = MixedTarget(target.scores[:count], target.partner_scores[:count], target.mask[:count], own)
-        return replace(
-            self, mixed=self.mixed[:count], partner=self.partner[:count], weights=self.weights[:count], target=target
-        )
+
+def draw_mixed(config, checkpoint=None, augment=None, num=4, seed=0, out=None, width='column') -> list[Path]:
+    """Draw training images of a config before and after its own augment. Raises ValueError for unusable arguments."""
+    if not 2 <= num <= 16:
+        raise ValueError(f'--num {num}: from 2 to 16 images can be mixed and shown')
+    paths, settings = outputs(out, 'mixed'), models.read_config(config)
+    model = models.load_model(settings, checkpoint)
+    chosen, dataset = choose_augment(model, augment), models.build_dataset(settings, 'train')
+    note = f'{type(chosen).__name__} of {Path(config).stem}, training images, seed {seed}. '
+    note += f'Model: {Path(checkpoint).name}.' if checkpoint else 'No checkpoint: without what an untrained model says.'
+    figure = mixed_table(model, settings, chosen, dataset, num, seed, WIDTHS[width], note, trained=bool(checkpoint))
+    return save(figure, paths)
+
+
+def mixed_table(model, config, augment, dataset, num, seed, width, note='', trained=True) -> Figure:
+    """A column for each of ``num`` images; without attention and weights that depend on it for an untrained model."""
+    images, scores = preprocess(model, models.take_items(dataset, num, seed))
+    found = mix(model, config, augment, images, scores, visible=True)
+    names, rgb = models.class_names(dataset, scores.shape[1]), models.to_rgb(model.data_preprocessor, images)
+    names = [fit(names[i], (width - 0.65) / num) for i in scores.argmax(1).tolist()]
+    partners, weights, maps, numbers = found.partner.tolist(), found.weights, None, {}
+    rows = [('image', rgb), ('partner', [rgb[i] for i in partners])]
+    if found.target is not None:
+        rows.append(('mask', [mask[0].numpy() for mask in found.target.mask]))
+        numbers['lam_area'] = found.target.lam_area
+        if trained:
+            labels, maps = weigh(model, config, found)
+            numbers |= dict(lam_attn=labels.lam_attn, factor=labels.factor)
+            weights = weights if labels.lam is None else torch.stack([labels.lam, 1 - labels.lam], dim=1)
+    rows.append(('mixed', models.to_rgb(model.data_preprocessor, found.images)))
+    rows += [] if maps is None else [('attention', list(maps.numpy()))]
+    if trained or found.target is None or found.target.weights is None:  # no weights by an untrained teacher
+        numbers |= {'own label': weights[:, 0], 'partner label': weights[:, 1]}
+    texts = {name: [f'{v:.2f}' for v in values.tolist()] for name, values in numbers.items() if values is not None}
+    return image_table(rows, {0: names, 1: [names[i] for i in partners]}, texts, width=width, note=note)
+
+
+def factors_of_a_batch(folder: Path, num: int | None = None, seed: int = 0) -> np.ndarray:
+    """(B,) factors of a mini-batch of training, B the config's if None, by the last checkpoint of a work directory."""
+    config = models.read_config(config_of(folder))
+    if not (checkpoint := checkpoint_of(folder)):
+        raise ValueError(f'{folder} holds no checkpoint')
+    model, dataset = models.load_model(config, checkpoint), models.build_dataset(config, 'train')
+    items = models.take_items(dataset, num or config.train_dataloader.batch_size, seed)
+    mixed = mix(model, config, choose_augment(model), *preprocess(model, items))
+    factor = None if mixed.target is None else weigh(model, config, mixed)[0].factor
+    if factor is None:
+        raise ValueError(f'the labels of {config.filename} have no factor')
+    return factor.numpy()
 
 
 def preprocess(model: nn.Module, items: list[dict]) -> tuple[Tensor, Tensor]:
-    """Images (B, 3, H, W), normalised but not mixed, and labels (B, C) of packed items.
-
-    Raises:
-        ValueError: if they are no images with class labels.
-    """
-    with telling('these data are no images with class labels'):
+    """Images (B, 3, H, W), normalised but not mixed, and labels (B, C). Raises ValueError without class labels."""
+    with models.explained('these data are no images with class labels'):
         data = model.data_preprocessor(pseudo_collate(items))
-        samples = data['data_samples']
-        if all('gt_score' in sample for sample in samples):
-            return data['inputs'], torch.stack([sample.gt_score for sample in samples]).float()
         classes = model.data_preprocessor.num_classes or model.head.num_classes  # timm's classifiers have no head
-        labels = torch.stack([sample.gt_label for sample in samples]).flatten()
-        return data['inputs'], one_hot(labels, classes).float()
+        scores = [s.gt_score if 'gt_score' in s else one_hot(s.gt_label, classes)[0] for s in data['data_samples']]
+        return data['inputs'], torch.stack(scores).float()
 
 
 def choose_augment(model: nn.Module, name: str | None = None):
-    """An augment of the model: the one of that class name, or the first that keeps its labels open, or the first.
-
-    Raises:
-        ValueError: if the model mixes nothing, or by no augment of that name.
-    """
+    """The augment of a class name, or the first that leaves its labels open, or the first. Raises ValueError."""
     augments = getattr(getattr(model.data_preprocessor, 'batch_augments', None), 'augments', None) or []
-    augments = [augment for augment in augments if augment is not None]
-    if not augments:
+    known = {type(augment).__name__: augment for augment in augments if augment is not None}
+    if not known:
         raise ValueError('this config mixes no images: model.train_cfg has no augments')
-    if name is None:
-        return (label_augments(model) or augments)[0]
-    found = [augment for augment in augments if type(augment).__name__.lower() == name.split('.')[-1].lower()]
-    if not found:
-        known = ', '.join(type(augment).__name__ for augment in augments)
-        raise ValueError(f'this config has no augment {name}; it has {known}')
-    return found[0]
+    found = [known[each] for each in known if name and each.lower() == name.split('.')[-1].lower()]
+    if name and not found:
+        raise ValueError(f'this config has no augment {name}; it has {", ".join(known)}')
+    return [*found, *label_augments(model), *known.values()][0]  # noqa: RUF015
 
 
 def hook_settings(config: Config) -> dict:
     """``labeling`` and ``attention`` of a config; without a LabelingHook, labels stay as mixed."""
-    hook = hook_named(config, 'LabelingHook')
-    if hook is None:
-        return dict(labeling='AreaLabeling', attention=None)
-    return dict(labeling=hook.get('labeling', 'ProgressiveAttentionLabeling'), attention=hook.get('attention'))
+    hook = models.hook_named(config, 'LabelingHook')
+    labeling = 'AreaLabeling' if hook is None else hook.get('labeling', 'ProgressiveAttentionLabeling')
+    return dict(labeling=labeling, attention=(hook or {}).get('attention'))
 
 
 @torch.no_grad()
-def mix(model: nn.Module, config: Config, augment, images: Tensor, scores: Tensor, shown: int = 0) -> Mix:
-    """Mix a batch by one augment of a model.
+def mix(model: nn.Module, config: Config, augment, images: Tensor, scores: Tensor, visible: bool = False) -> Mix:
+    """Mix images (B, 3, H, W) with labels (B, C) by one augment of a model; neither is written to.
 
-    Args:
-        model: Shown to augments that look at one; as its own moving average too where the config keeps one, for that
-            is what its checkpoints hold.
-        config: Of the model.
-        augment: As of :func:`choose_augment`.
-        images, scores: (B, 3, H, W) and (B, C); not written to.
-        shown: How many of the batch will be shown: if any, ratios are drawn anew until their mean is well inside
-            (0, 1) and nobody among them is its own partner, or 50 draws are over. 0 takes the first draw.
+    With ``visible``, up to 50 draws are made until the mean ratio is well inside (0, 1) and no image is its own
+    partner. An augment that needs a moving average gets the model itself, because that is what checkpoints hold.
     """
-    average = model if hook_named(config, 'EMAHook') else None
-    each([augment], 'bind', model, average)
+    each([augment], 'bind', model, model if models.hook_named(config, 'EMAHook') else None)
     try:
-        for _ in range(DRAWS):
+        for _ in range(DRAWS if visible else 1):
             with torch.enable_grad():  # PuzzleMix takes a gradient
-                mixed = _draw(augment, images, scores)
-            share = mixed.weights[:shown, 0] if mixed.target is None else mixed.target.lam_area[:shown]
-            others = (mixed.partner[:shown] != torch.arange(len(mixed.partner[:shown]))).all()
-            if not shown or (others and BOTH[0] < share.mean() < BOTH[1]):
+                found = _draw(augment, images, scores)
+            share = (found.weights[:, 0] if found.target is None else found.target.lam_area).mean()
+            if BOTH[0] < share < BOTH[1] and (found.partner != torch.arange(len(images))).all():
                 break
     finally:
         each([augment], 'unbind')
-    return mixed
+    return found
 
 
 def _draw(augment, images: Tensor, scores: Tensor) -> Mix:
-    if hasattr(augment, 'take') and hasattr(augment, 'mix'):
-        with _listening(augment) as partners:
-            mixed, _ = augment(images, scores)
-        target = augment.take()
-        weights = target.weights
-        if weights is None:
-            weights = torch.stack([target.lam_area, 1 - target.lam_area], dim=1)
-        return Mix(images, mixed.detach(), scores, partners[-1], weights, target)
-    # every image is given a class of its own, so that the mixed labels say who was mixed with whom, and how much
-    own = torch.eye(len(images))
-    mixed, labels = augment(images.clone(), own)  # the host's CutMix writes into its argument
-    labels = labels.float()
-    weight = labels.diagonal()
-    others = labels - torch.diag(weight)
-    alone = others.amax(dim=1) == 0
-    partner = torch.where(alone, torch.arange(len(images)), others.argmax(dim=1))
-    return Mix(images, mixed, scores, partner, torch.stack([weight, others.sum(dim=1)], dim=1), None)
-
-
-@contextmanager
-def _listening(augment):
-    """The partners (B,) an augment of this package mixes by, each time it does."""
-    seen, mixes = [], augment.mix
-    augment.mix = lambda images, scores, index: seen.append(index) or mixes(images, scores, index)
-    try:
-        yield seen
-    finally:
-        del augment.mix
+    if hasattr(augment, 'mix'):
+        partner = torch.randperm(len(images))
+        mixed, target = augment.mix(images, scores, partner)
+        weights = torch.stack([target.lam_area, 1 - target.lam_area], 1) if target.weights is None else target.weights
+        return Mix(mixed.detach(), partner, weights, target)
+    # the host's return labels only: a class for each image tells who was mixed with whom, and how much
+    mixed, labels = augment(images.clone(), torch.eye(len(images)))  # CutMix writes into its argument
+    own = labels.float().diagonal()
+    others = labels.float() - torch.diag(own)
+    partner = torch.where(others.amax(1) == 0, torch.arange(len(images)), others.argmax(1))
+    return Mix(mixed, partner, torch.stack([own, others.sum(1)], 1), None)
 
 
 @torch.no_grad()
 def attention_maps(model: nn.Module, images: Tensor, attention) -> tuple[Tensor, Tensor, Tensor]:
-    """One forward pass of images (B, 3, H, W): attention (B, N), the same as maps (B, H, W), and the raw outputs.
+    """Attention (B, N) of normalised images (B, 3, H, W), the same as maps (B, H, W), and the outputs.
 
-    Args:
-        model: In the mode it is to be looked at.
-        images: Normalised.
-        attention: As of ``ClassAttentionTap``.
+    ``attention`` is that of ``ClassAttentionTap``. Raises ValueError if the model has none.
     """
     tap = ClassAttentionTap(model, attention).attach()
     try:
         tap.verify(lambda: model(images[:1]))
-        logits = model(images)
-        row = tap.read()
+        logits, row = model(images), tap.read()
     finally:
         tap.release()
     if row is None or len(row) != len(images):
         raise ValueError(f'the attention of {type(model).__name__} gave no row for each image')
     size = tuple(images.shape[2:])
-    maps = interpolate(row.view(-1, 1, *tap.block.grid(row.shape[1], size)), size, mode='nearest')[:, 0]
-    return row, maps, logits
+    return row, interpolate(row.view(-1, 1, *tap.block.grid(row.shape[1], size)), size)[:, 0], logits
 
 
 @torch.no_grad()
 def weigh(model: nn.Module, config: Config, mixed: Mix) -> tuple[LabelWeights, Tensor | None]:
-    """Weigh the labels of a mix as its config does at the end of training.
-
-    Returns:
-        The weights, and the maps of the attention (B, H, W) they were read from, None where labels do not ask for it.
-
-    Raises:
-        ValueError: if the model has no such attention.
-    """
+    """The weights of the labels as at the end of training, and the attention (B, H, W) they depend on, if they do."""
     settings = hook_settings(config)
     labeling = build_labeling(settings['labeling'])
     if hasattr(labeling, 'progress'):
         labeling.progress = 1.0
     hand_factor_over(loss_module(model), labeling)
     if not getattr(labeling, 'uses_attention', True):
-        return labeling(mixed.target, None, None, model(mixed.mixed)), None
-    row, maps, logits = attention_maps(model, mixed.mixed, settings['attention'])
-    grid = token_grid(row.shape[1], tuple(mixed.mixed.shape[2:]), patches_of(model))
+        return labeling(mixed.target, None, None, model(mixed.images)), None
+    row, maps, logits = attention_maps(model, mixed.images, settings['attention'])
+    grid = token_grid(row.shape[1], tuple(mixed.images.shape[2:]), patches_of(model))
     return labeling(mixed.target, row, grid, logits), maps

@@ -1,4 +1,4 @@
-"""Models as a config has them, for who wants to look at one without a runner."""
+"""Models and data of a config, without a runner."""
 
 import copy
 from collections.abc import Iterator
@@ -6,47 +6,40 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.dataset import Compose
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.runner import set_random_seed
+from PIL import Image
 from torch import Tensor, nn
 
 from mixpro_mm.checkpoint import read_checkpoint
 
 __all__ = [
-    'build_model',
-    'hook_named',
+    'build_dataset',
+    'class_names',
     'load_model',
-    'normalised',
-    'one_line',
     'pixels_of',
     'read_config',
-    'telling',
+    'read_image',
+    'take_items',
     'to_rgb',
 ]
 
 
-def one_line(error: BaseException) -> str:
-    """What an error says, on one line of 300 characters at most."""
-    text = ' '.join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else f'{text[:297]}...'
-
-
 @contextmanager
-def telling(what: str) -> Iterator[None]:
-    """Whatever goes wrong inside becomes one sentence; the hosts raise all kinds of errors for what a config holds."""
+def explained(what: str) -> Iterator[None]:
+    """Turn any error of a toolkit into a ValueError of one sentence."""
     try:
         yield
     except Exception as error:
-        raise ValueError(f'{what}: {one_line(error)}') from error
+        raise ValueError(f'{what}: {" ".join(str(error).split())[:300] or type(error).__name__}') from error
 
 
 def read_config(path: str | Path) -> Config:
-    """A config, its scope made the default one; ``mmpretrain`` if it names none.
-
-    Raises:
-        ValueError: if it cannot be read.
-    """
-    with telling(f'config {path} cannot be read'):
+    """A config, its scope made the default one. Raises ValueError if it cannot be read or has no model."""
+    with explained(f'config {path} cannot be read'):
         config = Config.fromfile(path)
     if not config.get('model'):
         raise ValueError(f'config {path} has no model')
@@ -54,70 +47,87 @@ def read_config(path: str | Path) -> Config:
     return config
 
 
-def build_model(config: Config) -> nn.Module:
-    """The model of a config in evaluation mode with random weights: nothing is downloaded, the config stays as it is.
+def load_model(config: Config, checkpoint: str | Path | None = None, headless: bool = False) -> nn.Module:
+    """The model of a config in evaluation mode; nothing is downloaded.
+
+    Every weight comes from the checkpoint, except those of a head if ``headless``; without one, weights are random.
 
     Raises:
-        ValueError: if it cannot be built.
-    """
-    model = copy.deepcopy(config.model)
-    model.pop('pretrained', None)
-    model.get('backbone', {}).pop('init_cfg', None)
-    if 'data_preprocessor' in config:  # as Runner does
-        model.setdefault('data_preprocessor', copy.deepcopy(config.data_preprocessor))
-    with telling(f'the model of {config.filename} cannot be built'):
-        return MODELS.build(model).eval()
-
-
-def load_model(config: Config, checkpoint: str | Path, headless: bool = False) -> nn.Module:
-    """The model of a config with the weights of a checkpoint, in evaluation mode.
-
-    Args:
-        config: As read.
-        checkpoint: A file of which no code is run.
-        headless: Whether the head may stay random.
-
-    Raises:
-        ValueError: if the file cannot be read, or leaves any weight of the model as it was.
+        ValueError: if the model cannot be built, the file cannot be read, or it lacks a weight.
         FileNotFoundError: if there is no such file.
     """
-    model = build_model(config)
-    tensors = read_checkpoint(checkpoint).tensors
-    with telling(f'{checkpoint} does not fit the model of {config.filename}'):
+    settings = copy.deepcopy(config.model)
+    settings.pop('pretrained', None)
+    settings.get('backbone', {}).pop('init_cfg', None)
+    if 'data_preprocessor' in config:  # as Runner does
+        settings.setdefault('data_preprocessor', copy.deepcopy(config.data_preprocessor))
+    with explained(f'the model of {config.filename} cannot be built'):
+        model = MODELS.build(settings).eval()
+    if checkpoint is None:
+        return model
+    tensors, what = read_checkpoint(checkpoint).tensors, f'{checkpoint} does not fit the model of {config.filename}'
+    with explained(what):
         missing = model.load_state_dict(tensors, strict=False).missing_keys
-    missing = [key for key in missing if not (headless and 'head' in key.split('.'))]
-    if missing:
-        raise ValueError(
-            f'{checkpoint} does not fit the model of {config.filename}: {len(missing)} tensors are not in the file, '
-            f'such as {missing[0]} (tools/convert_checkpoint.py renames those of others)'
-        )
+    if missing := [key for key in missing if not (headless and 'head' in key.split('.'))]:
+        hint = 'tools/convert_checkpoint.py renames those of others'
+        raise ValueError(f'{what}: {len(missing)} tensors are not in the file, such as {missing[0]} ({hint})')
     return model
 
 
 def hook_named(config: Config, name: str) -> dict | None:
-    """The first of the custom hooks whose class has this name; None if there is none."""
+    """The first custom hook of a class name; None without one."""
     for hook in config.get('custom_hooks') or []:
-        kind = getattr(hook['type'], '__name__', hook['type'])
-        if kind.split('.')[-1] == name:
+        if getattr(hook['type'], '__name__', hook['type']).split('.')[-1] == name:
             return hook
     return None
 
 
 def pixels_of(preprocessor: nn.Module, images: Tensor) -> Tensor:
-    """Normalised images (B, 3, H, W) as they were before, RGB from 0 to 255."""
+    """Normalised images (B, 3, H, W) as RGB from 0 to 255."""
     if getattr(preprocessor, '_enable_normalize', True):
         images = images * preprocessor.std + preprocessor.mean
     return images if getattr(preprocessor, 'to_rgb', True) else images.flip(1)  # loaders of the host read BGR
 
 
-def normalised(preprocessor: nn.Module, pixels: Tensor) -> Tensor:
-    """What :func:`pixels_of` undid, for the model of another preprocessor."""
-    images = pixels if getattr(preprocessor, 'to_rgb', True) else pixels.flip(1)
-    if getattr(preprocessor, '_enable_normalize', True):
-        images = (images - preprocessor.mean) / preprocessor.std
-    return images
-
-
 def to_rgb(preprocessor: nn.Module, images: Tensor) -> list[np.ndarray]:
     """Normalised images (B, 3, H, W) as arrays (H, W, 3), RGB in [0, 1]."""
     return list((pixels_of(preprocessor, images) / 255).clamp(0, 1).permute(0, 2, 3, 1).contiguous().numpy())
+
+
+def build_dataset(config: Config, part: str):
+    """The data of ``train_dataloader`` or ``test_dataloader`` with its own pipeline. Raises ValueError."""
+    if not (loader := config.get(f'{part}_dataloader')):
+        raise ValueError(f'config {config.filename} has no {part}_dataloader')
+    with explained(f'the {part} data of {config.filename} cannot be read'):
+        return DATASETS.build(copy.deepcopy(loader.dataset))
+
+
+def class_names(dataset, classes: int) -> list[str]:
+    """The name of each class up to the first comma; its number where the data have no name."""
+    names = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
+    return [str(names[i]).split(',')[0] if i < len(names) else str(i) for i in range(classes)]
+
+
+def take_items(dataset, count: int, seed: int) -> list[dict]:
+    """Random items of a data set; the seed is also that of its pipeline."""
+    set_random_seed(seed)
+    return [dataset[i] for i in torch.randperm(len(dataset))[:count].tolist()]
+
+
+def read_image(config: Config, file: str) -> dict:
+    """A file through the test pipeline of a config, resized first where its data have a size of their own.
+
+    Raises:
+        OSError: if the file is not there or no image.
+        ValueError: if the config has no test pipeline or it refuses the image, or values exceed 255.
+    """
+    data = (config.get('test_dataloader') or {}).get('dataset') or {}
+    with explained(f'{file} does not go through the test pipeline of {config.filename}'), Image.open(file) as opened:
+        if opened.mode.startswith(('I', 'F')) and (high := opened.getextrema()[1]) > 255:
+            raise ValueError(f'mode {opened.mode} holds values up to {high}: write it with 8 bits, up to 255')
+        side = data.get('img_size')
+        image = opened.convert('RGB').resize((side, side) if side else opened.size, Image.Resampling.BICUBIC)
+        pixels = np.asarray(image)[..., ::-1].copy()  # BGR, as loaders of the host read
+        steps = [copy.deepcopy(s) for s in data['pipeline'] if not str(s['type']).endswith('LoadImageFromFile')]
+        shape = pixels.shape[:2]
+        return Compose(steps)(dict(img=pixels, img_path=str(file), img_shape=shape, ori_shape=shape))
