@@ -16,7 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = vars(_parser().parse_args(arguments))
     command = args.pop('command')
     try:
-        draw = getattr(import_module(f'mixpro_mm.report.figures.{command}'), f'draw_{command}')
+        module = 'curves' if command == 'factor' else command
+        draw = getattr(import_module(f'mixpro_mm.report.figures.{module}'), f'draw_{command}')
         if command in ('mixed', 'attention', 'factor'):
             from mmengine.logging import MMLogger
 

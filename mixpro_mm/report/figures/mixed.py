@@ -105,7 +105,7 @@ def choose_augment(model: nn.Module, name: str | None = None):
     found = [known[each] for each in known if name and each.lower() == name.split('.')[-1].lower()]
     if name and not found:
         raise ValueError(f'this config has no augment {name}; it has {", ".join(known)}')
-    return [*found, *label_augments(model), *known.values()][0]  # noqa: RUF015
+    return [*found, *label_augments(model), *known.values()][0]
 
 
 def hook_settings(config: Config) -> dict:
