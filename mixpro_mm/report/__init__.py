@@ -1,1 +1,1 @@
-"""Records and logs of runs as tables, figures and one HTML page."""
+"""Records of studies, runs, tests and benchmarks -> tables, figures and one HTML page."""

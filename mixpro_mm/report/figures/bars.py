@@ -10,16 +10,14 @@ from mixpro_mm.reporting.labels import label
 
 __all__ = ['results_overview']
 
-LONG = 12  # rows of the table, from which on each task has its own axes
-
 
 @styled
 def results_overview(table, path: str | Path) -> Path:
     """Every row of a ``ResultsTable``: a dot for each pre-training in percent, a bar of one deviation over seeds.
 
-    Hollow squares are published numbers.
+    Each task has its own axes; hollow squares are published numbers.
     """
-    parts = list(table.by_task().values()) if len(table.rows) > LONG else [table]
+    parts = list(table.by_task().values())
     sizes, styles = [len(part.rows) for part in parts], line_styles(table.pretrainings)
     figure = Figure(figsize=(WIDTHS['column'], 0.6 + 0.4 * len(parts) + 0.36 * sum(sizes)))
     grid = figure.subplots(len(parts), 1, squeeze=False, height_ratios=[0.5 + size for size in sizes])[:, 0]

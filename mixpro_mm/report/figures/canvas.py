@@ -17,7 +17,18 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from mixpro_mm.files import replacing
 from mixpro_mm.reporting.labels import label
 
-__all__ = ['WIDTHS', 'Panel', 'fit', 'line_figure', 'line_styles', 'outputs', 'over_runs', 'save', 'write_figure']
+__all__ = [
+    'WIDTHS',
+    'Panel',
+    'fit',
+    'line_figure',
+    'line_styles',
+    'outputs',
+    'over_runs',
+    'save',
+    'spread',
+    'write_figure',
+]
 
 WIDTHS = {'column': 3.25, 'text': 6.75}  # inches, those of a page in two columns
 SMALLEST = 7  # points
@@ -56,17 +67,21 @@ class Panel(NamedTuple):
 
 
 def over_runs(runs: Iterable[tuple[str, dict]]) -> dict[str, tuple]:
-    """Lines of runs, pairs of a name and {x: y}: mean and sample standard deviation where all of one name have a y."""
+    """Lines of runs, pairs of a name and {x: y}, over the x that all of a name have; empty runs are skipped."""
     groups = {}
     for name, run in runs:
         if run:
             groups.setdefault(name, []).append(run)
-    lines = {}
-    for name, same in groups.items():
-        x = sorted(set(same[0]).intersection(*same[1:]))
-        y = np.array([[run[place] for place in x] for run in same])
-        lines[name] = np.array(x), y.mean(0), y.std(0, ddof=1) if len(same) > 1 else np.zeros(len(x))
-    return lines
+    return {
+        name: spread({x: [run[x] for run in same] for x in sorted(set(same[0]).intersection(*same[1:]))})
+        for name, same in groups.items()
+    }
+
+
+def spread(values: dict[float, list[float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x, mean and sample standard deviation (0 of a single value), each (N,), of {x: values}."""
+    deviations = [np.std(y, ddof=1) if len(y) > 1 else 0 for y in values.values()]
+    return np.array(list(values)), np.array([np.mean(y) for y in values.values()]), np.array(deviations)
 
 
 def line_styles(names: Iterable[str]) -> dict[str, dict]:
@@ -122,7 +137,8 @@ def share_legend(figure: Figure) -> Figure:
     """One legend above all panels, every label once, in as many columns as fit."""
     handles = {}
     for axes in figure.axes:
-        handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True)) | handles
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(name, handle)
     handles = dict(sorted(handles.items(), key=lambda item: item[0] == PAPER))
     for count in range(len(handles), 0, -1):
         legend = figure.legend(handles.values(), handles.keys(), loc='outside upper center', ncols=count)

@@ -88,7 +88,7 @@ def named_runs(texts: Sequence[str]) -> list[tuple[str, Path]]:
 
 
 def display_names(given: Sequence[str | None], stems: Sequence[str], paths: Sequence[Path | None] = ()) -> list[str]:
-    """The given names, else what tells stems such as ``deit_mixpro_digits`` apart, or ``paths`` where they are equal."""
+    """The given names, else the words that tell stems as ``deit_mixpro`` apart, or paths where stems are equal."""
     if len(set(stems)) < len(stems) and paths and all(paths):
         stems = _tails(paths)
     words, found = [re.split('[_/]', stem) for stem in stems], list(stems)
