@@ -91,7 +91,7 @@ def draw_attention(words, mixed=False, num=4, seed=0, out=None, width='column') 
         inputs = [net.data_preprocessor(dict(inputs=pixels.flip(1)))['inputs'] for net in nets]  # takes BGR
         titles, columns = [*titles, 'mixed'], [*columns, models.to_rgb(nets[0].data_preprocessor, shown)]
     for config, net, images in zip(configs, nets, inputs, strict=True):
-        maps = attention_maps(net, images, hook_settings(config)['attention'])[1].numpy()
+        maps = attention_maps(net, images, (hook_settings(config) or {}).get('attention'))[1].numpy()
         rgb = models.to_rgb(net.data_preprocessor, images)
         columns.append([overlay(image, heat) for image, heat in zip(rgb, maps, strict=True)])
     files = [Path(file).absolute() for _, _, file in looks]

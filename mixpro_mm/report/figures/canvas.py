@@ -134,18 +134,22 @@ def line_figure(
 
 
 def share_legend(figure: Figure) -> Figure:
-    """One legend above all panels, every label once, in as many columns as fit."""
+    """One legend above all panels, every label once, published numbers last."""
     handles = {}
     for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(name, handle)
-    handles = dict(sorted(handles.items(), key=lambda item: item[0] == PAPER))
-    for count in range(len(handles), 0, -1):
-        legend = figure.legend(handles.values(), handles.keys(), loc='outside upper center', ncols=count)
-        if count == 1 or legend.get_window_extent().width <= figure.bbox.width:
-            break
-        legend.remove()
+    add_legend(figure, dict(sorted(handles.items(), key=lambda item: item[0] == PAPER)), 'outside upper center')
     return figure
+
+
+def add_legend(figure: Figure, handles: dict, loc: str, **settings) -> None:
+    """A legend of {label: handle} in as many columns as fit."""
+    for count in range(len(handles), 0, -1):
+        legend = figure.legend(handles.values(), handles.keys(), loc=loc, ncols=count, **settings)
+        if count == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def fit(text: str, inches: float, lines: int = 2) -> str:

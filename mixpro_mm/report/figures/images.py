@@ -8,7 +8,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from mixpro_mm.report.figures.canvas import SMALLEST, fit, styled
+from mixpro_mm.report.figures.canvas import SMALLEST, add_legend, fit, styled
 
 __all__ = ['image_table']
 
@@ -46,8 +46,8 @@ def image_table(
     heights = [np.divide(*row[1][0].shape[:2]) * cell + GAP for row in rows]
     above = sum(LINE * max(text.count('\n') + 1 for text in texts) + 0.07 for texts in titles.values())
     below = LINE * len(numbers) + 0.1 * bool(numbers) + (LINE * (note.count('\n') + 1) + 0.08) * bool(note)
-    several = max(1, int(width / 0.9))  # names of the legend in a line
-    below += (-(-len(legend) // several) * 1.2 * LINE + 0.1) if legend else 0
+    letters = sum(len(name) + 6 for name in legend or ())
+    below += LINE * (1 + letters * 0.09 // width) * 1.2 + 0.1 if legend else 0
     figure = Figure(figsize=(width, sum(heights) + above + below + 0.05))
     figure.get_layout_engine().set(w_pad=GAP / 2, h_pad=GAP / 2, wspace=0, hspace=0)
     axes = figure.subplots(len(rows), columns, squeeze=False)
@@ -68,8 +68,8 @@ def image_table(
     if note:
         figure.supxlabel(note, fontsize=SMALLEST, x=0.01, ha='left', color='#444444')
     if legend:
-        handles = [Patch(facecolor=color, label=name) for name, color in legend.items()]
-        figure.legend(handles=handles, loc='outside lower center', ncols=several, handlelength=1, handleheight=1)
+        handles = {name: Patch(facecolor=color) for name, color in legend.items()}
+        add_legend(figure, handles, 'outside lower center', handlelength=1, handleheight=1)
     if bar:
         scale = figure.colorbar(ScalarMappable(cmap=bar[0]), ax=axes, aspect=30, pad=0.02)
         scale.set_label(bar[1], fontsize=SMALLEST)

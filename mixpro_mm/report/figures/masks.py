@@ -12,24 +12,14 @@ from mixpro_mm.report.figures.canvas import SMALLEST, WIDTHS, outputs, save, sty
 
 __all__ = ['draw_masks', 'make_masks']
 
-BLOCK = dict(min_patches=16, aspect=0.3)  # BEiT's, as in BlockMix
 TWO = ListedColormap(['#3B4C63', '#F2D16B'])
 
 
-def make_masks(
-    size: int = 224, patch: int = 16, scale: int = 4, lam: float = 0.5, seed: int = 0
-) -> dict[str, torch.Tensor]:
-    """Masks (H, W) bool by name, true where the image itself shows, all of about the share ``lam``.
+def make_masks(size=224, patch=16, scale=4, lam=0.5, seed=0) -> dict[str, torch.Tensor]:
+    """Masks (size, size) bool by name, true where the image itself shows, with about its share ``lam``.
 
-    Args:
-        size: Side of the image in pixels.
-        patch: Side of a patch in pixels; it must divide ``size``.
-        scale: Patches along the side of a cell of the last mask.
-        lam: Wanted share; masks of whole cells keep as many as fit into it.
-        seed: Of all masks.
-
-    Raises:
-        ValueError: if the numbers do not fit each other.
+    Patches have ``patch`` pixels a side, cells of the last mask ``scale`` patches. Masks of whole cells keep as many as
+    fit into the share. Raises ValueError if the numbers do not fit each other.
     """
     if min(size, patch, scale) < 1 or size % patch or patch * scale > size:
         raise ValueError(f'patches of {patch} px and cells of {scale} of them do not tile an image of {size} px')
@@ -37,31 +27,27 @@ def make_masks(
         raise ValueError(f'the share {lam} must lie in 0 to 1')
     generator, pixels = torch.Generator().manual_seed(seed), (size, size)
     side, cells = size // patch, -(-size // (patch * scale))
-    kept = {count: torch.tensor([int(count * count * lam)]) for count in (side, cells)}
-    blocks = block_mask(side * side - kept[side], (side, side), generator=generator, **BLOCK)
+    kept, kept_cells = (torch.tensor([int(count * count * lam)]) for count in (side, cells))
+    other = block_mask(side * side - kept, (side, side), min_patches=16, aspect=0.3, generator=generator)  # as BlockMix
     region = region_mask(torch.tensor([lam]), pixels, generator=generator)
-    random = random_mask(kept[side], (side, side), generator=generator)
-    scaled = random_mask(kept[cells], (cells, cells), generator=generator)
-    drawn = {'region': region, 'block': ~to_pixels(blocks, patch, pixels), 'random': to_pixels(random, patch, pixels)}
+    random = random_mask(kept, (side, side), generator=generator)
+    scaled = random_mask(kept_cells, (cells, cells), generator=generator)
+    block, random = ~to_pixels(other, patch, pixels), to_pixels(random, patch, pixels)
+    drawn = {'region': region, 'block': block, 'random': random}
     drawn[f'random, {scale}x'] = to_pixels(scaled, patch * scale, pixels)
     return {name: mask[0, 0] for name, mask in drawn.items()}
 
 
 @styled
-def draw_masks(
-    out: str | None = None, width: str = 'column', size: int = 224, patch: int = 16, **settings
-) -> list[Path]:
+def draw_masks(out=None, width='column', size=224, patch=16, **settings) -> list[Path]:
     """Draw the masks of :func:`make_masks`; thin lines are borders of patches."""
     paths, masks = outputs(out, 'masks'), make_masks(size, patch, **settings)
     figure = Figure(figsize=(WIDTHS[width], WIDTHS[width] / len(masks) + 0.28))
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     for letter, axes, (name, mask) in zip('abcd', figure.subplots(1, len(masks)), masks.items(), strict=True):
         axes.imshow(mask.numpy(), cmap=TWO, vmin=0, vmax=1, interpolation='nearest', extent=(0, size, size, 0))
-        axes.set_xticks(range(patch, size, patch), minor=True)
-        axes.set_yticks(range(patch, size, patch), minor=True)
-        axes.grid(visible=False, which='major')
-        axes.grid(which='minor', color='black', alpha=0.35, linewidth=0.25)
-        axes.tick_params(which='both', length=0, labelbottom=False, labelleft=False)
-        axes.set_axisbelow(False)
+        axes.set(xticks=[], yticks=[])
+        axes.hlines(range(patch, size, patch), 0, size, color='black', alpha=0.35, linewidth=0.25)
+        axes.vlines(range(patch, size, patch), 0, size, color='black', alpha=0.35, linewidth=0.25)
         axes.set_xlabel(f'({letter}) {name}\n{mask.float().mean():.0%} kept', fontsize=SMALLEST, labelpad=2)
     return save(figure, paths)

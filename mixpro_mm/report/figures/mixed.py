@@ -108,11 +108,10 @@ def choose_augment(model: nn.Module, name: str | None = None):
     return [*found, *label_augments(model), *known.values()][0]
 
 
-def hook_settings(config: Config) -> dict:
-    """``labeling`` and ``attention`` of a config; without a LabelingHook, labels stay as mixed."""
-    hook = models.hook_named(config, 'LabelingHook')
-    labeling = 'AreaLabeling' if hook is None else hook.get('labeling', 'ProgressiveAttentionLabeling')
-    return dict(labeling=labeling, attention=(hook or {}).get('attention'))
+def hook_settings(config: Config, name: str = 'LabelingHook') -> dict | None:
+    """The settings of the custom hook of a class name; None without one."""
+    hooks = config.get('custom_hooks') or []
+    return next((h for h in hooks if getattr(h['type'], '__name__', h['type']).split('.')[-1] == name), None)
 
 
 @torch.no_grad()
@@ -122,7 +121,7 @@ def mix(model: nn.Module, config: Config, augment, images: Tensor, scores: Tenso
     With ``visible``, up to 50 draws are made until the mean ratio is well inside (0, 1) and no image is its own
     partner. An augment that needs a moving average gets the model itself, because that is what checkpoints hold.
     """
-    each([augment], 'bind', model, model if models.hook_named(config, 'EMAHook') else None)
+    each([augment], 'bind', model, model if hook_settings(config, 'EMAHook') else None)
     try:
         for _ in range(DRAWS if visible else 1):
             with torch.enable_grad():  # PuzzleMix takes a gradient
@@ -170,13 +169,13 @@ def attention_maps(model: nn.Module, images: Tensor, attention) -> tuple[Tensor,
 @torch.no_grad()
 def weigh(model: nn.Module, config: Config, mixed: Mix) -> tuple[LabelWeights, Tensor | None]:
     """The weights of the labels as at the end of training, and the attention (B, H, W) they depend on, if they do."""
-    settings = hook_settings(config)
-    labeling = build_labeling(settings['labeling'])
+    hook = hook_settings(config) or dict(labeling='AreaLabeling')  # without the hook, labels stay as mixed
+    labeling = build_labeling(hook.get('labeling', 'ProgressiveAttentionLabeling'))
     if hasattr(labeling, 'progress'):
         labeling.progress = 1.0
     hand_factor_over(loss_module(model), labeling)
     if not getattr(labeling, 'uses_attention', True):
         return labeling(mixed.target, None, None, model(mixed.images)), None
-    row, maps, logits = attention_maps(model, mixed.images, settings['attention'])
+    row, maps, logits = attention_maps(model, mixed.images, hook.get('attention'))
     grid = token_grid(row.shape[1], tuple(mixed.images.shape[2:]), patches_of(model))
     return labeling(mixed.target, row, grid, logits), maps

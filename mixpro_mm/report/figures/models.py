@@ -48,16 +48,13 @@ def read_config(path: str | Path) -> Config:
 
 
 def load_model(config: Config, checkpoint: str | Path | None = None, headless: bool = False) -> nn.Module:
-    """The model of a config in evaluation mode; nothing is downloaded.
-
-    Every weight comes from the checkpoint, except those of a head if ``headless``; without one, weights are random.
+    """The model of a config in evaluation mode, random without a checkpoint; a head may stay so if ``headless``.
 
     Raises:
         ValueError: if the model cannot be built, the file cannot be read, or it lacks a weight.
-        FileNotFoundError: if there is no such file.
     """
     settings = copy.deepcopy(config.model)
-    settings.pop('pretrained', None)
+    settings.pop('pretrained', None)  # nothing is downloaded
     settings.get('backbone', {}).pop('init_cfg', None)
     if 'data_preprocessor' in config:  # as Runner does
         settings.setdefault('data_preprocessor', copy.deepcopy(config.data_preprocessor))
@@ -74,14 +71,6 @@ def load_model(config: Config, checkpoint: str | Path | None = None, headless: b
     return model
 
 
-def hook_named(config: Config, name: str) -> dict | None:
-    """The first custom hook of a class name; None without one."""
-    for hook in config.get('custom_hooks') or []:
-        if getattr(hook['type'], '__name__', hook['type']).split('.')[-1] == name:
-            return hook
-    return None
-
-
 def pixels_of(preprocessor: nn.Module, images: Tensor) -> Tensor:
     """Normalised images (B, 3, H, W) as RGB from 0 to 255."""
     if getattr(preprocessor, '_enable_normalize', True):
@@ -96,10 +85,8 @@ def to_rgb(preprocessor: nn.Module, images: Tensor) -> list[np.ndarray]:
 
 def build_dataset(config: Config, part: str):
     """The data of ``train_dataloader`` or ``test_dataloader`` with its own pipeline. Raises ValueError."""
-    if not (loader := config.get(f'{part}_dataloader')):
-        raise ValueError(f'config {config.filename} has no {part}_dataloader')
     with explained(f'the {part} data of {config.filename} cannot be read'):
-        return DATASETS.build(copy.deepcopy(loader.dataset))
+        return DATASETS.build(copy.deepcopy(config[f'{part}_dataloader'].dataset))
 
 
 def class_names(dataset, classes: int) -> list[str]:
@@ -115,19 +102,13 @@ def take_items(dataset, count: int, seed: int) -> list[dict]:
 
 
 def read_image(config: Config, file: str) -> dict:
-    """A file through the test pipeline of a config, resized first where its data have a size of their own.
-
-    Raises:
-        OSError: if the file is not there or no image.
-        ValueError: if the config has no test pipeline or it refuses the image, or values exceed 255.
-    """
-    data = (config.get('test_dataloader') or {}).get('dataset') or {}
+    """A file through the test pipeline of a config, resized first where its data have a size. Raises ValueError."""
     with explained(f'{file} does not go through the test pipeline of {config.filename}'), Image.open(file) as opened:
+        data = config.test_dataloader.dataset
         if opened.mode.startswith(('I', 'F')) and (high := opened.getextrema()[1]) > 255:
             raise ValueError(f'mode {opened.mode} holds values up to {high}: write it with 8 bits, up to 255')
-        side = data.get('img_size')
-        image = opened.convert('RGB').resize((side, side) if side else opened.size, Image.Resampling.BICUBIC)
-        pixels = np.asarray(image)[..., ::-1].copy()  # BGR, as loaders of the host read
-        steps = [copy.deepcopy(s) for s in data['pipeline'] if not str(s['type']).endswith('LoadImageFromFile')]
+        size = (data.img_size, data.img_size) if data.get('img_size') else opened.size
+        pixels = np.asarray(opened.convert('RGB').resize(size, Image.Resampling.BICUBIC))[..., ::-1].copy()  # BGR
+        steps = [copy.deepcopy(s) for s in data.pipeline if not str(s['type']).endswith('LoadImageFromFile')]
         shape = pixels.shape[:2]
         return Compose(steps)(dict(img=pixels, img_path=str(file), img_shape=shape, ori_shape=shape))

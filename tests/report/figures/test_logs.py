@@ -1,70 +1,89 @@
-from pathlib import Path
+import math
 
-import matplotlib
 import pytest
-from matplotlib.figure import Figure
 
-from mixpro_mm.visualize.paper import PRINT, fit, legend_above, outputs, panels
-from mixpro_mm.visualize.runs import checkpoint_of, config_of, read_runs, split_name
+from mixpro_mm.report.figures.logs import (
+    by_epoch, checkpoint_of, config_of, display_names, epoch_means, named_runs, read_scalars, series, split_name,
+)  # fmt: skip
 
-
-def test_a_suffix_names_the_kind_and_none_means_both(tmp_path):
-    assert outputs(None, 'masks') == [Path('work_dirs/pictures/masks.png'), Path('work_dirs/pictures/masks.svg')]
-    assert outputs('a/b', 'masks') == [Path('a/b.png'), Path('a/b.svg')]
-    assert outputs('a/b.SVG', 'masks') == [Path('a/b.SVG')]
-    with pytest.raises(ValueError, match=r'a\.pdf must end in \.png or \.svg'):
-        outputs('a.pdf', 'masks')
-    with pytest.raises(ValueError, match='is a folder'):
-        outputs(tmp_path, 'masks')
+TOP1 = 'accuracy/top1'
 
 
-def test_texts_fit_into_their_inches():
-    text = fit('a rather long name of a class', 0.7)
-    lines = text.split('\n')
-    assert len(lines) == 2 and lines[-1].endswith('…') and max(map(len, lines)) <= 13
-    assert fit('cat', 0.7) == 'cat'
+def test_a_later_folder_supersedes_from_its_first_step_on(write_log, tmp_path):
+    write_log('run', [(step, None, dict(loss=loss)) for step, loss in ((30, 3.2), (40, 2.2))], stamp='2', tail='{"lo')
+    first = [(step, None, dict(loss=loss)) for step, loss in ((20, 4.0), (10, 5.0), (30, 3.0), (50, 9.0))]
+    folder = write_log('run', first, stamp='1')
+    # 30 is in both, 50 came from weights that were discarded; an incomplete line is skipped
+    assert series(read_scalars(folder), 'iter', 'loss') == {10: 5.0, 20: 4.0, 30: 3.2, 40: 2.2}
+    assert read_scalars(tmp_path / 'never-started') == []
 
 
-def test_panels_are_stacked_in_a_column_and_abreast_in_the_text():
-    for width, inches in (('column', 3.25), ('text', 6.75)):
-        figure, axes = panels(2, width)
-        assert figure.get_figwidth() == inches
-        stacked = axes[0].get_position().y0 > axes[1].get_position().y1
-        assert stacked == (width == 'column')
+def test_validations_of_discarded_epochs_go_too(write_log):
+    train = [(4, 1, dict(loss=2.0)), (8, 2, dict(loss=1.5)), (12, 3, dict(loss=1.0))]
+    write_log('run', train, [(1, {TOP1: 10}), (2, {TOP1: 20})], stamp='1')
+    folder = write_log('run', [(8, 2, dict(loss=1.4))], stamp='2')  # resumed epoch 1, killed before it validated
+    assert series(read_scalars(folder), 'step', TOP1) == {1: 10}
 
 
-@matplotlib.rc_context(PRINT)
-def test_a_legend_has_as_many_columns_as_fit():
-    def columns(width):
-        figure = Figure(figsize=(width, 2), layout='constrained')
-        for i in range(6):
-            figure.add_subplot().plot([0, 1], label=f'a name of 20 signs {i}')
-        return legend_above(figure).legends[0]._ncols
-
-    assert (columns(3.25), columns(6.75)) == (2, 4)
-
-
-def test_a_name_before_the_path_unless_the_path_is_there(tmp_path):
-    assert split_name('ours=a/b') == ('ours', Path('a/b'))
-    assert split_name('a/b') == (None, Path('a/b'))
-    (tmp_path / 'lr=1').mkdir()
-    assert split_name(f'{tmp_path}/lr=1') == (None, tmp_path / 'lr=1')
+def test_epoch_means_are_of_finite_values():
+    losses = [(1, 1, 2.0), (2, 1, 4.0), (3, 2, 7.0), (4, 2, math.nan)]
+    records = [dict(iter=step, step=step, epoch=epoch, loss=loss) for step, epoch, loss in losses] + [
+        dict(mIoU=1, step=1)
+    ]
+    assert by_epoch(records) and epoch_means(records, 'loss') == {1: 3.0, 2: 7.0}
+    records = [dict(iter=10, step=10, loss=2.0), dict(iter=20, step=20, loss=1.0)]
+    assert not by_epoch(records) and epoch_means(records, 'loss') == {10: 2.0, 20: 1.0}
 
 
-def test_config_and_checkpoint_of_a_work_directory_that_was_moved(tmp_path):
-    for find, what in ((config_of, 'config'), (checkpoint_of, 'checkpoint')):
+def test_names_tell_apart_what_differs(tmp_path):
+    def names(*stems):
+        return display_names([None] * len(stems), stems)
+
+    assert names('deit_mixpro_digits-8', 'deit_none_digits-8') == ['MixPro', 'no mixing']
+    assert names('a_b', 'a_b') == ['a_b', 'a_b'] and names('a_b', 'a_b_c') == ['a_b', 'a_b_c']
+    assert names('deit_mixpro', 'pvt_cutmix') == ['deit, MixPro', 'pvt, CutMix']
+    assert names('deit_none', 'deit_no mixing') == ['deit_none', 'deit_no mixing']  # one word for both
+    paths = [tmp_path / 'k' / 'run', tmp_path / 'm' / 'run', tmp_path / 'm' / 'run']
+    assert display_names([None, None, 'Ours'], ['a', 'a', 'a'], paths) == ['k', 'm', 'Ours']
+
+
+@pytest.mark.parametrize(
+    ('texts', 'names'),
+    [
+        (('net_none_s0', 'net_none_s1', 'net_mixpro_seed-12'), ['no mixing', 'no mixing', 'MixPro']),
+        (('demo/net_mixpro', 'other/net_mixpro'), ['demo', 'other']),
+        (('demo/net_s0', 'demo/net_s1', 'other/net_s0'), ['demo', 'demo', 'other']),
+        (('net', 'net_s0', 'net_s1'), ['net', 'net_s0', 'net_s1']),  # the seed of the first is not known
+        (('Ours=demo/a', 'Ours=other/b'), ['Ours', 'Ours']),
+        (('demo/a', 'b', 'demo/a'), 'demo/a is named twice'),
+        (('MixPro=net_mine', 'net_mixpro'), 'MixPro is given to one run'),
+    ],
+)
+def test_seeds_and_given_names_make_repetitions(write_log, tmp_path, texts, names):
+    split = [text.rpartition('=') for text in texts]
+    for folder in {folder for *_, folder in split}:
+        write_log(folder, [(1, None, dict(loss=1))])
+    texts = [f'{name}{sign}{tmp_path / folder}' for name, sign, folder in split]
+    if isinstance(names, str):
+        with pytest.raises(ValueError, match=names):
+            named_runs(texts)
+    else:
+        assert [name for name, _ in named_runs(texts)] == names
+
+
+def test_work_directories_without_what_is_needed(tmp_path):
+    for find, what in ((named_runs, 'log'), (lambda folders: config_of(folders[0]), 'config')):
         with pytest.raises(ValueError, match=f'holds no {what}'):
-            find(tmp_path)
-    (tmp_path / 'a.py').touch()
-    (tmp_path / 'last_checkpoint').write_text('/gone/epoch_2.pth')
-    with pytest.raises(ValueError, match='holds no checkpoint'):
-        checkpoint_of(tmp_path)
-    (tmp_path / 'epoch_2.pth').touch()
-    assert (config_of(tmp_path), checkpoint_of(tmp_path)) == (tmp_path / 'a.py', tmp_path / 'epoch_2.pth')
+            find([tmp_path]) if what == 'config' else find([str(tmp_path)])
+    with pytest.raises(ValueError, match='nowhere is not a folder'):
+        named_runs([str(tmp_path / 'nowhere')])
+    (tmp_path / 'lr=1').mkdir()
+    assert split_name(f'{tmp_path}/lr=1') == (None, tmp_path / 'lr=1')  # a path that exists
 
 
 def test_a_copied_run_has_its_own_checkpoint(tmp_path):
     original, copy = tmp_path / 'original', tmp_path / 'copy'
+    assert checkpoint_of(copy) is None
     for folder in (original, copy):
         folder.mkdir()
         (folder / 'epoch_2.pth').touch()
@@ -72,48 +91,3 @@ def test_a_copied_run_has_its_own_checkpoint(tmp_path):
     assert checkpoint_of(copy) == copy / 'epoch_2.pth'
     (copy / 'epoch_2.pth').unlink()
     assert checkpoint_of(copy) == original / 'epoch_2.pth'  # as where checkpoints are written elsewhere
-
-
-@pytest.fixture
-def names(tmp_path):
-    """The names of runs that are folders below each other."""
-
-    def read(*texts):
-        split = [text.rpartition('=') for text in texts]
-        for _, _, folder in split:
-            (tmp_path / folder / '1' / 'vis_data').mkdir(parents=True, exist_ok=True)
-            (tmp_path / folder / '1' / 'vis_data' / 'scalars.json').write_text('{"iter": 1, "step": 1, "loss": 1}')
-        return [run.name for run in read_runs([f'{name}{sign}{tmp_path / folder}' for name, sign, folder in split])]
-
-    return read
-
-
-def test_seeds_are_no_part_of_a_name(names):
-    folders = ('deit_none_s0', 'deit_none_s1', 'deit_mixpro_s0', 'deit_mixpro_seed-12')
-    assert names(*folders) == ['no mixing', 'no mixing', 'MixPro', 'MixPro']
-
-
-def test_only_seeds_and_given_names_make_repetitions(names):
-    assert names('demo/deit_mixpro', 'other/deit_mixpro') == ['demo', 'other']
-    found = names('demo/deit_mixpro', 'other/deit_mixpro', 'demo/deit_cutmix')
-    assert found == ['demo, MixPro', 'other, MixPro', 'demo, CutMix']
-    found = names('demo/net_s0', 'demo/net_s1', 'other/net_s0', 'other/net_s1')
-    assert found == ['demo', 'demo', 'other', 'other']
-    assert len(set(names('net', 'net_s0', 'net_s1'))) == 3  # who knows what the first has for a seed
-    assert names('Ours=demo/a', 'Ours=other/b', 'other/a') == ['Ours', 'Ours', 'other, a']
-
-
-def test_a_run_is_no_repetition_of_itself_nor_of_one_that_was_given_its_name(names):
-    with pytest.raises(ValueError, match='demo/a is named twice'):
-        names('demo/a', 'b', 'demo/a')
-    with pytest.raises(ValueError, match='demo/a is named twice'):
-        names('X=demo/a', 'X=demo/a')
-    with pytest.raises(ValueError, match='deit_mixpro goes by MixPro, the name given to another run'):
-        names('MixPro=deit_mine', 'deit_mixpro')
-
-
-def test_folders_without_a_log_are_named(tmp_path):
-    with pytest.raises(ValueError, match='nowhere is not a folder'):
-        read_runs([str(tmp_path / 'nowhere')])
-    with pytest.raises(ValueError, match=f'{tmp_path} holds no log'):
-        read_runs([str(tmp_path)])
