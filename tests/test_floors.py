@@ -41,7 +41,7 @@ FLOORS = {
     'mixpro_mm.transfer': 2,
     'mixpro_mm.datasets': 2,
     'mixpro_mm.guard': 2,
-    'mixpro_mm.report': 2,
+    'mixpro_mm.report': 3,
     'mixpro_mm.study': 3,
     'mixpro_mm.benchmark': 3,
     'mixpro_mm.plugin': 4,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, one_hot
 
 from mixpro_mm.attention import ClassAttentionTap, patches_of, token_grid
+from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.labeling import LabelWeights
 from mixpro_mm.labeling.find import each, label_augments, loss_module
 from mixpro_mm.labeling.rules import build_labeling
@@ -135,7 +136,7 @@ def mix(model: nn.Module, config: Config, augment, images: Tensor, scores: Tenso
 
 
 def _draw(augment, images: Tensor, scores: Tensor) -> Mix:
-    if hasattr(augment, 'mix'):
+    if isinstance(augment, MixAugment):
         partner = torch.randperm(len(images))
         mixed, target = augment.mix(images, scores, partner)
         weights = torch.stack([target.lam_area, 1 - target.lam_area], 1) if target.weights is None else target.weights

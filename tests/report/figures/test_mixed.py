@@ -1,5 +1,7 @@
 """What a mix says of itself, compared with the pixels."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -147,5 +149,5 @@ def test_a_seed_decides_on_images_and_their_pipeline(config_file):
     first, again, other = (models.take_items(dataset, 3, seed) for seed in (1, 1, 2))
     assert all(torch.equal(a['inputs'], b['inputs']) for a, b in zip(first, again, strict=True))
     assert not all(torch.equal(a['inputs'], b['inputs']) for a, b in zip(first, other, strict=True))
-    dataset.metainfo.update(classes=['tench, Tinca tinca', 'goldfish'])
-    assert models.class_names(dataset, 3) == ['tench', 'goldfish', '2'] and models.class_names(object(), 1) == ['0']
+    named = SimpleNamespace(metainfo=dict(classes=['tench, Tinca tinca', 'goldfish']))
+    assert models.class_names(named, 3) == ['tench', 'goldfish', '2'] and models.class_names(object(), 1) == ['0']

@@ -166,7 +166,8 @@ def test_sweep_is_of_tables_and_rows_and_cites_the_paper_for_the_same_data(tmp_p
         ['0.5', '1'],
     ]
     (bars,) = beta.containers
-    assert bars.lines[0].get_ydata().tolist() == [96, 97.5] and not beta.lines[1:]
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ['Ours', 'in the paper']
+    assert bars.lines[0].get_ydata().tolist() == [96, 97.5]
     np.testing.assert_allclose(bars.lines[2][0].get_segments()[1][:, 1], [97.5 - 0.5**0.5, 97.5 + 0.5**0.5])
 
 
