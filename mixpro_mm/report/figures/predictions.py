@@ -84,7 +84,7 @@ def _mixed(stages: list, path: Path, load, seed: int) -> dict:
     (stage,) = stages
     config, model, dataset = load(stage)
     write_figure(mixed_table(model, config, choose_augment(model), dataset, IMAGES, seed, WIDTHS['column']), path)
-    reading, place = parse_attention(hook_settings(config)['attention'])
+    reading, place = parse_attention((hook_settings(config) or {}).get('attention'))
     kind = 'class attention' if reading == 'class' else 'attention, mean over queries,'
     return dict(
         title=f'Mixed images, {stage.backbone}, {label(stage.pretraining)}',

