@@ -3,7 +3,15 @@ import math
 import pytest
 
 from mixpro_mm.report.figures.logs import (
-    by_epoch, checkpoint_of, config_of, display_names, epoch_means, named_runs, read_scalars, series, split_name,
+    by_epoch,
+    checkpoint_of,
+    config_of,
+    display_names,
+    epoch_means,
+    named_runs,
+    read_scalars,
+    series,
+    split_name,
 )  # fmt: skip
 
 TOP1 = 'accuracy/top1'
