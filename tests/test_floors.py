@@ -41,7 +41,7 @@ FLOORS = {
     'mixpro_mm.transfer': 2,
     'mixpro_mm.datasets': 2,
     'mixpro_mm.guard': 2,
-    'mixpro_mm.visualize': 2,
+    'mixpro_mm.report': 3,
     'mixpro_mm.study': 3,
     'mixpro_mm.benchmark': 3,
     'mixpro_mm.plugin': 4,
@@ -52,6 +52,7 @@ FLOORS = {
 FREE = (
     'mixpro_mm',
     *(f'mixpro_mm.{room}' for room in ('version', 'registry', 'files', 'foreign', 'checkpoint', 'clock', 'anatomy')),
+    'mixpro_mm.report',  # until mixpro_mm.reporting has moved there
     *(f'mixpro_mm.{room}' for room in ('arguments', 'config_walk', 'measures', 'ranks', 'wrapped')),
 )
 TORCH_ONLY = ('mixpro_mm.mixing', 'mixpro_mm.labeling.lam', 'mixpro_mm.labeling.rules', 'mixpro_mm.attention')

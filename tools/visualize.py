@@ -4,6 +4,6 @@ import sys
 
 import mixpro_mm.host_prints  # noqa: F401
 from mixpro_mm.mim import with_paths
-from mixpro_mm.visualize.cli import main
+from mixpro_mm.report.visualize import main
 
 sys.exit(main(with_paths(sys.argv[1:])))

@@ -1,22 +1,18 @@
-"""The two figures of the evidence page: every compared difference with its intervals, and accuracy under occlusion."""
+"""The figure of the evidence page: every compared difference with its intervals."""
 
 from pathlib import Path
 
 import matplotlib
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mixpro_mm.reporting.canvas import STYLE, WIDTH, share_legend, write_figure
-from mixpro_mm.reporting.evidence_claims import Finding, occlusion_curves
+from mixpro_mm.report.figures.canvas import STYLE, WIDTHS, line_styles, write_figure
+from mixpro_mm.reporting.evidence_claims import Finding
 from mixpro_mm.reporting.labels import label, lower_is_better, short_label
-from mixpro_mm.reporting.palette import MARKERS, run_colors
 from mixpro_mm.reporting.statistics import UNDECIDED
 
-__all__ = ['forest_plot', 'occlusion_bands']
+__all__ = ['forest_plot']
 
-MODES = {'random': 'Random patches', 'salient': 'Salient patches', 'non-salient': 'Non-salient patches'}
-REFERENCE = 'cutmix'
 INK = '#444444'
 ENDS = {'solid_capstyle': 'butt'}  # a bar ends where its interval does
 
@@ -35,9 +31,10 @@ def forest_plot(findings: list[Finding], path: str | Path) -> Path | None:
     if not groups:
         return None
     sizes = [len(group) for group in groups.values()]
-    figure = Figure(figsize=(WIDTH, 0.9 + 0.42 * len(groups) + 0.24 * sum(sizes)))
+    figure = Figure(figsize=(WIDTHS['text'], 0.9 + 0.42 * len(groups) + 0.24 * sum(sizes)))
     panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=[0.4 + size for size in sizes])[:, 0]
-    colors = run_colors([finding.claim.other for finding in findings])
+    styles = line_styles([finding.claim.other for finding in findings])
+    colors = {name: style['color'] for name, style in styles.items()}
     for axes, (title, group) in zip(panels, groups.items(), strict=True):
         for place, finding in enumerate(group):
             _bars(axes, place, finding, colors[finding.claim.other])
@@ -76,58 +73,3 @@ def _words(finding: Finding) -> str:
 
 def _others(groups: dict[tuple, list[Finding]]) -> list[str]:
     return list(dict.fromkeys(finding.claim.other for group in groups.values() for finding in group))
-
-
-@matplotlib.rc_context(STYLE)
-def occlusion_bands(records: list[dict], path: str | Path) -> Path | None:
-    """Top-1 over information loss (the paper's Figure 3): mean over seeds, in a band of one standard deviation.
-
-    Two rows for each backbone, a panel for each way to drop patches, a line for each pre-training; the second row has
-    the differences to CutMix, paired by seed, where it was measured. None, and no file, where there are no curves.
-    """
-    rows = []
-    for backbone, lines in occlusion_curves(records).items():
-        rows.append((f'{backbone}: top-1 (%)', lines))
-        if len({name for _, name in lines}) > 1 and any(name == REFERENCE for _, name in lines):
-            rows.append((f'minus {label(REFERENCE)} (points)', _minus_reference(lines)))
-    if not rows:
-        return None
-    figure = Figure(figsize=(WIDTH, 0.6 + 2.3 * len(rows)))
-    grid = figure.subplots(len(rows), len(MODES), sharex=True, sharey='row', squeeze=False)
-    colors = run_colors([name for _, lines in rows for _, name in lines])
-    for panels, (words, lines) in zip(grid, rows, strict=True):
-        for axes, (mode, title) in zip(panels, MODES.items(), strict=True):
-            for (which, name), points in lines.items():
-                if which == mode:
-                    _band(axes, points, colors[name], name)
-            axes.set_title(title, fontsize=9)
-            axes.set_xlim(-4, 104)
-        panels[0].set_ylabel(words, fontsize=9)
-    figure.supxlabel('information loss (%)', fontsize=10)
-    return write_figure(share_legend(figure, columns=3), path)
-
-
-def _minus_reference(lines: dict) -> dict:
-    """The same curves minus the reference's at each point, seed by seed."""
-    return {
-        (mode, name): {
-            loss: {
-                seed: top1 - lines[mode, REFERENCE][loss][seed]
-                for seed, top1 in runs.items()
-                if seed in lines[mode, REFERENCE].get(loss, {})
-            }
-            for loss, runs in points.items()
-        }
-        for (mode, name), points in lines.items()
-        if (mode, REFERENCE) in lines
-    }
-
-
-def _band(axes, points: dict[float, dict], color: str, name: str) -> None:
-    losses = sorted(loss for loss, runs in points.items() if runs)
-    runs = [list(points[loss].values()) for loss in losses]
-    mean = np.array([np.mean(values) for values in runs])
-    sd = np.array([np.std(values, ddof=1) if len(values) > 1 else 0 for values in runs])
-    axes.plot(losses, mean, color=color, marker=MARKERS.get(name, 's'), markersize=4, linewidth=1.4, label=label(name))
-    if sd.any():
-        axes.fill_between(losses, mean - sd, mean + sd, color=color, alpha=0.13, linewidth=0)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from mixpro_mm.files import read_json
 from mixpro_mm.measures import METRIC_NAMES
-from mixpro_mm.reporting.curves import read_scalars
+from mixpro_mm.report.figures.logs import read_scalars
 
 __all__ = ['Training', 'run_records', 'training_of']
 

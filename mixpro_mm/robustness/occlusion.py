@@ -227,7 +227,7 @@ class OcclusionTestLoop(RecordedTestLoop):
             return None
         try:
             # only now: a training that finds its hooks by mixpro_mm.plugin imports this module and draws nothing
-            from mixpro_mm.reporting.occlusion import occlusion_curves
+            from mixpro_mm.report.figures.occlusion import occlusion_curves
 
             occlusion_curves([read_json(path)], path.with_suffix('.png'))
         except Exception as error:  # a picture is no reason to lose what was measured

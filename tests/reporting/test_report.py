@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixpro_mm.reporting import report, write_report
+from mixpro_mm.reporting import report
+from mixpro_mm.reporting.report import write_report
 
 VOID = {'meta', 'img', 'br', 'wbr', 'hr', 'link', 'input'}
 

@@ -36,7 +36,7 @@ def quick(request, monkeypatch):
     """A Runner asks the compiler who it is; only one test here looks at the picture."""
     monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
     if 'says_where' not in request.node.name:
-        monkeypatch.setattr('mixpro_mm.reporting.occlusion.occlusion_curves', lambda records, path: None)
+        monkeypatch.setattr('mixpro_mm.report.figures.occlusion.occlusion_curves', lambda records, path: None)
 
 
 def classifier(seed=0, fit=True, **backbone):
@@ -468,7 +468,7 @@ def test_neither_odd_metrics_nor_a_failed_picture_cost_the_numbers(tmp_path, mon
     def fail(records, path):
         raise RuntimeError('no picture today')
 
-    monkeypatch.setattr('mixpro_mm.reporting.occlusion.occlusion_curves', fail)
+    monkeypatch.setattr('mixpro_mm.report.figures.occlusion.occlusion_curves', fail)
     runner = runner_of(tmp_path, modes=['random'])
     runner._test_evaluator = [Odd()]
     metrics = runner.test()

@@ -1,0 +1,120 @@
+"""What mmengine logged in work directories, resumed or not, and short names of runs."""
+
+import json
+import math
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mixpro_mm.reporting.labels import label
+
+__all__ = ['by_epoch', 'display_names', 'epoch_means', 'named_runs', 'read_scalars', 'series', 'split_name']
+
+
+def read_scalars(stage_dir: str | Path) -> list[dict]:
+    """All records of ``<stage_dir>/<timestamp>/vis_data/scalars.json``, sorted by step; ``[]`` without a log.
+
+    Every start of a run leaves its own folder. A later one supersedes what earlier ones logged from its first step on,
+    because those weights were discarded when the run resumed. Incomplete lines of a killed run are skipped.
+    """
+    merged = []
+    for file in sorted(Path(stage_dir).glob('*/vis_data/scalars.json')):
+        records = [*filter(None, map(_parse, file.read_text(encoding='utf-8', errors='replace').splitlines()))]
+        train = [record for record in records if 'iter' in record]
+        first_train = min((record['step'] for record in train), default=math.inf)
+        # validation is counted in epochs where training lines carry one, in iterations otherwise
+        first_val = min((record.get('epoch', record['step']) for record in train), default=math.inf)
+        first_val = min([first_val, *(record['step'] for record in records if 'iter' not in record)])
+        kept = [record for record in merged if record['step'] < (first_train if 'iter' in record else first_val)]
+        merged = kept + records
+    return sorted(merged, key=lambda record: record['step'])
+
+
+def _parse(line: str) -> dict | None:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return record if isinstance(record, dict) and 'step' in record else None
+
+
+def series(records: list[dict], x: str, y: str) -> dict:
+    """Values of key ``x`` -> values of key ``y``, over the records that have both."""
+    return {record[x]: record[y] for record in records if x in record and y in record}
+
+
+def by_epoch(records: list[dict]) -> bool:
+    """Whether the run counted epochs: its training lines carry ``epoch``."""
+    return any('iter' in record and 'epoch' in record for record in records)
+
+
+def epoch_means(records: list[dict], y: str) -> dict:
+    """Epoch, or iteration in a run without epochs, -> mean of the finite ``y`` of its training lines."""
+    values, x = {}, 'epoch' if by_epoch(records) else 'iter'
+    for record in records:
+        if x in record and y in record and math.isfinite(record[y]):
+            values.setdefault(record[x], []).append(record[y])
+    return {place: sum(values[place]) / len(values[place]) for place in sorted(values)}
+
+
+def split_name(text: str) -> tuple[str | None, Path]:
+    """``[NAME=]PATH``; a path that exists has no name in front."""
+    name, sign, path = text.partition('=')
+    return (name, Path(path)) if sign and not Path(text).exists() else (None, Path(text))
+
+
+def named_runs(texts: Sequence[str]) -> list[tuple[str, Path]]:
+    """Name and folder of ``[NAME=]WORK_DIR`` each; folders that differ only in a seed, as ``_s0``, share a name.
+
+    Raises:
+        ValueError: if one is no folder, holds no log, is named twice, or its name is given to another.
+    """
+    given, folders = zip(*map(split_name, texts), strict=True)
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f'{folder} is not a folder')
+        if not read_scalars(folder):
+            raise ValueError(f'{folder} holds no log: nothing in <time>/vis_data/scalars.json')
+    pairs = [(name, folder.resolve()) for name, folder in zip(given, folders, strict=True)]
+    if twice := [str(folder) for name, folder in pairs if pairs.count((name, folder)) > 1]:
+        raise ValueError(f'{twice[0]} is named twice: a run is no repetition of itself')
+    whole = _tails([folder for _, folder in pairs])
+    bare = [re.sub(r'_(s|seed-?)\d+$', '', name) for name in whole]
+    names = display_names(given, [name if short in whole else short for name, short in zip(whole, bare, strict=True)])
+    if taken := [name for name, own in zip(names, given, strict=True) if not own and name in given]:
+        raise ValueError(f'{taken[0]} is given to one run and is the short name of another: name that, too')
+    return list(zip(names, folders, strict=True))
+
+
+def display_names(given: Sequence[str | None], stems: Sequence[str], paths: Sequence[Path | None] = ()) -> list[str]:
+    """The given names, else the words that tell stems as ``deit_mixpro`` apart, or paths where stems are equal."""
+    if len(set(stems)) < len(stems) and paths and all(paths):
+        stems = _tails(paths)
+    words, found = [re.split('[_/]', stem) for stem in stems], list(stems)
+    if len(set(stems)) > 1 and len({len(row) for row in words}) == 1:
+        differ = [len(set(column)) > 1 for column in zip(*words, strict=True)]
+        short = [', '.join(label(word) for word, d in zip(row, differ, strict=True) if d) for row in words]
+        found = short if len(set(short)) == len(set(stems)) else found
+    return [name or short for name, short in zip(given, found, strict=True)]
+
+
+def _tails(paths: Sequence[Path]) -> list[str]:
+    """Absolute paths without the folders that all of them lie in."""
+    common = os.path.commonpath([path.parent for path in paths])
+    return [path.relative_to(common).as_posix() for path in paths]
+
+
+def config_of(folder: Path) -> Path:
+    """The newest config in a work directory. Raises ValueError without one."""
+    found = sorted(folder.glob('*.py'), key=lambda path: (path.stat().st_mtime, path.name))
+    if not found:
+        raise ValueError(f'{folder} holds no config')
+    return found[-1]
+
+
+def checkpoint_of(folder: Path) -> Path | None:
+    """The last checkpoint of a work directory, its own copy first where it was moved; None without one."""
+    note = folder / 'last_checkpoint'
+    named = Path(note.read_text(encoding='utf-8').strip()) if note.is_file() else Path('none')
+    return next(filter(Path.is_file, (folder / named.name, named)), None)

@@ -1,0 +1,182 @@
+"""A batch as a config mixes it: images, partners, masks, mixed images, attention, label weights (MixPro, Figure 6)."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, one_hot
+
+from mixpro_mm.attention import ClassAttentionTap, patches_of, token_grid
+from mixpro_mm.augments.base import MixAugment
+from mixpro_mm.labeling import LabelWeights
+from mixpro_mm.labeling.find import each, label_augments, loss_module
+from mixpro_mm.labeling.rules import build_labeling
+from mixpro_mm.losses import hand_factor_over
+from mixpro_mm.mixing import MixedTarget
+from mixpro_mm.report.figures import models
+from mixpro_mm.report.figures.canvas import WIDTHS, fit, outputs, save
+from mixpro_mm.report.figures.images import image_table
+from mixpro_mm.report.figures.logs import checkpoint_of, config_of
+
+__all__ = ['Mix', 'attention_maps', 'choose_augment', 'draw_mixed', 'factors_of_a_batch', 'mix', 'mixed_table', 'weigh']
+
+DRAWS = 50  # of a mixing ratio, until both images can be seen
+BOTH = (0.35, 0.65)  # share of the image itself at which both can
+
+
+class Mix(NamedTuple):
+    """Mixed images (B, 3, H, W), partner (B,) of each, weights (B, 2) of both labels; mask, if not by the host."""
+
+    images: Tensor
+    partner: Tensor
+    weights: Tensor
+    target: MixedTarget | None
+
+
+def draw_mixed(config, checkpoint=None, augment=None, num=4, seed=0, out=None, width='column') -> list[Path]:
+    """Draw training images of a config before and after its own augment. Raises ValueError for unusable arguments."""
+    if not 2 <= num <= 16:
+        raise ValueError(f'--num {num}: from 2 to 16 images can be mixed and shown')
+    paths, settings = outputs(out, 'mixed'), models.read_config(config)
+    model = models.load_model(settings, checkpoint)
+    chosen, dataset = choose_augment(model, augment), models.build_dataset(settings, 'train')
+    note = f'{type(chosen).__name__} of {Path(config).stem}, training images, seed {seed}. '
+    note += f'Model: {Path(checkpoint).name}.' if checkpoint else 'No checkpoint: without what an untrained model says.'
+    figure = mixed_table(model, settings, chosen, dataset, num, seed, WIDTHS[width], note, trained=bool(checkpoint))
+    return save(figure, paths)
+
+
+def mixed_table(model, config, augment, dataset, num, seed, width, note='', trained=True) -> Figure:
+    """A column for each of ``num`` images; without attention and weights that depend on it for an untrained model."""
+    images, scores = preprocess(model, models.take_items(dataset, num, seed))
+    found = mix(model, config, augment, images, scores, visible=True)
+    names, rgb = models.class_names(dataset, scores.shape[1]), models.to_rgb(model.data_preprocessor, images)
+    names = [fit(names[i], (width - 0.65) / num) for i in scores.argmax(1).tolist()]
+    partners, weights, maps, numbers = found.partner.tolist(), found.weights, None, {}
+    rows = [('image', rgb), ('partner', [rgb[i] for i in partners])]
+    if found.target is not None:
+        rows.append(('mask', [mask[0].numpy() for mask in found.target.mask]))
+        numbers['lam_area'] = found.target.lam_area
+        if trained:
+            labels, maps = weigh(model, config, found)
+            numbers |= dict(lam_attn=labels.lam_attn, factor=labels.factor)
+            weights = weights if labels.lam is None else torch.stack([labels.lam, 1 - labels.lam], dim=1)
+    rows.append(('mixed', models.to_rgb(model.data_preprocessor, found.images)))
+    rows += [] if maps is None else [('attention', list(maps.numpy()))]
+    if trained or found.target is None or found.target.weights is None:  # no weights by an untrained teacher
+        numbers |= {'own label': weights[:, 0], 'partner label': weights[:, 1]}
+    texts = {name: [f'{v:.2f}' for v in values.tolist()] for name, values in numbers.items() if values is not None}
+    return image_table(rows, {0: names, 1: [names[i] for i in partners]}, texts, width=width, note=note)
+
+
+def factors_of_a_batch(folder: Path, num: int | None = None, seed: int = 0) -> np.ndarray:
+    """(B,) factors of a mini-batch of training, B the config's if None, by the last checkpoint of a work directory."""
+    config = models.read_config(config_of(folder))
+    if not (checkpoint := checkpoint_of(folder)):
+        raise ValueError(f'{folder} holds no checkpoint')
+    model, dataset = models.load_model(config, checkpoint), models.build_dataset(config, 'train')
+    items = models.take_items(dataset, num or config.train_dataloader.batch_size, seed)
+    mixed = mix(model, config, choose_augment(model), *preprocess(model, items))
+    factor = None if mixed.target is None else weigh(model, config, mixed)[0].factor
+    if factor is None:
+        raise ValueError(f'the labels of {config.filename} have no factor')
+    return factor.numpy()
+
+
+def preprocess(model: nn.Module, items: list[dict]) -> tuple[Tensor, Tensor]:
+    """Images (B, 3, H, W), normalised but not mixed, and labels (B, C). Raises ValueError without class labels."""
+    with models.explained('these data are no images with class labels'):
+        data = model.data_preprocessor(pseudo_collate(items))
+        classes = model.data_preprocessor.num_classes or model.head.num_classes  # timm's classifiers have no head
+        scores = [s.gt_score if 'gt_score' in s else one_hot(s.gt_label, classes)[0] for s in data['data_samples']]
+        return data['inputs'], torch.stack(scores).float()
+
+
+def choose_augment(model: nn.Module, name: str | None = None):
+    """The augment of a class name, or the first that leaves its labels open, or the first. Raises ValueError."""
+    augments = getattr(getattr(model.data_preprocessor, 'batch_augments', None), 'augments', None) or []
+    known = {type(augment).__name__: augment for augment in augments if augment is not None}
+    if not known:
+        raise ValueError('this config mixes no images: model.train_cfg has no augments')
+    found = [known[each] for each in known if name and each.lower() == name.split('.')[-1].lower()]
+    if name and not found:
+        raise ValueError(f'this config has no augment {name}; it has {", ".join(known)}')
+    return [*found, *label_augments(model), *known.values()][0]
+
+
+def hook_settings(config: Config, name: str = 'LabelingHook') -> dict | None:
+    """The settings of the custom hook of a class name; None without one."""
+    hooks = config.get('custom_hooks') or []
+    return next((h for h in hooks if getattr(h['type'], '__name__', h['type']).split('.')[-1] == name), None)
+
+
+@torch.no_grad()
+def mix(model: nn.Module, config: Config, augment, images: Tensor, scores: Tensor, visible: bool = False) -> Mix:
+    """Mix images (B, 3, H, W) with labels (B, C) by one augment of a model; neither is written to.
+
+    With ``visible``, up to 50 draws are made until the mean ratio is well inside (0, 1) and no image is its own
+    partner. An augment that needs a moving average gets the model itself, because that is what checkpoints hold.
+    """
+    each([augment], 'bind', model, model if hook_settings(config, 'EMAHook') else None)
+    try:
+        for _ in range(DRAWS if visible else 1):
+            with torch.enable_grad():  # PuzzleMix takes a gradient
+                found = _draw(augment, images, scores)
+            share = (found.weights[:, 0] if found.target is None else found.target.lam_area).mean()
+            if BOTH[0] < share < BOTH[1] and (found.partner != torch.arange(len(images))).all():
+                break
+    finally:
+        each([augment], 'unbind')
+    return found
+
+
+def _draw(augment, images: Tensor, scores: Tensor) -> Mix:
+    if isinstance(augment, MixAugment):
+        partner = torch.randperm(len(images))
+        mixed, target = augment.mix(images, scores, partner)
+        weights = torch.stack([target.lam_area, 1 - target.lam_area], 1) if target.weights is None else target.weights
+        return Mix(mixed.detach(), partner, weights, target)
+    # the host's return labels only: a class for each image tells who was mixed with whom, and how much
+    mixed, labels = augment(images.clone(), torch.eye(len(images)))  # CutMix writes into its argument
+    own = labels.float().diagonal()
+    others = labels.float() - torch.diag(own)
+    partner = torch.where(others.amax(1) == 0, torch.arange(len(images)), others.argmax(1))
+    return Mix(mixed, partner, torch.stack([own, others.sum(1)], 1), None)
+
+
+@torch.no_grad()
+def attention_maps(model: nn.Module, images: Tensor, attention) -> tuple[Tensor, Tensor, Tensor]:
+    """Attention (B, N) of normalised images (B, 3, H, W), the same as maps (B, H, W), and the outputs.
+
+    ``attention`` is that of ``ClassAttentionTap``. Raises ValueError if the model has none.
+    """
+    tap = ClassAttentionTap(model, attention).attach()
+    try:
+        tap.verify(lambda: model(images[:1]))
+        logits, row = model(images), tap.read()
+    finally:
+        tap.release()
+    if row is None or len(row) != len(images):
+        raise ValueError(f'the attention of {type(model).__name__} gave no row for each image')
+    size = tuple(images.shape[2:])
+    return row, interpolate(row.view(-1, 1, *tap.block.grid(row.shape[1], size)), size)[:, 0], logits
+
+
+@torch.no_grad()
+def weigh(model: nn.Module, config: Config, mixed: Mix) -> tuple[LabelWeights, Tensor | None]:
+    """The weights of the labels as at the end of training, and the attention (B, H, W) they depend on, if they do."""
+    hook = hook_settings(config) or dict(labeling='AreaLabeling')  # without the hook, labels stay as mixed
+    labeling = build_labeling(hook.get('labeling', 'ProgressiveAttentionLabeling'))
+    if hasattr(labeling, 'progress'):
+        labeling.progress = 1.0
+    hand_factor_over(loss_module(model), labeling)
+    if not getattr(labeling, 'uses_attention', True):
+        return labeling(mixed.target, None, None, model(mixed.images)), None
+    row, maps, logits = attention_maps(model, mixed.images, hook.get('attention'))
+    grid = token_grid(row.shape[1], tuple(mixed.images.shape[2:]), patches_of(model))
+    return labeling(mixed.target, row, grid, logits), maps

@@ -1,1 +1,0 @@
-"""Pictures from the command line: what a config mixes, what a checkpoint attends to, what runs have logged."""

@@ -1,0 +1,153 @@
+"""What a mix says of itself, compared with the pixels."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.runner import set_random_seed
+from mmpretrain.models import ClsDataPreprocessor
+from PIL import Image
+from torch.nn.functional import softmax
+
+from mixpro_mm.report.figures import mixed, models
+
+MIX = "model = dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict({})], probs=[0.5, 0.5]))\n{}"
+CUTMIX = MIX.format("type='CutMix', alpha=1.0", 'custom_hooks = []')
+HOOK = "custom_hooks = [dict(type='mixpro_mm.LabelingHook', labeling='AreaLabeling')]"
+
+
+@pytest.fixture
+def made(config_file):
+    """Model, config and a batch of 12 random images of 10 classes."""
+
+    def make(delta=''):
+        config = models.read_config(config_file('c', delta))
+        set_random_seed(0)
+        return models.load_model(config), config, torch.randn(12, 3, 32, 32), torch.eye(10)[torch.arange(12) % 10]
+
+    return make
+
+
+def test_partner_and_weights_of_the_hosts_augments_give_their_images(made):
+    model, config, images, scores = made(CUTMIX)
+    before = images.clone()
+    found = mixed.mix(model, config, mixed.choose_augment(model, 'CutMix'), images, scores, visible=True)
+    assert torch.equal(images, before) and found.target is None
+    own, other = (found.images == images).all(1), (found.images == images[found.partner]).all(1)
+    assert (own ^ other).all()  # random images share no pixel
+    torch.testing.assert_close(own.float().mean((1, 2)), found.weights[:, 0])
+    found = mixed.mix(model, config, mixed.choose_augment(model), images, scores)  # the first, Mixup
+    own, partner = found.weights[:, :, None, None, None].unbind(1)
+    torch.testing.assert_close(found.images, own * images + partner * images[found.partner])
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_a_masked_mix_shows_the_partner_where_the_mask_is_false(made, seed):
+    model, config, images, scores = made()
+    augment = mixed.choose_augment(model)
+    assert type(augment).__name__ == 'MixPro'
+    torch.manual_seed(seed)
+    found = mixed.mix(model, config, augment, images, scores, visible=True)
+    assert torch.equal(found.images, torch.where(found.target.mask, images, images[found.partner]))
+    assert torch.equal(found.target.partner_scores, scores[found.partner])
+    assert 0.35 < found.target.lam_area.mean() < 0.65 and (found.partner != torch.arange(12)).all()
+    assert not augment.pending
+    first = [mixed.mix(model, config, augment, images, scores).target.lam_area.mean() for _ in range(12)]
+    assert min(first) < 0.35 and max(first) > 0.65  # unless it is to be visible, the first draw counts
+
+
+def test_a_teacher_that_is_the_moving_average_is_the_model_itself(made):
+    token = "type='mixpro_mm.TokenMix', patch_size=4, teacher='ema', target='ce'"
+    hooks = HOOK.replace('[', "[dict(type='EMAHook'), ")
+    model, config, images, scores = made(MIX.format(token, hooks))
+    found = mixed.mix(model, config, mixed.choose_augment(model), images, scores)
+    torch.testing.assert_close(found.weights.sum(1), torch.ones(12))
+    assert (found.weights[:, 0] - found.target.lam_area).abs().max() > 0.001
+    model, config, images, scores = made(MIX.format(token, HOOK))
+    with pytest.raises(ValueError, match='moving average'):
+        mixed.mix(model, config, mixed.choose_augment(model), images, scores)
+
+
+def test_labels_are_weighed_by_equations_5_8_and_9(made):
+    model, config, images, scores = made()
+    found = mixed.mix(model, config, mixed.choose_augment(model), images, scores, visible=True)
+    weights, maps = mixed.weigh(model, config, found)
+    mask = found.target.mask[:, 0].float()
+    on_own, area = (maps * mask).sum((1, 2)) / maps.sum((1, 2)), mask.mean((1, 2))
+    with torch.no_grad():
+        prediction = softmax(model(found.images), dim=1)
+    label = area[:, None] * found.target.scores + (1 - area)[:, None] * found.target.partner_scores
+    cosine = (prediction * label).sum(1) / prediction.norm(dim=1) / label.norm(dim=1)
+    torch.testing.assert_close(weights.lam_attn, on_own)
+    torch.testing.assert_close(weights.factor, cosine)
+    torch.testing.assert_close(weights.lam, cosine * on_own + (1 - cosine) * area)
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_area_labels_need_no_attention(made, monkeypatch):
+    model, config, images, scores = made(HOOK)
+    found = mixed.mix(model, config, mixed.choose_augment(model), images, scores)
+    monkeypatch.setattr(mixed, 'attention_maps', lambda *args: pytest.fail('the attention was read'))
+    weights, maps = mixed.weigh(model, config, found)
+    assert maps is None and weights.lam is None and weights.factor is None
+
+
+def test_augments_are_chosen_by_name(made):
+    model = made()[0]
+    assert type(mixed.choose_augment(model, 'mixpro_mm.MixPro')).__name__ == 'MixPro'
+    assert type(mixed.choose_augment(model, 'mixup')).__name__ == 'Mixup'
+    with pytest.raises(ValueError, match='no augment CutMix; it has Mixup, MixPro'):
+        mixed.choose_augment(model, 'CutMix')
+
+
+@pytest.mark.parametrize('normalise', [dict(mean=[10, 20, 30], std=[2, 3, 4]), {}])
+@pytest.mark.parametrize('to_rgb', [True, False])
+def test_pixels_come_back_as_rgb(normalise, to_rgb):
+    preprocessor = ClsDataPreprocessor(to_rgb=to_rgb, **normalise)
+    bgr = torch.randint(0, 256, (2, 3, 4, 5))
+    images = preprocessor(dict(inputs=bgr))['inputs'].float()
+    if normalise or to_rgb:  # without either the host leaves the channels as they are
+        np.testing.assert_allclose(
+            models.to_rgb(preprocessor, images)[1], bgr[1].flip(0).permute(1, 2, 0) / 255, atol=1e-6
+        )
+
+
+def test_every_weight_must_be_in_the_file_and_the_config_stays(digits):
+    path, checkpoint = digits('deit')
+    config, tensors = models.read_config(path), torch.load(checkpoint)['state_dict']
+    config.merge_from_dict(dict(model=dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='/no/file')))))
+    before = config.pretty_text
+    loaded = models.load_model(config, checkpoint)
+    assert all(torch.equal(value, tensors[key]) for key, value in loaded.state_dict().items())
+    assert not loaded.training and config.pretty_text == before
+    torch.save({k: v for k, v in tensors.items() if not k.startswith('head.')}, checkpoint)
+    assert models.load_model(config, checkpoint, headless=True)
+    with pytest.raises(ValueError, match=r'2 tensors are not in the file, such as head\.layers\.head\.weight'):
+        models.load_model(config, checkpoint)
+    torch.save({k.removeprefix('backbone.'): v for k, v in tensors.items()}, checkpoint)
+    with pytest.raises(ValueError, match='tensors are not in the file, such as backbone'):
+        models.load_model(config, checkpoint, headless=True)
+
+
+def test_a_file_comes_as_the_test_data_do(config_file, tmp_path):
+    config = models.read_config(config_file('plain'))
+    scan = models.build_dataset(config, 'test').get_data_info(7)['img']
+    colored = np.stack([scan[..., 0], scan[..., 0] // 2, scan[..., 0] // 4], axis=-1)  # RGB
+    Image.fromarray(colored).save(tmp_path / 'a.png')
+    packed = models.read_image(config, str(tmp_path / 'a.png'))['inputs']
+    assert torch.equal(packed, torch.from_numpy(colored[..., ::-1].copy()).permute(2, 0, 1))
+    Image.fromarray(colored).resize((100, 80)).save(tmp_path / 'b.png')
+    assert models.read_image(config, str(tmp_path / 'b.png'))['inputs'].shape == (3, 32, 32)
+    Image.fromarray(scan[..., 0].astype(np.uint16) * 257).save(tmp_path / 'c.png')
+    with pytest.raises(ValueError, match=rf'c\.png .*mode I;16 holds values up to {int(scan[..., 0].max()) * 257}: '):
+        models.read_image(config, str(tmp_path / 'c.png'))
+
+
+def test_a_seed_decides_on_images_and_their_pipeline(config_file):
+    dataset = models.build_dataset(models.read_config(config_file('plain')), 'train')
+    first, again, other = (models.take_items(dataset, 3, seed) for seed in (1, 1, 2))
+    assert all(torch.equal(a['inputs'], b['inputs']) for a, b in zip(first, again, strict=True))
+    assert not all(torch.equal(a['inputs'], b['inputs']) for a, b in zip(first, other, strict=True))
+    named = SimpleNamespace(metainfo=dict(classes=['tench, Tinca tinca', 'goldfish']))
+    assert models.class_names(named, 3) == ['tench', 'goldfish', '2'] and models.class_names(object(), 1) == ['0']

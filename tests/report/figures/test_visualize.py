@@ -1,0 +1,237 @@
+"""What the commands draw from models and records: the data in the axes, the words beside them, the files."""
+
+import json
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib.text import Text
+from PIL import Image
+
+from mixpro_mm.report.figures import sweep
+from mixpro_mm.report.figures.attention import overlay, parse_looks
+from mixpro_mm.report.figures.masks import make_masks
+from mixpro_mm.report.visualize import main
+
+NO_HOOK = 'custom_hooks = []'
+CUTMIX = "model = dict(train_cfg=dict(augments=[dict(type='CutMix', alpha=1.0)], probs=[1.0]))\n" + NO_HOOK
+TRANSMIX = "custom_hooks = [dict(type='mixpro_mm.LabelingHook', labeling='AttentionLabeling')]"
+
+
+def shown(axes):
+    return np.asarray(axes.images[0].get_array())
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def smallest_text(figure):
+    return min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text())
+
+
+def test_mixed_shows_what_went_in_and_what_came_out(digits, tmp_path, drawn, capsys):
+    config, checkpoint = digits('mix')
+    capsys.readouterr()
+    assert main(['mixed', config, '--checkpoint', checkpoint, '--num', '3', '--out', str(tmp_path / 'a')]) == 0
+    assert capsys.readouterr().out.split()[-2:] == [str(tmp_path / 'a.png'), str(tmp_path / 'a.svg')]
+    grid = np.array(drawn[0].axes).reshape(5, 3)
+    assert [texts(axes)[0] for axes in grid[:, 0]] == ['image', 'partner', 'mask', 'mixed', 'attention']
+    assert texts(grid[4, 0])[1].split('\n') == ['lam_area', 'lam_attn', 'factor', 'own label', 'partner label']
+    for column in grid.T:
+        image, partner, mask, mixed, attention = map(shown, column)
+        np.testing.assert_allclose(mixed, np.where(mask[..., None], image, partner), atol=1e-6)
+        area, attn, factor, own, other = map(float, texts(column[4])[-1].split('\n'))
+        assert abs(area - mask.mean()) < 0.0051 and abs(own + other - 1) < 0.011
+        assert abs(attn - (attention * mask).sum() / attention.sum()) < 0.0051
+        assert abs(own - (factor * attn + (1 - factor) * area)) < 0.011
+        assert [axes.get_title() in set('0123456789') for axes in column] == [True, True, False, False, False]
+    assert drawn[0].get_figwidth() == 3.25 and smallest_text(drawn[0]) >= 7
+    assert 'MixPro of mix' in drawn[0].get_supxlabel() and 'mix.pth' in drawn[0].get_supxlabel().replace('\n', ' ')
+
+
+def test_mixed_without_a_checkpoint_has_nothing_of_the_model(config_file, tmp_path, drawn):
+    assert main(['mixed', config_file('mix'), '--out', str(tmp_path / 'a.png'), '--width', 'text']) == 0
+    grid = np.array(drawn[0].axes).reshape(4, 4)
+    assert texts(grid[3, 0])[1].split('\n') == ['lam_area', 'own label', 'partner label']
+    area, own, other = map(float, texts(grid[3, 1])[0].split('\n'))
+    assert area == own and abs(own + other - 1) < 0.011 and 'No checkpoint' in drawn[0].get_supxlabel()
+    config = config_file('token', base='evidence/deit-micro_tokenmix_digits-8.py')  # its teacher is untrained, too
+    assert main(['mixed', config, '--out', str(tmp_path / 'c.png')]) == 0
+    assert texts(drawn[-1].axes[12])[1] == 'lam_area'
+
+
+def test_a_seed_draws_the_same_bytes(config_file, tmp_path):
+    for name in ('a', 'b'):
+        assert main(['mixed', config_file('mix'), '--num', '2', '--out', str(tmp_path / name)]) == 0
+    for kind in ('png', 'svg'):
+        assert (tmp_path / f'a.{kind}').read_bytes() == (tmp_path / f'b.{kind}').read_bytes()
+    assert Image.open(tmp_path / 'a.png').width == 975  # 3.25 in at 300 dpi
+
+
+def test_mixed_by_the_host_has_no_mask(config_file, tmp_path, drawn):
+    assert main(['mixed', config_file('cut', CUTMIX), '--num', '2', '--out', str(tmp_path / 'a.png')]) == 0
+    grid = np.array(drawn[0].axes).reshape(3, 2)
+    for column in grid.T:
+        image, partner, mixed = map(shown, column)
+        own = np.isclose(mixed, image).all(-1)
+        assert (own | np.isclose(mixed, partner).all(-1)).all()
+        weight, rest = map(float, texts(column[2])[-1].split('\n'))
+        assert abs(weight + rest - 1) < 0.011 and weight <= own.mean() + 0.0051
+    assert texts(grid[2, 0])[1].split('\n') == ['own label', 'partner label']
+
+
+def test_masks_keep_whole_cells_of_their_size(tmp_path, drawn):
+    region, block, random, scaled = make_masks(lam=0.5, seed=1).values()
+    rows, columns = np.nonzero(~region.numpy())
+    assert (~region).sum() == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)  # one box
+    for mask in (block, random):
+        cell = mask.view(14, 16, 14, 16)
+        assert (cell == cell[:, :1, :, :1]).all() and cell[:, 0, :, 0].sum() == 98
+    whole = scaled[::64, ::64].repeat_interleave(64, 0).repeat_interleave(64, 1)[:224, :224]
+    assert torch.equal(scaled, whole) and scaled[::64, ::64].sum() == 8  # of 16, those at the ends are cut
+    cells = block[::16, ::16]
+    assert (cells[:, 1:] == cells[:, :-1]).float().mean() > 0.6  # blocks hang together
+    assert main(['masks', '--scale', '2', '--lam', '0.25', '--seed', '5', '--out', str(tmp_path / 'a.svg')]) == 0
+    labels = [axes.get_xlabel() for axes in drawn[0].axes]
+    assert [label.split('\n')[0] for label in labels] == ['(a) region', '(b) block', '(c) random', '(d) random, 2x']
+    assert labels[2].endswith('25% kept') and smallest_text(drawn[0]) >= 7
+    for axes, mask in zip(drawn[0].axes, make_masks(scale=2, lam=0.25, seed=5).values(), strict=True):
+        assert np.array_equal(shown(axes), mask)
+
+
+def test_words_of_attention_are_models_and_images():
+    looks, images = parse_looks(['a.py:x.pth', 'b.py', 'y.pth', 'ours=c.py:z.pth', 'i.png', 'j.jpg'])
+    assert looks == [(None, 'a.py', 'x.pth'), (None, 'b.py', 'y.pth'), ('ours', 'c.py', 'z.pth')]
+    assert images == ['i.png', 'j.jpg']
+
+
+@pytest.mark.parametrize('mixed', [False, True])
+def test_attention_has_a_column_for_each_model(digits, tmp_path, drawn, mixed):
+    words = [':'.join(digits('deit_mixpro_x')), f'PVT={":".join(digits("pvt", base="pvt-micro_mixpro_digits.py"))}']
+    words += [':'.join(digits('deit_transmix_x', TRANSMIX)), '--num', '3', *['--mixed'] * mixed]
+    assert main(['attention', *words, '--out', str(tmp_path / 'a.png')]) == 0
+    grid = np.array(drawn[0].axes[:-1]).reshape(3, 4 + mixed)  # the last is the bar
+    names = [axes.get_title().replace('\n', '') for axes in grid[0]]
+    assert names[: 1 + mixed] == ['image', 'mixed'][: 1 + mixed] and names[-2] == 'PVT' and smallest_text(drawn[0]) >= 7
+    assert all(texts(axes)[0] in set('0123456789') for axes in grid[:, 0])
+    image = shown(grid[0][int(mixed)])
+    heat = shown(grid[0][1 + mixed]) - 0.3 * (image @ np.array([0.299, 0.587, 0.114]))[..., None]
+    tokens = heat.reshape(8, 4, 8, 4, 3)
+    np.testing.assert_allclose(tokens - tokens[:, :1, :, :1], 0, atol=1e-6)  # one colour a token over the image
+    hottest = 0.7 * np.array(matplotlib.colormaps['inferno'](1.0)[:3])
+    np.testing.assert_allclose(heat.sum(-1).max(), hottest.sum(), atol=1e-6)
+    bar = drawn[0].axes[-1]
+    np.testing.assert_allclose(bar.collections[-1].cmap(1.0)[:3], 0.15 + hottest)
+    assert [text.get_text() for text in bar.get_yticklabels()] == ['less', 'more']
+
+
+def test_heat_is_strongest_where_attention_is():
+    heat, image = np.array([[0.0, 0.1], [0.3, 0.2]]), np.full((2, 2, 3), 0.5)
+    drawn = overlay(image, heat)
+    np.testing.assert_allclose(overlay(image, heat * 7), drawn)  # each by its own maximum
+    assert drawn.sum(-1).flatten().argsort().tolist() == heat.flatten().argsort().tolist()
+    assert (overlay(image + 0.2, heat) > drawn).all()  # the image is visible below
+
+
+def test_attention_of_named_images(digits, tmp_path, drawn, capsys):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(tmp_path / 'noise.png')
+    config, checkpoint = digits('deit')
+    command = ['attention', f'{config}:{checkpoint}', str(tmp_path / 'noise.png'), '--out', str(tmp_path / 'a.png')]
+    assert main(command) == 0
+    assert texts(drawn[0].axes[0]) == ['noise'] and shown(drawn[0].axes[0]).shape == (32, 32, 3)
+    command[1] = f'{config}:{digits("pvt", base="pvt-micro_mixpro_digits.py")[1]}'
+    assert main(command) == 1 and 'does not fit the model of' in capsys.readouterr().err
+
+
+def record(row, value, seed=0, **more):
+    found = dict(
+        task='classification', metric='top1', backbone='DeiT-micro', pretraining='mixpro', config='a.py', seed=seed
+    )
+    return found | dict(table=f'figure5{"a" if row.startswith("scale") else "b"}', row=row, value=value, **more)
+
+
+def test_sweep_is_of_tables_and_rows_and_cites_the_paper_for_the_same_data(tmp_path, drawn):
+    records = [record('scale-7', 80.0), record('scale-1', 79.0), record('scale-4', 81.0)]
+    records += [record('beta-1', 97.0 + seed, seed, data='digits') for seed in (0, 1)] + [
+        record('beta-0.5', 96.0, data='digits')
+    ]
+    records.append(record('scale-1', 1.0) | dict(table='table1'))
+    (tmp_path / 'results.json').write_text(json.dumps(dict(study={}, records=records)))
+    places = [f'Ours={tmp_path}', f'Ours={tmp_path / "results.json"}']  # what comes twice counts once
+    assert main(['sweep', *places, '--out', str(tmp_path / 'a.png')]) == 0
+    scale, beta = drawn[0].axes
+    assert {line.get_label(): line.get_xydata().tolist() for line in scale.lines} == {
+        'Ours': [[0, 79], [1, 81], [2, 80]], 'in the paper': [[1, 81.3]],
+    }  # fmt: skip
+    assert [[text.get_text() for text in axes.get_xticklabels()] for axes in (scale, beta)] == [
+        ['1x', '4x', '7x'],
+        ['0.5', '1'],
+    ]
+    (bars,) = beta.containers
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ['Ours', 'in the paper']
+    assert bars.lines[0].get_ydata().tolist() == [96, 97.5]
+    np.testing.assert_allclose(bars.lines[2][0].get_segments()[1][:, 1], [97.5 - 0.5**0.5, 97.5 + 0.5**0.5])
+
+
+def test_sweep_finds_work_directories_by_their_config_and_leaves_unfinished_ones_out(
+    write_log, tmp_path, drawn, monkeypatch, capsys
+):
+    cells = {('figure5a', f'scale-{i}', 'top1'): f'ablation/figure5a_scale-{i}.py' for i in (2, 4)}
+    monkeypatch.setattr(sweep.runpy, 'run_path', lambda path: dict(cells=cells))
+    monkeypatch.setattr(
+        sweep, 'published_tables', lambda: dict(figure5a={f'scale-{i}': dict(top1=None) for i in (2, 4)})
+    )
+    places = []
+    for scale, steps in ((4, 2), (2, 1)):
+        folder = write_log(
+            f'run{scale}',
+            [(1, 1, dict(loss=1))],
+            [(step, {'accuracy/top1': 90.0 + step}) for step in range(1, 1 + steps)],
+        )
+        for config in (f'{folder}/figure5a_scale-{scale}.py', f'{folder}/1/vis_data/config.py'):
+            Path(config).write_text('train_cfg = dict(max_epochs=2)')
+        places.append(folder)
+    assert main(['sweep', *places, '--out', str(tmp_path / 'a.png')]) == 0
+    assert [line.get_xydata().tolist() for line in drawn[0].axes[0].lines] == [[[0, 92]]]
+    assert 'run2/1/vis_data/scalars.json is left out: its last top-1 is that of step 1 of 2' in capsys.readouterr().err
+    assert main(['sweep', places[1], '--out', str(tmp_path / 'b.png')]) == 1 and not (tmp_path / 'b.png').exists()
+
+
+@pytest.mark.parametrize(
+    ('words', 'sentence'),
+    [
+        (['mixed', 'nowhere.py'], 'mixed: config nowhere.py cannot be read: '),
+        (['mixed', '{none}'], 'mixed: this config mixes no images'),
+        (['mixed', '{mix}', '--augment', 'CutMix'], 'mixed: this config has no augment CutMix; it has Mixup, MixPro'),
+        (['mixed', '{mix}', '--checkpoint', '{mix}'], 'cannot be read: it is a text file that begins with'),
+        (['mixed', '{mix}', '--checkpoint', 'gone.pth'], 'mixed: Checkpoint gone.pth is not an existing file.'),
+        (['mixed', '{mix}', '--num', '1'], 'mixed: --num 1: from 2 to 16 images'),
+        (['mixed', '{mix}', '--out', 'a.jpg'], 'mixed: --out a.jpg must end in .png or .svg'),
+        (['masks', '--patch', '15'], 'masks: patches of 15 px and cells of 4 of them do not tile an image of 224 px'),
+        (['masks', '--lam', '1.5'], 'masks: the share 1.5 must lie in 0 to 1'),
+        (['attention', 'a.png'], 'attention: there is no config (CONFIG.py:CHECKPOINT) in a.png'),
+        (['attention', '{mix}'], 'comes without a checkpoint'),
+        (['factor', '{folder}'], 'holds no log'),
+        (['curves', 'nowhere'], 'curves: nowhere is not a folder'),
+        (['occlusion', '{mix}'], 'is not the result of an occlusion test'),
+        (['sweep', '{mix}'], 'sweep: '),
+    ],
+)
+def test_bad_input_is_one_sentence_and_no_file(config_file, tmp_path, monkeypatch, capsys, words, sentence):
+    monkeypatch.chdir(tmp_path)
+    known = dict(mix=config_file('mix'), folder=str(tmp_path))
+    if '{none}' in words:
+        known['none'] = config_file('none', 'model = dict(train_cfg=None)\n' + NO_HOOK)
+    assert main([word.format(**known) for word in words]) == 1
+    written = capsys.readouterr()
+    assert sentence in written.err and written.err.count('\n') == 1 and written.out == ''
+    assert not list(tmp_path.rglob('*.png')) and not Path('work_dirs').exists()
+
+
+def test_an_unknown_command_is_explained(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(['movie'])
+    assert end.value.code == 2 and 'sweep' in capsys.readouterr().err
