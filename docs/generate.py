@@ -8,7 +8,7 @@ import itertools
 import re
 from pathlib import Path
 
-from mixpro_mm.reporting.paper import published_tables
+from mixpro_mm.report.paper import published_tables
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent

@@ -1,24 +1,8 @@
-"""Render work directories: result records and logs in; tables, figures, the report of a study, the paper's tables out.
+"""Until the figure modules move: what they import from here is in mixpro_mm.report."""
 
-Needs numpy, scipy, matplotlib and Pillow only, so a report can be made anew on a machine without any mm* package.
-"""
+import sys
 
-from mixpro_mm.reporting.curves import read_scalars, series
-from mixpro_mm.reporting.figures import factor_curve, factor_panels, learning_curves, results_overview, transfer_curves
-from mixpro_mm.reporting.paper_report import write_paper_report
-from mixpro_mm.reporting.report import write_report
-from mixpro_mm.reporting.tables import results_table, summary
+from mixpro_mm.report import labels, names, statistics, tables
 
-__all__ = [
-    'factor_curve',
-    'factor_panels',
-    'learning_curves',
-    'read_scalars',
-    'results_overview',
-    'results_table',
-    'series',
-    'summary',
-    'transfer_curves',
-    'write_paper_report',
-    'write_report',
-]
+for module in (labels, names, statistics, tables):
+    sys.modules[f'{__name__}.{module.__name__.rpartition(".")[2]}'] = module

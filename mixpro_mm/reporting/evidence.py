@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mixpro_mm.files import read_json, write_text
-from mixpro_mm.reporting.blocks import render_markdown
+from mixpro_mm.report.page import render_markdown
 from mixpro_mm.reporting.evidence_claims import Finding, claims_of_the_paper, findings, under_occlusion
 from mixpro_mm.reporting.evidence_figures import forest_plot, occlusion_bands
 from mixpro_mm.reporting.evidence_verdicts import (

@@ -10,7 +10,7 @@ from mixpro_mm.datasets.digits import load_digit_images
 from mixpro_mm.reporting import evidence, evidence_figures
 from mixpro_mm.reporting.evidence_claims import claims_of_the_paper, findings
 from mixpro_mm.reporting.evidence_verdicts import cautions, summary, training, without_mixing
-from mixpro_mm.reporting.tables import results_table
+from mixpro_mm.report.tables import results_table
 
 STUDY = {
     'title': 'Made up for a test',

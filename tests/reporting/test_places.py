@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mixpro_mm.reporting.cells import mean_of
-from mixpro_mm.reporting.paper import published_tables
-from mixpro_mm.reporting.paper_tables import paper_table
+from mixpro_mm.report.paper import published_tables
+from mixpro_mm.report.paper_tables import paper_table
 from mixpro_mm.reporting.places import DIGITS, IMAGENET, place_of
 
 CONFIGS = Path(__file__).parents[2] / 'configs'

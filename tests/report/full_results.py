@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from mixpro_mm.reporting.columns import AP, MIOU, OCCLUSION, TABLE5
-from mixpro_mm.reporting.paper import published_tables
+from mixpro_mm.report.paper import published_tables
 
 METHODS = dict(baseline='mixup-cutmix', transmix='transmix', mixpro='mixpro')
 TINY = ('table8', 'table9', 'table10')

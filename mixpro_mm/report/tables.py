@@ -8,8 +8,8 @@ from html import escape
 
 import numpy as np
 
-from mixpro_mm.reporting.labels import canonical, label, lower_is_better, measure
-from mixpro_mm.reporting.statistics import NOT_SUPPORTED, SUPPORTED, PairedDifference, paired_difference
+from mixpro_mm.report.labels import canonical, label, lower_is_better, measure
+from mixpro_mm.report.statistics import NOT_SUPPORTED, SUPPORTED, PairedDifference, paired_difference
 
 __all__ = [
     'Cell', 'ResultsTable', 'Row', 'html_table', 'label', 'markdown_table', 'markdown_text', 'results_table', 'signed',

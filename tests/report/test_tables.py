@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from mixpro_mm.reporting.labels import label, lower_is_better, measure
-from mixpro_mm.reporting.tables import html_table, markdown_table, results_table, signed, summary
+from mixpro_mm.report.labels import label, lower_is_better, measure
+from mixpro_mm.report.tables import html_table, markdown_table, results_table, signed, summary
 
 METRICS = (
     'top1', 'mIoU', 'mIoU (MS)', 'bbox_mAP', 'segm_mAP', 'occlusion_random', 'occlusion_salient',

@@ -5,7 +5,7 @@ import functools
 import sys
 from pathlib import Path
 
-from mixpro_mm.reporting.paper_report import write_paper_report
+from mixpro_mm.report.paper_report import write_paper_report
 
 __all__ = ['main']
 

@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from mixpro_mm.reporting.paper import find_configs, published_tables
+from mixpro_mm.report.paper import find_configs, published_tables
 
 PAPER = published_tables()
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from mixpro_mm.reporting.blocks import render_html, render_markdown
+from mixpro_mm.report.page import render_html, render_markdown
 from mixpro_mm.reporting.figures import factor_curve, factor_panels, learning_curves, results_overview, transfer_curves
-from mixpro_mm.reporting.tables import ResultsTable, label, results_table, summary
+from mixpro_mm.report.tables import ResultsTable, label, results_table, summary
 
 __all__ = ['write_report']
 

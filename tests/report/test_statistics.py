@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mixpro_mm.reporting.statistics import (
+from mixpro_mm.report.statistics import (
     PairedDifference,
     bootstrap_coverage,
     bootstrap_interval,

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mixpro_mm.reporting.tables import html_table, markdown_table, markdown_text
+from mixpro_mm.report.tables import html_table, markdown_table, markdown_text
 
 __all__ = ['render_html', 'render_latex', 'render_markdown']
 

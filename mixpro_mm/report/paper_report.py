@@ -6,16 +6,16 @@ from pathlib import Path
 
 from mixpro_mm.arguments import counted
 from mixpro_mm.files import replacing, write_text
-from mixpro_mm.reporting.blocks import render_html, render_latex, render_markdown
+from mixpro_mm.report.page import render_html, render_latex, render_markdown
 from mixpro_mm.reporting.cells import cells_of
-from mixpro_mm.reporting.collect import Collected, collect
+from mixpro_mm.report.records import Collected, collect
 from mixpro_mm.reporting.digits_tables import DATA
 from mixpro_mm.reporting.evidence_figures import occlusion_bands
 from mixpro_mm.reporting.occlusion import occlusion_curves
-from mixpro_mm.reporting.paper import published_tables
-from mixpro_mm.reporting.paper_tables import TITLES, paper_table
+from mixpro_mm.report.paper import published_tables
+from mixpro_mm.report.paper_tables import TITLES, paper_table
 from mixpro_mm.reporting.places import DIGITS, IMAGENET, place_of
-from mixpro_mm.reporting.tables import label
+from mixpro_mm.report.tables import label
 
 __all__ = ['write_paper_report']
 

@@ -7,8 +7,8 @@ from numbers import Real
 from pathlib import Path
 
 from mixpro_mm.files import read_json
-from mixpro_mm.reporting.labels import canonical
-from mixpro_mm.reporting.runs import Training, run_records, training_of
+from mixpro_mm.report.labels import canonical
+from mixpro_mm.report.runs import Training, run_records, training_of
 
 __all__ = ['Collected', 'collect']
 

@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from mixpro_mm.reporting.paper_report import write_paper_report
-from tests.reporting.full_results import occlusion, paper_records, write
+from mixpro_mm.report.paper_report import write_paper_report
+from tests.report.full_results import occlusion, paper_records, write
 
 
 def find_browser():

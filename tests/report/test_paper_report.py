@@ -5,14 +5,14 @@ import re
 import pytest
 
 from mixpro_mm.reporting import paper_report
-from mixpro_mm.reporting.blocks import render_latex
-from mixpro_mm.reporting.cli import main
+from mixpro_mm.report.page import render_latex
+from mixpro_mm.report.cli import main
 from mixpro_mm.reporting.evidence_figures import occlusion_bands
 from mixpro_mm.reporting.occlusion import occlusion_curves
-from mixpro_mm.reporting.paper_report import write_paper_report
-from tests.reporting.full_results import occlusion, paper_records, stage, write
-from tests.reporting.test_collect import BENCHMARK
-from tests.reporting.test_report import Reader
+from mixpro_mm.report.paper_report import write_paper_report
+from tests.report.full_results import occlusion, paper_records, stage, write
+from tests.report.test_records import BENCHMARK
+from tests.report.test_study import Reader
 
 
 def row(config, value, seed=0, metric='top1', task='classification', pretraining='mixpro', backbone='X'):

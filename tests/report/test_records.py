@@ -13,11 +13,11 @@ from mmengine.registry import METRICS, MODELS
 from mmengine.runner import Runner
 
 from mixpro_mm.reporting.cells import cells_of
-from mixpro_mm.reporting.collect import collect
-from mixpro_mm.reporting.paper import published_tables
+from mixpro_mm.report.records import collect
+from mixpro_mm.report.paper import published_tables
 from mixpro_mm.reporting.places import DIGITS, IMAGENET
-from mixpro_mm.reporting.runs import Training, run_records, training_of
-from tests.reporting.full_results import occlusion, stage, write
+from mixpro_mm.report.runs import Training, run_records, training_of
+from tests.report.full_results import occlusion, stage, write
 
 RECORD = dict(
     task='classification', backbone='X', pretraining='mixpro', metric='top1', value=80.0, seed=0, config='a.py'
