@@ -107,3 +107,37 @@ figure5b = {
     'beta-1': dict(name='beta 1', top1=81.3),
     'beta-2': dict(name='beta 2', top1=None),
 }
+# Which config, below configs/, is which cell: (table, row, column) -> path; column None: any metric that the table has.
+# Several cells may name one config.
+methods = dict(baseline='mixup-cutmix', transmix='transmix', mixpro='mixpro')  # column of table 1 -> word in the path
+cells = {
+    **{
+        ('table1', model, method): f'pretrain/{model}_{word}_8xb128_in1k.py'
+        for model in table1
+        for method, word in methods.items()
+    },
+    **{('table2', row, 'top1'): f'ablation/table2_deit-small_{row}_8xb128_in1k.py' for row in table2},
+    ('table3', 'deeplabv3plus_r101/baseline', None): 'segmentation/deeplabv3plus_r101_4xb4-40k_pascal-context-480x480.py',
+    **{
+        ('table3', f'{model}/{start}', None): f'segmentation/{model}_{start}_4xb4-80k_pascal-context-480x480.py'
+        for model in ('linear_deit-small', 'segmenter_deit-small')
+        for start in table3[model]
+    },
+    **{('table4', f'{model}/baseline', None): f'detection/{model}_1x_coco.py' for model in table4 if len(table4[model]) == 1},
+    **{
+        ('table4', f'mask-rcnn_pvt-small/{start}', None): f'detection/mask-rcnn_pvt-small_{start}_1x_coco.py'
+        for start in table4['mask-rcnn_pvt-small']
+    },
+    **{('table5', start, None): 'robustness/deit-small_imagenet-a.py' for start in table5['deit-small']},
+    **{('table6', row, 'top1'): f'ablation/table6_deit-small_{row}_8xb128_in1k.py' for row in table6},
+    **{
+        ('table7', row, model): f'ablation/table7_{model}_{row}_8xb128_in1k.py'
+        for row in table7
+        for model in ('deit-tiny', 'deit-small')
+    },
+    **{('table8', row, 'top1'): f'ablation/table8_deit-tiny_{row}_8xb128_in1k.py' for row in table8},
+    **{('table9', row, 'top1'): f'ablation/table9_deit-tiny_{row}_8xb128_in1k.py' for row in table9},
+    **{('table10', row, 'error'): f'ablation/table10_deit-tiny_{row}_8xb128_in1k.py' for row in table10},
+    **{('figure5a', row, 'top1'): f'ablation/figure5a_deit-small_{row}_8xb128_in1k.py' for row in figure5a},
+    **{('figure5b', row, 'top1'): f'ablation/figure5b_deit-small_{row}_8xb128_in1k.py' for row in figure5b},
+}

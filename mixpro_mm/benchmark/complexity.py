@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mixpro_mm.attention import find_attention_block
 from mixpro_mm.files import write_text
-from mixpro_mm.report.tables import markdown_table
+from mixpro_mm.reporting.tables import markdown_table
 
 __all__ = ['Complexity', 'complexity_of', 'complexity_table', 'main', 'page']
 

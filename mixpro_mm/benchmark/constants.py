@@ -11,7 +11,7 @@ from mixpro_mm.benchmark.bars import step_by_parts
 from mixpro_mm.benchmark.complexity import complexity_of
 from mixpro_mm.benchmark.methods import BASE
 from mixpro_mm.benchmark.training import MIB, PARTS
-from mixpro_mm.report.paper import find_configs, published_tables
+from mixpro_mm.reporting.paper import find_configs, published_tables
 
 __all__ = ['COUNTED', 'MEASURED', 'PUBLISHED', 'Constants', 'Known', 'Memory', 'find_constants']
 

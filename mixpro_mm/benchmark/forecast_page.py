@@ -7,7 +7,7 @@ from mixpro_mm.benchmark.cluster import Cluster, line_through, linear_rate, root
 from mixpro_mm.benchmark.constants import COUNTED, MEASURED, PUBLISHED, Constants, Known
 from mixpro_mm.benchmark.methods import BASE
 from mixpro_mm.benchmark.training import MIB
-from mixpro_mm.report.tables import markdown_table
+from mixpro_mm.reporting.tables import markdown_table
 
 __all__ = ['Run', 'page']
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from mixpro_mm.benchmark.rounds import interleave
 from mixpro_mm.benchmark.statistics import spread
-from mixpro_mm.report.paper import find_configs
+from mixpro_mm.reporting.paper import find_configs
 
 __all__ = ['CONFIG', 'made_up_jpeg', 'measure_loading']
 

@@ -12,7 +12,7 @@ import torch
 from mixpro_mm.benchmark.methods import BASE
 from mixpro_mm.benchmark.training import PARTS
 from mixpro_mm.files import write_json, write_text
-from mixpro_mm.report.tables import markdown_table
+from mixpro_mm.reporting.tables import markdown_table
 
 __all__ = ['device_name', 'render', 'surroundings', 'write_report']
 

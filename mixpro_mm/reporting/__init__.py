@@ -2,7 +2,7 @@
 
 import sys
 
-from mixpro_mm.report import labels, names, statistics, tables
+from mixpro_mm.report import labels, names, paper, statistics, tables
 
-for module in (labels, names, statistics, tables):
+for module in (labels, names, paper, statistics, tables):
     sys.modules[f'{__name__}.{module.__name__.rpartition(".")[2]}'] = module

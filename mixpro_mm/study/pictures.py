@@ -17,7 +17,7 @@ from mixpro_mm.labeling import LabelWeights
 from mixpro_mm.labeling.rules import build_labeling
 from mixpro_mm.mixing import MixedTarget
 from mixpro_mm.registry import BATCH_AUGMENTS
-from mixpro_mm.report.labels import label
+from mixpro_mm.reporting.labels import label
 from mixpro_mm.reporting.pictures import detection_panel, mix_panel, segmentation_panel
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.stage import DONE

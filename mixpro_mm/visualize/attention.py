@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, one_hot
 
 from mixpro_mm.labeling.find import label_augments
-from mixpro_mm.report.names import short_names, tails
+from mixpro_mm.reporting.names import short_names, tails
 from mixpro_mm.reporting.pictures import image_table
 from mixpro_mm.visualize.batch import attention_maps, hook_settings, mix, preprocess
 from mixpro_mm.visualize.data import build_dataset, class_names, read_image, take_items

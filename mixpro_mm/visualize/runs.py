@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mixpro_mm.reporting.curves import read_scalars
-from mixpro_mm.report.names import short_names, tails
+from mixpro_mm.reporting.names import short_names, tails
 
 __all__ = ['Run', 'checkpoint_of', 'config_of', 'read_runs', 'split_name']
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mixpro_mm.reporting import canvas, figures, palette
-from mixpro_mm.report.tables import results_table
+from mixpro_mm.reporting.tables import results_table
 
 LOSSES = {'mixpro': [2.0, 1.5, 1.2, 1.1], 'cutmix': [2.1, 1.4, 1.0, 0.9], 'scratch': [3.0, 2.0, 1.8, 1.7]}
 
