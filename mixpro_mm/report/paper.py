@@ -1,11 +1,78 @@
-"""What the paper reports, read from ``configs/_base_/paper.py``, where it stands once."""
+"""What the paper reports and which config is which of its cells, from ``configs/_base_/paper.py``."""
 
 import runpy
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ['find_configs', 'published_tables']
+__all__ = ['METRICS', 'Cell', 'Paper', 'find_configs', 'published_tables', 'read_paper']
 
 PACKAGE = Path(__file__).parents[1]
+# metrics of the tables with several, in the order of the paper; the last three of Table 5 are not in the paper
+METRICS = {
+    'table3': ('mIoU', 'mIoU (MS)'),
+    'table4': ('bbox_mAP', 'bbox_mAP_50', 'bbox_mAP_75', 'segm_mAP', 'segm_mAP_50', 'segm_mAP_75'),
+    'table5': ('A_top1', 'A_rms_calibration_error', 'A_aurra', 'O_aupr', 'O_auroc', 'O_fpr95', 'ece'),
+    'figure3': ('occlusion_random', 'occlusion_salient', 'occlusion_non-salient'),
+}
+ERRORS = ('table10', 'figure5a', 'figure5b')  # have the top-1 error, 100 - top-1
+TASKS = {'table3': 'segmentation', 'table4': 'detection', 'table5': 'robustness', 'figure3': 'robustness'}
+ROBUST = 'deit-small'  # the model of Table 5 and Figure 3
+
+
+class Cell(NamedTuple):
+    """A cell of a table: ``data`` is '' for what the paper trains on, else the name of other data."""
+
+    data: str
+    table: str
+    row: str
+    column: str
+
+
+class Paper(NamedTuple):
+    """``tables``: the published numbers; ``configs``: file name of a config -> its (table, row, column)."""
+
+    tables: dict[str, dict]
+    configs: dict[str, list[tuple[str, str, str | None]]]
+
+    def number(self, table: str, row: str, column: str) -> float | None:
+        """The published number of a cell in the unit of the paper; None where the paper prints none."""
+        numbers = self.tables.get(table, {})
+        for key in (ROBUST, row) if table == 'table5' else row.split('/'):
+            numbers = numbers.get(key, {})
+        if isinstance(numbers, tuple):
+            return dict(zip(METRICS[table], numbers, strict=False)).get(column)
+        if column == 'error' and 'top1' in numbers:
+            return None if numbers['top1'] is None else 100 - numbers['top1']
+        return numbers.get(column)
+
+    def cells(self, record: dict) -> list[Cell]:
+        """The cells of a record: that of its own ``table``, ``row`` and ``column``, else those of its config.
+
+        Records of robustness belong to the row of the pre-training that was tested; their config is that of the test.
+        """
+        metric = record['metric']
+        if record.get('table'):
+            found = [(record['table'], record.get('row') or record['pretraining'], record.get('column'))]
+        elif record['task'] == 'benchmark':
+            rows = {row.replace('-', ''): row for row in self.tables['table2']}
+            row = rows.get(record['pretraining'].lower().replace('-', ''))
+            return [Cell('', 'table2', row, metric)] if row and record['backbone'] == ROBUST else []
+        elif record['task'] == 'robustness':
+            found = self._robustness(record)
+        else:
+            found = self.configs.get(Path(record['config']).name, ())
+        return [
+            Cell(record.get('data') or '', table, row, 'error' if table in ERRORS else column or metric)
+            for table, row, column in found
+            if TASKS.get(table, 'classification') == record['task'] and metric in METRICS.get(table, ('top1',))
+        ]
+
+    def _robustness(self, record: dict) -> list[tuple[str, str, None]]:
+        trained = self.configs.get(f'{record.get("training")}.py', ())
+        model, row = next((cell[1:] for cell in trained if cell[0] == 'table1'), (None, None))
+        if record.get('backbone') == self.tables['table1'][ROBUST]['name']:
+            model, row = ROBUST, record['pretraining']
+        return [('table5', row, None), ('figure3', row, None)] if model == ROBUST else []
 
 
 def find_configs(package: Path = PACKAGE) -> Path:
@@ -21,11 +88,20 @@ def find_configs(package: Path = PACKAGE) -> Path:
     raise FileNotFoundError(f'The published numbers are missing: no _base_/paper.py in {places[0]} or {places[1]}.')
 
 
-def published_tables(configs: Path | None = None) -> dict[str, dict]:
-    """``table1`` to ``table10``, ``figure5a`` and ``figure5b``: what each row has, in percent.
+def read_paper(configs: Path | None = None) -> Paper:
+    """Published numbers and cells.
 
     Args:
         configs: The folder of our configs; None looks for it.
     """
     names = runpy.run_path(str((configs or find_configs()) / '_base_' / 'paper.py'))
-    return {name: value for name, value in names.items() if name.startswith(('table', 'figure'))}
+    tables = {name: value for name, value in names.items() if name.startswith(('table', 'figure'))}
+    found = {}
+    for cell, config in names.get('cells', {}).items():
+        found.setdefault(Path(config).name, []).append(cell)
+    return Paper(tables, found)
+
+
+def published_tables(configs: Path | None = None) -> dict[str, dict]:
+    """``table1`` to ``table10``, ``figure5a`` and ``figure5b``: what each row has, in percent."""
+    return read_paper(configs).tables

@@ -1,5 +1,12 @@
-"""Everything that was measured, from any number of folders: records of studies and runs, occlusion, benchmarks."""
+"""Records from any number of folders: ``results.json`` of studies, logs of runs, occlusion tests, benchmarks.
 
+A record is a dict with ``task``, ``metric``, ``value`` (percent), ``seed``, ``config`` and ``source`` (its file). Those of
+a study have ``backbone`` and ``pretraining``, and where the study gives them ``table``, ``row``, ``column``, ``data`` and
+``published``; those of a run have ``training``, the config that trained the checkpoint. ``curve`` is accuracy under
+occlusion: pairs (information loss in [0, 1], top-1 in percent).
+"""
+
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,120 +15,119 @@ from pathlib import Path
 
 from mixpro_mm.files import read_json
 from mixpro_mm.report.labels import canonical
-from mixpro_mm.report.runs import Training, run_records, training_of
+from mixpro_mm.report.runs import run_records, training_of
 
-__all__ = ['Collected', 'collect']
+__all__ = ['Collected', 'collect', 'normalised']
 
 RESULTS, DONE = 'results.json', 'done.json'  # of a study, of a stage
-LARGEST = 1 << 22  # bytes; no results are longer, annotations of data sets are
-STEP = 'forward and backward'  # what Table 2 times
+LARGEST = 1 << 22  # bytes; longer JSON files are annotations of data sets
+STEP = 'forward and backward'  # the part of a training step that Table 2 times
 NEEDED = ('task', 'backbone', 'pretraining', 'metric', 'value')
 
 
 @dataclass
 class Collected:
-    """What was found.
+    """Records; benchmark files as they are, with ``source``; and finished stages that their study has no record of.
 
-    ``records`` are as in ``results.json``, each with its file as ``source``; ``occlusions`` and ``benchmarks`` are
-    whole files, likewise with ``source``. ``untold`` are stages of a study that its ``results.json`` has no record of:
-    that file -> their folders.
+    ``unreported`` maps the ``results.json`` of a study to the folders of those stages.
     """
 
     records: list[dict] = field(default_factory=list)
-    occlusions: list[dict] = field(default_factory=list)
     benchmarks: list[dict] = field(default_factory=list)
-    untold: dict[str, list[str]] = field(default_factory=dict)
+    unreported: dict[str, list[str]] = field(default_factory=dict)
+
+
+def normalised(record: dict) -> dict:
+    """The record with the key of its pre-training; of a curve, ``value`` is the mean over its occluded points.
+
+    The point at loss 0 is the accuracy on whole images, which has a record of its own.
+    """
+    occluded = [top1 for loss, top1 in record.get('curve') or () if loss > 0]
+    name = record.get('pretraining')
+    return (
+        record
+        | ({'pretraining': canonical(name)} if name else {})
+        | ({'value': math.fsum(occluded) / len(occluded)} if occluded else {})
+    )
 
 
 def collect(paths: Iterable[str | Path]) -> Collected:
-    """Search folders; a path may also be one JSON file. What is found twice by overlapping folders counts once.
+    """Search folders, or read single JSON files; what overlapping folders share counts once.
 
-    Below a folder with the ``results.json`` of a study, stages are not read again from their logs; those that it has
-    no record of, because it is older, are named in ``untold``.
+    Below a folder with the ``results.json`` of a study, its stages are not read from their logs.
 
     Raises:
-        ValueError: a path that does not exist, a file that is not what its name says, or nothing found at all.
+        ValueError: a path that does not exist, a file without results, or nothing found at all.
     """
-    found, runs, seen = Collected(), {}, set()
-    for path in map(Path, paths):
+    found, runs, seen, paths = Collected(), {}, set(), list(map(Path, paths))
+    for path in paths:
         if path.is_file():
-            if not _take(path, found, seen, spoken_for=False):
-                raise ValueError(f'{path} holds no results: neither a study, nor an occlusion test, nor a benchmark.')
+            if _take(path, found, seen) is None:
+                raise ValueError(f'{path} holds no results: neither a study, nor an occlusion test, nor a benchmark')
         elif path.is_dir():
             _search(path, found, runs, seen)
         else:
-            raise ValueError(f'There is no file or folder {path}.')
+            raise ValueError(f'there is no file or folder {path}')
     newest = {}
-    for record in runs.values():
-        newest[record['key']] = max(record, newest.get(record['key'], record), key=lambda each: each['stamp'])
+    for record in sorted(runs.values(), key=lambda record: record['stamp']):
+        newest[record['key']] = record
     found.records += newest.values()
-    if not (found.records or found.occlusions or found.benchmarks):
+    if not found.records:
         places = ', '.join(map(str, paths))
-        raise ValueError(f'Nothing to report in {places}: no results.json, occlusion.json, benchmark or log of a test.')
-    found.records += [record for content in found.occlusions for record in _occlusion_records(content)]
-    found.records += [record for content in found.benchmarks for record in _speed_records(content)]
+        raise ValueError(f'nothing to report in {places}: no results.json, occlusion.json, benchmark or log of a test')
+    found.records = [normalised(record) for record in found.records]
     return found
 
 
 def _search(top: Path, found: Collected, runs: dict, seen: set) -> None:
-    """Everything below a folder, in the order of names."""
-    studies = {}  # folder -> hashes of the checkpoints that its results are of
+    studies = {}  # folder -> hashes of the checkpoints in its results
     for place, folders, files in os.walk(top):
         folders[:] = sorted(name for name in folders if not name.startswith('.') and name != 'vis_data')
         place = Path(place)
         study = next((parent for parent in place.parents if parent in studies), None)
-        spoken_for = study is not None
-        if spoken_for:
-            _note_untold(place, study / RESULTS, studies[study], found)
+        if study is not None:
+            _note_unreported(place, study / RESULTS, studies[study], found)
         for name in sorted(files, key=lambda name: (name != RESULTS, name)):
             file = place / name
-            if name == RESULTS and _take(file, found, seen, spoken_for=False):
-                studies[place] = {record.get('checkpoint_sha256') for record in _records(read_json(file))}
-            elif name.endswith('.json') and not name.startswith('.') and file.stat().st_size <= LARGEST:
-                _take(file, found, seen, spoken_for)
-        if not spoken_for:
+            if name.endswith('.json') and not name.startswith('.') and (
+                name == RESULTS or file.stat().st_size <= LARGEST
+            ):  # fmt: skip
+                records = _take(file, found, seen, in_study=study is not None)
+                if name == RESULTS and records is not None:
+                    studies[place] = {record.get('checkpoint_sha256') for record in records}
+        if study is None:
             for record in run_records(place):
                 runs[(*record['key'], str(place.resolve()))] = record
 
 
-def _note_untold(place: Path, results: Path, told: set, found: Collected) -> None:
-    """Remember a finished stage if the results of its study have no record of its checkpoint."""
+def _note_unreported(place: Path, results: Path, reported: set, found: Collected) -> None:
     done = read_json(place / DONE)
-    if isinstance(done, dict) and 'metrics' in done and done.get('checkpoint_sha256') not in told:
-        stages = found.untold.setdefault(str(results), [])
+    if isinstance(done, dict) and 'metrics' in done and done.get('checkpoint_sha256') not in reported:
+        stages = found.unreported.setdefault(str(results), [])
         stages += [str(place)] * (str(place) not in stages)
 
 
-def _records(content) -> list | None:
-    """Of the results of a study, old form or new; None of anything else."""
-    return content.get('records') if isinstance(content, dict) else content
-
-
-def _take(file: Path, found: Collected, seen: set, spoken_for: bool) -> bool:
-    """Keep a file if it is one of ours; whether it is."""
+def _take(file: Path, found: Collected, seen: set, in_study: bool = False) -> list[dict] | None:
+    """Keep the records of a file and return them; None if it has none. Those of an occlusion test count outside a study."""
     content = read_json(file)
     if content is None and file.name == RESULTS:
-        raise ValueError(f'{file} cannot be read: it is not whole.')
-    records = _records(content)
-    study = isinstance(records, list) and all(isinstance(record, dict) for record in records)
-    if study and (file.name == RESULTS or any('task' in record for record in records)):
-        kind = [dict(_checked(record, file), source=str(file)) for record in records]
-    elif not isinstance(content, dict):
-        return False
-    elif content.get('kind') == 'occlusion' and 'curves' in content:
-        kind = found.occlusions
-    elif study and {'bars', 'device'} <= content.keys():
-        kind = found.benchmarks
+        raise ValueError(f'{file} cannot be read: it is not complete JSON')
+    records = content.get('records') if isinstance(content, dict) else content
+    listed = isinstance(records, list) and all(isinstance(record, dict) for record in records)
+    benchmark = isinstance(content, dict) and listed and 'device' in content
+    if benchmark:
+        records = _speed_records(content)
+    elif listed and (file.name == RESULTS or any('task' in record for record in records)):
+        records = [_checked(record, file) for record in records]
+    elif isinstance(content, dict) and content.get('kind') == 'occlusion' and 'curves' in content:
+        records = [] if in_study else _occlusion_records(content, file)
     else:
-        return False
-    if file.resolve() in seen or (spoken_for and kind is found.occlusions):
-        return True
-    seen.add(file.resolve())
-    if kind is found.occlusions or kind is found.benchmarks:
-        kind.append(dict(content, source=str(file)))
-    else:
-        found.records += kind
-    return True
+        return None
+    if file.resolve() not in seen:
+        seen.add(file.resolve())
+        found.records += [record | {'source': str(file)} for record in records]
+        found.benchmarks += [content | {'source': str(file)}] * benchmark
+    return records
 
 
 def _checked(record: dict, file: Path) -> dict:
@@ -130,38 +136,34 @@ def _checked(record: dict, file: Path) -> dict:
         raise ValueError(f'{file} has a record without {", ".join(missing)}: {record!s:.120}')
     if not isinstance(record['value'], Real):
         raise ValueError(f'{file} has a record whose value is no number: {record!s:.120}')
-    return dict(record, pretraining=canonical(record['pretraining'])) if record['pretraining'] else record
+    return record
 
 
-def _occlusion_records(content: dict) -> list[dict]:
-    """The mean over the points of each curve, each point in percent; a label that is only the config's is none."""
-    records = []
-    source, config = Path(content['source']).resolve(), content['config'] or '-'
-    checkpoint = content['checkpoint']
-    training = training_of(checkpoint, source.parent) if checkpoint else Training(source)
-    name = None if checkpoint and content['label'] == Path(config).stem else content['label']
-    trained = [each for each in (training.config, training.name) if each] if checkpoint else []
+def _occlusion_records(content: dict, file: Path) -> list[dict]:
+    """A record for each curve; a label that only repeats the name of the config is none."""
+    config, checkpoint = content['config'] or '-', content['checkpoint']
+    training = training_of(checkpoint, file.parent) if checkpoint else None
+    given = None if checkpoint and content['label'] == Path(config).stem else content['label']
     protocol = content['settings']['protocol']
-    other = '' if protocol == 'naseer' else f' ({protocol})'  # of other drops, not to be put beside these
-    for mode, points in content['curves'].items():
-        curve = [[point['information_loss'], point['top1']] for point in points]
-        if curve:
-            records.append(
-                dict(
-                    task='robustness', metric=f'occlusion_{mode}{other}', value=sum(y for _, y in curve) / len(curve),
-                    curve=curve, name=name, trained=trained, seed=training.run, config=config,
-                    checkpoint=checkpoint, checkpoint_sha256=content['sha256'], source=content['source'],
-                )
-            )  # fmt: skip
-    return records
+    other = '' if protocol == 'naseer' else f' ({protocol})'  # drops other patches: not comparable
+    return [
+        dict(
+            task='robustness', metric=f'occlusion_{mode}{other}', value=points[0]['top1'],
+            curve=[[point['information_loss'], point['top1']] for point in points], name=given or training.name,
+            training=training and training.config, seed=training.run if training else str(file.resolve()),
+            config=config, checkpoint=checkpoint, checkpoint_sha256=content['sha256'],
+            protocol=f'{protocol}, {content["settings"]["grid"]} x {content["settings"]["grid"]} patches',
+        )
+        for mode, points in content['curves'].items() if points
+    ]  # fmt: skip
 
 
 def _speed_records(content: dict) -> list[dict]:
-    """Images per second and parameters of every method that was timed in training."""
+    """Images per second and parameters of every method timed in training."""
     return [
         dict(task='benchmark', backbone=record['backbone'], pretraining=record['method'], metric=metric, seed=0,
-             value=record[key], config=f'tools/benchmark.py, {content["device"]}', source=content['source'],
-             **{'from': 'benchmark'})
-        for record in content['records'] if record['section'] == 'step' and record['part'] == STEP
+             value=record[key], config=f'tools/benchmark.py, {content["device"]}', **{'from': 'benchmark'})
+        for record in content['records']
+        if record.get('section') == 'step' and record.get('part') == STEP
         for metric, key in (('speed', 'images_per_s'), ('params', 'parameters_millions'))
     ]  # fmt: skip

@@ -1,7 +1,6 @@
-"""Records from work directories of ``mim train`` and ``mim test``: of each run the last test or validation."""
+"""Records from work directories of ``mim train`` and ``mim test``: of each run the newest test, else validation."""
 
 import ast
-import re
 from collections.abc import Iterator
 from os.path import normpath
 from pathlib import Path
@@ -13,23 +12,18 @@ from mixpro_mm.reporting.curves import read_scalars
 
 __all__ = ['Training', 'run_records', 'training_of']
 
-METRICS = {
-    **REPORTED,
-    **{f'calibration/{name}': ('robustness', name, 1.0) for name in ('top1', 'rms_calibration_error', 'aurra', 'ece')},
-    **{f'ood/{name}': ('robustness', name, 1.0) for name in ('aupr', 'auroc', 'fpr95')},
+ROBUSTNESS = {
+    **{f'calibration/{name}': name for name in ('top1', 'rms_calibration_error', 'aurra', 'ece')},
+    **{f'ood/{name}': name for name in ('aupr', 'auroc', 'fpr95')},
 }
-SUITE = re.compile(r'_occlusion_|_(imagenet|digits)-[ao]$')  # their top-1 on whole images is not the run's own test
-TRANSFER = 'transfer.json'  # of TransferCheckHook, which knows what a backbone began with, however it was told
-LOGS = '*/vis_data/config.py'  # of every start of a run, below its work directory
-SUITES = {'imagenet-a': 'A_', 'digits-a': 'A_', 'imagenet-o': 'O_', 'digits-o': 'O_'}  # by the end of a config's name
+PREFIXES = {'ImageNetA': 'A_', 'DigitsA': 'A_', 'ImageNetO': 'O_', 'DigitsO': 'O_'}  # by the data of a test
+ROBUST_LOOPS = ('RecordedTestLoop', 'OcclusionTestLoop')  # their accuracy is not the test of the training itself
+TRANSFER = 'transfer.json'  # of TransferCheckHook: the checkpoint that a backbone really started from
+LOGS = '*/vis_data/config.py'  # of every start of a run
 
 
 class Training(NamedTuple):
-    """The training that a checkpoint is from: its folder, and what the copy of its config there tells.
-
-    ``config`` is the name of that file without ``.py``, ``start`` the checkpoint that its backbone began with by
-    ``transfer.json`` or else by the config; None where nothing tells.
-    """
+    """The training of a checkpoint: its folder, and from the config there its name, seed and initial checkpoint."""
 
     folder: Path
     config: str | None = None
@@ -38,12 +32,12 @@ class Training(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of the folder, without the ``_s0``, ``_s1``, ... that a study gives the seeds of a stage."""
+        """Name of the folder without the ``_s0``, ``_s1``, ... that a study adds for seeds."""
         return self.folder.name.removesuffix(f'_s{self.seed}')
 
     @property
     def run(self) -> int | str:
-        """What tells it from others of the same row: its seed, or else its path."""
+        """The seed; the folder where there is none, because two trainings without a seed differ."""
         return str(self.folder) if self.seed is None else self.seed
 
 
@@ -51,24 +45,23 @@ def training_of(checkpoint: str | Path, near: Path, was: str | None = None) -> T
     """The training that wrote a checkpoint.
 
     Args:
-        checkpoint: Its path, as it was when it was tested.
-        near: Folder of the test; where folders were copied or moved together, the training is looked for from there.
-        was: Where the test took that folder to be.
+        checkpoint: Its path at the time of the test.
+        near: Folder of the test; folders that were moved or copied together are found from here.
+        was: Path of the test's folder at the time of the test.
     """
     folder = _folder_of(Path(checkpoint).parent, near.resolve(), was)
-    copies = [copy for copy in sorted(folder.glob('*.py')) if not SUITE.search(copy.stem)]
-    if len(copies) > 1:
-        trained = [log for log in folder.glob(LOGS) if log.with_name('scalars.json').is_file()]  # a test leaves none
-        texts = {log.read_text(encoding='utf-8') for log in trained}
-        copies = [copy for copy in copies if copy.read_text(encoding='utf-8') in texts]
+    copies = {copy: _settings(copy) for copy in sorted(folder.glob('*.py'))}
+    copies = {copy: settings for copy, settings in copies.items() if not _robust(settings)}
+    if len(copies) > 1:  # a training leaves scalars.json beside its config, a test does not
+        texts = {log.read_text('utf-8') for log in folder.glob(LOGS) if log.with_name('scalars.json').is_file()}
+        copies = {copy: settings for copy, settings in copies.items() if copy.read_text('utf-8') in texts}
     if len(copies) != 1:
-        return Training(folder, start=_checked_start(folder))
-    settings = _settings(copies[0])
-    return Training(folder, copies[0].stem, settings['seed'], _checked_start(folder) or settings['start'])
+        return Training(folder, start=_start(folder))
+    ((copy, settings),) = copies.items()
+    return Training(folder, copy.stem, _get(settings, 'randomness', 'seed'), _start(folder, settings))
 
 
 def _folder_of(folder: Path, near: Path, was: str | None) -> Path:
-    """A folder of checkpoints where it is now: a test in it or below stays with it, whatever was copied where."""
     if was is not None and normpath(was) == normpath(folder):
         return near
     if near.parent.name == folder.name:
@@ -81,122 +74,107 @@ def _folder_of(folder: Path, near: Path, was: str | None) -> Path:
 
 
 def run_records(work_dir: Path) -> list[dict]:
-    """The records of a work directory; ``[]`` where nothing was tested.
+    """The records of a work directory, in the form of ``report.records``; ``[]`` where nothing was tested.
 
-    A run is a training and the tests of its checkpoints, wherever they were written; ``key`` names it, so that of
-    several work directories with the same run the newest can be taken. ``seed`` is that of the training; without one
-    it is the path of the run, because two trainings without a seed differ.
-
-    Returns:
-        list[dict]: as in ``results.json``, with ``source`` (the file), ``key``, ``stamp`` (the later, the newer) and
-        ``from`` ('test' or 'validation at step N'). ``pretraining`` and ``backbone`` are left out: the name of the
-        config tells them, or those in ``trained``, of configs and folders, the most telling first.
+    They have further ``key`` (equal for results of one run that replace each other), ``stamp`` (later is newer),
+    ``from`` ('test' or 'validation at step N'), ``training`` and ``name`` (config and folder of the training).
     """
     newest = {}
     for stamp, log_dir, metrics, origin, source in sorted(_measured(work_dir), key=lambda found: found[:2]):
-        settings = _settings(log_dir / 'vis_data' / 'config.py')
-        config = _config_of(work_dir, log_dir)
-        start = settings['load_from'] if origin == 'test' else None
+        settings, config = _settings(log_dir / 'vis_data' / 'config.py'), _config_of(work_dir, log_dir)
+        checkpoint = settings.get('load_from') if origin == 'test' else None
         training = Training(work_dir.resolve(), config.stem)
-        if start:
-            training = training_of(start, work_dir, settings['work_dir'])
-        if not start or training.config is None:  # there is no better witness than this log
-            began = _checked_start(work_dir) or settings['start']
-            training = training._replace(seed=settings['seed'], start=began)
-        run = str(training.folder)
-        for reported, value in metrics.items():
-            if reported not in METRICS or not isinstance(value, int | float):
-                continue
-            task, metric, factor = METRICS[reported]
-            if task != 'robustness' and SUITE.search(config.stem):
-                continue
-            if task == 'robustness':
-                metric = SUITES.get(config.stem.rpartition('_')[2], '') + metric
-            metric += ' (MS)' if settings['tta'] else ''
-            key = (config.stem, run, metric)
+        if checkpoint:
+            training = training_of(checkpoint, work_dir, settings.get('work_dir'))
+        if not checkpoint or training.config is None:  # only this log tells
+            start = _start(work_dir, settings)
+            training = training._replace(seed=_get(settings, 'randomness', 'seed'), start=start)
+        wrapped = 'module' in (settings.get('model') or {})  # a model of test-time augmentation
+        for task, metric, value in _numbers(metrics, settings):
+            metric += ' (MS)' * wrapped
+            key = config.stem, str(training.folder), metric
             newest[key] = dict(
-                task=task, metric=metric, value=round(value * factor, 4), seed=training.run, config=str(config),
-                source=source, checkpoint=start, start=training.start, trained=_names(training, task), key=key,
+                task=task, metric=metric, value=value, seed=training.run, config=str(config), source=source,
+                training=training.config, name=training.name, checkpoint=checkpoint, start=training.start, key=key,
                 stamp=stamp, **{'from': origin},
             )  # fmt: skip
     return list(newest.values())
 
 
+def _numbers(metrics: dict, settings: dict) -> Iterator[tuple[str, str, float]]:
+    """Task, metric and value in percent of what a test or validation reported."""
+    data = str(_get(settings, 'test_dataloader', 'dataset', 'type')).rpartition('.')[2]
+    for reported, value in metrics.items():
+        if not isinstance(value, int | float):
+            continue
+        if reported in ROBUSTNESS:
+            yield 'robustness', PREFIXES.get(data, '') + ROBUSTNESS[reported], round(value, 4)
+        elif reported in REPORTED and not _robust(settings):
+            task, metric, factor = REPORTED[reported]
+            yield task, metric, round(value * factor, 4)
+
+
 def _measured(work_dir: Path) -> Iterator[tuple]:
-    """(time stamp, log folder, metrics, where from, file) of every test, and of the last validation."""
+    """(time stamp, log folder, metrics, origin, file) of every test, and of the last validation."""
     log_dirs = sorted(config.parents[1] for config in work_dir.glob(LOGS))
     for log_dir in log_dirs:
         file = log_dir / f'{log_dir.name}.json'
         tested = read_json(file)
         if isinstance(tested, dict):
             yield f'{log_dir.name} test', log_dir, tested, 'test', str(file)
-    validated = [line for line in read_scalars(work_dir) if 'iter' not in line and METRICS.keys() & line.keys()]
-    logs = [log_dir for log_dir in log_dirs if (log_dir / 'vis_data' / 'scalars.json').is_file()]
+    names = REPORTED.keys() | ROBUSTNESS.keys()
+    validated = [line for line in read_scalars(work_dir) if 'iter' not in line and names & line.keys()]
+    logs = [file for log_dir in log_dirs if (file := log_dir / 'vis_data' / 'scalars.json').is_file()]
     if validated and logs:
-        last, log_dir = validated[-1], logs[-1]
-        file = log_dir / 'vis_data' / 'scalars.json'
-        yield log_dir.name, log_dir, last, f'validation at step {last["step"]}', str(file)
+        file, last = logs[-1], validated[-1]
+        yield file.parents[1].name, file.parents[1], last, f'validation at step {last["step"]}', str(file)
 
 
-def _names(training: Training, task: str) -> list[str]:
-    """What a row is called after: the training, or before it the one that its backbone began with."""
-    if task in ('classification', 'robustness') or training.start is None:
-        return [name for name in (training.config, training.name) if name]
-    began = training_of(training.start, training.folder)
-    folder = began.folder.name.removesuffix(f'_s{training.seed}')  # in a study both are of one seed
-    return [name for name in (began.config, folder, training.name) if name]
-
-
-def _checked_start(folder: Path) -> str | None:
-    """The checkpoint that TransferCheckHook found in the model, or None."""
+def _start(folder: Path, settings: dict | None = None) -> str | None:
+    """The checkpoint a backbone started from: what TransferCheckHook found in the model, else what the config says."""
     found = read_json(folder / TRANSFER)
-    return found.get('checkpoint') if isinstance(found, dict) else None
+    if isinstance(found, dict) and found.get('checkpoint'):
+        return found['checkpoint']
+    model = (settings or {}).get('model') or {}
+    return _get(model.get('module', model), 'backbone', 'init_cfg', 'checkpoint')
 
 
 def _config_of(work_dir: Path, log_dir: Path) -> Path:
-    """The config of a run, by the copy that mmengine leaves in the work directory.
+    """The copy of the config that mmengine leaves in the work directory.
 
     Raises:
-        ValueError: several copies, and none is that of this run.
+        ValueError: there are several, and none is that of this run.
     """
     copies = sorted(work_dir.glob('*.py'))
     if len(copies) > 1:
-        wanted = (log_dir / 'vis_data' / 'config.py').read_text(encoding='utf-8')
-        copies = [copy for copy in copies if copy.read_text(encoding='utf-8') == wanted] or copies
+        wanted = (log_dir / 'vis_data' / 'config.py').read_text('utf-8')
+        copies = [copy for copy in copies if copy.read_text('utf-8') == wanted] or copies
     if len(copies) > 1:
         names = ', '.join(copy.name for copy in copies)
-        raise ValueError(f'{log_dir} may be a run of any of {names}: give each its own --work-dir.')
-    return copies[0] if copies else work_dir / f'{work_dir.name}.py'  # its name is what mim calls the folder after
+        raise ValueError(f'{log_dir} may be a run of any of {names}: give each its own --work-dir')
+    return copies[0] if copies else work_dir / f'{work_dir.name}.py'  # mim names the folder after the config
+
+
+def _robust(settings: dict) -> bool:
+    return str(_get(settings, 'test_cfg', 'type')).rpartition('.')[2] in ROBUST_LOOPS
 
 
 def _settings(config: Path) -> dict:
-    """Of a config as mmengine writes it, which is not executed.
-
-    ``seed``, ``load_from`` and ``work_dir``; ``start``, the checkpoint that the backbone began with; and ``tta``,
-    whether the model is one of test-time augmentation.
-    """
-    found = dict(seed=None, load_from=None, work_dir=None, start=None, tta=False)
-    for node in ast.parse(config.read_text(encoding='utf-8')).body:
-        if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
-            continue
-        name, value = node.targets[0].id, node.value
-        if name in ('load_from', 'work_dir'):
-            found[name] = _constant(value)
-        elif name == 'randomness':
-            found['seed'] = _constant(value, 'seed')
-        elif name == 'model':
-            found['tta'] = 'module' in _keywords(value)
-            model = _keywords(value).get('module', value)
-            found['start'] = _constant(model, 'backbone', 'init_cfg', 'checkpoint')
+    """The settings of a config as mmengine writes it, constants in dicts, without executing it."""
+    found = {}
+    for node in ast.parse(config.read_text('utf-8')).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found[node.targets[0].id] = _value(node.value)
     return found
 
 
-def _constant(node: ast.expr | None, *path: str):
-    """The value at the end of a path through ``dict(...)`` in ``dict(...)``; None if there is none, or no constant."""
-    for name in path:
-        node = _keywords(node).get(name)
+def _value(node: ast.expr):
+    if isinstance(node, ast.Call):
+        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
     return node.value if isinstance(node, ast.Constant) else None
 
 
-def _keywords(node: ast.expr | None) -> dict[str | None, ast.expr]:
-    return {keyword.arg: keyword.value for keyword in node.keywords} if isinstance(node, ast.Call) else {}
+def _get(settings, *path: str):
+    for name in path:
+        settings = settings.get(name) if isinstance(settings, dict) else None
+    return settings

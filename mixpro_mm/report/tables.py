@@ -1,43 +1,65 @@
-"""Result records to one table structure; from it the sentences of the summary, Markdown and HTML."""
+"""Records -> tables: means over seeds by task, backbone and metric, comparisons paired by seed, Markdown."""
 
 import math
 import re
-from collections.abc import Container
+import statistics
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
-from html import escape
+from typing import NamedTuple
 
-import numpy as np
+import pandas as pd
 
-from mixpro_mm.report.labels import canonical, label, lower_is_better, measure
-from mixpro_mm.report.statistics import NOT_SUPPORTED, SUPPORTED, PairedDifference, paired_difference
+from mixpro_mm.report.labels import canonical, in_order, label, measure
+from mixpro_mm.report.statistics import PairedDifference, paired_difference
 
 __all__ = [
-    'Cell', 'ResultsTable', 'Row', 'html_table', 'label', 'markdown_table', 'markdown_text', 'results_table', 'signed',
-    'summary',
+    'Cell', 'Comparison', 'ResultsTable', 'Row', 'compare', 'comparison_tables', 'gather', 'label', 'markdown_table',
+    'markdown_text', 'numeric_columns', 'results_table', 'signed',
 ]  # fmt: skip
 
 TASKS = ('classification', 'segmentation', 'detection', 'robustness')
-PRETRAININGS = ('scratch', 'none', 'official', 'baseline', 'cutmix', 'transmix', 'tokenmix', 'maskmix')  # MixPro last
-REFERENCES = ('scratch', 'baseline')  # MixPro is compared with these in columns of their own
+REFERENCES = ('scratch', 'baseline', 'cutmix', 'transmix')  # methods are compared with these, where they were measured
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Mean and sample deviation (None for a single run) over ``count`` seeds, in percent; ``seeds`` has each."""
+    """Results of one cell: seed -> value, in percent."""
 
-    mean: float
-    std: float | None
-    count: int
-    seeds: dict[int, float] = field(default_factory=dict)
+    seeds: dict[int | str, float]
 
-    def __str__(self) -> str:
-        spread = '' if self.std is None else f' ± {self.std:.1f} (n={self.count})'
-        return f'{self.mean:.1f}{spread}'
+    @property
+    def mean(self) -> float:
+        """Mean over seeds; nan where a run gave no finite number."""
+        return statistics.fmean(self.seeds.values()) if self._finite else math.nan
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation over seeds; None for a single seed."""
+        if self.count < 2:
+            return None
+        return statistics.stdev(self.seeds.values()) if self._finite else math.nan
+
+    @property
+    def count(self) -> int:
+        """Number of seeds."""
+        return len(self.seeds)
+
+    @property
+    def _finite(self) -> bool:
+        return all(map(math.isfinite, self.seeds.values()))
+
+    def text(self, gain: float | None = None) -> str:
+        """``81.3``, ``81.3 ± 0.1 (n=3)``, with a gain ``81.3 ± 0.1 (n=3, +0.5)``."""
+        brackets = [f'n={self.count}'] * (self.count > 1) + ([] if gain is None else [signed(gain)])
+        spread = f' ± {self.std:.1f}' if self.count > 1 else ''
+        return f'{self.mean:.1f}{spread}' + (f' ({", ".join(brackets)})' if brackets else '')
+
+    __str__ = text
 
 
 @dataclass(frozen=True)
 class Row:
-    """One task, backbone and metric: a cell for each pre-training it was measured with; what others report for them."""
+    """One task, backbone and metric: pre-training -> cell, and pre-training -> published number where there is one."""
 
     task: str
     backbone: str
@@ -45,101 +67,135 @@ class Row:
     cells: dict[str, Cell]
     published: dict[str, float] = field(default_factory=dict)
 
-    def difference(self, other: str = 'scratch') -> float | None:
-        """Mean with MixPro minus mean with ``other``, in points, before rounding; None where one is missing."""
+    def difference(self, other: str) -> float | None:
+        """Mean with MixPro minus mean with ``other``, in points; None where one is missing."""
         if 'mixpro' not in self.cells or other not in self.cells:
             return None
         return self.cells['mixpro'].mean - self.cells[other].mean
 
-    def paired(self, name: str, other: str) -> PairedDifference:
-        """Result with ``name`` minus result with ``other`` over the seeds that both were run with.
-
-        Raises ValueError where either is missing, where they share fewer than two seeds, or a run gave no number.
-        """
-        missing = [key for key in (name, other) if key not in self.cells]
-        if missing:
-            raise ValueError(f'no result with {label(missing[0])}')
-        values, base = self.cells[name].seeds, self.cells[other].seeds
-        shared = values.keys() & base.keys()
-        return paired_difference({seed: values[seed] for seed in shared}, {seed: base[seed] for seed in shared})
-
-    def published_difference(self, other: str) -> float | None:
-        """The same between the published numbers."""
-        if 'mixpro' not in self.published or other not in self.published:
-            return None
-        return self.published['mixpro'] - self.published[other]
-
-    def beside(self, name: str) -> list[str]:
-        """The published number for a pre-training, and the measured mean minus it."""
-        if name not in self.published:
-            return ['-', '-']
-        return [f'{self.published[name]:.1f}', signed(self.cells[name].mean - self.published[name])]
-
 
 @dataclass(frozen=True)
 class ResultsTable:
-    """Rows by task, backbone and metric; ``pretrainings`` names the columns, without mixing first and MixPro last."""
+    """Rows by task, backbone and metric; ``pretrainings`` names the columns, MixPro last."""
 
     pretrainings: tuple[str, ...]
     rows: tuple[Row, ...]
 
     @property
-    def seeds_repeated(self) -> bool:
-        """Whether any cell is a mean over several seeds."""
-        return any(cell.count > 1 for row in self.rows for cell in row.cells.values())
-
-    @property
     def has_published(self) -> bool:
-        """Whether a published number stands beside any cell."""
+        """Whether any row has a published number."""
         return any(row.published for row in self.rows)
 
     def by_task(self) -> dict[str, 'ResultsTable']:
-        """A table for each task, with the pre-trainings that occur there."""
-        tasks = dict.fromkeys(row.task for row in self.rows)
-        return {task: self._only([row for row in self.rows if row.task == task]) for task in tasks}
+        """A table for each task, with the pre-trainings measured there."""
+        parts = {task: [row for row in self.rows if row.task == task] for task in dict.fromkeys(r.task for r in self.rows)}
+        return {task: ResultsTable(_names(rows), tuple(rows)) for task, rows in parts.items()}
 
-    def compared(self) -> list['ResultsTable']:
-        """Tables of the rows that share pre-trainings, at least by way of a third; in one they leave cells empty."""
-        groups: list[tuple[set, list]] = []
+    def frame(self) -> pd.DataFrame:
+        """The table as text; a published number stands beside its measured one."""
+        lines = []
         for row in self.rows:
-            joined = [group for group in groups if group[0] & row.cells.keys()]
-            names = set(row.cells).union(*(group[0] for group in joined))
-            place = groups.index(joined[0]) if joined else len(groups)
-            groups = [group for group in groups if group not in joined]
-            groups.insert(place, (names, [*(other for _, rows in joined for other in rows), row]))
-        return [self._only([row for row in self.rows if row in rows]) for _, rows in groups]
+            line = {'backbone': row.backbone, 'metric': measure(row.metric)}
+            for name in self.pretrainings:
+                line[label(name)] = str(row.cells.get(name, '-'))
+                if any(name in other.published for other in self.rows):
+                    line[f'{label(name)}, paper'] = f'{row.published[name]:.1f}' if name in row.published else '-'
+            for other in REFERENCES[:2]:
+                if any(r.difference(other) is not None for r in self.rows):
+                    line[f'MixPro - {other}'] = signed(row.difference(other))
+            lines.append(line)
+        return pd.DataFrame(lines)
 
-    def _only(self, rows: list[Row]) -> 'ResultsTable':
-        return ResultsTable(
-            tuple(name for name in self.pretrainings if any(name in r.cells for r in rows)), tuple(rows)
-        )
 
-    def grid(self, with_task: bool = True) -> tuple[list[str], list[list[str]]]:
-        """Header and body as text, ready for any renderer; columns stand where there is anything to show in them.
+class Comparison(NamedTuple):
+    """``method`` minus ``reference``, paired over the seeds of both."""
 
-        Beside a measured number: the published one and the difference to it. At the end: MixPro compared, as measured
-        and as published.
+    task: str
+    backbone: str
+    metric: str
+    method: str
+    reference: str
+    pairs: PairedDifference
 
-        Args:
-            with_task: Name the task in the first column.
-        """
-        header, columns = ['backbone', 'metric'], [lambda row: [row.backbone, measure(row.metric)]]
-        if with_task:
-            header, columns = ['task', *header], [lambda row: [label(row.task)], *columns]
-        for name in self.pretrainings:
-            header.append(label(name))
-            columns.append(lambda row, name=name: [str(row.cells.get(name, '-'))])
-            if any(name in row.published for row in self.rows):
-                header += [f'{label(name)}, paper', f'{label(name)}, here - paper']
-                columns.append(lambda row, name=name: row.beside(name))
-        for other in REFERENCES:
-            if any(row.difference(other) is not None for row in self.rows):
-                header.append(f'MixPro - {other}')
-                columns.append(lambda row, other=other: [signed(row.difference(other))])
-            if any(row.published_difference(other) is not None for row in self.rows):
-                header.append(f'MixPro - {other}, paper')
-                columns.append(lambda row, other=other: [signed(row.published_difference(other))])
-        return header, [[text for column in columns for text in column(row)] for row in self.rows]
+
+def gather(records: Iterable[tuple[tuple, dict]]) -> dict[tuple, Cell]:
+    """Cells from (key, record) pairs. A test that was read twice counts once.
+
+    Raises:
+        ValueError: two records with one key and seed and different values.
+    """
+    found: dict[tuple, dict] = {}
+    for key, record in records:
+        other = found.setdefault(key, {}).setdefault(record.get('seed'), record)
+        values = other['value'], record['value']
+        if not (math.isclose(*values, rel_tol=1e-6) or all(map(math.isnan, values))):
+            files = dict.fromkeys(each['source'] for each in (other, record) if 'source' in each)
+            raise ValueError(
+                f'{" and ".join(files)}{": " * bool(files)}two results for {record["metric"]} of {record.get("config")} '
+                f'({", ".join(filter(None, map(str, key)))}) with seed {record.get("seed")}, {values[0]:g} and '
+                f'{values[1]:g}; give only one of them'
+            )
+    return {key: Cell({seed: float(r['value']) for seed, r in seeds.items()}) for key, seeds in found.items()}
+
+
+def results_table(records: list[dict]) -> ResultsTable:
+    """Means over seeds by task, backbone, metric and pre-training.
+
+    Raises:
+        ValueError: no records, or two for one cell and seed that differ.
+    """
+    if not records:
+        raise ValueError('no results to report: the list of records is empty')
+    records = [record | {'pretraining': canonical(record['pretraining'])} for record in records]
+    key = lambda record: tuple(record[name] for name in ('task', 'backbone', 'metric', 'pretraining'))  # noqa: E731
+    published = {key(record): record['published'] for record in records if 'published' in record}
+    rows: dict[tuple, dict] = {}
+    for (*row, name), cell in gather((key(record), record) for record in records).items():
+        rows.setdefault(tuple(row), {})[name] = cell
+    table = [
+        Row(*row, cells, {name: published[*row, name] for name in cells if (*row, name) in published})
+        for row, cells in rows.items()
+    ]
+    table.sort(key=lambda row: TASKS.index(row.task) if row.task in TASKS else len(TASKS))
+    return ResultsTable(_names(table), tuple(table))
+
+
+def _names(rows: Iterable[Row]) -> tuple[str, ...]:
+    return tuple(in_order(name for row in rows for name in row.cells))
+
+
+def compare(table: ResultsTable) -> list[Comparison]:
+    """Every method against each of ``REFERENCES``, wherever both have at least two finite seeds in common."""
+    found = []
+    for row in table.rows:
+        references = [name for name in REFERENCES if name in row.cells]
+        for place, reference in enumerate(references):
+            for name in in_order(row.cells):
+                if name in references[: place + 1]:
+                    continue
+                try:
+                    pairs = paired_difference(row.cells[name].seeds, row.cells[reference].seeds)
+                except ValueError:  # too few seeds, or a run without a number: the table of results shows it
+                    continue
+                found.append(Comparison(row.task, row.backbone, row.metric, name, reference, pairs))
+    return found
+
+
+def comparison_tables(comparisons: list[Comparison]) -> dict[str, pd.DataFrame]:
+    """'Task, backbone' -> its comparisons as text, in points."""
+    parts: dict[str, list[dict]] = {}
+    for task, backbone, metric, method, reference, pairs in comparisons:
+        spread = pairs.sd > 0
+        line = {
+            'metric': measure(metric),
+            'difference': f'{label(method)} - {label(reference)}',
+            'mean ± sd': f'{pairs.mean + 0.0:+.2f} ± {pairs.sd:.2f}',
+            '95 % interval': f'{pairs.interval[0]:+.2f} to {pairs.interval[1]:+.2f}' if spread else '-',
+            'n': str(pairs.n),
+            'detectable': f'{pairs.min_detectable_difference:.2f}' if spread else '-',
+        }
+        parts.setdefault(f'{label(task)}, {backbone}', []).append(line)
+    return {title: pd.DataFrame(lines) for title, lines in parts.items()}
 
 
 def signed(difference: float | None) -> str:
@@ -149,120 +205,11 @@ def signed(difference: float | None) -> str:
     return '0.0' if round(difference, 1) == 0 else f'{difference:+.1f}'
 
 
-def results_table(records: list[dict]) -> ResultsTable:
-    """Group records by task, backbone and metric; several seeds of one cell become mean and sample deviation.
-
-    Raises ValueError for an empty list, for two records that differ in nothing but value or origin, and for two
-    published numbers in one cell.
-    """
-    if not records:
-        raise ValueError('No results to report: the list of records is empty.')
-    seeds, published = {}, {}
-    for record in records:
-        row, name = (record['task'], record['backbone'], record['metric']), canonical(record['pretraining'])
-        cell = seeds.setdefault(row, {}).setdefault(name, {})
-        if record['seed'] in cell:
-            raise ValueError(f'Two results for {" / ".join(row)} / {name} with seed {record["seed"]}.')
-        cell[record['seed']] = float(record['value'])
-        if (
-            'published' in record
-            and published.setdefault(row, {}).setdefault(name, record['published']) != (record['published'])
-        ):
-            both = f'{published[row][name]} and {record["published"]}'
-            raise ValueError(f'Two published numbers for {" / ".join(row)} / {name}: {both}.')
-    rows = [
-        Row(*key, {name: _cell(values) for name, values in cells.items()}, published.get(key, {}))
-        for key, cells in seeds.items()
-    ]
-    backbones = list(dict.fromkeys(row.backbone for row in rows))
-    rows.sort(key=lambda row: (_rank(TASKS, row.task), row.task, backbones.index(row.backbone)))
-    names = dict.fromkeys(name for row in rows for name in row.cells)
-    names = sorted(names, key=lambda name: (name == 'mixpro', _rank(PRETRAININGS, name)))
-    return ResultsTable(tuple(names), tuple(rows))
-
-
-def _cell(seeds: dict[int, float]) -> Cell:
-    values = list(seeds.values())
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Cell(float(np.mean(values)), spread, len(values), seeds)
-
-
-def _rank(order: tuple, name: str) -> int:
-    return order.index(name) if name in order else len(order)
-
-
-def summary(table: ResultsTable) -> list[str]:
-    """The table in plain sentences, one per row; what differences show beside chance is said with them."""
-    return [_sentence(row) + _in_the_paper(row) for row in table.rows]
-
-
-def _sentence(row: Row) -> str:
-    head = f'{label(row.task)} with {row.backbone}: '
-    metric, transfer = measure(row.metric), 'scratch' in row.cells or row.task in ('segmentation', 'detection')
-    if 'mixpro' not in row.cells:
-        found = [f'{cell} {metric} {_origin(name, transfer)}' for name, cell in row.cells.items()]
-        return head + ', '.join(found) + '; no MixPro result.'
-    others = sorted((name for name in row.cells if name != 'mixpro'), key=lambda name: name not in ('scratch', 'none'))
-    text = f'{head}{row.cells["mixpro"]} {metric} {_origin("mixpro", transfer)}'
-    for name in others:
-        text += f', {row.cells[name]} {_origin(name, transfer)} ({_difference(row, name)})'
-    return text + '.'
-
-
-def _in_the_paper(row: Row) -> str:
-    """A second sentence with the published numbers, each with where the measured one lies; empty without any."""
-    names = sorted(row.published, key=lambda name: name != 'mixpro')
-    numbers = [
-        f'{row.published[name]:.1f} for {label(name)} ({_place(row.cells[name].mean - row.published[name])})'
-        for name in names
-    ]
-    return f' In the paper: {", ".join(numbers)}.' if numbers else ''
-
-
-def _place(difference: float) -> str:
-    """Where a measured number lies, seen from the published one."""
-    if not math.isfinite(difference):
-        return 'no number here'
-    if round(difference, 1) == 0:
-        return 'the same here'
-    return f'{abs(difference):.1f} {"higher" if difference > 0 else "lower"} here'
-
-
-def _origin(name: str, transfer: bool) -> str:
-    if name == 'scratch':
-        return 'from scratch'
-    if name == 'none':
-        return 'from the checkpoint without mixing' if transfer else 'without mixing'
-    return f'from the {label(name)} checkpoint' if transfer else f'with {label(name)}'
-
-
-def _difference(row: Row, other: str) -> str:
-    """MixPro minus ``other``, and what it does and does not show."""
-    shared = len(row.cells['mixpro'].seeds.keys() & row.cells[other].seeds.keys())
-    if not math.isfinite(row.difference(other)):
-        return f'{signed(row.difference(other))}: a run gave no number'
-    if shared < 2:
-        common = 'one seed' if shared else 'no seed in common'
-        return f'{signed(row.difference(other))}; {common} says nothing about chance'
-    pairs = row.paired('mixpro', other)
-    low, high = (signed(end) for end in pairs.student)
-    verdict = pairs.verdict(lower_is_better(row.metric))
-    says = {SUPPORTED: 'MixPro is better here', NOT_SUPPORTED: 'MixPro is worse here'}.get(verdict, verdict)
-    return f'{signed(pairs.mean)}, 95 % interval {low} to {high} over {pairs.n} seeds: {says}'
-
-
-def html_table(header: list[str], rows: list[list[str]], numeric: Container[int] = ()) -> str:
-    """A table of escaped text, columns in ``numeric`` aligned right; long names may break after ``/`` and ``_``."""
-    kinds = [' class="number"' if i in numeric else '' for i in range(len(header))]
-
-    def line(tag: str, row: list[str]) -> str:
-        texts = [re.sub(r'([/_])', r'\1<wbr>', escape(cell, quote=False)) for cell in row]
-        return (
-            '<tr>' + ''.join(f'<{tag}{kind}>{text}</{tag}>' for kind, text in zip(kinds, texts, strict=True)) + '</tr>'
-        )
-
-    body = '\n'.join(line('td', row) for row in rows)
-    return f'<table>\n<thead>{line("th", header)}</thead>\n<tbody>\n{body}\n</tbody>\n</table>'
+def numeric_columns(frame: pd.DataFrame) -> set[int]:
+    """Positions of the columns to align right: all their cells are numbers or '-', one at least a number."""
+    number = re.compile(r'-|nan\b|[+-]?\d+(\.\d+)?[MG]?( .*)?')
+    columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
+    return {i for i, cells in enumerate(columns) if all(map(number.fullmatch, cells)) and any(c != '-' for c in cells)}
 
 
 def markdown_text(text: str) -> str:
@@ -270,8 +217,8 @@ def markdown_text(text: str) -> str:
     return re.sub(r'[\\`*\[\]<>&|]|\b_|_\b', r'\\\g<0>', ' '.join(text.split()))
 
 
-def markdown_table(header: list[str], rows: list[list[str]], numeric: Container[int] = ()) -> str:
-    """The same table for Markdown."""
-    rule = ['---:' if i in numeric else '---' for i in range(len(header))]
+def markdown_table(header: Iterable[str], rows: Iterable[Iterable[str]], numeric: Container[int] = ()) -> str:
+    """A Markdown table of escaped text, columns in ``numeric`` aligned right."""
     lines = [[markdown_text(cell) for cell in row] for row in (header, *rows)]
+    rule = ['---:' if i in numeric else '---' for i in range(len(lines[0]))]
     return '\n'.join(f'| {" | ".join(line)} |' for line in (lines[0], rule, *lines[1:]))

@@ -2,7 +2,8 @@
 
 import sys
 
-from mixpro_mm.report import labels, names, paper, statistics, tables
+from mixpro_mm.report import labels, paper, statistics, tables
 
-for module in (labels, names, paper, statistics, tables):
+statistics.UNDECIDED = None
+for module in (labels, paper, statistics, tables):
     sys.modules[f'{__name__}.{module.__name__.rpartition(".")[2]}'] = module

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixpro_mm.report.labels import label
+from mixpro_mm.reporting.labels import label
 
 __all__ = ['short_names', 'tails']
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from mixpro_mm.report.names import short_names, tails
+from mixpro_mm.reporting.names import short_names, tails
 
 
 def test_names_tell_apart_what_differs():
