@@ -4,7 +4,7 @@ import runpy
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ['METRICS', 'Cell', 'Paper', 'find_configs', 'published_tables', 'read_paper']
+__all__ = ['ERRORS', 'METRICS', 'Cell', 'Paper', 'find_configs', 'published_tables', 'read_paper']
 
 PACKAGE = Path(__file__).parents[1]
 # metrics of the tables with several, in the order of the paper; the last three of Table 5 are not in the paper
@@ -14,8 +14,8 @@ METRICS = {
     'table5': ('A_top1', 'A_rms_calibration_error', 'A_aurra', 'O_aupr', 'O_auroc', 'O_fpr95', 'ece'),
     'figure3': ('occlusion_random', 'occlusion_salient', 'occlusion_non-salient'),
 }
-ERRORS = ('table10', 'figure5a', 'figure5b')  # have the top-1 error, 100 - top-1
 TASKS = {'table3': 'segmentation', 'table4': 'detection', 'table5': 'robustness', 'figure3': 'robustness'}
+ERRORS = ('table10', 'figure5a', 'figure5b')  # have the top-1 error, 100 - top-1
 ROBUST = 'deit-small'  # the model of Table 5 and Figure 3
 
 
@@ -41,38 +41,33 @@ class Paper(NamedTuple):
             numbers = numbers.get(key, {})
         if isinstance(numbers, tuple):
             return dict(zip(METRICS[table], numbers, strict=False)).get(column)
-        if column == 'error' and 'top1' in numbers:
-            return None if numbers['top1'] is None else 100 - numbers['top1']
+        if column == 'error' and numbers.get('top1') is not None:
+            return 100 - numbers['top1']
         return numbers.get(column)
 
     def cells(self, record: dict) -> list[Cell]:
-        """The cells of a record: that of its own ``table``, ``row`` and ``column``, else those of its config.
+        """The cells of a record: that of its ``table``, ``row`` and ``column``, else those of its config.
 
         Records of robustness belong to the row of the pre-training that was tested; their config is that of the test.
         """
-        metric = record['metric']
-        if record.get('table'):
-            found = [(record['table'], record.get('row') or record['pretraining'], record.get('column'))]
-        elif record['task'] == 'benchmark':
+        task, metric = record['task'], record['metric']
+        if task == 'benchmark':
             rows = {row.replace('-', ''): row for row in self.tables['table2']}
             row = rows.get(record['pretraining'].lower().replace('-', ''))
             return [Cell('', 'table2', row, metric)] if row and record['backbone'] == ROBUST else []
-        elif record['task'] == 'robustness':
-            found = self._robustness(record)
-        else:
-            found = self.configs.get(Path(record['config']).name, ())
+        found = self.configs.get(Path(record['config']).name, ())
+        if record.get('table'):
+            found = [(record['table'], record.get('row') or record['pretraining'], record.get('column'))]
+        elif task == 'robustness':
+            trained = self.configs.get(f'{record.get("training")}.py', ())
+            rows = [row for table, model, row in trained if (table, model) == ('table1', ROBUST)]
+            rows += [record['pretraining']] * (record.get('backbone') == self.tables['table1'][ROBUST]['name'])
+            found = [(table, row, None) for row in rows for table in ('table5', 'figure3')]
         return [
             Cell(record.get('data') or '', table, row, 'error' if table in ERRORS else column or metric)
             for table, row, column in found
-            if TASKS.get(table, 'classification') == record['task'] and metric in METRICS.get(table, ('top1',))
+            if TASKS.get(table, 'classification') == task and metric in METRICS.get(table, ('top1',))
         ]
-
-    def _robustness(self, record: dict) -> list[tuple[str, str, None]]:
-        trained = self.configs.get(f'{record.get("training")}.py', ())
-        model, row = next((cell[1:] for cell in trained if cell[0] == 'table1'), (None, None))
-        if record.get('backbone') == self.tables['table1'][ROBUST]['name']:
-            model, row = ROBUST, record['pretraining']
-        return [('table5', row, None), ('figure3', row, None)] if model == ROBUST else []
 
 
 def find_configs(package: Path = PACKAGE) -> Path:
@@ -89,11 +84,7 @@ def find_configs(package: Path = PACKAGE) -> Path:
 
 
 def read_paper(configs: Path | None = None) -> Paper:
-    """Published numbers and cells.
-
-    Args:
-        configs: The folder of our configs; None looks for it.
-    """
+    """Published numbers and cells from the folder of our configs, which is looked for if None."""
     names = runpy.run_path(str((configs or find_configs()) / '_base_' / 'paper.py'))
     tables = {name: value for name, value in names.items() if name.startswith(('table', 'figure'))}
     found = {}

@@ -12,16 +12,16 @@ from mixpro_mm.report.page import write_pages
 from mixpro_mm.report.paper import Paper, read_paper
 from mixpro_mm.report.paper_tables import TITLES, paper_table
 from mixpro_mm.report.records import Collected, collect
-from mixpro_mm.report.study import results_blocks
-from mixpro_mm.report.tables import Cell, gather
+from mixpro_mm.report.study import comparison_blocks, results_blocks
+from mixpro_mm.report.tables import Cell, gather, origins, results_table
 from mixpro_mm.reporting.evidence_figures import occlusion_bands
 
 __all__ = ['write_paper_report']
 
 TITLE = 'Measured, in the tables of MixPro'
 PUBLISHED = (
-    "'paper' is the published number, not measured here. In percent; ± is the sample standard deviation over n seeds. A "
-    'signed number is the gain over the row or column that the paper compares with.'
+    "'paper' is the published number, not measured here. In percent; ± is the sample standard deviation over n seeds. "
+    'A signed number is the gain over the row or column that the paper compares with.'
 )
 
 
@@ -46,7 +46,7 @@ def write_paper_report(
     out_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir, prefix='.report-') as staging:
         blocks = _blocks(found, read_paper(), Path(staging))
-        written = write_pages(out_dir, 'tables', blocks, TITLE, Path(staging), latex)
+        written = write_pages(out_dir, 'tables', blocks, Path(staging), latex)
     for sentence in _unreported(found) if warn else ():
         warn(sentence)
     return list(written)
@@ -69,7 +69,8 @@ def _blocks(found: Collected, paper: Paper, figures: Path) -> list[tuple]:
     if missing:
         blocks += [('note', f'Nothing was measured for {", ".join(missing)} of the paper.')]
     blocks += _occlusion(found.records, figures)
-    return [*blocks, *_rest(rest), *_origins(found.records)]
+    blocks += [*_rest(rest), ('heading', 'Where these numbers are from'), ('table', origins(found.records))]
+    return [*blocks, ('note', 'Checkpoint: the first ten digits of the SHA-256 of its file, or else its path.')]
 
 
 def _cells(records: list[dict], paper: Paper) -> tuple[dict[str, dict[str, dict]], list[dict]]:
@@ -77,7 +78,8 @@ def _cells(records: list[dict], paper: Paper) -> tuple[dict[str, dict[str, dict]
     pairs, rest = [], []
     for record in records:
         cells = paper.cells(record)
-        pairs += [(cell, record | {'value': 100 - record['value']} if cell.column == 'error' else record) for cell in cells]
+        error = record | {'value': 100 - record['value']}
+        pairs += [(cell, error if cell.column == 'error' else record) for cell in cells]
         rest += [record] * (not cells and record['task'] != 'benchmark')
     placed: dict[str, dict[str, dict[tuple, Cell]]] = {}
     for (data, table, row, column), cell in gather(pairs).items():
@@ -95,7 +97,8 @@ def _rest(records: list[dict]) -> list[tuple]:
         for (config, name, metric, seed), cell in gather(keys).items()
     ]
     blocks = [('heading', 'Measured outside the tables of the paper')] if records else []
-    blocks += results_blocks(studies) if studies else []
+    if studies:
+        blocks += [*results_blocks(results_table(studies)), *comparison_blocks(results_table(studies))]
     header = ['config', 'run', 'metric', 'seed', 'value']
     return blocks + ([('subheading', 'Single runs'), ('table', pd.DataFrame(lines, columns=header))] if lines else [])
 
@@ -131,19 +134,3 @@ def _occlusion(records: list[dict], figures: Path) -> list[tuple]:
         caption = f'Mean over seeds, with a band of one standard deviation; {origin}. After Figure 3 of the paper.'
         blocks += [('figure', path, 'Top-1 accuracy under occlusion', caption)]
     return blocks
-
-
-def _origins(records: list[dict]) -> list[tuple]:
-    """A row for each tested checkpoint in a file, with all its numbers."""
-    groups: dict[tuple, list[str]] = {}
-    for record in records:
-        checkpoint = (record.get('checkpoint_sha256') or '')[:10] or record.get('checkpoint') or '-'
-        seed = str(record['seed']) if isinstance(record.get('seed'), int) else '-'
-        number = f'{label(record["metric"])} {record["value"]:.4g}'
-        number = f'{record["pretraining"]} {number}' if record['task'] == 'benchmark' else number
-        origin = record['source'], record['config'], checkpoint, seed, record.get('from', 'test')
-        groups.setdefault(origin, []).append(number)
-    header = ['file', 'config', 'checkpoint', 'seed', 'from', 'numbers']
-    frame = pd.DataFrame([[*origin, ', '.join(numbers)] for origin, numbers in groups.items()], columns=header)
-    note = 'Checkpoint: the first ten digits of the SHA-256 of its file, or else its path.'
-    return [('heading', 'Where these numbers are from'), ('table', frame), ('note', note)]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from mixpro_mm.report.labels import in_order, label
-from mixpro_mm.report.paper import METRICS, Paper
+from mixpro_mm.report.paper import ERRORS, METRICS, Paper
 from mixpro_mm.report.tables import Cell
 
 __all__ = ['TITLES', 'paper_table']
@@ -23,7 +23,7 @@ TITLES = {
     'figure5b': 'Figure 5 (b). The parameter β, DeiT-S',
     'table8': 'Table 8. Borders of mask patches and image patches, DeiT-T',
     'table9': 'Table 9. More random patterns, DeiT-T',
-    'table10': 'Table 10. Strategies for the factor α, DeiT-T',
+    'table10': 'Table 10. Strategies for the factor \N{GREEK SMALL LETTER ALPHA}, DeiT-T',
 }  # in the order of the paper
 PARTS = ('CutMix', 'TransMix', 'MaskMix', 'PAL')
 OURS = ('MixPro', 'PAL', 'MaskMix')
@@ -43,7 +43,7 @@ COLUMNS = {
     ),
     'figure3': {metric: metric.removeprefix('occlusion_') for metric in METRICS['figure3']},
     'table7': {'deit-tiny': 'DeiT-T', 'deit-small': 'DeiT-S'},
-    **dict.fromkeys(('table10', 'figure5a', 'figure5b'), {'error': 'top-1 error'}),
+    **{table: {'error': 'top-1 error'} for table in ERRORS},
 }  # others have one, top-1
 # (row, column) whose cell the paper compares a cell with
 REFERENCES: dict[str, Callable] = {
@@ -76,10 +76,10 @@ def paper_table(table: str, cells: dict[tuple[str, str], Cell], paper: Paper, pu
 
     def printed(row: str, column: str) -> Cell | None:
         number = paper.number(table, row, column) if published else None
-        return None if number is None else Cell({0: number})
+        return None if number is None else Cell(number, None, 1, {})
 
     first = list(next(iter(leads.values()), {'Pre-training': ''}))
-    frame = pd.DataFrame([leads.get(row) or {name: '-' for name in first} | {first[0]: label(row)} for row in rows])
+    frame = pd.DataFrame([leads.get(row) or dict.fromkeys(first, '-') | {first[0]: label(row)} for row in rows])
     for column in columns:
         for title, numbers in ((titles.get(column, label(column)), lambda *cell: cells.get(cell)), ('paper', printed)):
             found = [text(row, column, numbers) for row in rows]
@@ -92,7 +92,8 @@ def _leads(table: str, paper: Paper) -> dict[str, dict[str, str]]:
     """Row -> title -> text of the columns before the numbers, for the rows of the paper."""
     rows = paper.tables.get(table, {})
     if table == 'table1':
-        return {key: dict(Models=r['name'], Params=f'{r["params"]:g}M', FLOPs=f'{r["gflops"]:g}G') for key, r in rows.items()}
+        return {key: {'Models': row['name'], '#Params (M)': f'{row["params"]:g}', '#FLOPs (G)': f'{row["gflops"]:g}'}
+                for key, row in rows.items()}  # fmt: skip
     if table in ('table3', 'table4'):
         return {
             f'{model}/{start}': {'Model': MODELS[model], 'Pre-training': label(start)}
@@ -101,11 +102,12 @@ def _leads(table: str, paper: Paper) -> dict[str, dict[str, str]]:
         }
     if table in ('table5', 'figure3'):
         return {start: {'Pre-training': label(start)} for start in paper.tables['table5']['deit-small']}
+    names = {key: row['name'].removeprefix('beta ') for key, row in rows.items()}
     if table == 'table6':
-        return {key: {p: '✓' if p in r['name'].split(' + ') else '×' for p in PARTS} for key, r in rows.items()}
-    names = {key: f'{r["name"]} (ours)' if r['name'] in OURS else r['name'].removeprefix('beta ') for key, r in rows.items()}
+        return {key: {part: '✓' if part in name.split(' + ') else '-' for part in PARTS} for key, name in names.items()}
+    names = {key: f'{name} (ours)' if name in OURS else name for key, name in names.items()}
     if table == 'table10':
-        return {key: {'Strategy': names[key], 'α': row['factor']} for key, row in rows.items()}
+        return {key: {'Strategy': name, 'Factor': rows[key]['factor']} for key, name in names.items()}
     return {key: {FIRST.get(table, 'Method'): name} for key, name in names.items()}
 
 

@@ -1,9 +1,9 @@
 """Records from any number of folders: ``results.json`` of studies, logs of runs, occlusion tests, benchmarks.
 
-A record is a dict with ``task``, ``metric``, ``value`` (percent), ``seed``, ``config`` and ``source`` (its file). Those of
-a study have ``backbone`` and ``pretraining``, and where the study gives them ``table``, ``row``, ``column``, ``data`` and
-``published``; those of a run have ``training``, the config that trained the checkpoint. ``curve`` is accuracy under
-occlusion: pairs (information loss in [0, 1], top-1 in percent).
+A record is a dict with ``task``, ``metric``, ``value`` (percent), ``seed``, ``config`` and ``source`` (its file). Those
+of a study have ``backbone`` and ``pretraining``, and perhaps ``table``, ``row``, ``column``, ``data`` and ``published``;
+those of a run have ``training`` and ``name``, config and folder of the training. ``curve`` is accuracy under occlusion,
+pairs (information loss in [0, 1], top-1 in percent).
 """
 
 import math
@@ -27,10 +27,7 @@ NEEDED = ('task', 'backbone', 'pretraining', 'metric', 'value')
 
 @dataclass
 class Collected:
-    """Records; benchmark files as they are, with ``source``; and finished stages that their study has no record of.
-
-    ``unreported`` maps the ``results.json`` of a study to the folders of those stages.
-    """
+    """Records; benchmark files; and ``results.json`` of a study -> folders of finished stages it has no record of."""
 
     records: list[dict] = field(default_factory=list)
     benchmarks: list[dict] = field(default_factory=list)
@@ -43,12 +40,9 @@ def normalised(record: dict) -> dict:
     The point at loss 0 is the accuracy on whole images, which has a record of its own.
     """
     occluded = [top1 for loss, top1 in record.get('curve') or () if loss > 0]
+    value = math.fsum(occluded) / len(occluded) if occluded else record['value']
     name = record.get('pretraining')
-    return (
-        record
-        | ({'pretraining': canonical(name)} if name else {})
-        | ({'value': math.fsum(occluded) / len(occluded)} if occluded else {})
-    )
+    return record | {'value': value} | ({'pretraining': canonical(name)} if name else {})
 
 
 def collect(paths: Iterable[str | Path]) -> Collected:
@@ -61,21 +55,17 @@ def collect(paths: Iterable[str | Path]) -> Collected:
     """
     found, runs, seen, paths = Collected(), {}, set(), list(map(Path, paths))
     for path in paths:
-        if path.is_file():
-            if _take(path, found, seen) is None:
-                raise ValueError(f'{path} holds no results: neither a study, nor an occlusion test, nor a benchmark')
-        elif path.is_dir():
+        if path.is_dir():
             _search(path, found, runs, seen)
-        else:
+        elif not path.is_file():
             raise ValueError(f'there is no file or folder {path}')
-    newest = {}
-    for record in sorted(runs.values(), key=lambda record: record['stamp']):
-        newest[record['key']] = record
-    found.records += newest.values()
+        elif _take(path, found, seen) is None:
+            raise ValueError(f'{path} holds no results: neither a study, nor an occlusion test, nor a benchmark')
+    newest = {record['key']: record for record in sorted(runs.values(), key=lambda record: record['stamp'])}
+    found.records = [normalised(record) for record in (*found.records, *newest.values())]
     if not found.records:
         places = ', '.join(map(str, paths))
         raise ValueError(f'nothing to report in {places}: no results.json, occlusion.json, benchmark or log of a test')
-    found.records = [normalised(record) for record in found.records]
     return found
 
 
@@ -85,30 +75,25 @@ def _search(top: Path, found: Collected, runs: dict, seen: set) -> None:
         folders[:] = sorted(name for name in folders if not name.startswith('.') and name != 'vis_data')
         place = Path(place)
         study = next((parent for parent in place.parents if parent in studies), None)
-        if study is not None:
-            _note_unreported(place, study / RESULTS, studies[study], found)
         for name in sorted(files, key=lambda name: (name != RESULTS, name)):
             file = place / name
-            if name.endswith('.json') and not name.startswith('.') and (
-                name == RESULTS or file.stat().st_size <= LARGEST
-            ):  # fmt: skip
+            if name.startswith('.') or not name.endswith('.json'):
+                continue
+            if name == RESULTS or file.stat().st_size <= LARGEST:
                 records = _take(file, found, seen, in_study=study is not None)
                 if name == RESULTS and records is not None:
                     studies[place] = {record.get('checkpoint_sha256') for record in records}
         if study is None:
-            for record in run_records(place):
-                runs[(*record['key'], str(place.resolve()))] = record
-
-
-def _note_unreported(place: Path, results: Path, reported: set, found: Collected) -> None:
-    done = read_json(place / DONE)
-    if isinstance(done, dict) and 'metrics' in done and done.get('checkpoint_sha256') not in reported:
-        stages = found.unreported.setdefault(str(results), [])
-        stages += [str(place)] * (str(place) not in stages)
+            runs.update({(*record['key'], str(place.resolve())): record for record in run_records(place)})
+            continue
+        done = read_json(place / DONE)
+        if isinstance(done, dict) and 'metrics' in done and done.get('checkpoint_sha256') not in studies[study]:
+            stages = found.unreported.setdefault(str(study / RESULTS), [])
+            stages += [str(place)] * (str(place) not in stages)
 
 
 def _take(file: Path, found: Collected, seen: set, in_study: bool = False) -> list[dict] | None:
-    """Keep the records of a file and return them; None if it has none. Those of an occlusion test count outside a study."""
+    """Keep the records of a file and return them; None if it is no file of results."""
     content = read_json(file)
     if content is None and file.name == RESULTS:
         raise ValueError(f'{file} cannot be read: it is not complete JSON')
@@ -118,7 +103,7 @@ def _take(file: Path, found: Collected, seen: set, in_study: bool = False) -> li
     if benchmark:
         records = _speed_records(content)
     elif listed and (file.name == RESULTS or any('task' in record for record in records)):
-        records = [_checked(record, file) for record in records]
+        _check(records, file)
     elif isinstance(content, dict) and content.get('kind') == 'occlusion' and 'curves' in content:
         records = [] if in_study else _occlusion_records(content, file)
     else:
@@ -126,36 +111,35 @@ def _take(file: Path, found: Collected, seen: set, in_study: bool = False) -> li
     if file.resolve() not in seen:
         seen.add(file.resolve())
         found.records += [record | {'source': str(file)} for record in records]
-        found.benchmarks += [content | {'source': str(file)}] * benchmark
+        found.benchmarks += [content] * benchmark
     return records
 
 
-def _checked(record: dict, file: Path) -> dict:
-    missing = [key for key in NEEDED if key not in record]
-    if missing:
-        raise ValueError(f'{file} has a record without {", ".join(missing)}: {record!s:.120}')
-    if not isinstance(record['value'], Real):
-        raise ValueError(f'{file} has a record whose value is no number: {record!s:.120}')
-    return record
+def _check(records: list[dict], file: Path) -> None:
+    for record in records:
+        if missing := [key for key in NEEDED if key not in record]:
+            raise ValueError(f'{file} has a record without {", ".join(missing)}: {record!s:.120}')
+        if not isinstance(record['value'], Real):
+            raise ValueError(f'{file} has a record whose value is no number: {record!s:.120}')
 
 
 def _occlusion_records(content: dict, file: Path) -> list[dict]:
     """A record for each curve; a label that only repeats the name of the config is none."""
-    config, checkpoint = content['config'] or '-', content['checkpoint']
+    config, checkpoint, settings = content['config'] or '-', content['checkpoint'], content['settings']
     training = training_of(checkpoint, file.parent) if checkpoint else None
     given = None if checkpoint and content['label'] == Path(config).stem else content['label']
-    protocol = content['settings']['protocol']
-    other = '' if protocol == 'naseer' else f' ({protocol})'  # drops other patches: not comparable
+    other = '' if settings['protocol'] == 'naseer' else f' ({settings["protocol"]})'  # drops patches in another way
+    origin = dict(
+        task='robustness', name=given or training.name, training=training and training.config,
+        seed=training.run if training else str(file.resolve()), config=config, checkpoint=checkpoint,
+        checkpoint_sha256=content['sha256'], protocol=f'{settings["protocol"]}, {settings["grid"]} patches a side',
+    )  # fmt: skip
+    curves = {mode: [(p['information_loss'], p['top1']) for p in points] for mode, points in content['curves'].items()}
     return [
-        dict(
-            task='robustness', metric=f'occlusion_{mode}{other}', value=points[0]['top1'],
-            curve=[[point['information_loss'], point['top1']] for point in points], name=given or training.name,
-            training=training and training.config, seed=training.run if training else str(file.resolve()),
-            config=config, checkpoint=checkpoint, checkpoint_sha256=content['sha256'],
-            protocol=f'{protocol}, {content["settings"]["grid"]} x {content["settings"]["grid"]} patches',
-        )
-        for mode, points in content['curves'].items() if points
-    ]  # fmt: skip
+        origin | dict(metric=f'occlusion_{mode}{other}', value=curve[0][1], curve=curve)
+        for mode, curve in curves.items()
+        if curve
+    ]
 
 
 def _speed_records(content: dict) -> list[dict]:

@@ -1,7 +1,7 @@
 """Records from work directories of ``mim train`` and ``mim test``: of each run the newest test, else validation."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from os.path import normpath
 from pathlib import Path
 from typing import NamedTuple
@@ -18,17 +18,15 @@ ROBUSTNESS = {
 }
 PREFIXES = {'ImageNetA': 'A_', 'DigitsA': 'A_', 'ImageNetO': 'O_', 'DigitsO': 'O_'}  # by the data of a test
 ROBUST_LOOPS = ('RecordedTestLoop', 'OcclusionTestLoop')  # their accuracy is not the test of the training itself
-TRANSFER = 'transfer.json'  # of TransferCheckHook: the checkpoint that a backbone really started from
 LOGS = '*/vis_data/config.py'  # of every start of a run
 
 
 class Training(NamedTuple):
-    """The training of a checkpoint: its folder, and from the config there its name, seed and initial checkpoint."""
+    """The training of a checkpoint: its folder, and from the config there its name and seed."""
 
     folder: Path
     config: str | None = None
     seed: int | None = None
-    start: str | None = None
 
     @property
     def name(self) -> str:
@@ -47,18 +45,21 @@ def training_of(checkpoint: str | Path, near: Path, was: str | None = None) -> T
     Args:
         checkpoint: Its path at the time of the test.
         near: Folder of the test; folders that were moved or copied together are found from here.
-        was: Path of the test's folder at the time of the test.
+        was: Path of that folder at the time of the test.
     """
     folder = _folder_of(Path(checkpoint).parent, near.resolve(), was)
-    copies = {copy: _settings(copy) for copy in sorted(folder.glob('*.py'))}
-    copies = {copy: settings for copy, settings in copies.items() if not _robust(settings)}
-    if len(copies) > 1:  # a training leaves scalars.json beside its config, a test does not
-        texts = {log.read_text('utf-8') for log in folder.glob(LOGS) if log.with_name('scalars.json').is_file()}
-        copies = {copy: settings for copy, settings in copies.items() if copy.read_text('utf-8') in texts}
+    logs = [log for log in folder.glob(LOGS) if log.with_name('scalars.json').is_file()]  # a test leaves none
+    copies = [copy for copy in _copies(folder, logs) if not _robust(_settings(copy))]
     if len(copies) != 1:
-        return Training(folder, start=_start(folder))
-    ((copy, settings),) = copies.items()
-    return Training(folder, copy.stem, _get(settings, 'randomness', 'seed'), _start(folder, settings))
+        return Training(folder)
+    return Training(folder, copies[0].stem, _get(_settings(copies[0]), 'randomness', 'seed'))
+
+
+def _copies(folder: Path, logs: Iterable[Path]) -> list[Path]:
+    """The configs that mmengine copied into a folder; of several, those that are equal to one of the logged configs."""
+    copies, texts = sorted(folder.glob('*.py')), {log.read_text('utf-8') for log in logs}
+    same = [copy for copy in copies if copy.read_text('utf-8') in texts]
+    return same if same and len(copies) > 1 else copies
 
 
 def _folder_of(folder: Path, near: Path, was: str | None) -> Path:
@@ -74,10 +75,10 @@ def _folder_of(folder: Path, near: Path, was: str | None) -> Path:
 
 
 def run_records(work_dir: Path) -> list[dict]:
-    """The records of a work directory, in the form of ``report.records``; ``[]`` where nothing was tested.
+    """The records of a work directory; ``[]`` where nothing was tested.
 
-    They have further ``key`` (equal for results of one run that replace each other), ``stamp`` (later is newer),
-    ``from`` ('test' or 'validation at step N'), ``training`` and ``name`` (config and folder of the training).
+    Beside what ``report.records`` says they have ``key`` (results with one key replace each other), ``stamp`` (later is
+    newer) and ``from`` ('test' or 'validation at step N').
     """
     newest = {}
     for stamp, log_dir, metrics, origin, source in sorted(_measured(work_dir), key=lambda found: found[:2]):
@@ -87,16 +88,15 @@ def run_records(work_dir: Path) -> list[dict]:
         if checkpoint:
             training = training_of(checkpoint, work_dir, settings.get('work_dir'))
         if not checkpoint or training.config is None:  # only this log tells
-            start = _start(work_dir, settings)
-            training = training._replace(seed=_get(settings, 'randomness', 'seed'), start=start)
+            training = training._replace(seed=_get(settings, 'randomness', 'seed'))
         wrapped = 'module' in (settings.get('model') or {})  # a model of test-time augmentation
         for task, metric, value in _numbers(metrics, settings):
             metric += ' (MS)' * wrapped
             key = config.stem, str(training.folder), metric
             newest[key] = dict(
                 task=task, metric=metric, value=value, seed=training.run, config=str(config), source=source,
-                training=training.config, name=training.name, checkpoint=checkpoint, start=training.start, key=key,
-                stamp=stamp, **{'from': origin},
+                training=training.config, name=training.name, checkpoint=checkpoint, key=key, stamp=stamp,
+                **{'from': origin},
             )  # fmt: skip
     return list(newest.values())
 
@@ -105,8 +105,6 @@ def _numbers(metrics: dict, settings: dict) -> Iterator[tuple[str, str, float]]:
     """Task, metric and value in percent of what a test or validation reported."""
     data = str(_get(settings, 'test_dataloader', 'dataset', 'type')).rpartition('.')[2]
     for reported, value in metrics.items():
-        if not isinstance(value, int | float):
-            continue
         if reported in ROBUSTNESS:
             yield 'robustness', PREFIXES.get(data, '') + ROBUSTNESS[reported], round(value, 4)
         elif reported in REPORTED and not _robust(settings):
@@ -119,36 +117,23 @@ def _measured(work_dir: Path) -> Iterator[tuple]:
     log_dirs = sorted(config.parents[1] for config in work_dir.glob(LOGS))
     for log_dir in log_dirs:
         file = log_dir / f'{log_dir.name}.json'
-        tested = read_json(file)
-        if isinstance(tested, dict):
+        if isinstance(tested := read_json(file), dict):
             yield f'{log_dir.name} test', log_dir, tested, 'test', str(file)
     names = REPORTED.keys() | ROBUSTNESS.keys()
     validated = [line for line in read_scalars(work_dir) if 'iter' not in line and names & line.keys()]
     logs = [file for log_dir in log_dirs if (file := log_dir / 'vis_data' / 'scalars.json').is_file()]
     if validated and logs:
-        file, last = logs[-1], validated[-1]
-        yield file.parents[1].name, file.parents[1], last, f'validation at step {last["step"]}', str(file)
-
-
-def _start(folder: Path, settings: dict | None = None) -> str | None:
-    """The checkpoint a backbone started from: what TransferCheckHook found in the model, else what the config says."""
-    found = read_json(folder / TRANSFER)
-    if isinstance(found, dict) and found.get('checkpoint'):
-        return found['checkpoint']
-    model = (settings or {}).get('model') or {}
-    return _get(model.get('module', model), 'backbone', 'init_cfg', 'checkpoint')
+        log_dir, last = logs[-1].parents[1], validated[-1]
+        yield log_dir.name, log_dir, last, f'validation at step {last["step"]}', str(logs[-1])
 
 
 def _config_of(work_dir: Path, log_dir: Path) -> Path:
-    """The copy of the config that mmengine leaves in the work directory.
+    """The copy of the config of a run.
 
     Raises:
         ValueError: there are several, and none is that of this run.
     """
-    copies = sorted(work_dir.glob('*.py'))
-    if len(copies) > 1:
-        wanted = (log_dir / 'vis_data' / 'config.py').read_text('utf-8')
-        copies = [copy for copy in copies if copy.read_text('utf-8') == wanted] or copies
+    copies = _copies(work_dir, [log_dir / 'vis_data' / 'config.py'])
     if len(copies) > 1:
         names = ', '.join(copy.name for copy in copies)
         raise ValueError(f'{log_dir} may be a run of any of {names}: give each its own --work-dir')
@@ -160,12 +145,9 @@ def _robust(settings: dict) -> bool:
 
 
 def _settings(config: Path) -> dict:
-    """The settings of a config as mmengine writes it, constants in dicts, without executing it."""
-    found = {}
-    for node in ast.parse(config.read_text('utf-8')).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            found[node.targets[0].id] = _value(node.value)
-    return found
+    """The constants of a config as mmengine writes it, which is not executed."""
+    nodes = [node for node in ast.parse(config.read_text('utf-8')).body if isinstance(node, ast.Assign)]
+    return {node.targets[0].id: _value(node.value) for node in nodes if isinstance(node.targets[0], ast.Name)}
 
 
 def _value(node: ast.expr):

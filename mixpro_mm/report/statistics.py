@@ -1,7 +1,6 @@
 """Differences between two methods, paired over seeds, with Student's 95 % interval.
 
-A seed fixes initial weights and the order of the data for both methods, so the two runs of a seed are a pair. The
-interval covers the seed only; another test set would change more.
+A seed fixes initial weights and the order of the data for both methods, so the two runs of a seed are a pair.
 """
 
 import math

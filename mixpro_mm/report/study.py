@@ -1,5 +1,6 @@
-"""The report of one study: ``report.html``, a single file that works offline, and ``report.md`` with the same content."""
+"""The report of a study: ``report.html``, a single file that works offline, and ``report.md`` with the same content."""
 
+import itertools
 import re
 import shutil
 import tempfile
@@ -11,18 +12,21 @@ from PIL import Image
 from mixpro_mm.report.labels import in_order, label
 from mixpro_mm.report.page import write_pages
 from mixpro_mm.report.records import normalised
-from mixpro_mm.report.tables import compare, comparison_tables, results_table
+from mixpro_mm.report.tables import ResultsTable, comparisons, origins, results_table
 from mixpro_mm.reporting.figures import factor_curve, factor_panels, learning_curves, results_overview, transfer_curves
 
-__all__ = ['results_blocks', 'write_report']
+__all__ = ['comparison_blocks', 'results_blocks', 'write_report']
 
 COMPARED = (
-    "In points, first method minus second, paired by seed: mean ± standard deviation of the differences, Student's 95 % "
-    'interval of the mean, number of seeds, and the smallest mean difference that they tell from zero (half the width of '
-    'the interval). The intervals cover the seed only, not other test images. Without any true difference, about '
-    '{chance:.1f} of these {count} intervals would still exclude zero.'
+    'In points, first method minus second, paired by seed: mean ± standard deviation of the differences, the 95 % '
+    'interval of the mean (Student), number of seeds, and the smallest mean difference that they tell from zero, half '
+    'the width of the interval. The intervals cover the seed only, not other test images. Without any true difference, '
+    'about {chance:.1f} of these {count} intervals would still exclude zero.'
 )
-FACTOR = 'Left: how much weight the attention gets (Figure 2a of the paper). Right: |lam_attn - lam_area|.'
+FACTOR = (
+    'The factor weights attention against area (Figure 2a of the paper); |lam_attn - lam_area| is how far the two '
+    'weights of the first image differ.'
+)
 
 
 def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures: list[dict] = ()) -> tuple[Path, Path]:
@@ -44,26 +48,25 @@ def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures
     out_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir, prefix='.report-') as staging:
         blocks = _blocks(study, [normalised(record) for record in records], pictures, Path(staging))
-        return write_pages(out_dir, 'report', blocks, study['title'], Path(staging))
+        return write_pages(out_dir, 'report', blocks, Path(staging))
 
 
-def results_blocks(records: list[dict]) -> list[tuple]:
-    """A table of results for each task, then every method against the references, for each task and backbone."""
-    table = results_table(records)
+def results_blocks(table: ResultsTable) -> list[tuple]:
+    """A table of results for each task."""
     seeds = any(cell.count > 1 for row in table.rows for cell in row.cells.values())
     note = 'In percent' + (': mean ± sample standard deviation over n seeds.' if seeds else '; a single seed.')
     note += " 'paper' is the published number, not measured here." if table.has_published else ''
-    blocks = []
-    for task, part in table.by_task().items():
-        blocks += [('subheading', label(task)), ('table', part.frame())]
-    blocks += [('note', note)]
-    compared = compare(table)
-    if compared:
-        blocks += [('heading', 'Differences between methods')]
-        blocks += [('note', COMPARED.format(count=len(compared), chance=0.05 * len(compared)))]
-        for title, frame in comparison_tables(compared).items():
-            blocks += [('subheading', title), ('table', frame)]
-    return blocks
+    tables = [(('subheading', label(task)), ('table', part.frame())) for task, part in table.by_task().items()]
+    return [*itertools.chain(*tables), ('note', note)]
+
+
+def comparison_blocks(table: ResultsTable) -> list[tuple]:
+    """Every method against the references, for each task and backbone; nothing without at least two shared seeds."""
+    found = comparisons(table)
+    count = sum(map(len, found.values()))
+    note = COMPARED.format(count=count, chance=0.05 * count)
+    tables = [(('subheading', title), ('table', frame)) for title, frame in found.items()]
+    return [('heading', 'Differences between methods'), ('note', note), *itertools.chain(*tables)] if count else []
 
 
 def _blocks(study: dict, records: list[dict], pictures: list[dict], figures: Path) -> list[tuple]:
@@ -78,14 +81,14 @@ def _blocks(study: dict, records: list[dict], pictures: list[dict], figures: Pat
         *_numbered([*factor_curve(stages, figures / 'factor.png'), *factor_panels(stages, figures / 'factor.png')],
                    'Progressive attention labeling', FACTOR),
         *_numbered(transfer_curves(stages, figures / 'transfer.png'), 'Transfer',
-                   'Faint: as logged; on top the running mean.'),
+                   'Long losses are running means.'),
     ]  # fmt: skip
     shown = [('note', item['note']) if 'note' in item else ('figure', *_copied(item, figures)) for item in pictures]
     return [
         ('title', study['title'], str(study['date'])),
-        *(('note', sentence) for sentence in [_trained(stages, records)] if sentence),
-        ('heading', 'Results'), *results_blocks(records),
-        ('figure', results, 'Results at a glance', overview),
+        *([('note', _trained(stages, records))] if stages else ()),
+        ('heading', 'Results'), *results_blocks(table), ('figure', results, 'Results at a glance', overview),
+        *comparison_blocks(table),
         *([('heading', 'Examples'), *shown] if shown else ()),
         *([('heading', 'Training'), *curves] if curves else ()),
         *_origins(study, records),
@@ -97,17 +100,18 @@ def _trained(stages: list[dict], records: list[dict]) -> str:
     parts = []
     for task in dict.fromkeys(stage['task'] for stage in stages):
         same = [stage for stage in stages if stage['task'] == task]
-        backbones = _listed(dict.fromkeys(stage['backbone'] for stage in same))
-        starts = _listed(label(name) for name in in_order(stage['pretraining'] for stage in same))
-        verb = 'pre-trained with' if task == 'classification' else f'trained for {task} from'
-        parts.append(f'{backbones} {verb} {starts}')
-    data = _listed(dict.fromkeys(record['data'] for record in records if record.get('data')))
-    return '; '.join(parts) + (f', on {data}' if data else '') + '.' if parts else ''
+        backbones = list(dict.fromkeys(stage['backbone'] for stage in same))
+        starts = [label(name) for name in in_order(stage['pretraining'] for stage in same)]
+        what = f'pre-trained with {_listed(starts)}'
+        if task != 'classification':
+            what = f'trained for {task} {_listed([f"from {name}" for name in starts])}'
+        parts.append(f'{_listed(backbones)} {"were" if len(backbones) > 1 else "was"} {what}')
+    data = list(dict.fromkeys(record['data'] for record in records if record.get('data')))
+    return '; '.join(parts) + (f', on {_listed(data)}' if data else '') + '.'
 
 
-def _listed(names) -> str:
-    *others, last = names = list(names) or ['']
-    return f'{", ".join(others)} and {last}' if others else last
+def _listed(names: list[str]) -> str:
+    return ' and '.join([', '.join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
 def _numbered(paths: list[Path], title: str, caption: str) -> list[tuple]:
@@ -132,29 +136,16 @@ def _copied(picture: dict, figures: Path) -> tuple[Path, str, str]:
 
 
 def _origins(study: dict, records: list[dict]) -> list[tuple]:
-    """How the numbers were made: a line for each number, then settings, versions and times."""
-    lines = [
-        [*(label(record[key]) for key in ('task', 'backbone', 'pretraining', 'metric')), f'{record["value"]:.1f}',
-         str(record['seed']), str(record['config']), (record.get('checkpoint_sha256') or '-')[:10]]
-        for record in records
-    ]  # fmt: skip
-    header = ['task', 'backbone', 'pre-training', 'metric', 'value', 'seed', 'config', 'checkpoint']
+    """How the numbers were made: checkpoints and configs, then settings, versions and times."""
     blocks = [
-        ('heading', 'How these numbers were made'), ('table', pd.DataFrame(lines, columns=header)),
+        ('heading', 'How these numbers were made'), ('table', origins(records)),
         ('note', 'Checkpoint: the first ten digits of the SHA-256 of the tested file.'),
     ]  # fmt: skip
-    for name, columns in (('settings', ('setting', 'value')), ('versions', ('package', 'version'))):
-        if study.get(name):
-            rows = [[str(item), str(value)] for item, value in study[name].items()]
-            blocks += [('subheading', name.capitalize()), ('table', pd.DataFrame(rows, columns=list(columns)))]
-    times = [[stage['name'], _duration(stage['seconds'])] for stage in study['stages']]
-    times.append(['sum over stages', _duration(sum(stage['seconds'] or 0 for stage in study['stages']))])
-    return [*blocks, ('subheading', 'Time'), ('table', pd.DataFrame(times, columns=['stage', 'time']))]
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return '-'
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f'{hours} h {minutes:02d} min' if hours else f'{minutes} min {rest:02d} s' if minutes else f'{rest} s'
+    times = {stage['name']: stage['seconds'] for stage in study['stages'] if stage['seconds'] is not None}
+    times = {name: f'{seconds / 60:.1f}' for name, seconds in (times | {'all': sum(times.values())}).items()}
+    parts = ('Settings', 'setting', 'value'), ('Versions', 'package', 'version'), ('Time', 'stage', 'minutes')
+    for (title, *columns), found in zip(parts, (study.get('settings'), study.get('versions'), times), strict=True):
+        if found:
+            rows = [[str(key), str(value)] for key, value in found.items()]
+            blocks += [('subheading', title), ('table', pd.DataFrame(rows, columns=columns))]
+    return blocks

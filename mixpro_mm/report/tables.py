@@ -1,4 +1,4 @@
-"""Records -> tables: means over seeds by task, backbone and metric, comparisons paired by seed, Markdown."""
+"""Records -> tables of text: means over seeds by task, backbone and metric, comparisons paired by seed, Markdown."""
 
 import math
 import re
@@ -10,51 +10,31 @@ from typing import NamedTuple
 import pandas as pd
 
 from mixpro_mm.report.labels import canonical, in_order, label, measure
-from mixpro_mm.report.statistics import PairedDifference, paired_difference
+from mixpro_mm.report.statistics import paired_difference
 
 __all__ = [
-    'Cell', 'Comparison', 'ResultsTable', 'Row', 'compare', 'comparison_tables', 'gather', 'label', 'markdown_table',
-    'markdown_text', 'numeric_columns', 'results_table', 'signed',
+    'Cell', 'ResultsTable', 'Row', 'comparisons', 'gather', 'label', 'markdown_table', 'markdown_text',
+    'numeric_columns', 'origins', 'results_table', 'signed',
 ]  # fmt: skip
 
 TASKS = ('classification', 'segmentation', 'detection', 'robustness')
-REFERENCES = ('scratch', 'baseline', 'cutmix', 'transmix')  # methods are compared with these, where they were measured
+REFERENCES = ('scratch', 'baseline', 'cutmix', 'transmix')  # the others are compared with these, where measured
 
 
-@dataclass(frozen=True)
-class Cell:
-    """Results of one cell: seed -> value, in percent."""
+class Cell(NamedTuple):
+    """Mean and sample standard deviation (None for a single seed) over ``count`` seeds; ``seeds`` has each value."""
 
-    seeds: dict[int | str, float]
-
-    @property
-    def mean(self) -> float:
-        """Mean over seeds; nan where a run gave no finite number."""
-        return statistics.fmean(self.seeds.values()) if self._finite else math.nan
-
-    @property
-    def std(self) -> float | None:
-        """Sample standard deviation over seeds; None for a single seed."""
-        if self.count < 2:
-            return None
-        return statistics.stdev(self.seeds.values()) if self._finite else math.nan
-
-    @property
-    def count(self) -> int:
-        """Number of seeds."""
-        return len(self.seeds)
-
-    @property
-    def _finite(self) -> bool:
-        return all(map(math.isfinite, self.seeds.values()))
+    mean: float
+    std: float | None
+    count: int
+    seeds: dict
 
     def text(self, gain: float | None = None) -> str:
         """``81.3``, ``81.3 ± 0.1 (n=3)``, with a gain ``81.3 ± 0.1 (n=3, +0.5)``."""
-        brackets = [f'n={self.count}'] * (self.count > 1) + ([] if gain is None else [signed(gain)])
-        spread = f' ± {self.std:.1f}' if self.count > 1 else ''
-        return f'{self.mean:.1f}{spread}' + (f' ({", ".join(brackets)})' if brackets else '')
-
-    __str__ = text
+        notes = [f'n={self.count}'] * (self.count > 1) + [signed(gain)] * (gain is not None)
+        return (
+            f'{self.mean:.1f}' + f' ± {self.std or 0:.1f}' * (self.count > 1) + f' ({", ".join(notes)})' * bool(notes)
+        )
 
 
 @dataclass(frozen=True)
@@ -69,17 +49,19 @@ class Row:
 
     def difference(self, other: str) -> float | None:
         """Mean with MixPro minus mean with ``other``, in points; None where one is missing."""
-        if 'mixpro' not in self.cells or other not in self.cells:
-            return None
-        return self.cells['mixpro'].mean - self.cells[other].mean
+        return self.cells['mixpro'].mean - self.cells[other].mean if {'mixpro', other} <= self.cells.keys() else None
 
 
 @dataclass(frozen=True)
 class ResultsTable:
-    """Rows by task, backbone and metric; ``pretrainings`` names the columns, MixPro last."""
+    """Rows by task, backbone and metric."""
 
-    pretrainings: tuple[str, ...]
     rows: tuple[Row, ...]
+
+    @property
+    def pretrainings(self) -> tuple[str, ...]:
+        """The columns, MixPro last."""
+        return tuple(in_order(name for row in self.rows for name in row.cells))
 
     @property
     def has_published(self) -> bool:
@@ -88,8 +70,8 @@ class ResultsTable:
 
     def by_task(self) -> dict[str, 'ResultsTable']:
         """A table for each task, with the pre-trainings measured there."""
-        parts = {task: [row for row in self.rows if row.task == task] for task in dict.fromkeys(r.task for r in self.rows)}
-        return {task: ResultsTable(_names(rows), tuple(rows)) for task, rows in parts.items()}
+        tasks = dict.fromkeys(row.task for row in self.rows)
+        return {task: ResultsTable(tuple(row for row in self.rows if row.task == task)) for task in tasks}
 
     def frame(self) -> pd.DataFrame:
         """The table as text; a published number stands beside its measured one."""
@@ -97,29 +79,18 @@ class ResultsTable:
         for row in self.rows:
             line = {'backbone': row.backbone, 'metric': measure(row.metric)}
             for name in self.pretrainings:
-                line[label(name)] = str(row.cells.get(name, '-'))
+                line[label(name)] = row.cells[name].text() if name in row.cells else '-'
                 if any(name in other.published for other in self.rows):
                     line[f'{label(name)}, paper'] = f'{row.published[name]:.1f}' if name in row.published else '-'
             for other in REFERENCES[:2]:
-                if any(r.difference(other) is not None for r in self.rows):
+                if any(each.difference(other) is not None for each in self.rows):
                     line[f'MixPro - {other}'] = signed(row.difference(other))
             lines.append(line)
         return pd.DataFrame(lines)
 
 
-class Comparison(NamedTuple):
-    """``method`` minus ``reference``, paired over the seeds of both."""
-
-    task: str
-    backbone: str
-    metric: str
-    method: str
-    reference: str
-    pairs: PairedDifference
-
-
 def gather(records: Iterable[tuple[tuple, dict]]) -> dict[tuple, Cell]:
-    """Cells from (key, record) pairs. A test that was read twice counts once.
+    """Cells from (key, record) pairs. A test that was read twice counts once; a run without a number gives nan.
 
     Raises:
         ValueError: two records with one key and seed and different values.
@@ -131,11 +102,19 @@ def gather(records: Iterable[tuple[tuple, dict]]) -> dict[tuple, Cell]:
         if not (math.isclose(*values, rel_tol=1e-6) or all(map(math.isnan, values))):
             files = dict.fromkeys(each['source'] for each in (other, record) if 'source' in each)
             raise ValueError(
-                f'{" and ".join(files)}{": " * bool(files)}two results for {record["metric"]} of {record.get("config")} '
-                f'({", ".join(filter(None, map(str, key)))}) with seed {record.get("seed")}, {values[0]:g} and '
-                f'{values[1]:g}; give only one of them'
+                f'two results for {record["metric"]} of {record.get("config")} ({", ".join(filter(None, key))}) with '
+                f'seed {record.get("seed")}, {values[0]:g} and {values[1]:g}; give only one of '
+                f'{" and ".join(files) or "them"}'
             )
-    return {key: Cell({seed: float(r['value']) for seed, r in seeds.items()}) for key, seeds in found.items()}
+    cells = {}
+    for key, same in found.items():
+        seeds = {seed: float(record['value']) for seed, record in same.items()}
+        values = list(seeds.values()) if all(map(math.isfinite, seeds.values())) else [math.nan] * len(seeds)
+        std = statistics.stdev(values) if len(values) > 1 and math.isfinite(values[0]) else None
+        cells[key] = Cell(
+            statistics.fmean(values), math.nan if len(values) > 1 and std is None else std, len(seeds), seeds
+        )
+    return cells
 
 
 def results_table(records: list[dict]) -> ResultsTable:
@@ -146,56 +125,57 @@ def results_table(records: list[dict]) -> ResultsTable:
     """
     if not records:
         raise ValueError('no results to report: the list of records is empty')
-    records = [record | {'pretraining': canonical(record['pretraining'])} for record in records]
-    key = lambda record: tuple(record[name] for name in ('task', 'backbone', 'metric', 'pretraining'))  # noqa: E731
-    published = {key(record): record['published'] for record in records if 'published' in record}
-    rows: dict[tuple, dict] = {}
-    for (*row, name), cell in gather((key(record), record) for record in records).items():
-        rows.setdefault(tuple(row), {})[name] = cell
-    table = [
-        Row(*row, cells, {name: published[*row, name] for name in cells if (*row, name) in published})
-        for row, cells in rows.items()
-    ]
-    table.sort(key=lambda row: TASKS.index(row.task) if row.task in TASKS else len(TASKS))
-    return ResultsTable(_names(table), tuple(table))
+    keys = [(r['task'], r['backbone'], r['metric'], canonical(r['pretraining'])) for r in records]
+    published = {key: record['published'] for key, record in zip(keys, records, strict=True) if 'published' in record}
+    rows: dict[tuple, Row] = {}
+    for (*row, name), cell in gather(zip(keys, records, strict=True)).items():
+        found = rows.setdefault(tuple(row), Row(*row, {}, {}))
+        found.cells[name] = cell
+        found.published.update({name: published[*row, name]} if (*row, name) in published else {})
+    order = [*TASKS, *dict.fromkeys(row.task for row in rows.values())]
+    return ResultsTable(tuple(sorted(rows.values(), key=lambda row: order.index(row.task))))
 
 
-def _names(rows: Iterable[Row]) -> tuple[str, ...]:
-    return tuple(in_order(name for row in rows for name in row.cells))
+def comparisons(table: ResultsTable) -> dict[str, pd.DataFrame]:
+    """'Task, backbone' -> every method against each of ``REFERENCES`` as text, in points.
 
-
-def compare(table: ResultsTable) -> list[Comparison]:
-    """Every method against each of ``REFERENCES``, wherever both have at least two finite seeds in common."""
-    found = []
+    Where two methods have fewer than two finite seeds in common, there is no line.
+    """
+    parts: dict[str, list[dict]] = {}
     for row in table.rows:
         references = [name for name in REFERENCES if name in row.cells]
         for place, reference in enumerate(references):
             for name in in_order(row.cells):
-                if name in references[: place + 1]:
-                    continue
                 try:
                     pairs = paired_difference(row.cells[name].seeds, row.cells[reference].seeds)
-                except ValueError:  # too few seeds, or a run without a number: the table of results shows it
+                except ValueError:
                     continue
-                found.append(Comparison(row.task, row.backbone, row.metric, name, reference, pairs))
-    return found
-
-
-def comparison_tables(comparisons: list[Comparison]) -> dict[str, pd.DataFrame]:
-    """'Task, backbone' -> its comparisons as text, in points."""
-    parts: dict[str, list[dict]] = {}
-    for task, backbone, metric, method, reference, pairs in comparisons:
-        spread = pairs.sd > 0
-        line = {
-            'metric': measure(metric),
-            'difference': f'{label(method)} - {label(reference)}',
-            'mean ± sd': f'{pairs.mean + 0.0:+.2f} ± {pairs.sd:.2f}',
-            '95 % interval': f'{pairs.interval[0]:+.2f} to {pairs.interval[1]:+.2f}' if spread else '-',
-            'n': str(pairs.n),
-            'detectable': f'{pairs.min_detectable_difference:.2f}' if spread else '-',
-        }
-        parts.setdefault(f'{label(task)}, {backbone}', []).append(line)
+                line = {
+                    'metric': measure(row.metric),
+                    'difference': f'{label(name)} - {label(reference)}',
+                    'mean ± sd': f'{pairs.mean + 0.0:+.2f} ± {pairs.sd:.2f}',
+                    '95 % interval': '{:+.2f} to {:+.2f}'.format(*pairs.interval) if pairs.sd else '-',
+                    'n': str(pairs.n),
+                    'detectable': f'{pairs.min_detectable_difference:.2f}' if pairs.sd else '-',
+                }
+                if name not in references[: place + 1]:
+                    parts.setdefault(f'{label(row.task)}, {row.backbone}', []).append(line)
     return {title: pd.DataFrame(lines) for title, lines in parts.items()}
+
+
+def origins(records: list[dict]) -> pd.DataFrame:
+    """A row for each tested checkpoint, with all its numbers."""
+    groups: dict[tuple, list[str]] = {}
+    for record in records:
+        checkpoint = (record.get('checkpoint_sha256') or '')[:10] or record.get('checkpoint') or '-'
+        seed = str(record['seed']) if isinstance(record.get('seed'), int) else '-'
+        number = f'{label(record["metric"])} {record["value"]:.4g}'
+        number = f'{record["pretraining"]} {number}' if record['task'] == 'benchmark' else number
+        key = record.get('source', '-'), str(record['config']), checkpoint, seed, record.get('from', 'test')
+        groups.setdefault(key, []).append(number)
+    header = ['file', 'config', 'checkpoint', 'seed', 'from', 'numbers']
+    frame = pd.DataFrame([[*key, ', '.join(numbers)] for key, numbers in groups.items()], columns=header)
+    return frame if any('source' in record for record in records) else frame.drop(columns=['file', 'from'])
 
 
 def signed(difference: float | None) -> str:
@@ -206,10 +186,9 @@ def signed(difference: float | None) -> str:
 
 
 def numeric_columns(frame: pd.DataFrame) -> set[int]:
-    """Positions of the columns to align right: all their cells are numbers or '-', one at least a number."""
-    number = re.compile(r'-|nan\b|[+-]?\d+(\.\d+)?[MG]?( .*)?')
-    columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
-    return {i for i, cells in enumerate(columns) if all(map(number.fullmatch, cells)) and any(c != '-' for c in cells)}
+    """Positions of the columns to align right: numbers, with or without remarks, and '-'."""
+    number = re.compile(r'-|nan\b.*|[+-]?\d+(\.\d+)?( .*)?')
+    return {i for i in range(frame.shape[1]) if all(map(number.fullmatch, frame.iloc[:, i]))}
 
 
 def markdown_text(text: str) -> str:
