@@ -61,7 +61,7 @@ class Paper(NamedTuple):
         elif task == 'robustness':
             trained = self.configs.get(f'{record.get("training")}.py', ())
             rows = [row for table, model, row in trained if (table, model) == ('table1', ROBUST)]
-            rows += [record['pretraining']] * (record.get('backbone') == self.tables['table1'][ROBUST]['name'])
+            rows += [record.get('pretraining')] * (record.get('backbone') == self.tables['table1'][ROBUST]['name'])
             found = [(table, row, None) for row in rows for table in ('table5', 'figure3')]
         return [
             Cell(record.get('data') or '', table, row, 'error' if table in ERRORS else column or metric)

@@ -128,7 +128,7 @@ def _occlusion(records: list[dict], figures: Path) -> list[tuple]:
             named = dict(backbone=Path(record['config']).stem, pretraining=record.get('name'))
             record = named | record | {'metric': record['metric'].partition(' (')[0]}
             groups.setdefault(record.get('protocol') or f'results of {record["source"]}', []).append(record)
-    blocks = []
+    blocks = [('heading', 'Accuracy under occlusion')] if groups else []
     for number, (origin, same) in enumerate(sorted(groups.items()), start=1):
         path = occlusion_bands(same, figures / f'occlusion-{number}.png')
         caption = f'Mean over seeds, with a band of one standard deviation; {origin}. After Figure 3 of the paper.'
