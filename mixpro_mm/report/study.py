@@ -61,7 +61,7 @@ def results_blocks(table: ResultsTable) -> list[tuple]:
 
 
 def comparison_blocks(table: ResultsTable) -> list[tuple]:
-    """Every method against the references, for each task and backbone; nothing without at least two shared seeds."""
+    """Differences between methods, for each task and backbone; nothing without at least two shared seeds."""
     found = comparisons(table)
     count = sum(map(len, found.values()))
     note = COMPARED.format(count=count, chance=0.05 * count)

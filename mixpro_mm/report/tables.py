@@ -18,7 +18,7 @@ __all__ = [
 ]  # fmt: skip
 
 TASKS = ('classification', 'segmentation', 'detection', 'robustness')
-REFERENCES = ('scratch', 'baseline', 'cutmix', 'transmix')  # the others are compared with these, where measured
+REFERENCES = ('scratch', 'baseline', 'cutmix', 'none')  # the first that was measured is the one to compare with
 
 
 class Cell(NamedTuple):
@@ -137,29 +137,30 @@ def results_table(records: list[dict]) -> ResultsTable:
 
 
 def comparisons(table: ResultsTable) -> dict[str, pd.DataFrame]:
-    """'Task, backbone' -> every method against each of ``REFERENCES`` as text, in points.
+    """'Task, backbone' -> every method against the reference, and MixPro against every method, as text in points.
 
     Where two methods have fewer than two finite seeds in common, there is no line.
     """
     parts: dict[str, list[dict]] = {}
     for row in table.rows:
-        references = [name for name in REFERENCES if name in row.cells]
-        for place, reference in enumerate(references):
-            for name in in_order(row.cells):
-                try:
-                    pairs = paired_difference(row.cells[name].seeds, row.cells[reference].seeds)
-                except ValueError:
-                    continue
-                line = {
-                    'metric': measure(row.metric),
-                    'difference': f'{label(name)} - {label(reference)}',
-                    'mean ± sd': f'{pairs.mean + 0.0:+.2f} ± {pairs.sd:.2f}',
-                    '95 % interval': '{:+.2f} to {:+.2f}'.format(*pairs.interval) if pairs.sd else '-',
-                    'n': str(pairs.n),
-                    'detectable': f'{pairs.min_detectable_difference:.2f}' if pairs.sd else '-',
-                }
-                if name not in references[: place + 1]:
-                    parts.setdefault(f'{label(row.task)}, {row.backbone}', []).append(line)
+        names = in_order(row.cells)
+        reference = next((name for name in REFERENCES if name in names), None)
+        compared = [(name, reference) for name in names if reference] + [('mixpro', name) for name in names]
+        for name, other in dict.fromkeys(compared):
+            try:
+                pairs = paired_difference(row.cells[name].seeds, row.cells[other].seeds)
+            except (ValueError, KeyError):
+                continue
+            line = {
+                'metric': measure(row.metric),
+                'difference': f'{label(name)} - {label(other)}',
+                'mean ± sd': f'{pairs.mean + 0.0:+.2f} ± {pairs.sd:.2f}',
+                '95 % interval': '{:+.2f} to {:+.2f}'.format(*pairs.interval) if pairs.sd else '-',
+                'n': str(pairs.n),
+                'detectable': f'{pairs.min_detectable_difference:.2f}' if pairs.sd else '-',
+            }
+            if name != other:
+                parts.setdefault(f'{label(row.task)}, {row.backbone}', []).append(line)
     return {title: pd.DataFrame(lines) for title, lines in parts.items()}
 
 

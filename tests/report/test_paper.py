@@ -70,13 +70,17 @@ def test_the_config_of_a_record_tells_its_cells(config):
         config.partition('/')[0], ('classification', 'top1')
     )
     record = study_record(config[:-3], task=task, metric=metric)
-    expected = {Cell('', t, row, 'error' if t[:6] == 'figure' else column or metric) for t, row, column in configs()[config]}
+    expected = {
+        Cell('', t, row, 'error' if t[:6] == 'figure' else column or metric) for t, row, column in configs()[config]
+    }
     assert set(PAPER.cells(record)) == expected
     assert PAPER.cells(record | dict(metric='top5')) == PAPER.cells(record | dict(task='other')) == []
 
 
 def test_robustness_is_told_by_what_was_tested():
-    record = study_record('robustness/deit-small_imagenet-a', task='robustness', metric='A_aurra', backbone=None, pretraining=None)
+    record = study_record(
+        'robustness/deit-small_imagenet-a', task='robustness', metric='A_aurra', backbone=None, pretraining=None
+    )
     expected = [Cell('', 'table5', 'baseline', 'A_aurra')]
     assert PAPER.cells(record | dict(training='deit-small_mixup-cutmix_8xb128_in1k')) == expected
     assert PAPER.cells(record | dict(backbone='DeiT-S', pretraining='baseline')) == expected
@@ -91,7 +95,9 @@ def test_a_record_may_name_its_cell():
     named = study_record(table='table7', row='block', column='deit-micro', data='digits')
     assert PAPER.cells(named) == [Cell('digits', 'table7', 'block', 'deit-micro')]
     assert PAPER.cells(named | dict(metric='ece', task='robustness')) == []
-    assert PAPER.cells(study_record(table='table10', row='pal', column='error')) == [Cell('', 'table10', 'pal', 'error')]
+    assert PAPER.cells(study_record(table='table10', row='pal', column='error')) == [
+        Cell('', 'table10', 'pal', 'error')
+    ]
     assert PAPER.cells(study_record(table='table2')) == [Cell('', 'table2', 'mixpro', 'top1')]
 
 

@@ -43,8 +43,18 @@ def test_the_layout_of_the_paper(tmp_path):
     assert checked == 14 * 3 + 9 + 7 * 2 + 5 * 6 + 3 * 4 + 1 + 5 + 8 + 1 + 5 + 4 + 5
     assert of['Table 1'][2][:3] == ['DeiT-T', '5.7', '1.6'] and of['Table 1'][2][-1] == '73.8 (+1.2)'
     assert of['Table 2'][4] == ['CutMix', '22', '22', '3', '322', '79.8 (+1.2)', '79.8 (+1.2)']
-    assert [row[:2] for row in of['Table 3'][2:6:3]] == [['ResNet101, DeepLabV3+', 'baseline'], ['DeiT-S, linear', 'MixPro']]
-    assert [name for name in of['Table 4'][0] if name != 'paper'][2:] == ['APᵇ', 'APᵇ₅₀', 'APᵇ₇₅', 'APᵐ', 'APᵐ₅₀', 'APᵐ₇₅']
+    assert [row[:2] for row in of['Table 3'][2:6:3]] == [
+        ['ResNet101, DeepLabV3+', 'baseline'],
+        ['DeiT-S, linear', 'MixPro'],
+    ]
+    assert [name for name in of['Table 4'][0] if name != 'paper'][2:] == [
+        'APᵇ',
+        'APᵇ₅₀',
+        'APᵇ₇₅',
+        'APᵐ',
+        'APᵐ₅₀',
+        'APᵐ₇₅',
+    ]
     assert [row[0] for row in of['Table 5'][2:]] == ['baseline', 'TransMix', 'MixPro']
     assert of['Table 6'][4][:4] == ['-', '✓', '✓', '-'] and of['Table 6'][6][:4] == ['-', '-', '✓', '✓']
     assert of['Table 7'][5] == ['random (4x scale)', '73.2', '73.2', '80.8', '80.8']
@@ -76,7 +86,13 @@ def test_other_data_stand_apart_and_never_beside_the_paper(tmp_path):
         )
     ]  # fmt: skip
     sections = tables(tmp_path, *digits)
-    assert list(sections)[:5] == ['digits', 'Table 1 on digits', 'Table 2 on digits', 'Table 7 on digits', 'Table 10 on digits']
+    assert list(sections)[:5] == [
+        'digits',
+        'Table 1 on digits',
+        'Table 2 on digits',
+        'Table 7 on digits',
+        'Table 10 on digits',
+    ]
     assert [row[:2] for row in lines(sections['Table 2 on digits'])] == [
         ['Method', 'top-1'], ['---', '---:'], ['Baseline', '95.0'], ['MixPro (ours)', '96.0 (+1.0)'], ['mine', '94.0 (-1.0)'],
     ]  # fmt: skip
@@ -93,12 +109,17 @@ def test_what_no_table_has_is_listed_with_its_origin(tmp_path):
     ]
     stage(tmp_path / 'in' / 'runs' / 'vit', 'vit', {'mIoU': 50.0}, seed=3)
     (tmp_path / 'in' / 'study').mkdir()
-    write(tmp_path / 'in' / 'study' / 'results.json', [study_record(cells()['table1', 'deit-tiny', 'mixpro'][:-3], value=73.0)])
+    write(
+        tmp_path / 'in' / 'study' / 'results.json',
+        [study_record(cells()['table1', 'deit-tiny', 'mixpro'][:-3], value=73.0)],
+    )
     write(tmp_path / 'more' / 'results.json', mine)
     _, markdown = write_paper_report([tmp_path / 'in', tmp_path / 'more'], tmp_path / 'out')
     text = markdown.read_text(encoding='utf-8')
     rest = text.split('## Measured outside the tables of the paper')[1]
-    assert '| X | top-1 | 70.5 ± 0.7 (n=2) | 77.5 ± 0.7 (n=2) |' in rest and '| MixPro - CutMix | +7.00 ± 0.00 |' in rest
+    assert (
+        '| X | top-1 | 70.5 ± 0.7 (n=2) | 77.5 ± 0.7 (n=2) |' in rest and '| MixPro - CutMix | +7.00 ± 0.00 |' in rest
+    )
     assert '| vit | vit | mIoU | 3 | 50.0 |' in rest
     origins = [row[1:] for row in lines(text.split('## Where these numbers are from')[1])]
     assert ['configs/mine/vit.py', '0123456789', '1', 'test', 'top-1 71, top-1 78'] in origins

@@ -127,7 +127,9 @@ def test_a_test_elsewhere_is_of_the_run_of_its_checkpoint(run):
 
 
 def test_two_runs_without_a_seed_are_two(run):
-    folders = [run('mine', {'mIoU': value}, work_dir=f'{place}/mine').parent for place, value in (('a', 40.0), ('b', 42.0))]
+    folders = [
+        run('mine', {'mIoU': value}, work_dir=f'{place}/mine').parent for place, value in (('a', 40.0), ('b', 42.0))
+    ]
     found = collect(folders).records
     assert [record['value'] for record in found] == [40.01, 42.01] and len({record['seed'] for record in found}) == 2
 
@@ -162,7 +164,12 @@ def test_tests_of_several_scales_and_of_robustness_are_known_by_their_configs(ru
     run('segmenter', {'mIoU': 50.0}, weights)
     run('segmenter', {'mIoU': 51.0}, weights, tta=True)
     suites = (
-        ('any', 'mixpro_mm.ImageNetA', 'mixpro_mm.RecordedTestLoop', {'calibration/top1': 20.0, 'calibration/aurra': 30.0}),
+        (
+            'any',
+            'mixpro_mm.ImageNetA',
+            'mixpro_mm.RecordedTestLoop',
+            {'calibration/top1': 20.0, 'calibration/aurra': 30.0},
+        ),
         ('name', 'mixpro_mm.ImageNetO', 'mixpro_mm.RecordedTestLoop', {'ood/aupr': 22.0}),
         ('will-do', 'ImageNet', 'mixpro_mm.OcclusionTestLoop', {'accuracy/top1': 81.5, 'calibration/ece': 3.0}),
     )
@@ -253,7 +260,10 @@ def test_a_benchmark_gives_the_speed_that_table_2_means(tmp_path):
     ('content', 'said'),
     [
         ('[{"task"', r'results\.json cannot be read'),
-        (json.dumps([{'task': 'classification', 'value': 1}]), r'results\.json has a record without backbone, pretraining'),
+        (
+            json.dumps([{'task': 'classification', 'value': 1}]),
+            r'results\.json has a record without backbone, pretraining',
+        ),
         (json.dumps([study_record(value='80')]), r'whose value is no number'),
         (json.dumps([]), r'nothing to report in .+: no results\.json, occlusion\.json, benchmark or log of a test'),
     ],

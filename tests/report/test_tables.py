@@ -31,7 +31,9 @@ def test_several_seeds_become_mean_and_sample_deviation():
         ['backbone', 'metric', 'scratch', 'MixPro', 'MixPro - scratch'],
         ['DeiT-S', 'mIoU', '9.5', '12.0 ± 2.0 (n=3)', '+2.5'],
     ]
-    assert cell.text(gain=0.04) == '12.0 ± 2.0 (n=3, 0.0)' and table.rows[0].cells['scratch'].text(-1.26) == '9.5 (-1.3)'
+    assert (
+        cell.text(gain=0.04) == '12.0 ± 2.0 (n=3, 0.0)' and table.rows[0].cells['scratch'].text(-1.26) == '9.5 (-1.3)'
+    )
 
 
 def test_a_run_without_a_number_is_shown():
@@ -73,7 +75,7 @@ def test_a_published_number_stands_beside_its_own():
     ]  # fmt: skip
 
 
-def test_every_method_is_compared_with_every_reference_once():
+def test_methods_are_compared_with_the_reference_and_mixpro_with_all():
     """The spread over seeds is ten points either side; only that of the differences counts. The 90 has no pair."""
     table = results_table([
         *seeds((30.0, 40.0, 50.0), 'cutmix'), *seeds((39.0, 50.0, 61.0, 90.0), 'mixpro'),
@@ -116,7 +118,9 @@ def test_labels_and_directions():
 
 
 def test_numbers_are_aligned_right_and_text_is_escaped():
-    frame = pd.DataFrame([['<b>_a|b*/c_d', '1.0 ± 0.2 (n=3)', '-', 'nan'], ['2 x', '+1.00 to 2', '-', '5']], columns=list('wxyz'))
+    frame = pd.DataFrame(
+        [['<b>_a|b*/c_d', '1.0 ± 0.2 (n=3)', '-', 'nan'], ['2 x', '+1.00 to 2', '-', '5']], columns=list('wxyz')
+    )
     assert numeric_columns(frame) == {1, 2, 3}
     assert markdown_table(frame.columns, frame.values, {1}).splitlines()[1:3] == [
         '| --- | ---: | --- | --- |', r'| \<b\>\_a\|b\*/c_d | 1.0 ± 0.2 (n=3) | - | nan |',
