@@ -33,6 +33,7 @@ FLOORS = {
     'mixpro_mm.losses': 1,
     'mixpro_mm.randomness': 1,
     'mixpro_mm.schedule': 1,
+    'mixpro_mm.report': 1,
     'mixpro_mm.reporting': 1,
     'mixpro_mm.robustness.functional': 0,
     'mixpro_mm.robustness': 2,
