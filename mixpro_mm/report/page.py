@@ -66,8 +66,7 @@ def render_html(blocks: Sequence[tuple]) -> str:
     return environment.get_template('page.html.j2').render(blocks=blocks)
 
 
-def _breakable(text: str) -> Markup:
-    """Long names may break after ``/`` and ``_``."""
+def _breakable(text: str) -> Markup:  # long names may break after / and _
     return Markup(re.sub(r'([/_])', r'\1<wbr>', str(escape(text))))
 
 

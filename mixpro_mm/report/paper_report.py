@@ -1,5 +1,8 @@
 """All that was measured, in the tables of the paper: ``tables.html``, ``tables.md`` and perhaps ``tables.tex``."""
 
+import argparse
+import functools
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,7 +19,7 @@ from mixpro_mm.report.study import comparison_blocks, results_blocks
 from mixpro_mm.report.tables import Cell, gather, origins, results_table
 from mixpro_mm.reporting.evidence_figures import occlusion_bands
 
-__all__ = ['write_paper_report']
+__all__ = ['main', 'write_paper_report']
 
 TITLE = 'Measured, in the tables of MixPro'
 PUBLISHED = (
@@ -134,3 +137,20 @@ def _occlusion(records: list[dict], figures: Path) -> list[tuple]:
         caption = f'Mean over seeds, with a band of one standard deviation; {origin}. After Figure 3 of the paper.'
         blocks += [('figure', path, 'Top-1 accuracy under occlusion', caption)]
     return blocks
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Results of any number of studies and runs, in the tables of the paper; returns 0, or 1 on failure."""
+    parser = argparse.ArgumentParser(prog='report.py', description=main.__doc__.split(';')[0] + '.')
+    parser.add_argument('paths', nargs='+', type=Path, metavar='DIR', help='work directories, or JSON files')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/report'), help='folder to write to (%(default)s)')
+    parser.add_argument('--latex', action='store_true', help='write tables.tex too')
+    args = parser.parse_args(arguments)
+    try:
+        print(
+            *write_paper_report(args.paths, args.out, args.latex, functools.partial(print, file=sys.stderr)), sep='\n'
+        )
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0

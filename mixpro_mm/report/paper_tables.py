@@ -65,26 +65,18 @@ def paper_table(table: str, cells: dict[tuple[str, str], Cell], paper: Paper, pu
     leads, titles = _leads(table, paper), COLUMNS.get(table, {'top1': 'top-1'})
     rows = [row for row in leads if published or any(row == cell[0] for cell in cells)]
     rows += in_order(row for row, _ in cells if row not in leads)
-    columns = [name for name in titles if any(name == cell[1] for cell in cells)
-               or (published and any(paper.number(table, row, name) is not None for row in rows))]  # fmt: skip
-    columns += in_order(column for _, column in cells if column not in titles)
     reference = REFERENCES.get(table, lambda row, column: None)
-
-    def text(row: str, column: str, numbers: Callable) -> str:
-        other = reference(row, column)
-        return _text(column, numbers(row, column), numbers(*other) if other else None)
-
-    def printed(row: str, column: str) -> Cell | None:
-        number = paper.number(table, row, column) if published else None
-        return None if number is None else Cell(number, None, 1, {})
-
+    numbers = {(row, name): paper.number(table, row, name) for row in leads for name in titles if published}
+    printed = {cell: Cell(number, None, 1, {}) for cell, number in numbers.items() if number is not None}
+    columns = [name for name in titles if any(name == column for _, column in (*cells, *printed))]
+    columns += in_order(column for _, column in cells if column not in titles)
     first = list(next(iter(leads.values()), {'Pre-training': ''}))
     frame = pd.DataFrame([leads.get(row) or dict.fromkeys(first, '-') | {first[0]: label(row)} for row in rows])
     for column in columns:
-        for title, numbers in ((titles.get(column, label(column)), lambda *cell: cells.get(cell)), ('paper', printed)):
-            found = [text(row, column, numbers) for row in rows]
-            if title != 'paper' or set(found) != {'-'}:
-                frame.insert(frame.shape[1], title, found, allow_duplicates=True)
+        for title, found in ((titles.get(column, label(column)), cells), ('paper', printed)):
+            texts = [_text(column, found.get((row, column)), found.get(reference(row, column))) for row in rows]
+            if title != 'paper' or set(texts) != {'-'}:
+                frame.insert(frame.shape[1], title, texts, allow_duplicates=True)
     return frame
 
 

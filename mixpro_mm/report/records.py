@@ -1,7 +1,7 @@
 """Records from any number of folders: ``results.json`` of studies, logs of runs, occlusion tests, benchmarks.
 
 A record is a dict with ``task``, ``metric``, ``value`` (percent), ``seed``, ``config`` and ``source`` (its file). Those
-of a study have ``backbone`` and ``pretraining``, and perhaps ``table``, ``row``, ``column``, ``data`` and ``published``;
+of a study have ``backbone`` and ``pretraining``, perhaps ``table``, ``row``, ``column``, ``data`` and ``published``;
 those of a run have ``training`` and ``name``, config and folder of the training. ``curve`` is accuracy under occlusion,
 pairs (information loss in [0, 1], top-1 in percent).
 """

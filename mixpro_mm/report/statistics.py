@@ -1,7 +1,4 @@
-"""Differences between two methods, paired over seeds, with Student's 95 % interval.
-
-A seed fixes initial weights and the order of the data for both methods, so the two runs of a seed are a pair.
-"""
+"""Differences between two methods, paired over seeds, with Student's 95 % interval."""
 
 import math
 from dataclasses import dataclass
@@ -33,10 +30,7 @@ class PairedDifference:
 
     @property
     def min_detectable_difference(self) -> float:
-        """The smallest mean difference that this spread tells from zero: half the width of the interval.
-
-        Infinite without spread: scores come in steps, and a few seeds may differ by the same step.
-        """
+        """Half the width of the interval; infinite without spread, for a few seeds may differ by the same step."""
         return (self.interval[1] - self.interval[0]) / 2 if self.sd else math.inf
 
 
@@ -44,8 +38,7 @@ def paired_difference(values: dict[int, float], base: dict[int, float]) -> Paire
     """``values`` - ``base`` over the seeds that both have.
 
     Args:
-        values: seed -> result of one method.
-        base: seed -> result of the method it is compared with.
+        values, base: seed -> result of either method.
 
     Raises:
         ValueError: fewer than two shared seeds, or a value of one is not finite.

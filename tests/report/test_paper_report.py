@@ -5,8 +5,7 @@ import re
 import pytest
 
 from mixpro_mm.report import page
-from mixpro_mm.report.cli import main
-from mixpro_mm.report.paper_report import write_paper_report
+from mixpro_mm.report.paper_report import main, write_paper_report
 from tests.report.made_up import cells, occlusion, paper_records, stage, study_record, write
 from tests.report.test_records import BENCHMARK
 
