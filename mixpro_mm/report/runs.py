@@ -48,8 +48,9 @@ def training_of(checkpoint: str | Path, near: Path, was: str | None = None) -> T
         was: Path of that folder at the time of the test.
     """
     folder = _folder_of(Path(checkpoint).parent, near.resolve(), was)
-    logs = [log for log in folder.glob(LOGS) if log.with_name('scalars.json').is_file()]  # a test leaves none
-    copies = [copy for copy in _copies(folder, logs) if not _robust(_settings(copy))]
+    logs = list(folder.glob(LOGS))
+    trained = [log for log in logs if log.with_name('scalars.json').is_file()]  # a test leaves none
+    copies = [copy for copy in _copies(folder, trained) if not _robust(_settings(copy))] if logs else []
     if len(copies) != 1:
         return Training(folder)
     return Training(folder, copies[0].stem, _get(_settings(copies[0]), 'randomness', 'seed'))

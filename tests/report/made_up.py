@@ -58,22 +58,26 @@ def occlusion(config, label='mine', grid=14, checkpoint=None, whole=90.0):
     )  # fmt: skip
 
 
-def stage(folder: Path, config, metrics=None, seed=0, load_from=None, tta=False, data='Digits', loop=None) -> Path:
-    """What mmengine leaves of a run that was only tested, or, without metrics, of one that only trained."""
+def stage(
+    folder: Path, config, metrics=None, seed=0, load_from=None, tta=False, data='Digits', loop=None, start=0
+) -> Path:
+    """What mmengine leaves of one start of a run: a training with a validation, or with ``load_from`` a test."""
     model = 'dict(backbone=dict(type="ViT"), type="Model")'
     lines = [
-        f'randomness = dict(seed={seed})', f'load_from = {load_from!r}', f'test_cfg = dict(type={loop!r})',
-        f'test_dataloader = dict(dataset=dict(type={data!r}))', f'model = {f"dict(module={model})" if tta else model}', '',
+        f'randomness = dict(seed={seed})', f'load_from = {load_from!r}', f'work_dir = {str(folder)!r}',
+        f'test_cfg = dict(type={loop!r})', f'test_dataloader = dict(dataset=dict(type={data!r}))',
+        f'model = {f"dict(module={model})" if tta else model}', '',
     ]  # fmt: skip
-    stamp = f'20300101_0000{1 if metrics else 0:02d}'
+    stamp = f'20300101_0000{start:02d}'
     logs = folder / stamp / 'vis_data'
     logs.mkdir(parents=True)
     for copy in (logs / 'config.py', folder / f'{config}.py'):
         copy.write_text('\n'.join(lines), encoding='utf-8')
-    if metrics:
+    if load_from:
         write(folder / stamp / f'{stamp}.json', metrics)
     else:
-        (logs / 'scalars.json').write_text('{"iter": 1, "step": 1, "epoch": 1, "loss": 1.0}\n', encoding='utf-8')
+        scalars = [dict(iter=1, step=1, epoch=1, loss=1.0), dict(metrics or {}, step=1)]
+        (logs / 'scalars.json').write_text('\n'.join(map(json.dumps, scalars)), encoding='utf-8')
     return folder
 
 

@@ -1,4 +1,4 @@
-"""The page in a real browser, headless and offline (.ci/browser installs one where it can), and LaTeX where there is one."""
+"""The page in a real browser, headless and offline, where .ci/browser could install one; LaTeX where there is one."""
 
 import html
 import json

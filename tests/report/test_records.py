@@ -1,7 +1,6 @@
 """Records of studies, runs, occlusion tests and benchmarks, found in folders; the logs of runs are mmengine's own."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -32,7 +31,8 @@ CONFIG = """
 model = dict(type='ToyModel')
 train_dataloader = dict(dataset=[0, 1], sampler=dict(type='DefaultSampler', shuffle=False), batch_size=1, num_workers=0)
 val_dataloader = test_dataloader = train_dataloader
-val_evaluator = test_evaluator = dict(type='ToyMetric', reports=REPORTS)
+val_evaluator = test_evaluator = dict(type='ToyMetric')
+randomness = dict(seed=4)
 train_cfg = dict(by_epoch=True, max_epochs=2, val_interval=1)
 val_cfg, test_cfg = dict(), dict()
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
@@ -41,9 +41,9 @@ default_hooks = dict(logger=dict(type='LoggerHook', interval=1))
 
 
 class ToyModel(BaseModel):
-    """Something to train; wraps another as a model of test-time augmentation does."""
+    """Something to train."""
 
-    def __init__(self, module=None, **kwargs):
+    def __init__(self, **kwargs):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
 
@@ -52,93 +52,68 @@ class ToyModel(BaseModel):
 
 
 class ToyMetric(BaseMetric):
-    """Reports what its config says, a little more at every evaluation."""
+    """A little more at every evaluation."""
 
-    def __init__(self, reports):
-        super().__init__()
-        self.reports, self.count = reports, 0
+    count = 0
 
     def process(self, data_batch, data_samples):
         self.results.append(0)
 
     def compute_metrics(self, results):
         self.count += 1
-        return {name: value + (self.count - 1) / 100 for name, value in self.reports.items()}
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Train or test as the toolkits' scripts do, in the layout of mim; the folders count up in time."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(MODELS.module_dict, 'ToyModel', ToyModel)
-    monkeypatch.setitem(METRICS.module_dict, 'ToyMetric', ToyMetric)
-    count = iter(range(100))
-
-    def run(name, metrics, checkpoint=None, seed=None, tta=False, work_dir=None):
-        (tmp_path / f'{name}.py').write_text(CONFIG.replace('REPORTS', repr(metrics)))
-        config = Config.fromfile(f'{name}.py')
-        config.work_dir = str(work_dir or f'work_dirs/{name}')
-        config.experiment_name = f'{tmp_path.name}-{name}-{next(count)}'
-        if seed is not None:
-            config.randomness = dict(seed=seed)
-        if tta:
-            config.model = dict(type='ToyModel', module=config.model)
-        if checkpoint:
-            config.load_from = checkpoint
-        stamps = set(os.listdir(config.work_dir)) if os.path.isdir(config.work_dir) else set()
-        runner = Runner.from_cfg(config)
-        runner.test() if checkpoint else runner.train()
-        (log_dir,) = {entry for entry in os.listdir(config.work_dir) if entry[:2] == '20'} - stamps
-        stamp = f'20300101_{next(count):06d}'  # of one second, they would be in one folder
-        logs = tmp_path / config.work_dir
-        (logs / log_dir).rename(logs / stamp)
-        if (logs / stamp / f'{log_dir}.json').exists():
-            (logs / stamp / f'{log_dir}.json').rename(logs / stamp / f'{stamp}.json')
-        return logs
-
-    return run
+        return {'accuracy/top1': 70 + (self.count - 1) / 100, 'other': 1.0}
 
 
 def told(records):
     return {(Path(r['config']).name, r['metric']): (r['value'], r['from']) for r in records}
 
 
-def test_the_last_validation_counts_until_there_is_a_test(run):
-    logs = run('mine', {'accuracy/top1': 70.0, 'other': 1.0}, seed=4)
-    (record,) = run_records(logs)
-    assert (record['task'], record['metric'], record['value'], record['seed']) == ('classification', 'top1', 70.01, 4)
-    assert record['from'] == 'validation at step 2' and record['source'].endswith('vis_data/scalars.json')
-    assert (record['training'], record['name'], record['checkpoint']) == ('mine', 'mine', None)
-    run('mine', {'accuracy/top1': 60.0}, f'{logs}/epoch_2.pth', seed=4)
-    (record,) = collect([logs.parent]).records  # though it is lower: it is newer
-    assert (record['value'], record['from'], record['seed']) == (60.0, 'test', 4)
-    assert record['checkpoint'] == f'{logs}/epoch_2.pth' and record['training'] == 'mine'
+def test_what_mmengine_leaves_is_read(tmp_path, monkeypatch):
+    """The last validation counts until there is a test, though it may be lower."""
+    monkeypatch.setitem(MODELS.module_dict, 'ToyModel', ToyModel)
+    monkeypatch.setitem(METRICS.module_dict, 'ToyMetric', ToyMetric)
+    (tmp_path / 'mine.py').write_text(CONFIG)
+    work_dir = tmp_path / 'work' / 'mine'
+    for weights in (None, str(work_dir / 'epoch_2.pth')):
+        config = Config.fromfile(tmp_path / 'mine.py')
+        config.update(work_dir=str(work_dir), load_from=weights, experiment_name=f'{tmp_path.name}-{weights is None}')
+        runner = Runner.from_cfg(config)
+        runner.test() if weights else runner.train()
+        (logs,) = [folder for folder in work_dir.iterdir() if folder.is_dir() and folder.name != '20000101_000000']
+        if not weights:
+            logs.rename(work_dir / '20000101_000000')  # two starts in one second would share a folder
+        (record,) = collect([tmp_path / 'work']).records
+        assert (record['task'], record['metric'], record['seed']) == ('classification', 'top1', 4)
+        assert (record['training'], record['name'], record['checkpoint']) == ('mine', 'mine', weights)
+        if weights:
+            assert (record['value'], record['from'], record['source']) == (
+                70.0,
+                'test',
+                str(logs / f'{logs.name}.json'),
+            )
+        else:
+            assert (record['value'], record['from']) == (70.01, 'validation at step 2')
+            assert Path(record['source']).name == 'scalars.json' and record['config'] == str(work_dir / 'mine.py')
 
 
-def test_a_test_elsewhere_is_of_the_run_of_its_checkpoint(run):
-    logs = run('mine', {'coco/bbox_mAP': 0.25, 'coco/segm_mAP_50': 0.5})
-    elsewhere = run('mine', {'coco/bbox_mAP': 0.31}, f'{logs}/epoch_2.pth', work_dir='tests/a')
+def test_a_test_elsewhere_is_of_the_run_of_its_checkpoint(tmp_path):
+    logs = stage(tmp_path / 'mine', 'mine', {'coco/bbox_mAP': 0.25, 'coco/segm_mAP_50': 0.5}, seed=None)
+    elsewhere = stage(tmp_path / 'tests' / 'a', 'mine', {'coco/bbox_mAP': 0.31}, None, str(logs / 'e.pth'))
     found = collect([logs, elsewhere]).records
     assert told(found) == {
         ('mine.py', 'bbox_mAP'): (31.0, 'test'),
-        ('mine.py', 'segm_mAP_50'): (51.0, 'validation at step 2'),
+        ('mine.py', 'segm_mAP_50'): (50.0, 'validation at step 1'),
     }
     assert {record['seed'] for record in found} == {str(logs.resolve())}  # it has none, so its path
+    stage(tmp_path / 'b' / 'mine', 'mine', {'coco/bbox_mAP': 0.25}, seed=None)
+    assert len({record['seed'] for record in collect([tmp_path]).records}) == 2
 
 
-def test_two_runs_without_a_seed_are_two(run):
-    folders = [
-        run('mine', {'mIoU': value}, work_dir=f'{place}/mine').parent for place, value in (('a', 40.0), ('b', 42.0))
-    ]
-    found = collect(folders).records
-    assert [record['value'] for record in found] == [40.01, 42.01] and len({record['seed'] for record in found}) == 2
-
-
-def test_configs_that_share_a_folder_are_told_apart_or_refused(run):
-    logs = run('one', {'mIoU': 1.0}, work_dir='shared')
-    run('two', {'mIoU': 2.0}, f'{logs}/epoch_2.pth', work_dir='shared')
+def test_configs_that_share_a_folder_are_told_apart_or_refused(tmp_path):
+    logs = stage(tmp_path, 'one', {'mIoU': 1.0})
+    stage(tmp_path, 'two', {'mIoU': 2.0}, load_from=str(logs / 'e.pth'), start=1)
     assert told(run_records(logs)) == {
-        ('one.py', 'mIoU'): (1.01, 'validation at step 2'),
+        ('one.py', 'mIoU'): (1.0, 'validation at step 1'),
         ('two.py', 'mIoU'): (2.0, 'test'),
     }
     (logs / 'one.py').write_text('changed = 1\n')
@@ -147,60 +122,63 @@ def test_configs_that_share_a_folder_are_told_apart_or_refused(run):
 
 
 @pytest.mark.parametrize('copied', [False, True])
-def test_a_stage_tests_in_a_folder_of_its_own_or_among_its_logs(run, tmp_path, copied):
-    logs = run('mine', {'accuracy/top1': 70.0}, seed=2, work_dir=tmp_path / 'study' / 'deit_mixpro_s2')
-    weights = str(logs / 'epoch_2.pth')
-    run('mine', {'accuracy/top1': 71.0}, weights, seed=2, work_dir=logs)
+def test_a_stage_tests_in_a_folder_of_its_own_or_among_its_logs(tmp_path, copied):
+    logs = stage(tmp_path / 'study' / 'deit_mixpro_s2', 'mine', {'accuracy/top1': 70.0}, seed=2)
+    weights = str(logs / 'e.pth')
+    stage(logs, 'mine', {'accuracy/top1': 71.0}, 2, weights, start=1)
     if copied:  # beside the original, and with paths that lead to it
         logs = shutil.copytree(logs, tmp_path / 'copy' / logs.name)
     assert [record['value'] for record in collect([logs.parent]).records] == [71.0]
-    run('mine', {'accuracy/top1': 72.0}, weights, seed=2, work_dir=logs / 'test')
+    stage(logs / 'test', 'mine', {'accuracy/top1': 72.0}, 2, weights, start=2)
     (record,) = collect([logs.parent]).records
     assert (record['value'], record['seed'], record['name']) == (72.0, 2, 'deit_mixpro')
 
 
-def test_tests_of_several_scales_and_of_robustness_are_known_by_their_configs(run, tmp_path):
-    weights = str(run('deit-small_mixpro_8xb128_in1k', {'accuracy/top1': 81.0}, seed=0) / 'epoch_2.pth')
-    run('segmenter', {'mIoU': 50.0}, weights)
-    run('segmenter', {'mIoU': 51.0}, weights, tta=True)
+def test_tests_of_several_scales_and_of_robustness_are_known_by_their_configs(tmp_path):
+    weights = str(stage(tmp_path / 'training', 'deit-small_mixpro_8xb128_in1k', {'accuracy/top1': 81.0}) / 'e.pth')
     suites = (
+        ('segmenter', 'Digits', None, {'mIoU': 50.0}),
         (
             'any',
             'mixpro_mm.ImageNetA',
             'mixpro_mm.RecordedTestLoop',
-            {'calibration/top1': 20.0, 'calibration/aurra': 30.0},
+            {'calibration/top1': 20.0, 'calibration/aurra': 3},
         ),
         ('name', 'mixpro_mm.ImageNetO', 'mixpro_mm.RecordedTestLoop', {'ood/aupr': 22.0}),
         ('will-do', 'ImageNet', 'mixpro_mm.OcclusionTestLoop', {'accuracy/top1': 81.5, 'calibration/ece': 3.0}),
     )
     for name, data, loop, metrics in suites:
-        stage(tmp_path / 'work_dirs' / 'tests' / name, name, metrics, load_from=weights, data=data, loop=loop)
-    found = collect(['work_dirs']).records
+        stage(tmp_path / 'tests' / name, name, metrics, 0, weights, data=data, loop=loop)
+    stage(tmp_path / 'tests' / 'segmenter', 'segmenter', {'mIoU': 51.0}, 0, weights, tta=True, start=1)
+    found = collect([tmp_path]).records
     assert {key: value for key, (value, _) in told(found).items()} == {
         ('segmenter.py', 'mIoU'): 50.0, ('segmenter.py', 'mIoU (MS)'): 51.0, ('any.py', 'A_top1'): 20.0,
-        ('any.py', 'A_aurra'): 30.0, ('name.py', 'O_aupr'): 22.0, ('will-do.py', 'ece'): 3.0,
-        ('deit-small_mixpro_8xb128_in1k.py', 'top1'): 81.01,
+        ('any.py', 'A_aurra'): 3.0, ('name.py', 'O_aupr'): 22.0, ('will-do.py', 'ece'): 3.0,
+        ('deit-small_mixpro_8xb128_in1k.py', 'top1'): 81.0,
     }  # fmt: skip
     (aurra,) = [record for record in found if record['metric'] == 'A_aurra']
     assert read_paper().cells(aurra) == [Cell('', 'table5', 'mixpro', 'A_aurra')]
 
 
-def test_tests_of_two_checkpoints_in_one_folder_stay_apart(run):
-    for name, value in (('first', 21.0), ('second', 22.0)):
-        weights = run(name, {'accuracy/top1': 80.0}) / 'epoch_2.pth'
-        run('test', {'mIoU': value}, str(weights), seed=0)
-    found = [record for record in collect(['work_dirs']).records if record['metric'] == 'mIoU']
-    assert {record['training']: record['value'] for record in found} == {'first': 21.0, 'second': 22.0}
+def test_tests_of_two_checkpoints_in_one_folder_stay_apart(tmp_path):
+    for start, name in enumerate(('first', 'second')):
+        weights = stage(tmp_path / name, name) / 'e.pth'
+        stage(tmp_path / 'test', 'test', {'mIoU': float(start)}, 0, str(weights), start=start)
+    assert {record['training']: record['value'] for record in collect([tmp_path]).records} == dict(
+        first=0.0, second=1.0
+    )
 
 
 def test_the_training_of_a_checkpoint_is_told_by_the_copy_of_its_config(tmp_path):
     folder = stage(tmp_path / 'mine_s3', 'vit', seed=3)
-    stage(folder, 'other', {'mIoU': 1.0}, seed=9)  # a test in the same folder
-    stage(tmp_path / 'x', 'robust', {'calibration/ece': 1.0}, loop='mixpro_mm.OcclusionTestLoop')  # no training at all
+    stage(folder, 'other', {'mIoU': 1.0}, 9, 'e.pth', start=1)  # a test in the same folder
+    stage(tmp_path / 'x', 'robust', {}, 0, 'e.pth', loop='mixpro_mm.OcclusionTestLoop')  # no training at all
     training = training_of(folder / 'e.pth', tmp_path)
     assert training == Training(folder, 'vit', 3) and (training.name, training.run) == ('mine', 3)
     assert training_of(tmp_path / 'x' / 'e.pth', tmp_path) == Training(tmp_path / 'x')
     assert training_of('/gone/mine_s3/e.pth', folder / 'test') == training  # moved together
+    (tmp_path / 'code.py').write_text('x = 1\n')
+    assert training_of(tmp_path / 'e.pth', tmp_path / 'a' / 'b') == Training(tmp_path)  # no config of a training
     assert Training(folder).name == 'mine_s3' and Training(folder).run == str(folder)
     assert Training(folder, seed=1).name == 'mine_s3'  # of another seed than its name
 
@@ -214,8 +192,8 @@ def test_both_forms_of_results_and_each_file_once(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_study_speaks_for_its_stages_and_names_the_unreported(tmp_path, run):
-    logs = run('mine', {'accuracy/top1': 70.0})
+def test_a_study_speaks_for_its_stages_and_names_the_unreported(tmp_path):
+    logs = stage(tmp_path / 'study' / 'mine', 'mine', {'accuracy/top1': 70.0})
     write(logs / 'occlusion' / 'occlusion.json', occlusion('a.py'))
     assert len(collect([logs.parent]).records) == 4
     results = write(logs.parent / 'results.json', dict(records=[study_record(checkpoint_sha256='bb')]))

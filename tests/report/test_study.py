@@ -95,8 +95,8 @@ def test_html_is_whole_offline_and_escaped(tmp_path, study, records, picture):
 def test_both_files_say_what_was_trained_and_where_the_numbers_are_from(tmp_path, study, records):
     text, _, markdown = report(tmp_path / 'out', study, records)
     sentence = (
-        'DeiT-S was pre-trained with MixPro; DeiT-S was trained for segmentation from scratch and from MixPro, on digits '
-        'and scenes.'
+        'DeiT-S was pre-trained with MixPro; DeiT-S was trained for segmentation from scratch and from MixPro, on '
+        'digits and scenes.'
     )
     for content in (text, markdown):
         assert content.count(sentence) == 1 and content.count('single seed') == 1
