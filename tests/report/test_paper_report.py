@@ -81,7 +81,8 @@ def test_other_data_stand_apart_and_never_beside_the_paper(tmp_path):
         study_record(table=table, row=row, column=column, data='digits', value=value)
         for table, row, column, value in (
             ('table2', 'mixpro', 'top1', 96.0), ('table2', 'baseline', 'top1', 95.0), ('table2', 'mine', 'top1', 94.0),
-            ('table7', 'block', 'deit-micro', 93.0), ('table10', 'pal', 'error', 96.0), ('table1', 'mine', 'mixpro', 9.0),
+            ('table7', 'block', 'deit-micro', 93.0), ('table10', 'pal', 'error', 96.0),
+            ('table1', 'mine', 'mixpro', 9.0),
         )
     ]  # fmt: skip
     sections = tables(tmp_path, *digits)
