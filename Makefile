@@ -16,7 +16,6 @@ test: setup lint
 study: setup
 	@echo "study: six methods on the embedded digits, five seeds, with transfer and robustness; about 80 minutes on 2 cores"
 	@$(PYTHON_VENV) tools/study.py configs/digits/study_evidence.py $(if $(SEEDS),--seeds $(SEEDS)) $(if $(METHODS),--methods $(METHODS))
-	@$(PYTHON_VENV) -m mixpro_mm.reporting.evidence work_dirs/evidence/results.json work_dirs/evidence/evidence.md
 
 bench: setup
 	@echo "bench: speed and memory of training, mixing and labelling; up to 10 minutes on 2 cores"

@@ -63,7 +63,10 @@ setup(
     license_files=['LICENSE'],
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['mixpro_mm', 'mixpro_mm.*']),
-    package_data={'mixpro_mm.datasets': ['filtered_digits.json', 'imagenet_wnids.txt']},
+    package_data={
+        'mixpro_mm.datasets': ['filtered_digits.json', 'imagenet_wnids.txt'],
+        'mixpro_mm.report': ['page.html.j2'],
+    },
     install_requires=requirements('runtime'),
     extras_require={'mminstall': requirements('mminstall'), 'tests': requirements('tests')},
     cmdclass=dict(build_py=BuildPy),

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixpro_mm.reporting.paper import find_configs
+from mixpro_mm.report.paper import find_configs
 
 __all__ = ['find_config', 'host_script', 'main', 'scope_of', 'with_paths']
 

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mixpro_mm.files import write_json, write_text
-from mixpro_mm.reporting.tables import markdown_table
+from mixpro_mm.report.tables import markdown_table
 
 ROOT = Path(__file__).parents[1]
 MUTMUT = [sys.executable, '-m', 'mutmut']

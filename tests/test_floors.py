@@ -33,7 +33,8 @@ FLOORS = {
     'mixpro_mm.losses': 1,
     'mixpro_mm.randomness': 1,
     'mixpro_mm.schedule': 1,
-    'mixpro_mm.reporting': 1,
+    'mixpro_mm.report': 1,
+    'mixpro_mm.report': 1,
     'mixpro_mm.robustness.functional': 0,
     'mixpro_mm.robustness': 2,
     'mixpro_mm.labeling.hook': 2,
@@ -52,7 +53,7 @@ FLOORS = {
 FREE = (
     'mixpro_mm',
     *(f'mixpro_mm.{room}' for room in ('version', 'registry', 'files', 'foreign', 'checkpoint', 'clock', 'anatomy')),
-    'mixpro_mm.report',  # until mixpro_mm.reporting has moved there
+    'mixpro_mm.report',  # until mixpro_mm.report has moved there
     *(f'mixpro_mm.{room}' for room in ('arguments', 'config_walk', 'measures', 'ranks', 'wrapped')),
 )
 TORCH_ONLY = ('mixpro_mm.mixing', 'mixpro_mm.labeling.lam', 'mixpro_mm.labeling.rules', 'mixpro_mm.attention')

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import mixpro_mm.host_prints  # noqa: F401
 from mixpro_mm.mim import with_paths
-from mixpro_mm.reporting.paper import find_configs, published_tables
+from mixpro_mm.report.paper import find_configs, published_tables
 
 BASELINES = [f'pretrain/{model}_mixup-cutmix_8xb128_in1k.py' for model in published_tables()['table1']]
 

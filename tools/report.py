@@ -3,6 +3,6 @@
 import sys
 
 import mixpro_mm.host_prints  # noqa: F401
-from mixpro_mm.reporting.cli import main
+from mixpro_mm.report.paper_report import main
 
 sys.exit(main())

@@ -52,16 +52,11 @@ def run_study(plan: Plan, work_dir: Path, launch: Launch | None = None, only: li
         runner.plan = selected
         runner.run()
         records, study = records_of(plan, work_dir, Path.cwd()), _describe(plan, work_dir)
-<<<<<<< HEAD
         portable = [{key: value for key, value in stage.items() if key != 'work_dir'} for stage in study['stages']]
         write_json(work_dir / 'results.json', dict(study=study | dict(stages=portable), records=records))
         # imported here: drawing needs the three toolkits
-=======
-        write_json(work_dir / 'results.json', dict(study=_anywhere(study), records=records))
-        # only now: drawing needs the three toolkits, and should cost nothing where a stage fails
         from mixpro_mm.report.figures.predictions import draw_pictures
->>>>>>> part-visual
-        from mixpro_mm.reporting.report import write_report
+        from mixpro_mm.report.study import write_report
 
         shown = [stage for stage in plan.stages if plan.seed_of(stage) == plan.seed]  # one seed of each stage
         return write_report(work_dir, study, records, draw_pictures(replace(plan, stages=tuple(shown)), work_dir))[0]

@@ -10,7 +10,7 @@ from typing import get_args, get_origin, get_type_hints
 from mmengine.config import Config
 
 from mixpro_mm.arguments import is_number, shown
-from mixpro_mm.reporting.labels import canonical
+from mixpro_mm.report.labels import canonical
 from mixpro_mm.study.configs import look_at
 from mixpro_mm.study.evaluate import EVALUATIONS, PUBLISHABLE
 

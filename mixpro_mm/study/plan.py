@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mixpro_mm.arguments import shown, whole
 from mixpro_mm.config_walk import read_config
-from mixpro_mm.reporting.labels import canonical
+from mixpro_mm.report.labels import canonical
 from mixpro_mm.study.entries import Stage, read_stage
 from mixpro_mm.study.processes import visible_gpus
 

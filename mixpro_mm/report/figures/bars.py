@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mixpro_mm.report.figures.canvas import PAPER, WIDTHS, line_styles, share_legend, styled, write_figure
-from mixpro_mm.reporting.labels import label
+from mixpro_mm.report.labels import label
 
 __all__ = ['results_overview']
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from mixpro_mm.files import replacing
-from mixpro_mm.reporting.labels import label
+from mixpro_mm.report.labels import label
 
 __all__ = [
     'WIDTHS',

@@ -13,7 +13,7 @@ import numpy as np
 
 from mixpro_mm.report.figures.canvas import Panel, line_figure, line_styles, outputs, over_runs, save, write_figure
 from mixpro_mm.report.figures.logs import by_epoch, epoch_means, named_runs, read_scalars, series
-from mixpro_mm.reporting.labels import label
+from mixpro_mm.report.labels import label
 
 __all__ = ['draw_curves', 'draw_factor', 'factor_curve', 'factor_panels', 'learning_curves', 'transfer_curves']
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixpro_mm.reporting.labels import label
+from mixpro_mm.report.labels import label
 
 __all__ = ['by_epoch', 'display_names', 'epoch_means', 'named_runs', 'read_scalars', 'series', 'split_name']
 

@@ -10,7 +10,7 @@ from mixpro_mm.arguments import is_number
 from mixpro_mm.files import read_json
 from mixpro_mm.report.figures.canvas import Panel, line_figure, outputs, over_runs, save, write_figure
 from mixpro_mm.report.figures.logs import display_names, split_name
-from mixpro_mm.reporting.labels import label
+from mixpro_mm.report.labels import label
 
 __all__ = ['draw_occlusion', 'occlusion_bands', 'occlusion_curves', 'read_occlusion']
 

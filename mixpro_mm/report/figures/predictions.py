@@ -17,7 +17,7 @@ from mixpro_mm.report.figures import models
 from mixpro_mm.report.figures.canvas import WIDTHS, fit, write_figure
 from mixpro_mm.report.figures.images import image_table
 from mixpro_mm.report.figures.mixed import choose_augment, hook_settings, mixed_table
-from mixpro_mm.reporting.labels import label
+from mixpro_mm.report.labels import label
 
 __all__ = ['draw_pictures']
 
@@ -65,7 +65,7 @@ def _mixes(stage) -> bool:
     try:
         augments = (Config.fromfile(stage.config).model.get('train_cfg') or {}).get('augments') or []
         kinds = [each['type'] for each in (augments if isinstance(augments, list | tuple) else [augments])]
-        return any(hasattr(BATCH_AUGMENTS.get(kind) if isinstance(kind, str) else kind, 'take') for kind in kinds)
+        return any(hasattr(BATCH_AUGMENTS.get(kind) if isinstance(kind, str) else kind, 'pop_target') for kind in kinds)
     except Exception:  # a config that cannot be read any more: drawing it gives the reason
         return True
 

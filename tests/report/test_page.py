@@ -1,4 +1,4 @@
-"""The page of the report in a real browser, headless and offline: .ci/browser installs one where it can."""
+"""The page in a real browser, headless and offline, where .ci/browser could install one; LaTeX where there is one."""
 
 import html
 import json
@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from mixpro_mm.reporting.paper_report import write_paper_report
-from tests.reporting.full_results import occlusion, paper_records, write
+from mixpro_mm.report.paper_report import write_paper_report
+from tests.report.made_up import occlusion, paper_records, study_record, write
 
 
 def find_browser():
@@ -21,8 +21,8 @@ def find_browser():
 
 
 BROWSER = find_browser()
-pytestmark = pytest.mark.skipif(BROWSER is None, reason='no Chromium or Chrome is installed; see .ci/browser')
-WIDTHS = (400, 1200)
+in_browser = pytest.mark.skipif(BROWSER is None, reason='no Chromium or Chrome is installed; see .ci/browser')
+WIDTHS = (390, 1200)
 LOOK = """
 const look = frame => {
   const page = frame.contentDocument, root = page.documentElement;
@@ -72,44 +72,36 @@ def see(page, folder, dark=False):
 def report(tmp_path_factory):
     """A report with every table and a picture; several seeds, so that cells are as wide as they get."""
     folder = tmp_path_factory.mktemp('report')
-    micro = dict(task='classification', backbone='DeiT-micro', metric='top1', seed=0)
     digits = [
-        micro | dict(pretraining=name, value=value, config=f'configs/digits/evidence/deit-micro_{name}_digits-8.py')
+        study_record(pretraining=name, value=value, metric='a_50%_{x} & ^~\\ #1')
         for name, value in (('none', 96.1), ('mixpro', 97.2))
     ]
     write(folder / 'in' / 'results.json', [*paper_records(0.25, seed=0), *paper_records(-0.5, seed=1), *digits])
     write(folder / 'in' / 'occlusion.json', occlusion('configs/robustness/deit-small_occlusion_in1k.py'))
-    page, markdown = write_paper_report([folder / 'in'], folder / 'out')
-    return page.read_text(encoding='utf-8'), markdown.read_text(encoding='utf-8')
+    return write_paper_report([folder / 'in'], folder / 'out', latex=True)
 
 
 @pytest.fixture(scope='module')
 def seen(report, tmp_path_factory):
-    return see(report[0], tmp_path_factory.mktemp('light'))
+    return see(report[0].read_text('utf-8'), tmp_path_factory.mktemp('light'))
 
 
+@in_browser
 @pytest.mark.parametrize('width', WIDTHS)
-def test_every_table_is_there_with_its_numbers(report, seen, width):
-    tables = [part for part in report[1].split('\n\n') if part.startswith('|')]
-    assert len(seen[width]['tables']) == len(tables) == 15  # 10 tables, 2 panels, Figure 3, digits, where from
+def test_a_reader_sees_every_table_and_picture(report, seen, width):
+    markdown = report[1].read_text('utf-8')
+    tables = [part for part in markdown.split('\n\n') if part.startswith('|')]
+    assert len(seen[width]['tables']) == len(tables) >= 16  # 10 tables, 2 panels, Figure 3, results, runs, origins
     for text, table in zip(tables, seen[width]['tables'], strict=True):
         lines = [re.split(r'(?<!\\) ?\| ?', line)[1:-1] for line in text.splitlines()]
         lines = [[re.sub(r'\\(.)', r'\1', cell) for cell in line] for line in (lines[0], *lines[2:])]
         assert table['rows'] == lines and table['height'] > 20 * len(lines)
-    titles = [re.sub(r'\\(.)', r'\1', title) for title in re.findall(r'^### (.+)$', report[1], re.MULTILINE)]
+        assert table['reach'] >= 0  # what is too wide can be scrolled to
+    titles = [re.sub(r'\\(.)', r'\1', title) for title in re.findall(r'^### (.+)$', markdown, re.MULTILINE)]
     assert seen[width]['titles'] == titles
-
-
-@pytest.mark.parametrize('width', WIDTHS)
-def test_the_page_has_room_and_its_picture_shows(seen, width):
     assert seen[width]['width'] == width and seen[width]['needs'] <= width
     ((complete, natural, shown),) = seen[width]['images']
     assert complete and natural > 500 and 300 < shown <= width
-    assert all(table['reach'] >= 0 for table in seen[width]['tables'])  # what has no room can be scrolled to
-
-
-@pytest.mark.parametrize('width', WIDTHS)
-def test_nothing_is_fetched(seen, width):
     assert [name for name in seen[width]['requests'] if not name.startswith('data:')] == []
 
 
@@ -120,18 +112,36 @@ def luminance(color):
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
 
 
+@in_browser
 def test_light_and_dark_are_both_readable(report, seen, tmp_path):
-    ink, paper = map(luminance, seen[1200]['colors'])
-    dark_ink, dark_paper = map(luminance, see(report[0], tmp_path, dark=True)[1200]['colors'])
+    dark = see(report[0].read_text('utf-8'), tmp_path, dark=True)[1200]['colors']
+    (ink, paper), (dark_ink, dark_paper) = (map(luminance, colors) for colors in (seen[1200]['colors'], dark))
     assert paper > 0.9 and dark_paper < 0.05
     assert (paper + 0.05) / (ink + 0.05) > 7 and (dark_ink + 0.05) / (dark_paper + 0.05) > 7
 
 
+@in_browser
 def test_the_browser_would_see_what_is_wrong(tmp_path):
     page = (
         '<!DOCTYPE html><body><div style="width:2000px">wide</div><img src="data:image/png;base64,AAAA">'
         '<img src="http://missing.invalid/x.png"><table><tr><td>1</td></tr></table>'
     )
-    seen = see(page, tmp_path)[400]
+    seen = see(page, tmp_path)[390]
     assert seen['needs'] >= 2000 and [image[1] for image in seen['images']] == [0, 0]
     assert 'http://missing.invalid/x.png' in seen['requests']
+
+
+def test_latex_has_every_number_and_only_plain_characters(report):
+    text, markdown = report[2].read_text('utf-8'), report[1].read_text('utf-8')
+    body = text.split(r'\begin{document}')[1]
+    assert body.isascii() and r'a\_50\%\_\{x\} \& \textasciicircum{}\textasciitilde{}\textbackslash{} \#1' in body
+    assert sorted(re.findall(r'\d+\.\d', markdown)) == sorted(re.findall(r'\d+\.\d', body))
+    assert not re.search(r'(?<!\\)[#%]', body) and body.replace(r'\$', '').count('$') % 2 == 0
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which('pdflatex') is None, reason='no LaTeX is installed')
+def test_latex_compiles(report):
+    command = ['pdflatex', '-interaction=nonstopmode', '-halt-on-error', report[2].name]
+    done = subprocess.run(command, cwd=report[2].parent, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and report[2].with_suffix('.pdf').is_file(), done.stdout[-2000:]

@@ -1,6 +1,8 @@
-"""The words a reader sees for the keys of a record, and which way its numbers are to be read."""
+"""Names and order of pre-trainings and metrics in tables and figures."""
 
-__all__ = ['canonical', 'label', 'lower_is_better', 'measure', 'short_label']
+from collections.abc import Iterable
+
+__all__ = ['PRETRAININGS', 'canonical', 'in_order', 'label', 'lower_is_better', 'measure', 'short_label']
 
 LABELS = {
     'mixpro': 'MixPro', 'cutmix': 'CutMix', 'transmix': 'TransMix', 'mixup': 'Mixup', 'tokenmix': 'TokenMix',
@@ -24,29 +26,32 @@ LOWER_IS_BETTER = ('A_rms_calibration_error', 'O_fpr95', 'ece')
 
 
 def label(name: str) -> str:
-    """The word a reader sees for a key of a record: ``'bbox_mAP'`` -> ``'box AP'``; unknown keys as they are."""
+    """The name of a key of a record: ``'bbox_mAP'`` -> ``'box AP'``; unknown keys are returned as they are."""
     return LABELS.get(name, name)
 
 
 def canonical(pretraining: str) -> str:
-    """The key of a pre-training as results have it, in whatever case it is written: ``'MixPro'`` -> ``'mixpro'``.
-
-    Labels are understood (``'no mixing'`` -> ``'none'``); names that are not known stay as they are.
-    """
+    """The key of a pre-training, from key or label in any case: ``'MixPro'`` -> ``'mixpro'``; unknown names stay."""
     wanted = pretraining.casefold()
     return next((name for name in PRETRAININGS if wanted in (name, label(name).casefold())), pretraining)
 
 
 def short_label(name: str) -> str:
-    """The label without what stands before its colon, for a place that says that already."""
+    """The label without the part before its colon."""
     return label(name).rpartition(': ')[2]
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether a smaller number is the better one; the one place that knows."""
+    """Whether a smaller value of the metric is better."""
     return metric in LOWER_IS_BETTER
 
 
 def measure(metric: str) -> str:
-    """The label of a metric, with a word where lower is better."""
+    """The label of a metric, with a remark where lower is better."""
     return label(metric) + (' (lower is better)' if lower_is_better(metric) else '')
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Each name once: from scratch first, MixPro last, unknown names before it as they come."""
+    known = (*PRETRAININGS[:-1], None, PRETRAININGS[-1])
+    return sorted(dict.fromkeys(names), key=lambda name: known.index(name if name in known else None))

@@ -1,0 +1,113 @@
+"""The blocks of a report as one self-contained HTML page, as Markdown or as LaTeX.
+
+A block is a tuple: ('title', text, date), ('heading', text), ('subheading', text), ('note', text), ('table', DataFrame
+of text) or ('figure', path of a PNG file, title, caption). HTML embeds figures, the others refer to their folder.
+"""
+
+import base64
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup, escape
+from PIL import Image
+
+from mixpro_mm.files import replacing, write_text
+from mixpro_mm.report.tables import markdown_table, markdown_text, numeric_columns
+
+__all__ = ['render_html', 'render_latex', 'render_markdown', 'write_pages']
+
+SIGNS = {
+    '\\': r'\textbackslash{}', '~': r'\textasciitilde{}', '^': r'\textasciicircum{}', '<': '$<$', '>': '$>$',
+    '|': '$|$', '\N{GREEK SMALL LETTER ALPHA}': r'$\alpha$', 'β': r'$\beta$', '±': r'$\pm$', '✓': r'$\checkmark$',
+    '²': '$^2$', 'ᵇ': '$^b$', 'ᵐ': '$^m$', '₅': '$_5$', '₀': '$_0$', '₇': '$_7$',
+}  # fmt: skip
+LATEX = str.maketrans({sign: f'\\{sign}' for sign in '&%$#_{}'} | SIGNS)
+DOCUMENT = r"""\documentclass{article}
+\usepackage[T1]{fontenc}
+\usepackage{amssymb,booktabs,graphicx}
+\usepackage[margin=2cm,landscape]{geometry}
+\begin{document}
+\scriptsize
+
+%s
+
+\end{document}
+"""
+
+
+def write_pages(
+    out_dir: Path, name: str, blocks: Sequence[tuple], figures: Path, latex: bool = False
+) -> tuple[Path, ...]:
+    """Write the PNG files in ``figures`` and NAME.html, NAME.md and perhaps NAME.tex; return the paths of these.
+
+    Everything is rendered before anything is written, so a failure leaves the previous report.
+    """
+    texts = {f'{name}.html': render_html(blocks), f'{name}.md': render_markdown(blocks)}
+    texts |= {f'{name}.tex': render_latex(blocks)} if latex else {}
+    for picture in sorted(figures.glob('*.png')):
+        (out_dir / 'figures').mkdir(exist_ok=True)
+        with replacing(out_dir / 'figures' / picture.name) as temporary:
+            temporary.write_bytes(picture.read_bytes())
+    for file, text in texts.items():
+        write_text(out_dir / file, text)
+    return tuple(out_dir / file for file in texts)
+
+
+def render_html(blocks: Sequence[tuple]) -> str:
+    """One page without external files, light or dark as the system of the reader; a title comes first."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(breakable=_breakable, picture=_picture, numeric=numeric_columns)
+    return environment.get_template('page.html.j2').render(blocks=blocks)
+
+
+def _breakable(text: str) -> Markup:  # long names may break after / and _
+    return Markup(re.sub(r'([/_])', r'\1<wbr>', str(escape(text))))
+
+
+def _picture(path: Path) -> dict:
+    with Image.open(path) as image:
+        return dict(data=base64.b64encode(path.read_bytes()).decode('ascii'), width=image.width, height=image.height)
+
+
+def render_markdown(blocks: Sequence[tuple], folder: str = 'figures') -> str:
+    """The same blocks as Markdown with pictures in ``folder``."""
+    marks, parts = {'title': '# ', 'heading': '## ', 'subheading': '### '}, []
+    for kind, *content in blocks:
+        if kind == 'table':
+            parts.append(markdown_table(content[0].columns, content[0].values, numeric_columns(content[0])))
+        elif kind == 'figure':
+            title, caption = map(markdown_text, content[1:])
+            parts += [f'![{title}]({folder}/{content[0].name})', f'**{title}.** {caption}']
+        else:
+            parts += [marks.get(kind, '') + markdown_text(content[0]), *map(markdown_text, content[1:])]
+    return '\n\n'.join(parts) + '\n'
+
+
+def render_latex(blocks: Sequence[tuple]) -> str:
+    """The same blocks as a LaTeX document with booktabs; a wide table shrinks to the width of the page."""
+    parts = []
+    for kind, *content in blocks:
+        if kind == 'table':
+            parts.append(_latex_table(content[0].map(_latex).set_axis(map(_latex, content[0].columns), axis=1)))
+        elif kind == 'figure':
+            parts += [f'\\includegraphics[width=\\linewidth]{{figures/{content[0].name}}}', *map(_latex, content[1:])]
+        else:
+            mark = {'title': '\\section*{%s}', 'heading': '\\section*{%s}', 'subheading': '\\subsection*{%s}'}
+            parts += [mark.get(kind, '%s') % _latex(content[0]), *map(_latex, content[1:])]
+    return DOCUMENT % '\n\n'.join(parts)
+
+
+def _latex(text: str) -> str:
+    return ' '.join(text.split()).translate(LATEX)
+
+
+def _latex_table(frame: pd.DataFrame) -> str:
+    kinds = ''.join('r' if i in numeric_columns(frame) else 'l' for i in range(frame.shape[1]))
+    body = frame.to_latex(index=False, escape=False, column_format=kinds).strip()
+    return f'\\noindent\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{{body}}}'

@@ -1,0 +1,88 @@
+"""Made-up results for tests of the report."""
+
+import json
+from pathlib import Path
+
+from mixpro_mm.report.paper import METRICS, read_paper
+
+STUDY = dict(task='classification', backbone='X', pretraining='mixpro', metric='top1', value=80.0, seed=0)
+
+
+def study_record(config='mine/vit', **changes):
+    """A record as a study writes it."""
+    return STUDY | dict(config=f'configs/{config}.py') | changes
+
+
+def paper_records(offset=0.0, seed=0):
+    """A record for every number of the paper, as far from it as ``offset`` says."""
+    paper, records = read_paper(), []
+    robust = {config for (table, *_), config in cells().items() if table == 'table5'}
+    for (table, row, column), config in cells().items():
+        task = dict(table3='segmentation', table4='detection', table5='robustness').get(table, 'classification')
+        for metric in METRICS.get(table, ('top1',)):
+            number = paper.number(table, row, column or metric)
+            if number is None and table in METRICS:
+                continue
+            value = 80.5 if number is None else 100 - number if column == 'error' else number
+            record = study_record(config[:-3], task=task, metric=metric, value=value + offset, seed=seed)
+            if config in robust:
+                record |= dict(backbone='DeiT-S', pretraining=row)
+            records.append(record)
+    for name in paper.tables['table5']['deit-small']:
+        records += [
+            study_record('robustness/deit-small_occlusion_in1k', task='robustness', metric=metric, value=50.0 + offset,
+                         seed=seed, backbone='DeiT-S', pretraining=name)
+            for metric in METRICS['figure3']
+        ]  # fmt: skip
+    unique = {(r['config'], r['metric'], r['pretraining']): r for r in records}
+    return list(unique.values())
+
+
+def cells():
+    """(table, row, column) -> config, as in configs/_base_/paper.py."""
+    return {cell: config for config, found in configs().items() for cell in found}
+
+
+def configs():
+    root = Path(__file__).parents[2] / 'configs'
+    names = {path.name: str(path.relative_to(root)) for path in root.rglob('*.py')}
+    return {names[name]: found for name, found in read_paper().configs.items()}
+
+
+def occlusion(config, label='mine', grid=14, checkpoint=None, whole=90.0):
+    """What an occlusion test writes; the mean over occluded points is half of the accuracy on whole images."""
+    points = [dict(information_loss=x, top1=whole * (1 - x), std=None) for x in (0.0, 0.25, 0.5, 0.75)]
+    return dict(
+        kind='occlusion', label=label, config=config, checkpoint=checkpoint, sha256=None,
+        settings=dict(protocol='naseer', grid=grid), curves=dict.fromkeys(('random', 'salient', 'non-salient'), points),
+    )  # fmt: skip
+
+
+def stage(
+    folder: Path, config, metrics=None, seed=0, load_from=None, tta=False, data='Digits', loop=None, start=0
+) -> Path:
+    """What mmengine leaves of one start of a run: a training with a validation, or with ``load_from`` a test."""
+    model = 'dict(backbone=dict(type="ViT"), type="Model")'
+    lines = [
+        f'randomness = dict(seed={seed})', f'load_from = {load_from!r}', f'work_dir = {str(folder)!r}',
+        f'test_cfg = dict(type={loop!r})', f'test_dataloader = dict(dataset=dict(type={data!r}))',
+        f'model = {f"dict(module={model})" if tta else model}', '',
+    ]  # fmt: skip
+    stamp = f'20300101_0000{start:02d}'
+    logs = folder / stamp / 'vis_data'
+    logs.mkdir(parents=True)
+    for copy in (logs / 'config.py', folder / f'{config}.py'):
+        copy.write_text('\n'.join(lines), encoding='utf-8')
+    if load_from:
+        write(folder / stamp / f'{stamp}.json', metrics)
+    else:
+        scalars = [dict(iter=1, step=1, epoch=1, loss=1.0), dict(metrics or {}, step=1)]
+        (logs / 'scalars.json').write_text('\n'.join(map(json.dumps, scalars)), encoding='utf-8')
+    return folder
+
+
+def write(path: Path, content) -> Path:
+    """A JSON file, its folder made if it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding='utf-8')
+    return path
