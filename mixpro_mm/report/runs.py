@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mixpro_mm.files import read_json
-from mixpro_mm.measures import REPORTED
+from mixpro_mm.measures import METRIC_NAMES
 from mixpro_mm.report.figures.logs import read_scalars
 
 __all__ = ['Training', 'run_records', 'training_of']
@@ -108,8 +108,8 @@ def _numbers(metrics: dict, settings: dict) -> Iterator[tuple[str, str, float]]:
     for reported, value in metrics.items():
         if reported in ROBUSTNESS:
             yield 'robustness', PREFIXES.get(data, '') + ROBUSTNESS[reported], round(value, 4)
-        elif reported in REPORTED and not _robust(settings):
-            task, metric, factor = REPORTED[reported]
+        elif reported in METRIC_NAMES and not _robust(settings):
+            task, metric, factor = METRIC_NAMES[reported]
             yield task, metric, round(value * factor, 4)
 
 
@@ -120,7 +120,7 @@ def _measured(work_dir: Path) -> Iterator[tuple]:
         file = log_dir / f'{log_dir.name}.json'
         if isinstance(tested := read_json(file), dict):
             yield f'{log_dir.name} test', log_dir, tested, 'test', str(file)
-    names = REPORTED.keys() | ROBUSTNESS.keys()
+    names = METRIC_NAMES.keys() | ROBUSTNESS.keys()
     validated = [line for line in read_scalars(work_dir) if 'iter' not in line and names & line.keys()]
     logs = [file for log_dir in log_dirs if (file := log_dir / 'vis_data' / 'scalars.json').is_file()]
     if validated and logs:

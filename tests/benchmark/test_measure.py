@@ -50,7 +50,9 @@ def test_minutes_end_it_after_the_least_number_of_rounds(rounds, minutes, kept, 
 
 
 def test_spread_and_ratio_are_those_worked_out_by_hand():
-    assert spread([1.0, 2.0, 3.0, 10.0]) == dict(rounds=4, median_s=2.5, mean_s=4.0, std_s=pytest.approx(50**0.5 / 3**0.5))
+    assert spread([1.0, 2.0, 3.0, 10.0]) == dict(
+        rounds=4, median_s=2.5, mean_s=4.0, std_s=pytest.approx(50**0.5 / 3**0.5)
+    )
     assert spread([7.0]) == dict(rounds=1, median_s=7.0, mean_s=7.0, std_s=0.0)
     base, seconds = [1.0, 3.0, 1.0], [1.1, 3.6, 1.1]  # a machine three times slower in the middle round
     found = ratio(seconds, base)

@@ -107,7 +107,9 @@ def test_what_is_checked_once_a_training_is_not_timed(bench, monkeypatch):
     monkeypatch.setattr(bench, 'now', lambda: events.append('tick') or 0.0)
     session = Session(bench, 'MixPro')
     monkeypatch.setattr(
-        LabelingHook, '_verify', lambda hook, *args: hook._tap.verified or events.append('verify') or verify(hook, *args)
+        LabelingHook,
+        '_verify',
+        lambda hook, *args: hook._tap.verified or events.append('verify') or verify(hook, *args),
     )
     session.step()
     assert events == ['verify', 'tick', 'tick', 'tick']

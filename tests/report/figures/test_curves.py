@@ -4,8 +4,8 @@ from PIL import Image
 
 from mixpro_mm.report import figures
 from mixpro_mm.report.figures import curves
-from mixpro_mm.report.visualize import main
 from mixpro_mm.report.tables import results_table
+from mixpro_mm.report.visualize import main
 
 LOSSES = [2.0, 1.5, 1.2, 1.1]
 TRANSMIX = "custom_hooks = [dict(type='mixpro_mm.LabelingHook', labeling='AttentionLabeling')]"
