@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from mixpro_mm.arguments import counted, whole
+from mixpro_mm.arguments import counted, positive_int
 from mixpro_mm.files import read_json, write_json
 from mixpro_mm.study.configs import check_start, check_tests, files_needed, look_at
 from mixpro_mm.study.entries import DONE
@@ -70,7 +70,7 @@ def main(arguments=None) -> int:
         launch = Launch(args.launcher, args.gpus, args.gpus_per_node, args.partition, args.srun_args)
         plan = read_plan(args.config, args.seeds, args.methods)
         if args.jobs is not None:
-            plan = replace(plan, jobs=whole('--jobs', args.jobs))
+            plan = replace(plan, jobs=positive_int('--jobs', args.jobs))
         if args.dry_run:
             selected = select(plan, args.only) if args.only else plan
             _check(selected, launch)

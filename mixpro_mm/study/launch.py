@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixpro_mm.arguments import one_of, whole
+from mixpro_mm.arguments import one_of, positive_int
 from mixpro_mm.files import read_json
 from mixpro_mm.study.configs import last_name
 from mixpro_mm.study.entries import DONE
@@ -47,8 +47,8 @@ class Launch:
 
     def __post_init__(self):
         one_of('launcher', self.launcher, LAUNCHERS)
-        whole('--gpus', 1 if self.gpus is None else self.gpus)
-        whole('--gpus-per-node', self.gpus_per_node)
+        positive_int('--gpus', 1 if self.gpus is None else self.gpus)
+        positive_int('--gpus-per-node', self.gpus_per_node)
         if self.launcher == 'none' and (self.gpus or 1) > 1:
             raise ValueError(f'--gpus {self.gpus} needs --launcher pytorch or slurm')
         if self.launcher != 'slurm' and (self.partition or self.srun_args):

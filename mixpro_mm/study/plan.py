@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from mixpro_mm.arguments import shown, whole
+from mixpro_mm.arguments import positive_int, shown
 from mixpro_mm.config_walk import read_config
 from mixpro_mm.report.labels import canonical
 from mixpro_mm.study.entries import Stage, read_stage
@@ -60,7 +60,7 @@ def read_plan(path: str | Path, seeds: int | None = None, methods: Sequence[str]
         if not isinstance(value, kind) or (key == 'jobs' and value < 0):
             raise ValueError(f'{path.name}: {key} is {shown(value)}, which is not a valid {kind.__name__}')
     if seeds is not None:
-        whole('--seeds', seeds)
+        positive_int('--seeds', seeds)
     stages: list[Stage] = []
     for number, entry in enumerate(settings.stages, 1):
         stages.append(read_stage(entry, number, stages, path))
