@@ -25,11 +25,11 @@ MUTMUT = [sys.executable, '-m', 'mutmut']
 BAR = 0.9
 NOTICED = {'killed', 'timeout', 'segfault'}  # a mutant that loops for ever does not pass
 ROOMS = dict(  # tests of what is changed
-    mixing=['tests/mixing', 'tests/augments'],
+    mixing=['tests/functional', 'tests/augments'],
     labeling=['tests/labeling'],
-    attention=['tests/attention', 'tests/labeling'],
+    attention=['tests/labeling', 'tests/labeling'],
     transfer=['tests/transfer'],
-    robustness=['tests/robustness/test_functional.py', 'tests/robustness/test_metrics.py'],
+    robustness=['tests/functional/test_metrics.py', 'tests/evaluation/test_metrics.py'],
 )
 FIRST = 'mixpro_mm.attention.tap.*__mutmut_1'  # any few: mutmut writes all its mutants before it runs these
 
