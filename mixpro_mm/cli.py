@@ -1,17 +1,15 @@
 """What ``mim train mixpro_mm`` and ``mim test mixpro_mm`` run: the script of the toolkit that a config is for."""
 
 import argparse
-import contextlib
-import difflib
 import importlib.util
 import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixpro_mm.report.paper import find_configs
+from mixpro_mm.utils.configs import find_config
 
-__all__ = ['find_config', 'host_script', 'main', 'scope_of', 'with_paths']
+__all__ = ['host_script', 'main', 'scope_of']
 
 # default_scope of a config, which is also the name of the toolkit's module, and the package that brings it
 HOSTS = dict(mmpretrain='onedl-mmpretrain', mmseg='onedl-mmsegmentation', mmdet='onedl-mmdetection')
@@ -64,7 +62,7 @@ def main(script: str, arguments: Sequence[str] | None = None) -> int:
     arguments[place] = str(config)
     sys.argv = [str(host), *arguments]
     sys.path[0] = str(host.parent)  # as Python would have it; ours has a test.py, too
-    import mixpro_mm.host_prints  # noqa: F401, here as mim asks for help before each run
+    import mixpro_mm.utils.host_prints  # noqa: F401, here as mim asks for help before each run
 
     runpy.run_path(str(host), run_name='__main__')
     return 0
@@ -93,55 +91,13 @@ def _place_of_config(arguments: Sequence[str]) -> int | None:
     return next((n for n in places if arguments[n].endswith(SUFFIXES)), None)
 
 
-def find_config(name: str) -> Path:
-    """A config by its path, or one of mixpro_mm's own by its bare name, wherever that is installed.
-
-    Only our own configs are searched, not all that lies beside them: copies that runs leave behind do not count. A path
-    that is not there stands for no other file.
-
-    Raises:
-        FileNotFoundError: if there is none; the sentence has the names nearest to it.
-        ValueError: if there are several of that name.
-    """
-    if Path(name).is_file():
-        return Path(name)
-    own = [path for path in find_configs().rglob('*.py') if '_base_' not in path.parts]
-    found = [path for path in own if path.name == Path(name).name]
-    if found and name != Path(name).name:
-        raise FileNotFoundError(
-            f'there is no config at {name}; for that of mixpro_mm give the name alone: {found[0].name}'
-        )
-    if len(found) > 1:
-        raise ValueError(
-            f'mixpro_mm has {len(found)} configs named {name}; give the path: {", ".join(map(str, found))}'
-        )
-    if not found:
-        near = difflib.get_close_matches(Path(name).name, [path.name for path in own])
-        hint = f'; near it are {", ".join(near)}' if near else ''
-        raise FileNotFoundError(f'there is no config at {name}, nor one of that name in mixpro_mm{hint}')
-    return found[0]
-
-
-def with_paths(arguments: Sequence[str]) -> list[str]:
-    """Arguments of a tool with the names of our own configs made paths, so that it runs from any directory.
-
-    What is a file, an option, or no config of ours stays as it is: the tool has its own sentence for that.
-    """
-    arguments = list(arguments)
-    for n, word in enumerate(arguments):
-        if not word.startswith('-') and word.endswith('.py'):
-            with contextlib.suppress(FileNotFoundError, ValueError):
-                arguments[n] = str(find_config(word))
-    return arguments
-
-
 def scope_of(config: str | Path) -> str:
     """The toolkit a config is for: 'mmpretrain', 'mmseg' or 'mmdet'.
 
     Raises:
         ValueError: if its ``default_scope`` is another or missing, or it cannot be read.
     """
-    from mixpro_mm.config_walk import read_config  # here, for mim asks for help before each run
+    from mixpro_mm.utils.config_walk import read_config  # here, for mim asks for help before each run
 
     scope = read_config(config).get('default_scope')
     if scope not in HOSTS:

@@ -1,17 +1,10 @@
-"""``custom_imports = dict(imports=['mixpro_mm.plugin'])`` enters every class under its plain name.
+"""``custom_imports = dict(imports=['mixpro_mm.plugin'])`` registers every class under its plain name.
 
-Scoped names (``mixpro_mm.MixPro``) need no import line at all.
+Scoped names (``mixpro_mm.MixPro``) need no import.
 """
 
 import mixpro_mm.augments
-import mixpro_mm.backbones
 import mixpro_mm.datasets
-import mixpro_mm.guard
-import mixpro_mm.labeling.hook
-import mixpro_mm.losses
-import mixpro_mm.randomness
-import mixpro_mm.robustness.metrics
-import mixpro_mm.robustness.occlusion
-import mixpro_mm.robustness.record
-import mixpro_mm.schedule
-import mixpro_mm.transfer  # noqa: F401
+import mixpro_mm.evaluation
+import mixpro_mm.hooks
+import mixpro_mm.models  # noqa: F401

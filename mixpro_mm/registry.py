@@ -1,6 +1,6 @@
-"""Child registries: ``mixpro_mm.X`` resolves from any host's config without ``custom_imports``.
+"""Child registries: ``mixpro_mm.X`` resolves from the config of any toolkit without ``custom_imports``.
 
-The same classes stand in the hosts' own registries too, so that plain names work once ``custom_imports`` has run.
+The same classes are registered in the parent registries too, so that plain names work after ``custom_imports``.
 """
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
@@ -28,25 +28,28 @@ __all__ = [
 ]
 
 
-def _child(parent: Registry, *locations: str) -> Registry:
-    return Registry(parent.name, parent=parent, scope='mixpro_mm', locations=list(locations))
+def _child(parent: Registry, subpackage: str) -> Registry:
+    return Registry(parent.name, parent=parent, scope='mixpro_mm', locations=[f'mixpro_mm.{subpackage}'])
 
 
-BATCH_AUGMENTS = _child(MMPRETRAIN_BATCH_AUGMENTS, 'mixpro_mm.augments')
-DATASETS = _child(MMENGINE_DATASETS, 'mixpro_mm.datasets')
-HOOKS = _child(
-    MMENGINE_HOOKS, 'mixpro_mm.guard', 'mixpro_mm.labeling.hook', 'mixpro_mm.randomness', 'mixpro_mm.transfer'
-)
-LOOPS = _child(MMENGINE_LOOPS, 'mixpro_mm.robustness.occlusion', 'mixpro_mm.robustness.record')
-METRICS = _child(MMENGINE_METRICS, 'mixpro_mm.robustness.metrics')
-MODELS = _child(MMENGINE_MODELS, 'mixpro_mm.backbones', 'mixpro_mm.losses')
-PARAM_SCHEDULERS = _child(MMENGINE_PARAM_SCHEDULERS, 'mixpro_mm.schedule')
-TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'mixpro_mm.datasets')
-WEIGHT_INITIALIZERS = _child(MMENGINE_WEIGHT_INITIALIZERS, 'mixpro_mm.backbones')
+BATCH_AUGMENTS = _child(MMPRETRAIN_BATCH_AUGMENTS, 'augments')
+DATASETS = _child(MMENGINE_DATASETS, 'datasets')
+HOOKS = _child(MMENGINE_HOOKS, 'hooks')
+LOOPS = _child(MMENGINE_LOOPS, 'evaluation')
+METRICS = _child(MMENGINE_METRICS, 'evaluation')
+MODELS = _child(MMENGINE_MODELS, 'models')
+PARAM_SCHEDULERS = _child(MMENGINE_PARAM_SCHEDULERS, 'hooks')
+TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'datasets')
+WEIGHT_INITIALIZERS = _child(MMENGINE_WEIGHT_INITIALIZERS, 'models')
 
 
 def register(registry: Registry, *aliases: str):
-    """Class decorator: enter the class, and its ``aliases``, here and in the host registry this one is a child of."""
+    """Class decorator that registers a class here and, under its plain name, in the parent registry.
+
+    Args:
+        registry: One of the registries above.
+        aliases: Further names of the class, such as a former one.
+    """
 
     def enter(cls):
         for each in (registry, registry.parent):

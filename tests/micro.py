@@ -159,7 +159,7 @@ def train_on_a_rank(rank, folder, train_cfg, labeling, batches, loss=STOCK, prep
     """
     from mmengine.model import MMDistributedDataParallel
 
-    from mixpro_mm.labeling.hook import LabelingHook
+    from mixpro_mm.hooks.labeling import LabelingHook
 
     torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/store', rank=int(rank), world_size=2)
     model = lively(vit(loss), train_cfg)

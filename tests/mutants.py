@@ -17,8 +17,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mixpro_mm.files import write_json, write_text
 from mixpro_mm.report.tables import markdown_table
+from mixpro_mm.utils.files import write_json, write_text
 
 ROOT = Path(__file__).parents[1]
 MUTMUT = [sys.executable, '-m', 'mutmut']
@@ -31,7 +31,7 @@ ROOMS = dict(  # tests of what is changed
     transfer=['tests/transfer'],
     robustness=['tests/functional/test_metrics.py', 'tests/evaluation/test_metrics.py'],
 )
-FIRST = 'mixpro_mm.attention.tap.*__mutmut_1'  # any few: mutmut writes all its mutants before it runs these
+FIRST = 'mixpro_mm.labeling.tap.*__mutmut_1'  # any few: mutmut writes all its mutants before it runs these
 
 
 def main(arguments: list[str] | None = None) -> int:

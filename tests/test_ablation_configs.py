@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.hooks import EMAHook
 from mmengine.registry import MODELS, DefaultScope
 
-from mixpro_mm.losses import LearnableFactor, LocalContextLoss
+from mixpro_mm.models import LearnableFactor, LocalContextLoss
 from mixpro_mm.study.plan import read_plan
 from tests.config_rows import CONFIGS, fresh, loader_of, read, runner_of, train, write_imagenet
 

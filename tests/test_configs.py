@@ -13,7 +13,7 @@ from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.models import RandomBatchAugment
 
 from mixpro_mm.augments import MixPro
-from mixpro_mm.labeling.hook import LabelingHook
+from mixpro_mm.hooks.labeling import LabelingHook
 from mixpro_mm.registry import HOOKS
 from mixpro_mm.study.plan import read_plan
 from tests.config_rows import CONFIGS, flat, header, read

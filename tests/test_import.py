@@ -20,7 +20,7 @@ def test_the_package_alone_costs_nothing():
 
 
 def test_the_maths_needs_torch_only():
-    after = modules_after('import mixpro_mm.mixing, mixpro_mm.labeling, mixpro_mm.attention')
+    after = modules_after('import mixpro_mm.functional, mixpro_mm.labeling, mixpro_mm.labeling')
     assert {'mixpro_mm', 'torch'} <= after
     assert not after & {'mmengine', 'mmcv', 'mmpretrain', 'mmseg', 'mmdet', 'timm', 'matplotlib', 'cv2'}
 
@@ -28,7 +28,7 @@ def test_the_maths_needs_torch_only():
 def test_tools_leave_out_what_the_toolkits_print_on_import():
     """Debug messages without a logger; others are printed as before."""
     code = (
-        'import mixpro_mm.host_prints, mmpretrain.datasets, logging\n'
+        'import mixpro_mm.utils.host_prints, mmpretrain.datasets, logging\n'
         'from mmengine.logging import print_log\n'
         "print_log('gone', level=logging.DEBUG)\n"
         "print_log('kept', level=logging.WARNING)"

@@ -8,9 +8,9 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch.utils.flop_counter import FlopCounterMode
 
-import mixpro_mm.host_prints  # noqa: F401
-from mixpro_mm.mim import with_paths
-from mixpro_mm.report.paper import find_configs, published_tables
+import mixpro_mm.utils.host_prints  # noqa: F401
+from mixpro_mm.report.paper import published_tables
+from mixpro_mm.utils.configs import find_configs, with_paths
 
 BASELINES = [f'pretrain/{model}_mixup-cutmix_8xb128_in1k.py' for model in published_tables()['table1']]
 

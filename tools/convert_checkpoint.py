@@ -2,7 +2,7 @@
 
 import sys
 
-import mixpro_mm.host_prints  # noqa: F401
+import mixpro_mm.utils.host_prints  # noqa: F401
 from mixpro_mm.transfer.cli import main
 
 sys.exit(main())

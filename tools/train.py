@@ -2,7 +2,7 @@
 
 import sys
 
-from mixpro_mm.mim import main
+from mixpro_mm.cli import main
 
 if __name__ == '__main__':  # data loaders that spawn import this file, too
     sys.exit(main('train'))

@@ -10,7 +10,7 @@ from mmengine import Config
 from mmengine.runner import Runner
 
 from mixpro_mm.augments import MixAugment
-from mixpro_mm.mixing import random_mask
+from mixpro_mm.functional import random_mask
 from mixpro_mm.registry import BATCH_AUGMENTS, register
 
 

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from mixpro_mm.arguments import positive_int, shown
 from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.augments.networks import FrozenClassifier
-from mixpro_mm.mixing.masks import stretch
+from mixpro_mm.functional.masks import stretch
 from mixpro_mm.registry import BATCH_AUGMENTS, register
+from mixpro_mm.utils.arguments import positive_int, shown
 
 __all__ = ['AttentiveCutMix']
 

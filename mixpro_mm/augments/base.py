@@ -7,8 +7,8 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mixpro_mm.arguments import fraction, one_of, positive, within
-from mixpro_mm.mixing import MixedTarget
+from mixpro_mm.functional import MixedTarget
+from mixpro_mm.utils.arguments import fraction, one_of, positive, within
 
 __all__ = ['PARTNERS', 'ROUNDINGS', 'MixAugment']
 

@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from mixpro_mm.arguments import fraction, one_of, positive_int
 from mixpro_mm.augments.base import ROUNDINGS, MixAugment
-from mixpro_mm.mixing import to_pixels
-from mixpro_mm.mixing.masks import block_mask, few_cells, fitting
+from mixpro_mm.functional import to_pixels
+from mixpro_mm.functional.masks import block_mask, few_cells, fitting
 from mixpro_mm.registry import BATCH_AUGMENTS, register
+from mixpro_mm.utils.arguments import fraction, one_of, positive_int
 
 __all__ = ['BlockMix']
 

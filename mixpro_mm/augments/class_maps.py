@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from mixpro_mm.attention import patches_of, token_grid
-from mixpro_mm.backbones import PVT
+from mixpro_mm.labeling import patches_of, token_grid
+from mixpro_mm.models import PVT
 
 __all__ = ['ClassMap', 'find_reader']
 

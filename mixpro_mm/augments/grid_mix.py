@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from mixpro_mm.arguments import one_of, positive_int
 from mixpro_mm.augments.base import ROUNDINGS, MixAugment
-from mixpro_mm.mixing import random_mask
-from mixpro_mm.mixing.masks import stretch
+from mixpro_mm.functional import random_mask
+from mixpro_mm.functional.masks import stretch
 from mixpro_mm.registry import BATCH_AUGMENTS, register
+from mixpro_mm.utils.arguments import one_of, positive_int
 
 __all__ = ['GridMix']
 

@@ -4,12 +4,12 @@ from math import gcd
 
 from torch import Tensor
 
-from mixpro_mm.arguments import fraction, one_of, positive, positive_int, shown
 from mixpro_mm.augments.base import ROUNDINGS, MixAugment
-from mixpro_mm.mixing import MixedTarget, random_mask, to_pixels
-from mixpro_mm.mixing.masks import few_cells, fitting
-from mixpro_mm.mixing.shuffle import SHUFFLES, shuffle_patches
+from mixpro_mm.functional import MixedTarget, random_mask, to_pixels
+from mixpro_mm.functional.masks import few_cells, fitting
+from mixpro_mm.functional.shuffle import SHUFFLES, shuffle_patches
 from mixpro_mm.registry import BATCH_AUGMENTS, register
+from mixpro_mm.utils.arguments import fraction, one_of, positive, positive_int, shown
 
 __all__ = ['MaskMix', 'MixPro']
 

@@ -4,14 +4,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from mixpro_mm.arguments import flag, not_negative, positive, positive_int, shown
-from mixpro_mm.attention.quiet import eval_mode
 from mixpro_mm.augments.base import MixAugment
-from mixpro_mm.mixing import MixedTarget
-from mixpro_mm.mixing.graphcut import fold_pairs, min_cut, seam_costs
-from mixpro_mm.mixing.masks import stretch
-from mixpro_mm.mixing.transport import move_blocks, transport_plan
+from mixpro_mm.functional import MixedTarget
+from mixpro_mm.functional.graphcut import fold_pairs, min_cut, seam_costs
+from mixpro_mm.functional.masks import stretch
+from mixpro_mm.functional.transport import move_blocks, transport_plan
+from mixpro_mm.labeling.eval_mode import eval_mode
 from mixpro_mm.registry import BATCH_AUGMENTS, register
+from mixpro_mm.utils.arguments import flag, not_negative, positive, positive_int, shown
 
 __all__ = ['PuzzleMix', 'input_saliency']
 

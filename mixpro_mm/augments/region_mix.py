@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from mixpro_mm.arguments import positive_int
 from mixpro_mm.augments.base import MixAugment
-from mixpro_mm.mixing import region_mask
+from mixpro_mm.functional import region_mask
 from mixpro_mm.registry import BATCH_AUGMENTS, register
+from mixpro_mm.utils.arguments import positive_int
 
 __all__ = ['RegionMix']
 

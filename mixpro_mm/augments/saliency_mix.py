@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mixpro_mm.augments.base import MixAugment
-from mixpro_mm.mixing.saliency import peak_mask, spectral_residual
+from mixpro_mm.functional.saliency import peak_mask, spectral_residual
 from mixpro_mm.registry import BATCH_AUGMENTS, register
 
 __all__ = ['SaliencyMix']

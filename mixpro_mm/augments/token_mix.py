@@ -5,13 +5,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from mixpro_mm.arguments import fraction, not_negative, one_of, positive_int, shown
 from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.augments.networks import FrozenClassifier
-from mixpro_mm.labeling.lam import attention_lam
-from mixpro_mm.mixing import MixedTarget, to_pixels
-from mixpro_mm.mixing.masks import block_mask
+from mixpro_mm.functional import MixedTarget, to_pixels
+from mixpro_mm.functional.lam import attention_lam
+from mixpro_mm.functional.masks import block_mask
 from mixpro_mm.registry import BATCH_AUGMENTS, register
+from mixpro_mm.utils.arguments import fraction, not_negative, one_of, positive_int, shown
 
 __all__ = ['TokenMix']
 

@@ -12,7 +12,7 @@ from mixpro_mm.benchmark.measure import growth, labelling, memory, mixing, steps
 from mixpro_mm.benchmark.methods import METHODS, USUAL
 from mixpro_mm.benchmark.report import environment, render
 from mixpro_mm.benchmark.workbench import AMP, CLOCKS, Workbench
-from mixpro_mm.files import write_json, write_text
+from mixpro_mm.utils.files import write_json, write_text
 
 __all__ = ['SECTIONS', 'main']
 

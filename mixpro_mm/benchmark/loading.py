@@ -16,7 +16,7 @@ from PIL import Image
 
 from mixpro_mm.benchmark.measure import interleave, spread
 from mixpro_mm.benchmark.workbench import Workbench
-from mixpro_mm.report.paper import find_configs
+from mixpro_mm.utils.configs import find_configs
 
 __all__ = ['loading', 'synthetic_jpeg']
 

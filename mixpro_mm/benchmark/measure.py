@@ -17,10 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
-from mixpro_mm.attention import find_attention_block
 from mixpro_mm.benchmark.methods import BASE, METHODS
 from mixpro_mm.benchmark.workbench import Session, Workbench
-from mixpro_mm.labeling.find import loss_module
+from mixpro_mm.hooks.loss_modules import loss_module
+from mixpro_mm.labeling import find_attention_block
 
 __all__ = ['growth', 'labelling', 'memory', 'mixing', 'steps']
 

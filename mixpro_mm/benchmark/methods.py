@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mixpro_mm.report.paper import find_configs
+from mixpro_mm.utils.configs import find_configs
 
 __all__ = ['BASE', 'METHODS', 'USUAL', 'classifier_config', 'preprocessor_config']
 

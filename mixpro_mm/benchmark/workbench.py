@@ -16,7 +16,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from mixpro_mm.benchmark.methods import METHODS, classifier_config, preprocessor_config
-from mixpro_mm.labeling.hook import LabelingHook
+from mixpro_mm.hooks.labeling import LabelingHook
 
 __all__ = ['AMP', 'CLOCKS', 'Session', 'Workbench']
 

@@ -15,10 +15,10 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 from PIL import Image
 
-from mixpro_mm.arguments import positive_int
 from mixpro_mm.datasets.digits import load_digit_images, split_indices
 from mixpro_mm.datasets.paint import INK_LUMINANCE, ground, opacity, tints
 from mixpro_mm.registry import DATASETS, register
+from mixpro_mm.utils.arguments import positive_int
 
 __all__ = ['KNOWN', 'VIEW_SIZE', 'DigitsA', 'DigitsO', 'all_scans', 'draw_view', 'read_filtered']
 

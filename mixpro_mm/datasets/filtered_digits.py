@@ -16,7 +16,7 @@ import numpy as np
 
 from mixpro_mm.datasets.digit_views import KNOWN, SEED, VIEW_SIZE, all_scans, draw_view
 from mixpro_mm.datasets.digits import Digits
-from mixpro_mm.files import sha256_of, write_text
+from mixpro_mm.utils.files import sha256_of, write_text
 
 __all__ = ['filter_digits', 'main', 'spread']
 

@@ -18,8 +18,8 @@ from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine.logging import print_log
 from PIL import Image
 
-from mixpro_mm.arguments import shown
 from mixpro_mm.registry import TRANSFORMS, register
+from mixpro_mm.utils.arguments import shown
 
 __all__ = ['CheckSegmentation', 'LoadWholeImage']
 

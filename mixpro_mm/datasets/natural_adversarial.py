@@ -10,9 +10,9 @@ from pathlib import Path
 from mmengine.fileio import get_file_backend, isdir
 from mmpretrain.datasets import BaseDataset, ImageNet
 
-from mixpro_mm.arguments import counted
 from mixpro_mm.datasets.imagenet import ImageNet1k
 from mixpro_mm.registry import DATASETS, register
+from mixpro_mm.utils.arguments import counted
 
 __all__ = ['ImageNetA', 'ImageNetO', 'imagenet_wnids']
 

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.config and not os.path.isfile(args.config):
         try:
-            from mixpro_mm.mim import find_config
+            from mixpro_mm.utils.configs import find_config
 
             args.config = str(find_config(args.config))
         except (ImportError, ValueError, OSError) as error:  # nothing may import here

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mixpro_mm.config_walk import dicts
 from mixpro_mm.doctor import data, names, training
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem
 from mixpro_mm.doctor.steps import HOSTS
+from mixpro_mm.utils.config_walk import dicts
 
 __all__ = ['CHECKS', 'check_config', 'check_contents', 'hosts_of', 'load', 'run']
 

@@ -8,10 +8,10 @@ import torch
 from mmengine.hooks import EMAHook
 
 import mixpro_mm.augments as ours
-from mixpro_mm.config_walk import LOADERS, dicts
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem, warning
 from mixpro_mm.doctor.names import class_of
-from mixpro_mm.labeling.hook import LabelingHook
+from mixpro_mm.hooks.labeling import LabelingHook
+from mixpro_mm.utils.config_walk import LOADERS, dicts
 
 __all__ = ['check_batch', 'check_deterministic', 'check_labels', 'check_masks', 'check_schedule', 'check_workers']
 
@@ -43,7 +43,7 @@ def check_schedule(config: dict) -> Iterator[Finding]:
 
 
 def check_labels(config: dict) -> Iterator[Finding]:
-    """The hooks without which a mixing method trains on other labels, or stops at its first batch as it has no model."""
+    """The hooks without which a mixing method trains on other labels, or stops at its first batch."""
     hooks = [hook for hook in config.get('custom_hooks') or () if isinstance(hook, dict)]
     kinds = [class_of('HOOKS', hook.get('type')) for hook in hooks]
     for _, node, kind in _augments(config):

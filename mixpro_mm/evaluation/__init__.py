@@ -1,4 +1,7 @@
-"""How robust a classifier is: occlusion, natural adversarial images, out-of-distribution images, calibration.
+"""Metrics and test loops: calibration, out-of-distribution detection, occlusion, and records of tests."""
 
-Import from the modules: ``functional`` needs NumPy only, ``metrics``, ``occlusion`` and ``record`` need mmengine.
-"""
+from mixpro_mm.evaluation.metrics import CalibrationMetric, OODMetric
+from mixpro_mm.evaluation.occlusion import OcclusionTestLoop
+from mixpro_mm.evaluation.record import RecordedTestLoop
+
+__all__ = ['CalibrationMetric', 'OODMetric', 'OcclusionTestLoop', 'RecordedTestLoop']

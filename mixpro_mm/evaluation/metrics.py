@@ -1,6 +1,6 @@
 """Calibration and out-of-distribution metrics of classifiers, for ``test_evaluator`` of an mmpretrain config.
 
-Shells around :mod:`mixpro_mm.robustness.functional`. They report percent, as the host's accuracy and the paper do.
+Shells around :mod:`mixpro_mm.functional.metrics`. They report percent, as the host's accuracy and the paper do.
 """
 
 import logging
@@ -13,9 +13,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from mixpro_mm.arguments import positive_int
-from mixpro_mm.registry import METRICS, register
-from mixpro_mm.robustness.functional import (
+from mixpro_mm.functional.metrics import (
     aurra,
     expected_calibration_error,
     fpr95,
@@ -25,6 +23,8 @@ from mixpro_mm.robustness.functional import (
     slice_confidence,
     whole_classes,
 )
+from mixpro_mm.registry import METRICS, register
+from mixpro_mm.utils.arguments import positive_int
 
 __all__ = ['CalibrationMetric', 'ConfidenceMetric', 'OODMetric']
 

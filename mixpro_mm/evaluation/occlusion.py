@@ -1,19 +1,16 @@
 """Accuracy with patches dropped at random, by what is salient and by what is not (MixPro, Figure 3)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import torch
 from mmengine.dist import all_reduce, get_dist_info
 from mmengine.runner import autocast
 from torch import Tensor
 
-from mixpro_mm.anatomy import find_backbone
-from mixpro_mm.arguments import positive_int
-from mixpro_mm.files import read_json
-from mixpro_mm.registry import LOOPS, register
-from mixpro_mm.robustness.occlusion_plan import curves_of, metric_name, plan_points, seed_of
-from mixpro_mm.robustness.patch_drop import (
+from mixpro_mm.evaluation.occlusion_plan import curves_of, metric_name, plan_points, seed_of
+from mixpro_mm.evaluation.record import RecordedTestLoop, numbers_of
+from mixpro_mm.evaluation.saliency_model import build_saliency_model, saliency_tap
+from mixpro_mm.functional.patch_drop import (
     MODES,
     blacken,
     drop_count,
@@ -22,9 +19,10 @@ from mixpro_mm.robustness.patch_drop import (
     patch_mass,
     random_order,
 )
-from mixpro_mm.robustness.record import RecordedTestLoop, numbers_of
-from mixpro_mm.robustness.saliency_model import build_saliency_model, saliency_tap
-from mixpro_mm.wrapped import in_shards, unwrap_model
+from mixpro_mm.registry import LOOPS, register
+from mixpro_mm.utils.arguments import positive_int
+from mixpro_mm.utils.backbone_spec import find_backbone
+from mixpro_mm.utils.unwrap_model import in_shards, unwrap_model
 
 __all__ = ['OcclusionTestLoop']
 
@@ -219,20 +217,6 @@ class OcclusionTestLoop(RecordedTestLoop):
             saliency_head=self.saliency_head if self.guided else None,
             saliency_sha256=self._saliency_sha256,
         )
-
-    def write_record(self, **measured) -> Path | None:
-        """The record, and its curves as a picture beside it."""
-        path = super().write_record(**measured)
-        if path is None:
-            return None
-        try:
-            # only now: a training that finds its hooks by mixpro_mm.plugin imports this module and draws nothing
-            from mixpro_mm.report.figures.occlusion import occlusion_curves
-
-            occlusion_curves([read_json(path)], path.with_suffix('.png'))
-        except Exception as error:  # a picture is no reason to lose what was measured
-            self.runner.logger.warning(f'{path.with_suffix(".png")} was not drawn: {error}')
-        return path
 
 
 def _images(inputs) -> Tensor:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import NamedTuple
 
-from mixpro_mm.arguments import one_of, positive_int
-from mixpro_mm.robustness.patch_drop import MODES, PROTOCOLS, default_ratios, information_loss
+from mixpro_mm.functional.patch_drop import MODES, PROTOCOLS, default_ratios, information_loss
+from mixpro_mm.utils.arguments import one_of, positive_int
 
 __all__ = ['Point', 'curves_of', 'metric_name', 'plan_points', 'seed_of']
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from mmengine.dist import get_dist_info, is_main_process
 from mmengine.runner import TestLoop
 
-from mixpro_mm.files import read_json, sha256_of, write_json
 from mixpro_mm.registry import LOOPS, register
+from mixpro_mm.utils.files import read_json, sha256_of, write_json
 from mixpro_mm.version import __version__
 
 __all__ = ['RecordedTestLoop']

@@ -5,9 +5,9 @@ from pathlib import Path
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from mixpro_mm.anatomy import find_backbone
-from mixpro_mm.attention import ClassAttentionTap
-from mixpro_mm.checkpoint import load_exactly, read_state_dict
+from mixpro_mm.labeling import ClassAttentionTap
+from mixpro_mm.utils.backbone_spec import find_backbone
+from mixpro_mm.utils.checkpoint import load_exactly, read_state_dict
 
 __all__ = ['build_saliency_model', 'saliency_tap']
 

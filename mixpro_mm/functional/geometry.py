@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from mixpro_mm.labeling.lam import token_share
+from mixpro_mm.functional.lam import token_share
 
 __all__ = ['misfit', 'pure_tokens']
 

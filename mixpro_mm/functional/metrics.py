@@ -14,7 +14,7 @@ infinity, values beyond these ranges and lengths that differ are a ValueError.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mixpro_mm.arguments import positive_int
+from mixpro_mm.utils.arguments import positive_int
 
 __all__ = [
     'aurra',

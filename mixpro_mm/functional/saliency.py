@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from mixpro_mm.mixing.masks import box_mask
+from mixpro_mm.functional.masks import box_mask
 
 __all__ = ['peak_mask', 'spectral_residual']
 

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 
-from mixpro_mm.arguments import patterns
-from mixpro_mm.guard.class_names import empty_folders, first_difference, own_fault
+from mixpro_mm.hooks.class_names import empty_folders, first_difference, own_fault
 from mixpro_mm.registry import HOOKS, register
-from mixpro_mm.wrapped import unwrap_model
+from mixpro_mm.utils.arguments import patterns
+from mixpro_mm.utils.unwrap_model import unwrap_model
 
 __all__ = ['ClassCheckHook']
 

@@ -8,9 +8,8 @@ import torch
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.logging import print_log
 
-from mixpro_mm.attention import ClassAttentionTap, parse_attention, patches_of, token_grid
-from mixpro_mm.attention.quiet import eval_mode
-from mixpro_mm.labeling.find import (
+from mixpro_mm.functional.geometry import misfit, pure_tokens
+from mixpro_mm.hooks.loss_modules import (
     average_of,
     each,
     first_image,
@@ -21,11 +20,12 @@ from mixpro_mm.labeling.find import (
     refuse_late_weights,
     refuse_shards,
 )
-from mixpro_mm.labeling.geometry import misfit, pure_tokens
+from mixpro_mm.labeling import ClassAttentionTap, parse_attention, patches_of, token_grid
+from mixpro_mm.labeling.eval_mode import eval_mode
 from mixpro_mm.labeling.rules import build_labeling
-from mixpro_mm.losses import hand_factor_over, wrappers_of
+from mixpro_mm.models import hand_factor_over, wrappers_of
 from mixpro_mm.registry import HOOKS, register
-from mixpro_mm.wrapped import unwrap_model
+from mixpro_mm.utils.unwrap_model import unwrap_model
 
 __all__ = ['LabelingHook']
 
@@ -41,7 +41,7 @@ class LabelingHook(Hook):
     checkpoint keys stay the host's; batches that nobody mixed, or that Mixup mixed, pass through.
 
     An augment with ``bind`` is given the classifier and its moving average (or None) once, when it is found, and let go
-    by ``unbind``. A loss of ``mixpro_mm.losses`` is shown the model and the target of each mixed batch. A labeling is
+    by ``unbind``. A loss of ``mixpro_mm.models`` is shown the model and the target of each mixed batch. A labeling is
     told the ``progress`` of the training and the ``learned`` factor if it asks for them.
 
     The log shows, once per log interval, means over the mixed batches of this process since the last line: ``factor``

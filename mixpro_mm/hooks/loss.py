@@ -18,10 +18,10 @@ from mmengine.runner import find_latest_checkpoint
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from mixpro_mm.arguments import shown
-from mixpro_mm.files import replacing
 from mixpro_mm.registry import HOOKS, register
-from mixpro_mm.wrapped import unwrap_model
+from mixpro_mm.utils.arguments import shown
+from mixpro_mm.utils.files import replacing
+from mixpro_mm.utils.unwrap_model import unwrap_model
 
 __all__ = ['NonFiniteLossError', 'NonFiniteLossHook']
 

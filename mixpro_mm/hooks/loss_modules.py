@@ -5,7 +5,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from mixpro_mm.wrapped import in_shards, unwrap_model
+from mixpro_mm.utils.unwrap_model import in_shards, unwrap_model
 
 __all__ = [
     'average_of',

@@ -14,12 +14,12 @@ from mmengine.hooks import Hook
 from mmengine.model import PretrainedInit
 from mmengine.runner import BaseLoop, FlexibleRunner, find_latest_checkpoint
 
-from mixpro_mm.arguments import patterns
-from mixpro_mm.checkpoint import read_for_host
-from mixpro_mm.differences import diff_configs, settings_in, some_of
-from mixpro_mm.ranks import from_main
 from mixpro_mm.registry import HOOKS, register
-from mixpro_mm.wrapped import unwrap_model
+from mixpro_mm.utils.arguments import patterns
+from mixpro_mm.utils.checkpoint import read_for_host
+from mixpro_mm.utils.diff_configs import diff_configs, settings_in, some_of
+from mixpro_mm.utils.ranks import from_main
+from mixpro_mm.utils.unwrap_model import unwrap_model
 
 __all__ = ['CheckpointCheckHook']
 

@@ -12,14 +12,14 @@ from mmengine.model import PretrainedInit
 from mmengine.runner import BaseLoop, find_latest_checkpoint
 from torch import nn
 
-from mixpro_mm.arguments import patterns, shown
-from mixpro_mm.checkpoint import Checkpoint, read_for_host
-from mixpro_mm.files import write_json
-from mixpro_mm.ranks import from_main
 from mixpro_mm.registry import HOOKS, register
 from mixpro_mm.transfer.coverage import Coverage, compare
 from mixpro_mm.transfer.keys import prefixes, some
-from mixpro_mm.wrapped import in_shards, unwrap_model
+from mixpro_mm.utils.arguments import patterns, shown
+from mixpro_mm.utils.checkpoint import Checkpoint, read_for_host
+from mixpro_mm.utils.files import write_json
+from mixpro_mm.utils.ranks import from_main
+from mixpro_mm.utils.unwrap_model import in_shards, unwrap_model
 
 __all__ = ['TransferCheckHook']
 

@@ -15,8 +15,8 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import FlexibleRunner
 
-from mixpro_mm.files import replacing
 from mixpro_mm.registry import HOOKS, register
+from mixpro_mm.utils.files import replacing
 
 __all__ = ['AtomicCheckpointHook']
 

@@ -1,16 +1,23 @@
-"""Who decides the weight of the two labels (plain torch); ``hook`` puts the decision into training."""
+"""Who decides lambda: labelings, readers of class attention, and the tap on the last block."""
 
-from mixpro_mm.labeling.lam import attention_lam, combine, cosine_factor, linear_factor, parabolic_factor
+from mixpro_mm.labeling.attention import find_attention_block, parse_attention
+from mixpro_mm.labeling.grid import patches_of, token_grid
+from mixpro_mm.labeling.readers import AttentionBlock, class_heads, class_row, query_mean
 from mixpro_mm.labeling.rules import AreaLabeling, AttentionLabeling, LabelWeights, ProgressiveAttentionLabeling
+from mixpro_mm.labeling.tap import ClassAttentionTap
 
 __all__ = [
     'AreaLabeling',
+    'AttentionBlock',
     'AttentionLabeling',
+    'ClassAttentionTap',
     'LabelWeights',
     'ProgressiveAttentionLabeling',
-    'attention_lam',
-    'combine',
-    'cosine_factor',
-    'linear_factor',
-    'parabolic_factor',
+    'class_heads',
+    'class_row',
+    'find_attention_block',
+    'parse_attention',
+    'patches_of',
+    'query_mean',
+    'token_grid',
 ]

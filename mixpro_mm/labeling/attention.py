@@ -5,9 +5,9 @@ from inspect import signature
 
 from torch import nn
 
-from mixpro_mm.anatomy import BackboneSpec, backbone_spec, find_backbone, known_backbones
-from mixpro_mm.attention.grid import patches_of
-from mixpro_mm.attention.readers import READINGS, AttentionBlock
+from mixpro_mm.labeling.grid import patches_of
+from mixpro_mm.labeling.readers import READINGS, AttentionBlock
+from mixpro_mm.utils.backbone_spec import BackboneSpec, backbone_spec, find_backbone, known_backbones
 
 __all__ = ['find_attention_block', 'parse_attention', 'untrained', 'unused']
 

@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 from torch import nn
 
-from mixpro_mm.anatomy import backbone_spec, find_backbone
+from mixpro_mm.utils.backbone_spec import backbone_spec, find_backbone
 
 __all__ = ['Patches', 'patches_of', 'token_grid']
 
 HALVINGS = tuple(range(5))  # of the resolution in a pyramid, at most
 PYRAMID = re.compile('downsample|reduction|stages')  # in the names of modules that only a pyramid has
-EMBEDDINGS = ('mixpro_mm.backbones.pvt', 'mixpro_mm.backbones.ca_swin')  # several embeddings, or a reduced last stage
+EMBEDDINGS = ('mixpro_mm.models.pvt', 'mixpro_mm.models.ca_swin')  # several embeddings, or a reduced last stage
 
 
 class Patches(NamedTuple):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mixpro_mm.attention.grid import Patches, token_grid
+from mixpro_mm.labeling.grid import Patches, token_grid
 
 __all__ = ['READINGS', 'AttentionBlock', 'class_heads', 'class_row', 'query_mean']
 
@@ -34,7 +34,7 @@ class AttentionBlock(NamedTuple):
         return READINGS[self.reading](self, outputs)
 
     def grid(self, tokens: int, size: tuple[int, int]) -> tuple[int, int]:
-        """(h, w) of the patches, as of :func:`~mixpro_mm.attention.token_grid`."""
+        """(h, w) of the patches, as of :func:`~mixpro_mm.labeling.token_grid`."""
         return token_grid(tokens, size, self.patches)
 
 

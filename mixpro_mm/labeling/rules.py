@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mixpro_mm.arguments import flag, is_number, one_of, shown
-from mixpro_mm.labeling.lam import attention_lam, combine, cosine_factor, linear_factor, parabolic_factor
-from mixpro_mm.mixing import MixedTarget
+from mixpro_mm.functional import MixedTarget
+from mixpro_mm.functional.lam import attention_lam, combine, cosine_factor, linear_factor, parabolic_factor
+from mixpro_mm.utils.arguments import flag, is_number, one_of, shown
 
 __all__ = [
     'DOWNSAMPLE',

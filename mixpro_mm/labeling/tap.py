@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from mixpro_mm.attention.find import find_attention_block, parse_attention, untrained, unused
-from mixpro_mm.attention.readers import class_heads
+from mixpro_mm.labeling.attention import find_attention_block, parse_attention, untrained, unused
+from mixpro_mm.labeling.readers import class_heads
 
 __all__ = ['ClassAttentionTap']
 

@@ -1,7 +1,26 @@
-"""Backbones the hosts lack; PVT serves mmpretrain, mmseg and mmdet with one class, CASwin classifies."""
+"""PVT, CA-Swin and the losses that mixed labels need."""
 
-from .ca_swin import CASwin
-from .pvt import PVT
-from .timm_init import TimmInit
+from mixpro_mm.models.branch_loss import BranchLoss
+from mixpro_mm.models.ca_swin import CASwin
+from mixpro_mm.models.classifiers import patch_model_classifiers
+from mixpro_mm.models.learnable_factor import LearnableFactor, hand_factor_over
+from mixpro_mm.models.local_context import LocalContextLoss, cell_means, local_context
+from mixpro_mm.models.loss_wrapper import LossWrapper, wrappers_of
+from mixpro_mm.models.pvt import PVT
+from mixpro_mm.models.timm_init import TimmInit
 
-__all__ = ['PVT', 'CASwin', 'TimmInit']
+__all__ = [
+    'PVT',
+    'BranchLoss',
+    'CASwin',
+    'LearnableFactor',
+    'LocalContextLoss',
+    'LossWrapper',
+    'TimmInit',
+    'cell_means',
+    'hand_factor_over',
+    'local_context',
+    'wrappers_of',
+]
+
+patch_model_classifiers()

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from mixpro_mm.losses.wrapper import LossWrapper, build_loss
-from mixpro_mm.mixing import MixedTarget
+from mixpro_mm.functional import MixedTarget
+from mixpro_mm.models.loss_wrapper import LossWrapper, build_loss
 from mixpro_mm.registry import MODELS, register
 
 __all__ = ['BranchLoss']

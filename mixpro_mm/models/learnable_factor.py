@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from mixpro_mm.arguments import is_number, shown
-from mixpro_mm.losses.wrapper import LossWrapper, wrappers_of
+from mixpro_mm.models.loss_wrapper import LossWrapper, wrappers_of
 from mixpro_mm.registry import MODELS, register
+from mixpro_mm.utils.arguments import is_number, shown
 
 __all__ = ['LearnableFactor', 'hand_factor_over']
 

@@ -9,11 +9,11 @@ import torch
 from mmpretrain.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
-from mixpro_mm.arguments import positive, positive_int, shown
-from mixpro_mm.losses.tokens import find_final_norm
-from mixpro_mm.losses.wrapper import LossWrapper
-from mixpro_mm.mixing import MixedTarget
+from mixpro_mm.functional import MixedTarget
+from mixpro_mm.models.loss_wrapper import LossWrapper
+from mixpro_mm.models.tokens import find_final_norm
 from mixpro_mm.registry import MODELS, register
+from mixpro_mm.utils.arguments import positive, positive_int, shown
 
 __all__ = ['LocalContextLoss', 'cell_means', 'local_context']
 

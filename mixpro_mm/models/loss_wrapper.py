@@ -5,8 +5,8 @@ from collections.abc import Callable
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from mixpro_mm.arguments import shown
-from mixpro_mm.mixing import MixedTarget
+from mixpro_mm.functional import MixedTarget
+from mixpro_mm.utils.arguments import shown
 
 __all__ = ['LossWrapper', 'build_loss', 'wrappers_of']
 

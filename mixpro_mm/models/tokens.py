@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from mixpro_mm.anatomy import backbone_spec, find_backbone, known_backbones
+from mixpro_mm.utils.backbone_spec import backbone_spec, find_backbone, known_backbones
 
 __all__ = ['find_final_norm']
 

@@ -14,8 +14,8 @@ import pandas as pd
 from markupsafe import Markup, escape
 from PIL import Image
 
-from mixpro_mm.files import replacing, write_text
 from mixpro_mm.report.tables import markdown_table, markdown_text, numeric_columns
+from mixpro_mm.utils.files import replacing, write_text
 
 __all__ = ['render_html', 'render_latex', 'render_markdown', 'write_pages']
 

@@ -4,9 +4,10 @@ import runpy
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ['ERRORS', 'METRICS', 'Cell', 'Paper', 'find_configs', 'published_tables', 'read_paper']
+from mixpro_mm.utils.configs import find_configs
 
-PACKAGE = Path(__file__).parents[1]
+__all__ = ['ERRORS', 'METRICS', 'Cell', 'Paper', 'published_tables', 'read_paper']
+
 # metrics of the tables with several, in the order of the paper; the last three of Table 5 are not in the paper
 METRICS = {
     'table3': ('mIoU', 'mIoU (MS)'),
@@ -68,19 +69,6 @@ class Paper(NamedTuple):
             for table, row, column in found
             if TASKS.get(table, 'classification') == task and metric in METRICS.get(table, ('top1',))
         ]
-
-
-def find_configs(package: Path = PACKAGE) -> Path:
-    """The folder of our configs: ``.mim/configs`` inside an installed package, ``configs`` beside it in a checkout.
-
-    Raises:
-        FileNotFoundError: it is at neither place.
-    """
-    places = package / '.mim' / 'configs', package.parent / 'configs'
-    for place in places:
-        if (place / '_base_' / 'paper.py').is_file():
-            return place
-    raise FileNotFoundError(f'The published numbers are missing: no _base_/paper.py in {places[0]} or {places[1]}.')
 
 
 def read_paper(configs: Path | None = None) -> Paper:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from mixpro_mm.arguments import counted
 from mixpro_mm.report.figures import occlusion_bands
 from mixpro_mm.report.labels import label
 from mixpro_mm.report.page import write_pages
@@ -18,6 +17,7 @@ from mixpro_mm.report.paper_tables import TITLES, paper_table
 from mixpro_mm.report.records import Collected, collect
 from mixpro_mm.report.study import comparison_blocks, results_blocks
 from mixpro_mm.report.tables import Cell, gather, origins, results_table
+from mixpro_mm.utils.arguments import counted
 
 __all__ = ['main', 'write_paper_report']
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
 
-from mixpro_mm.files import read_json
 from mixpro_mm.report.labels import canonical
 from mixpro_mm.report.runs import run_records, training_of
+from mixpro_mm.utils.files import read_json
 
 __all__ = ['Collected', 'collect', 'normalised']
 

@@ -6,9 +6,9 @@ from os.path import normpath
 from pathlib import Path
 from typing import NamedTuple
 
-from mixpro_mm.files import read_json
-from mixpro_mm.measures import METRIC_NAMES
+from mixpro_mm.evaluation.measures import METRIC_NAMES
 from mixpro_mm.report.figures.logs import read_scalars
+from mixpro_mm.utils.files import read_json
 
 __all__ = ['Training', 'run_records', 'training_of']
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mixpro_mm.checkpoint import read_checkpoint
+from mixpro_mm.utils.checkpoint import read_checkpoint
 
 __all__ = ['best_checkpoint', 'check_whole', 'last_checkpoint', 'needed_to_resume']
 

@@ -10,14 +10,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from mixpro_mm.arguments import counted, positive_int
-from mixpro_mm.files import read_json, write_json
 from mixpro_mm.study.configs import check_start, check_tests, files_needed, look_at
 from mixpro_mm.study.entries import DONE
 from mixpro_mm.study.launch import LAUNCHERS, Launch, stage_command
 from mixpro_mm.study.plan import Plan, read_plan, select
 from mixpro_mm.study.results import records_of
 from mixpro_mm.study.runner import StageError, StudyRunner, is_finished
+from mixpro_mm.utils.arguments import counted, positive_int
+from mixpro_mm.utils.files import read_json, write_json
 
 __all__ = ['main', 'run_study']
 

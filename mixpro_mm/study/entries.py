@@ -9,10 +9,10 @@ from typing import get_args, get_origin, get_type_hints
 
 from mmengine.config import Config
 
-from mixpro_mm.arguments import is_number, shown
 from mixpro_mm.report.labels import canonical
 from mixpro_mm.study.configs import look_at
 from mixpro_mm.study.evaluate import EVALUATIONS, PUBLISHABLE
+from mixpro_mm.utils.arguments import is_number, shown
 
 __all__ = ['DONE', 'Stage', 'read_stage']
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mixpro_mm.config_walk import read_config
-from mixpro_mm.measures import METRIC_NAMES
+from mixpro_mm.evaluation.measures import METRIC_NAMES
 from mixpro_mm.study.configs import files_needed, fingerprint, stage_config
+from mixpro_mm.utils.config_walk import read_config
 
 __all__ = [
     'EVALUATIONS',

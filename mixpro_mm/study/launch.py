@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixpro_mm.arguments import one_of, positive_int
-from mixpro_mm.files import read_json
 from mixpro_mm.study.configs import last_name
 from mixpro_mm.study.entries import DONE
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.processes import visible_gpus
+from mixpro_mm.utils.arguments import one_of, positive_int
+from mixpro_mm.utils.files import read_json
 
 __all__ = ['LAUNCHERS', 'Launch', 'stage_command']
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from mixpro_mm.files import read_json
 from mixpro_mm.study.entries import DONE
 from mixpro_mm.study.evaluate import METRICS, OPTIONAL, ROBUSTNESS
 from mixpro_mm.study.plan import Plan, Stage
+from mixpro_mm.utils.files import read_json
 
 __all__ = ['records_of']
 

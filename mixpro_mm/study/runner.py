@@ -9,9 +9,6 @@ import time
 from pathlib import Path
 from typing import IO
 
-from mixpro_mm.arguments import counted
-from mixpro_mm.clock import format_duration
-from mixpro_mm.files import read_json, write_json
 from mixpro_mm.study.configs import fingerprint, stage_config
 from mixpro_mm.study.entries import DONE
 from mixpro_mm.study.evaluate import evaluation_mark
@@ -19,6 +16,8 @@ from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.processes import bound_command, defer_sigint, visible_gpus
 from mixpro_mm.study.stage import PROGRESS, other_stage
+from mixpro_mm.utils.arguments import counted, format_duration
+from mixpro_mm.utils.files import read_json, write_json
 
 __all__ = ['StageError', 'StudyRunner', 'is_finished']
 

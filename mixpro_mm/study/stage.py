@@ -15,16 +15,16 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
-from mixpro_mm.arguments import patterns
-from mixpro_mm.differences import flat, flat_differences, some_of
-from mixpro_mm.files import read_json, sha256_of, write_json
-from mixpro_mm.ranks import from_main
 from mixpro_mm.study.checkpoints import best_checkpoint, check_whole, last_checkpoint, needed_to_resume
 from mixpro_mm.study.configs import check_tests, fingerprint, settings_of, stage_config, starting_part
 from mixpro_mm.study.entries import DONE
 from mixpro_mm.study.evaluate import check_evaluation, evaluate, evaluation_mark, test_checkpoint, test_with_tta
 from mixpro_mm.study.processes import die_with_parent
-from mixpro_mm.wrapped import unwrap_model
+from mixpro_mm.utils.arguments import patterns
+from mixpro_mm.utils.diff_configs import flat, flat_differences, some_of
+from mixpro_mm.utils.files import read_json, sha256_of, write_json
+from mixpro_mm.utils.ranks import from_main
+from mixpro_mm.utils.unwrap_model import unwrap_model
 
 __all__ = ['PROGRESS', 'main', 'other_stage']
 

@@ -1,6 +1,5 @@
-"""Hand-over of a pre-trained backbone that cannot fail in silence."""
+"""Will this checkpoint fit: compare it with a model, convert it from other projects, and prove the conversion."""
 
 from mixpro_mm.transfer.coverage import Coverage, compare
-from mixpro_mm.transfer.hook import TransferCheckHook
 
-__all__ = ['Coverage', 'TransferCheckHook', 'compare']
+__all__ = ['Coverage', 'compare']

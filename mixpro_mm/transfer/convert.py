@@ -5,13 +5,13 @@ from pathlib import Path
 
 import torch
 
-from mixpro_mm.checkpoint import Checkpoint, CodeInCheckpointError, read_checkpoint
-from mixpro_mm.files import replacing
 from mixpro_mm.transfer.keys import Renamed, last_line, rename, some, with_shape
 from mixpro_mm.transfer.layouts import OWN_LAYOUT, TARGETS, recognise, without_loss, without_wrapping
 from mixpro_mm.transfer.layouts.family import Family, check_ranks
 from mixpro_mm.transfer.layouts.vit import VIT
 from mixpro_mm.transfer.proof import Proof, build, check_names, prove
+from mixpro_mm.utils.checkpoint import Checkpoint, CodeInCheckpointError, read_checkpoint
+from mixpro_mm.utils.files import replacing
 from mixpro_mm.version import __version__
 
 __all__ = ['TARGETS', 'Conversion', 'convert']

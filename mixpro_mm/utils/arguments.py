@@ -6,6 +6,7 @@ from numbers import Integral, Real
 __all__ = [
     'counted',
     'flag',
+    'format_duration',
     'fraction',
     'is_number',
     'not_negative',
@@ -29,6 +30,12 @@ def shown(value) -> str:
 def counted(number: int, noun: str) -> str:
     """A number with its noun: ``'1 stage'``, ``'2 stages'``."""
     return f'{number} {noun}{"" if number == 1 else "s"}'
+
+
+def format_duration(seconds: float) -> str:
+    """``125`` -> ``2:05``."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f'{minutes}:{seconds:02d}'
 
 
 def is_number(value) -> bool:

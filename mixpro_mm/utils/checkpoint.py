@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mixpro_mm.files import sha256_of
-from mixpro_mm.foreign import foreign, foreign_pickle, is_safetensors, pickle_protocol, pickles_module
+from mixpro_mm.utils.files import sha256_of
+from mixpro_mm.utils.foreign import foreign, foreign_pickle, is_safetensors, pickle_protocol, pickles_module
 
 __all__ = ['Checkpoint', 'CodeInCheckpointError', 'load_exactly', 'read_checkpoint', 'read_for_host', 'read_state_dict']
 

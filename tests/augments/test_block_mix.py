@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from mixpro_mm.augments.block_mix import BlockMix
-from mixpro_mm.mixing.masks import block_mask
+from mixpro_mm.functional.masks import block_mask
 
 
 def unique_batch(batch, size, channels=1):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from mixpro_mm.augments import MaskMix, MixPro
-from mixpro_mm.mixing.masks import fitting
+from mixpro_mm.functional.masks import fitting
 
 
 def unique_batch(batch, size, channels=3):

@@ -8,8 +8,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from mixpro_mm.augments.puzzle_mix import PuzzleMix, input_saliency
-from mixpro_mm.mixing import MixedTarget
-from mixpro_mm.mixing.transport import move_blocks, transport_plan
+from mixpro_mm.functional import MixedTarget
+from mixpro_mm.functional.transport import move_blocks, transport_plan
 
 
 class Classifier(nn.Module):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mixpro_mm.augments.saliency_mix import SaliencyMix
-from mixpro_mm.mixing.saliency import spectral_residual
+from mixpro_mm.functional.saliency import spectral_residual
 
 SIZE = (64, 48)
 

@@ -10,9 +10,9 @@ from mmpretrain.models import ImageClassifier, SwinTransformer
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from mixpro_mm.attention import ClassAttentionTap
 from mixpro_mm.augments.smmix import SMMix
-from mixpro_mm.backbones import PVT
+from mixpro_mm.labeling import ClassAttentionTap
+from mixpro_mm.models import PVT
 
 HOOK = r"add dict\(type='mixpro_mm\.LabelingHook'\) to custom_hooks \(with labeling='AreaLabeling'"
 VIT = dict(

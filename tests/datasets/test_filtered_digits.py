@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from mixpro_mm.datasets import filtered_digits, split_indices
 from mixpro_mm.datasets.digit_views import draw_view, read_filtered
 from mixpro_mm.datasets.filtered_digits import filter_digits, main, spread
-from mixpro_mm.files import sha256_of
+from mixpro_mm.utils.files import sha256_of
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'digits' / 'evidence' / 'filter_resnet-micro_digits-8.py'
 TARGET = load_digits().target

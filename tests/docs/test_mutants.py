@@ -11,7 +11,7 @@ PAGE = (DOCS / 'mutants.md').read_text(encoding='utf-8')
 
 
 def short(name):
-    """``mixpro_mm.labeling.hook.xǁLabelingHookǁ_start__mutmut_16`` without what mutmut adds."""
+    """``mixpro_mm.hooks.labeling.xǁLabelingHookǁ_start__mutmut_16`` without what mutmut adds."""
     name = re.sub(r'\.xǁ|\.x_', '.', name.removeprefix('mixpro_mm.'))
     return name.replace('ǁ', '.').replace('__mutmut_', ' ')
 

@@ -11,8 +11,8 @@ import pytest
 from mmpretrain.models import VisionTransformer
 
 from mixpro_mm.augments import MixPro
+from mixpro_mm.evaluation.occlusion import OcclusionTestLoop
 from mixpro_mm.labeling import ProgressiveAttentionLabeling
-from mixpro_mm.robustness.occlusion import OcclusionTestLoop
 from tests.docs.pages import DOCS, FENCE, ROOT, pages
 
 HEADING = re.compile(r'^### `(?P<sentence>.+)`(?: \((?P<file>\S+\.py)\))?$', re.MULTILINE)

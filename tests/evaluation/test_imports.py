@@ -24,7 +24,7 @@ def after(statement):
 
 
 def test_functions_need_numpy_only():
-    loaded = after('import mixpro_mm.robustness.functional')
+    loaded = after('import mixpro_mm.functional.metrics')
     assert {'mixpro_mm', 'numpy'} <= loaded
     heavy = {name for name in loaded if name.startswith('mm') or name in ('torch', 'matplotlib', 'cv2', 'scipy')}
     assert not heavy
@@ -32,9 +32,9 @@ def test_functions_need_numpy_only():
 
 def test_configs_find_the_classes_by_their_scope():
     """Also where the functions have been imported before, without them."""
-    after('import mixpro_mm.robustness.functional' + FOUND.format(names=CLASSES, prefix='mixpro_mm.'))
+    after('import mixpro_mm.functional.metrics' + FOUND.format(names=CLASSES, prefix='mixpro_mm.'))
 
 
 def test_the_plugin_enters_the_plain_names():
     """Also after the functions alone."""
-    after('import mixpro_mm.robustness.functional\nimport mixpro_mm.plugin' + FOUND.format(names=CLASSES, prefix=''))
+    after('import mixpro_mm.functional.metrics\nimport mixpro_mm.plugin' + FOUND.format(names=CLASSES, prefix=''))

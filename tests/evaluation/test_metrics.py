@@ -12,8 +12,8 @@ from mmpretrain.structures import DataSample
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch.utils.data import DataLoader
 
-from mixpro_mm.robustness.functional import rms_calibration_error
-from mixpro_mm.robustness.metrics import CalibrationMetric, OODMetric
+from mixpro_mm.evaluation.metrics import CalibrationMetric, OODMetric
+from mixpro_mm.functional.metrics import rms_calibration_error
 
 COLUMNS, KEPT = 12, [11, 4, 0, 7, 2, 9, 1, 10, 3, 5]  # the digits, as ten of the twelve outputs of a model
 

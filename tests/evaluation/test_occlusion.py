@@ -20,8 +20,8 @@ from mmpretrain.registry import MODELS
 from PIL import Image
 
 from mixpro_mm.datasets import Digits
-from mixpro_mm.robustness.patch_drop import PROTOCOLS
-from mixpro_mm.robustness.saliency_model import build_saliency_model, saliency_tap
+from mixpro_mm.evaluation.saliency_model import build_saliency_model, saliency_tap
+from mixpro_mm.functional.patch_drop import PROTOCOLS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]

@@ -12,8 +12,8 @@ from mmengine.runner import Runner
 from mmpretrain.evaluation import Accuracy
 
 import mixpro_mm
-from mixpro_mm.robustness import record
-from mixpro_mm.robustness.record import RecordedTestLoop
+from mixpro_mm.evaluation import record
+from mixpro_mm.evaluation.record import RecordedTestLoop
 
 IMAGES = 24
 SERIAL = itertools.count()

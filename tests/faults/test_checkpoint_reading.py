@@ -7,8 +7,8 @@ import torch
 from mmengine.runner import Runner
 from safetensors.torch import save_file
 
-from mixpro_mm.checkpoint import CodeInCheckpointError
 from mixpro_mm.study.checkpoints import last_checkpoint
+from mixpro_mm.utils.checkpoint import CodeInCheckpointError
 
 HTML = b'<!DOCTYPE html><html><body>404 Not Found</body></html>'
 

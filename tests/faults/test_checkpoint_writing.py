@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixpro_mm.checkpoint import read_state_dict
-from mixpro_mm.guard import AtomicCheckpointHook
+from mixpro_mm.hooks import AtomicCheckpointHook
+from mixpro_mm.utils.checkpoint import read_state_dict
 
 # a limit on the size of a file stands in for a full disk where none can be mounted
 LIMIT = 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n'
 # dies with half of the second checkpoint on the disk
 KILLED = """
 import os
-from mixpro_mm.guard import writing
+from mixpro_mm.hooks import writing
 sync, synced = os.fsync, []
 def fsync(file):
     synced.append(sync(file))

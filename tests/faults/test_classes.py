@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import Subset
 
 from mixpro_mm.datasets.digit_scenes import write_digit_scenes
-from mixpro_mm.guard import ClassCheckHook
+from mixpro_mm.hooks import ClassCheckHook
 
 DIGITS = Path(__file__).parents[2] / 'configs' / 'digits'
 

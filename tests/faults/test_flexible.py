@@ -5,8 +5,8 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import FlexibleRunner
 
-from mixpro_mm.checkpoint import CodeInCheckpointError, read_state_dict
-from mixpro_mm.guard import NonFiniteLossError
+from mixpro_mm.hooks import NonFiniteLossError
+from mixpro_mm.utils.checkpoint import CodeInCheckpointError, read_state_dict
 
 
 @pytest.fixture

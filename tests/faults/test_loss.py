@@ -11,8 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, TRANSFORMS
 from PIL import Image
 
-from mixpro_mm.checkpoint import read_state_dict
-from mixpro_mm.guard import NonFiniteLossError, NonFiniteLossHook, loss
+from mixpro_mm.hooks import NonFiniteLossError, NonFiniteLossHook, loss
+from mixpro_mm.utils.checkpoint import read_state_dict
 
 
 def entered(registry):
@@ -122,7 +122,7 @@ def test_the_state_of_the_generators_is_kept(run, tmp_path):
         np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
         states.append((torch.rand(3), np.random.rand(3)))  # noqa: NPY002
     assert torch.equal(states[0][0], states[1][0]) and (states[0][1] == states[1][1]).all()
-    from mixpro_mm.randomness import Purpose, seed_generators
+    from mixpro_mm.hooks.randomness import Purpose, seed_generators
 
     seed_generators(3, 0, 1, Purpose.STEP)  # as IterSeedHook seeds the second iteration of this run
     assert torch.equal(torch.rand(3), states[0][0]) and (np.random.rand(3) == states[0][1]).all()  # noqa: NPY002

@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import distributed
 
-from mixpro_mm.checkpoint import read_checkpoint
+from mixpro_mm.utils.checkpoint import read_checkpoint
 
 
 class Poison(Hook):

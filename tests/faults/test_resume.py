@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mixpro_mm.differences import diff_configs, settings_in
+from mixpro_mm.utils.diff_configs import diff_configs, settings_in
 
 
 @pytest.fixture

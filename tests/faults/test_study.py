@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mixpro_mm.checkpoint import read_state_dict
+from mixpro_mm.utils.checkpoint import read_state_dict
 
 ROOT = Path(__file__).parents[2]
 STAGE = """

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from mixpro_mm.mixing import random_mask, region_mask, to_pixels
-from mixpro_mm.mixing.graphcut import seam_costs
-from mixpro_mm.mixing.masks import block_mask, stretch
-from mixpro_mm.mixing.saliency import peak_mask, spectral_residual
-from mixpro_mm.mixing.shuffle import shuffle_patches
-from mixpro_mm.mixing.transport import move_blocks, transport_plan
+from mixpro_mm.functional import random_mask, region_mask, to_pixels
+from mixpro_mm.functional.graphcut import seam_costs
+from mixpro_mm.functional.masks import block_mask, stretch
+from mixpro_mm.functional.saliency import peak_mask, spectral_residual
+from mixpro_mm.functional.shuffle import shuffle_patches
+from mixpro_mm.functional.transport import move_blocks, transport_plan
 
 
 def inputs():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mixpro_mm.augments import BlockMix, GridMix, MaskMix, RegionMix, TokenMix
-from mixpro_mm.labeling.geometry import misfit, pure_tokens
+from mixpro_mm.functional.geometry import misfit, pure_tokens
 
 
 def test_tokens_that_show_one_image_are_counted_by_hand():

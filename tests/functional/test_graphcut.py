@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
-from mixpro_mm.mixing.graphcut import fold_pairs, min_cut, seam_costs
+from mixpro_mm.functional.graphcut import fold_pairs, min_cut, seam_costs
 
 GRIDS = [(1, 1), (1, 2), (2, 1), (1, 5), (5, 1), (2, 2), (2, 3), (3, 2), (3, 3), (3, 4), (4, 3)]
 

@@ -3,8 +3,15 @@ import math
 import pytest
 import torch
 
-from mixpro_mm.labeling import attention_lam, combine, cosine_factor, linear_factor, parabolic_factor
-from mixpro_mm.mixing import random_mask, to_pixels
+from mixpro_mm.functional import (
+    attention_lam,
+    combine,
+    cosine_factor,
+    linear_factor,
+    parabolic_factor,
+    random_mask,
+    to_pixels,
+)
 
 
 @pytest.mark.parametrize(

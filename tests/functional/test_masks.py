@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from mixpro_mm.mixing import masks, random_mask, region_mask, to_pixels
-from mixpro_mm.mixing.masks import block_mask, stretch
+from mixpro_mm.functional import masks, random_mask, region_mask, to_pixels
+from mixpro_mm.functional.masks import block_mask, stretch
 
 
 @pytest.mark.parametrize('grid', [(4, 4), (3, 7), (14, 14)])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from mixpro_mm.robustness.functional import (
+from mixpro_mm.functional.metrics import (
     aurra,
     expected_calibration_error,
     fpr95,

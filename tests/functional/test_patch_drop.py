@@ -3,7 +3,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from mixpro_mm.robustness.patch_drop import (
+from mixpro_mm.functional.patch_drop import (
     blacken,
     default_ratios,
     drop_count,

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from mixpro_mm.mixing import region_mask
-from mixpro_mm.mixing.saliency import peak_mask, spectral_residual
+from mixpro_mm.functional import region_mask
+from mixpro_mm.functional.saliency import peak_mask, spectral_residual
 
 
 def by_hand(image, side=64, sigma=2.5):

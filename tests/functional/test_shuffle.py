@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from mixpro_mm.mixing.shuffle import SHUFFLES, shuffle_patches
+from mixpro_mm.functional.shuffle import SHUFFLES, shuffle_patches
 
 PATCH, GRID = 4, (3, 5)
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mixpro_mm.mixing import MixedTarget
+from mixpro_mm.functional import MixedTarget
 
 
 def make(batch=3, classes=4, size=(5, 7)):

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from mixpro_mm.mixing.transport import move_blocks, transport_plan
+from mixpro_mm.functional.transport import move_blocks, transport_plan
 
 
 def cost(plan, saliency, mask, t_eps):

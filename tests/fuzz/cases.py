@@ -9,7 +9,7 @@ from mmengine.hooks import CheckpointHook
 
 import mixpro_mm.plugin  # noqa: F401  enters everything
 from mixpro_mm.labeling.rules import LABELINGS
-from mixpro_mm.losses import LossWrapper
+from mixpro_mm.models import LossWrapper
 from mixpro_mm.registry import BATCH_AUGMENTS, HOOKS, MODELS
 from tests.fuzz.models import CLASSES, SIGMOID_LOSS, SOFT_LOSS, deit, pvt, swin
 from tests.fuzz.scene import Batch, Case

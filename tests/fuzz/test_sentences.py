@@ -4,9 +4,9 @@ import pytest
 import torch
 from mmpretrain.registry import BATCH_AUGMENTS
 
-from mixpro_mm.arguments import positive
-from mixpro_mm.labeling.lam import linear_factor
-from mixpro_mm.mixing import MixedTarget
+from mixpro_mm.functional import MixedTarget
+from mixpro_mm.functional.lam import linear_factor
+from mixpro_mm.utils.arguments import positive
 from tests.fuzz.scene import check_labels, check_pixels
 from tests.fuzz.sentences import complaint
 

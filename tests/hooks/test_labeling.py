@@ -10,10 +10,9 @@ from mmpretrain.engine.hooks import SwitchRecipeHook
 from mmpretrain.models import GlobalAveragePooling, LabelSmoothLoss, Mixup
 from mmpretrain.registry import MODELS
 
-from mixpro_mm.attention import ClassAttentionTap, find_attention_block
 from mixpro_mm.augments import MaskMix, MixAugment, MixPro, RegionMix
-from mixpro_mm.labeling import LabelWeights, ProgressiveAttentionLabeling
-from mixpro_mm.labeling.hook import LabelingHook
+from mixpro_mm.hooks.labeling import LabelingHook
+from mixpro_mm.labeling import ClassAttentionTap, LabelWeights, ProgressiveAttentionLabeling, find_attention_block
 from tests.micro import CLASSES, STOCK, lively, make_runner, mixpro, scalars, train, vit
 
 VIT = vit()['backbone']

@@ -12,7 +12,7 @@ from mmpretrain.structures import DataSample
 from torch._dynamo.utils import counters
 from torch.utils.data import DataLoader
 
-from mixpro_mm.labeling.hook import LabelingHook
+from mixpro_mm.hooks.labeling import LabelingHook
 from mixpro_mm.labeling.rules import build_labeling
 
 CLASSES, BATCH, STEPS = 5, 6, 8

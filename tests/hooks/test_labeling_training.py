@@ -21,7 +21,7 @@ import torch.nn.functional as F  # noqa: N812
 from mmengine.config import Config
 
 from mixpro_mm.augments import MixPro, RegionMix
-from mixpro_mm.labeling.hook import LabelingHook
+from mixpro_mm.hooks.labeling import LabelingHook
 from tests import micro
 from tests.micro import CLASSES, HalfPrecision, KeepBatches, KeepGradients, Samples
 

@@ -9,7 +9,7 @@ from mmengine.optim import LinearLR
 from mmengine.registry import PARAM_SCHEDULERS
 from timm.scheduler import CosineLRScheduler
 
-from mixpro_mm.schedule import TimmCosineLR
+from mixpro_mm.hooks.schedule import TimmCosineLR
 
 RATE, STEPS, WARM_UP = 1e-3, 60, 8
 MULTIPLES = (1.0, 0.1, 0.75**5)  # as of paramwise_cfg or layer-wise decay

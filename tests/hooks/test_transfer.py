@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from torch import distributed
 from torch.utils.data import DataLoader
 
-from mixpro_mm.transfer import hook
+from mixpro_mm.hooks import transfer as hook
 
 ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
 SENTENCES = {

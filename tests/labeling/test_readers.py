@@ -30,7 +30,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mixpro_mm.attention import (
+from mixpro_mm.labeling import (
     AttentionBlock,
     ClassAttentionTap,
     class_row,
@@ -40,7 +40,7 @@ from mixpro_mm.attention import (
     query_mean,
     token_grid,
 )
-from mixpro_mm.backbones import PVT, CASwin
+from mixpro_mm.models import PVT, CASwin
 
 SIZE = dict(img_size=32, patch_size=8)
 ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)

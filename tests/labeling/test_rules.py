@@ -5,9 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from mixpro_mm.labeling import AreaLabeling, AttentionLabeling, ProgressiveAttentionLabeling, attention_lam
+from mixpro_mm.functional import MixedTarget, attention_lam, random_mask, to_pixels
+from mixpro_mm.labeling import AreaLabeling, AttentionLabeling, ProgressiveAttentionLabeling
 from mixpro_mm.labeling.rules import FACTORS, build_labeling
-from mixpro_mm.mixing import MixedTarget, random_mask, to_pixels
 
 
 @pytest.fixture

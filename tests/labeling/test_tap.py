@@ -12,8 +12,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mixpro_mm.attention import ClassAttentionTap
-from mixpro_mm.backbones import PVT
+from mixpro_mm.labeling import ClassAttentionTap
+from mixpro_mm.models import PVT
 
 ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
 PVT_ARCH = dict(
@@ -252,7 +252,7 @@ def test_a_class_token_that_reaches_no_output_is_named(kind, attention, trained)
 
 
 def test_a_setting_that_torch_no_longer_has_is_left_alone(model, monkeypatch):
-    monkeypatch.setattr('mixpro_mm.attention.tap.HOOK_GUARDS', 'no_such_setting')
+    monkeypatch.setattr('mixpro_mm.labeling.tap.HOOK_GUARDS', 'no_such_setting')
     tap = tap_of(model).attach()
     output(model, images(model))
     assert tap.read() is not None

@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from mmpretrain.engine.hooks import SwitchRecipeHook
 
-from mixpro_mm.labeling.hook import LabelingHook
-from mixpro_mm.losses import BranchLoss
+from mixpro_mm.hooks.labeling import LabelingHook
+from mixpro_mm.models import BranchLoss
 
 EPS, CLASSES = 0.1, 5
 SMOOTH = dict(type='LabelSmoothLoss', label_smooth_val=EPS, num_classes=CLASSES, mode='original')

@@ -11,7 +11,7 @@ from mmpretrain.models import SwinTransformer
 from torch.nn.functional import layer_norm
 from torch.utils.flop_counter import FlopCounterMode
 
-from mixpro_mm.backbones import CASwin
+from mixpro_mm.models import CASwin
 from mixpro_mm.transfer import compare
 
 MICRO = dict(embed_dims=8, depths=[1, 1, 2, 2], num_heads=[1, 2, 2, 4])  # at 64: maps of 16, 8, 4, 2; 64 channels

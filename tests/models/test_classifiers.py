@@ -2,7 +2,7 @@
 
 import torch
 
-import mixpro_mm.losses.host as host
+import mixpro_mm.models.classifiers as host
 
 LEARNABLE = dict(type='mixpro_mm.LearnableFactor', loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1))
 

@@ -9,10 +9,10 @@ from mmengine.hooks import EMAHook, Hook
 from mmpretrain.engine.hooks import SwitchRecipeHook
 from mmpretrain.models import LabelSmoothLoss
 
+from mixpro_mm.functional import MixedTarget
+from mixpro_mm.hooks.labeling import LabelingHook
 from mixpro_mm.labeling import AttentionLabeling, ProgressiveAttentionLabeling
-from mixpro_mm.labeling.hook import LabelingHook
-from mixpro_mm.losses import LearnableFactor, hand_factor_over
-from mixpro_mm.mixing import MixedTarget
+from mixpro_mm.models import LearnableFactor, hand_factor_over
 
 EPS, CLASSES = 0.1, 5
 HOST = dict(type='LabelSmoothLoss', label_smooth_val=EPS, num_classes=CLASSES, mode='original')

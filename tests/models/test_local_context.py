@@ -10,12 +10,12 @@ import torch.nn.functional as F  # noqa: N812
 from mmengine.hooks import EMAHook, Hook
 from mmpretrain.models import Mixup
 
-from mixpro_mm.attention.quiet import eval_mode
+from mixpro_mm.functional import MixedTarget
+from mixpro_mm.hooks.labeling import LabelingHook
 from mixpro_mm.labeling import AreaLabeling
-from mixpro_mm.labeling.hook import LabelingHook
-from mixpro_mm.losses import LocalContextLoss, cell_means, local_context
-from mixpro_mm.losses.tokens import find_final_norm
-from mixpro_mm.mixing import MixedTarget
+from mixpro_mm.labeling.eval_mode import eval_mode
+from mixpro_mm.models import LocalContextLoss, cell_means, local_context
+from mixpro_mm.models.tokens import find_final_norm
 
 CLASSES, WEIGHT = 5, 0.4
 HOST = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=CLASSES, mode='original')

@@ -3,7 +3,7 @@ import torch
 from mmpretrain.models import CrossEntropyLoss, LabelSmoothLoss
 from mmpretrain.registry import MODELS
 
-from mixpro_mm.losses import BranchLoss, LearnableFactor, LocalContextLoss, LossWrapper, wrappers_of
+from mixpro_mm.models import BranchLoss, LearnableFactor, LocalContextLoss, LossWrapper, wrappers_of
 
 HOSTS = {
     'smooth': dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=5, loss_weight=0.7),

@@ -8,7 +8,7 @@ import torch
 from mmdet.models.backbones.pvt import PyramidVisionTransformer, pvt_convert
 from mmdet.registry import MODELS as MMDET_MODELS
 
-from mixpro_mm.backbones import PVT
+from mixpro_mm.models import PVT
 
 MICRO = dict(
     embed_dims=(16, 32, 64, 128),

@@ -11,7 +11,7 @@ from mmengine.optim import OptimWrapper
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 from mmpretrain.structures import DataSample
 
-from mixpro_mm.backbones import PVT, CASwin
+from mixpro_mm.models import PVT, CASwin
 
 PVT_ARCH = dict(
     embed_dims=(16, 32, 64, 128), num_heads=(1, 2, 4, 8), mlp_ratios=(4, 4, 2, 2), depths=(1, 1, 2, 2),
@@ -130,4 +130,4 @@ def test_builds_from_the_registries_of_the_hosts(registry, name):
 def test_scoped_name_resolves_without_custom_imports(host, name):
     code = f'from {host}.registry import MODELS; print(type(MODELS.build(dict(type="mixpro_mm.{name}", arch="tiny"))))'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
-    assert f"<class 'mixpro_mm.backbones.{dict(PVT='pvt', CASwin='ca_swin')[name]}.{name}'>" in done.stdout, done.stderr
+    assert f"<class 'mixpro_mm.models.{dict(PVT='pvt', CASwin='ca_swin')[name]}.{name}'>" in done.stdout, done.stderr

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import mixpro_mm.mim as mim
-from mixpro_mm.mim import find_config, host_script, main, scope_of, with_paths
+import mixpro_mm.cli as mim
+from mixpro_mm.cli import host_script, main, scope_of
+from mixpro_mm.utils.configs import find_config, with_paths
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 NAME = 'deit-small_mixpro_8xb128_in1k.py'

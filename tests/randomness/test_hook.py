@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from mixpro_mm.guard import NonFiniteLossHook
-from mixpro_mm.randomness import IterSeedHook
+from mixpro_mm.hooks import NonFiniteLossHook
+from mixpro_mm.hooks.randomness import IterSeedHook
 from tests.randomness import kit
 
 

@@ -8,8 +8,8 @@ import torch
 from mmpretrain.registry import MODELS
 
 from mixpro_mm.augments import MixAugment
-from mixpro_mm.labeling.hook import LabelingHook
-from mixpro_mm.randomness import Purpose, seed_generators
+from mixpro_mm.hooks.labeling import LabelingHook
+from mixpro_mm.hooks.randomness import Purpose, seed_generators
 from mixpro_mm.registry import BATCH_AUGMENTS
 from tests.randomness import kit
 

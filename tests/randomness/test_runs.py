@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from mixpro_mm.labeling.hook import LabelingHook
+from mixpro_mm.hooks.labeling import LabelingHook
 from tests.randomness import kit
 from tests.randomness.kit import LABELS, MIXING, MIXPRO, USUAL
 

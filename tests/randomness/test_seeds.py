@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixpro_mm.randomness import Purpose, seed_generators
+from mixpro_mm.hooks.randomness import Purpose, seed_generators
 from tests.randomness import kit
 
 

@@ -3,7 +3,8 @@
 import pytest
 from mmengine.config import Config
 
-from mixpro_mm.report.paper import METRICS, Cell, find_configs, published_tables, read_paper
+from mixpro_mm.report.paper import METRICS, Cell, published_tables, read_paper
+from mixpro_mm.utils.configs import find_configs
 from tests.report.made_up import cells, configs, study_record
 
 PAPER = read_paper()

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixpro_mm.files import write_json
 from mixpro_mm.study import launch as module
 from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.plan import Plan, Stage
+from mixpro_mm.utils.files import write_json
 
 PYTHON = sys.executable
 

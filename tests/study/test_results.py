@@ -1,6 +1,6 @@
-from mixpro_mm.files import write_json
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.results import records_of
+from mixpro_mm.utils.files import write_json
 
 
 def test_records_carry_value_and_origin(tmp_path):

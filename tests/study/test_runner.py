@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixpro_mm.clock import format_duration
 from mixpro_mm.study import runner as module
 from mixpro_mm.study.configs import fingerprint, stage_config
 from mixpro_mm.study.launch import Launch
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.processes import bound_command, visible_gpus
 from mixpro_mm.study.runner import StageError, StudyRunner, is_finished
+from mixpro_mm.utils.arguments import format_duration
 
 ROOT = Path(__file__).parents[2]
 

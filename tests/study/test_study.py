@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mixpro_mm.datasets.digit_scenes import write_digit_scenes
-from mixpro_mm.files import sha256_of
+from mixpro_mm.utils.files import sha256_of
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / 'configs' / 'digits'

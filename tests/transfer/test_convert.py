@@ -25,13 +25,12 @@ from timm.models.xcit import Xcit
 from torch import nn
 
 from mixpro_mm import losses
-from mixpro_mm.backbones import PVT
-from mixpro_mm.checkpoint import read_state_dict
-from mixpro_mm.losses import LossWrapper
+from mixpro_mm.models import PVT, LossWrapper
 from mixpro_mm.transfer import compare, keys, proof
 from mixpro_mm.transfer import convert as convert_module
 from mixpro_mm.transfer.cli import main
 from mixpro_mm.transfer.convert import convert
+from mixpro_mm.utils.checkpoint import read_state_dict
 from mixpro_mm.version import __version__
 
 ROOT = Path(__file__).parents[2]

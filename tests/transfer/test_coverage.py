@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from mixpro_mm.backbones import PVT
+from mixpro_mm.models import PVT
 from mixpro_mm.transfer import compare
 
 

@@ -9,7 +9,7 @@ from mmpretrain.models.backbones import SwinTransformer, VisionTransformer
 from timm.models import swin_transformer
 from torch import nn
 
-from mixpro_mm.backbones import PVT
+from mixpro_mm.models import PVT
 from mixpro_mm.transfer.keys import Operation, Renamed, rename, some
 from mixpro_mm.transfer.layouts import FAMILIES, recognise
 from mixpro_mm.transfer.layouts.family import count, ratio, uncommon, whole

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mixpro_mm.arguments import (
+from mixpro_mm.utils.arguments import (
     flag,
     fraction,
     is_number,

@@ -4,8 +4,8 @@ from mmengine.utils import get_object_from_string
 from mmpretrain.models import ImageClassifier, LinearClsHead, ResNet, TimmClassifier, VisionTransformer, XCiT
 from torch import nn
 
-from mixpro_mm.anatomy import BACKBONE_SPECS, backbone_spec, find_backbone
-from mixpro_mm.backbones import PVT, CASwin
+from mixpro_mm.models import PVT, CASwin
+from mixpro_mm.utils.backbone_spec import BACKBONE_SPECS, backbone_spec, find_backbone
 
 XCIT = dict(patch_size=16, embed_dims=32, depth=1, num_heads=2)
 SMALL = dict(embed_dim=32, depth=1, num_heads=2, num_classes=3)
@@ -52,7 +52,7 @@ def test_classes_that_extend_a_known_one_share_its_layout():
     class Mine(PVT):
         pass
 
-    assert backbone_spec(Mine(PVT_MICRO)) is BACKBONE_SPECS['mixpro_mm.backbones.pvt.PVT']
+    assert backbone_spec(Mine(PVT_MICRO)) is BACKBONE_SPECS['mixpro_mm.models.pvt.PVT']
     assert backbone_spec(ResNet(18)) is None
 
 

@@ -13,7 +13,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
-from mixpro_mm.checkpoint import CodeInCheckpointError, read_checkpoint, read_state_dict
+from mixpro_mm.utils.checkpoint import CodeInCheckpointError, read_checkpoint, read_state_dict
 
 TENSORS = {'backbone.weight': torch.arange(6.0).reshape(2, 3), 'head.fc.weight': torch.ones(2)}
 

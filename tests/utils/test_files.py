@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixpro_mm.files import read_json, replacing, sha256_of, write_json
+from mixpro_mm.utils.files import read_json, replacing, sha256_of, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -13,12 +13,12 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from mixpro_mm.augments import MixPro, PuzzleMix, SMMix, TokenMix
-from mixpro_mm.guard import ClassCheckHook
-from mixpro_mm.labeling.find import refuse_shards
-from mixpro_mm.labeling.hook import LabelingHook
-from mixpro_mm.ranks import from_main
-from mixpro_mm.robustness.occlusion import OcclusionTestLoop
-from mixpro_mm.wrapped import in_shards, unwrap_model
+from mixpro_mm.evaluation.occlusion import OcclusionTestLoop
+from mixpro_mm.hooks import ClassCheckHook
+from mixpro_mm.hooks.labeling import LabelingHook
+from mixpro_mm.hooks.loss_modules import refuse_shards
+from mixpro_mm.utils.ranks import from_main
+from mixpro_mm.utils.unwrap_model import in_shards, unwrap_model
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from mixpro_mm.files import replacing
 from mixpro_mm.report.labels import label
+from mixpro_mm.utils.files import replacing
 
 __all__ = [
     'WIDTHS',

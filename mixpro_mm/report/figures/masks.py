@@ -6,8 +6,8 @@ import torch
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from mixpro_mm.mixing import random_mask, to_pixels
-from mixpro_mm.mixing.masks import block_mask, region_mask
+from mixpro_mm.functional import random_mask, to_pixels
+from mixpro_mm.functional.masks import block_mask, region_mask
 from mixpro_mm.report.figures.canvas import SMALLEST, WIDTHS, outputs, save, styled
 
 __all__ = ['draw_masks', 'make_masks']

@@ -11,13 +11,12 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, one_hot
 
-from mixpro_mm.attention import ClassAttentionTap, patches_of, token_grid
 from mixpro_mm.augments.base import MixAugment
-from mixpro_mm.labeling import LabelWeights
-from mixpro_mm.labeling.find import each, label_augments, loss_module
+from mixpro_mm.functional import MixedTarget
+from mixpro_mm.hooks.loss_modules import each, label_augments, loss_module
+from mixpro_mm.labeling import ClassAttentionTap, LabelWeights, patches_of, token_grid
 from mixpro_mm.labeling.rules import build_labeling
-from mixpro_mm.losses import hand_factor_over
-from mixpro_mm.mixing import MixedTarget
+from mixpro_mm.models import hand_factor_over
 from mixpro_mm.report.figures import models
 from mixpro_mm.report.figures.canvas import WIDTHS, fit, outputs, save
 from mixpro_mm.report.figures.images import image_table

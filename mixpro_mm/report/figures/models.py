@@ -14,7 +14,7 @@ from mmengine.runner import set_random_seed
 from PIL import Image
 from torch import Tensor, nn
 
-from mixpro_mm.checkpoint import read_checkpoint
+from mixpro_mm.utils.checkpoint import read_checkpoint
 
 __all__ = [
     'build_dataset',

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from mixpro_mm.arguments import is_number
-from mixpro_mm.files import read_json
 from mixpro_mm.report.figures.canvas import Panel, line_figure, outputs, over_runs, save, write_figure
 from mixpro_mm.report.figures.logs import display_names, split_name
 from mixpro_mm.report.labels import label
+from mixpro_mm.utils.arguments import is_number
+from mixpro_mm.utils.files import read_json
 
 __all__ = ['draw_occlusion', 'occlusion_bands', 'occlusion_curves', 'read_occlusion']
 

@@ -10,14 +10,14 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from PIL import Image
 
-from mixpro_mm.attention import parse_attention
-from mixpro_mm.files import read_json
+from mixpro_mm.labeling import parse_attention
 from mixpro_mm.registry import BATCH_AUGMENTS
 from mixpro_mm.report.figures import models
 from mixpro_mm.report.figures.canvas import WIDTHS, fit, write_figure
 from mixpro_mm.report.figures.images import image_table
 from mixpro_mm.report.figures.mixed import choose_augment, hook_settings, mixed_table
 from mixpro_mm.report.labels import label
+from mixpro_mm.utils.files import read_json
 
 __all__ = ['draw_pictures']
 

@@ -53,7 +53,7 @@ def without_wrapping(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str
 
 
 def without_loss(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors but those of a loss (``mixpro_mm.losses``), and of these the names and why they are dropped."""
+    """The tensors but those of a loss (``mixpro_mm.models``), and of these the names and why they are dropped."""
     kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(LOSS)}
     return kept, dict.fromkeys((name for name in tensors if name not in kept), 'belongs to the loss of pre-training')
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from mixpro_mm.backbones.pvt import ARCH, DEPTHS
+from mixpro_mm.models.pvt import ARCH, DEPTHS
 from mixpro_mm.transfer.keys import Operation
 from mixpro_mm.transfer.layouts.family import EXTRA, NO_HEAD, Family, classifier, count, ratio, square_side, whole
 

@@ -10,8 +10,8 @@ from mmengine.registry import DATASETS
 from mmengine.structures import BaseDataElement, InstanceData
 from PIL import Image
 
-from mixpro_mm.files import write_json
 from mixpro_mm.report.figures import predictions
+from mixpro_mm.utils.files import write_json
 
 HOOK = "custom_hooks = [dict(type='mixpro_mm.LabelingHook', {})]"
 MIX = "model = dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict({})]))"

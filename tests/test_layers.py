@@ -1,0 +1,85 @@
+"""Imports point down the list of subpackages only, read from every import statement."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import mixpro_mm
+
+ROOT = Path(mixpro_mm.__file__).parent
+LAYERS = (  # from the top; a subpackage imports from itself and from those after it
+    'doctor',
+    'benchmark',
+    'study',
+    'report',
+    'hooks',
+    'evaluation',
+    'transfer',
+    'datasets',
+    'augments',
+    'labeling',
+    'models',
+    'functional',
+    'utils',
+)
+TOP = ('cli', 'plugin', 'registry', 'version')  # the only modules outside subpackages; they may import all
+FROM_ANYWHERE = ('registry', 'version')
+TORCH_ONLY = ('functional', 'labeling')
+MODULES = {
+    '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__'): path
+    for path in sorted(ROOT.rglob('*.py'))
+    if '.mim' not in path.parts and path != ROOT / '__init__.py'
+}
+
+
+def statements(node, into_functions=True):
+    """Import statements below a node, with or without those inside functions."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        elif into_functions or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from statements(child, into_functions)
+
+
+def imports(source, into_functions=True):
+    """Dotted names a module imports; ``from a import b`` counts as ``a.b``. Relative imports are not used."""
+    for node in statements(ast.parse(source), into_functions):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        else:
+            assert node.level == 0, f'relative import: {ast.unparse(node)}'
+            yield from (f'{node.module}.{alias.name}' for alias in node.names)
+
+
+def upward(module, source):
+    """Imports of ``module`` that point up."""
+    own = module.split('.')[0]
+    below = TOP + LAYERS if own in TOP else (*FROM_ANYWHERE, *LAYERS[LAYERS.index(own) :])
+    ours = [name.split('.')[1] for name in imports(source) if name.startswith('mixpro_mm.')]
+    return [name for name in ours if name not in (*below, '__version__')]
+
+
+def test_upward_imports_are_found():
+    source = 'import torch\nfrom mixpro_mm.utils import files\ndef f():\n    from mixpro_mm.study.plan import Plan\n'
+    assert upward('transfer.convert', source) == ['study']
+    assert upward('study.plan', source) == []
+    assert upward('utils.files', 'import mixpro_mm.functional.masks') == ['functional']
+    assert upward('labeling.tap', 'from mixpro_mm import cli') == ['cli']
+    assert list(imports('def f():\n    import b', into_functions=False)) == []
+
+
+@pytest.mark.parametrize('module', MODULES)
+def test_imports_point_down(module):
+    source = MODULES[module].read_text(encoding='utf-8')
+    assert module.split('.')[0] in TOP + LAYERS, 'a module belongs into a subpackage'
+    assert upward(module, source) == []
+    tops = {name.split('.')[0] for name in imports(source, into_functions=False)}
+    assert not tops & {'mmseg', 'mmdet'}, 'imported inside functions, so that each toolkit is optional'
+    if module.split('.')[0] in TORCH_ONLY:
+        assert not [name for name in imports(source) if name.startswith(('mm', 'mixpro_mm.registry'))]
+
+
+@pytest.mark.parametrize('module', MODULES)
+def test_modules_are_short(module):
+    assert len(MODULES[module].read_text(encoding='utf-8').splitlines()) <= 300
