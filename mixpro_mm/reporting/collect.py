@@ -110,7 +110,7 @@ def _take(file: Path, found: Collected, seen: set, spoken_for: bool) -> bool:
         return False
     elif content.get('kind') == 'occlusion' and 'curves' in content:
         kind = found.occlusions
-    elif study and {'bars', 'device'} <= content.keys():
+    elif study and {'settings', 'device'} <= content.keys():
         kind = found.benchmarks
     else:
         return False

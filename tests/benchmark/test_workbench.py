@@ -10,7 +10,7 @@ from mmpretrain.models import LabelSmoothLoss
 from mixpro_mm.benchmark import workbench
 from mixpro_mm.benchmark.methods import METHODS, classifier_config, preprocessor_config
 from mixpro_mm.benchmark.workbench import Session, Workbench
-from mixpro_mm.labeling import LabelingHook
+from mixpro_mm.labeling.hook import LabelingHook
 
 HOOK_KINDS = [name for name in vars(torch.nn.Module()) if name.endswith('_hooks')]
 CHEAP = [name for name in METHODS if name != 'AttentiveCutMix']  # a ResNet-50
