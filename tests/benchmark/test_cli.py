@@ -16,7 +16,16 @@ from tests.benchmark.conftest import MICRO
 
 ROOT = Path(__file__).parents[2]
 STORED = sorted((ROOT / 'docs' / 'benchmarks').glob('*.json'))
-TINY = ['--backbone', MICRO, *'--size=32 --classes=10 --batch=2 --alone-batch=3 --rounds=2 --minutes=0.01'.split()]
+TINY = [
+    '--backbone',
+    MICRO,
+    '--size=32',
+    '--classes=10',
+    '--batch=2',
+    '--alone-batch=3',
+    '--rounds=2',
+    '--minutes=0.01',
+]
 
 
 def step(method, part, **more):
@@ -32,7 +41,9 @@ RECORDS = [
     step('MixPro', PARTS[0], **RATIO),
     step('MixPro', PARTS[1], **RATIO) | dict(images_per_s=3.5),
     dict(section='memory', method='MixPro', backbone='deit-small', batch_images=8, size_px=224, peak_mib=812.25),
-    dict(section='labelling', method='MixPro', batch_images=64, size_px=224, median_s=0.0123456, std_s=0.001, step_s=20.0),
+    dict(
+        section='labelling', method='MixPro', batch_images=64, size_px=224, median_s=0.0123456, std_s=0.001, step_s=20.0
+    ),
 ]
 
 
@@ -42,7 +53,9 @@ def content():
 
 def test_training_is_shown_in_the_layout_of_table_2():
     lines = render(content()).splitlines()
-    assert '| Method | Backbone | #Params (M) | Speed (im/s) | with update (im/s) | Time / CutMix | Peak (MiB) |' in lines
+    assert (
+        '| Method | Backbone | #Params (M) | Speed (im/s) | with update (im/s) | Time / CutMix | Peak (MiB) |' in lines
+    )
     assert '| CutMix | deit-small | 22.1 | 4.00 | - | - | - |' in lines
     assert '| MixPro | deit-small | 22.1 | 4.00 | 3.50 | 1.004 (0.999 to 1.020) | 812.2 |' in lines
     assert '| MixPro | 64 | 224 | 0.01235 | 0.001 | 20 | - |' in lines
@@ -50,7 +63,10 @@ def test_training_is_shown_in_the_layout_of_table_2():
 
 
 def test_a_run_writes_and_prints_what_it_measured(tmp_path, capsys):
-    assert main([*TINY, '--sections', ','.join(SECTIONS), '--methods', 'MixPro,CutMix,MaskMix', '--out', str(tmp_path)]) == 0
+    assert (
+        main([*TINY, '--sections', ','.join(SECTIONS), '--methods', 'MixPro,CutMix,MaskMix', '--out', str(tmp_path)])
+        == 0
+    )
     run = json.loads((tmp_path / 'benchmark.json').read_text())
     page = (tmp_path / 'benchmark.md').read_text()
     assert page == render(run)

@@ -107,7 +107,9 @@ def test_what_is_checked_once_a_training_is_not_timed(bench, monkeypatch):
     monkeypatch.setattr(bench, 'now', lambda: events.append('tick') or 0.0)
     session = Session(bench, 'MixPro')
     monkeypatch.setattr(
-        LabelingHook, '_verify', lambda hook, *args: hook._tap.verified or events.append('verify') or verify(hook, *args)
+        LabelingHook,
+        '_verify',
+        lambda hook, *args: hook._tap.verified or events.append('verify') or verify(hook, *args),
     )
     session.step()
     assert events == ['verify', 'tick', 'tick', 'tick']
@@ -138,12 +140,12 @@ def test_the_mask_leaves_four_cells_a_side_at_any_size(name, size, scale):
 def test_a_classifier_of_timm_and_pvt_train_too(settings):
     for backbone in ('pvt-tiny', 'xcit-tiny-24-p16'):
         settings.backbone, settings.size, settings.batch = backbone, 64, 2
-        assert 0 < Session(Workbench(settings), 'MixPro').step()[0]
+        assert Session(Workbench(settings), 'MixPro').step()[0] > 0
 
 
 def test_an_unknown_backbone_names_those_that_are_known(settings):
     settings.backbone = 'resnet'
-    with pytest.raises(ValueError, match="'resnet' is unknown; known: .*deit-small.*pvt-tiny"):
+    with pytest.raises(ValueError, match=r"'resnet' is unknown; known: .*deit-small.*pvt-tiny"):
         Workbench(settings)
 
 
