@@ -35,7 +35,6 @@ python_maximum_signature_line_length = 88
 nitpick_ignore_regex = [
     ('py:.*', r'(?!mixpro_mm\b).*'),  # types of other libraries: nothing is fetched to find their pages
     ('py:class', r'mixpro_mm\..*\._\w+'),  # private bases of public classes
-    ('py:class', r'mixpro_mm\.benchmark\.rounds\.Figure'),  # an alias
 ]
 
 html_theme = 'furo'

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add, devices = parser.add_argument, ['cpu', 'cuda'][: 1 + torch.cuda.is_available()]
     add('--methods', default=','.join(USUAL), help=f'{", ".join(METHODS)}, or all')
     add('--sections', default='step,memory,labelling,mixing', help=f'of {", ".join(SECTIONS)}')
-    add('--backbone', default='deit-small', help='as in the names of configs/pretrain, or a config file with MixPro')
+    add('--backbone', default='deit-small', help='as in the names of configs/pretrain, or a config file')
     add('--size', type=int, default=224, help='pixels along the side of an image')
     add('--batch', type=int, default=128 if 'cuda' in devices else 8, help='images in a training step')
     add('--alone-batch', type=int, default=64, help='images where mixing or labelling is timed alone')
@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         write_json(args.out / 'benchmark.json', content)
         write_text(args.out / 'benchmark.md', text)
+    except KeyboardInterrupt:
+        return 130
     except (ValueError, RuntimeError, OSError, ArithmeticError) as error:
         print(f'benchmark: {error}', file=sys.stderr)
         return 1

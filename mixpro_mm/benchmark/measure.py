@@ -26,7 +26,6 @@ __all__ = ['growth', 'labelling', 'memory', 'mixing', 'steps']
 
 PARTS = ('forward and backward', 'with optimizer')
 COMPARED = (BASE, 'MixPro')
-WHERE = 'torch.where'
 
 
 def interleave(tasks: dict[str, Callable], settings: SimpleNamespace) -> dict[str, list]:
@@ -160,10 +159,10 @@ def mixing(bench: Workbench, names: Sequence[str]) -> list[dict]:
 
     sessions = [Session(bench, name) for name in names if METHODS[name][0]]
     tasks = {session.name: lambda session=session: mixed(session) for session in sessions}
-    tasks[WHERE] = lambda: timed(lambda images, scores: torch.where(mask, images, images[partner]))
+    tasks['torch.where'] = lambda: timed(lambda images, scores: torch.where(mask, images, images[partner]))
     seconds = interleave(tasks, bench.settings)
     return [
-        origin(bench, 'mixing', name, len(images)) | spread(values) | ratio(values, seconds[WHERE], 'where')
+        origin(bench, 'mixing', name, len(images)) | spread(values) | ratio(values, seconds['torch.where'], 'where')
         for name, values in seconds.items()
     ]
 

@@ -32,7 +32,7 @@ def classifier_config(backbone: str, size: int, classes: int) -> Config:
     """The pre-training config of a backbone, for square images of ``size`` pixels and a head of ``classes``.
 
     Args:
-        backbone: As in ``configs/pretrain/BACKBONE_mixpro_8xb128_in1k.py``, or the path of a config with MixPro.
+        backbone: As in ``configs/pretrain/BACKBONE_mixpro_8xb128_in1k.py``, or the path of a config of mmpretrain.
 
     Raises:
         ValueError: if there is no such config.
@@ -50,16 +50,16 @@ def classifier_config(backbone: str, size: int, classes: int) -> Config:
 
 
 def preprocessor_config(config: Config, method: str, size: int) -> dict:
-    """Config of the data preprocessor with the augment of ``method``, on the patches of the model.
+    """Config of the data preprocessor with the augment of ``method``, on the patches of the config's MixPro.
 
-    Mask cells have the size of the config's, less where an image of ``size`` pixels would have fewer than 4 x 4.
+    Mask cells have its size, less where an image of ``size`` pixels would have fewer than 4 x 4.
     """
-    augment = dict(METHODS[method][0] or {})
-    own = next(entry for entry in config.model.train_cfg.augments if entry.type == 'mixpro_mm.MixPro')
+    augment, others = dict(METHODS[method][0] or {}), config.model.get('train_cfg', {}).get('augments', [])
+    own = next((entry for entry in others if entry.type == 'mixpro_mm.MixPro'), {})
+    patch, scale = own.get('patch_size', 16), own.get('mask_scale', 4)
     if 'patch_size' in augment:
-        augment['patch_size'] = own.patch_size
+        augment['patch_size'] = patch
     if method in ('MaskMix', 'MixPro'):
-        fits = size > 3 * own.mask_scale * own.patch_size
-        augment['mask_scale'] = own.mask_scale if fits else max(size // (4 * own.patch_size), 1)
+        augment['mask_scale'] = scale if size > 3 * scale * patch else max(size // (4 * patch), 1)
     augments = dict(augments=[augment]) if augment else None
     return dict(config.data_preprocessor, type='ClsDataPreprocessor', to_onehot=True, batch_augments=augments)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from mmengine.dataset import Compose
 from PIL import Image
 from scipy import stats
 
@@ -22,12 +23,8 @@ NAMES = 'abc'
 def play(settings):
     """Calls in their order by rounds, and what was kept; a task gives the number of its call."""
     calls, counters = [], {name: itertools.count() for name in NAMES}
-
-    def task(name):
-        calls.append(name)
-        return next(counters[name])
-
-    kept = interleave({name: lambda name=name: task(name) for name in NAMES}, settings)
+    tasks = {name: lambda name=name: calls.append(name) or next(counters[name]) for name in NAMES}
+    kept = interleave(tasks, settings)
     return [''.join(calls[i : i + len(NAMES)]) for i in range(0, len(calls), len(NAMES))], kept
 
 
@@ -41,7 +38,7 @@ def test_every_round_has_every_task_once_in_an_order_of_its_own(settings):
     assert orders != play(settings)[0]
 
 
-@pytest.mark.parametrize(('rounds', 'minutes', 'kept'), [(50, 1e-9, 3), (2, 1e-9, 2), (50, 10 / 60, 12), (50, 9, 50)])
+@pytest.mark.parametrize(('rounds', 'minutes', 'kept'), [(50, 1e-9, 3), (2, 1e-9, 2), (50, 10 / 60, 13), (50, 9, 50)])
 def test_minutes_end_it_after_the_least_number_of_rounds(rounds, minutes, kept, settings, monkeypatch):
     seconds = itertools.count()
     monkeypatch.setattr(measure.time, 'perf_counter', lambda: next(seconds))  # a second a look, from the fourth round
@@ -50,9 +47,8 @@ def test_minutes_end_it_after_the_least_number_of_rounds(rounds, minutes, kept, 
 
 
 def test_spread_and_ratio_are_those_worked_out_by_hand():
-    assert spread([1.0, 2.0, 3.0, 10.0]) == dict(
-        rounds=4, median_s=2.5, mean_s=4.0, std_s=pytest.approx(50**0.5 / 3**0.5)
-    )
+    std = pytest.approx((50 / 3) ** 0.5)
+    assert spread([1.0, 2.0, 3.0, 10.0]) == dict(rounds=4, median_s=2.5, mean_s=4.0, std_s=std)
     assert spread([7.0]) == dict(rounds=1, median_s=7.0, mean_s=7.0, std_s=0.0)
     base, seconds = [1.0, 3.0, 1.0], [1.1, 3.6, 1.1]  # a machine three times slower in the middle round
     found = ratio(seconds, base)
@@ -84,7 +80,6 @@ def test_steps_become_speed_and_paired_ratio(bench, fake_times):
     assert (mixpro['rounds'], mixpro['median_s'], mixpro['ratio_to_cutmix']) == (3, 6.0, pytest.approx(1.5))
     assert mixpro['images_per_s'] == 4 / 6
     assert update['median_s'] == 12.0
-    assert mixpro['parameters_millions'] == sum(p.numel() for p in bench.model.parameters()) / 1e6
     assert (mixpro['backbone'], mixpro['batch_images'], mixpro['size_px']) == ('deit-micro_mixpro_digits', 4, 32)
 
 
@@ -105,24 +100,24 @@ def test_the_peak_of_a_step_is_counted_to_the_byte(bench, monkeypatch):
 
     def hoarding(*args):
         kept[:] = [torch.empty(250_000)]  # a megabyte that lives through the step
-        torch.empty(10_000_000)  # above the peak, but only for a moment
+        torch.empty(100_000)  # gone before the peak
         return mix(*args)
 
     monkeypatch.setattr(session.augment, 'mix', hoarding)
-    assert peak_bytes(session) > 40_000_000
-    monkeypatch.setattr(session.augment, 'mix', lambda *args: kept.append(torch.empty(250_000)) or mix(*args))
-    kept.clear()
-    assert peak_bytes(session) == peak + 2 * 1_000_000  # of the warm-up too, whose tensor operators have returned
+    assert peak_bytes(session) == peak + 1_000_000
+    monkeypatch.setattr(session.augment, 'mix', lambda *args: torch.empty(10_000_000) is None or mix(*args))
+    assert 40_000_000 < peak_bytes(session) < 40_000_000 + peak  # a moment is enough
 
 
 def test_growth_has_a_case_for_each_value_of_each_axis(bench, fake_times, monkeypatch):
     monkeypatch.setattr(measure, 'peak_bytes', lambda session: session.bench.settings.size * 2**20)
+    bench.settings.size = 96
     records = measure.growth(bench, [])
     cases = [(r['along'], r['batch_images'], r['size_px'], r['classes']) for r in records[1::2]]
     assert cases == [
-        *[('batch', batch, 32, 10) for batch in (4, 8, 16)],
-        *[('size', 4, size, 10) for size in (32, 64)][:2],
-        *[('classes', 4, 32, classes) for classes in (10, 21841)],
+        *(('batch', batch, 96, 10) for batch in (4, 8, 16)),
+        *(('size', 4, size, 10) for size in (64, 96, 128)),
+        *(('classes', 4, 96, classes) for classes in (10, 21841)),
     ]
     for base, ours in zip(records[::2], records[1::2], strict=True):
         assert (base['method'], ours['method'], ours['section']) == ('CutMix', 'MixPro', 'growth')
@@ -132,23 +127,20 @@ def test_growth_has_a_case_for_each_value_of_each_axis(bench, fake_times, monkey
 
 
 def test_mixing_is_compared_with_plain_torch_on_the_same_images(bench, monkeypatch):
-    seen, ticks = [], itertools.count()
+    seen, ticks, where = [], itertools.count(), torch.where
     monkeypatch.setattr(bench, 'now', lambda: float(next(ticks)))  # every piece of work takes a second
-    where = torch.where
-    monkeypatch.setattr(torch, 'where', lambda mask, a, b: seen.append((mask, a.clone())) or where(mask, a, b))
+    monkeypatch.setattr(torch, 'where', lambda *args, **out: seen.append(args[1].clone()) or where(*args, **out))
     records = measure.mixing(bench, ['Baseline', 'CutMix', 'MaskMix', 'MixPro'])  # CutMix writes into its images
     assert [record['method'] for record in records] == ['CutMix', 'MaskMix', 'MixPro', 'torch.where']
     for record in records:
         assert (record['batch_images'], record['size_px'], record['rounds'], record['median_s']) == (6, 32, 3, 1)
     assert [record.get('ratio_to_where') for record in records] == [1, 1, 1, None]
-    plain = [(mask, images) for mask, images in seen if mask.shape == (6, 1, 32, 32) and mask.float().mean() == 0.5]
-    assert all(torch.equal(images, plain[0][1]) for _, images in plain)
+    assert all(torch.equal(images, seen[0]) for images in seen)
 
 
 def test_labelling_is_compared_with_the_faster_of_two_steps(bench, monkeypatch):
-    steps = iter([50.0, 40.0])
+    steps, ticks = iter([50.0, 40.0]), itertools.count()
     monkeypatch.setattr(Session, 'step', lambda session, batch: (next(steps), 99.0))
-    ticks = itertools.count()
     monkeypatch.setattr(bench, 'now', lambda: float(next(ticks)))
     records = measure.labelling(bench, ['Baseline', 'MaskMix', 'TransMix', 'PuzzleMix', 'MixPro'])
     assert [record['method'] for record in records] == ['TransMix', 'MixPro']  # those with attention labels
@@ -183,32 +175,21 @@ def test_labels_are_those_of_the_open_formula(name, bench, monkeypatch):
 def test_synthetic_images_have_the_usual_size_and_are_all_different():
     files = [loading.synthetic_jpeg(seed) for seed in (0, 0, 1)]
     assert files[0] == files[1] != files[2]
-    for file in files:
-        assert len(file) == pytest.approx(110_000, rel=0.05)
-        image = Image.open(io.BytesIO(file))
-        assert (image.format, image.size, image.mode) == ('JPEG', (500, 375), 'RGB')
-    assert np.asarray(image).std() > 20
+    assert len(files[2]) == pytest.approx(110_000, rel=0.05)
+    image = Image.open(io.BytesIO(files[2]))
+    assert (image.format, image.size, image.mode) == ('JPEG', (500, 375), 'RGB')
 
 
 def test_images_per_second_are_those_of_the_real_pipeline(bench, monkeypatch):
     """Each look at the clock is 4 seconds later: a quarter of a second for each of 16 images."""
-    ticks, made, packed = itertools.count(step=4), [], []
-
-    class Spy(loading.Compose):
-        def __init__(self, transforms):
-            made.append(transforms)
-            super().__init__(transforms)
-
-        def __call__(self, data):
-            packed.append((data['img_path'], super().__call__(data)))
-
-    monkeypatch.setattr(loading, 'Compose', Spy)
+    ticks, made, packed, call = itertools.count(step=4), [], [], Compose.__call__
+    monkeypatch.setattr(loading, 'Compose', lambda transforms: made.append(transforms) or Compose(transforms))
+    monkeypatch.setattr(Compose, '__call__', lambda *args: packed.append((args[1]['img_path'], call(*args))))
     monkeypatch.setattr(loading.time, 'process_time', lambda: next(ticks))
     (record,) = loading.loading(bench)
     assert (record['rounds'], record['median_s'], record['images_per_s_and_core']) == (3, 0.25, 4.0)
     assert record['file_kb'] == pytest.approx(110, rel=0.05)
     assert made == [read(CONFIGS / '_base_' / 'in1k.py').train_dataloader.dataset.pipeline]
-    assert len(packed) == 16 * 4
-    assert len({path for path, _ in packed}) == 16
+    assert (len(packed), len({path for path, _ in packed})) == (16 * 4, 16)
     for _, sample in packed:
         assert (sample['inputs'].shape, sample['inputs'].dtype) == ((3, 224, 224), torch.uint8)
