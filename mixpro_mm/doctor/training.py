@@ -43,7 +43,7 @@ def check_schedule(config: dict) -> Iterator[Finding]:
 
 
 def check_labels(config: dict) -> Iterator[Finding]:
-    """The hooks without which a mixing method trains on other labels, or stops at its first batch."""
+    """Hooks without which a mixing method trains on other labels, or stops at its first batch."""
     hooks = [hook for hook in config.get('custom_hooks') or () if isinstance(hook, dict)]
     kinds = [class_of('HOOKS', hook.get('type')) for hook in hooks]
     for _, node, kind in _augments(config):

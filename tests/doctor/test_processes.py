@@ -48,15 +48,10 @@ def test_an_empty_environment_is_told_what_to_install(empty, tmp_path):
     assert done.returncode == 1, done.stderr
     report = json.loads(done.stdout)
     assert report['starts'] is False
-    assert report['findings'][1:] == [
-        dict(
-            status='problem',
-            check='torch',
-            found='not installed',
-            fix='python -m pip install torch==2.11.0 torchvision==0.26.0',
-        ),
-        dict(status='warning', check='...', found='what needs torch was not checked', fix=None),
-    ]
+    torch, rest = report['findings'][1:]
+    assert torch['fix'] == 'python -m pip install torch==2.11.0 torchvision==0.26.0'
+    assert (torch['status'], torch['check'], torch['found']) == ('problem', 'torch', 'not installed')
+    assert (rest['status'], rest['found']) == ('warning', 'what needs torch was not checked')
     assert not list(tmp_path.iterdir())  # nothing is left behind
 
 
