@@ -1,4 +1,4 @@
-"""Losses around a loss of the host that hear of mixed batches, some with something to learn of their own."""
+"""Losses around a loss of mmpretrain that get the targets of mixed batches, some with parameters of their own."""
 
 from mixpro_mm.losses.branch_loss import BranchLoss
 from mixpro_mm.losses.host import patch_model_classifiers
