@@ -101,11 +101,11 @@ class MixAugment:
         """A copy or a pickle goes without the classifier and must be bound again."""
         return {**self.__dict__, '_bound': None}
 
-    def _require_bound(self, sentence: str):
-        """What :meth:`bind` kept, or a RuntimeError that begins with ``sentence``."""
+    def _require_bound(self, what: str = 'the classifier in training'):
+        """What :meth:`bind` kept, or a RuntimeError if it was not called."""
         if self._bound is None:
             raise RuntimeError(
-                f"{sentence}: add dict(type='mixpro_mm.LabelingHook') to custom_hooks "
+                f"{type(self).__name__} needs {what}: add dict(type='mixpro_mm.LabelingHook') to custom_hooks "
                 "(with labeling='AreaLabeling' if no attention labels are wanted)"
             )
         return self._bound

@@ -121,7 +121,7 @@ class MixPro(MaskMix):
     def __call__(self, batch_inputs: Tensor, batch_scores: Tensor) -> tuple[Tensor, Tensor]:
         if self.pending:
             raise RuntimeError(
-                "nobody took the labels of MixPro's last batch: add dict(type='mixpro_mm.LabelingHook') to "
+                "the labels of MixPro's last batch were not read: add dict(type='mixpro_mm.LabelingHook') to "
                 'custom_hooks, or name MaskMix instead of MixPro to train on area labels'
             )
         return super().__call__(batch_inputs, batch_scores)

@@ -42,7 +42,7 @@ def input_saliency(model: nn.Module, images: Tensor, scores: Tensor) -> Tensor:
 
 @register(BATCH_AUGMENTS)
 class PuzzleMix(MixAugment):
-    """Mix two images block by block so that little of what the classifier looks at is hidden and seams stay smooth.
+    """Mix two images block by block so that little of what the classifier attends to is hidden and seams stay smooth.
 
     A grid of b x b blocks is drawn per batch. With s and t the saliency of the sample and of its partner, averaged over
     blocks and divided by its sum, and lam drawn from Beta(alpha, alpha), the labels z (1: the sample itself shows)
@@ -127,7 +127,7 @@ class PuzzleMix(MixAugment):
 
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
         """Cut, move and paste; arguments as of the base class."""
-        model = self._require_bound('PuzzleMix has not been shown the classifier it looks at')
+        model = self._require_bound()
         grid, lam = self.draw_grid(tuple(images.shape[2:])), self.draw_ratio(len(images))
         saliency = _pooled(input_saliency(model, images, scores), grid).cpu()
         own, partner, there = images, images[index], index.cpu()

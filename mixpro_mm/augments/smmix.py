@@ -97,7 +97,7 @@ class SMMix(MixAugment):
 
     def look(self, images: Tensor) -> Tensor:
         """(B, h, w) fp32 attention of the bound model to the un-mixed images (B, C, H, W), on its own token grid."""
-        model, tap = self._require_bound('SMMix mixes by the attention of the model it was never shown')
+        model, tap = self._require_bound()
         inputs = images.to(next(model.parameters()).dtype)
         with eval_mode(model):
             tap.verify(lambda: model(inputs[:1], mode='tensor'))

@@ -53,7 +53,7 @@ class TokenMix(MixAugment):
         ValueError: at construction for a bad argument; in :meth:`bind` if there is no moving average, or it is on
             another device than the model; at the first batch if the image is a single token, or the teacher has not as
             many classes as the labels.
-        RuntimeError: at the first batch if the teacher is 'ema' and nobody showed it.
+        RuntimeError: at the first batch if the teacher is 'ema' and :meth:`bind` was not called.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class TokenMix(MixAugment):
         """Mix every sample with its partner; labels weigh as much as is visible of their activation."""
         teacher = self.teacher
         if self.from_ema:
-            teacher = self._require_bound('TokenMix has not been shown its teacher, the moving average')
+            teacher = self._require_bound('its teacher, the moving average')
         mixed, target = super().mix(images, scores, index)
         activation = teacher.activation_map(images, scores.argmax(dim=1), classes=scores.shape[1])
         weights = self.weigh(activation, target.mask, index)

@@ -74,7 +74,7 @@ def convert(devkit: str | Path, annotations: str | Path | None = None) -> dict[s
     voc = Path(devkit, 'VOC2010').resolve()
     taken = [path for path in (voc / MAPS, voc / LISTS) if path.exists()]
     if taken:
-        raise FileExistsError(f'{taken[0]} is there already: look at it with --check, or remove it to convert anew')
+        raise FileExistsError(f'{taken[0]} is there already: look at it with --check, or remove it to convert again')
     draft, keep = Path(tempfile.mkdtemp(dir=voc.parent, prefix='.pascal-context-')), False
     try:
         _draw(draft, voc / 'JPEGImages', annotations.resolve())

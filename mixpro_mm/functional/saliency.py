@@ -71,7 +71,7 @@ def peak_mask(saliency: Tensor, lam: Tensor) -> Tensor:
 
 
 def _gaussian(length: int, sigma: float, device: torch.device) -> Tensor:
-    """(length, length) weights of every position on every other; their common factor is nobody's business."""
+    """(length, length) weights of every position on every other; their common factor cancels."""
     position = torch.arange(length, device=device, dtype=torch.float32)
     return (-0.5 * ((position[:, None] - position) / sigma).square()).exp()
 

@@ -1,8 +1,7 @@
-"""Names of classes of a data set against what its labels count: categories of a COCO file, or folders."""
+"""Names of the classes of a data set compared with what its labels count: categories of a COCO file, or folders."""
 
 import difflib
 import json
-import mmap
 import re
 from itertools import zip_longest
 from pathlib import Path
@@ -13,7 +12,6 @@ __all__ = ['empty_folders', 'first_difference', 'own_fault']
 
 NO_CLASS = ('__MACOSX', '__pycache__', '@eaDir', 'lost+found')  # folders that tools leave; hidden ones beside them
 WNID = re.compile(r'n\d{8}')
-CHUNK = 1 << 20  # bytes of a file that are decoded at first
 
 
 def own_fault(dataset) -> str:
@@ -37,7 +35,8 @@ def first_difference(dataset, reference, name: str) -> str:
     if len(ours) == len(theirs) and (prompts or _wnids(ours) != _wnids(theirs)):
         return ''
     folders = [list(getattr(each, 'folder_to_idx', None) or ()) for each in (dataset, reference)]
-    place = _differs(ours, theirs)
+    pairs = zip_longest(map(_same, ours), map(_same, theirs))
+    place = next((place for place, (one, other) in enumerate(pairs) if one != other), None)
     if place is None and all(folders):
         ours, theirs = folders
         place = _misplaced(ours, theirs)
@@ -116,46 +115,26 @@ def _missing(missing: list, classes: list, there: list[str], file) -> str:
 
 
 def _categories(dataset, ids: list) -> dict | None:
-    """Names of the categories of a COCO file by id, in its order; None if these cannot be read.
+    """Names of the categories of a COCO file by id, in its order; None if they cannot be read.
 
-    The host has read the file and forgotten it. Files have up to some gigabytes, so only this list is decoded.
+    mmdet does not keep them. A file may have gigabytes, so only this list is parsed.
     """
     key = re.compile(rb'"categories"\s*:\s*(?=\[)')
     with get_local_path(dataset.ann_file, backend_args=getattr(dataset, 'backend_args', None)) as path:
-        if not Path(path).stat().st_size:
-            return None
-        with Path(path).open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            for match in key.finditer(content):
-                entries = _decoded(content, match.end())
-                try:
-                    categories = {entry['id']: entry['name'] for entry in entries}
-                except (KeyError, TypeError):
-                    continue
-                if set(ids) <= set(categories):
-                    return categories
-    return None
-
-
-def _decoded(content: mmap.mmap, start: int):
-    """The JSON value at a byte, None if it is none."""
-    size = CHUNK
-    while True:
+        content = Path(path).read_bytes()
+    for match in key.finditer(content):
         try:
-            return json.JSONDecoder().raw_decode(content[start : start + size].decode(errors='replace'))[0]
-        except ValueError:
-            if start + size >= len(content):
-                return None
-            size *= 4
+            entries, _ = json.JSONDecoder().raw_decode(content[match.end() :].decode(errors='replace'))
+            categories = {entry['id']: entry['name'] for entry in entries}
+        except (KeyError, TypeError, ValueError):
+            continue
+        if set(ids) <= set(categories):
+            return categories
+    return None
 
 
 def _same(name) -> str:
     return str(name).strip().casefold().replace('_', ' ').replace('-', ' ')
-
-
-def _differs(ours, theirs) -> int | None:
-    """First place where names differ."""
-    pairs = zip_longest(map(_same, ours), map(_same, theirs))
-    return next((place for place, (one, other) in enumerate(pairs) if one != other), None)
 
 
 def _misplaced(names, classes, same=_same) -> int | None:

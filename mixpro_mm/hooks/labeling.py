@@ -38,11 +38,11 @@ class LabelingHook(Hook):
 
     A forward pre-hook on the head's loss module takes the pending labels from the augment that mixed the batch, reads
     the class attention of that same forward pass, and hands the loss the re-weighted target. Model, head, loss and
-    checkpoint keys stay the host's; batches that nobody mixed, or that Mixup mixed, pass through.
+    checkpoint keys stay the host's; unmixed batches, and those of Mixup, pass through.
 
-    An augment with ``bind`` is given the classifier and its moving average (or None) once, when it is found, and let go
-    by ``unbind``. A loss of ``mixpro_mm.models`` is shown the model and the target of each mixed batch. A labeling is
-    told the ``progress`` of the training and the ``learned`` factor if it asks for them.
+    An augment with ``bind`` is given the classifier and its moving average (or None) once, when it is found, and
+    released by ``unbind``. A loss of ``mixpro_mm.models`` gets the model and the target of each mixed batch, a labeling
+    the ``progress`` of the training and the ``learned`` factor if it asks for them.
 
     The log shows, once per log interval, means over the mixed batches of this process since the last line: ``factor``
     (the paper's Figure 2a), ``lam_attn``, ``lam_area`` and ``pure_tokens``, the share of tokens that show one image.
@@ -150,7 +150,7 @@ class LabelingHook(Hook):
         self._look_up(runner)
 
     def _verify(self, runner, data_batch) -> None:
-        """Once, before the first step: stop if nobody trains the class attention."""
+        """Once, before the first step: stop if nothing trains the class attention."""
         if self._tap is None or self._tap.verified:
             return
         model = unwrap_model(runner.model)

@@ -69,7 +69,8 @@ class CheckpointCheckHook(Hook):
         resumed = _resumed(runner)
         if resumed is None and runner._resume:
             runner.logger.warning(
-                f'CheckpointCheckHook: there is nothing to resume in {runner.work_dir}, training starts anew'
+                f'CheckpointCheckHook: there is nothing to resume in {runner.work_dir}, training starts from the '
+                'beginning'
             )
         for path in dict.fromkeys([*filter(None, [resumed or runner._load_from]), *_pretrained(runner)]):
             if late:

@@ -111,7 +111,7 @@ class ProgressiveAttentionLabeling(AttentionLabeling):
 
     Raises:
         ValueError: if ``label_smooth_val`` is not in [0, 1), ``factor`` or ``downsample`` is unknown; when called, if
-            the factor is to be learned but nobody has set ``learned``.
+            the factor is to be learned but ``learned`` is not set.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ class BranchLoss(LossWrapper):
     decides their weight, and smooths labels only elsewhere. Nothing here is learned and no key enters the checkpoint.
 
     Args:
-        loss: The loss of the host for batches that nobody mixed, or that the host's own augments mixed.
+        loss: The loss of the host for unmixed batches, and for those that mmpretrain's own augments mixed.
         labelled: The loss for labelled ones, for example ``dict(type='CrossEntropyLoss', use_soft=True)``.
 
     Raises:

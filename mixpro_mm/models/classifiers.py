@@ -12,16 +12,16 @@ def patch_model_classifiers() -> None:
 
     Both save ``model.*`` without its prefix, so that checkpoints fit timm, and put it before every key they load; that
     of a loss, ``loss_module.*``, never had it, and would be looked for in vain. Here it is spared. Only classifiers
-    built later are mended.
+    built later are patched.
 
     Their ``init_weights``, which Runner calls, calls that of the model inside, which draws all weights again: those of
     ``pretrained=True`` or ``checkpoint_path`` are lost without a message. The model is initialized where it is created.
     """
     for classifier in (TimmClassifier, HuggingFaceClassifier):
         add_prefix = classifier._add_state_dict_prefix
-        if not hasattr(add_prefix, 'mended'):
+        if not hasattr(add_prefix, 'patched'):
             classifier._add_state_dict_prefix = staticmethod(_sparing_the_loss(add_prefix))
-        if not hasattr(classifier.init_weights, 'mended'):
+        if not hasattr(classifier.init_weights, 'patched'):
             classifier.init_weights = _keeping_the_weights(classifier.init_weights)
 
 
@@ -31,7 +31,7 @@ def _keeping_the_weights(init_weights):
         self.model.is_init = True  # what mmengine asks before it calls init_weights of a child
         init_weights(self)
 
-    init_weights_but_the_models.mended = True
+    init_weights_but_the_models.patched = True
     return init_weights_but_the_models
 
 
@@ -41,5 +41,5 @@ def _sparing_the_loss(add_prefix):
         add_prefix(state_dict, prefix, *args)
         state_dict.update(kept)
 
-    add_prefix_to_model.mended = True
+    add_prefix_to_model.patched = True
     return add_prefix_to_model

@@ -7,12 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from mixpro_mm.augments import MaskMix, MixPro
 from mixpro_mm.functional.masks import fitting
-
-
-def unique_batch(batch, size, channels=3):
-    """Image b is filled with the number b and labelled b, so every pixel tells where it came from."""
-    images = torch.arange(batch).float().view(-1, 1, 1, 1).expand(-1, channels, *size).clone()
-    return images, F.one_hot(torch.arange(batch), batch).float()
+from tests.augments.kit import unique_batch
 
 
 @pytest.mark.parametrize('patch_size', [16, 14])

@@ -2,15 +2,9 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
 
 from mixpro_mm.augments import RegionMix
-
-
-def unique_batch(batch, size, channels=1):
-    """Image b is filled with the number b and labelled b, so every pixel tells where it came from."""
-    images = torch.arange(batch).float().view(-1, 1, 1, 1).expand(-1, channels, *size).clone()
-    return images, F.one_hot(torch.arange(batch), batch).float()
+from tests.augments.kit import unique_batch
 
 
 @pytest.mark.parametrize('ratio', ['batch', 'sample'])

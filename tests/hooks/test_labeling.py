@@ -128,7 +128,10 @@ def test_two_labelled_augments_take_turns(tmp_path, monkeypatch):
 
 def test_training_without_the_hook_stops_at_the_second_batch(tmp_path):
     runner = make_runner(classifier(dict(augments=mixpro())), tmp_path, batches=3)
-    with pytest.raises(RuntimeError, match=r"nobody took the labels .* add dict\(type='mixpro_mm.LabelingHook'\)"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"the labels of MixPro's last batch were not read: add dict\(type='mixpro_mm.LabelingHook'\)",
+    ):
         runner.train()
     assert runner.iter == 1
 
