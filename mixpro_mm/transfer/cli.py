@@ -44,7 +44,7 @@ def _report(conversion: Conversion, args: argparse.Namespace) -> list[str]:
     taken = f' (what lies under {file.unusual})' if file.unusual else ''
     taken += f' (with the prefix {conversion.prefix})' if conversion.prefix else ''
     lines = [
-        f'{args.source}{taken} is {family.label} in the layout of {conversion.layout}: {describe(conversion.size)} '
+        f'{args.source}{taken} is {family.LABEL} in the layout of {conversion.layout}: {describe(conversion.size)} '
         f'(SHA-256 {file.sha256[:12]})'
     ]
     if file.beside:
