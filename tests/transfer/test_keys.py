@@ -11,7 +11,7 @@ from torch import nn
 
 from mixpro_mm.backbones import PVT
 from mixpro_mm.transfer.keys import Operation, Renamed, rename, some
-from mixpro_mm.transfer.layouts import FAMILIES, pvt, recognise, swin, vit, xcit
+from mixpro_mm.transfer.layouts import FAMILIES, cait, pvt, recognise, swin, vit, xcit
 from mixpro_mm.transfer.layouts.family import count, ratio, uncommon, whole
 
 TABLE = (
@@ -163,6 +163,15 @@ def test_published_widths_and_depths_are_those_of_the_toolkits():
     for name in (name for name in timm.list_models('xcit_*') if 'xcit_' in name):
         width = dict(nano=128, tiny=192, small=384, medium=512, large=768)[name.split('_')[1]]
         assert f'{name.split("_")[2]} + 2' in xcit.PUBLISHED[width]
+
+
+def test_a_published_cait_goes_by_its_name():
+    numbers = dict(embed_dim=192, depth=24, depth_token_only=2, num_heads=4)
+    size = dict(width=192, numbers=numbers, patch_size=16, img_size=224, classes=7)
+    named = dict(type='TimmClassifier', model_name='cait_xxs24_224', img_size=224, num_classes=7)
+    assert cait.config(size, 'mmpretrain') == named
+    other = cait.config(dict(size, numbers=dict(numbers, depth_token_only=3)), 'mmpretrain')
+    assert other == named | numbers | dict(depth_token_only=3, patch_size=16)
 
 
 @pytest.mark.parametrize('dims', [1, 3, 49, 64, 96, 107])
