@@ -78,7 +78,3 @@ def _as_code(value) -> str:
     if isinstance(value, dict):
         return f'dict({", ".join(f"{key}={_as_code(inner)}" for key, inner in value.items())})'
     return repr(value)
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -618,9 +618,12 @@ def test_mlps_of_any_width(tmp_path, monkeypatch):
 def test_a_wrong_renaming_is_not_written(source, tmp_path, monkeypatch, family, target, pair):
     a, b = (f'backbone.{name}' for name in pair)
 
+    done = []
+
     def swapped(file, table):
         result = keys.rename(file, table)
-        if file.origins.get(a) != (a,) and a in result.tensors:  # once
+        if a in result.tensors and not done:
+            done.append(a)
             result.tensors[a], result.tensors[b] = result.tensors[b], result.tensors[a]
         return result
 
