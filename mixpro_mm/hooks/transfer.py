@@ -33,7 +33,7 @@ class TransferCheckHook(Hook):
     compare their values with those of rank 0, and all stop with the same sentence.
 
     The file is the one that is loaded last: ``load_from``, else ``model.init_cfg``, else the module's own ``init_cfg``
-    of type ``Pretrained``. Modules must load by their load hooks, as mmpretrain's and PVT do, not in ``init_weights``.
+    of type ``Pretrained``. Modules must load by their load hooks, not in ``init_weights``.
 
     Args:
         module: Dotted name of the module in the model.

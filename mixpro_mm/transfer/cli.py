@@ -44,7 +44,7 @@ def _report(conversion: Conversion, args: argparse.Namespace) -> list[str]:
     taken = f' (what lies under {file.unusual})' if file.unusual else ''
     taken += f' (with the prefix {conversion.prefix})' if conversion.prefix else ''
     lines = [
-        f'{args.source}{taken} is {family.label} in the layout of {conversion.layout}: {describe(conversion.size)} '
+        f'{args.source}{taken} is {family.LABEL} in the layout of {conversion.layout}: {describe(conversion.size)} '
         f'(SHA-256 {file.sha256[:12]})'
     ]
     if file.beside:
@@ -78,7 +78,3 @@ def _as_code(value) -> str:
     if isinstance(value, dict):
         return f'dict({", ".join(f"{key}={_as_code(inner)}" for key, inner in value.items())})'
     return repr(value)
-
-
-if __name__ == '__main__':
-    sys.exit(main())

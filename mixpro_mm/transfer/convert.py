@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import torch
 
 from mixpro_mm.transfer.keys import Renamed, last_line, rename, some, with_shape
-from mixpro_mm.transfer.layouts import OWN_LAYOUT, TARGETS, recognise, without_loss, without_wrapping
-from mixpro_mm.transfer.layouts.family import Family, check_ranks
-from mixpro_mm.transfer.layouts.vit import VIT
+from mixpro_mm.transfer.layouts import OWN_LAYOUT, TARGETS, recognise, vit, without_loss, without_wrapping
+from mixpro_mm.transfer.layouts.family import check_ranks
 from mixpro_mm.transfer.proof import Proof, build, check_names, prove
 from mixpro_mm.utils.checkpoint import Checkpoint, CodeInCheckpointError, read_checkpoint
 from mixpro_mm.utils.files import replacing
@@ -22,7 +22,7 @@ class Conversion:
     """What became of a file."""
 
     file: Checkpoint
-    family: Family
+    family: ModuleType
     layout: str
     target: str
     size: dict
@@ -39,17 +39,9 @@ class Conversion:
 def convert(source, destination, target, trust=False, heads=None, take=None) -> Conversion:
     """Convert a checkpoint file, prove the result, and only then write it.
 
-    Args:
-        source: Path of a checkpoint of DeiT, PVT, XCiT, CaiT or Swin: official, of timm, of SMMix, of the released
-            MixPro and TransMix, or one of mmpretrain's classifiers.
-        destination: Path to write to, whole or not at all: ``state_dict`` and ``meta``.
-        target: One of ``TARGETS``.
-        trust: Whether code that is in the file may run.
-        heads: Number of heads of a DeiT or ViT, if they are not of 64 channels each.
-        take: Name in the file of the mapping to convert, such as ``'model_ema'``, or beginning of the names.
-
-    Raises:
-        FileNotFoundError, ValueError: One sentence; nothing is written then.
+    ``target`` is one of ``TARGETS``; ``trust`` lets code in the file run; ``heads`` are those of a DeiT or ViT, if they
+    are not of 64 channels each; ``take`` names the mapping in the file to convert, such as ``'model_ema'``. The new
+    file has ``state_dict`` and ``meta``. A FileNotFoundError or ValueError is one sentence; nothing is written then.
     """
     source, destination = Path(source), Path(destination)
     same = destination.exists() and source.exists() and destination.samefile(source)
@@ -77,7 +69,7 @@ def convert(source, destination, target, trust=False, heads=None, take=None) -> 
         source_sha256=file.sha256,
         taken=take or file.unusual,
         prefix=conversion.prefix,
-        family=conversion.family.label,
+        family=conversion.family.LABEL,
         layout=conversion.layout,
         target=target,
         mixpro_mm_version=__version__,
@@ -98,28 +90,28 @@ def _convert(file: Checkpoint, target: str, heads: int | None) -> Conversion:
     as_it_is = file.found_by_host and tensors.keys() == file.tensors.keys()
     tensors, loss = without_loss(tensors)
     family, layout = recognise(tensors)
-    if heads is not None and family is not VIT:
-        raise ValueError(f'is {family.label}, whose number of heads can be read from the file: leave out --heads')
+    if heads is not None and family is not vit:
+        raise ValueError(f'is {family.LABEL}, whose number of heads can be read from the file: leave out --heads')
     if empty := [with_shape(name, tensor) for name, tensor in tensors.items() if not tensor.numel()]:
         raise ValueError(f'has {some(empty)} that does not fit: there is nothing in it')
     if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
         raise ValueError(f'has values that are not finite in {some(broken)}')
-    what, as_it_is = f'is {family.label} in the layout of {layout}', as_it_is and layout == OWN_LAYOUT
-    possible = [name for name, table in family.targets.items() if not (as_it_is and table is None)]
+    what, as_it_is = f'is {family.LABEL} in the layout of {layout}', as_it_is and layout == OWN_LAYOUT
+    possible = [name for name, table in family.TARGETS.items() if not (as_it_is and table is None)]
     if target not in possible:
-        why = family.instead.get(target, "it has the names of mmpretrain's classifier already, use it as it is")
+        why = family.INSTEAD.get(target, "it has the names of mmpretrain's classifier already, use it as it is")
         others = ', '.join(possible) or 'nothing'
         raise ValueError(f'{what} and cannot be converted --to {target}: {why}; possible here: {others}')
     try:
         hub = Renamed(tensors, {name: (name,) for name in tensors})
-        hub = rename(hub, table) if (table := family.layouts[layout][1]) else hub
+        hub = rename(hub, table) if (table := family.LAYOUTS[layout][1]) else hub
         check_ranks(hub)
         size = family.measure(hub.tensors, heads)
         check_names(build(family.config(size, 'mmpretrain'), 'mmpretrain'), hub)
     except (KeyError, ValueError) as error:
         lacking = f'lacks what mmpretrain has as {error.args[0]}'
         raise ValueError(f'{what}, but {lacking if isinstance(error, KeyError) else error}') from error
-    renamed = rename(hub, table) if (table := family.targets[target]) else hub
+    renamed = rename(hub, table) if (table := family.TARGETS[target]) else hub
     kept = {name: tensor for name, tensor in tensors.items() if name not in hub.dropped}
     proof = prove(family, layout, target, size, kept, hub, renamed)
     renamed.dropped |= loss | dict.fromkeys(outside, f'outside of {prefix}, where the model is')

@@ -72,10 +72,11 @@ def compare(module: nn.Module, state_dict: dict, prefix: str = '', allow: str | 
     A copy of the module on the CPU loads the file in the way mmengine does; the module must then hold what the copy
     holds. ``num_batches_tracked`` of batch norms may be missing, as everywhere in mmengine.
 
+    Before initialisation all but ``loaded``, ``resized`` and ``altered`` are settled already.
+
     Args:
-        module: After initialisation; before it, all but ``loaded``, ``resized`` and ``altered`` are settled already.
-        state_dict: Tensors of the file; entries that start with ``prefix`` are the module's.
-        prefix: Such as ``'backbone.'``.
+        module: Built, or initialised.
+        state_dict: Tensors of the file; entries that start with ``prefix``, such as ``'backbone.'``, are the module's.
         allow: Pattern(s) (``'ln1.*'``) of module tensors that may be missing and of entries that may stay in the file.
 
     Raises:

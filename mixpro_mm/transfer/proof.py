@@ -3,6 +3,7 @@
 import importlib
 import warnings
 from dataclasses import dataclass
+from types import ModuleType
 
 import torch
 from mmengine.config import ConfigDict
@@ -12,7 +13,6 @@ from torch.nn.functional import interpolate
 
 from mixpro_mm.transfer.keys import Renamed, last_line, saying, some, without_place
 from mixpro_mm.transfer.layouts import OWN_LAYOUT
-from mixpro_mm.transfer.layouts.family import Family
 
 __all__ = ['TOLERANCE', 'Proof', 'build', 'check_names', 'prove']
 
@@ -47,7 +47,7 @@ def check_names(model: nn.Module, file: Renamed) -> None:
 
 
 def prove(
-    family: Family, layout: str, target: str, size: dict, source: dict[str, Tensor], hub: Renamed, result: Renamed
+    family: ModuleType, layout: str, target: str, size: dict, source: dict[str, Tensor], hub: Renamed, result: Renamed
 ) -> Proof:
     """Load both files strictly and let both models see the same two random images.
 
@@ -57,14 +57,14 @@ def prove(
     host, maps, config = HOSTS[target], target in MAPS, family.config(size, target)
     # a class with maps takes the prefix away, or there is none
     tensors = _without_prefix(result.tensors) if maps else result.tensors
-    with_timm = family.timm and layout != OWN_LAYOUT
+    with_timm = family.TIMM_MODEL and layout != OWN_LAYOUT
     for package in (host, 'timm') if with_timm else (host,):
         if why := _missing(package):
             loaded = '' if package == host else _fill(build(config, host), tensors)
             return Proof(loaded, skipped=f'{package} is missing ({why}): pip install {PACKAGES[package]}')
     model, side = build(config, host), size.get('maps_size', size['img_size']) if maps else size['img_size']
     loaded = _fill(model, tensors)
-    with saying(f'has shapes of which no {family.label} can be built'):
+    with saying(f'has shapes of which no {family.LABEL} can be built'):
         if with_timm:
             original, source = _timm(family, layout, size, source, side)
         else:
@@ -110,9 +110,9 @@ def build(config: dict, host: str) -> nn.Module:
     return model
 
 
-def _timm(family: Family, layout: str, size: dict, source: dict, side: int) -> tuple[nn.Module, dict[str, Tensor]]:
+def _timm(family: ModuleType, layout: str, size: dict, source: dict, side: int) -> tuple[nn.Module, dict[str, Tensor]]:
     """The model of timm that a file is of, and the file under its names."""
-    place, _, name = family.timm.partition(':')
+    place, _, name = family.TIMM_MODEL.partition(':')
     module = importlib.import_module(f'timm.models.{place}')
     numbers = {TIMM_NAMES.get(key, key): number for key, number in size['numbers'].items()}
     sizes = dict(img_size=side, patch_size=size['patch_size'], num_classes=size['classes'])

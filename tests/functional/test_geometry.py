@@ -53,34 +53,25 @@ def test_every_border_of_a_mask_is_a_multiple_of_mask_stride(augment, mask_strid
     assert all(border % mask_stride == 0 for border in borders)
 
 
-@pytest.mark.parametrize(
-    ('augment', 'grid', 'size'),
-    [
-        (MaskMix(patch_size=32, mask_scale=1), (7, 7), (224, 224)),
-        (MaskMix(), (14, 14), (224, 224)),
-        (MaskMix(patch_size=32, mask_scale=2), (7, 7), (224, 224)),
-        (RegionMix(), (7, 7), (224, 224)),  # promises nothing
-        (MaskMix(patch_size=14), (15, 15), (225, 226)),  # tokens that do not tile the image
-        (object(), (7, 7), (224, 224)),  # an augment of one's own
-    ],
-)
-def test_masks_that_fit_and_masks_that_promise_nothing_are_left_alone(augment, grid, size):
-    assert misfit(augment, grid, size) is None
+FITS = [
+    (MaskMix(patch_size=32, mask_scale=1), (7, 7), (224, 224)),
+    (MaskMix(), (14, 14), (224, 224)),
+    (MaskMix(patch_size=32, mask_scale=2), (7, 7), (224, 224)),
+    (RegionMix(), (7, 7), (224, 224)),  # promises nothing
+    (MaskMix(patch_size=14), (15, 15), (225, 226)),  # tokens that do not tile the image
+    (object(), (7, 7), (224, 224)),  # an augment of one's own
+]
+CUTS = [
+    (MaskMix(patch_size=14), (7, 7), (224, 224), 56, 32),  # the released code's cells on a pyramid
+    (MaskMix(mask_scale=1), (7, 7), (224, 224), 16, 32),  # cells of half a token
+    (MaskMix(offset=8), (14, 14), (224, 224), 8, 16),
+    (BlockMix(patch_size=14), (8, 14), (128, 224), 14, 16),
+]
 
 
-@pytest.mark.parametrize(
-    ('augment', 'grid', 'size', 'stride', 'cell'),
-    [
-        (MaskMix(patch_size=14), (7, 7), (224, 224), 56, 32),  # the released code's cells on a pyramid
-        (MaskMix(mask_scale=1), (7, 7), (224, 224), 16, 32),  # cells of half a token
-        (MaskMix(offset=8), (14, 14), (224, 224), 8, 16),
-        (BlockMix(patch_size=14), (8, 14), (128, 224), 14, 16),
-    ],
-)
-def test_masks_that_cut_tokens_are_named_with_the_numbers(augment, grid, size, stride, cell):
-    sentence = misfit(augment, grid, size)
-    assert sentence.startswith(
-        f'{type(augment).__name__} puts the borders of its mask at multiples of {stride} px, but'
-    )
-    assert f'has cells of {cell} px' in sentence
-    assert sentence.endswith(f'{cell} px or a multiple keeps them pure')
+def test_masks_that_cut_tokens_are_named_with_the_numbers():
+    assert not any(misfit(*case) for case in FITS)
+    for augment, grid, size, grain, cell in CUTS:
+        name, sentence = type(augment).__name__, misfit(augment, grid, size)
+        assert sentence.startswith(f'{name} puts the borders of its mask at multiples of {grain} px, but')
+        assert f'has cells of {cell} px' in sentence and sentence.endswith(f'{cell} px or a multiple keeps them pure')

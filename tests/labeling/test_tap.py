@@ -136,8 +136,9 @@ def test_the_last_forward_pass_wins_and_is_read_once(model):
     output(model, x.flip(0))
     assert torch.equal(tap.read(), first.flip(0))
     assert list(model.state_dict()) == keys
+    model.eval()
     with torch.inference_mode():
-        output(model.eval(), images(model, batch=1))
+        output(model, images(model, batch=1))
     assert tap.read().shape[0] == 1
     tap.release()
 

@@ -83,29 +83,19 @@ def evaluations(bench, suffix):
     """Everything that can be measured of the checkpoints of one process, each as a run of its own."""
     folder = bench.folder
     eight, ten = folder / 'eight/epoch_1.pth', folder / 'ten/epoch_1.pth'
-    small = dict(batch_size=32)
 
-    def job(name, host, base, checkpoint, **settings):
-        config = bench.config(f'{name}{suffix}', base, custom_hooks=[WITNESS], **settings)
-        return bench.job(f'{name}{suffix}', host, 'test', config, checkpoint)
+    def job(name, base, checkpoint, **settings):
+        settings = dict(custom_hooks=[WITNESS], test_dataloader=dict(batch_size=32)) | settings
+        config = bench.config(f'{name}{suffix}', base, **settings)
+        return bench.job(f'{name}{suffix}', 'mmpretrain', 'test', config, checkpoint)
 
     guide = dict(saliency=dict(checkpoint=str(ten)), ratios=dict(random=[0.2, 0.5], salient=[0.5]), repeats=2)
     guide['modes'] = ['random', 'salient']
     count = dict(ratios=[0.4], modes=['random', 'non-salient'], repeats=2, protocol='count')
-    seg = dict(data_root=str(folder / SCENES['segmentation'][2]))
-    det = dict(data_root=str(folder / SCENES['detection'][2]))
-    annotations = f'{det["data_root"]}/annotations/instances_val2017.json'
-    found = dict(ann_file=annotations, outfile_prefix=f'{folder}/boxes{suffix}')
     return [
-        job('accuracy', 'mmpretrain', DEIT, ten, test_dataloader=small),
-        job('calibration', 'mmpretrain', 'robustness/deit-micro_digits-a.py', eight, test_dataloader=small),
-        job('ood', 'mmpretrain', 'robustness/deit-micro_digits-o.py', eight, test_dataloader=small),
-        job('naseer', 'mmpretrain', 'robustness/deit-micro_occlusion_digits-8.py', eight, test_dataloader=small,
-            test_cfg=guide),
-        job('count', 'mmpretrain', 'robustness/deit-micro_occlusion_digits.py', ten, test_dataloader=small,
-            test_cfg=count),
-        job('miou', 'mmseg', f'digits/{SCENES["segmentation"][0]}', folder / 'segmentation1/iter_20.pth',
-            test_dataloader=dict(batch_size=2, dataset=seg)),
-        job('boxes', 'mmdet', f'digits/{SCENES["detection"][0]}', folder / 'detection1/epoch_2.pth',
-            test_dataloader=dict(batch_size=2, dataset=det), test_evaluator=found),
+        job('accuracy', DEIT, ten),
+        job('calibration', 'robustness/deit-micro_digits-a.py', eight),
+        job('ood', 'robustness/deit-micro_digits-o.py', eight),
+        job('naseer', 'robustness/deit-micro_occlusion_digits-8.py', eight, test_cfg=guide),
+        job('count', 'robustness/deit-micro_occlusion_digits.py', ten, test_cfg=count),
     ]  # fmt: skip

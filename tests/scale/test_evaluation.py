@@ -6,7 +6,7 @@ import pytest
 
 pytestmark = pytest.mark.long
 # images of each test; neither two nor four divide these numbers, so that samplers fill up with images seen before
-IMAGES = dict(accuracy=355, calibration=439, ood=887, naseer=285, count=355, miou=7, boxes=7)
+IMAGES = dict(accuracy=355, calibration=439, ood=887, naseer=285, count=355)
 RECORDS = dict(calibration='calibration.json', ood='ood.json', naseer='occlusion.json', count='occlusion.json')
 
 
@@ -26,22 +26,6 @@ def test_the_numbers_could_have_differed(bench, alone):
     assert 15 < measured['accuracy']['accuracy/top1'] < 100
     assert 15 < measured['naseer']['accuracy/top1'] < 100
     assert measured['naseer']['occlusion/random_0.5'] != measured['naseer']['accuracy/top1']
-    assert 5 < measured['miou']['aAcc'] < 100 and 0 < measured['miou']['mIoU'] < 50
-
-
-@pytest.mark.parametrize('kind', ['bbox', 'segm'])
-def test_every_scene_is_detected_in_once(bench, together, kind):
-    """The predictions themselves: average precision of a detector this young would be 0 whatever happened."""
-    count, _ = together
-    alone, mine = (json.loads((bench.folder / f'boxes{n}.{kind}.json').read_text()) for n in (1, count))
-    assert len({entry['image_id'] for entry in alone}) == IMAGES['boxes']
-    assert [(e['image_id'], e['category_id']) for e in mine] == [(e['image_id'], e['category_id']) for e in alone]
-    for key in ('score', *(['bbox'] if kind == 'bbox' else [])):
-        for a, b in zip(mine, alone, strict=True):
-            assert a[key] == pytest.approx(b[key], rel=1e-4, abs=1e-4)
-    if kind == 'segm':
-        different = sum(a['segmentation'] != b['segmentation'] for a, b in zip(mine, alone, strict=True))
-        assert different <= len(alone) // 20  # a mask is a threshold, which the last bit of a float may cross
 
 
 @pytest.mark.parametrize('name', RECORDS)

@@ -507,38 +507,20 @@ CUTS = dict(
     deep=lambda tensor: tensor[None],
 )
 READ = dict(  # what is read or changed on the way, apart from being renamed
-    deit=('pos_embed', 'patch_embed.proj.weight', 'blocks.0.mlp.fc1.weight', 'head.weight', 'norm.weight'),
-    xcit=(
-        'cls_token',
-        'blocks.0.attn.temperature',
-        'blocks.0.mlp.fc1.weight',
-        'cls_attn_blocks.0.attn.qkv.weight',
-    ),
-    cait=('cls_token', 'pos_embed', 'patch_embed.proj.weight', 'blocks.0.attn.proj_l.bias'),
-    swin=(
-        'patch_embed.proj.weight',
-        'layers.0.blocks.0.attn.relative_position_bias_table',
-        'layers.0.blocks.0.mlp.fc1.weight',
-        'layers.0.downsample.norm.weight',
-        'layers.1.downsample.reduction.weight',
-    ),
-    pvt=(
-        'pos_embed1',
-        'pos_embed4',
-        'patch_embed2.proj.weight',
-        'block2.0.attn.sr.weight',
-        'block2.0.attn.q.weight',
-        'block1.0.mlp.fc1.bias',
-        'block1.0.mlp.fc2.weight',
-        'head.weight',
-    ),
+    deit='pos_embed patch_embed.proj.weight blocks.0.mlp.fc1.weight head.weight norm.weight',
+    xcit='cls_token blocks.0.attn.temperature blocks.0.mlp.fc1.weight cls_attn_blocks.0.attn.qkv.weight',
+    cait='cls_token pos_embed patch_embed.proj.weight blocks.0.attn.proj_l.bias',
+    swin='patch_embed.proj.weight layers.0.blocks.0.attn.relative_position_bias_table layers.0.blocks.0.mlp.fc1.weight '
+    'layers.0.downsample.norm.weight layers.1.downsample.reduction.weight',
+    pvt='pos_embed1 pos_embed4 patch_embed2.proj.weight block2.0.attn.sr.weight block2.0.attn.q.weight '
+    'block1.0.mlp.fc1.bias block1.0.mlp.fc2.weight head.weight',
 )
 
 
 @pytest.mark.parametrize('family', READ)
 def test_damaged_shapes_are_one_sentence(source, tmp_path, family):
     cuts, target = cycle(CUTS), 'mmdet' if family == 'pvt' else own_names(family)
-    for name in READ[family]:
+    for name in READ[family].split():
         for cut in (next(cuts), next(cuts), next(cuts)):
             inside = f'module.{name}' if family == 'cait' else name
             path, _ = source(family, edit=change(inside, CUTS[cut]))
@@ -635,9 +617,12 @@ def test_mlps_of_any_width(tmp_path, monkeypatch):
 def test_a_wrong_renaming_is_not_written(source, tmp_path, monkeypatch, family, target, pair):
     a, b = (f'backbone.{name}' for name in pair)
 
+    done = []
+
     def swapped(file, table):
         result = keys.rename(file, table)
-        if file.origins.get(a) != (a,) and a in result.tensors:  # once
+        if a in result.tensors and not done:
+            done.append(a)
             result.tensors[a], result.tensors[b] = result.tensors[b], result.tensors[a]
         return result
 

@@ -11,12 +11,8 @@ from torch import nn
 
 from mixpro_mm.models import PVT
 from mixpro_mm.transfer.keys import Operation, Renamed, rename, some
-from mixpro_mm.transfer.layouts import FAMILIES, recognise
+from mixpro_mm.transfer.layouts import FAMILIES, cait, pvt, recognise, swin, vit, xcit
 from mixpro_mm.transfer.layouts.family import count, ratio, uncommon, whole
-from mixpro_mm.transfer.layouts.pvt import PYRAMID
-from mixpro_mm.transfer.layouts.swin import SWIN
-from mixpro_mm.transfer.layouts.vit import VIT
-from mixpro_mm.transfer.layouts.xcit import XCIT
 
 TABLE = (
     ('stem', 'first'),
@@ -118,12 +114,12 @@ def test_swin_equals_the_converter_of_mmdet():
     source = official_swin()
     expected = swin_converter(source)  # 'backbone.' and no head; the last norm stays 'norm'
     expected = {key.replace('backbone.norm.', 'backbone.norm3.'): value for key, value in expected.items()}
-    hub = renamed(source, SWIN.layouts['official'][1])
-    result = rename(hub, SWIN.targets['mmdet'])
+    hub = renamed(source, swin.LAYOUTS['official'][1])
+    result = rename(hub, swin.TARGETS['mmdet'])
     computed = {name for name in result.tensors if name.endswith('relative_position_index')}
     assert result.tensors.keys() - computed == expected.keys() and len(computed) == 6
     assert all(torch.equal(result.tensors[name], value) for name, value in expected.items())
-    bare = rename(hub, SWIN.targets['mmseg'])
+    bare = rename(hub, swin.TARGETS['mmseg'])
     assert {f'backbone.{name}' for name in bare.tensors} == result.tensors.keys()
     assert set(result.dropped) == {'head.weight', 'head.bias'}
     arch = dict(embed_dims=8, depths=[1, 2, 1, 2], num_heads=[1, 2, 4, 8])
@@ -138,35 +134,44 @@ def test_pvt_equals_the_converter_of_mmdet():
     source = random_state(PVT(dict(arch, sr_ratios=(8, 4, 2, 1))))
     source |= random_state(nn.ModuleDict(dict(head=nn.Linear(64, 3))))
     expected = pvt_convert(source)
-    result = rename(renamed(source, PYRAMID.layouts['official'][1]), PYRAMID.targets['mmdet'])
+    result = rename(renamed(source, pvt.LAYOUTS['official'][1]), pvt.TARGETS['mmdet'])
     assert result.tensors.keys() == expected.keys()
     assert all(torch.equal(result.tensors[name], value) for name, value in expected.items())
     assert set(result.dropped) == {'cls_token', 'norm.weight', 'norm.bias', 'head.weight', 'head.bias'}
     assert result.tensors['layers.3.1.0.pos_embed'].shape == (1, 49, 64)
 
 
-@pytest.mark.parametrize('family', FAMILIES, ids=lambda family: family.label)
+@pytest.mark.parametrize('family', FAMILIES, ids=lambda family: family.LABEL)
 def test_a_published_width_with_another_depth_is_remarked_on(family):
-    for width, known in family.published.items():
+    for width, known in family.PUBLISHED.items():
         for blocks in known:
             assert uncommon(family, dict(width=width, blocks=blocks)) == ''
         said = uncommon(family, dict(width=width, blocks='1'))
-        assert said.startswith(f'{family.label} of {width} channels is published with {" or ".join(known)} blocks and ')
+        assert said.startswith(f'{family.LABEL} of {width} channels is published with {" or ".join(known)} blocks and ')
         assert 'this one has 1: ' in said and said.endswith('the file was cut off')
     assert uncommon(family, dict(width=52, blocks='1')) == ''
-    if {'mmpretrain', 'mixpro'} <= family.targets.keys():
-        assert family.targets['mmpretrain'] == family.targets['mixpro']
+    if {'mmpretrain', 'mixpro'} <= family.TARGETS.keys():
+        assert family.TARGETS['mmpretrain'] == family.TARGETS['mixpro']
 
 
 def test_published_widths_and_depths_are_those_of_the_toolkits():
-    swin = {(a['embed_dims'], '-'.join(map(str, a['depths']))) for a in SwinTransformer.arch_zoo.values()}
-    assert swin == {(width, depth) for width, depths in SWIN.published.items() for depth in depths}
+    swins = {(a['embed_dims'], '-'.join(map(str, a['depths']))) for a in SwinTransformer.arch_zoo.values()}
+    assert swins == {(width, depth) for width, depths in swin.PUBLISHED.items() for depth in depths}
     zoo = (VisionTransformer.arch_zoo[name] for name in ('deit-tiny', 'deit-small', 'deit-base', 'large', 'huge'))
     archs = {(arch['embed_dims'], str(arch['num_layers'])) for arch in zoo}
-    assert archs == {(width, depth) for width, depths in VIT.published.items() for depth in depths}
+    assert archs == {(width, depth) for width, depths in vit.PUBLISHED.items() for depth in depths}
     for name in (name for name in timm.list_models('xcit_*') if 'xcit_' in name):
         width = dict(nano=128, tiny=192, small=384, medium=512, large=768)[name.split('_')[1]]
-        assert f'{name.split("_")[2]} + 2' in XCIT.published[width]
+        assert f'{name.split("_")[2]} + 2' in xcit.PUBLISHED[width]
+
+
+def test_a_published_cait_goes_by_its_name():
+    numbers = dict(embed_dim=192, depth=24, depth_token_only=2, num_heads=4)
+    size = dict(width=192, numbers=numbers, patch_size=16, img_size=224, classes=7)
+    named = dict(type='TimmClassifier', model_name='cait_xxs24_224', img_size=224, num_classes=7)
+    assert cait.config(size, 'mmpretrain') == named
+    other = cait.config(dict(size, numbers=dict(numbers, depth_token_only=3)), 'mmpretrain')
+    assert other == named | numbers | dict(depth_token_only=3, patch_size=16)
 
 
 @pytest.mark.parametrize('dims', [1, 3, 49, 64, 96, 107])
@@ -184,12 +189,12 @@ def test_ratio_gives_back_the_hidden_channels(dims):
 def test_files_are_recognised_or_named_for_what_they_are():
     one = torch.ones(1)
     for family in FAMILIES:
-        for layout, (sign, _) in family.layouts.items():
+        for layout, (sign, _) in family.LAYOUTS.items():
             assert recognise({sign: one, 'head.fc.weight': one}) == (family, layout)
     mergings = {f'layers.{stage}.downsample.reduction.weight': one for stage in (1, 0)}
-    assert recognise(mergings) == (SWIN, 'official')
+    assert recognise(mergings) == (swin, 'official')
     with_vit_names = {'blocks.0.attn.qkv.weight': one, 'cls_attn_blocks.0.attn.qkv.weight': one}
-    assert recognise(with_vit_names) == (XCIT, 'official')
+    assert recognise(with_vit_names) == (xcit, 'official')
     for what, *names in [
         ('is a distilled DeiT', 'dist_token', 'blocks.0.attn.qkv.weight'),
         ('is a distilled DeiT', 'head_dist.weight', 'blocks.0.attn.qkv.weight'),

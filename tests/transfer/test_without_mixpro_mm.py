@@ -32,12 +32,13 @@ def open_without(folder, more):
         (folder / 'found.json').write_text(json.dumps([found[0]['pred_scores'].tolist(), str(error)]))
 
 
+@pytest.mark.long
 def test_a_segmenter_is_opened_as_it_is():
     config = CONFIGS / 'digits' / 'segmenter_deit-micro_mixpro_digit-scenes.py'
     subprocess.run([sys.executable, __file__, config], check=True)
 
 
-@pytest.mark.parametrize('name, more', [(MIXED, {}), (LEARNED, OWN_LOSS)])
+@pytest.mark.parametrize('name, more', [(MIXED, {}), pytest.param(LEARNED, OWN_LOSS, marks=pytest.mark.long)])
 def test_a_classifier_is_opened_by_its_config_without_train_cfg(tmp_path, name, more):
     from mmpretrain import ImageClassificationInferencer, get_model
 

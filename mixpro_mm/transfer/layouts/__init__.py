@@ -1,20 +1,16 @@
 """Key layouts of the models of the paper, and how to tell them apart."""
 
 import re
+from types import ModuleType
 
 from torch import Tensor
 
 from mixpro_mm.transfer.keys import prefixes, some
-from mixpro_mm.transfer.layouts.cait import CAIT
-from mixpro_mm.transfer.layouts.family import Family
-from mixpro_mm.transfer.layouts.pvt import PYRAMID
-from mixpro_mm.transfer.layouts.swin import SWIN
-from mixpro_mm.transfer.layouts.vit import VIT
-from mixpro_mm.transfer.layouts.xcit import XCIT
+from mixpro_mm.transfer.layouts import cait, pvt, swin, vit, xcit
 
 __all__ = ['FAMILIES', 'OWN_LAYOUT', 'TARGETS', 'recognise', 'without_loss', 'without_wrapping']
 
-FAMILIES = (CAIT, XCIT, PYRAMID, SWIN, VIT)  # VIT last: its sign is in files of CaiT and XCiT, too
+FAMILIES = (cait, xcit, pvt, swin, vit)  # vit last: its sign is in files of CaiT and XCiT, too
 OWN_LAYOUT = 'mmpretrain'
 TARGETS = ('mmpretrain', 'mmseg', 'mmdet', 'mixpro')
 DISTILLED = (
@@ -40,7 +36,7 @@ def without_wrapping(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str
     plain = {re.sub(WRAPPED, '', name).removeprefix('.'): tensor for name, tensor in tensors.items()}
     if len(plain) == len(tensors):
         tensors = plain
-    signs = {sign for family in FAMILIES for sign, _ in family.layouts.values()} | REFUSED.keys()
+    signs = {sign for family in FAMILIES for sign, _ in family.LAYOUTS.values()} | REFUSED.keys()
     found = prefixes(tensors, signs)
     first = sorted(prefix for prefix in found if not any(prefix.startswith(o) and prefix != o for o in found))
     if len(first) > 1:
@@ -58,13 +54,13 @@ def without_loss(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[st
     return kept, dict.fromkeys((name for name in tensors if name not in kept), 'belongs to the loss of pre-training')
 
 
-def recognise(tensors: dict[str, Tensor]) -> tuple[Family, str]:
+def recognise(tensors: dict[str, Tensor]) -> tuple[ModuleType, str]:
     """Family and name of the layout of a file; a ValueError says what it is instead, to follow its name."""
     if refused := next((what for sign, what in REFUSED.items() if sign in tensors), ''):
         raise ValueError(refused)
     for family in FAMILIES:
-        for layout, (sign, _) in family.layouts.items():
+        for layout, (sign, _) in family.LAYOUTS.items():
             if sign in tensors:
                 return family, layout
-    labels = ', '.join(sorted(family.label for family in FAMILIES))
+    labels = ', '.join(sorted(family.LABEL for family in FAMILIES))
     raise ValueError(f'has the names of no layout known here ({labels}); it has {some(tensors) or "a loss alone"}')

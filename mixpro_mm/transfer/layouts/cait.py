@@ -2,16 +2,23 @@
 
 from torch import Tensor
 
-from mixpro_mm.transfer.layouts.family import Family, count, square_side
+from mixpro_mm.transfer.layouts.family import count, square_side
 
-__all__ = ['CAIT']
+__all__ = ['INSTEAD', 'LABEL', 'LAYOUTS', 'PUBLISHED', 'TARGETS', 'TIMM_MODEL', 'config', 'measure']
 
 # (channels, blocks) -> end of timm's name; the published models
 MODELS = {(192, 24): 'xxs24_224', (192, 36): 'xxs36_224', (288, 24): 'xs24_384', (384, 24): 's24_224'}
 MODELS |= {(384, 36): 's36_384', (768, 36): 'm36_384', (768, 48): 'm48_448'}
+NO_MAPS = '{} has no CaiT, and there is none with feature maps'
+LABEL = 'CaiT'
+LAYOUTS = dict(timm=('blocks_token_only.0.attn.q.weight', None))
+TARGETS = dict(mmpretrain=None, mixpro=None)
+INSTEAD = dict(mmseg=NO_MAPS.format('mmseg'), mmdet=NO_MAPS.format('mmdet'))
+PUBLISHED = {width: tuple(f'{depth} + 2' for own, depth in MODELS if own == width) for width, _ in MODELS}
+TIMM_MODEL = 'cait:Cait'
 
 
-def _measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
+def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
     patch_size, dims = tensors['patch_embed.proj.weight'].shape[-1], tensors['cls_token'].shape[-1]
     depth, class_depth = (count(tensors, f'{name}.*.gamma_1') for name in ('blocks', 'blocks_token_only'))
     heads = len(tensors['blocks.0.attn.proj_l.bias'])
@@ -25,22 +32,9 @@ def _measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
     )
 
 
-def _config(size: dict, target: str) -> dict:
+def config(size: dict, target: str) -> dict:
     numbers = size['numbers']
     name = MODELS.get((size['width'], numbers['depth'])) if numbers['depth_token_only'] == 2 else None
     numbers = {} if name else dict(numbers, patch_size=size['patch_size'])
     numbers |= dict(img_size=size['img_size'], num_classes=size['classes'])
     return dict(type='TimmClassifier', model_name=f'cait_{name or MODELS[192, 24]}', **numbers)
-
-
-NO_MAPS = '{} has no CaiT, and there is none with feature maps'
-CAIT = Family(
-    label='CaiT',
-    layouts=dict(timm=('blocks_token_only.0.attn.q.weight', None)),
-    targets=dict(mmpretrain=None, mixpro=None),
-    instead=dict(mmseg=NO_MAPS.format('mmseg'), mmdet=NO_MAPS.format('mmdet')),
-    measure=_measure,
-    config=_config,
-    published={width: tuple(f'{depth} + 2' for own, depth in MODELS if own == width) for width, _ in MODELS},
-    timm='cait:Cait',
-)

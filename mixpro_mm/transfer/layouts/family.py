@@ -1,15 +1,23 @@
-"""What a family of models brings to the converter."""
+"""What the families of models share.
+
+The module of a family has ``LABEL``, the name for people; ``LAYOUTS``, a tensor that only one layout has and the table
+from there to the names of mmpretrain's classifier (None if it has them); ``TARGETS``, the tables from those names;
+``INSTEAD``, why another target is impossible and what to do; ``PUBLISHED``, width to blocks of the published models;
+``TIMM_MODEL``, 'module:Class'; ``measure(tensors, heads)``, which reads the size from tensors under mmpretrain's names;
+``config(size, target)`` of the model, or of the backbone for mmseg and mmdet; and, where a target yields maps,
+``maps(size)``, the config of mmpretrain's backbone that does so. In every size are ``blocks`` and ``width`` for people,
+``img_size``, ``patch_size``, ``classes`` (0 without a classifier), and the other ``numbers`` of the class.
+"""
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import inf, isqrt, nextafter
+from types import ModuleType
 
 from torch import Tensor
 
 from mixpro_mm.transfer.keys import Renamed, with_shape
 
-__all__ = ['Family', 'check_ranks', 'classifier', 'count', 'describe', 'ratio', 'square_side', 'uncommon', 'whole']
+__all__ = ['check_ranks', 'classifier', 'count', 'describe', 'ratio', 'square_side', 'uncommon', 'whole']
 
 RANKS = {  # ends of names in mmpretrain's classifiers -> number of dimensions that the sizes are read from
     r'(cls_token|pos_embed\d?|temperature)': 3,
@@ -23,25 +31,6 @@ EXTRA = (  # rows of tensors that released files have and no class needs
     ('mask_token', None, 'no forward pass of the released MixPro uses it'),
 )
 NO_HEAD = {host: ('head.', None, f'a backbone of {host} has no classifier') for host in ('mmseg', 'mmdet')}
-
-
-@dataclass(frozen=True)
-class Family:
-    """Tables and models of one family.
-
-    A size is a dict that ``measure`` makes and the others read; in each are ``blocks`` and ``width`` for people,
-    ``img_size``, ``patch_size``, ``classes`` (0 without a classifier), and the other ``numbers`` of the class.
-    """
-
-    label: str  # name for people
-    layouts: dict[str, tuple[str, Sequence[tuple] | None]]  # name -> its own tensor, table to mmpretrain's names
-    targets: dict[str, Sequence[tuple] | None]  # name -> table from mmpretrain's names; None if these are the names
-    instead: dict[str, str]  # another target -> why it is impossible, and what to do
-    measure: Callable[[dict[str, Tensor], int | None], dict]  # tensors by mmpretrain's names, number of heads -> size
-    config: Callable[[dict, str], dict]  # size, target -> config of the model; of the backbone for mmseg and mmdet
-    published: dict[object, tuple[str, ...]]  # width -> blocks of the published models
-    maps: Callable[[dict], dict] | None = None  # size -> config of mmpretrain's backbone that yields the target's maps
-    timm: str = ''  # 'module:Class' there; takes the numbers of a size
 
 
 def check_ranks(file: Renamed) -> None:
@@ -67,13 +56,13 @@ def describe(size: dict) -> str:
     return f'{model}, patch {size["patch_size"]}, {window}{size["img_size"]} px, {classes}'
 
 
-def uncommon(family: Family, size: dict) -> str:
+def uncommon(family: ModuleType, size: dict) -> str:
     """The sentence about a published width with a depth that is not, or ''; such a file may have lost its end."""
-    known = family.published.get(size['width'], (size['blocks'],))
+    known = family.PUBLISHED.get(size['width'], (size['blocks'],))
     if size['blocks'] in known:
         return ''
     return (
-        f'{family.label} of {size["width"]} channels is published with {" or ".join(known)} blocks and this one has '
+        f'{family.LABEL} of {size["width"]} channels is published with {" or ".join(known)} blocks and this one has '
         f'{size["blocks"]}: if it was not trained like that, the file was cut off'
     )
 

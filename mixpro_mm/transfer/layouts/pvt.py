@@ -4,9 +4,9 @@ from torch import Tensor
 
 from mixpro_mm.models.pvt import ARCH, DEPTHS
 from mixpro_mm.transfer.keys import Operation
-from mixpro_mm.transfer.layouts.family import EXTRA, NO_HEAD, Family, classifier, count, ratio, square_side, whole
+from mixpro_mm.transfer.layouts.family import EXTRA, NO_HEAD, classifier, count, ratio, square_side, whole
 
-__all__ = ['PYRAMID']
+__all__ = ['INSTEAD', 'LABEL', 'LAYOUTS', 'PUBLISHED', 'TARGETS', 'TIMM_MODEL', 'config', 'measure']
 
 OFFICIAL = (*EXTRA, ('head.', 'head.fc.'), ('', 'backbone.'))
 BLOCK, HERE = 'backbone.block*.*.', 'layers.*-1.1.*+1.'  # there, place 0 is the position embedding
@@ -29,9 +29,15 @@ MMDET = (
     NO_HEAD['mmdet'],
 )
 STAGES = (1, 2, 3, 4)
+LABEL = 'PVT'
+LAYOUTS = dict(official=('block1.0.attn.kv.weight', OFFICIAL), mmpretrain=('backbone.block1.0.attn.kv.weight', None))
+TARGETS = dict(mixpro=None, mmpretrain=None, mmdet=MMDET)
+INSTEAD = dict(mmseg="mmseg has no PVT; in its configs type='mixpro_mm.PVT' takes a file made with --to mixpro")
+PUBLISHED = {'-'.join(map(str, ARCH['embed_dims'])): tuple('-'.join(map(str, depths)) for depths in DEPTHS.values())}
+TIMM_MODEL = ''
 
 
-def _measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
+def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
     projections = [tensors[f'backbone.patch_embed{stage}.proj.weight'] for stage in STAGES]
     dims, patch_sizes = zip(*((len(weight), weight.shape[-1]) for weight in projections), strict=True)
     if any(width % dims[0] for width in dims):
@@ -61,7 +67,7 @@ def _backbone(size: dict, **more) -> dict:
     return dict(type='mixpro_mm.PVT', arch=named or size['numbers'], img_size=size['img_size'], **more)
 
 
-def _config(size: dict, target: str) -> dict:
+def config(size: dict, target: str) -> dict:
     numbers = size['numbers']
     if target != 'mmdet':
         return classifier(size, _backbone(size), numbers['embed_dims'][3])
@@ -77,14 +83,5 @@ def _config(size: dict, target: str) -> dict:
     )
 
 
-PYRAMID = Family(
-    label='PVT',
-    layouts=dict(official=('block1.0.attn.kv.weight', OFFICIAL), mmpretrain=('backbone.block1.0.attn.kv.weight', None)),
-    targets=dict(mixpro=None, mmpretrain=None, mmdet=MMDET),
-    instead=dict(mmseg="mmseg has no PVT; in its configs type='mixpro_mm.PVT' takes a file made with --to mixpro"),
-    measure=_measure,
-    config=_config,
-    published={'-'.join(map(str, ARCH['embed_dims'])): tuple('-'.join(map(str, depths)) for depths in DEPTHS.values())},
-    # mmdet's PVT has one eps for all norms
-    maps=lambda size: _backbone(size, out_type='featmap', conv_norm_eps=1e-6),
-)
+def maps(size: dict) -> dict:
+    return _backbone(size, out_type='featmap', conv_norm_eps=1e-6)  # mmdet's PVT has one eps for all norms

@@ -9,9 +9,9 @@ from mmpretrain.models.backbones import SwinTransformer
 from torch import Tensor
 
 from mixpro_mm.transfer.keys import Operation
-from mixpro_mm.transfer.layouts.family import EXTRA, NO_HEAD, Family, classifier, count, ratio, whole
+from mixpro_mm.transfer.layouts.family import EXTRA, NO_HEAD, classifier, count, ratio, whole
 
-__all__ = ['SWIN']
+__all__ = ['INSTEAD', 'LABEL', 'LAYOUTS', 'PUBLISHED', 'TARGETS', 'TIMM_MODEL', 'config', 'measure']
 
 
 def _merged(tensor: Tensor) -> Tensor:
@@ -59,9 +59,21 @@ TIMM = (*COMMON, ('layers.*.downsample.', 'backbone.stages.*-1.downsample.', MER
 MMSEG = (('backbone.', ''), NO_HEAD['mmseg'])
 # mmdet's class reads nothing that does not begin with 'backbone.'
 MMDET = (('backbone.', 'backbone.'), NO_HEAD['mmdet'])
+LABEL = 'Swin'
+LAYOUTS = dict(
+    official=('layers.0.downsample.reduction.weight', OFFICIAL),  # first, the next one is in both
+    timm=('layers.1.downsample.reduction.weight', TIMM),
+    mmpretrain=('backbone.stages.0.blocks.0.attn.w_msa.qkv.weight', None),
+)
+TARGETS = dict(mmpretrain=None, mmseg=MMSEG, mmdet=MMDET)
+INSTEAD = dict(
+    mixpro='the last block of mixpro_mm.CASwin is class attention, a plain Swin has another window block there'
+)
+PUBLISHED = {96: ('2-2-6-2', '2-2-18-2'), 128: ('2-2-18-2',), 192: ('2-2-18-2',)}
+TIMM_MODEL = 'swin_transformer:SwinTransformer'
 
 
-def _measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
+def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
     depths = tuple(count(tensors, f'backbone.stages.{stage}.blocks.*.norm1.weight') for stage in range(4))
     tables = {name: tensor for name, tensor in tensors.items() if name.endswith('relative_position_bias_table')}
     windows = sorted(set(map(_window, tables.values())))
@@ -87,7 +99,7 @@ def _measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
     )
 
 
-def _maps(size: dict) -> dict:
+def maps(size: dict) -> dict:
     dims, depths, heads, window, mlp_ratio = size['numbers'].values()
     arch = dict(embed_dims=dims, depths=list(depths), num_heads=list(heads))
     arch = max((name for name, known in SwinTransformer.arch_zoo.items() if known == arch), key=len, default=arch)
@@ -96,30 +108,11 @@ def _maps(size: dict) -> dict:
     return dict(type='SwinTransformer', arch=arch, **numbers, **more)
 
 
-def _config(size: dict, target: str) -> dict:
+def config(size: dict, target: str) -> dict:
     if target not in NO_HEAD:
-        return classifier(size, _maps(size), 8 * size['width'], neck=dict(type='GlobalAveragePooling'))
+        return classifier(size, maps(size), 8 * size['width'], neck=dict(type='GlobalAveragePooling'))
     patch_size, mlp_ratio = size['patch_size'], size['numbers']['mlp_ratio']
     numbers = dict(size['numbers'], patch_size=patch_size, strides=(patch_size, 2, 2, 2), out_indices=(3,))
     if target == 'mmdet':
         numbers |= dict(mlp_ratio=whole(mlp_ratio, 'mmdet'), convert_weights=False)
     return dict(type='SwinTransformer', **numbers)
-
-
-SWIN = Family(
-    label='Swin',
-    layouts=dict(
-        official=('layers.0.downsample.reduction.weight', OFFICIAL),  # first, the next one is in both
-        timm=('layers.1.downsample.reduction.weight', TIMM),
-        mmpretrain=('backbone.stages.0.blocks.0.attn.w_msa.qkv.weight', None),
-    ),
-    targets=dict(mmpretrain=None, mmseg=MMSEG, mmdet=MMDET),
-    instead=dict(
-        mixpro='the last block of mixpro_mm.CASwin is class attention, a plain Swin has another window block there'
-    ),
-    measure=_measure,
-    config=_config,
-    published={96: ('2-2-6-2', '2-2-18-2'), 128: ('2-2-18-2',), 192: ('2-2-18-2',)},
-    maps=_maps,
-    timm='swin_transformer:SwinTransformer',
-)

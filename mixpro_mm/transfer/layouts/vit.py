@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from mixpro_mm.transfer.layouts.family import EXTRA, NO_HEAD, Family, classifier, count, ratio, square_side, whole
+from mixpro_mm.transfer.layouts.family import EXTRA, NO_HEAD, classifier, count, ratio, square_side, whole
 
-__all__ = ['VIT']
+__all__ = ['INSTEAD', 'LABEL', 'LAYOUTS', 'PUBLISHED', 'TARGETS', 'TIMM_MODEL', 'config', 'measure']
 
 TIMM = (
     ('cls_token', 'backbone.cls_token'),
@@ -26,9 +26,18 @@ MMSEG = (
     NO_HEAD['mmseg'],
 )
 ARCHS = {(192, 12, 3, 768): 'deit-tiny', (384, 12, 6, 1536): 'deit-small', (768, 12, 12, 3072): 'deit-base'}
+LABEL = 'DeiT / ViT'
+LAYOUTS = dict(timm=('blocks.0.attn.qkv.weight', TIMM), mmpretrain=('backbone.layers.0.attn.qkv.weight', None))
+TARGETS = dict(mmpretrain=None, mixpro=None, mmseg=MMSEG)
+INSTEAD = dict(
+    mmdet="mmdet has no ViT of its own; in its configs type='mmpretrain.VisionTransformer' takes a file in "
+    "mmpretrain's layout"
+)
+PUBLISHED = {192: ('12',), 384: ('12',), 768: ('12',), 1024: ('24',), 1280: ('32',)}
+TIMM_MODEL = 'vision_transformer:VisionTransformer'
 
 
-def _measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
+def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
     dims, patch_size = tensors['backbone.patch_embed.projection.weight'].shape[::3]
     if heads is None and dims % 64:  # no tensor tells it; 64 channels each in every DeiT
         raise ValueError(
@@ -59,7 +68,7 @@ def _backbone(size: dict, **more) -> dict:
     return dict(type='VisionTransformer', arch=arch, img_size=size['img_size'], patch_size=size['patch_size'], **more)
 
 
-def _config(size: dict, target: str) -> dict:
+def config(size: dict, target: str) -> dict:
     if target != 'mmseg':
         return classifier(size, _backbone(size), size['width'], size['head'])
     numbers = dict(size['numbers'], mlp_ratio=whole(size['numbers']['mlp_ratio'], 'mmseg'))
@@ -67,17 +76,5 @@ def _config(size: dict, target: str) -> dict:
     return dict(type='VisionTransformer', img_size=size['img_size'], patch_size=size['patch_size'], **numbers)
 
 
-VIT = Family(
-    label='DeiT / ViT',
-    layouts=dict(timm=('blocks.0.attn.qkv.weight', TIMM), mmpretrain=('backbone.layers.0.attn.qkv.weight', None)),
-    targets=dict(mmpretrain=None, mixpro=None, mmseg=MMSEG),
-    instead=dict(
-        mmdet="mmdet has no ViT of its own; in its configs type='mmpretrain.VisionTransformer' takes a file in "
-        "mmpretrain's layout"
-    ),
-    measure=_measure,
-    config=_config,
-    published={192: ('12',), 384: ('12',), 768: ('12',), 1024: ('24',), 1280: ('32',)},
-    maps=lambda size: _backbone(size, out_type='featmap'),
-    timm='vision_transformer:VisionTransformer',
-)
+def maps(size: dict) -> dict:
+    return _backbone(size, out_type='featmap')

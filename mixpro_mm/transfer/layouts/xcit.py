@@ -3,9 +3,9 @@
 from torch import Tensor
 
 from mixpro_mm.transfer.keys import Operation
-from mixpro_mm.transfer.layouts.family import Family, classifier, count, ratio
+from mixpro_mm.transfer.layouts.family import classifier, count, ratio
 
-__all__ = ['XCIT']
+__all__ = ['INSTEAD', 'LABEL', 'LAYOUTS', 'PUBLISHED', 'TARGETS', 'TIMM_MODEL', 'config', 'measure']
 
 SPLIT = Operation('split out of qkv', lambda tensor: tensor.chunk(3))
 TABLE = (
@@ -27,9 +27,21 @@ TABLE = (
     ('norm.', 'backbone.norm.'),
     ('head.', 'head.fc.'),
 )
+IN_PLACE = "{} has no XCiT of its own; in its configs type='mmpretrain.XCiT' takes a file in mmpretrain's layout"
+BOTH = ('12 + 2', '24 + 2')
+LABEL = 'XCiT'
+LAYOUTS = dict(
+    official=('cls_attn_blocks.0.attn.qkv.weight', TABLE),
+    timm=('cls_attn_blocks.0.attn.q.weight', TABLE),
+    mmpretrain=('backbone.xca_layers.0.attn.qkv.weight', None),
+)
+TARGETS = dict(mmpretrain=None, mixpro=None)
+INSTEAD = dict(mmseg=IN_PLACE.format('mmseg'), mmdet=IN_PLACE.format('mmdet'))
+PUBLISHED = {128: BOTH[:1], 192: BOTH, 384: BOTH, 512: BOTH[1:], 768: BOTH[1:]}
+TIMM_MODEL = 'xcit:Xcit'
 
 
-def _measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
+def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
     convolutions = count(tensors, 'backbone.patch_embed.proj.*.conv.weight')
     dims = tensors['backbone.cls_token'].shape[-1]
     depth = count(tensors, 'backbone.xca_layers.*.gamma1')
@@ -51,24 +63,6 @@ def _measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
     )
 
 
-def _config(size: dict, target: str) -> dict:
+def config(size: dict, target: str) -> dict:
     backbone = dict(type='XCiT', patch_size=size['patch_size'], **size['numbers'])
     return classifier(size, backbone, size['width'])
-
-
-IN_PLACE = "{} has no XCiT of its own; in its configs type='mmpretrain.XCiT' takes a file in mmpretrain's layout"
-BOTH = ('12 + 2', '24 + 2')
-XCIT = Family(
-    label='XCiT',
-    layouts=dict(
-        official=('cls_attn_blocks.0.attn.qkv.weight', TABLE),
-        timm=('cls_attn_blocks.0.attn.q.weight', TABLE),
-        mmpretrain=('backbone.xca_layers.0.attn.qkv.weight', None),
-    ),
-    targets=dict(mmpretrain=None, mixpro=None),
-    instead=dict(mmseg=IN_PLACE.format('mmseg'), mmdet=IN_PLACE.format('mmdet')),
-    measure=_measure,
-    config=_config,
-    published={128: BOTH[:1], 192: BOTH, 384: BOTH, 512: BOTH[1:], 768: BOTH[1:]},
-    timm='xcit:Xcit',
-)
