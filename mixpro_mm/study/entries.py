@@ -121,8 +121,8 @@ def read_stage(entry, number: int, before: list[Stage], study: Path) -> Stage:
     for problem, found in problems.items():
         if found:
             raise ValueError(f'{where} {problem}')
-    try:  # as the process of the stage gets them
-        options = json.loads(json.dumps(stage.cfg_options))
+    try:
+        options = json.loads(json.dumps(stage.cfg_options))  # as the process of the stage gets them
     except TypeError as error:
         raise ValueError(f'{where}: cfg_options cannot be written as JSON: {error}') from None
     tests = {name: str((study.parent / path).resolve()) for name, path in stage.evaluations.items()}

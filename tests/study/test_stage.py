@@ -435,14 +435,14 @@ def test_a_timm_classifier_starts_from_one_whole(config, tmp_path, capsys):
 @pytest.mark.parametrize(
     ('child', 'parent', 'sentence'),
     [
+        (dict(backbone={}), TIMM, r"stage s cannot start from .*parent\.py: .* prefix '', those of .*a\.py 'backbone"),
+        (TIMM, dict(backbone={}), r"parent\.py: its tensors have the prefix 'backbone\.', those of .*a\.py ''"),
         (
-            dict(backbone={}),
+            dict(type='CLIP'),
             TIMM,
-            r"stage s cannot start from .*parent\.py: its tensors have no prefix, .*'backbone",
+            r'stage s, which starts from p: model CLIP has no backbone, .* only TimmClassifier and',
         ),
-        (TIMM, dict(backbone={}), r"parent\.py: its tensors have prefix 'backbone\.', .*a\.py needs no prefix"),
-        (dict(type='CLIP'), TIMM, r'stage s, .*a\.py: model CLIP has no backbone, .* only TimmClassifier and Hugging'),
-        (TIMM, dict(type='CLIP'), r'stage s, .*parent\.py: model CLIP has no backbone'),
+        (TIMM, dict(type='CLIP'), r'stage s, which starts from p: model CLIP has no backbone'),
         (dict(backbone={}), dict(type='X', backbone={}), None),
         (dict(TIMM, type='mmpretrain.TimmClassifier'), TIMM, None),
     ],
