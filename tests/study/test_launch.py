@@ -207,7 +207,7 @@ def test_the_command_line_reaches_the_program_behind_srun(plan, tmp_path):
     assert str(tmp_path / 'a b' / 'seg') in said.stdout.splitlines()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ranks_end_with_a_torchrun_that_is_killed(tmp_path):
     script = tmp_path / 'rank.py'
     script.write_text(
