@@ -82,17 +82,14 @@ def starting_part(model: dict) -> tuple[dict, str]:
 
 def check_start(stage, parent) -> None:
     """Raise ValueError if a stage cannot start from the checkpoint of ``parent``: its tensors have other names."""
-    prefixes = []
-    for each in (stage, parent):
-        try:
-            prefixes.append(starting_part(each.settings.get('model') or {})[1])
-        except ValueError as error:
-            raise ValueError(f'stage {stage.name}, {each.config}: {error}') from None
-    if prefixes[0] != prefixes[1]:
-        needed, found = (f'prefix {prefix!r}' if prefix else 'no prefix' for prefix in prefixes)
+    try:
+        needed, found = (starting_part(each.settings.get('model') or {})[1] for each in (stage, parent))
+    except ValueError as error:
+        raise ValueError(f'stage {stage.name}, which starts from {parent.name}: {error}') from None
+    if needed != found:
         raise ValueError(
-            f'stage {stage.name} cannot start from {parent.config}: its tensors have {found}, {stage.config} needs '
-            f'{needed}; both models must have a backbone, or both be one of {" and ".join(WHOLE)}'
+            f'stage {stage.name} cannot start from {parent.config}: its tensors have the prefix {found!r}, those of '
+            f'{stage.config} {needed!r}; both models must have a backbone, or both be one of {" and ".join(WHOLE)}'
         )
 
 

@@ -89,8 +89,9 @@ def read_stage(entry, number: int, before: list[Stage], study: Path) -> Stage:
     if not isinstance(entry, dict) or 'name' not in entry:
         raise ValueError(f'stage {number} of {study.name} is {shown(entry)}, not a dict with a name')
     where, kinds = f'stage {entry["name"]} of {study.name}', get_type_hints(Stage)
+    del kinds['seed']  # of a repetition, not of an entry
     for key, value in entry.items():
-        if key not in kinds or key == 'seed':
+        if key not in kinds:
             raise ValueError(f'{where} has an unknown key {key!r}; known: {", ".join(kinds)}')
         if not _fits(value, kinds[key]):
             raise ValueError(f'{where}: {key} is {shown(value)}, not {formatannotation(kinds[key])}')
@@ -120,8 +121,8 @@ def read_stage(entry, number: int, before: list[Stage], study: Path) -> Stage:
     for problem, found in problems.items():
         if found:
             raise ValueError(f'{where} {problem}')
-    try:  # as the process of the stage gets them
-        options = json.loads(json.dumps(stage.cfg_options))
+    try:
+        options = json.loads(json.dumps(stage.cfg_options))  # as the process of the stage gets them
     except TypeError as error:
         raise ValueError(f'{where}: cfg_options cannot be written as JSON: {error}') from None
     tests = {name: str((study.parent / path).resolve()) for name, path in stage.evaluations.items()}

@@ -222,20 +222,17 @@ def _locked(work_dir: Path) -> IO:
         work_dir.mkdir(parents=True, exist_ok=True)
         lock = open(work_dir / '.lock', 'a+')  # noqa: SIM115 - held as long as the runner lives
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        lock.truncate(0)
-        lock.write(f'process {os.getpid()} on {socket.gethostname()}')
-        lock.flush()
-        return lock
     except BlockingIOError:
-        with lock:
-            lock.seek(0)
-            owner = lock.read()
-        owner = f' ({owner})' if owner else ''
+        lock.seek(0)
         raise RuntimeError(
-            f'another process runs a study in {work_dir}{owner}; wait for it or choose another work dir'
+            f'another process runs a study in {work_dir} ({lock.read()}); wait for it or choose another work dir'
         ) from None
     except OSError as error:
         raise RuntimeError(f'{work_dir} cannot be written to and locked: {error.strerror}') from None
+    lock.truncate(0)
+    lock.write(f'process {os.getpid()} on {socket.gethostname()}')
+    lock.flush()
+    return lock
 
 
 def _last_lines(log: Path, count: int = 12) -> list[str]:

@@ -171,10 +171,9 @@ def _write_whole(config: Config) -> None:
 
 def _keeps_total(work_dir: Path, images: int) -> bool:
     """Whether an optimizer step takes as many images, of all GPUs and accumulated batches, as when the stage began."""
-    started = read_json(work_dir / STARTED)
-    before = started.setdefault('images_a_step', images)
+    started = dict(images_a_step=images) | read_json(work_dir / STARTED)
     write_json(work_dir / STARTED, started)
-    return before == images
+    return started['images_a_step'] == images
 
 
 def _allow_on_resume(config: Config, setting: str) -> None:

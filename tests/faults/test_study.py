@@ -1,4 +1,4 @@
-"""A study killed at random points ends with the results of one that was not; two studies in one folder."""
+"""A study killed at random points ends with the results of one that was not."""
 
 import contextlib
 import json
@@ -179,3 +179,23 @@ def test_twenty_kills_change_nothing(study, command):
 @pytest.mark.long
 def test_three_kills_change_nothing(study, command):
     check(study, command, 'few', 3, seed=2)
+
+
+def test_a_killed_study_continues_where_it_was(tmp_path):
+    """The quick one, with commands only: the finished stage is not repeated, the killed one is."""
+    script = 'import time; open("ran", "a").write("{0}\\n"); time.sleep({1}); open("{0}", "w")'
+    stages = [
+        dict(name=name, command=['-c', script.format(name, seconds)], creates=name, needs=needs)
+        for name, seconds, needs in (('one', 0, []), ('two', 3, ['one']), ('three', 0, ['two']))
+    ]
+    (tmp_path / 'study.py').write_text(f"title = 'Killed'\njobs = 1\nstages = {stages!r}")
+    command = [sys.executable, str(ROOT / 'tools' / 'study.py'), 'study.py', '--work-dir', 'work']
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True)
+    log = tmp_path / 'ran'
+    while process.poll() is None and not (log.exists() and 'two' in log.read_text()):
+        time.sleep(0.05)
+    assert kill(process, 'study')
+    process.wait()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=400)
+    assert 'Killed: 3 stages, 1 finished already' in done.stdout
+    assert log.read_text().split() == ['one', 'two', 'two', 'three']

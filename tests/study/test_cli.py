@@ -62,7 +62,7 @@ VALID = "model = dict(type='X', backbone=dict())\ntrain_dataloader = dict(batch_
     [
         ('x = [', 'cannot be read: SyntaxError'),
         (VALID.replace('test_cfg', 'other'), r'b.py has no test_cfg, which'),
-        (VALID.replace('backbone', 'other'), r'stage b, .*b.py: model X has no backbone'),
+        (VALID.replace('backbone', 'other'), 'stage b, which starts from a: model X has no backbone'),
         (VALID, 'b.py has no tta_model and no tta_pipeline'),
     ],
 )

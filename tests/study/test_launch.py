@@ -108,16 +108,13 @@ def test_threads_are_the_cores_of_a_task(plan, tmp_path, srun_args, threads):
 
 
 def test_stages_that_may_share_a_node_meet_at_different_ports(plan):
+    """Below those that Linux hands out, and the same after a restart."""
     lines = [line(plan, name, Path(folder), launcher='slurm') for name in ('pre', 'seg') for folder in ('/w', '/v')]
-    ports = [int(command[3].removeprefix('MASTER_PORT=')) for command in lines]
-    assert len(set(ports)) == 4
-    assert line(plan, 'pre', Path('/w'), launcher='slurm') == lines[0]  # a restart says the same
-
-
-def test_ports_lie_below_those_that_linux_hands_out(plan):
-    stages = [Stage(name=f's{number}', config='x') for number in range(2000)]
+    assert len({command[3] for command in lines}) == 4
+    assert line(plan, 'pre', Path('/w'), launcher='slurm') == lines[0]
+    stages = [Stage(name=f's{number}', config='x') for number in range(500)]
     ports = [int(Launch('slurm').command(stage, [], '/w')[3].removeprefix('MASTER_PORT=')) for stage in stages]
-    assert 20000 <= min(ports) < 20200 and 32568 < max(ports) < 32768
+    assert 20000 <= min(ports) < 20300 and 32400 < max(ports) < 32768
 
 
 def test_the_checkpoint_is_the_one_noted_or_else_the_one_to_come(plan, tmp_path):
@@ -180,16 +177,13 @@ def test_a_missing_launcher_or_gpu_is_an_error(plan, monkeypatch):
         Launch('pytorch').check_machine(train)
 
 
-def test_options_are_checked_without_looking_at_the_machine(plan, monkeypatch):
-    monkeypatch.setattr(module.shutil, 'which', lambda name: None)
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
-    pre = plan.stages[0]
+def test_options_are_checked_without_looking_at_the_machine(plan):
     for how in (dict(launcher='slurm'), dict(launcher='pytorch', gpus=4), dict(launcher='slurm', gpus=16)):
-        Launch(**how).check_fit(pre)
+        Launch(**how).check_fit(plan.stages[0])
     with pytest.raises(ValueError, match='stage pre: 12 GPUs do not fill nodes of 8'):
-        Launch('slurm', 12).check_fit(pre)
+        Launch('slurm', 12).check_fit(plan.stages[0])
     with pytest.raises(ValueError, match='stage pre takes 8 x 128 = 1024 images a step'):
-        Launch('pytorch', 3).check_fit(pre)
+        Launch('pytorch', 3).check_fit(plan.stages[0])
 
 
 def test_the_command_line_reaches_the_program_behind_srun(plan, tmp_path):
@@ -213,7 +207,7 @@ def test_the_command_line_reaches_the_program_behind_srun(plan, tmp_path):
     assert str(tmp_path / 'a b' / 'seg') in said.stdout.splitlines()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ranks_end_with_a_torchrun_that_is_killed(tmp_path):
     script = tmp_path / 'rank.py'
     script.write_text(
