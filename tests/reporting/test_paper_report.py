@@ -4,11 +4,10 @@ import re
 
 import pytest
 
+from mixpro_mm.report.figures import occlusion_bands, occlusion_curves
 from mixpro_mm.reporting import paper_report
 from mixpro_mm.reporting.blocks import render_latex
 from mixpro_mm.reporting.cli import main
-from mixpro_mm.reporting.evidence_figures import occlusion_bands
-from mixpro_mm.report.figures.occlusion import occlusion_curves
 from mixpro_mm.reporting.paper_report import write_paper_report
 from tests.reporting.full_results import occlusion, paper_records, stage, write
 from tests.reporting.test_collect import BENCHMARK
