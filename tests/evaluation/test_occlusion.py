@@ -312,7 +312,7 @@ def test_a_record_says_where_its_numbers_come_from(tmp_path):
     assert record['settings']['points'] == [[mode, p['ratio']] for mode, ps in record['curves'].items() for p in ps]
     assert {'dataset', 'data', 'evaluator', 'fp16'} <= record['settings'].keys()
     with Image.open(tmp_path / 'work' / 'a' / 'b.png') as picture:
-        assert picture.width == 1080
+        assert picture.width == 650
     assert sorted(file.name for file in (tmp_path / 'work' / 'a').iterdir()) == ['b.json', 'b.png']
 
 

@@ -87,10 +87,9 @@ def spread(values: dict[float, list[float]]) -> tuple[np.ndarray, np.ndarray, np
 def line_styles(names: Iterable[str]) -> dict[str, dict]:
     """Colour, marker, dashes and label by name; the last method in a name decides its colour, once in a figure."""
     names, colors = list(dict.fromkeys(name for name in names if name != PAPER)), {}
-    methods = {name: re.findall('|'.join(METHODS), name.lower().replace('no mixing', 'none'))[-1:] for name in names}
-    for name in sorted(
-        names, key=lambda name: [name.lower()] != methods[name] and label(*methods[name] or '-') != name
-    ):
+    words = {name: re.split('[^a-z0-9]+', name.lower().replace('no mixing', 'none')) for name in names}
+    methods = {name: [word for word in words[name] if word in METHODS][-1:] for name in names}
+    for name in sorted(names, key=lambda name: methods[name] != words[name]):  # its own name comes first
         if methods[name] and METHODS[methods[name][0]] not in colors.values():
             colors[name] = METHODS[methods[name][0]]
     free = [color for color in PALETTE if color not in colors.values()] or PALETTE

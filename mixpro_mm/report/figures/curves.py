@@ -68,7 +68,7 @@ def _row(runs: list[tuple[str, list]], task: str, title: str = '', error: bool =
 
 def draw_curves(work_dirs: Sequence[str], out: str | None = None, width: str = 'column') -> list[Path]:
     """Training loss and top-1 error of ``[NAME=]WORK_DIR`` each. Raises ValueError without a log."""
-    paths, runs = outputs(out, 'curves'), [(name, read_scalars(folder)) for name, folder in named_runs(work_dirs)]
+    paths, runs = outputs(out, 'curves'), [(name, records) for name, _, records in named_runs(work_dirs)]
     if not (panels := _row(runs, 'classification', error=True)):
         raise ValueError(f'there is neither loss nor top-1 in the log of {work_dirs[0]}')
     return save(line_figure(panels, width, styles=line_styles(name for name, _ in runs)), paths)
@@ -81,8 +81,9 @@ def factor_curve(stages: list[dict], path: str | Path) -> list[Path]:
     runs = [(', '.join(label(stage[key]) for key in keys), records) for stage, records in runs]
     if not 0 < len(dict(runs)) <= LINES:
         return []
-    both = [(name, [r for r in records if 'lam_attn' in r and 'lam_area' in r]) for name, records in runs]
-    gaps = [(name, [r | {GAP: abs(r['lam_attn'] - r['lam_area'])} for r in records]) for name, records in both]
+    gaps = [
+        (name, [r | {GAP: abs(r['lam_attn'] - r['lam_area'])} for r in logs if 'lam_attn' in r]) for name, logs in runs
+    ]
     panels = [_factor(runs), _factor(gaps, GAP)]
     return [write_figure(line_figure([panel for panel in panels if panel.lines]), path)]
 
@@ -98,17 +99,14 @@ def factor_panels(stages: list[dict], path: str | Path) -> list[Path]:
     return [write_figure(line_figure(panels, columns=2, height=1.4), path)]
 
 
-def draw_factor(
-    work_dirs: Sequence[str], num: int | None = None, seed: int = 0, out: str | None = None, width: str = 'column'
-) -> list[Path]:
+def draw_factor(work_dirs: Sequence[str], num=None, seed=0, out=None, width='column') -> list[Path]:
     """The mean factor of each epoch, and the sorted factors of one mini-batch by the last checkpoint.
 
     A run without what the mini-batch needs is in the first panel only, with a message on standard error.
 
     Args:
         work_dirs: ``[NAME=]WORK_DIR`` each.
-        num: Images of the mini-batch; the batch size of the config if None.
-        seed: Of images and mix.
+        num, seed: Of the images of the mini-batch; the batch size of the config if None.
         out, width: Of the figure.
 
     Raises:
@@ -118,18 +116,16 @@ def draw_factor(
         raise ValueError(f'--num {num}: at least two images are needed to mix')
     from mixpro_mm.report.figures.mixed import factors_of_a_batch  # reports are drawn without torch
 
-    paths, folders, batches = outputs(out, 'factor'), named_runs(work_dirs), {}
-    runs = [(name, read_scalars(folder)) for name, folder in folders]
-    if not (panel := _factor(runs)).lines:
+    paths, runs, batches = outputs(out, 'factor'), named_runs(work_dirs), {}
+    if not (panel := _factor([(name, records) for name, _, records in runs])).lines:
         raise ValueError('no log of these has a factor: none of the runs used attention labels')
-    for name, folder in reversed(folders):  # of repetitions the first remains
+    for name, folder, _ in reversed(runs):  # of repetitions the first remains
         try:
-            y = np.sort(factors_of_a_batch(folder, num, seed))
-            batches[name] = np.arange(1, len(y) + 1), y, np.zeros(len(y))
+            batches |= over_runs([(name, dict(enumerate(sorted(factors_of_a_batch(folder, num, seed)), start=1)))])
         except (ValueError, RuntimeError, OSError) as error:
             print(f'{name} is not in the panel of the mini-batch: {error}', file=sys.stderr)
     panels = [panel] + [Panel(batches, 'image of a mini-batch, sorted', 'factor', bottom=0)] * bool(batches)
-    return save(line_figure(panels, width, styles=line_styles(name for name, _ in runs)), paths)
+    return save(line_figure(panels, width, styles=line_styles(name for name, *_ in runs)), paths)
 
 
 def _factor(runs: list[tuple[str, list]], key: str = 'factor') -> Panel:
@@ -144,10 +140,7 @@ def _logged(stages: list[dict], key: str = '') -> list[tuple[dict, list[dict]]]:
 
 
 def _unit(runs: list[tuple[str, list]]) -> str:
-    units = {by_epoch(records) for _, records in runs}
-    if len(units) > 1:
-        raise ValueError('some of these runs count epochs and some iterations; they share no axis')
-    return 'epoch' if units.pop() else 'iteration'
+    return 'epoch' if any(by_epoch(records) for _, records in runs) else 'iteration'
 
 
 def _smooth(line: dict) -> dict:

@@ -64,18 +64,21 @@ def split_name(text: str) -> tuple[str | None, Path]:
     return (name, Path(path)) if sign and not Path(text).exists() else (None, Path(text))
 
 
-def named_runs(texts: Sequence[str]) -> list[tuple[str, Path]]:
-    """Name and folder of ``[NAME=]WORK_DIR`` each; folders that differ only in a seed, as ``_s0``, share a name.
+def named_runs(texts: Sequence[str]) -> list[tuple[str, Path, list[dict]]]:
+    """Name, folder and records of ``[NAME=]WORK_DIR`` each; folders that differ only in a seed (``_s0``) share a name.
 
     Raises:
-        ValueError: if one is no folder, holds no log, is named twice, or its name is given to another.
+        ValueError: if one is no folder, holds no log, is named twice, or its name is given to another; or if some count
+            epochs and some iterations.
     """
     given, folders = zip(*map(split_name, texts), strict=True)
-    for folder in folders:
-        if not folder.is_dir():
-            raise ValueError(f'{folder} is not a folder')
-        if not read_scalars(folder):
-            raise ValueError(f'{folder} holds no log: nothing in <time>/vis_data/scalars.json')
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        raise ValueError(f'{missing[0]} is not a folder')
+    logs = [read_scalars(folder) for folder in folders]
+    if not all(logs):
+        raise ValueError(f'{folders[logs.index([])]} holds no log: nothing in <time>/vis_data/scalars.json')
+    if len({by_epoch(records) for records in logs}) > 1:
+        raise ValueError('some of these runs count epochs and some iterations; they share no axis')
     pairs = [(name, folder.resolve()) for name, folder in zip(given, folders, strict=True)]
     if twice := [str(folder) for name, folder in pairs if pairs.count((name, folder)) > 1]:
         raise ValueError(f'{twice[0]} is named twice: a run is no repetition of itself')
@@ -84,7 +87,7 @@ def named_runs(texts: Sequence[str]) -> list[tuple[str, Path]]:
     names = display_names(given, [name if short in whole else short for name, short in zip(whole, bare, strict=True)])
     if taken := [name for name, own in zip(names, given, strict=True) if not own and name in given]:
         raise ValueError(f'{taken[0]} is given to one run and is the short name of another: name that, too')
-    return list(zip(names, folders, strict=True))
+    return list(zip(names, folders, logs, strict=True))
 
 
 def display_names(given: Sequence[str | None], stems: Sequence[str], paths: Sequence[Path | None] = ()) -> list[str]:

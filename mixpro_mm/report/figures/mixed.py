@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
@@ -73,7 +72,7 @@ def mixed_table(model, config, augment, dataset, num, seed, width, note='', trai
     return image_table(rows, {0: names, 1: [names[i] for i in partners]}, texts, width=width, note=note)
 
 
-def factors_of_a_batch(folder: Path, num: int | None = None, seed: int = 0) -> np.ndarray:
+def factors_of_a_batch(folder: Path, num: int | None = None, seed: int = 0) -> list[float]:
     """(B,) factors of a mini-batch of training, B the config's if None, by the last checkpoint of a work directory."""
     config = models.read_config(config_of(folder))
     if not (checkpoint := checkpoint_of(folder)):
@@ -84,7 +83,7 @@ def factors_of_a_batch(folder: Path, num: int | None = None, seed: int = 0) -> n
     factor = None if mixed.target is None else weigh(model, config, mixed)[0].factor
     if factor is None:
         raise ValueError(f'the labels of {config.filename} have no factor')
-    return factor.numpy()
+    return factor.tolist()
 
 
 def preprocess(model: nn.Module, items: list[dict]) -> tuple[Tensor, Tensor]:

@@ -29,29 +29,27 @@ def draw_sweep(places: Sequence[str], out: str | None = None, width: str = 'colu
     Raises:
         ValueError: if a place has no results, or none of Figure 5 that is finished.
     """
-    paths, runs, cited = outputs(out, 'sweep'), {}, {}
+    paths, lines, cited = outputs(out, 'sweep'), {}, {}  # table -> name -> value -> seed -> top-1
     for name, place in map(split_name, places):
-        for record in collect([place]).records:
+        for record in filter(_finished, collect([place]).records):
             for table, row in _cells(record):
-                value, name = float(row.partition('-')[2]), name or record.get('backbone') or 'DeiT-S'
-                if _finished(record):
-                    runs.setdefault((table, name), {}).setdefault(value, {})[record['seed']] = record['value']
-                    cited[table, value] = None if record.get('data') else published_tables()[table][row]['top1']
-    if not runs:
+                value, line = float(row.partition('-')[2]), name or record.get('backbone') or 'DeiT-S'
+                seeds = lines.setdefault(table, {}).setdefault(line, {}).setdefault(value, {})
+                seeds[record['seed']] = record['value']
+                cited[table, value] = None if record.get('data') else published_tables()[table][row]['top1']
+    if not lines:
         raise ValueError(f'no finished run of a cell of {" or ".join(PANELS)} in {" ".join(places)}')
     panels = []
-    for table in sorted({table for table, _ in runs}):
-        ticks = sorted({value for (other, _), line in runs.items() if other == table for value in line})
-        lines = {
-            name: spread({ticks.index(value): list(seeds.values()) for value, seeds in sorted(line.items())})
-            for (other, name), line in runs.items()
-            if other == table
-        }
-        paper = {i: [cited[table, value]] for i, value in enumerate(ticks) if cited[table, value] is not None}
-        lines |= {PAPER: spread(paper)} if paper else {}
+    for table in sorted(lines):
+        ticks = sorted(set().union(*lines[table].values()))
+        shown = {PAPER: {value: {0: cited[table, value]} for value in ticks if cited[table, value] is not None}}
+        shown = lines[table] | (shown if shown[PAPER] else {})
+        places = {name: {ticks.index(v): list(line[v].values()) for v in sorted(line)} for name, line in shown.items()}
         names = [f'{value:g}{"x" * (table == "figure5a")}' for value in ticks]
-        panels.append(Panel(lines, PANELS[table], 'top-1 (%)', ticks=names))
-    return save(line_figure(panels, width, styles=line_styles(name for _, name in runs)), paths)
+        shown = {name: spread(line) for name, line in places.items()}
+        panels.append(Panel(shown, PANELS[table], 'top-1 (%)', ticks=names))
+    styles = line_styles(name for table in sorted(lines) for name in lines[table])
+    return save(line_figure(panels, width, styles=styles), paths)
 
 
 def _cells(record: dict) -> list[tuple[str, str]]:

@@ -92,13 +92,6 @@ def test_a_line_is_the_mean_over_runs_where_all_have_a_value():
     np.testing.assert_allclose(lines['c'], [[4], [2], [0]])
 
 
-def test_panels_are_stacked_in_a_column_and_abreast_in_the_text():
-    for width, inches in canvas.WIDTHS.items():
-        figure = canvas.line_figure([canvas.Panel(canvas.over_runs([('a', {1: 1})]), 'x', 'y')] * 2, width)
-        stacked = figure.axes[0].get_position().y0 > figure.axes[1].get_position().y1
-        assert stacked == (width == 'column') and figure.get_figwidth() == inches
-
-
 @pytest.mark.parametrize('width', canvas.WIDTHS.values())
 def test_the_text_of_a_table_of_images_stays_inside_and_off_the_images(width):
     image, mask = np.full((8, 8, 3), 0.25), np.eye(8, dtype=bool)

@@ -76,7 +76,7 @@ def test_seeds_and_given_names_make_repetitions(write_log, tmp_path, texts, name
         with pytest.raises(ValueError, match=names):
             named_runs(texts)
     else:
-        assert [name for name, _ in named_runs(texts)] == names
+        assert [name for name, *_ in named_runs(texts)] == names
 
 
 def test_work_directories_without_what_is_needed(tmp_path):

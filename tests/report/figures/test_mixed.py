@@ -1,6 +1,5 @@
 """What a mix says of itself, compared with the pixels."""
 
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,22 +84,6 @@ def test_labels_are_weighed_by_equations_5_8_and_9(made):
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_area_labels_need_no_attention(made, monkeypatch):
-    model, config, images, scores = made(HOOK)
-    found = mixed.mix(model, config, mixed.choose_augment(model), images, scores)
-    monkeypatch.setattr(mixed, 'attention_maps', lambda *args: pytest.fail('the attention was read'))
-    weights, maps = mixed.weigh(model, config, found)
-    assert maps is None and weights.lam is None and weights.factor is None
-
-
-def test_augments_are_chosen_by_name(made):
-    model = made()[0]
-    assert type(mixed.choose_augment(model, 'mixpro_mm.MixPro')).__name__ == 'MixPro'
-    assert type(mixed.choose_augment(model, 'mixup')).__name__ == 'Mixup'
-    with pytest.raises(ValueError, match='no augment CutMix; it has Mixup, MixPro'):
-        mixed.choose_augment(model, 'CutMix')
-
-
 @pytest.mark.parametrize('normalise', [dict(mean=[10, 20, 30], std=[2, 3, 4]), {}])
 @pytest.mark.parametrize('to_rgb', [True, False])
 def test_pixels_come_back_as_rgb(normalise, to_rgb):
@@ -142,12 +125,3 @@ def test_a_file_comes_as_the_test_data_do(config_file, tmp_path):
     Image.fromarray(scan[..., 0].astype(np.uint16) * 257).save(tmp_path / 'c.png')
     with pytest.raises(ValueError, match=rf'c\.png .*mode I;16 holds values up to {int(scan[..., 0].max()) * 257}: '):
         models.read_image(config, str(tmp_path / 'c.png'))
-
-
-def test_a_seed_decides_on_images_and_their_pipeline(config_file):
-    dataset = models.build_dataset(models.read_config(config_file('plain')), 'train')
-    first, again, other = (models.take_items(dataset, 3, seed) for seed in (1, 1, 2))
-    assert all(torch.equal(a['inputs'], b['inputs']) for a, b in zip(first, again, strict=True))
-    assert not all(torch.equal(a['inputs'], b['inputs']) for a, b in zip(first, other, strict=True))
-    named = SimpleNamespace(metainfo=dict(classes=['tench, Tinca tinca', 'goldfish']))
-    assert models.class_names(named, 3) == ['tench', 'goldfish', '2'] and models.class_names(object(), 1) == ['0']

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from mixpro_mm.report.figures import sweep
-from mixpro_mm.report.figures.attention import overlay, parse_looks
+from mixpro_mm.report.figures.attention import parse_looks
 from mixpro_mm.report.figures.masks import make_masks
 from mixpro_mm.report.visualize import main
 
@@ -126,14 +126,6 @@ def test_attention_has_a_column_for_each_model(digits, tmp_path, drawn, mixed):
     bar = drawn[0].axes[-1]
     np.testing.assert_allclose(bar.collections[-1].cmap(1.0)[:3], 0.15 + hottest)
     assert [text.get_text() for text in bar.get_yticklabels()] == ['less', 'more']
-
-
-def test_heat_is_strongest_where_attention_is():
-    heat, image = np.array([[0.0, 0.1], [0.3, 0.2]]), np.full((2, 2, 3), 0.5)
-    drawn = overlay(image, heat)
-    np.testing.assert_allclose(overlay(image, heat * 7), drawn)  # each by its own maximum
-    assert drawn.sum(-1).flatten().argsort().tolist() == heat.flatten().argsort().tolist()
-    assert (overlay(image + 0.2, heat) > drawn).all()  # the image is visible below
 
 
 def test_attention_of_named_images(digits, tmp_path, drawn, capsys):
