@@ -1,6 +1,5 @@
 import pytest
 
-from mixpro_mm.utils.files import write_json
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.results import records_of
 from mixpro_mm.utils.files import write_json
