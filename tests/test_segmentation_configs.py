@@ -1,5 +1,4 @@
-"""The rows of Table 3 on Pascal Context: backbones are those of pre-training, miniatures train and are tested at one scale
-and at several with the scripts that ``mim`` runs."""
+"""The rows of Table 3 on Pascal Context: backbones equal those of pre-training; small models train and are tested."""
 
 import functools
 import json

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mixpro_mm.report import occlusion_bands
+from mixpro_mm.report.figures import occlusion_bands
 from mixpro_mm.report.labels import label
 from mixpro_mm.report.page import write_pages
 from mixpro_mm.report.paper import Paper, read_paper

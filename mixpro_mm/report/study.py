@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from mixpro_mm.report import factor_curve, factor_panels, learning_curves, results_overview, transfer_curves
+from mixpro_mm.report.figures import factor_curve, factor_panels, learning_curves, results_overview, transfer_curves
 from mixpro_mm.report.labels import in_order, label
 from mixpro_mm.report.page import write_pages
 from mixpro_mm.report.records import normalised
