@@ -24,7 +24,7 @@ from timm.models.vision_transformer import VisionTransformer
 from timm.models.xcit import Xcit
 from torch import nn
 
-from mixpro_mm import losses
+from mixpro_mm import models
 from mixpro_mm.models import PVT, LossWrapper
 from mixpro_mm.transfer import compare, keys, proof
 from mixpro_mm.transfer import convert as convert_module
@@ -372,7 +372,7 @@ WHY = 'belongs to the loss of pre-training'
 
 
 def test_no_loss_is_forgotten():
-    classes = (value for value in vars(losses).values() if isinstance(value, type) and issubclass(value, nn.Module))
+    classes = (value for value in vars(models).values() if isinstance(value, type) and issubclass(value, nn.Module))
     assert {value.__name__ for value in classes} == LOSSES.keys() - {'plain', 'nested'}
 
 
