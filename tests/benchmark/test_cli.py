@@ -43,14 +43,11 @@ RECORDS = [
         section='labelling', method='MixPro', batch_images=64, size_px=224, median_s=0.0123456, std_s=0.1, step_s=20.0
     ),
 ]
-
-
-def content():
-    return dict(environment(torch.device('cpu')), settings=dict(backbone='deit-small', batch=8), records=RECORDS)
+CONTENT = dict(environment(torch.device('cpu')), settings=dict(backbone='deit-small', batch=8), records=RECORDS)
 
 
 def test_training_is_shown_in_the_layout_of_table_2():
-    lines = render(content()).splitlines()
+    lines = render(CONTENT).splitlines()
     header = '| Method | Backbone | #Params (M) | Speed (im/s) | with update (im/s) | Time / CutMix | Peak (MiB) |'
     assert header in lines
     assert '| CutMix | deit-small | 22.1 | 4.00 | - | - | - |' in lines
@@ -69,8 +66,7 @@ def test_a_run_writes_and_prints_what_it_measured(tmp_path, capsys):
     assert list(dict.fromkeys(record['section'] for record in run['records'])) == list(SECTIONS)
     assert [r['method'] for r in run['records'] if r['section'] == 'memory'] == ['CutMix', 'MaskMix', 'MixPro']
     assert all(not isinstance(value, dict | list) for record in run['records'] for value in record.values())
-    assert run['device'].startswith('CPU, ')
-    assert run['versions']['pytorch'] == torch.__version__
+    assert (run['device'][:5], run['versions']['pytorch']) == ('CPU, ', torch.__version__)
     assert (run['settings']['backbone'], run['settings']['alone_batch'], run['settings']['rounds']) == (MICRO, 3, 2)
     assert {'date', 'threads', 'cores', 'load'} <= run.keys()
 
@@ -80,7 +76,6 @@ def test_a_run_writes_and_prints_what_it_measured(tmp_path, capsys):
     [
         (['--methods', 'CutMix,CowMix'], ['CowMix', 'Baseline', 'MixPro', 'all']),
         (['--sections', 'step,sleep'], ['sleep', 'memory', 'growth']),
-        (['--device', 'abacus'], ['abacus', 'cpu']),
         (['--amp', 'bf16', '--device', 'cpu'], ['bf16', 'CUDA']),
         (['--clock', 'cpu', '--threads', '2', '--device', 'cpu'], ['clock', 'threads 1']),
         (['--rounds', '0'], ['rounds', 'above 0']),
@@ -99,7 +94,7 @@ def test_mistakes_are_reported_and_write_nothing(arguments, words, tmp_path, cap
 
 
 def test_the_report_takes_speed_and_parameters_from_a_run(tmp_path):
-    (tmp_path / 'benchmark.json').write_text(json.dumps(content()))
+    (tmp_path / 'benchmark.json').write_text(json.dumps(CONTENT))
     command = [sys.executable, ROOT / 'tools' / 'report.py', tmp_path, '--out', tmp_path / 'report']
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (page,) = (tmp_path / 'report').glob('*.md')

@@ -17,22 +17,20 @@ from mixpro_mm.benchmark.measure import interleave, peak_bytes, ratio, spread
 from mixpro_mm.benchmark.workbench import Session
 from tests.config_rows import CONFIGS, read
 
-NAMES = 'abc'
-
 
 def play(settings):
     """Calls in their order by rounds, and what was kept; a task gives the number of its call."""
-    calls, counters = [], {name: itertools.count() for name in NAMES}
-    tasks = {name: lambda name=name: calls.append(name) or next(counters[name]) for name in NAMES}
+    calls, counters = [], {name: itertools.count() for name in 'abc'}
+    tasks = {name: lambda name=name: calls.append(name) or next(counters[name]) for name in 'abc'}
     kept = interleave(tasks, settings)
-    return [''.join(calls[i : i + len(NAMES)]) for i in range(0, len(calls), len(NAMES))], kept
+    return [''.join(calls[i : i + 3]) for i in range(0, len(calls), 3)], kept
 
 
 def test_every_round_has_every_task_once_in_an_order_of_its_own(settings):
     settings.rounds = 60
     orders, kept = play(settings)
-    assert kept == {name: list(range(1, 61)) for name in NAMES}  # the first round is dropped
-    assert set(orders) == {''.join(order) for order in itertools.permutations(NAMES)}
+    assert kept == {name: list(range(1, 61)) for name in 'abc'}  # the first round is dropped
+    assert set(orders) == {''.join(order) for order in itertools.permutations('abc')}
     assert orders == play(settings)[0]
     settings.seed = 1
     assert orders != play(settings)[0]
