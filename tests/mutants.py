@@ -24,12 +24,11 @@ ROOT = Path(__file__).parents[1]
 MUTMUT = [sys.executable, '-m', 'mutmut']
 BAR = 0.9
 NOTICED = {'killed', 'timeout', 'segfault'}  # a mutant that loops for ever does not pass
-ROOMS = dict(  # tests of what is changed
-    mixing=['tests/functional', 'tests/augments'],
-    labeling=['tests/labeling'],
-    attention=['tests/labeling', 'tests/labeling'],
+SUBPACKAGES = dict(  # tests of what is changed
+    functional=['tests/functional', 'tests/augments', 'tests/labeling'],
+    labeling=['tests/labeling', 'tests/hooks'],
+    hooks=['tests/hooks'],
     transfer=['tests/transfer'],
-    robustness=['tests/functional/test_metrics.py', 'tests/evaluation/test_metrics.py'],
 )
 FIRST = 'mixpro_mm.labeling.tap.*__mutmut_1'  # any few: mutmut writes all its mutants before it runs these
 
@@ -57,9 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
     found = _statuses(tree)
     status = {name: found[name] if name in tested else 'no tests' for name in drawn}
     again = [name for name in drawn if status[name] not in NOTICED]
-    for room in {name.split('.')[1] for name in again}:
-        if _in_a_new_process(tree, room):
-            raise RuntimeError(f'without a mutant, {" ".join(ROOMS[room])} should be green in {tree / "mutants"}')
+    for subpackage in {name.split('.')[1] for name in again}:
+        if _in_a_new_process(tree, subpackage):
+            raise RuntimeError(f'without a mutant, {" ".join(SUBPACKAGES[subpackage])} should be green in {tree / "mutants"}')
     with ThreadPoolExecutor(options.jobs) as pool:
         seen = pool.map(lambda name: _in_a_new_process(tree, name.split('.')[1], name), again)
         status |= {name: 'killed' for name, noticed in zip(again, seen, strict=True) if noticed}
@@ -88,9 +87,9 @@ def _mutmut(tree: Path, *arguments: str) -> None:
         subprocess.run([*MUTMUT, *arguments], cwd=tree, check=True, stdout=out, stderr=out)
 
 
-def _in_a_new_process(tree: Path, room: str, name: str = '') -> bool:
-    """Whether the tests of a room notice a mutant that is there from the first import on."""
-    command = [sys.executable, '-m', 'pytest', '-q', '-x', '-m', 'not slow and not long', *ROOMS[room]]
+def _in_a_new_process(tree: Path, subpackage: str, name: str = '') -> bool:
+    """Whether the tests of a subpackage notice a mutant that is there from the first import on."""
+    command = [sys.executable, '-m', 'pytest', '-q', '-x', '-m', 'not slow and not long', *SUBPACKAGES[subpackage]]
     environment = dict(os.environ, MUTANT_UNDER_TEST=name)
     return subprocess.run(command, cwd=tree / 'mutants', env=environment, capture_output=True).returncode != 0
 
