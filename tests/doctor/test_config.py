@@ -100,7 +100,6 @@ OWN_AUGMENT = "model.train_cfg.augments.0.type='mixpro_mm.MixPro'"
         ("train_dataloader = dict(sampler=dict(type='Xyzzy'))", None),
         ("train_dataloader = dict(dataset=dict(pipeline=[dict(type='PackInput')]))", "pipeline.0.type='PackInputs'"),
         ("visualizer = dict(type='broken_when_imported.Pen')", None),
-        # plain names of ours without an import
         (f'{PLAIN}\n{NO_HOOKS}', OWN_AUGMENT),
         (f"custom_imports = dict(imports=['mixpro_mm'])\n{PLAIN}\n{NO_HOOKS}", OWN_AUGMENT),  # which registers nothing
         (f"custom_imports = dict(imports='mixpro_mm.augments')\n{PLAIN}\n{NO_HOOKS}", ''),
@@ -111,9 +110,7 @@ OWN_AUGMENT = "model.train_cfg.augments.0.type='mixpro_mm.MixPro'"
             "default_hooks = dict(_delete_=True, a=dict(type='mixpro_mm.IterSeedHook'), b=dict(type='ClassCheckHook'))",
             '',  # the scoped name has imported all hooks by then
         ),
-        # clipping by value is no type
         ("optim_wrapper = dict(clip_grad=dict(_delete_=True, type='value', clip_value=0.2))", ''),
-        # arguments
         ("custom_hooks = [dict(type='mixpro_mm.LabelingHook', labelling='x')]", 'custom_hooks.0 = dict(labeling=...)'),
         ("optim_wrapper = dict(optimizer=dict(type='AdamW', learning_rate=1))", 'optim_wrapper.optimizer = dict('),
         ("model = dict(train_cfg=dict(augments=[dict(type='Mixup', alfa=1)], probs=[1.0]))", 'dict(alpha=...)'),
