@@ -101,7 +101,6 @@ NO_EXT = "ModuleNotFoundError: No module named 'mmcv._ext'"
         ('cv2', LIBGL, environment(cv2='opencv-python==4.11.0.86'), 'opencv-python-headless==4.11.0.86'),
         ('mmcv.ops', SYMBOL, ONEDL, BUILD),
         ('mmcv.ops', 'AssertionError: nms on cpu kept boxes [0], not [0, 2]', ONEDL, BUILD),
-        ('mmcv.ops', NO_EXT, ONEDL, BUILD),
         ('mmcv.ops', NO_EXT, environment(mmcv='mmcv-lite==2.2.0'), f'python -m pip uninstall -y mmcv-lite && {BUILD}'),
         ('mmcv', 'ValueError: numpy.dtype size changed, may indicate binary incompatibility', ONEDL, BUILD),
         ('mmcv', "ModuleNotFoundError: No module named 'yapf'", ONEDL, 'python -m pip install yapf'),
@@ -116,7 +115,6 @@ NO_EXT = "ModuleNotFoundError: No module named 'mmcv._ext'"
         ('mmpretrain', "SyntaxError: '(' was never closed", ONEDL, '--force-reinstall --no-deps onedl-mmpretrain==1.3'),
         ('torch', 'OSError: libcublas.so.12: cannot open', ORIGINAL, 'pip install torch==2.11.0 torchvision==0.26.0'),
         ('torch', 'RuntimeError: Numpy is not available', ORIGINAL, 'python -m pip install "numpy<2"'),
-        ('torchvision', 'RuntimeError: operator torchvision::nms does not exist', ONEDL, 'pip install torch==2.11.0 '),
         ('registries', 'TypeError: x', ONEDL, 'python -m pip install --no-build-isolation --no-deps -e .'),
     ],
 )  # fmt: skip
