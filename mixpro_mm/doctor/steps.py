@@ -29,6 +29,7 @@ STEPS = (
     *('torch', 'torchvision', 'cv2', 'mmengine', 'mmcv', 'hosts', 'mmcv.ops', 'mmpretrain', 'mmseg', 'mmdet', 'mim'),
     *('registries', 'config', 'data'),
 )
+IMPORTED: list[str] = []  # packages, in the child process
 # step without which others work -> toolkits that need it
 OPTIONAL = {'mmcv.ops': ['mmdet'], 'mmseg': ['mmseg'], 'mmdet': ['mmdet'], 'mim': []}
 
@@ -97,6 +98,7 @@ def _imported(module: str) -> Finding:
     imported = importlib.import_module(module)
     for part in ('models', 'datasets', 'engine', 'evaluation') if module in HOSTS else ():
         importlib.import_module(f'{module}.{part}')
+    IMPORTED.append(module)
     return ok(module, getattr(imported, '__version__', 'imports'))
 
 
@@ -181,7 +183,7 @@ def _try_registries() -> list[Finding]:
     """Every ``mixpro_mm.NAME`` resolves from the scope of every toolkit."""
     from mixpro_mm import registry as own
 
-    hosts, names, lost = [host for host in HOSTS if f'{host}.registry' in sys.modules], set(), []
+    hosts, names, lost = [host for host in HOSTS if host in ('mmpretrain', *IMPORTED)], set(), []
     for child in (getattr(own, kind) for kind in own.__all__ if kind != 'register'):
         child.import_from_location()
         names |= set(child.module_dict)
