@@ -16,17 +16,11 @@ PANELS = {'figure5a': 'side of a mask cell (patches)', 'figure5b': 'beta of the 
 
 
 def draw_sweep(places: Sequence[str], out: str | None = None, width: str = 'column') -> list[Path]:
-    """Top-1 of the runs of Figure 5, mean and deviation over seeds, beside the published numbers.
+    """Top-1 of the runs of Figure 5 in ``[NAME=]PLACE`` each, mean and deviation over seeds, beside published numbers.
 
     A record belongs to the ``table`` and ``row`` that it names, or to those of its config in ``cells`` of
     ``configs/_base_/paper.py``. Of several records of a seed one counts; an unfinished run is left out with a message.
-
-    Args:
-        places: ``[NAME=]PLACE`` each: a work directory, a results.json, or a folder with them.
-        out, width: Of the figure.
-
-    Raises:
-        ValueError: if a place has no results, or none of Figure 5 that is finished.
+    Raises ValueError if a place has no results, or none of Figure 5 that is finished.
     """
     paths, lines, cited = outputs(out, 'sweep'), {}, {}  # table -> name -> value -> seed -> top-1
     for name, place in map(split_name, places):

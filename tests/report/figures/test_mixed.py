@@ -1,6 +1,5 @@
 """What a mix says of itself, compared with the pixels."""
 
-
 import numpy as np
 import pytest
 import torch
