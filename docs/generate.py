@@ -18,14 +18,14 @@ PAPER = runpy.run_path(str(CONFIGS / '_base_' / 'paper.py'))
 
 ROOMS = (  # in the order of the house; others follow by name
     'mixing', 'labeling', 'attention', 'augments', 'backbones', 'losses', 'transfer', 'datasets', 'robustness',
-    'reporting', 'visualize', 'study', 'benchmark',
+    'reporting', 'report', 'study', 'benchmark',
 )  # fmt: skip
 SEE = {
     'augments': 'How to write one: [your own mixing method](../own_method.md).',
     'transfer': 'How to use it: [hand over](../hand_over.md), [checkpoints from elsewhere](../checkpoints.md).',
     'robustness': 'How to use it: [the tables of the paper](../tables.md).',
     'reporting': 'How to use it: [results in the tables of the paper](../report.md).',
-    'visualize': 'How to use it: [pictures](../pictures.md).',
+    'report': 'How to use it: [pictures](../pictures.md).',
     'study': 'How to write one: [a study](../study.md).',
     'doctor': 'How to use it: [doctor](../doctor.md).',
 }

@@ -55,14 +55,8 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 def draw_attention(words, mixed=False, num=4, seed=0, out=None, width='column') -> list[Path]:
     """A row for each image and a column for each model: the attention that its config's LabelingHook would read.
 
-    Args:
-        words: As of :func:`parse_looks`; without images, ``num`` test images of each config.
-        mixed: Mix the images first by the augment of the first config; then all models see the same pixels.
-        num, seed: Of the images and of the mix.
-        out, width: Of the figure.
-
-    Raises:
-        ValueError: if configs, checkpoints or images cannot be used.
+    Images are those of :func:`parse_looks`, else ``num`` test images. With ``mixed`` the augment of the first config
+    mixes them first, and all models see the same pixels. Raises ValueError for unusable configs, checkpoints or images.
     """
     looks, files = parse_looks(words)
     if not 1 <= num <= 16 or (mixed and len(files or range(num)) < 2):

@@ -102,15 +102,8 @@ def factor_panels(stages: list[dict], path: str | Path) -> list[Path]:
 def draw_factor(work_dirs: Sequence[str], num=None, seed=0, out=None, width='column') -> list[Path]:
     """The mean factor of each epoch, and the sorted factors of one mini-batch by the last checkpoint.
 
-    A run without what the mini-batch needs is in the first panel only, with a message on standard error.
-
-    Args:
-        work_dirs: ``[NAME=]WORK_DIR`` each.
-        num, seed: Of the images of the mini-batch; the batch size of the config if None.
-        out, width: Of the figure.
-
-    Raises:
-        ValueError: if a folder holds no log, or no log a factor.
+    A run without what the mini-batch needs is in the first panel only, with a message on standard error. Raises
+    ValueError if no log has a factor.
     """
     if num is not None and num < 2:
         raise ValueError(f'--num {num}: at least two images are needed to mix')

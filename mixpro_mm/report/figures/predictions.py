@@ -27,17 +27,11 @@ GREY = (0.63, 0.63, 0.63)  # pixels without a label
 
 
 def draw_pictures(plan, work_dir: Path) -> list[dict]:
-    """Draw the finished stages of a study, at most six pictures a task; an error costs one picture.
+    """Draw the stages of a study that have a ``done.json``, at most six pictures a task; an error costs one picture.
 
     Classification has a picture for every stage that mixes by a method of this package, segmentation and detection
-    have one for every backbone.
-
-    Args:
-        plan: The study, with ``stages`` and ``seed``.
-        work_dir: Of the study, with a folder and a ``done.json`` for every finished stage.
-
-    Returns:
-        For the report: dicts of ``path``, ``title`` and ``caption``, or of ``note``, a sentence in place of a picture.
+    have one for every backbone. Returns dicts of ``path``, ``title`` and ``caption``, or of ``note``, a sentence in
+    place of a picture.
     """
     finished = [stage for stage in plan.stages if stage.config and (work_dir / stage.name / 'done.json').is_file()]
     pictures, load = [], partial(_load, work_dir=work_dir, datasets={})
@@ -134,9 +128,8 @@ def _instances(image: np.ndarray, sample, part: str, colors: np.ndarray, seen: s
         found = found[found.scores > MIN_SCORE]
     masks = found.masks.numpy() if torch.is_tensor(found.masks) else found.masks.to_ndarray()
     line = max(1, round(max(image.shape) / 100))
-    for mask, box, kind in zip(
-        masks.astype(bool), getattr(found.bboxes, 'tensor', found.bboxes), found.labels, strict=True
-    ):
+    boxes = getattr(found.bboxes, 'tensor', found.bboxes)
+    for mask, box, kind in zip(masks.astype(bool), boxes, found.labels, strict=True):
         seen.add(int(kind))
         image[mask] = 0.45 * image[mask] + 0.55 * colors[kind]
         x1, y1, x2, y2 = box.round().int().clamp(min=0).tolist()

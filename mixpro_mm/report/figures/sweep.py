@@ -7,9 +7,8 @@ from pathlib import Path
 
 from mixpro_mm.report.figures.canvas import PAPER, Panel, line_figure, line_styles, outputs, save, spread
 from mixpro_mm.report.figures.logs import split_name
-from mixpro_mm.report.paper import published_tables
-from mixpro_mm.report.records import collect
-from mixpro_mm.utils.configs import find_configs
+from mixpro_mm.reporting.collect import collect
+from mixpro_mm.reporting.paper import find_configs
 
 __all__ = ['draw_sweep']
 
@@ -17,26 +16,22 @@ PANELS = {'figure5a': 'side of a mask cell (patches)', 'figure5b': 'beta of the 
 
 
 def draw_sweep(places: Sequence[str], out: str | None = None, width: str = 'column') -> list[Path]:
-    """Top-1 of the runs of Figure 5, mean and deviation over seeds, beside the published numbers.
+    """Top-1 of the runs of Figure 5 in ``[NAME=]PLACE`` each, mean and deviation over seeds, beside published numbers.
 
     A record belongs to the ``table`` and ``row`` that it names, or to those of its config in ``cells`` of
     ``configs/_base_/paper.py``. Of several records of a seed one counts; an unfinished run is left out with a message.
-
-    Args:
-        places: ``[NAME=]PLACE`` each: a work directory, a results.json, or a folder with them.
-        out, width: Of the figure.
-
-    Raises:
-        ValueError: if a place has no results, or none of Figure 5 that is finished.
+    Raises ValueError if a place has no results, or none of Figure 5 that is finished.
     """
     paths, lines, cited = outputs(out, 'sweep'), {}, {}  # table -> name -> value -> seed -> top-1
+    paper = runpy.run_path(str(find_configs() / '_base_' / 'paper.py'))
     for name, place in map(split_name, places):
-        for record in filter(_finished, collect([place]).records):
-            for table, row in _cells(record):
+        for record in collect([place]).records:
+            cells = _cells(record, paper.get('cells', {}))
+            for table, row in cells if cells and _finished(record) else ():
                 value, line = float(row.partition('-')[2]), name or record.get('backbone') or 'DeiT-S'
                 seeds = lines.setdefault(table, {}).setdefault(line, {}).setdefault(value, {})
                 seeds[record['seed']] = record['value']
-                cited[table, value] = None if record.get('data') else published_tables()[table][row]['top1']
+                cited[table, value] = None if record.get('data') else paper[table][row]['top1']
     if not lines:
         raise ValueError(f'no finished run of a cell of {" or ".join(PANELS)} in {" ".join(places)}')
     panels = []
@@ -52,13 +47,12 @@ def draw_sweep(places: Sequence[str], out: str | None = None, width: str = 'colu
     return save(line_figure(panels, width, styles=styles), paths)
 
 
-def _cells(record: dict) -> list[tuple[str, str]]:
+def _cells(record: dict, cells: dict) -> list[tuple[str, str]]:
     """Table and row of a record, or of its config, in Figure 5."""
     if record['metric'] != 'top1':
         return []
     if record.get('table'):
         return [(record['table'], record['row'])] if record['table'] in PANELS else []
-    cells = runpy.run_path(str(find_configs() / '_base_' / 'paper.py')).get('cells', {})
     name = Path(record['config']).name
     return [(table, row) for (table, row, _), path in cells.items() if table in PANELS and Path(path).name == name]
 
