@@ -44,10 +44,10 @@ class TransferCheckHook(Hook):
 
     Raises:
         TypeError: at construction, if an argument is of another kind.
-        RuntimeError: in ``before_run``, if no checkpoint is named, ``init_cfg`` is a list, names or shapes of file
-            and module do not agree, values in the file are not finite, or this process has only a shard of each tensor
-            (FSDP, ZeRO 3); in ``before_train``, if the module does not hold the values of the file on every rank.
-        FileNotFoundError, ValueError: in ``before_run``, if mmengine cannot read the file (see ``read_for_host``).
+        FileNotFoundError, ValueError: before the run, if mmengine cannot read the file (see ``read_for_host``).
+        RuntimeError: before the run, if no checkpoint is named, ``init_cfg`` is a list, names or shapes do not agree,
+            values in the file are not finite, or this process has only a shard of each tensor (FSDP, ZeRO 3); before
+            training, if the module does not hold the values of the file on every rank.
     """
 
     priority = 'VERY_HIGH'  # before hooks that would be copied along with the module

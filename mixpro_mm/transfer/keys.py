@@ -34,16 +34,12 @@ class Renamed:
 def rename(file: Renamed, table: Sequence[tuple]) -> Renamed:
     """Give every tensor the name that the first matching row of ``table`` says.
 
-    Args:
-        file: Tensors and their names in the file.
-        table: Rows ``(pattern, replacement)`` or ``(pattern, replacement, operation)``. A pattern is the beginning of a
-            name, in which ``*`` is a number; the rest of the name stays. In the replacement stand the same numbers,
-            also as ``*+1``, ``*-1`` or ``*/2``. A tensor that is split has a tuple of replacements, one that is left
-            behind has None, with the reason as third.
+    A row is ``(pattern, replacement)`` or ``(pattern, replacement, operation)``. A pattern is the start of a name, in
+    which ``*`` is a number; the rest of the name stays. The replacement has the same numbers, also as ``*+1``, ``*-1``
+    or ``*/2``. A tensor that is split has a tuple of replacements; one that is left behind has None and the reason.
 
     Raises:
-        ValueError: ``has ... without a place``, ``has ... for one place`` or ``has ... of shape ... that does not
-            fit``.
+        ValueError: ``has ... without a place``, ``has ... for one place`` or ``has ... that does not fit``.
     """
     result, unplaced = Renamed({}, {}, {}, dict(file.dropped)), []
     places: dict[str, dict[int, tuple[str, Tensor]]] = {}

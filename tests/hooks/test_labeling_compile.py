@@ -82,7 +82,7 @@ def run(backbone, augments, probs, labeling, backend, work_dir):
         train_cfg=dict(by_epoch=True, max_epochs=1),
         custom_hooks=[*hooks, watch],
         default_hooks=dict(checkpoint=None),
-        randomness=dict(seed=0),
+        randomness=dict(seed=25),  # the host then draws nobody, MaskMix and Mixup for the first three batches
         default_scope='mmpretrain',
         experiment_name=f'compile-{backend}-{work_dir.name}',
         cfg=dict(compile=dict(backend=backend)) if backend else {},
@@ -96,7 +96,7 @@ def test_a_compiled_model_trains_as_the_eager_one_and_is_compiled_once(backbone,
     eager, none, weights = run(backbone, TURNS, [0.3, 0.5], labeling, None, tmp_path / 'eager')
     compiled, graphs, others = run(backbone, TURNS, [0.3, 0.5], labeling, 'aot_eager', tmp_path / 'compiled')
     assert compiled == pytest.approx(eager, abs=1e-5)
-    assert none[-1] == 0 < graphs[-1] == graphs[-3]
+    assert none[-1] == 0 < graphs[2] == graphs[-1]
     if labeling:
         assert 1 < len(weights) < STEPS
         torch.testing.assert_close(torch.cat(others), torch.cat(weights), rtol=0, atol=1e-4)
