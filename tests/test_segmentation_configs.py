@@ -1,4 +1,4 @@
-"""The rows of Table 3 on Pascal Context: backbones are those of pre-training, and miniatures train and are tested at one
+"""The rows of Table 3 on Pascal Context: backbones are those of pre-training; miniatures train and are tested at one
 scale and at several with the scripts of mim."""
 
 import functools

@@ -107,7 +107,10 @@ def test_area_labels_show_areas_and_no_attention(stage, draw, delta):
     [('learnable', ', learned factor 0.50.'), ('linear', ', progressive factor 1.00.'), ('equal', '')],
 )
 def test_the_factor_is_that_of_the_end_of_training(stage, draw, way, factor):
-    (picture,), ((rows, titles, _),) = draw(stage('ways', base=f'ablation/table10_deit-micro_{way}_digits.py'))
+    loss = "_delete_=True, type='mixpro_mm.LearnableFactor', loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1)"
+    delta = HOOK.format(f"labeling=dict(type='ProgressiveAttentionLabeling', factor='{way}')")
+    delta += f'\nmodel = dict(head=dict(loss=dict({loss})))' if way == 'learnable' else ''
+    (picture,), ((rows, titles, _),) = draw(stage('ways', delta))
     assert picture['caption'].endswith(factor)
     assert ('factor' in picture['caption']) == bool(factor)
     area, attention = by_hand(rows)
