@@ -204,18 +204,6 @@ def test_every_row_of_the_paper_has_its_config_and_no_config_is_only_another():
     assert {config: numbers for config, numbers in top1.items() if len(numbers) > 1} == {}
 
 
-def test_cells_that_share_a_config_are_these():
-    shared = [
-        (table, row) for (table, row, _), config in PAPER.cells.items() if not Path(config).stem.startswith(table)
-    ]
-    assert [cell for cell in shared if cell[0] not in ('table1', 'table3', 'table4', 'table5')] == [
-        ('table2', 'cutmix'), ('table2', 'transmix'), ('table2', 'mixpro'), ('table6', 'cutmix'),
-        ('table6', 'cutmix-transmix'), ('table6', 'maskmix-pal'), ('table8', 'transmix'), ('table8', 'maskmix'),
-        ('table9', 'baseline'), ('table10', 'pal'), ('figure5a', 'scale-4'), ('figure5b', 'beta-1'),
-        ('table7', 'region'), ('table7', 'region'),
-    ]  # fmt: skip
-
-
 def test_the_rows_of_hosts_are_the_configs_of_the_hosts():
     for resnet in ('r50', 'r101'):
         config = read(ALL[f'detection/mask-rcnn_{resnet}_1x_coco'])

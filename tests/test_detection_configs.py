@@ -6,17 +6,15 @@ import math
 from pathlib import Path
 from unittest import mock
 
-import cv2
-import numpy as np
 import pytest
 import torch
-from mmdet.datasets import CocoDataset
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
 
+from mixpro_mm.datasets.digit_scenes import write_digit_scenes
 from tests import config_rows
 from tests.config_rows import CONFIGS, SERIAL
 
@@ -71,48 +69,10 @@ def test_the_command_line_in_the_headers_switches_the_start_of_a_size():
         assert value == checkpoint_of(name).replace('mixpro', 'transmix')
 
 
-TRAIN = [(640, 480), (1000, 500), (480, 640), (500, 375)]
-VAL = [(640, 480), (427, 640)]
-
-
-def write_split(root, split, sizes, generator):
-    """Images of blots with a painted triangle and square each, in the layout of COCO."""
-    names = CocoDataset.METAINFO['classes']
-    images, annotations = [], []
-    for n, (width, height) in enumerate(sizes):
-        file = f'{n:012d}.jpg'
-        images.append(dict(id=n, file_name=file, width=width, height=height))
-        pixels = cv2.resize(generator.integers(0, 120, (6, 8, 3), dtype=np.uint8), (width, height))
-        left, top, right, bottom = 0.55 * width, 0.3 * height, 0.9 * width, 0.8 * height
-        triangle = [0.05 * width, top, 0.45 * width, top, 0.05 * width, bottom]
-        for category, polygon in enumerate((triangle, [left, top, right, top, right, bottom, left, bottom])):
-            x, y, w, h = cv2.boundingRect(np.array(polygon, dtype=np.float32).reshape(-1, 2))
-            about = dict(id=len(annotations) + 1, image_id=n, category_id=category, iscrowd=0, segmentation=[polygon])
-            annotations.append(about | dict(bbox=[x, y, w, h], area=w * h / 2))
-            cv2.fillPoly(pixels, [np.array(polygon).reshape(-1, 2).astype(int)], (40, 200, 250))
-        (root / f'{split}2017').mkdir(parents=True, exist_ok=True)
-        assert cv2.imwrite(str(root / f'{split}2017' / file), pixels)
-    categories = [dict(id=number, name=name) for number, name in enumerate(names)]
-    (root / 'annotations').mkdir(exist_ok=True)
-    content = dict(images=images, annotations=annotations, categories=categories)
-    (root / 'annotations' / f'instances_{split}2017.json').write_text(json.dumps(content))
-
-
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    """A folder with data/coco to run in: every path is then that of the config."""
-    root, generator = tmp_path_factory.mktemp('detection'), np.random.default_rng(0)
-    write_split(root / 'data/coco', 'train', TRAIN, generator)
-    write_split(root / 'data/coco', 'val', VAL, generator)
-    return root
-
-
-@pytest.fixture
-def here(folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    yield folder
-    for path in folder.glob('*/**/*.pth'):
-        path.unlink()
+def coco(tmp_path_factory):
+    """Digit scenes have the layout of COCO."""
+    return write_digit_scenes(tmp_path_factory.mktemp('scenes') / 'set', 8, 2) / 'coco'
 
 
 TINY_PVT = dict(  # real widths, for the FPN is the config's; one block a stage
@@ -121,7 +81,7 @@ TINY_PVT = dict(  # real widths, for the FPN is the config's; one block a stage
 )  # fmt: skip
 
 
-def miniature(name, work_dir):
+def miniature(name, work_dir, data):
     """The config with few blocks, narrow heads, small images and few regions, for one epoch of two iterations."""
     config = fresh(name)
     model = config.model
@@ -134,8 +94,8 @@ def miniature(name, work_dir):
     model.rpn_head.update(in_channels=32, feat_channels=32)
     roi = model.roi_head
     roi.bbox_roi_extractor.out_channels = roi.mask_roi_extractor.out_channels = 32
-    roi.bbox_head.update(in_channels=32, fc_out_channels=64)
-    roi.mask_head.update(in_channels=32, conv_out_channels=32, num_convs=1)
+    roi.bbox_head.update(in_channels=32, fc_out_channels=64, num_classes=10)
+    roi.mask_head.update(in_channels=32, conv_out_channels=32, num_convs=1, num_classes=10)
     model.train_cfg.rpn.sampler.num = 32
     model.train_cfg.rpn_proposal.update(nms_pre=100, max_per_img=50)
     model.train_cfg.rcnn.sampler.num = 16
@@ -146,6 +106,9 @@ def miniature(name, work_dir):
         (resize,) = (step for step in loader.dataset.pipeline if step.type == 'Resize')
         assert tuple(resize.scale) == (1333, 800)
         resize.scale = (160, 96)
+        if data:
+            loader.dataset.update(data_root=str(data), metainfo=dict(classes=tuple('0123456789')))
+            config.val_evaluator.ann_file = f'{data}/annotations/instances_val2017.json'
         loader.dataset.serialize_data = False  # it collects garbage each time
     config.train_dataloader.dataset.indices = 2 * config.train_dataloader.batch_size
     config.train_cfg.max_epochs = 1
@@ -156,18 +119,10 @@ def miniature(name, work_dir):
 
 
 class Watch(Hook):
-    """What happened: losses and rates of each iteration, parameters that got a gradient, metrics."""
+    """Losses, learning rates and metrics."""
 
     def __init__(self):
-        self.losses, self.rates, self.moved, self.metrics = [], [], {}, None
-
-    def before_train(self, runner):
-        for name, parameter in runner.model.named_parameters():
-            if parameter.requires_grad:
-                parameter.register_hook(lambda grad, name=name: self.note(name, grad))
-
-    def note(self, name, grad):
-        self.moved[name] = self.moved.get(name, False) or bool(grad.any())
+        self.losses, self.rates, self.metrics = [], [], None
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.losses.append({key: value.item() for key, value in outputs.items() if key.startswith('loss')})
@@ -204,21 +159,21 @@ def train(config):
 
 
 @pytest.mark.parametrize('name', [PARENT, 'pvt-large_mixpro', 'r50'])
-def test_a_miniature_trains_from_its_checkpoint_and_is_evaluated(name, here, tmp_path):
+def test_a_miniature_trains_from_its_checkpoint_and_is_evaluated(name, coco, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     state_dict = write_checkpoint(checkpoint_of(name)) if name != 'r50' else None
-    runner, watch = train(miniature(name, tmp_path))
+    runner, watch = train(miniature(name, tmp_path, coco))
     parts = {'loss', 'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox', 'loss_mask'}
     assert len(watch.losses) == 2 and all(set(losses) == parts for losses in watch.losses)
     assert all(0 < value < math.inf for losses in watch.losses for value in losses.values())
-    trainable = {key for key, parameter in runner.model.named_parameters() if parameter.requires_grad}
-    assert set(watch.moved) == trainable  # so that DistributedDataParallel waits for none
+    state = runner.optim_wrapper.optimizer.state  # of what had a gradient: DistributedDataParallel waits for none
+    assert [key for key, p in runner.model.named_parameters() if p.requires_grad and p not in state] == []
     base = read(name).optim_wrapper.optimizer.lr
     assert watch.rates == pytest.approx([base * 0.001, base * (0.001 + 0.999 / 499)])
     for kind in ('bbox', 'segm'):
         assert 0 <= watch.metrics[f'coco/{kind}_mAP'] <= 1  # -1 without any truth
     assert (tmp_path / 'transfer.json').exists() is (name != 'r50')
     if name != 'r50':
-        assert [key for key, moved in watch.moved.items() if not moved and key.startswith('backbone.')] == []
         report = json.loads((tmp_path / 'transfer.json').read_text())
         assert report['complete'] and report['checkpoint'] == checkpoint_of(name)
         assert {*report['loaded'], 'pos_embed4'} == set(runner.model.backbone.state_dict())
@@ -226,17 +181,18 @@ def test_a_miniature_trains_from_its_checkpoint_and_is_evaluated(name, here, tmp
         torch.testing.assert_close(kept, state_dict['backbone.block4.0.attn.kv.weight'], rtol=0, atol=1e-6)
 
 
-def test_a_checkpoint_of_another_prefix_stops_the_run_before_training(here, tmp_path):
+def test_a_checkpoint_of_another_prefix_stops_the_run_before_training(coco, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     write_checkpoint(checkpoint_of(PARENT), 'model.')
     with (
         mock.patch('mmdet.models.detectors.MaskRCNN.loss', side_effect=AssertionError('it trained')),
         pytest.raises(RuntimeError, match=r"backbone \(PVT\) under the prefix 'model\.'"),
     ):
-        train(miniature(PARENT, tmp_path))
+        train(miniature(PARENT, tmp_path, coco))
     assert not (tmp_path / 'transfer.json').exists()
 
 
 def test_missing_data_are_named_before_anything_else(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=r'data/coco/annotations/instances_train2017\.json'):
-        train(miniature(PARENT, tmp_path / 'run'))
+        train(miniature(PARENT, tmp_path / 'run', None))

@@ -3,6 +3,7 @@
 Run as a script, this file is that process.
 """
 
+import copy
 import json
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from mmengine.config import Config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 MIXED = 'deit-micro_mixpro_digits.py'
-LEARNED = 'ablation/table10_deit-micro_learnable_digits.py'
+SMOOTH = dict(type='LabelSmoothLoss', label_smooth_val=0.1)
+LEARNED = {'model.head.loss': dict(_delete_=True, type='mixpro_mm.LearnableFactor', loss=SMOOTH)}
 OWN_LOSS = dict(head=dict(loss=dict(_delete_=True, type='CrossEntropyLoss')))
 IMAGE = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
 
@@ -38,11 +40,12 @@ def test_a_segmenter_is_opened_as_it_is():
     subprocess.run([sys.executable, __file__, config], check=True)
 
 
-@pytest.mark.parametrize('name, more', [(MIXED, {}), pytest.param(LEARNED, OWN_LOSS, marks=pytest.mark.long)])
-def test_a_classifier_is_opened_by_its_config_without_train_cfg(tmp_path, name, more):
+@pytest.mark.parametrize('options, more', [({}, {}), (LEARNED, OWN_LOSS)])
+def test_a_classifier_is_opened_by_its_config_without_train_cfg(tmp_path, options, more):
     from mmpretrain import ImageClassificationInferencer, get_model
 
-    config = Config.fromfile(CONFIGS / 'digits' / name)
+    config = Config.fromfile(CONFIGS / 'digits' / MIXED)
+    config.merge_from_dict(copy.deepcopy(options))
     config.dump(tmp_path / 'config.py')
     torch.manual_seed(0)
     content = dict(state_dict=get_model(config).state_dict(), meta=dict(dataset_meta=dict(classes=list('0123456789'))))
