@@ -13,10 +13,10 @@ from mixpro_mm.arguments import counted
 from mixpro_mm.report.labels import label
 from mixpro_mm.report.page import write_pages
 from mixpro_mm.report.paper import Paper, read_paper
-from mixpro_mm.report.paper_tables import TITLES, paper_table
+from mixpro_mm.report.paper_tables import TITLES, place, table_blocks
 from mixpro_mm.report.records import Collected, collect
 from mixpro_mm.report.study import comparison_blocks, results_blocks
-from mixpro_mm.report.tables import Cell, gather, origins, results_table
+from mixpro_mm.report.tables import gather, origins, results_table
 from mixpro_mm.reporting.evidence_figures import occlusion_bands
 
 __all__ = ['main', 'write_paper_report']
@@ -56,38 +56,22 @@ def write_paper_report(
 
 
 def _blocks(found: Collected, paper: Paper, figures: Path) -> list[tuple]:
-    placed, rest = _cells(found.records, paper)
+    placed, rest = place(found.records, paper)
     sources = {record['source'] for record in found.records}
     count = f'{counted(len(found.records), "number")} from {counted(len(sources), "file")}'
     blocks = [('title', TITLE, count), *(('note', sentence) for sentence in _unreported(found))]
     for data, tables in sorted(placed.items()):
         blocks += [('heading', data or 'ImageNet, Pascal Context and COCO')]
         blocks += [('note', 'In the layout of the paper, which has no numbers for these data.' if data else PUBLISHED)]
-        for table in filter(tables.get, TITLES):
-            title = f'{TITLES[table].partition(". ")[0]} on {data}' if data else TITLES[table]
-            blocks += [('subheading', title), ('table', paper_table(table, tables[table], paper, not data))]
-            if table == 'table2' and found.benchmarks and not data:
-                blocks += [('note', _speed_note(found.benchmarks))]
+        blocks += table_blocks(data, tables, paper)
+        if found.benchmarks and not data and 'table2' in tables:
+            blocks += [('note', _speed_note(found.benchmarks))]
     missing = [title.partition('. ')[0] for table, title in TITLES.items() if table not in placed.get('', {})]
     if missing:
         blocks += [('note', f'Nothing was measured for {", ".join(missing)} of the paper.')]
     blocks += _occlusion(found.records, figures)
     blocks += [*_rest(rest), ('heading', 'Where these numbers are from'), ('table', origins(found.records))]
     return [*blocks, ('note', 'Checkpoint: the first ten digits of the SHA-256 of its file, or else its path.')]
-
-
-def _cells(records: list[dict], paper: Paper) -> tuple[dict[str, dict[str, dict]], list[dict]]:
-    """data -> table -> (row, column) -> cell, and the records without a cell of the paper."""
-    pairs, rest = [], []
-    for record in records:
-        cells = paper.cells(record)
-        error = record | {'value': 100 - record['value']}
-        pairs += [(cell, error if cell.column == 'error' else record) for cell in cells]
-        rest += [record] * (not cells and record['task'] != 'benchmark')
-    placed: dict[str, dict[str, dict[tuple, Cell]]] = {}
-    for (data, table, row, column), cell in gather(pairs).items():
-        placed.setdefault(data, {}).setdefault(table, {})[row, column] = cell
-    return placed, rest
 
 
 def _rest(records: list[dict]) -> list[tuple]:

@@ -6,9 +6,9 @@ import pandas as pd
 
 from mixpro_mm.report.labels import in_order, label
 from mixpro_mm.report.paper import ERRORS, METRICS, Paper
-from mixpro_mm.report.tables import Cell
+from mixpro_mm.report.tables import Cell, gather
 
-__all__ = ['TITLES', 'paper_table']
+__all__ = ['TITLES', 'paper_table', 'place', 'table_blocks']
 
 TITLES = {
     'table1': 'Table 1. Top-1 accuracy by model, ImageNet-1k',
@@ -51,6 +51,33 @@ REFERENCES: dict[str, Callable] = {
     'table2': lambda row, column: ('baseline', column) if column == 'top1' and row != 'baseline' else None,
     'table6': lambda row, column: ('cutmix', column) if row != 'cutmix' else None,
 }
+
+
+def place(records: list[dict], paper: Paper) -> tuple[dict[str, dict[str, dict]], list[dict]]:
+    """data -> table -> (row, column) -> cell, and the records without a cell of the paper.
+
+    Raises:
+        ValueError: two records of one cell and seed differ.
+    """
+    pairs, rest = [], []
+    for record in records:
+        cells = paper.cells(record)
+        error = record | {'value': 100 - record['value']}
+        pairs += [(cell, error if cell.column == 'error' else record) for cell in cells]
+        rest += [record] * (not cells and record['task'] != 'benchmark')
+    placed: dict[str, dict[str, dict[tuple, Cell]]] = {}
+    for (data, table, row, column), cell in gather(pairs).items():
+        placed.setdefault(data, {}).setdefault(table, {})[row, column] = cell
+    return placed, rest
+
+
+def table_blocks(data: str, tables: dict[str, dict], paper: Paper) -> list[tuple]:
+    """The tables measured on some data, '' for those of the paper, in its order."""
+    blocks = []
+    for table in filter(tables.get, TITLES):
+        title = f'{TITLES[table].partition(". ")[0]} on {data}' if data else TITLES[table]
+        blocks += [('subheading', title), ('table', paper_table(table, tables[table], paper, not data))]
+    return blocks
 
 
 def paper_table(table: str, cells: dict[tuple[str, str], Cell], paper: Paper, published: bool = True) -> pd.DataFrame:

@@ -11,6 +11,8 @@ from PIL import Image
 
 from mixpro_mm.report.labels import in_order, label
 from mixpro_mm.report.page import write_pages
+from mixpro_mm.report.paper import read_paper
+from mixpro_mm.report.paper_tables import place, table_blocks
 from mixpro_mm.report.records import normalised
 from mixpro_mm.report.tables import ResultsTable, comparisons, origins, results_table
 from mixpro_mm.reporting.figures import factor_curve, factor_panels, learning_curves, results_overview, transfer_curves
@@ -43,7 +45,8 @@ def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures
     Raises:
         ValueError: no records, or two different ones for one cell and seed.
     """
-    results_table(records)  # what is wrong with them is told before anything is written
+    if not records:
+        raise ValueError('no results to report: the list of records is empty')
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir, prefix='.report-') as staging:
@@ -71,10 +74,16 @@ def comparison_blocks(table: ResultsTable) -> list[tuple]:
 
 def _blocks(study: dict, records: list[dict], pictures: list[dict], figures: Path) -> list[tuple]:
     """The report from top to bottom; the figures are drawn into ``figures``."""
-    stages, table = study['stages'], results_table(records)
-    overview = 'A row for each task, metric and backbone, a dot for each pre-training.'
-    overview += ' Hollow: in the paper.' if table.has_published else ''
-    results = results_overview(table, figures / 'results.png')
+    stages, named = study['stages'], [record for record in records if record.get('table')]
+    placed, rest = place(named, read_paper()) if named else ({}, [])
+    results = [block for data, tables in placed.items() for block in table_blocks(data, tables, read_paper())]
+    if rest := [*rest, *(record for record in records if not record.get('table'))]:
+        table = results_table(rest)
+        caption = 'A row for each task, metric and backbone, a dot for each pre-training.'
+        caption += ' Hollow: in the paper.' if table.has_published else ''
+        overview = results_overview(table, figures / 'results.png')
+        results += [*results_blocks(table), ('figure', overview, 'Results at a glance', caption)]
+        results += comparison_blocks(table)
     curves = [
         *_numbered(learning_curves(stages, figures / 'pre-training.png'), 'Pre-training',
                    'Methods that mix images have different targets: compare accuracies, not losses.'),
@@ -87,8 +96,7 @@ def _blocks(study: dict, records: list[dict], pictures: list[dict], figures: Pat
     return [
         ('title', study['title'], str(study['date'])),
         *([('note', _trained(stages, records))] if stages else ()),
-        ('heading', 'Results'), *results_blocks(table), ('figure', results, 'Results at a glance', overview),
-        *comparison_blocks(table),
+        ('heading', 'Results'), *results,
         *([('heading', 'Examples'), *shown] if shown else ()),
         *([('heading', 'Training'), *curves] if curves else ()),
         *_origins(study, records),

@@ -19,7 +19,7 @@ def paper_records(offset=0.0, seed=0):
     robust = {config for (table, *_), config in cells().items() if table == 'table5'}
     for (table, row, column), config in cells().items():
         task = dict(table3='segmentation', table4='detection', table5='robustness').get(table, 'classification')
-        for metric in METRICS.get(table, ('top1',)):
+        for metric in METRICS.get(table, ('top1',)) if column not in METRICS.get(table, ()) else (column,):
             number = paper.number(table, row, column or metric)
             if number is None and table in METRICS:
                 continue

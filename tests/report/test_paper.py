@@ -55,7 +55,8 @@ def test_every_printed_number_has_a_config():
     """One cell for each pre-training, method or ablation; Table 5 has one for each of its rows, by Table 1."""
     counts = dict(table1=14 * 3, table2=9, table3=7, table4=5, table5=3, table6=5, table7=8, table8=5, table9=4,
                   table10=5, figure5a=4, figure5b=4)  # fmt: skip
-    assert {table: sum(cell[0] == table for cell in cells()) for table in counts} == counts
+    rows = {cell[:2] if cell[0] == 'table5' else cell for cell in cells()}
+    assert {table: sum(cell[0] == table for cell in rows) for table in counts} == counts
     for table, row, column in cells():
         metric = column or METRICS[table][0]
         assert PAPER.number(table, row, metric) or (table.startswith('figure') and TABLES[table][row]['top1'] is None)

@@ -130,6 +130,18 @@ def test_published_numbers_are_shown_and_named_as_such(tmp_path, study, records)
     assert 'is the published number, not measured here' in text and 'Hollow: in the paper.' in text
 
 
+def test_records_that_name_a_cell_stand_in_the_layout_of_the_paper(tmp_path, study, records):
+    named = [
+        study_record(pretraining=f'table10_{row}', value=value, table='table10', row=row, column='error', data='digits')
+        for row, value in (('pal', 96.0), ('equal', 95.0))
+    ]
+    _, _, markdown = report(tmp_path / 'out', study, [*named, *records])
+    table, rest = markdown.split('### Table 10 on digits')[1].split('### Segmentation')
+    assert '| PAL (ours) | cosine distance | 4.0 |' in table and 'table10' not in table + rest.split('## How')[0]
+    _, _, markdown = report(tmp_path / 'only', study | {'stages': []}, named)
+    assert '| Equal weight | 0.5 | 5.0 |' in markdown and '![' not in markdown
+
+
 def test_figures_are_numbered_and_exist(tmp_path, study, records, picture):
     (log,) = study['stages'][0]['work_dir'].glob('*/vis_data/scalars.json')
     for i in range(6):
