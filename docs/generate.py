@@ -8,7 +8,7 @@ import itertools
 import re
 from pathlib import Path
 
-from mixpro_mm.report.paper import published_tables
+from mixpro_mm.reporting.paper import published_tables
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -16,13 +16,13 @@ PACKAGE, CONFIGS = ROOT / 'mixpro_mm', ROOT / 'configs'
 
 ROOMS = (  # in the order of the house; others follow by name
     'mixing', 'labeling', 'attention', 'augments', 'backbones', 'losses', 'transfer', 'datasets', 'robustness',
-    'report', 'visualize', 'study', 'benchmark',
+    'reporting', 'visualize', 'study', 'benchmark',
 )  # fmt: skip
 SEE = {
     'augments': 'How to write one: [your own mixing method](../own_method.md).',
     'transfer': 'How to use it: [hand over](../hand_over.md), [checkpoints from elsewhere](../checkpoints.md).',
     'robustness': 'How to use it: [the tables of the paper](../tables.md).',
-    'report': 'How to use it: [results in the tables of the paper](../report.md).',
+    'reporting': 'How to use it: [results in the tables of the paper](../report.md).',
     'visualize': 'How to use it: [pictures](../pictures.md).',
     'study': 'How to write one: [a study](../study.md).',
     'doctor': 'How to use it: [doctor](../doctor.md).',

@@ -71,7 +71,7 @@ def run_study(plan: Plan, work_dir: Path, launch: Launch | None = None, only: li
         records, study = records_of(plan, work_dir, Path.cwd()), _describe(plan, work_dir)
         write_json(work_dir / 'results.json', dict(study=_anywhere(study), records=records))
         # only now: drawing needs the three toolkits, and should cost nothing where a stage fails
-        from mixpro_mm.report.study import write_report
+        from mixpro_mm.reporting.report import write_report
         from mixpro_mm.study.pictures import draw_pictures
 
         return write_report(work_dir, study, records, draw_pictures(_first_seed(plan), work_dir))[0]

@@ -1,7 +1,7 @@
 """One entry of a study's list of stages, as it is written: known keys, and every value of its kind."""
 
 from mixpro_mm.arguments import is_number
-from mixpro_mm.report.labels import canonical
+from mixpro_mm.reporting.labels import canonical
 
 __all__ = ['checked_entry']
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from mixpro_mm.report.labels import canonical
+from mixpro_mm.reporting.labels import canonical
 from mixpro_mm.study.configs import read_config
 from mixpro_mm.study.entries import checked_entry
 from mixpro_mm.study.gpus import visible_gpus

@@ -7,7 +7,7 @@ import pytest
 from mim.commands.search import convert2df
 from modelindex.load_model_index import load
 
-from mixpro_mm.report.paper import published_tables
+from mixpro_mm.reporting.paper import published_tables
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'

@@ -145,7 +145,7 @@ def test_curves_of_a_study_and_of_single_tests_have_a_picture_each(tmp_path):
     assert lines(sections['Single runs'])[2] == ['deit-small', 'mine', 'mean top-1: random occlusion', '-', '45.0']
 
 
-def test_unreported_stages_are_named_in_the_report_and_beside_it(tmp_path, capsys):
+def test_the_command_line_says_what_it_wrote_and_what_is_missing(tmp_path, capsys):
     results = write(tmp_path / 'study' / 'results.json', [study_record(checkpoint_sha256='aa')])
     for name, sha256 in (('vit_a_s0', 'aa'), ('vit_b_s0', 'bb')):
         write(results.parent / name / 'done.json', dict(metrics={'accuracy/top1': 1.0}, checkpoint_sha256=sha256))
