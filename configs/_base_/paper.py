@@ -117,13 +117,21 @@ cells = {
         for method, word in methods.items()
     },
     **{('table2', row, 'top1'): f'ablation/table2_deit-small_{row}_8xb128_in1k.py' for row in table2},
-    ('table3', 'deeplabv3plus_r101/baseline', None): 'segmentation/deeplabv3plus_r101_4xb4-40k_pascal-context-480x480.py',
+    (
+        'table3',
+        'deeplabv3plus_r101/baseline',
+        None,
+    ): 'segmentation/deeplabv3plus_r101_4xb4-40k_pascal-context-480x480.py',
     **{
         ('table3', f'{model}/{start}', None): f'segmentation/{model}_{start}_4xb4-80k_pascal-context-480x480.py'
         for model in ('linear_deit-small', 'segmenter_deit-small')
         for start in table3[model]
     },
-    **{('table4', f'{model}/baseline', None): f'detection/{model}_1x_coco.py' for model in table4 if len(table4[model]) == 1},
+    **{
+        ('table4', f'{model}/baseline', None): f'detection/{model}_1x_coco.py'
+        for model in table4
+        if len(table4[model]) == 1
+    },
     **{
         ('table4', f'mask-rcnn_pvt-small/{start}', None): f'detection/mask-rcnn_pvt-small_{start}_1x_coco.py'
         for start in table4['mask-rcnn_pvt-small']

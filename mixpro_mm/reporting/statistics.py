@@ -1,0 +1,5 @@
+"""As __init__ says."""
+
+from mixpro_mm.report.statistics import PairedDifference  # noqa: F401
+
+UNDECIDED = None
