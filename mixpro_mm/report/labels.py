@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-__all__ = ['PRETRAININGS', 'canonical', 'in_order', 'label', 'lower_is_better', 'measure', 'short_label']
+__all__ = ['PRETRAININGS', 'canonical', 'in_order', 'label', 'measure']
 
 LABELS = {
     'mixpro': 'MixPro', 'cutmix': 'CutMix', 'transmix': 'TransMix', 'mixup': 'Mixup', 'tokenmix': 'TokenMix',
@@ -36,19 +36,9 @@ def canonical(pretraining: str) -> str:
     return next((name for name in PRETRAININGS if wanted in (name, label(name).casefold())), pretraining)
 
 
-def short_label(name: str) -> str:
-    """The label without the part before its colon."""
-    return label(name).rpartition(': ')[2]
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether a smaller value of the metric is better."""
-    return metric in LOWER_IS_BETTER
-
-
 def measure(metric: str) -> str:
     """The label of a metric, with a remark where lower is better."""
-    return label(metric) + (' (lower is better)' if lower_is_better(metric) else '')
+    return label(metric) + ' (lower is better)' * (metric in LOWER_IS_BETTER)
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ import runpy
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ['ERRORS', 'METRICS', 'Cell', 'Paper', 'find_configs', 'published_tables', 'read_paper']
+__all__ = ['ERRORS', 'METRICS', 'CellKey', 'Paper', 'find_configs', 'published_tables', 'read_paper']
 
 PACKAGE = Path(__file__).parents[1]
 # metrics of the tables with several, in the order of the paper; the last three of Table 5 are not in the paper
@@ -19,8 +19,8 @@ ERRORS = ('table10', 'figure5a', 'figure5b')  # have the top-1 error, 100 - top-
 ROBUST = 'deit-small'  # the model of Table 5 and Figure 3
 
 
-class Cell(NamedTuple):
-    """A cell of a table: ``data`` is '' for what the paper trains on, else the name of other data."""
+class CellKey(NamedTuple):
+    """Where a cell is: ``data`` is '' for what the paper trains on, else the name of other data."""
 
     data: str
     table: str
@@ -45,7 +45,7 @@ class Paper(NamedTuple):
             return 100 - numbers['top1']
         return numbers.get(column)
 
-    def cells(self, record: dict) -> list[Cell]:
+    def cells(self, record: dict) -> list[CellKey]:
         """The cells of a record: that of its ``table``, ``row`` and ``column``, else those of its config.
 
         Records of robustness belong to the row of the pre-training that was tested; their config is that of the test.
@@ -54,7 +54,7 @@ class Paper(NamedTuple):
         if task == 'benchmark':
             rows = {row.replace('-', ''): row for row in self.tables['table2']}
             row = rows.get(record['pretraining'].lower().replace('-', ''))
-            return [Cell('', 'table2', row, metric)] if row and record['backbone'] == ROBUST else []
+            return [CellKey('', 'table2', row, metric)] if row and record['backbone'] == ROBUST else []
         found = self.configs.get(Path(record['config']).name, ())
         if record.get('table'):
             found = [(record['table'], record.get('row') or record['pretraining'], record.get('column'))]
@@ -64,7 +64,7 @@ class Paper(NamedTuple):
             rows += [record.get('pretraining')] * (record.get('backbone') == self.tables['table1'][ROBUST]['name'])
             found = [(table, row, None) for row in rows for table in ('table5', 'figure3')]
         return [
-            Cell(record.get('data') or '', table, row, 'error' if table in ERRORS else column or metric)
+            CellKey(record.get('data') or '', table, row, 'error' if table in ERRORS else column or metric)
             for table, row, column in found
             if TASKS.get(table, 'classification') == task and metric in METRICS.get(table, ('top1',))
         ]

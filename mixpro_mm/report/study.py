@@ -77,6 +77,8 @@ def _blocks(study: dict, records: list[dict], pictures: list[dict], figures: Pat
     stages, named = study['stages'], [record for record in records if record.get('table')]
     placed, rest = place(named, read_paper()) if named else ({}, [])
     results = [block for data, tables in placed.items() for block in table_blocks(data, tables, read_paper())]
+    if placed:
+        results.append(('note', 'In percent, in the layout of the paper; numbers without ± come from a single seed.'))
     if rest := [*rest, *(record for record in records if not record.get('table'))]:
         table = results_table(rest)
         caption = 'A row for each task, metric and backbone, a dot for each pre-training.'
@@ -119,6 +121,7 @@ def _trained(stages: list[dict], records: list[dict]) -> str:
 
 
 def _listed(names: list[str]) -> str:
+    names = names if len(names) < 13 else [*names[:10], f'{len(names) - 10} more']
     return ' and '.join([', '.join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 

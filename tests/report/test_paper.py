@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from mixpro_mm.report.paper import METRICS, Cell, find_configs, published_tables, read_paper
+from mixpro_mm.report.paper import METRICS, CellKey, find_configs, published_tables, read_paper
 from tests.report.made_up import cells, configs, study_record
 
 PAPER = read_paper()
@@ -72,7 +72,7 @@ def test_the_config_of_a_record_tells_its_cells(config):
     )
     record = study_record(config[:-3], task=task, metric=metric)
     expected = {
-        Cell('', t, row, 'error' if t[:6] == 'figure' else column or metric) for t, row, column in configs()[config]
+        CellKey('', t, row, 'error' if t[:6] == 'figure' else column or metric) for t, row, column in configs()[config]
     }
     assert set(PAPER.cells(record)) == expected
     assert PAPER.cells(record | dict(metric='top5')) == PAPER.cells(record | dict(task='other')) == []
@@ -82,11 +82,11 @@ def test_robustness_is_told_by_what_was_tested():
     record = study_record(
         'robustness/deit-small_imagenet-a', task='robustness', metric='A_aurra', backbone=None, pretraining=None
     )
-    expected = [Cell('', 'table5', 'baseline', 'A_aurra')]
+    expected = [CellKey('', 'table5', 'baseline', 'A_aurra')]
     assert PAPER.cells(record | dict(training='deit-small_mixup-cutmix_8xb128_in1k')) == expected
     assert PAPER.cells(record | dict(backbone='DeiT-S', pretraining='baseline')) == expected
     assert PAPER.cells(record | dict(backbone='DeiT-S', pretraining='mixpro', metric='occlusion_random')) == [
-        Cell('', 'figure3', 'mixpro', 'occlusion_random')
+        CellKey('', 'figure3', 'mixpro', 'occlusion_random')
     ]
     for other in (dict(training='pvt-small_mixpro_8xb128_in1k'), dict(training=None), dict(backbone='DeiT-micro')):
         assert PAPER.cells(record | other) == []
@@ -94,17 +94,17 @@ def test_robustness_is_told_by_what_was_tested():
 
 def test_a_record_may_name_its_cell():
     named = study_record(table='table7', row='block', column='deit-micro', data='digits')
-    assert PAPER.cells(named) == [Cell('digits', 'table7', 'block', 'deit-micro')]
+    assert PAPER.cells(named) == [CellKey('digits', 'table7', 'block', 'deit-micro')]
     assert PAPER.cells(named | dict(metric='ece', task='robustness')) == []
     assert PAPER.cells(study_record(table='table10', row='pal', column='error')) == [
-        Cell('', 'table10', 'pal', 'error')
+        CellKey('', 'table10', 'pal', 'error')
     ]
-    assert PAPER.cells(study_record(table='table2')) == [Cell('', 'table2', 'mixpro', 'top1')]
+    assert PAPER.cells(study_record(table='table2')) == [CellKey('', 'table2', 'mixpro', 'top1')]
 
 
 def test_a_benchmark_is_a_row_of_table_2():
     speed = dict(task='benchmark', metric='speed', backbone='deit-small', config='x')
     for method, row in (('CutMix', 'cutmix'), ('AttentiveCutMix', 'attentive-cutmix'), ('PuzzleMix', 'puzzlemix')):
-        assert PAPER.cells(speed | dict(pretraining=method)) == [Cell('', 'table2', row, 'speed')]
+        assert PAPER.cells(speed | dict(pretraining=method)) == [CellKey('', 'table2', row, 'speed')]
     assert PAPER.cells(speed | dict(pretraining='Unknown')) == []
     assert PAPER.cells(speed | dict(pretraining='CutMix', backbone='deit-base')) == []

@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from mixpro_mm.report import page
 from mixpro_mm.report.paper_report import main, write_paper_report
 from tests.report.made_up import cells, occlusion, paper_records, stage, study_record, write
@@ -171,15 +169,3 @@ def test_the_same_results_give_the_same_bytes_and_a_failure_leaves_them(tmp_path
     monkeypatch.setattr(page, 'render_latex', lambda *_: (_ for _ in ()).throw(OSError('disk full')))
     assert main([str(tmp_path / 'in'), '--out', str(tmp_path / 'b'), '--latex']) == 1
     assert {name: (tmp_path / 'b' / name).read_bytes() for name in runs[1]} == runs[1]
-
-
-def test_a_missing_folder_is_one_sentence(tmp_path, capsys):
-    assert main([str(tmp_path / 'none')]) == 1
-    assert capsys.readouterr().err == f'there is no file or folder {tmp_path / "none"}\n'
-
-
-@pytest.mark.parametrize('label', ['<b>mine</b>', 'a_b & 5 % {x}'])
-def test_names_of_users_are_text(tmp_path, label):
-    tables(tmp_path, study_record(pretraining=label, backbone=label))
-    html = (tmp_path / 'out' / 'tables.html').read_text(encoding='utf-8')
-    assert '<b>' not in html and label.partition('_')[2][:1] in html

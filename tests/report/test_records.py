@@ -12,7 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import METRICS, MODELS
 from mmengine.runner import Runner
 
-from mixpro_mm.report.paper import Cell, read_paper
+from mixpro_mm.report.paper import CellKey, read_paper
 from mixpro_mm.report.records import collect, normalised
 from mixpro_mm.report.runs import Training, run_records, training_of
 from tests.report.made_up import occlusion, stage, study_record, write
@@ -157,7 +157,7 @@ def test_tests_of_several_scales_and_of_robustness_are_known_by_their_configs(tm
         ('deit-small_mixpro_8xb128_in1k.py', 'top1'): 81.0,
     }  # fmt: skip
     (aurra,) = [record for record in found if record['metric'] == 'A_aurra']
-    assert read_paper().cells(aurra) == [Cell('', 'table5', 'mixpro', 'A_aurra')]
+    assert read_paper().cells(aurra) == [CellKey('', 'table5', 'mixpro', 'A_aurra')]
 
 
 def test_tests_of_two_checkpoints_in_one_folder_stay_apart(tmp_path):

@@ -139,12 +139,12 @@ def test_records_that_name_a_cell_stand_in_the_layout_of_the_paper(tmp_path, stu
     table, rest = markdown.split('### Table 10 on digits')[1].split('### Segmentation')
     assert '| PAL (ours) | cosine distance | 4.0 |' in table and 'table10' not in table + rest.split('## How')[0]
     _, _, markdown = report(tmp_path / 'only', study | {'stages': []}, named)
-    assert '| Equal weight | 0.5 | 5.0 |' in markdown and '![' not in markdown
+    assert '| Equal weight | 0.5 | 5.0 |' in markdown and '![' not in markdown and 'single seed' in markdown
 
 
 def test_figures_are_numbered_and_exist(tmp_path, study, records, picture):
     (log,) = study['stages'][0]['work_dir'].glob('*/vis_data/scalars.json')
-    for i in range(6):
+    for i in range(12):
         folder = tmp_path / 'study' / f'more-{i}'
         (folder / 'one' / 'vis_data').mkdir(parents=True)
         (folder / 'one' / 'vis_data' / 'scalars.json').write_text(log.read_text())
@@ -160,7 +160,7 @@ def test_figures_are_numbered_and_exist(tmp_path, study, records, picture):
     for _, name in found:
         with Image.open(tmp_path / 'out' / name) as image:
             assert image.format == 'PNG' and np.asarray(image.convert('L')).std() > 5
-    assert note['note'] in text and 'DeiT-S, net 0, net 1, net 2, net 3, net 4 and net 5 were pre-trained' in text
+    assert note['note'] in text and 'net 7, net 8 and 3 more were pre-trained with MixPro' in text
 
 
 def test_study_without_logs_still_reports_its_numbers(tmp_path, study, records):

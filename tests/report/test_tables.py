@@ -3,7 +3,7 @@ import math
 import pandas as pd
 import pytest
 
-from mixpro_mm.report.labels import canonical, in_order, label, lower_is_better, measure, short_label
+from mixpro_mm.report.labels import canonical, in_order, label, measure
 from mixpro_mm.report.tables import comparisons, gather, markdown_table, numeric_columns, results_table, signed
 from tests.report.made_up import study_record
 
@@ -111,9 +111,10 @@ def test_no_records_and_two_of_one_seed_are_refused():
 
 def test_labels_and_directions():
     metrics = ('mIoU', 'bbox_mAP', 'A_top1', 'A_rms_calibration_error', 'A_aurra', 'O_aupr', 'O_fpr95', 'ece', 'new')
-    assert [name for name in metrics if lower_is_better(name)] == ['A_rms_calibration_error', 'O_fpr95', 'ece']
+    lower = [name for name in metrics if measure(name) == f'{label(name)} (lower is better)']
+    assert lower == ['A_rms_calibration_error', 'O_fpr95', 'ece']
     assert [measure(name) for name in ('O_fpr95', 'top1')] == ['out of distribution: FPR95 (lower is better)', 'top-1']
-    assert [label('none'), label('new'), short_label('A_top1')] == ['no mixing', 'new', 'top-1']
+    assert [label('none'), label('new')] == ['no mixing', 'new']
     assert [canonical(name) for name in ('No Mixing', 'CUTMIX', 'My own')] == ['none', 'cutmix', 'My own']
     assert [signed(value) for value in (1.26, -1.26, -0.04, 0.04, None)] == ['+1.3', '-1.3', '0.0', '0.0', '-']
 
