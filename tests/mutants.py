@@ -58,7 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
     again = [name for name in drawn if status[name] not in NOTICED]
     for subpackage in {name.split('.')[1] for name in again}:
         if _in_a_new_process(tree, subpackage):
-            raise RuntimeError(f'without a mutant, {" ".join(SUBPACKAGES[subpackage])} should be green in {tree / "mutants"}')
+            raise RuntimeError(
+                f'without a mutant, {" ".join(SUBPACKAGES[subpackage])} should be green in {tree / "mutants"}'
+            )
     with ThreadPoolExecutor(options.jobs) as pool:
         seen = pool.map(lambda name: _in_a_new_process(tree, name.split('.')[1], name), again)
         status |= {name: 'killed' for name, noticed in zip(again, seen, strict=True) if noticed}
