@@ -48,14 +48,15 @@ def test_options_and_cells_are_read(read):
 
 
 @pytest.mark.parametrize(
-    ('visible', 'count', 'jobs'), [(None, 2, 2), ('4,7', 2, 2), ('MIG-a,MIG-b', 1, 2), ('-1', 0, 3)]
+    ('visible', 'count', 'jobs'),
+    [(None, 2, 2), ('4,7', 2, 2), ('0,', 1, 1), ('MIG-a,MIG-b', 1, 2), ('-1', 0, 3), ('', 0, 3)],
 )
 def test_jobs_default_to_the_visible_gpus_or_cores(read, monkeypatch, visible, count, jobs):
     monkeypatch.setattr('os.sched_getaffinity', lambda pid: {0, 3, 5})
     monkeypatch.setattr('torch.cuda.device_count', lambda: count)
-    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible) if visible else monkeypatch.delenv(
-        'CUDA_VISIBLE_DEVICES', False
-    )
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', False)
+    if visible is not None:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
     assert read(STAGES).jobs == jobs
     assert read(f'jobs = 5\n{STAGES}').jobs == 5
 

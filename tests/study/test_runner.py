@@ -17,7 +17,7 @@ from mixpro_mm.study import runner as module
 from mixpro_mm.study.configs import fingerprint, stage_config
 from mixpro_mm.study.launch import Launch
 from mixpro_mm.study.plan import Plan, Stage
-from mixpro_mm.study.processes import bound_command, visible_gpus
+from mixpro_mm.study.processes import bound_command
 from mixpro_mm.study.runner import StageError, StudyRunner, is_finished
 from mixpro_mm.utils.arguments import format_duration
 
@@ -322,16 +322,6 @@ def test_a_stage_of_several_ranks_has_its_own_gpus(tmp_path, monkeypatch):
 def test_where_there_is_no_gpu_or_stages_run_elsewhere_the_environment_stays(tmp_path, monkeypatch, launch):
     _, events = on_gpus(tmp_path, monkeypatch, (0,), '3', 1 if launch else 0, jobs=1, launch=launch)
     assert events == [('s0', '3', 'begins'), ('s0', '3', 'ends')]
-
-
-@pytest.mark.parametrize(('visible', 'names'), [('', []), ('-1', []), ('0,', ['0']), (None, ['0', '1', '2'])])
-def test_what_is_visible(monkeypatch, visible, names):
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: len(names))
-    if visible is not None:
-        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
-    else:
-        monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
-    assert visible_gpus() == names
 
 
 def test_no_python_code_of_the_study_runs_between_fork_and_exec(tmp_path, monkeypatch):

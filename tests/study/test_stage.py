@@ -49,12 +49,18 @@ def test_the_seed_is_the_studys_and_the_rest_of_randomness_the_configs(config, o
     assert configs.stage_config(path, tmp_path, 9, None).randomness == kept
 
 
-def test_how_a_stage_is_started_does_not_change_what_it_is(config, tmp_path):
+def test_how_a_stage_is_started_and_what_it_reports_do_not_change_what_it_is(config, tmp_path):
     path = config(model=dict(backbone={}), lr=1)
     plain = configs.stage_config(path, tmp_path, 0, None)
     launched = configs.stage_config(path, tmp_path / 'other', 0, None)
     launched.launcher, launched.resume, launched.load_from = 'slurm', True, 'x.pth'
     assert configs.fingerprint(plain, None) == configs.fingerprint(launched, None)
+    launched.visualizer, launched.log_level = dict(type='V', vis_backends=[dict(type='L')]), 'WARNING'
+    launched.default_hooks = dict(logger=dict(interval=7), visualization=dict(draw=True))
+    assert configs.fingerprint(plain, None) == configs.fingerprint(launched, None)
+    launched.default_hooks.other = dict(type='H')
+    assert configs.fingerprint(plain, None) != configs.fingerprint(launched, None)
+    launched.pop('default_hooks')
     launched.lr = 2
     assert configs.fingerprint(plain, None) != configs.fingerprint(launched, None)
 
