@@ -17,6 +17,7 @@ from mixpro_mm.report.paper_tables import TITLES, place, table_blocks
 from mixpro_mm.report.records import Collected, collect
 from mixpro_mm.report.study import comparison_blocks, results_blocks
 from mixpro_mm.report.tables import gather, origins, results_table
+from mixpro_mm.utils.arguments import counted
 
 __all__ = ['main', 'write_paper_report']
 

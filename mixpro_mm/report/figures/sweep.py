@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mixpro_mm.report.figures.canvas import PAPER, Panel, line_figure, line_styles, outputs, save, spread
 from mixpro_mm.report.figures.logs import split_name
-from mixpro_mm.reporting.collect import collect
-from mixpro_mm.reporting.paper import find_configs
+from mixpro_mm.report.records import collect
+from mixpro_mm.utils.configs import find_configs
 
 __all__ = ['draw_sweep']
 
