@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
-from mmengine.runner import Runner
+from mmengine.runner import Runner, set_random_seed
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -137,6 +137,7 @@ def test_context_config(scenes):
 
 
 def test_coco_config(scenes):
+    set_random_seed(0)
     cfg, loaders, preprocessor = built('digit_scenes_coco', scenes, 'mmdet')
     assert [len(loader.dataset) for loader in loaders] == [12, 8, 8]
     assert tuple(cfg.metainfo.classes) == CLASSES[1:] and tuple(map(tuple, cfg.metainfo.palette)) == PALETTE[1:]
