@@ -29,7 +29,7 @@ coverage: setup
 	@echo "coverage: the tests once more, counting lines; about an hour on 2 cores"
 	@$(PYTHON_VENV) -m pytest --cov=mixpro_mm --cov-report=term-missing:skip-covered --cov-fail-under=95
 
-# how many small faults the tests notice; docs/mutants.md
+# how many small faults the tests notice; docs/development/mutants.md
 mutants: setup
 	@echo "mutants: 400 of some 6,000 changed expressions, each against the tests that reach it; about 40 minutes on 2 cores"
 	@$(PYTHON_VENV) -m pip install -q -c requirements/constraints.txt -r requirements/mutants.txt

@@ -15,9 +15,16 @@ author = 'The mixpro_mm authors'
 copyright = '2026, the mixpro_mm authors'
 version = release = VERSION['__version__']
 
-extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
-exclude_patterns = ['examples']
-source_suffix = {'.md': 'markdown'}
+extensions = [
+    'myst_parser',
+    'sphinx.ext.autodoc',
+    'sphinx.ext.autosummary',
+    'sphinx.ext.napoleon',
+    'sphinx_copybutton',
+]
+exclude_patterns = ['examples', 'images', '_templates', 'benchmarks']
+templates_path = ['_templates']
+source_suffix = {'.md': 'markdown', '.rst': 'restructuredtext'}  # the latter: pages of the reference
 
 # pages
 myst_heading_anchors = 4  # headings can be linked as on a code host
@@ -26,7 +33,7 @@ myst_url_schemes = ['http', 'https']
 suppress_warnings = []  # each one is an error
 
 # the reference, from docstrings
-autodoc_default_options = {'members': True, 'show-inheritance': True}
+autodoc_default_options = {'show-inheritance': True}
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'signature'
 napoleon_use_ivar = True

@@ -1,10 +1,8 @@
 """Write what follows from code and configs: ``python docs/generate.py`` (a test compares it with what is there).
 
-docs/tables.md: the tables of the paper, from ``configs/_base_/paper.py``. configs/metafile.yml: what mim knows of each
-config. docs/api: a page for each subpackage.
+docs/tables.md: the tables of the paper, from ``configs/_base_/paper.py``. configs/metafile.yml: the index of ``mim search``.
 """
 
-import ast
 import re
 import runpy
 from pathlib import Path
@@ -13,27 +11,13 @@ import yaml
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
-PACKAGE, CONFIGS = ROOT / 'mixpro_mm', ROOT / 'configs'
+CONFIGS = ROOT / 'configs'
 PAPER = runpy.run_path(str(CONFIGS / '_base_' / 'paper.py'))
-
-ROOMS = (  # in the order of the house; others follow by name
-    'mixing', 'labeling', 'attention', 'augments', 'backbones', 'losses', 'transfer', 'datasets', 'robustness',
-    'reporting', 'report', 'study', 'benchmark',
-)  # fmt: skip
-SEE = {
-    'augments': 'How to write one: [your own mixing method](../own_method.md).',
-    'transfer': 'How to use it: [hand over](../hand_over.md), [checkpoints from elsewhere](../checkpoints.md).',
-    'robustness': 'How to use it: [the tables of the paper](../tables.md).',
-    'reporting': 'How to use it: [results in the tables of the paper](../report.md).',
-    'report': 'How to use it: [pictures](../pictures.md).',
-    'study': 'How to write one: [a study](../study.md).',
-    'doctor': 'How to use it: [doctor](../doctor.md).',
-}
 
 INTRODUCTION = """# The tables of the paper
 
 Every row of every table: its config, the command that runs it, and the number the paper prints. None of these rows was
-trained here; [tools/report.py](report.md) puts numbers of your own beside them. CONFIG is the path of the file in the
+trained here; [tools/report.py](study.md#reports-of-any-runs) puts numbers of your own beside them. CONFIG is the path of the file in the
 table. The header of a config names the data it needs; [protocol notes](protocol.md) list where paper and released code
 differ. Tables 1, 3, 4 and 5 are also [one study](study.md), and
 [study_ablation.py](../configs/digits/study_ablation.py) runs Tables 2 and 6 to 10 on embedded digits. Configs of other
@@ -101,11 +85,11 @@ def tables() -> str:
 
 
 METAFILE = """\
-# What mim search and mim download know of each config. Written by `python docs/generate.py`: numbers are those of the
-# paper, from configs/_base_/paper.py (Table 10: 100 less the error); none was measured here. Parameters and FLOPs
-# (multiply-adds at 224 px) are counted, from docs/models.md. Collections: what a classifier was pre-trained with, or
-# what a config is for. Weights: none are published. mim cannot download a config without Weights; a text that ends with
-# a slash it takes for a folder, finds that it is there, and goes on to the config.
+# The index of mim search and mim download, written by `python docs/generate.py`. Numbers are those of the paper, from
+# configs/_base_/paper.py (Table 10: 100 - error); none was measured here. Parameters and FLOPs (multiply-adds at 224 px)
+# are counted, from docs/development/models.md. Collections: the pre-training of a classifier, or the purpose of a config.
+# No weights are published; mim cannot download a config without Weights, and takes a text that ends with a slash for a
+# folder that is already there.
 """
 COLLECTIONS = (
     'MixPro',
@@ -170,7 +154,7 @@ def results() -> dict[str, tuple[list[dict], list[str]]]:
 def metafile() -> str:
     counted = re.findall(
         r'\| (\S+)_mixup-cutmix_\S+ \| ([\d,]+) \| [^|]+ \| ([\d.]+) \|',
-        (DOCS / 'models.md').read_text(encoding='utf-8'),
+        (DOCS / 'development' / 'models.md').read_text(encoding='utf-8'),
     )
     sizes = {
         model: dict(Parameters=int(parameters.replace(',', '')), FLOPs=round(float(gmacs) * 1e9))
@@ -196,84 +180,13 @@ def metafile() -> str:
     return METAFILE + yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=1000)
 
 
-def public(path: Path) -> list[str]:
-    """What ``__all__`` of a file lists."""
-    for node in ast.parse(path.read_text(encoding='utf-8')).body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) == '__all__':
-            return ast.literal_eval(node.value)
-    return []
-
-
-def bound(path: Path) -> set[str]:
-    """Names that a file imports or defines at its top; those it makes when first asked for are not seen by autodoc."""
-    body = ast.parse(path.read_text(encoding='utf-8')).body
-    imported = {alias.asname or alias.name for node in body if isinstance(node, ast.ImportFrom) for alias in node.names}
-    return imported | {node.name for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
-
-
-def automodule(name: str, without: list[str] = ()) -> list[str]:
-    options = [f'   :exclude-members: {", ".join(without)}'] if without else []
-    return ['```{eval-rst}', f'.. automodule:: {name}', *options, '```', '']
-
-
-def module_name(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix('').parts
-    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
-
-
-def room_page(room: str) -> str:
-    """The public names of a room, then what its modules have besides."""
-    front = PACKAGE / room / '__init__.py'
-    top = [name for name in public(front) if name in bound(front)]
-    lines = [f'# {room}', '', *([SEE[room], ''] if room in SEE else []), *automodule(f'mixpro_mm.{room}')]
-    for path in sorted((PACKAGE / room).rglob('*.py')):
-        names = public(path)
-        if path != front and path.stem != '__main__' and set(names) - set(top):
-            name = module_name(path)
-            lines += [f'## {name.split(".", 2)[2]}', '', *automodule(name, [each for each in names if each in top])]
-    return '\n'.join(lines).rstrip() + '\n'
-
-
-def reference() -> dict[Path, str]:
-    found = sorted(path.parent.name for path in PACKAGE.glob('*/__init__.py') if path.parent.name.isidentifier())
-    rooms = sorted(found, key=lambda room: (ROOMS.index(room) if room in ROOMS else len(ROOMS), room))
-    pages = {DOCS / 'api' / f'{room}.md': room_page(room) for room in rooms}
-    single = [path for path in sorted(PACKAGE.glob('*.py')) if public(path) and path.stem != '__init__']
-    lines = ['# Single modules', '', 'What every room may use; each is a file of its own.', '']
-    for path in single:
-        lines += [f'## {path.stem}', '', *automodule(module_name(path))]
-    pages[DOCS / 'api' / 'modules.md'] = '\n'.join(lines).rstrip() + '\n'
-    lines = [
-        '# Reference',
-        '',
-        'What every class and function takes, returns and refuses: a page for each room of the package, from the',
-        'docstrings, in the order of the [house](../design.md).',
-        '',
-        *(f'- [{room}]({room}.md)' for room in rooms),
-        '- [single modules](modules.md)',
-        '',
-        '```{toctree}',
-        ':hidden:',
-        '',
-        *rooms,
-        'modules',
-        '```',
-    ]
-    pages[DOCS / 'api' / 'index.md'] = '\n'.join(lines) + '\n'
-    return pages
-
-
 def pages() -> dict[Path, str]:
     """All of them, path -> content."""
-    return {DOCS / 'tables.md': tables(), CONFIGS / 'metafile.yml': metafile(), **reference()}
+    return {DOCS / 'tables.md': tables(), CONFIGS / 'metafile.yml': metafile()}
 
 
 def main() -> None:
-    wanted = pages()
-    for path in {*(DOCS / 'api').glob('*.md')} - set(wanted):
-        path.unlink()
-    for path, content in wanted.items():
-        path.parent.mkdir(exist_ok=True)
+    for path, content in pages().items():
         path.write_text(content, encoding='utf-8')
 
 

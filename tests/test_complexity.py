@@ -1,4 +1,4 @@
-"""docs/models.md: what tools/complexity.py counts, beside Table 1 of the paper."""
+"""docs/development/models.md: what tools/complexity.py counts, beside Table 1 of the paper."""
 
 import runpy
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.config_rows import CONFIGS, read
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = Config.fromfile(CONFIGS / '_base_' / 'paper.py').table1.to_dict()
-PAGE = (ROOT / 'docs' / 'models.md').read_text(encoding='utf-8').splitlines()
+PAGE = (ROOT / 'docs' / 'development' / 'models.md').read_text(encoding='utf-8').splitlines()
 count = runpy.run_path(str(ROOT / 'tools' / 'complexity.py'))['count']
 
 

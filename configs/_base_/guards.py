@@ -1,5 +1,5 @@
 # The hooks of every run at paper scale; a config assigns default_hooks = _base_.guards. (mmengine lets no two bases
-# define the same key, and default_hooks is also in the runtime of each toolkit.) What they check: docs/faults.md
+# define the same key, and default_hooks is also in the runtime of each toolkit.) What they check: docs/doctor.md
 guards = dict(
     checkpoint=dict(type='mixpro_mm.AtomicCheckpointHook', max_keep_ckpts=2),
     iter_seed=dict(type='mixpro_mm.IterSeedHook'),  # resumes bit by bit

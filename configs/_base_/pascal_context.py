@@ -1,4 +1,4 @@
-# Pascal Context (VOC 2010), 60 classes with the background as class 0; docs/pascal_context.md says how to prepare it.
+# Pascal Context (VOC 2010), 60 classes with the background as class 0; docs/hand_over.md says how to prepare it.
 # Settings of Segmenter's own recipe for this data: the short side is read at 520 px, whatever the long one, so that a
 # window of 480 px is never larger than an image. (mmseg's own base, (520, 520), bounds the long side instead.)
 # Data:     data/VOCdevkit/VOC2010/{JPEGImages,SegmentationClassContext,ImageSets/SegmentationContext}

@@ -2,7 +2,7 @@
 # that its 60 classes lack. The numbers of the paper are those mmseg lists for it (47.30, 48.47). It reads images at
 # mmseg's stock scale, the long side at 520 px, and downloads its ImageNet checkpoint.
 # Paper:    Table 3, DeeplabV3+ R101: mIoU 47.3, (MS) 48.5; not run here
-# Data:     data/VOCdevkit/VOC2010, see docs/pascal_context.md
+# Data:     data/VOCdevkit/VOC2010, see docs/hand_over.md
 # Run:      mim train onedl-mmsegmentation configs/segmentation/deeplabv3plus_r101_4xb4-40k_pascal-context-480x480.py --gpus 4 --launcher pytorch
 # Test:     mim test onedl-mmsegmentation configs/segmentation/deeplabv3plus_r101_4xb4-40k_pascal-context-480x480.py --checkpoint work_dirs/deeplabv3plus_r101_4xb4-40k_pascal-context-480x480/iter_40000.pth
 # Test, MS: the same with --tta

@@ -1,7 +1,7 @@
 # DeiT-S from its MixPro checkpoint with the mask transformer of Segmenter: 2 layers, one token per class.
 # Paper:    Table 3, DeiT-S-Segmenter + MixPro: mIoU 51.1, (MS) 51.6; not run here
 # Needs:    work_dirs/deit-small_mixpro_8xb128_in1k/epoch_300.pth, which configs/pretrain/deit-small_mixpro_8xb128_in1k.py leaves
-# Data:     data/VOCdevkit/VOC2010, see docs/pascal_context.md
+# Data:     data/VOCdevkit/VOC2010, see docs/hand_over.md
 # Run:      mim train onedl-mmsegmentation configs/segmentation/segmenter_deit-small_mixpro_4xb4-80k_pascal-context-480x480.py --gpus 4 --launcher pytorch
 # Test:     mim test onedl-mmsegmentation configs/segmentation/segmenter_deit-small_mixpro_4xb4-80k_pascal-context-480x480.py --checkpoint work_dirs/segmenter_deit-small_mixpro_4xb4-80k_pascal-context-480x480/iter_80000.pth
 # Test, MS: the same with --tta

@@ -3,7 +3,7 @@
 # instead of 47.30.
 # Paper:    no row of Table 3, which counts 60 classes; not run here
 # Needs:    work_dirs/deit-small_mixpro_8xb128_in1k/epoch_300.pth, which configs/pretrain/deit-small_mixpro_8xb128_in1k.py leaves
-# Data:     data/VOCdevkit/VOC2010, see docs/pascal_context.md
+# Data:     data/VOCdevkit/VOC2010, see docs/hand_over.md
 # Run:      mim train onedl-mmsegmentation configs/segmentation/segmenter_deit-small_mixpro_4xb4-80k_pascal-context-59-480x480.py --gpus 4 --launcher pytorch
 # Test:     mim test onedl-mmsegmentation configs/segmentation/segmenter_deit-small_mixpro_4xb4-80k_pascal-context-59-480x480.py --checkpoint work_dirs/segmenter_deit-small_mixpro_4xb4-80k_pascal-context-59-480x480/iter_80000.pth
 # Test, MS: the same with --tta

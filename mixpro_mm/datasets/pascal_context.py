@@ -127,7 +127,7 @@ def _missing(devkit: Path, annotations: Path) -> list[str]:
     if importlib.util.find_spec('detail') is None:
         problems.append(
             'The Detail API (module detail) is not installed: build it from github.com/zhanghang1989/detail-api, or '
-            'make the class maps without it as docs/pascal_context.md says, and look at them with --check'
+            'make the class maps without it as docs/hand_over.md says, and look at them with --check'
         )
     return problems
 

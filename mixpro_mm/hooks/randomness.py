@@ -63,7 +63,7 @@ class IterSeedHook(Hook):
 
     Not exact, with a warning: a resume in the middle of an epoch of a loop by epoch, which mmengine starts over; one of
     a loop by iteration with worker processes and a sampler that cannot skip (``InfiniteSampler`` can); another number
-    of processes; a checkpoint written without this hook. ``docs/reproducibility.md`` has the whole list.
+    of processes; a checkpoint written without this hook. ``docs/scale.md`` has the whole list.
     """
 
     priority = 95  # after hooks that draw (VERY_LOW is 90), before NonFiniteLossHook, which keeps the state (LOWEST)

@@ -34,7 +34,7 @@ class AttentionBlock(NamedTuple):
         return READINGS[self.reading](self, outputs)
 
     def grid(self, tokens: int, size: tuple[int, int]) -> tuple[int, int]:
-        """(h, w) of the patches, as of :func:`~mixpro_mm.labeling.token_grid`."""
+        """(h, w) of the patches, as of :func:`mixpro_mm.labeling.grid.token_grid`."""
         return token_grid(tokens, size, self.patches)
 
 

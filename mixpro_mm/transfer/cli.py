@@ -11,7 +11,7 @@ from mixpro_mm.transfer.proof import MAPS, TOLERANCE
 
 __all__ = ['main']
 
-TO = 'whose names; mixpro is another word for mmpretrain where a family has both; docs/checkpoints.md has the pairs'
+TO = 'whose names; mixpro is another word for mmpretrain where a family has both; docs/hand_over.md has the pairs'
 TAKE = 'convert what the file has under KEY, such as model_ema or state_dict_ema, or KEY.*'
 
 

@@ -107,7 +107,7 @@ def test_everything_that_is_missing_is_one_sentence(devkit, monkeypatch):
         convert(devkit)
     (sentence,) = str(stop.value).splitlines()
     assert 'module detail' in sentence and 'github.com/zhanghang1989/detail-api' in sentence
-    assert 'docs/pascal_context.md' in sentence and '--check' in sentence
+    assert 'docs/hand_over.md' in sentence and '--check' in sentence
     (devkit / 'VOC2010' / 'trainval_merged.json').unlink()
     for image in (devkit / 'VOC2010' / 'JPEGImages').iterdir():
         image.unlink()

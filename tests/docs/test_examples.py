@@ -142,7 +142,7 @@ def test_own_images_with_another_number_of_folders_are_one_sentence(own_images):
 def test_the_config_of_own_images_builds_at_full_size_and_takes_the_lines_of_its_page(own_images):
     from mmengine.registry import MODELS, DefaultScope
 
-    lines = [block.text for block in blocks_of(DOCS / 'own_images.md') if block.language == 'python']
+    lines = [block.text for block in blocks_of(DOCS / 'your_config.md') if block.language == 'python']
     (start,) = (text for text in lines if 'init_cfg' in text)
     own_images.write_text(own_images.read_text() + start)
     config = Config.fromfile(own_images)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / 'docs'
 RUN = json.loads((DOCS / 'mutants.json').read_text())
-PAGE = (DOCS / 'mutants.md').read_text(encoding='utf-8')
+PAGE = (DOCS / 'development' / 'mutants.md').read_text(encoding='utf-8')
 
 
 def short(name):

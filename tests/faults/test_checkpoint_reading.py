@@ -62,7 +62,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, tiny, good, bomb, how):
 
 
 def test_without_the_check_the_host_runs_that_code(tmp_path, tiny, good, bomb):
-    """What docs/faults.md says of onedl-mmengine; if this fails, the host has learnt, and the page is to be changed."""
+    """What docs/doctor.md says of onedl-mmengine; if this fails, the host has learnt, and the page is to be changed."""
     write, exploded = bomb
     config = tiny(tmp_path / 'work', load_from=str(write(tmp_path / 'bomb.pth', good)))
     del config.default_hooks.checkpoint_check

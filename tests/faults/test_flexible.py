@@ -36,7 +36,7 @@ def read_before(path):
 
 
 def test_code_is_run_and_named_before_training(flexible, undisturbed, tmp_path, bomb, capfd):
-    """If the code is not run, FlexibleRunner has learnt, and docs/faults.md and docs/scale.md are to be changed."""
+    """If the code is not run, FlexibleRunner has learnt, and docs/doctor.md and docs/scale.md are to be changed."""
     write, exploded = bomb
     path = write(tmp_path / 'bomb.pth', undisturbed / 'epoch_2.pth')
     with pytest.raises(
