@@ -151,7 +151,7 @@ def write_checkpoint(path, prefix='backbone.'):
 
 def train(config):
     watch = Watch()
-    with mock.patch.object(Config, 'pretty_text', ''):  # to format it for the log takes longer than to train
+    with mock.patch.object(Config, 'pretty_text', ''), mock.patch.object(Runner, '_log_env'):  # longer than training
         runner = Runner.from_cfg(config)
         runner.register_hook(watch)
         runner.train()

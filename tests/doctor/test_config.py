@@ -98,7 +98,6 @@ OWN_AUGMENT = "model.train_cfg.augments.0.type='mixpro_mm.MixPro'"
         (f"custom_imports = dict(imports=['mixpro_mm'])\n{PLAIN}\n{NO_HOOKS}", OWN_AUGMENT),  # which registers nothing
         (f"custom_imports = dict(imports='mixpro_mm.augments')\n{PLAIN}\n{NO_HOOKS}", ''),
         (f"custom_imports = dict(imports=['mixpro_mm.plugin'])\n{PLAIN}\n{NO_HOOKS}", ''),
-        ("model = dict(backbone=dict(type='PVT'))", "model.backbone.type='mixpro_mm.PVT'"),
         (
             "default_hooks = dict(_delete_=True, a=dict(type='mixpro_mm.IterSeedHook'), b=dict(type='ClassCheckHook'))",
             '',  # the scoped name has imported all hooks by then
@@ -195,7 +194,6 @@ def test_probabilities_and_warm_up(probs, warmup, said, fixes):
     'scope, loader, key',
     [
         ('mmpretrain', dict(num_workers=0), 'persistent_workers=False'),  # its tools/train.py keeps them
-        ('mmseg', dict(num_workers=0), None),
         ('mmseg', dict(num_workers=0, persistent_workers=True), 'persistent_workers=False'),
         (None, dict(num_workers=0, prefetch_factor=2), 'prefetch_factor=None'),
         ('mmpretrain', dict(num_workers=2, prefetch_factor=2), None),
@@ -297,7 +295,7 @@ def with_options(config, options):
 
 def test_data_that_fit_the_model(scenes):
     config = scenes[1].to_dict()
-    assert len(data_places(config)) == 5
+    assert len(data_places(config)) == 6  # of data sets and evaluators
     findings = run((check_data,), config)
     assert {(finding.status, finding.check) for finding in findings} == {('ok', 'data'), ('ok', 'annotations')}
     assert 'train_dataloader: 4 samples, of which 4 were loaded' in [finding.found for finding in findings]

@@ -41,7 +41,8 @@ def draw_pictures(plan, work_dir: Path) -> list[dict]:
             if stage.task == task and (task != 'classification' or _mixes(stage)):
                 groups.setdefault(stage.name if task == 'classification' else stage.backbone, []).append(stage)
         for name, same in list(groups.items())[:PICTURES]:
-            path = work_dir / 'figures' / f'{kind}-{re.sub(r"[^A-Za-z0-9._-]+", "-", name)}.png'
+            name = name if task == 'classification' else re.sub('[^a-z0-9.-]+', '-', name.lower())
+            path = work_dir / 'figures' / f'{kind}-{name}.png'
             try:
                 draw = partial(_mixed, seed=plan.seed) if task == 'classification' else partial(_predictions, task)
                 pictures.append(dict(path=str(path)) | draw(same, path, load))
