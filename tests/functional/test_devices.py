@@ -1,4 +1,4 @@
-"""A tensor made without a device lies on the CPU, which is wrong on a GPU; here it would lie on the device 'meta'."""
+"""Tensors are created on the device of the inputs; without a device they would be on 'meta' here."""
 
 import pytest
 import torch

@@ -46,12 +46,6 @@ def test_what_is_not_salient_is_dropped_around_the_set():
     assert drop_salient_mass(MASS, 1.0, 'non-salient').all()
 
 
-def test_patches_without_any_attention_are_dropped_and_kept_with_the_rest():
-    mass = torch.tensor([[0.0, 1.0, 0.0]])
-    assert drop_salient_mass(mass, 1.0, 'salient').all()
-    assert not drop_salient_mass(mass, 0.0, 'non-salient').any()
-
-
 @pytest.mark.parametrize('q', [0.1, 0.37, 0.5, 0.9])
 def test_the_set_is_the_smallest_of_its_mass(q):
     inside = salient_set(SKEWED, q)
@@ -100,11 +94,6 @@ def test_random_orders_depend_on_their_seed_alone():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_random_patches_are_spread_evenly():
-    dropped = drop_first(random_order(16, list(range(4000))), 4).double().mean(dim=0)
-    torch.testing.assert_close(dropped, torch.full_like(dropped, 0.25), atol=0.03, rtol=0)  # 4 standard errors
-
-
 def test_mass_on_other_grids():
     fine = torch.arange(16.0).view(1, 4, 4)
     expected = torch.tensor([[0 + 1 + 4 + 5, 2 + 3 + 6 + 7, 8 + 9 + 12 + 13, 10 + 11 + 14 + 15]]) / 120
@@ -130,5 +119,5 @@ def test_dropped_pixels_are_black_and_the_rest_is_left_alone(dtype):
 
 @pytest.mark.parametrize('size', [(30, 32), (32, 30)])
 def test_images_that_cannot_be_cut_evenly(size):
-    with pytest.raises(ValueError, match=rf'images of {size[0]}x{size[1]} pixels cannot be cut into 8x8 patches'):
+    with pytest.raises(ValueError, match=rf'images of {size[0]}x{size[1]} pixels are not divisible into 8x8 patches'):
         blacken(torch.zeros(1, 3, *size), torch.zeros(1, 64, dtype=torch.bool), 8)

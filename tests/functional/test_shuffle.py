@@ -72,18 +72,6 @@ def test_none_draws_nothing():
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize('layout', ['channels_last', 'transposed'])
-def test_the_layout_in_memory_does_not_matter(layout):
-    images, mask = case()
-    if layout == 'channels_last':
-        other = images.to(memory_format=torch.channels_last)
-    else:
-        other = images.transpose(2, 3).contiguous().transpose(2, 3)
-    assert other.stride() != images.stride()
-    mixed = [shuffle_patches(one, mask, PATCH, generator=torch.Generator().manual_seed(1)) for one in (images, other)]
-    assert torch.equal(*mixed)
-
-
 @pytest.mark.parametrize('size', [(12, 18), (14, 20)])
 def test_patches_must_tile_the_image(size):
     sentence = rf'shuffle needs image sides that are multiples of patch_size 4, got {size[0]}x{size[1]} pixels'

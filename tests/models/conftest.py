@@ -1,4 +1,4 @@
-"""Micro classifiers and short trainings as a fixture."""
+"""Small classifiers and trainings as a fixture."""
 
 import pytest
 

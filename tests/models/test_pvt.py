@@ -1,7 +1,6 @@
 """PVT against arithmetic, against mmdet's implementation and against explicit attention."""
 
 import math
-from collections import Counter
 
 import pytest
 import torch
@@ -34,37 +33,11 @@ def images(*size, batch=2):
     return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(1))
 
 
-def counted_by_hand(depths, dims=(64, 128, 320, 512), mlp_ratios=(8, 8, 4, 4), sr_ratios=(8, 4, 2, 1), classes=1000):
-    """Parameters of the published PVT at 224, from layer sizes: (with class token and linear head, feature maps)."""
-    total, in_channels = 0, 3
-    for c, r, sr, depth, patch, rows in zip(
-        dims, mlp_ratios, sr_ratios, depths, (4, 2, 2, 2), (3136, 784, 196, 49), strict=True
-    ):
-        total += patch**2 * in_channels * c + c + 2 * c + rows * c
-        reduction = sr**2 * c**2 + c + 2 * c if sr > 1 else 0
-        total += depth * (4 * c**2 + 4 * c + reduction + 4 * c + 2 * r * c**2 + r * c + c)
-        in_channels = c
-    return total + c + c + 2 * c + c * classes + classes, total
-
-
-@pytest.mark.parametrize(
-    'arch, depths, millions',
-    [
-        ('tiny', (2, 2, 2, 2), 13.229),
-        ('small', (3, 4, 6, 3), 24.486),
-        ('medium', (3, 4, 18, 3), 44.208),
-        ('large', (3, 8, 27, 3), 61.369),
-    ],
-)
-def test_parameter_counts_are_the_published_ones(arch, depths, millions):
+@pytest.mark.parametrize('arch, millions', [('tiny', 13.229), ('small', 24.486), ('medium', 44.208), ('large', 61.369)])
+def test_parameter_counts_are_the_published_ones(arch, millions):
     with torch.device('meta'):
-        with_head = torch.nn.Sequential(PVT(arch), torch.nn.Linear(512, 1000))
-        featmap = PVT(arch, out_type='featmap')
-    counts = tuple(sum(p.numel() for p in model.parameters()) for model in (with_head, featmap))
-    assert counts == counted_by_hand(depths)
-    assert round(counts[0] / 1e6, 3) == millions
-    if arch == 'small':
-        assert counts == (24_485_864, 23_970_816)
+        model = torch.nn.Sequential(PVT(arch), torch.nn.Linear(512, 1000))
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 3) == millions
 
 
 def test_parameter_names_and_rows_are_the_official_ones():
@@ -117,7 +90,7 @@ def test_maps_equal_those_of_mmdet(size):
 
 @torch.no_grad()
 def test_class_token_equals_mmdet_layers_run_by_hand():
-    """mmdet has no class token; its stage 4 takes 1 + 49 tokens when told that they form a 50 x 1 map."""
+    """mmdet has no class token; its stage 4 takes 1 + 49 tokens as a 50 x 1 map."""
     model = micro(conv_norm_eps=1e-6)
     x = images(224, 224)
     *_, stage3 = mmdet_twin(model)(x)[:3]
@@ -154,23 +127,6 @@ def test_attention_equals_explicit_softmax_read_from_q_and_kv(size):
         torch.testing.assert_close(seen[name, 'proj'][0], out, **MATCH)
 
 
-@torch.no_grad()
-def test_class_token_joins_only_at_stage_4():
-    model, keys, maps = micro(), [], []
-    for stage in (1, 2, 3, 4):
-        block = getattr(model, f'block{stage}')[-1]
-        block.attn.kv.register_forward_hook(lambda _, args, out: keys.append(out.shape[1]))
-        block.register_forward_hook(lambda _, args, out: maps.append(out))
-    (feature,) = model(images(224, 224))
-    assert keys == [49, 49, 49, 49 + 1]
-    assert [tokens.shape[1] for tokens in maps] == [3136, 784, 196, 49 + 1]
-    assert feature.shape == (2, 128)
-    featmap = micro(seed=1, out_type='featmap')
-    featmap.load_state_dict(model.state_dict())
-    for tokens, feature_map in zip(maps[:3], featmap(images(224, 224))[:3], strict=True):
-        assert torch.equal(tokens, feature_map.flatten(2).transpose(1, 2))
-
-
 @pytest.mark.parametrize('size', [(200, 333), (33, 65), (1, 1), (224, 448)])
 @torch.no_grad()
 def test_any_input_size_gives_ceil_grids(size):
@@ -181,15 +137,6 @@ def test_any_input_size_gives_ceil_grids(size):
         assert feature_map.shape == (2, MICRO['embed_dims'][stage], *grid)
         assert feature_map.isfinite().all() and feature_map.is_contiguous()
     assert micro()(images(*size))[0].shape == (2, 128)
-
-
-@torch.no_grad()
-def test_keys_are_reduced_from_padded_maps():
-    """61 x 90 pads to 64 x 92 in stage 1, and 16 x 23 is not a multiple of sr 8: both paddings are at work."""
-    model, kv = micro(), []
-    model.block1[0].attn.kv.register_forward_hook(lambda _, args, out: kv.append(out))
-    model(images(61, 90))
-    assert kv[0].shape[1] == math.ceil(16 / 8) * math.ceil(23 / 8)
 
 
 @torch.no_grad()
@@ -207,7 +154,7 @@ def test_position_embedding_follows_the_grid_of_its_own_stage():
 
 @pytest.mark.parametrize('img_size', [64, 96, (64, 96)])
 @torch.no_grad()
-def test_hand_over_to_maps_is_strict_complete_and_leaves_the_source_alone(img_size):
+def test_transfer_to_maps_is_strict_and_complete(img_size):
     source = micro(img_size=64)
     file = {**source.state_dict(), 'head.weight': torch.ones(10, 128), 'head.bias': torch.ones(10)}
     before = {key: value.clone() for key, value in file.items()}
@@ -227,7 +174,7 @@ def test_hand_over_to_maps_is_strict_complete_and_leaves_the_source_alone(img_si
 
 
 @torch.no_grad()
-def test_hand_over_between_sizes_keeps_the_class_row():
+def test_transfer_between_sizes_keeps_the_class_row():
     source, model = micro(img_size=64), micro(seed=1, img_size=128)
     model.load_state_dict({**source.state_dict(), 'head.weight': torch.ones(10, 128)}, strict=True)
     assert model.pos_embed4.shape == (1, 1 + 16, 128)
@@ -235,12 +182,6 @@ def test_hand_over_between_sizes_keeps_the_class_row():
     assert torch.equal(model.cls_token, source.cls_token)
     # resizing once at load or on the fly at every forward is the same
     torch.testing.assert_close(model(images(128, 128)), source(images(128, 128)), **MATCH)
-
-
-def test_hand_over_of_a_part_of_a_detector_is_strict_too():
-    detector = torch.nn.ModuleDict(dict(backbone=micro(img_size=64, out_type='featmap')))
-    file = {f'backbone.{key}': value for key, value in micro(seed=1).state_dict().items()}
-    assert detector.load_state_dict(file, strict=True) == ([], [])
 
 
 def test_what_cannot_fit_is_reported():
@@ -302,18 +243,6 @@ def test_drop_path_rises_linearly_over_all_blocks():
     assert rates == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
 
 
-@torch.no_grad()
-def test_every_place_of_dropout_and_drop_path_is_passed():
-    model, passed = micro(img_size=64), Counter()
-    for name, module in model.named_modules():
-        if name.rpartition('.')[2] in ('pos_drop', 'proj_drop', 'drop', 'drop_path'):
-            module.register_forward_hook(lambda *_, name=name: passed.update([name]))
-    model(images(64, 64))
-    blocks = [f'block{stage}.{index}' for stage in (1, 2, 3, 4) for index in range(MICRO['depths'][stage - 1])]
-    expected = {'attn.proj_drop': 1, 'mlp.drop': 2, 'drop_path': 2}
-    assert passed == {'pos_drop': 4} | {f'{block}.{name}': n for block in blocks for name, n in expected.items()}
-
-
 @pytest.mark.parametrize(
     'kwargs, sentence',
     [
@@ -322,11 +251,11 @@ def test_every_place_of_dropout_and_drop_path_is_passed():
         (dict(arch={'depths': (1, 1, 1, 1)}), 'missing: embed_dims, mlp_ratios, num_heads, sr_ratios; unknown: none'),
         (dict(arch={**MICRO, 'depths': (1, 2)}), r'four numbers for depths, one per stage, not \[1, 2\]'),
         (dict(arch={**MICRO, 'num_heads': (1, 3, 4, 8)}), 'stage 2: 3 heads do not divide 32 dimensions'),
-        (dict(arch={**MICRO, 'sr_ratios': (8, 4, 2, 2)}), 'stage 4 holds the class token and needs sr_ratio 1, not 2'),
+        (dict(arch={**MICRO, 'sr_ratios': (8, 4, 2, 2)}), 'stage 4 has the class token and needs sr_ratio 1, not 2'),
         (dict(arch=MICRO, out_type='raw'), "no out_type 'raw'; choose one of cls_token, featmap"),
     ],
 )
-def test_wrong_settings_fail_in_one_sentence(kwargs, sentence):
+def test_wrong_settings_raise(kwargs, sentence):
     with pytest.raises(ValueError, match=sentence) as error:
         PVT(**kwargs)
     assert '\n' not in str(error.value)

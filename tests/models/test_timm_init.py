@@ -47,12 +47,4 @@ def test_it_leaves_layer_scale_and_the_rest_of_the_model():
     model = classifier(XCIT, INIT, init_cfg=dict(type='Constant', layer='Linear', val=7.0))
     assert (model.backbone.xca_layers[0].gamma1 == 0.5).all()
     assert (model.backbone.xca_layers[0].attn.temperature == 1).all()
-    assert model.head.fc.weight.std().item() == pytest.approx(0.01, rel=0.3)  # its own, of the host
-
-
-def test_two_runs_of_one_seed_start_alike():
-    models = []
-    for _ in range(2):
-        torch.manual_seed(3)
-        models.append(classifier(VIT, INIT).state_dict())
-    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+    assert model.head.fc.weight.std().item() == pytest.approx(0.01, rel=0.3)  # mmpretrain's
