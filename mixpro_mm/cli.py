@@ -47,19 +47,19 @@ def main(script: str, arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, or 2 if there is no such config, scope or toolkit.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    place = _place_of_config(arguments)
-    if place is None and {'-h', '--help'} & set(arguments):
+    position = _config_position(arguments)
+    if position is None and {'-h', '--help'} & set(arguments):
         print(HELP.format(script=script, Script=script.capitalize()), end='')
         return 0
     try:
-        if place is None:
+        if position is None:
             raise ValueError(f'tools/{script}.py needs a config: python tools/{script}.py CONFIG [arguments]')
-        config = find_config(arguments[place])
+        config = find_config(arguments[position])
         path = toolkit_script(scope_of(config), script)
     except (ValueError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2
-    arguments[place] = str(config)
+    arguments[position] = str(config)
     sys.argv = [str(path), *arguments]
     sys.path[0] = str(path.parent)  # as in a direct run; tools/ here has a test.py, too
     import mixpro_mm.utils.host_prints  # noqa: F401, imported late because mim asks for help before each run
@@ -75,7 +75,7 @@ class _Parser(argparse.ArgumentParser):
         raise ValueError(message)
 
 
-def _place_of_config(arguments: Sequence[str]) -> int | None:
+def _config_position(arguments: Sequence[str]) -> int | None:
     parser = _Parser(add_help=False)
     for option in WITH_VALUE:
         parser.add_argument(f'--{option}', nargs='?')
@@ -86,8 +86,8 @@ def _place_of_config(arguments: Sequence[str]) -> int | None:
         rest = parser.parse_known_args(numbered)[1]
     except ValueError:  # ambiguous abbreviation; the script reports it
         rest = numbered
-    places = (int(word) for word in rest if word.isdigit())
-    return next((n for n in places if arguments[n].endswith(SUFFIXES)), None)
+    positions = (int(word) for word in rest if word.isdigit())
+    return next((n for n in positions if arguments[n].endswith(SUFFIXES)), None)
 
 
 def scope_of(config: str | Path) -> str:

@@ -55,12 +55,9 @@ class PuzzleMix(MixAugment):
     blocks of each image are moved so that salient ones are visible, at a cost of ``t_eps`` times the squared distance
     in sides of the grid.
 
-    The scales 1 / b^2 and 1 / (16 b) and the defaults are those of the released code. Differences:
-        - Its labels take the values 0, 1/2 and 1 and come from alpha-beta swap. Here they are binary and the optimum is
-          exact (see ``min_cut``), so the mask is boolean and any labeling can weight the labels.
-        - It moves blocks in a fixed number of rounds, which need not end in a permutation. Here the permutation is
-        optimal. - Colours are scaled by their range in the batch instead of by the normalisation.
-        - Weights that reward unequal neighbours are clipped at zero; with ``gamma`` up to 1 there are none.
+    Scales and defaults are those of the released code, which allows labels of 1/2, finds them by alpha-beta swap and
+    moves blocks by an approximate assignment. Here labels are binary, cut and permutation are exact, and colours are
+    scaled by their range in the batch.
 
     ``LabelingHook`` must be among the hooks. Re-entrant activation checkpointing is not supported.
 

@@ -94,10 +94,7 @@ def fold_pairs(unary: Tensor, down: Tensor, right: Tensor) -> tuple[Tensor, Tens
     """
     unary = unary.clone()
     weights = []
-    for pairs, first, second in (
-        (down, unary[:, :-1], unary[:, 1:]),
-        (right, unary[:, :, :-1], unary[:, :, 1:]),
-    ):
+    for pairs, first, second in ((down, unary[:, :-1], unary[:, 1:]), (right, unary[:, :, :-1], unary[:, :, 1:])):
         (neither, below), (above, both) = (row.unbind(-1) for row in pairs.unbind(-2))
         first += neither.unsqueeze(-1)
         first[..., 1] += (above + both - neither - below) / 2

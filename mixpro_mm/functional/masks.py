@@ -40,11 +40,7 @@ def fitting(size: tuple[int, int], patch_size: int) -> tuple[int, int]:
 
 
 def random_mask(
-    keep: Tensor,
-    grid: tuple[int, int],
-    *,
-    generator: Generator | None = None,
-    device: torch.device | str | None = None,
+    keep: Tensor, grid: tuple[int, int], *, generator: Generator | None = None, device: torch.device | str | None = None
 ) -> Tensor:
     """Return a mask with exactly ``keep[b]`` true cells at random positions, drawn per sample (MixPro, section 3.2).
 

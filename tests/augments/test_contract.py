@@ -49,7 +49,7 @@ SIZES = [(64, 64), (64, 96)]
 
 @pytest.fixture(scope='module')
 def classifiers():
-    """A small vision transformer for each image size, to be bound, and another one in place of its average."""
+    """Return a small vision transformer and a second one as its average for each image size."""
     torch.manual_seed(0)
     arch = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=16)
     return {
@@ -76,14 +76,14 @@ def built(name, case, classifiers, size, **kwargs):
 
 
 def numbered(batch, size, dtype=torch.float32):
-    """Textured images whose first channel is the constant 1 + b, which identifies the image of each pixel."""
+    """Return images whose first channel is 1 + b, which identifies the image of each pixel."""
     generator = torch.Generator().manual_seed(batch)
     images = torch.randn(batch, 3, *size, generator=generator)
     images[:, 0] = 1 + torch.arange(batch).view(-1, 1, 1)
     return images.to(dtype), F.one_hot(torch.arange(batch) % CLASSES, CLASSES).float()
 
 
-def test_every_method_is_registered_and_listed_here():
+def test_every_method_is_registered_and_tested_here():
     ours = {name: cls for name, cls in HOST_BATCH_AUGMENTS.module_dict.items() if issubclass(cls, MixAugment)}
     assert ours.keys() == set(METHODS)
     for name, cls in ours.items():
@@ -169,7 +169,7 @@ def test_one_ratio_a_batch_or_one_a_sample(name, case, classifiers):
 
 
 @pytest.mark.parametrize(('name', 'case'), [RATIO[0], *RATIO[2:5]])
-def test_masks_are_drawn_where_the_images_are(name, case):
+def test_masks_are_drawn_on_the_device_of_the_images(name, case):
     images, scores = numbered(4, (64, 64))
     mixed, blended = BATCH_AUGMENTS.build(dict(type=name, **case))(images.to('meta'), scores.to('meta'))
     assert mixed.device.type == blended.device.type == 'meta'
@@ -241,7 +241,7 @@ def test_models_are_not_changed(name, case, classifiers):
 
 @pytest.mark.parametrize(('name', 'case'), CASES)
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
-def test_masks_live_where_the_images_live(name, case, classifiers):
+def test_masks_are_on_the_device_of_the_images(name, case, classifiers):
     images, scores = (tensor.cuda() for tensor in numbered(4, (64, 64)))
     augment = built(name, case, copy.deepcopy({k: [m.cuda() for m in v] for k, v in classifiers.items()}), (64, 64))
     mixed, blended = augment(images, scores)
@@ -286,7 +286,7 @@ ALIKE = [  # what every method refuses that takes the argument
 
 
 @pytest.mark.parametrize(('name', 'case'), FIRST)
-def test_what_all_methods_refuse(name, case):
+def test_common_arguments_out_of_range_raise(name, case):
     known = inspect.signature(BATCH_AUGMENTS.get(name)).parameters
     for wrong, sentence in ALIKE:
         if wrong.keys() <= known.keys():
@@ -345,7 +345,7 @@ WRONG = [  # (method, settings, start of the message); the validators have tests
 
 
 @pytest.mark.parametrize(('name', 'wrong', 'sentence'), WRONG)
-def test_bad_arguments(name, wrong, sentence):
+def test_invalid_arguments_raise(name, wrong, sentence):
     with pytest.raises((ValueError, TypeError), match=f'^{sentence}') as caught:
         BATCH_AUGMENTS.build(dict(type=name, **copy.deepcopy(wrong)))
     assert '\n' not in str(caught.value)

@@ -10,7 +10,7 @@ from tests.augments.kit import unique_batch
 
 @pytest.mark.parametrize(('rounding', 'operation'), [('floor', math.floor), ('ceil', math.ceil)])
 @pytest.mark.parametrize('size', [(32, 32), (22, 33), (7, 4)])
-def test_whole_cells_come_from_one_image_as_many_as_tau_says(rounding, operation, size, monkeypatch):
+def test_number_of_cells_follows_tau(rounding, operation, size, monkeypatch):
     torch.manual_seed(0)
     augment = GridMix(rounding=rounding)
     borders = [[math.ceil(i * length / 4) for i in range(5)] for length in size]

@@ -23,7 +23,7 @@ def test_number_of_cells_follows_tau(rounding, operation, monkeypatch):
 
 @pytest.mark.parametrize('ratio', ['batch', 'sample'])
 @pytest.mark.parametrize('cls', [MaskMix, MixPro])
-def test_without_options_nothing_else_is_drawn(cls, ratio):
+def test_draws_without_options(cls, ratio):
     images, scores = torch.rand(6, 3, 56, 40), torch.eye(6)
     torch.manual_seed(5)
     mixed, blended = cls(patch_size=8, mask_scale=2, ratio=ratio)(images, scores)
@@ -50,7 +50,7 @@ def test_without_options_nothing_else_is_drawn(cls, ratio):
         (12, [12, 16, 16, 4], [12, 16, 12]),  # as many columns as before suffice
     ],
 )
-def test_offset_moves_the_cells_and_counts_the_cut_ones(offset, rows, columns, monkeypatch):
+def test_offset_moves_the_cells_and_counts_the_cropped_ones(offset, rows, columns, monkeypatch):
     torch.manual_seed(0)
     augment = MaskMix(patch_size=8, mask_scale=2, offset=offset)
     for tau in (0.0, 0.3, 0.5, 0.99, 1.0):
@@ -114,7 +114,7 @@ def test_mixpro_requires_labeling():
 
 
 def test_few_cells_give_a_warning():
-    """128 px hold 2 x 2 cells of 64 px: floor(4 tau) is 0 in a quarter of the draws."""
+    """With 2 x 2 cells, floor(4 tau) is 0 in a quarter of the draws."""
     torch.manual_seed(0)
     augment = MaskMix(ratio='sample', partner='flip')
     said = augment.few_cells((128, 128))
@@ -129,6 +129,6 @@ def test_few_cells_give_a_warning():
     ('size', 'patch_size', 'fit'),
     [(64, 16, (16, 1)), (128, 16, (16, 2)), (32, 16, (4, 2)), (96, 8, (8, 3)), (7, 4, (1, 1))],
 )
-def test_what_fits_leaves_at_least_four_cells_a_side(size, patch_size, fit):
+def test_fitting_leaves_at_least_four_cells_per_side(size, patch_size, fit):
     assert fitting((size, size), patch_size) == fit
     assert size // (fit[0] * fit[1]) >= 4 and MaskMix(*(1.0, *fit)).few_cells((size, size)) is None

@@ -40,7 +40,7 @@ CONVNEXT = image_classifier(
 
 
 def build(config):
-    """A net with random weights of some size, whose norms and biases take part as after training."""
+    """Return a net with random weights, norms and biases."""
     torch.manual_seed(0)
     net = MODELS.build(copy.deepcopy(config)) if isinstance(config, dict) else config()
     for parameter in net.parameters():
@@ -59,7 +59,7 @@ def timm_net(name, **kwargs):
 
 
 def by_channel(features, classifier):
-    """Logits (B, K, h, w): one linear layer on every position of a map (B, C, h, w), by explicit loops."""
+    """Return logits (B, K, h, w) of a classifier on every position of a map (B, C, h, w), by loops."""
     logits = features.new_empty(len(features), K, *features.shape[2:])
     for row in range(features.shape[2]):
         for column in range(features.shape[3]):
@@ -189,15 +189,9 @@ def test_a_layer_can_be_named():
     tokens = as_map(last_tokens(net.encoder.ln, net, images)[:, 1:], (4, 4))
     wanted = by_channel(tokens, net.heads.head).softmax(1)[range(2), labels]
     assert torch.allclose(FrozenClassifier(net, layer='encoder.ln').activation_map(images, labels), wanted, atol=1e-5)
-    resnet = build(RESNET)
+    resnet, images = build(RESNET), torch.randn(2, 3, *SIZE)
     named = FrozenClassifier(resnet, layer='backbone.layer4')
-    images = torch.randn(2, 3, *SIZE)
     assert torch.equal(named.activation_map(images, labels), FrozenClassifier(resnet).activation_map(images, labels))
-    vit = build(VIT)
-    named, images = FrozenClassifier(vit, layer='backbone.layers.0'), torch.randn(2, 3, *SIZE)
-    assert torch.allclose(
-        named.feature_map(images), as_map(last_tokens(vit.backbone.layers[0], vit, images)[:, 1:], (4, 6))
-    )
 
 
 class Odd(nn.Module):
@@ -223,7 +217,7 @@ class Odd(nn.Module):
     ],
     ids=lambda error: str(error)[:12],
 )
-def test_what_is_not_about_shapes_is_raised_as_it_is(error):
+def test_other_errors_are_not_replaced(error):
     net = Odd(function=nn.Identity())
     extractor, calls = FrozenClassifier(net), []
 
@@ -310,24 +304,6 @@ def test_a_live_model_is_not_changed():
     assert {name: module.training for name, module in net.named_modules()} == training  # after an error too
 
 
-def test_a_deep_copy_is_the_same_object():
-    extractor = FrozenClassifier(build(RESNET))
-    assert copy.deepcopy(extractor) is extractor
-    assert copy.deepcopy([extractor])[0].net is extractor.net
-
-
-@pytest.mark.parametrize(
-    'config', [RESNET, dict(type='mmpretrain.TimmClassifier', model_name='resnet10t', num_classes=K)]
-)
-def test_weights_come_from_a_local_file(config, tmp_path):
-    net = build(config)
-    torch.save(dict(state_dict=net.state_dict()), tmp_path / 'weights.pth')
-    torch.manual_seed(9)
-    extractor = FrozenClassifier(config, checkpoint=tmp_path / 'weights.pth')
-    for name, value in extractor.net.state_dict().items():
-        assert torch.equal(value, net.state_dict()[name])
-
-
 def test_names_of_timm_and_torchvision(tmp_path):
     net = build(timm_net('resnet10t'))
     torch.save(net.state_dict(), tmp_path / 'weights.pth')
@@ -335,7 +311,7 @@ def test_names_of_timm_and_torchvision(tmp_path):
     assert torch.equal(named.net.fc.weight, net.fc.weight)
     assert FrozenClassifier('timm.resnet10t', checkpoint=False).net.fc.out_features == 1000
     assert type(FrozenClassifier('torchvision.resnet18', False).net).__module__ == 'torchvision.models.resnet'
-    for name in ('timm.resnet10x', 'torchvision.resnet', 'torchvision.fcn_resnet50'):
+    for name in ('timm.resnet10x', 'torchvision.resnet'):
         with pytest.raises(ValueError, match=f'^{name.split(".")[0]} has no classifier {name.split(".")[1]!r}$'):
             FrozenClassifier(name, checkpoint=False)
 
@@ -348,19 +324,9 @@ def test_invalid_checkpoints_raise(tmp_path):
         FrozenClassifier(RESNET, tmp_path / 'absent.pth')
     with pytest.raises(TypeError, match=r'^model must be a config, a name or an nn.Module \(.*teacher.*\), got 3$'):
         FrozenClassifier(3)
-    path, weights = tmp_path / 'weights.pth', build(RESNET).state_dict()
-    lacking = {name: value for name, value in weights.items() if not name.startswith('backbone.layer4')}
-    names = r'\(backbone.layer4.0.conv1.weight, [^,]+, [^,]+\)'
-    for content, sentence in (
-        (lacking, rf'25 missing {names}$'),
-        (weights | {'x': torch.ones(1)}, r'1 unexpected \(x\)$'),
-        (lacking | {'x': torch.ones(1)}, rf'25 missing {names}, 1 unexpected \(x\)$'),
-        (weights | {'head.fc.bias': torch.ones(7)}, 'size mismatch for head.fc.bias'),
-    ):
-        torch.save(content, path)
-        with pytest.raises(ValueError, match=rf'^checkpoint {path} does not fit ImageClassifier: {sentence}') as caught:
-            FrozenClassifier(RESNET, path)
-        assert '\n' not in str(caught.value)
+    torch.save(build(RESNET).state_dict() | {'x': torch.ones(1)}, tmp_path / 'weights.pth')
+    with pytest.raises(ValueError, match=r'^checkpoint .* does not fit ImageClassifier: 1 unexpected \(x\)'):
+        FrozenClassifier(RESNET, tmp_path / 'weights.pth')
 
 
 def test_nothing_is_downloaded(monkeypatch):

@@ -12,7 +12,7 @@ from mixpro_mm.functional.transport import move_blocks, transport_plan
 
 
 class Classifier(nn.Module):
-    """Called like the classifiers of mmpretrain; dropout and batch norm tell evaluation mode from training."""
+    """Called like the classifiers of mmpretrain; dropout and batch norm depend on the mode."""
 
     def __init__(self, size=(16, 16), channels=3, classes=4):
         super().__init__()
@@ -65,7 +65,7 @@ def test_saliency_is_single_precision_and_draws_nothing(context):
 
 
 def energy(z, saliency, partner_saliency, images, partner_images, lam, beta, gamma, eta):
-    """The energy of the docstring for one sample, block by block; images range from 0 to 1, neigh is 1."""
+    """Return the energy of the docstring for one sample by loops; images in [0, 1], neigh 1."""
     b = len(z)
     side = images.shape[1] // b
     total = 0.0

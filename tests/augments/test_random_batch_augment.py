@@ -17,7 +17,7 @@ def test_probs_survive_being_built_twice(probs):
     assert all(augment.probs == [*probs, 1 - sum(probs)] for augment in built)
 
 
-def test_an_entry_an_earlier_build_appended_is_recognised():
+def test_an_appended_entry_is_removed():
     augment = RandomBatchAugment(**config([0.25, 0.5, 0.25]))
     assert augment.probs == [0.25, 0.5, 0.25]
 

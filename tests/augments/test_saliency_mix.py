@@ -10,7 +10,7 @@ SIZE = (64, 48)
 
 
 def spotted(spots, size=SIZE):
-    """Image b has a ground of its own and one bright spot at spots[b]."""
+    """Return images with a constant ground and one bright spot each."""
     images = torch.linspace(-0.2, 0.2, len(spots)).view(-1, 1, 1, 1).expand(-1, 3, *size).clone()
     for image, (row, column) in zip(images, spots, strict=True):
         image[:, row - 3 : row + 3, column - 3 : column + 3] += 1.0 + torch.rand(3, 6, 6)
@@ -18,7 +18,7 @@ def spotted(spots, size=SIZE):
 
 
 def boxes(images, lam):
-    """Expected masks by explicit loops over pixels, one per image, around the peak of its own map."""
+    """Return the expected masks by loops, one per image, around the peak of its map."""
     height, width = images.shape[2:]
     masks = torch.ones(len(images), 1, height, width, dtype=torch.bool)
     for mask, saliency, share in zip(masks, spectral_residual(images), lam, strict=True):

@@ -31,14 +31,14 @@ def classifier(**kwargs):
 
 
 def given(attention, **kwargs):
-    """SMMix that sees this attention (B, h, w), whatever the model."""
+    """Return SMMix with a given attention (B, h, w)."""
     augment = SMMix(**kwargs)
     augment.look = lambda images: attention
     return augment
 
 
 def numbered(batch, size):
-    """Every pixel is its own number, which identifies its image and position."""
+    """Return images with a distinct number per pixel."""
     images = torch.arange(batch * size[0] * size[1], dtype=torch.float64).view(batch, 1, *size).expand(-1, 3, -1, -1)
     return images.clone(), F.one_hot(torch.arange(batch), batch).double()
 
@@ -51,7 +51,7 @@ def count_hooks(model):
 @pytest.mark.parametrize(('grid', 'rest'), [((4, 4), 0), ((5, 3), 0), ((3, 6), 0), ((4, 3), 5)])
 @pytest.mark.parametrize('side', [1, 2, 3])
 def test_the_partners_best_square_covers_the_samples_worst(batch, grid, rest, side):
-    """Found by trying every square; ``rest`` pixels beyond the last whole token stay the sample's."""
+    """Brute force over squares; ``rest`` pixels beyond the last whole token show the sample."""
     torch.manual_seed(0)
     patch, size = 4, tuple(4 * length + rest for length in grid)
     if rest:
@@ -102,7 +102,7 @@ def test_sides_are_drawn_per_batch_from_both_ends_on():
 
 
 def test_attention_of_another_grid_is_spread_over_the_tokens():
-    """One map of 2 x 2 large tokens, as of PVT's last stage, over 4 x 4 small ones."""
+    """A map of 2 x 2 large tokens over 4 x 4 small ones."""
     attention = torch.tensor([[[3.0, 1], [1, 0]]]).expand(2, -1, -1)
     augment = given(attention, patch_size=2, sides=(2, 2), partner='flip')
     images, scores = numbered(2, (8, 8))
@@ -165,17 +165,6 @@ def test_the_extra_pass_changes_nothing():
     assert augment._bound is None
 
 
-def test_a_failed_pass_changes_nothing():
-    model = classifier()
-    hooks = count_hooks(model)
-    augment = SMMix(patch_size=8)
-    augment.bind(model)
-    with pytest.raises(RuntimeError, match='channels'):
-        augment(torch.randn(2, 5, 64, 64), torch.eye(2))
-    assert count_hooks(model) == hooks
-    assert all(module.training for module in model.modules())
-
-
 def test_gradients_do_not_depend_on_the_extra_pass():
     """Also under autocast, whose cache must not keep weights cast without gradient."""
     grads = []
@@ -200,10 +189,7 @@ def test_windows_raise():
     )
     augment = SMMix(patch_size=8, attention=dict(reading='query_mean', path='backbone.stages.2.blocks.0.attn.w_msa'))
     augment.bind(model)
-    with pytest.raises(
-        RuntimeError,
-        match=r'^WindowMSA gave 12 attention maps for 3 images: .*not over windows$',
-    ):
+    with pytest.raises(RuntimeError, match=r'^WindowMSA gave 12 attention maps for 3 images: .*not over windows$'):
         augment(torch.randn(3, 3, 64, 64), torch.eye(3))
     augment = SMMix(patch_size=8, attention=dict(reading='query_mean', path='backbone.stages.3.blocks.0.attn.w_msa'))
     augment.bind(model)

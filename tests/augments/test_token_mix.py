@@ -1,4 +1,4 @@
-"""TokenMix's weights against loops over pixels and numbers by hand, with teachers whose maps are known."""
+"""TokenMix's weights against loops over pixels, with given teacher maps."""
 
 import copy
 
@@ -26,7 +26,7 @@ class Teacher(FrozenClassifier):
 
 
 def fixed(augment, mask, monkeypatch):
-    """The augment with its mask given and the two images of the batch each other's partner, all else its own."""
+    """Fix the mask of an augment and swap the two images of the batch."""
     monkeypatch.setattr(augment, 'draw_mask', lambda images, index: mask)
     monkeypatch.setitem(PARTNERS, 'permutation', lambda batch, device: torch.tensor([1, 0]))
     return augment
@@ -46,32 +46,10 @@ def tiny_classifier(classes=5):
     )
 
 
-@pytest.mark.parametrize('target', ['ce', 'bce'])
-def test_weights_by_hand(target, monkeypatch):
-    """Two images of 2 x 2 tokens, the teacher's map of the same grid.
-
-    The first shows its upper row, 1 + 2 of 1 + 2 + 3 + 4 = 0.3, and the second image's lower one, 2 + 2 of 8 = 0.5.
-    The second shows its upper left token, 4 of 8 = 0.5, and the rest of the first image, 9 of 10.
-    """
-    maps = torch.tensor([[[1.0, 2], [3, 4]], [[4, 0], [2, 2]]])
-    mask = torch.tensor([[[True, True], [False, False]], [[True, False], [False, False]]]).unsqueeze(1)
-    mask = mask.repeat_interleave(8, 2).repeat_interleave(8, 3)
-    augment = TokenMix(patch_size=8, teacher=Teacher(maps), target=target)
-    fixed(augment, mask, monkeypatch)
-    images, scores = batch_of(2, (16, 16), classes=3)
-    mixed, blended = augment(images, scores)
-    raw = torch.tensor([[0.3, 0.5], [0.5, 0.9]])
-    expected = raw if target == 'bce' else torch.tensor([[3 / 8, 5 / 8], [5 / 14, 9 / 14]])
-    torch.testing.assert_close(augment.pop_target().weights, expected)
-    labels = [[expected[0, 0], expected[0, 1], 0], [expected[1, 1], expected[1, 0], 0]]
-    torch.testing.assert_close(blended, torch.tensor(labels))
-    assert mixed[:, 0, ::8, ::8].tolist() == [[[0, 0], [1, 1]], [[1, 0], [0, 0]]]
-
-
 def test_half_of_the_smoothing_goes_to_each_image(monkeypatch):
     """The released code's targets: y - s / 2 + s / K for the two classes of a mix, s / K for others.
 
-    As above, the first image shows 0.3 of its activation and 0.5 of its partner's: for s = 0.1 and 3 classes
+    The first image shows 0.3 of its activation and 0.5 of its partner's: for s = 0.1 and 3 classes
     0.3 - 0.05 + 0.0333 = 0.2833, 0.5 - 0.05 + 0.0333 = 0.4833 and 0.0333.
     """
     maps = torch.tensor([[[1.0, 2], [3, 4]], [[4, 0], [2, 2]]])
@@ -99,7 +77,7 @@ def test_a_moving_average_on_another_device_is_refused():
 @pytest.mark.parametrize('size', [(64, 64), (48, 80), (40, 72)])
 @pytest.mark.parametrize('grid', [(2, 2), (4, 4), (8, 8), (1, 1)])
 def test_weights_are_the_visible_activation_counted_pixel_by_pixel(size, grid):
-    """Every pixel carries the activation of the teacher's cell above it, divided by the pixels of that cell."""
+    """The activation of each cell is spread evenly over its pixels."""
     torch.manual_seed(0)
     maps = torch.rand(5, *grid)
     augment = TokenMix(patch_size=16, teacher=Teacher(maps), target='bce')
@@ -123,7 +101,7 @@ def test_an_image_without_activation_counts_by_its_area(monkeypatch):
         torch.testing.assert_close(augment.pop_target().weights, torch.tensor(expected))
 
 
-def test_the_teacher_sees_whole_images_and_their_class_once():
+def test_the_teacher_sees_the_unmixed_images_once():
     torch.manual_seed(0)
     images = torch.rand(6, 3, 64, 64)
     scores = torch.rand(6, 5)

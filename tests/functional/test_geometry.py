@@ -6,7 +6,7 @@ from mixpro_mm.functional.geometry import misfit, pure_tokens
 
 
 def test_tokens_that_show_one_image_are_counted_by_hand():
-    """Of four tokens of 2 x 2 pixels one is all the sample's, one all the partner's, two are both's: two of four."""
+    """Of four tokens of 2 x 2 pixels, two show one image."""
     mask = torch.tensor([[1, 1, 0, 0], [1, 1, 0, 0], [1, 0, 1, 1], [1, 0, 1, 0]], dtype=torch.bool)[None, None]
     assert pure_tokens(mask, (2, 2)).item() == 0.5
     assert pure_tokens(mask, (4, 4)).item() == 1

@@ -55,7 +55,7 @@ def test_no_attention_falls_back_to_the_area():
         assert attention_lam(torch.zeros(1, 16), mask, (4, 4), downsample).item() == 3 / 16
 
 
-def test_half_precision_attention_is_weighed_in_fp32():
+def test_half_precision_attention_is_computed_in_fp32():
     attention = torch.rand(2, 196, dtype=torch.bfloat16)
     mask = to_pixels(random_mask(torch.tensor([5, 5]), (7, 7)), 32, (224, 224))
     lam = attention_lam(attention, mask, (14, 14))

@@ -25,7 +25,7 @@ def test_random_mask_is_uniform_over_cells():
     assert torch.allclose(share, torch.full((1, 3, 4), 0.25), atol=0.015)  # 5 standard errors
 
 
-def test_counts_outside_the_grid_are_refused():
+def test_counts_outside_the_grid_raise():
     settings = dict(min_patches=1, aspect=0.3)
     for count in (17, -1):  # 13 and -5 of the other grid
         with pytest.raises(ValueError, match=rf'^keep must lie in 0 to 16 for a 4x4 grid, got \[3, {count}\]$'):
@@ -36,7 +36,7 @@ def test_counts_outside_the_grid_are_refused():
 
 
 @pytest.mark.parametrize(('min_patches', 'aspect'), [(0, 0.5), (1, 0), (1, 1.1)])
-def test_blocks_of_no_shape_are_refused(min_patches, aspect):
+def test_invalid_block_shapes_raise(min_patches, aspect):
     sentence = f'^min_patches must be at least 1 and aspect above 0 and at most 1, got {min_patches} and {aspect}$'
     with pytest.raises(ValueError, match=sentence):
         block_mask(torch.tensor([3]), (4, 4), min_patches=min_patches, aspect=aspect)
@@ -101,13 +101,13 @@ def test_aligned_boxes_are_the_plain_ones_with_their_borders_rounded(size, align
 
 
 @pytest.mark.parametrize('align', [0, -16, 41])
-def test_patches_larger_than_the_image_cannot_be_aligned_to(align):
+def test_align_out_of_range_raises(align):
     with pytest.raises(ValueError, match=rf'align {align} must lie in 1 to 40 for an image of 40x64 pixels'):
         region_mask(torch.tensor([0.5]), (40, 64), align=align)
 
 
 def drawn(mask):
-    """Rows of '#' for true and '.' for false."""
+    """Return rows of '#' for true and '.' for false."""
     return [''.join('.#'[cell] for cell in row) for row in mask.int().tolist()]
 
 

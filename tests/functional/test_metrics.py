@@ -27,7 +27,7 @@ SEPARATING = {'aupr': ood_aupr, 'auroc': ood_auroc, 'fpr95': fpr95}
 
 
 def draw(seed, number, levels=None):
-    """Confidences, all distinct or of few levels, and correctness that goes with them but not quite."""
+    """Return confidences, all distinct or of few levels, and correlated correctness."""
     rng = np.random.default_rng(seed)
     confidence = rng.random(number) if levels is None else rng.integers(0, levels + 1, number) / levels
     return confidence, (rng.random(number) < 0.2 + 0.5 * confidence).astype(int)
@@ -44,7 +44,7 @@ def as_labels(inside, outside):
 
 
 def rms_by_loop(confidence, correct, size, drop):
-    """The protocol word for word, for confidences that are all distinct."""
+    """Compute the definition by loops for distinct confidences."""
     pairs = sorted(zip(confidence, correct, strict=True))
     bins = [pairs[i * size : (i + 1) * size] for i in range(len(pairs) // size)] or [[]]
     bins[-1] += pairs[sum(map(len, bins)) :]
@@ -60,7 +60,7 @@ def aurra_by_loop(correct_in_order):
 
 
 def test_rms_calibration_error_by_hand():
-    """Bins of 2: (0.1, 0.3), and (0.6, 0.7, 0.9) with the one that is left over.
+    """Bins of 2: (0.1, 0.3) and (0.6, 0.7, 0.9), which takes the remaining example.
 
     First: 0.2 - 1/2 = -0.3, weight 2/5, term 0.036. Second: 2.2/3 - 2/3 = 1/15, weight 3/5, term 0.6/225.
     """
@@ -79,7 +79,7 @@ def test_rms_calibration_error_is_the_protocol(number, drop):
 
 
 @pytest.mark.parametrize('number', [1, 50, 100, 199])
-def test_a_single_bin_is_not_dropped_in_silence(number):
+def test_dropping_the_only_bin_raises(number):
     confidence, correct = draw(0, number)
     with pytest.raises(
         ValueError, match=f'{number} examples in bins of 100 are a single bin, .* at least 200 examples'
@@ -90,16 +90,10 @@ def test_a_single_bin_is_not_dropped_in_silence(number):
 
 
 def test_a_tie_across_a_cut_is_shared():
-    """Four of confidence 0.5, two correct, bins of 2. Each side has 1/2: no error. Sorted as given it would be 1/2."""
+    """Four of confidence 0.5, two correct, bins of 2: no error if ties are shared, 1/2 in the given order."""
     confidence, correct = [0.5] * 4, [1, 1, 0, 0]
     assert rms_by_loop([0.5, 0.5 + 1e-15, 0.5 + 2e-15, 0.5 + 3e-15], correct, 2, False) == pytest.approx(0.5)
     assert rms_calibration_error(confidence, correct, 2, drop_last_bin=False) == 0
-
-
-def test_aurra_by_hand():
-    """Most confident first: right, wrong, wrong; accuracies 1, 1/2, 1/3; mean 11/18. The other way round 0, 0, 1/3."""
-    assert aurra([0.8, 0.7, 0.9], [0, 0, 1]) == pytest.approx(11 / 18)
-    assert aurra([0.8, 0.9, 0.7], [0, 0, 1]) == pytest.approx(1 / 9)
 
 
 @pytest.mark.parametrize('seed', range(5))
@@ -142,7 +136,7 @@ def test_separation_is_that_of_scikit_learn(sizes, levels):
 
 @pytest.mark.parametrize('count', [20, 40, 60, 100, 140, 2000])
 def test_recall_of_exactly_95_percent_is_enough(count):
-    """One in-distribution example right behind the first 95 % of the others; it must not be flagged."""
+    """An in-distribution example just above 95 % of the others is not flagged."""
     outside = np.arange(1, count + 1) / (2 * count)
     reached = outside[count * 95 // 100 - 1]
     assert fpr95([np.nextafter(reached, 1), 1.0], outside) == 0
@@ -201,11 +195,14 @@ def test_invalid_confidences_raise(name, side, bad):
 
 
 @pytest.mark.parametrize('number', [0, -1, 2.5, None])
-def test_bins_are_positive_whole_numbers(number):
+def test_bins_and_recall_out_of_range_raise(number):
     with pytest.raises(ValueError, match='bin_size must be a whole number of at least 1'):
         rms_calibration_error([0.5], [1], number, drop_last_bin=False)
     with pytest.raises(ValueError, match='bins must be a whole number of at least 1'):
         expected_calibration_error([0.5], [1], number)
+    for recall in (0, 1.01, math.nan):
+        with pytest.raises(ValueError, match='recall must lie in'):
+            fpr_at_recall([0.5], [0.5], recall)
 
 
 def test_classes_stay_as_they_were_given():
@@ -215,12 +212,6 @@ def test_classes_stay_as_they_were_given():
         whole_classes([4, 0, 2], 'c', 4)
     with pytest.raises(ValueError, match=r'^c must be distinct class indices from 0 on, got \[4, 0, 4\]$'):
         whole_classes([4, 0, 4], 'c')
-
-
-@pytest.mark.parametrize('recall', [0, -0.5, 1.01, math.nan])
-def test_recall_lies_in_0_to_1(recall):
-    with pytest.raises(ValueError, match='recall must lie in'):
-        fpr_at_recall([0.5], [0.5], recall)
 
 
 def softmax(logits):
@@ -242,16 +233,9 @@ def test_slicing_scores_is_slicing_logits(scale):
     assert np.array_equal(predicted, logits.argmax(axis=1))
 
 
-def test_slice_by_hand():
-    """(0.2, 0.1) of (0.2, 0.7, 0.1): 2/3 for column 0; equals go to the first of the classes as given."""
-    confidence, predicted = slice_confidence([[0.2, 0.7, 0.1], [0.3, 0.4, 0.3]], [2, 0])
-    np.testing.assert_allclose(confidence, [2 / 3, 1 / 2])
-    assert predicted.tolist() == [0, 2]
-
-
 @pytest.mark.parametrize('dtype', [np.float32, np.float16])
 def test_a_slice_of_small_scores_keeps_its_digits(dtype):
-    """Nearly all mass outside the slice; the ratio 3 : 1 inside survives down to the smallest normal number."""
+    """The ratio 3 : 1 in the slice is kept down to the smallest normal number."""
     small = float(np.finfo(dtype).tiny)
     confidence, predicted = slice_confidence(np.array([[1, small, 3 * small]], dtype), [1, 2])
     assert confidence == pytest.approx([0.75], rel=1e-3) and predicted.tolist() == [2]

@@ -7,7 +7,7 @@ from mixpro_mm.functional.saliency import peak_mask, spectral_residual
 
 
 def by_hand(image, side=64, sigma=2.5):
-    """The spectral residual of one image (C, H, W) in numpy and double precision, step by step with loops."""
+    """Compute the spectral residual of one image (C, H, W) in numpy and double precision."""
     grey = np.asarray(image, dtype=np.float64).mean(axis=0)
     height, width = grey.shape
     shrink = min(1, side / min(height, width))
@@ -57,7 +57,7 @@ def test_it_agrees_with_a_version_in_numpy(size, settings):
 
 
 @pytest.mark.parametrize('value', [0.0, 0.7, -2.1, 1e-30, 1e20])
-def test_a_constant_image_has_no_salient_place_but_a_finite_map(value):
+def test_a_constant_image_has_a_zero_map(value):
     images = torch.full((2, 3, 70, 50), value)
     images[1] = torch.rand(3, 70, 50)
     maps = spectral_residual(images)
@@ -66,7 +66,7 @@ def test_a_constant_image_has_no_salient_place_but_a_finite_map(value):
     assert maps[1].max() == 1
 
 
-def test_rounding_is_not_taken_for_structure():
+def test_rounding_errors_are_ignored():
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing='ij')
     blob = (-((y - 20) ** 2 + (x - 41) ** 2) / 32).exp()  # its high frequencies are below single precision
     images = torch.stack([blob, blob * 3.7, blob * 0.09])[:, None]

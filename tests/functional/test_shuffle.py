@@ -9,7 +9,7 @@ PATCH, GRID = 4, (3, 5)
 
 
 def case(batch=6, dtype=torch.float32):
-    """Random images, and a mask under which about a third of the patches each are own, the partner's and of both."""
+    """Return random images, and a mask with own, the partner's and mixed patches."""
     generator = torch.Generator().manual_seed(0)
     size = [cells * PATCH for cells in GRID]
     images = torch.rand(batch, 3, *size, generator=generator).to(dtype)
@@ -25,7 +25,7 @@ def at(images, sample, place):
 
 
 def groups(mask, sample, which):
-    """Places of the groups that take part, patch by patch."""
+    """Return the positions of each group to shuffle."""
     found = {0: [], 1: []}
     for place in range(GRID[0] * GRID[1]):
         seen = set(at(mask, sample, place).flatten().tolist())

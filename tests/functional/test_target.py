@@ -42,6 +42,6 @@ def test_blend_keeps_the_dtype_of_the_scores():
         (torch.eye(2), torch.eye(2), torch.ones(2, 4, 4, dtype=torch.bool), 'mask must be boolean'),
     ],
 )
-def test_parts_that_do_not_belong_together_are_refused(scores, partner, mask, sentence):
+def test_invalid_parts_raise(scores, partner, mask, sentence):
     with pytest.raises(ValueError, match=sentence):
         MixedTarget(scores, partner, mask)

@@ -7,7 +7,7 @@ from mixpro_mm.functional.transport import move_blocks, transport_plan
 
 
 def cost(plan, saliency, mask, t_eps):
-    """Of one sample; ``plan[place]`` is a block."""
+    """Return the cost of one sample; ``plan[place]`` is a block."""
     height, width = mask.shape
     total = 0.0
     for place, block in enumerate(plan):
@@ -34,15 +34,6 @@ def test_no_permutation_costs_less(grid, t_eps):
 def test_nothing_moves_where_all_or_nothing_shows():
     mask = torch.tensor([True, False]).view(2, 1, 1).expand(2, 3, 3)
     assert torch.equal(transport_plan(torch.rand(2, 3, 3), mask, 1e-9), torch.arange(9).expand(2, -1))
-
-
-def test_hand_worked_row():
-    """The salient first block moves to the only visible position; a shift costs less than a swap."""
-    saliency, mask = torch.tensor([[[5.0, 0.0, 0.0]]]), torch.tensor([[[False, False, True]]])
-    plan = transport_plan(saliency, mask, 1.0)
-    assert plan.tolist() == [[1, 2, 0]]  # shift: 1 + 1/4 + 1/4; swap: 1 + 1
-    row = torch.tensor([7.0, 8.0, 9.0]).view(1, 1, 1, 3)
-    assert move_blocks(row, plan, (1, 3)).flatten().tolist() == [8, 9, 7]
 
 
 @pytest.mark.parametrize(('size', 'grid'), [((4, 4), (2, 2)), ((6, 8), (3, 2)), ((6, 8), (6, 8)), ((5, 3), (1, 1))])

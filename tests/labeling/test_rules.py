@@ -99,7 +99,7 @@ def test_unknown_labelings_list_the_known_ones():
         build_labeling(dict(type='ProgressiveAttentionLabeling', detached=True))
 
 
-def test_area_labeling_leaves_labels_alone(batch):
+def test_area_labeling_keeps_labels(batch):
     target, _, _, logits = batch
     weights = AreaLabeling()(target, None, None, logits)
     assert weights == (None, target.lam_area, None, None)
@@ -120,7 +120,7 @@ def test_schedules_follow_the_progress(strategy, power, progress, batch):
     assert torch.allclose(weights.lam, factor * lam_attn + (1 - factor) * target.lam_area)
 
 
-def test_options_of_the_cosine_do_nothing_elsewhere(batch):
+def test_options_of_the_cosine_apply_to_it_only(batch):
     batch[-1].requires_grad_()
     equal = ProgressiveAttentionLabeling(factor='equal')(*batch)
     assert all(map(torch.equal, equal, AttentionLabeling()(*batch)))
@@ -164,7 +164,7 @@ def test_only_the_learnable_strategy_asks_for_a_parameter():
     ],
     ids=str,
 )
-def test_arguments_of_another_kind_stop_at_construction(wrong):
+def test_invalid_arguments_raise(wrong):
     ((name, value),) = wrong.items()
     for kind in ('AttentionLabeling', 'ProgressiveAttentionLabeling')[name != 'downsample' :]:
         with pytest.raises(ValueError, match=f'^{name} .*{re.escape(str(value))}') as error:

@@ -50,7 +50,7 @@ def model(request):
 
 
 def tap_of(model):
-    """On the class row, or on the mean over queries where the model has no class token."""
+    """Return a tap on the class row, or on the mean over queries without class token."""
     return ClassAttentionTap(model, 'query_mean' if model.cls_token is None else None)
 
 
@@ -160,7 +160,7 @@ def test_release_leaves_no_hooks_twice(model):
 
 
 @pytest.mark.parametrize('before', [True, False])
-def test_what_torch_compile_was_set_to_comes_back(model, before):
+def test_the_setting_of_torch_compile_is_restored(model, before):
     with torch._dynamo.config.patch(skip_nnmodule_hook_guards=before):
         tap = tap_of(model).attach().attach()
         assert torch._dynamo.config.skip_nnmodule_hook_guards is False
@@ -184,7 +184,7 @@ def test_nothing_is_stored_while_disabled(model):
 
 
 class Head(nn.Module):
-    """A backbone of timm whose features go into a head of another kind, with weights that are still zero."""
+    """A timm backbone with a head whose weights are zero."""
 
     def __init__(self, kind):
         super().__init__()
@@ -211,7 +211,7 @@ class Head(nn.Module):
         ('patches', 'query_mean', True),
     ],
 )
-def test_a_class_token_that_reaches_no_output_is_named(kind, attention, trained):
+def test_an_unused_class_token_raises(kind, attention, trained):
     model = Head(kind).eval()
     tap = ClassAttentionTap(model, attention).attach()
     before = count_hooks(model)
@@ -221,7 +221,7 @@ def test_a_class_token_that_reaches_no_output_is_named(kind, attention, trained)
     assert tap.read() is None
 
 
-def test_a_setting_that_torch_no_longer_has_is_left_alone(model, monkeypatch):
+def test_a_missing_setting_of_torch_compile_is_ignored(model, monkeypatch):
     monkeypatch.setattr('mixpro_mm.labeling.tap.HOOK_GUARDS', 'no_such_setting')
     tap = tap_of(model).attach()
     output(model, images(model))

@@ -7,5 +7,5 @@ from tests import micro
 
 @pytest.fixture
 def kit():
-    """tests/micro.py."""
+    """Return the module tests/micro.py."""
     return micro

@@ -47,7 +47,7 @@ def test_labelled_batches_are_not_smoothed_in_training(labelled, eps, kit, tmp_p
     assert set(model.state_dict()) == stock
 
 
-def test_losses_that_learn_are_refused():
+def test_losses_with_parameters_raise():
     learnable = dict(type='mixpro_mm.LearnableFactor', loss=SMOOTH)
     with pytest.raises(ValueError, match=r'^BranchLoss chooses .* got one with labelled\.raw_factor$'):
         BranchLoss(SMOOTH, learnable)

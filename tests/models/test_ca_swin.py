@@ -1,4 +1,4 @@
-"""CASwin against arithmetic, against mmpretrain's Swin, timm's CaiT block and explicit attention."""
+"""CASwin against mmpretrain's Swin and timm's CaiT block."""
 
 import copy
 import logging
@@ -19,7 +19,7 @@ MATCH = dict(rtol=1e-5, atol=1e-5)
 
 
 def noisy(model, seed=0):
-    """In eval mode and with no bias zero and no norm the identity, so that none can be mixed up."""
+    """Return the model in eval mode with noise on all parameters."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -42,7 +42,7 @@ def images(*size, batch=2):
 
 
 def seen_by_block(model, x):
-    """((class token, patches) as they enter the class-attention block, features)."""
+    """Return the input of the class-attention block (class token, patches), and the features."""
     seen = []
     handle = model.ca_block.register_forward_pre_hook(lambda _, args: seen.append(args))
     (feature,) = model(x)
@@ -64,7 +64,7 @@ def test_parameters_and_macs_are_those_of_table_1(arch, params, gmacs):
 @pytest.mark.parametrize('size', [(64, 64), (96, 120), (61, 90)])
 @torch.no_grad()
 def test_patches_are_those_of_swin_before_its_last_block(size):
-    """mmpretrain's own Swin with the same weights, read before the block that is replaced."""
+    """Compare with mmpretrain's Swin before the block that is replaced."""
     model, plain, patches = micro(), micro_swin(seed=1), []
     plain.load_state_dict(model.state_dict(), strict=False)
     plain.stages[3].blocks[1].register_forward_pre_hook(lambda _, args: patches.append(args[0]))
@@ -174,7 +174,7 @@ def test_wrong_settings_raise(kwargs, sentence):
 
 @torch.no_grad()
 def test_sizes_and_stages_can_be_set():
-    """Two stages on grey images of 28 pixels; the last has no window, so its 7x7 map need not fit one."""
+    """Two stages on grey images of 28 pixels; the last has no window."""
     arch = ConfigDict(embed_dims=16, depths=(2, 1), num_heads=(2, 4))
     model = CASwin(arch, img_size=28, patch_size=2, in_channels=1, window_size=14).eval()
     (cls_token, patches), feature = seen_by_block(model, torch.randn(2, 1, 28, 28))

@@ -32,7 +32,7 @@ def test_models_without_such_a_loss_load_as_before(kit):
 
 
 def test_weights_that_timm_has_loaded_are_kept(kit, tmp_path):
-    """mmengine calls ``init_weights`` of timm's ViT, which draws every weight again."""
+    """mmengine calls ``init_weights`` of timm's ViT, which redraws every weight."""
     model = kit.classifier(LEARNABLE, build=kit.timm_vit)
     weights = {name: torch.full_like(value, 0.5) for name, value in model.model.state_dict().items()}
     model.model.load_state_dict(weights)

@@ -1,11 +1,10 @@
-"""The factor as a parameter: its gradient worked out by hand, and its way through training, checkpoint and log."""
+"""The learned factor: gradient, training and log."""
 
 import math
 import re
 
 import pytest
 import torch
-from mmengine.hooks import Hook
 from mmpretrain.engine.hooks import SwitchRecipeHook
 from mmpretrain.models import LabelSmoothLoss
 
@@ -18,10 +17,6 @@ EPS, CLASSES = 0.1, 5
 STOCK = dict(type='LabelSmoothLoss', label_smooth_val=EPS, num_classes=CLASSES, mode='original')
 LOSS = dict(type='mixpro_mm.LearnableFactor', loss=STOCK, init=0.3)
 LEARNABLE = dict(type='ProgressiveAttentionLabeling', factor='learnable')
-
-
-def value(model):
-    return (model.head if hasattr(model, 'head') else model).loss_module.factor().item()
 
 
 @pytest.mark.parametrize('init', [1e-4, 0.3, 0.5, 0.999])
@@ -150,40 +145,6 @@ def test_it_is_optimised_and_logged_in_a_training(build, kit, tmp_path):
     assert kit.count_hooks(model) == hooks
 
 
-class Look(Hook):
-    """State of the model and the optimizer at the first epoch."""
-
-    priority = 'VERY_LOW'
-
-    def before_train_epoch(self, runner):
-        if not hasattr(self, 'factor'):
-            self.factor = value(runner.model)
-            loss = (runner.model.head if hasattr(runner.model, 'head') else runner.model).loss_module
-            state = runner.optim_wrapper.optimizer.state[loss.raw_factor]
-            self.state = {name: torch.as_tensor(entry).clone() for name, entry in state.items()}
-
-
-def test_a_resume_restores_the_factor_and_its_optimizer_state(kit, tmp_path):
-    def run(*hooks, **settings):
-        model = kit.classifier(LOSS, kit.mixpro(), build=kit.timm_vit)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
-        saver = dict(checkpoint=dict(type='CheckpointHook', interval=1))
-        kit.train(
-            model, tmp_path, LabelingHook(LEARNABLE), *hooks, optimizer=optimizer, default_hooks=saver, **settings
-        )
-        return model, optimizer
-
-    (model, optimizer), look = run(epochs=2), Look()
-    loss = (model.head if hasattr(model, 'head') else model).loss_module
-    before, state = value(model), optimizer.state[loss.raw_factor]
-    assert before != pytest.approx(0.3, abs=1e-3)
-    model, _ = run(look, epochs=3, resume=True)
-    assert look.factor == before
-    assert set(look.state) == set(state) == {'step', 'exp_avg', 'exp_avg_sq'}
-    assert all(torch.equal(look.state[name], torch.as_tensor(entry)) for name, entry in state.items())
-    assert value(model) != before
-
-
 def test_unmixed_batches_have_a_gradient_of_zero(kit, tmp_path):
     """Mixing ends before training."""
     switch = SwitchRecipeHook([dict(action_epoch=2, batch_augments=None)])
@@ -217,7 +178,7 @@ def test_a_factor_without_parameter_or_the_reverse_raises(loss, labeling, senten
     assert kit.count_hooks(model) == hooks
 
 
-def test_it_is_found_inside_of_another_wrapper(kit, tmp_path):
+def test_it_is_found_in_another_wrapper(kit, tmp_path):
     local = dict(type='mixpro_mm.LocalContextLoss', in_channels=32, num_classes=CLASSES, grid=2, loss=LOSS)
     model = kit.classifier(local, kit.mixpro())
     runner = kit.train(model, tmp_path, LabelingHook(LEARNABLE))

@@ -49,7 +49,7 @@ def test_an_unmixed_batch_has_the_wrapped_loss(name, call, kind):
     assert torch.equal(gradient, torch.autograd.grad(expected.sum(), logits)[0])
 
 
-def test_class_indices_and_keywords_come_through():
+def test_class_indices_and_keywords_are_passed():
     logits, index = torch.randn(3, 5), torch.tensor([4, 0, 2])
     for name in ('smooth', 'plain'):
         loss = LearnableFactor(LOSSES[name])
@@ -62,7 +62,7 @@ def test_half_precision_losses_stay_half():
     assert loss.dtype == torch.bfloat16
 
 
-def test_a_host_may_be_built_already_and_configs_stay_as_they_are():
+def test_built_losses_are_kept_and_configs_unchanged():
     stock = LabelSmoothLoss(0.1, 5)
     assert LossWrapper(stock).loss is stock
     config = wraps(dict(LOSSES['smooth']))['both']

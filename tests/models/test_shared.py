@@ -1,4 +1,4 @@
-"""What PVT and CASwin have in common, as backbones of a classifier."""
+"""Properties shared by PVT and CASwin."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ BOTH = pytest.mark.parametrize('name', MICRO)
 
 
 def micro(name, seed=0, **kwargs):
-    """In eval mode and with no bias zero and no norm the identity, so that none can be mixed up."""
+    """Return the model in eval mode with noise on all parameters."""
     torch.manual_seed(seed)
     model = CLASSES[name](**{**MICRO[name][0], **kwargs})
     with torch.no_grad():

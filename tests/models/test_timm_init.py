@@ -1,4 +1,4 @@
-"""TimmInit: what it leaves, and that a checkpoint wins. What it draws is in tests/test_pretrain_configs.py."""
+"""TimmInit: unchanged parameters and checkpoints. tests/test_pretrain_configs.py tests the draws."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ INIT = dict(type='mixpro_mm.TimmInit')
 
 
 def classifier(backbone, drawn, **settings):
-    """A model of 3 classes after ``init_weights``."""
+    """Return a model of 3 classes after ``init_weights``."""
     backbone, head = dict(backbone, init_cfg=drawn), dict(type='LinearClsHead', num_classes=3, in_channels=64)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(ConfigDict(type='ImageClassifier', backbone=backbone, head=head, **settings))
