@@ -1,6 +1,6 @@
-"""MixPro (ICLR 2023) for the OpenMMLab toolkits: pre-train, hand over, measure.
+"""MixPro (ICLR 2023) for the OpenMMLab toolkits.
 
-Importing this package is cheap and pulls in no mm* package; registries and classes live in the sub-packages.
+Importing this package imports no mm* package; registries and classes are in the subpackages.
 """
 
 from mixpro_mm.version import __version__

@@ -1,7 +1,4 @@
-"""``custom_imports = dict(imports=['mixpro_mm.plugin'])`` registers every class under its plain name.
-
-Scoped names (``mixpro_mm.MixPro``) need no import.
-"""
+"""Register every class under its plain name by ``custom_imports = dict(imports=['mixpro_mm.plugin'])``."""
 
 import mixpro_mm.augments
 import mixpro_mm.datasets

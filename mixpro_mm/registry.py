@@ -1,6 +1,6 @@
-"""Child registries: ``mixpro_mm.X`` resolves from the config of any toolkit without ``custom_imports``.
+"""Child registries: ``mixpro_mm.X`` resolves in any toolkit without ``custom_imports``.
 
-The same classes are registered in the parent registries too, so that plain names work after ``custom_imports``.
+Classes are also registered in the parent registries, so that plain names work after ``custom_imports``.
 """
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
@@ -44,11 +44,11 @@ WEIGHT_INITIALIZERS = _child(MMENGINE_WEIGHT_INITIALIZERS, 'models')
 
 
 def register(registry: Registry, *aliases: str):
-    """Class decorator that registers a class here and, under its plain name, in the parent registry.
+    """Return a class decorator that registers a class here and in the parent registry.
 
     Args:
         registry: One of the registries above.
-        aliases: Further names of the class, such as a former one.
+        aliases: Further names of the class.
     """
 
     def enter(cls):

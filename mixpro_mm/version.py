@@ -1,3 +1,3 @@
-"""The version, in one place; setup.py reads it too."""
+"""Version of the package; also read by setup.py."""
 
 __version__ = '0.1.0'

@@ -1,12 +1,12 @@
-"""Mixing methods, as entries of mmpretrain's BATCH_AUGMENTS."""
+"""Mixing methods, registered in BATCH_AUGMENTS of mmpretrain."""
 
 from mixpro_mm.augments.attentive_cutmix import AttentiveCutMix
 from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.augments.block_mix import BlockMix
 from mixpro_mm.augments.grid_mix import GridMix
-from mixpro_mm.augments.host import patch_random_batch_augment
 from mixpro_mm.augments.mask_mix import MaskMix, MixPro
 from mixpro_mm.augments.puzzle_mix import PuzzleMix
+from mixpro_mm.augments.random_batch_augment import patch_random_batch_augment
 from mixpro_mm.augments.region_mix import RegionMix
 from mixpro_mm.augments.saliency_mix import SaliencyMix
 from mixpro_mm.augments.smmix import SMMix

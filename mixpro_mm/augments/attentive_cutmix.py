@@ -17,25 +17,24 @@ __all__ = ['AttentiveCutMix']
 
 @register(BATCH_AUGMENTS)
 class AttentiveCutMix(MixAugment):
-    """Paste the grid cells of the partner in which a frozen classifier responds most, at the same place; area labels.
+    """Paste the grid cells of the partner with the highest response of a frozen classifier; labels by area.
 
-    The response is the mean over the channels of the frozen net's last map, averaged into the cells; the paper takes
-    6 of the 7 x 7 cells of an ImageNet ResNet-50. Where cells do not divide the image, some are a pixel wider.
+    The response is the channel mean of the classifier's last map, averaged over each cell; the paper takes 6 of the 7 x
+    7 cells of an ImageNet ResNet-50. Cell sizes differ by a pixel if cells do not divide the image.
 
     Args:
-        extractor: The frozen classifier, as :class:`FrozenClassifier` takes it (``torchvision.resnet50``, a config, a
-            module), or one itself. It sees the images as the trained model does, so it wants the same normalisation.
+        extractor: A :class:`FrozenClassifier` or its argument ``model``. It sees the images of the trained model and
+            should use the same normalisation.
         checkpoint: Local file of its weights.
-        layer: Dotted name of the module that gives its last map, if it is of a kind not known.
-        top_k: Number of cells pasted; None draws a ratio lam and pastes ``int(cells * (1 - lam))``, at least none.
-        grid: Cells along each side of the image.
-        alpha: Both parameters of the Beta distribution of lam; of no effect with ``top_k``. That a ratio is drawn from
-            Beta(2, 2) is an extension by others, not the paper's.
-        partner, ratio, prob: As of :class:`MixAugment`; ``ratio`` counts where a number of cells is drawn.
+        layer: Dotted name of the module of its last map, for unknown models.
+        top_k: Number of pasted cells; None draws a ratio lam and pastes ``int(cells * (1 - lam))``.
+        grid: Cells per side.
+        alpha: Beta parameter of lam; unused with ``top_k``. Beta(2, 2) is an extension by others.
+        partner, ratio, prob: See :class:`MixAugment`; ``ratio`` applies to a drawn number of cells.
 
     Raises:
-        ValueError: at construction for a bad argument or extractor; at the first batch if images are smaller than the
-            grid.
+        ValueError: At construction for an invalid argument or extractor; at the first batch if images are smaller than
+            the grid.
     """
 
     def __init__(
@@ -55,17 +54,9 @@ class AttentiveCutMix(MixAugment):
         self.top_k = None if top_k is None else positive_int('top_k', top_k)
         if top_k is not None and top_k >= grid**2:
             raise ValueError(f'top_k must be below {grid**2}, the number of {grid}x{grid} cells, got {shown(top_k)}')
-        if not isinstance(extractor, FrozenClassifier):
-            extractor = FrozenClassifier(extractor, checkpoint, layer)
-        elif checkpoint is not None or layer is not None:
-            raise ValueError(
-                'checkpoint and layer belong to an extractor that is built here, not to a FrozenClassifier; '
-                f'got checkpoint={shown(checkpoint)}, layer={shown(layer)}'
-            )
-        self.extractor = extractor
+        self.extractor = FrozenClassifier.wrap(extractor, checkpoint, layer)
 
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
-        """(B, 1, H, W) bool, false in the partner's strongest cells."""
         batch, size = len(images), tuple(images.shape[2:])
         if min(size) < self.grid:
             raise ValueError(f'a {self.grid}x{self.grid} grid does not fit an image of {size[0]}x{size[1]} pixels')
@@ -76,7 +67,6 @@ class AttentiveCutMix(MixAugment):
         return stretch(own, size)
 
     def _cells(self, batch: int) -> Tensor:
-        """(B,) number of cells to paste."""
         if self.top_k is not None:
             return torch.full((batch,), self.top_k)
         return (self.grid**2 * (1 - self.draw_ratio(batch))).long()

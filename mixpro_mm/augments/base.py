@@ -1,4 +1,4 @@
-"""What every mixing method shares: check, draw, apply, and keep the label pair until it is read."""
+"""Base class of the mixing methods."""
 
 import logging
 from collections.abc import Callable
@@ -17,28 +17,27 @@ PARTNERS: dict[str, Callable[[int, torch.device], Tensor]] = {
     'flip': lambda batch, device: torch.arange(batch - 1, -1, -1, device=device),
 }
 RATIOS = ('batch', 'sample')
-ALPHAS = (0.01, 1e30)  # what fp32 draws well from: below, more and more ratios are exactly 0.5; above, it draws none
-ROUNDINGS = {'floor': torch.floor, 'ceil': torch.ceil}  # of a number of cells
+ALPHAS = (0.01, 1e30)  # range of valid fp32 draws: below, ratios collapse to 0.5; above, sampling fails
+ROUNDINGS = {'floor': torch.floor, 'ceil': torch.ceil}
 
 
 class MixAugment:
     """Base of the batch augments that mix two images by a mask (MixPro, eq. 7).
 
-    A method that only draws a mask overrides :meth:`draw_mask`; one that moves pixels or has better labels than areas
-    overrides :meth:`mix`. The labels returned are mixed by area. To weigh them otherwise, call :meth:`pop_target` after
-    the forward pass, before the loss.
+    A method that only draws a mask overrides :meth:`draw_mask`; one that moves pixels or weights labels overrides
+    :meth:`mix`. Returned labels are mixed by area; other labelings call :meth:`pop_target` after the forward pass.
 
     Args:
         alpha: Both parameters of the Beta distribution of the mixing ratio, from 0.01 to 1e30.
-        partner: Who is mixed with whom: a random 'permutation' of the batch, or the batch in reverse ('flip').
-        ratio: One ratio drawn for the whole 'batch', or one per 'sample'.
-        prob: Probability with which each sample of the batch is mixed at all, drawn per sample.
+        partner: A random 'permutation' of the batch, or the batch in reverse order ('flip').
+        ratio: One mixing ratio per 'batch' or per 'sample'.
+        prob: Probability of mixing each sample.
 
     Raises:
-        ValueError: if an argument is not among the known ones.
+        ValueError: If an argument is invalid.
     """
 
-    runs_model = False  # whether the model of :meth:`bind` or its average is called, which shards do not allow
+    runs_model = False  # whether the bound model or its average is called, which sharding does not allow
 
     def __init__(self, alpha: float = 1.0, partner: str = 'permutation', ratio: str = 'batch', prob: float = 1.0):
         self.alpha = within('alpha', positive('alpha', alpha), *ALPHAS)
@@ -46,22 +45,22 @@ class MixAugment:
         self.ratio = one_of('ratio', ratio, RATIOS)
         self.prob = fraction('prob', prob)
         self._pending: MixedTarget | None = None
-        self._bound = None  # what :meth:`bind` made of the classifier
+        self._bound = None  # result of :meth:`bind`
         self._warned = False
 
-    @torch.compiler.disable  # inductor fails on images[torch.randperm(B)] and draws other numbers than eager mode
+    @torch.compiler.disable  # inductor fails on images[torch.randperm(B)] and draws different numbers
     def __call__(self, batch_inputs: Tensor, batch_scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Mix a batch; neither argument is written to.
+        """Mix a batch.
 
         Args:
-            batch_inputs: (B, C, H, W) images.
-            batch_scores: (B, K) labels, one-hot, soft or multi-label.
+            batch_inputs: (B, C, H, W) images, not modified.
+            batch_scores: (B, K) labels, one-hot, soft or multi-label, not modified.
 
         Returns:
             The mixed images, and the labels blended by area (or by the weights of the method) as floats.
 
         Raises:
-            ValueError: if the shapes do not fit each other or the method.
+            ValueError: If the shapes do not match each other or the method.
         """
         if batch_inputs.ndim != 4 or batch_scores.ndim != 2 or len(batch_inputs) != len(batch_scores):
             raise ValueError(
@@ -79,64 +78,62 @@ class MixAugment:
 
     @property
     def pending(self) -> bool:
-        """Whether a mixed batch waits for its labels."""
+        """Return whether the target of a mixed batch has not been read."""
         return self._pending is not None
 
     def pop_target(self) -> MixedTarget | None:
-        """The target of the last mixed batch, once: it is cleared here, so it cannot leak into the next batch."""
+        """Return and clear the target of the last mixed batch; None if there is none."""
         target, self._pending = self._pending, None
         return target
 
     def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
-        """Called by ``LabelingHook`` before training with the classifier and its moving average, if there is one.
+        """Called by ``LabelingHook`` before training with the classifier and its moving average, if any.
 
-        Most methods use neither. One that does keeps what it needs in ``_bound``, outside of every state dict.
+        Methods that use them keep what they need in ``_bound``, outside of every state dict.
         """
 
     def unbind(self) -> None:
-        """Called by ``LabelingHook`` after training: release what :meth:`bind` kept."""
+        """Called by ``LabelingHook`` after training to release the models."""
         self._bound = None
 
     def __getstate__(self) -> dict:
-        """A copy or a pickle goes without the classifier and must be bound again."""
+        """Exclude the bound models from copies and pickles."""
         return {**self.__dict__, '_bound': None}
 
     def _require_bound(self, what: str = 'the classifier in training'):
-        """What :meth:`bind` kept, or a RuntimeError if it was not called."""
         if self._bound is None:
             raise RuntimeError(
                 f"{type(self).__name__} needs {what}: add dict(type='mixpro_mm.LabelingHook') to custom_hooks "
-                "(with labeling='AreaLabeling' if no attention labels are wanted)"
+                "(labeling='AreaLabeling' for area labels)"
             )
         return self._bound
 
-    def _warn_once(self, sentence: str | None) -> None:
-        """Log the first sentence of this method as a warning."""
-        if sentence and not self._warned:
+    def _warn_once(self, message: str | None) -> None:
+        if message and not self._warned:
             self._warned = True
-            print_log(f'{type(self).__name__}: {sentence}', 'current', logging.WARNING)
+            print_log(f'{type(self).__name__}: {message}', 'current', logging.WARNING)
 
     @property
     def mask_stride(self) -> int | None:
-        """Every edge of a mask is a multiple of this many pixels from the top left; None if edges lie anywhere."""
+        """Return a divisor in pixels of the position of every mask edge, or None."""
         return None
 
     def draw_ratio(self, batch: int) -> Tensor:
-        """(B,) wanted share of each sample itself, from Beta(alpha, alpha) on the CPU (MixPro, eq. 6)."""
+        """Return the (B,) fraction of each sample itself, from Beta(alpha, alpha) on the CPU (MixPro, eq. 6)."""
         beta = torch.distributions.Beta(float(self.alpha), float(self.alpha))
         return beta.sample((batch,)) if self.ratio == 'sample' else beta.sample((1,)).expand(batch)
 
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
-        """(B, 1, H, W) bool on the device of the images, true where the sample itself shows.
+        """Return (B, 1, H, W) bool on the device of the images, true where the sample itself shows.
 
         Args:
-            images: (B, C, H, W), not to be written to.
-            index: (B,) each sample's partner.
+            images: (B, C, H, W), must not be modified.
+            index: (B,) partner of each sample.
         """
         raise NotImplementedError
 
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
-        """Mix every sample with its partner; arguments as of :meth:`draw_mask`, ``scores`` (B, K) float."""
+        """Mix every sample with its partner; arguments as in :meth:`draw_mask`, ``scores`` (B, K) float."""
         mask, mixed = self.draw_mask(images, index), images[index]
-        into = None if images.requires_grad else mixed  # the copy of the partners is not needed twice
+        into = None if images.requires_grad else mixed  # reuses the copy of the partners
         return torch.where(mask, images, mixed, out=into), MixedTarget(scores, scores[index], mask)

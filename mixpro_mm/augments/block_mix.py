@@ -13,21 +13,21 @@ __all__ = ['BlockMix']
 
 @register(BATCH_AUGMENTS)
 class BlockMix(MixAugment):
-    """Paste rectangular blocks of the partner's patches until its share is reached, exact to a patch.
+    """Paste rectangular blocks of the partner's patches until their number is reached exactly.
 
-    The mask of TokenMix (Liu et al., ECCV 2022), from which MixPro takes its 'block' row, with area labels. Patches of
-    the last row and column are cut where they do not tile the image; the area label counts pixels.
+    The mask of TokenMix (Liu et al., ECCV 2022), MixPro's 'block', with area labels. Patches of the last row and column
+    are cropped to the image; the area label counts pixels.
 
     Args:
-        alpha: Both parameters of the Beta distribution of tau. TokenMix itself holds tau fixed.
-        patch_size: The model's patch, in pixels.
-        min_patches: Smallest area of a block, in patches; less where less is missing. BEiT's value.
-        aspect: Smallest ratio of a block's sides; drawn log-uniform up to its inverse. BEiT's value.
-        rounding: S * tau patches show the sample itself, brought to a whole number by 'floor' or 'ceil'.
-        partner, ratio, prob: As of :class:`MixAugment`; the blocks are drawn per sample with either ``ratio``.
+        alpha: Beta parameter of tau. TokenMix itself uses a fixed tau.
+        patch_size: Patch size of the model in pixels.
+        min_patches: Smallest area of a block in patches, unless fewer are missing. BEiT's value.
+        aspect: Smallest aspect ratio; drawn log-uniform up to its inverse. BEiT's value.
+        rounding: 'floor' or 'ceil' of the S * tau patches of the sample itself.
+        partner, ratio, prob: See :class:`MixAugment`; blocks are always drawn per sample.
 
     Raises:
-        ValueError: at construction for a bad argument; at the first batch if a patch does not fit into the image.
+        ValueError: At construction for an invalid argument; at the first batch if a patch does not fit the image.
     """
 
     def __init__(
@@ -49,11 +49,9 @@ class BlockMix(MixAugment):
 
     @property
     def mask_stride(self) -> int:
-        """The size of a patch."""
         return self.patch_size
 
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
-        """(B, 1, H, W) bool, false inside the blocks."""
         size = tuple(images.shape[2:])
         grid = tuple(-(-length // self.patch_size) for length in size)
         if self.patch_size > min(size) or grid == (1, 1):
@@ -68,6 +66,6 @@ class BlockMix(MixAugment):
         return ~to_pixels(blocks, self.patch_size, size)
 
     def few_cells(self, size: tuple[int, int]) -> str | None:
-        """A sentence where images of ``size`` (H, W) hold so few patches that many draws do not mix; else None."""
-        fit = f'set patch_size={fitting(size, self.patch_size)[0]}, with a model of such patches'
+        """Return a warning if images of ``size`` (H, W) have so few patches that many draws do not mix, else None."""
+        fit = f'set patch_size={fitting(size, self.patch_size)[0]} here and in the model'
         return few_cells(size, self.patch_size, fit)

@@ -1,7 +1,6 @@
-"""The class map of a classifier: its own head on every position of its last map (Zhou et al., CAM, CVPR 2016).
+"""Class maps of a classifier: its head applied to every position of its last map (Zhou et al., CAM, CVPR 2016).
 
-Each position is classified as if the image held nothing else, so pooling and the choice of a token change nothing,
-while norms and linear layers act as usual.
+Each position is classified alone, so pooling has no effect, while norms and linear layers act as usual.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,31 +19,31 @@ __all__ = ['ClassMap', 'find_reader']
 
 
 class ClassMap(NamedTuple):
-    """The last map of a classifier (B, C, h, w), and the function from positions (M, C) of it to logits (M, K)."""
+    """Last map of a classifier (B, C, h, w), and a function from its positions (M, C) to logits (M, K)."""
 
     features: Tensor
     classify: Callable[[Tensor], Tensor]
 
 
 def find_reader(net: nn.Module, layer: str | None = None) -> Callable[[Tensor], ClassMap]:
-    """The function from images (B, C, H, W) to the :class:`ClassMap` of a classifier.
+    """Return a function from images (B, C, H, W) to the :class:`ClassMap` of a classifier.
 
     Args:
         net: A classifier of mmpretrain, timm or torchvision, or one that ends in nn.AdaptiveAvgPool2d and a head.
-        layer: For others, the dotted name of the module that gives the map, (B, C, h, w) or as tokens (B, T, C); its
+        layer: For others, the dotted name of the module of the last map, (B, C, h, w) or as tokens (B, T, C); its
             positions are classified by the last nn.Linear of ``net``.
 
     Raises:
-        ValueError: if there is no such layer, or none is named and the classifier is of another kind.
+        ValueError: If the layer does not exist, or the classifier is unknown and no layer is given.
     """
     if layer is not None:
         try:
             return partial(_named, net, net.get_submodule(layer))
         except AttributeError:
-            raise ValueError(f'layer {layer!r} leads nowhere in {type(net).__name__}') from None
+            raise ValueError(f'layer {layer!r} does not exist in {type(net).__name__}') from None
     if isinstance(getattr(net, 'backbone', None), nn.Module) and isinstance(getattr(net, 'head', None), nn.Module):
         return partial(_mmpretrain, net)
-    inner = getattr(net, 'model', net)  # of TimmClassifier
+    inner = getattr(net, 'model', net)  # TimmClassifier
     if hasattr(inner, 'forward_features') and hasattr(inner, 'forward_head'):
         return partial(_timm, inner)
     pools = [name for name, module in net.named_modules() if isinstance(module, nn.AdaptiveAvgPool2d)]
@@ -54,7 +53,7 @@ def find_reader(net: nn.Module, layer: str | None = None) -> Callable[[Tensor], 
 
 
 def _mmpretrain(net: nn.Module, images: Tensor) -> ClassMap:
-    """ImageClassifier: convolutional or hierarchical, vision transformer, ConvNeXt and its kin, PVT."""
+    """Read ImageClassifier: convolutional or hierarchical, vision transformer, ConvNeXt, PVT."""
     backbone = net.backbone
 
     def head(output) -> Tensor:
@@ -71,7 +70,7 @@ def _mmpretrain(net: nn.Module, images: Tensor) -> ClassMap:
         return ClassMap(_to_map(_output(backbone.norm, backbone, images), images, backbone.num_extra_tokens), head)
     if getattr(backbone, 'gap_before_final_norm', False):
         last = backbone.out_indices[-1]
-        norm = getattr(backbone, f'norm{last}')  # some want maps, some rows
+        norm = getattr(backbone, f'norm{last}')  # takes maps or rows, depending on the class
         norm_rows = partial(F.layer_norm, normalized_shape=norm.normalized_shape, weight=norm.weight, bias=norm.bias)
         features = _to_map(_output(backbone.stages[last], backbone, images), images)
         return ClassMap(features, lambda rows: head(norm_rows(rows, eps=norm.eps)))
@@ -83,7 +82,7 @@ def _mmpretrain(net: nn.Module, images: Tensor) -> ClassMap:
 
 
 def _timm(net: nn.Module, images: Tensor) -> ClassMap:
-    """Models of timm: maps (B, C, h, w) or (B, h, w, C), or tokens (B, T, C)."""
+    """Read models of timm: maps (B, C, h, w) or (B, h, w, C), or tokens (B, T, C)."""
     features = net.forward_features(images)
     if not isinstance(features, Tensor) or features.ndim not in (3, 4):
         raise _unknown(net, 'gives neither a map nor tokens')
@@ -96,7 +95,7 @@ def _timm(net: nn.Module, images: Tensor) -> ClassMap:
 
 
 def _pooled(net: nn.Module, pool: str, trusted: list, images: Tensor) -> ClassMap:
-    """The input of the last average pool, and the modules registered behind it, as torchvision has them."""
+    """Read the input of the last average pool, and apply the modules registered after it."""
     with _watched(net.get_submodule(pool)) as seen:
         logits = net(images)
     if not seen:
@@ -111,7 +110,7 @@ def _pooled(net: nn.Module, pool: str, trusted: list, images: Tensor) -> ClassMa
         return rows.flatten(1)
 
     def classify(rows: Tensor) -> Tensor:
-        if not trusted:  # the order of registration is a guess, so once it has to give the logits of the model
+        if not trusted:  # the order of registration is a guess; check it once
             found = head(features.mean(dim=(2, 3)))
             same = isinstance(logits, Tensor) and logits.shape == found.shape
             if not same or not torch.allclose(found, logits, rtol=1e-3, atol=1e-3 * float(logits.abs().max())):
@@ -123,21 +122,19 @@ def _pooled(net: nn.Module, pool: str, trusted: list, images: Tensor) -> ClassMa
 
 
 def _named(net: nn.Module, layer: nn.Module, images: Tensor) -> ClassMap:
-    """The output of any module, and the last linear layer."""
+    """Read the output of any module, and apply the last linear layer."""
     output = _output(layer, net, images)
     output = output[0] if isinstance(output, (tuple, list)) else output
     if not isinstance(output, Tensor) or output.ndim not in (3, 4):
-        raise ValueError(
-            f'{type(layer).__name__}, named as layer, gives neither a map (B, C, h, w) nor tokens (B, T, C)'
-        )
+        raise ValueError(f'layer {type(layer).__name__} gives neither a map (B, C, h, w) nor tokens (B, T, C)')
     features = _to_map(output, images, _extra(net))
     linear = next((module for module in reversed(list(net.modules())) if isinstance(module, nn.Linear)), None)
 
     def classify(rows: Tensor) -> Tensor:
         if linear is None or linear.in_features != rows.shape[1]:
-            wanted = 'no nn.Linear' if linear is None else f'a last nn.Linear for {linear.in_features} channels'
+            head = 'no nn.Linear' if linear is None else f'a last nn.Linear for {linear.in_features} channels'
             raise ValueError(
-                f'{type(net).__name__} has {wanted}, but the layer named gives {rows.shape[1]}: name the last map'
+                f'{type(net).__name__} has {head}, but the named layer gives {rows.shape[1]}: name the last map'
             )
         return linear(rows)
 
@@ -146,7 +143,7 @@ def _named(net: nn.Module, layer: nn.Module, images: Tensor) -> ClassMap:
 
 @contextmanager
 def _watched(module: nn.Module) -> Iterator[list]:
-    """(first argument, output) of every call of ``module``."""
+    """Record (first argument, output) of every call of ``module``."""
     seen = []
     handle = module.register_forward_hook(lambda module, args, output: seen.append((args[0], output)))
     try:
@@ -164,7 +161,7 @@ def _output(module: nn.Module, net: nn.Module, images: Tensor):
 
 
 def _behind(net: nn.Module, path: str) -> list[nn.Module]:
-    """Modules registered after the one at ``path``: its own siblings, then those of its parents."""
+    """Return the modules registered after the one at ``path``: its siblings, then those of its parents."""
     parts, tail = path.split('.'), []
     while parts:
         name = parts.pop()
@@ -174,7 +171,7 @@ def _behind(net: nn.Module, path: str) -> list[nn.Module]:
 
 
 def _to_map(features: Tensor, images: Tensor, extra: int = 0, net: nn.Module | None = None) -> Tensor:
-    """Tokens (B, extra + h * w, C) -> map (B, C, h, w); a map stays one."""
+    """Convert tokens (B, extra + h * w, C) to a map (B, C, h, w); maps are returned as is."""
     if features.ndim == 4:
         return features
     patches = features[:, extra:].transpose(1, 2)
@@ -182,18 +179,16 @@ def _to_map(features: Tensor, images: Tensor, extra: int = 0, net: nn.Module | N
 
 
 def _extra(net: nn.Module) -> int:
-    """Number of tokens before the patches."""
+    """Return the number of tokens before the patches."""
     names = ('num_extra_tokens', 'num_prefix_tokens')
     counts = (getattr(m, n) for m in net.modules() for n in names if isinstance(getattr(m, n, None), int))
     return next(counts, int(hasattr(net, 'class_token') or hasattr(net, 'cls_token')))
 
 
 def _alone(rows: Tensor, extra: int) -> Tensor:
-    """Rows (M, C) -> sequences (M, extra + 1, C) of one patch, which also stands in for every token before it."""
+    """Expand rows (M, C) to sequences (M, extra + 1, C) of one patch, also used for the tokens before it."""
     return rows.unsqueeze(1).expand(-1, extra + 1, -1)
 
 
 def _unknown(net: nn.Module, why: str) -> ValueError:
-    return ValueError(
-        f"{type(net).__name__} {why}, so its last map is not known: name the module that gives it with layer='...'"
-    )
+    return ValueError(f"{type(net).__name__} {why}, so its last map is unknown: name its module with layer='...'")

@@ -13,19 +13,19 @@ __all__ = ['GridMix']
 
 @register(BATCH_AUGMENTS)
 class GridMix(MixAugment):
-    """Divide the image into N x N cells and take each from one of the two images, label by area.
+    """Take each of N x N cells of the image from one of the two images; labels by area.
 
-    The cells follow the image, not the patches of a model: N of them span a side of any length, and differ by a pixel
-    where N does not divide it. This is the mixing half of the method; its loss on local context stands apart.
+    N cells span each side, independent of the patches of the model; sizes differ by a pixel if N does not divide the
+    side. The loss of the method is ``LocalContextLoss``.
 
     Args:
-        alpha: Both parameters of the Beta distribution of tau; the paper's value could not be verified.
-        grid: N, the cells along a side; 4 is a guess, as the paper's value could not be verified.
-        rounding: N * N * tau cells show the sample itself, brought to a whole number by 'floor' or 'ceil'.
-        partner, ratio, prob: As of :class:`MixAugment`; the cells are drawn per sample with either ``ratio``.
+        alpha: Beta parameter of tau; the paper's value is unverified.
+        grid: N, cells per side; 4 is a guess, the paper's value is unverified.
+        rounding: 'floor' or 'ceil' of the N * N * tau cells of the sample itself.
+        partner, ratio, prob: See :class:`MixAugment`; cells are always drawn per sample.
 
     Raises:
-        ValueError: at construction for a bad argument; at the first batch if there are more cells than pixels.
+        ValueError: At construction for an invalid argument; at the first batch if there are more cells than pixels.
     """
 
     def __init__(
@@ -42,9 +42,8 @@ class GridMix(MixAugment):
         self.rounding = one_of('rounding', rounding, ROUNDINGS)
 
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
-        """(B, 1, H, W) bool: a share tau of the cells, at places drawn per sample."""
         size = tuple(images.shape[2:])
         if self.grid > min(size):
-            raise ValueError(f'grid {self.grid} has more cells a side than an image of {size[0]}x{size[1]} has pixels')
+            raise ValueError(f'grid {self.grid} exceeds the sides of an image of {size[0]}x{size[1]} pixels')
         keep = ROUNDINGS[self.rounding](self.grid**2 * self.draw_ratio(len(images))).long()
         return stretch(random_mask(keep, (self.grid, self.grid), device=images.device), size)

@@ -16,30 +16,28 @@ __all__ = ['MaskMix', 'MixPro']
 
 @register(BATCH_AUGMENTS)
 class MaskMix(MixAugment):
-    """Mix two images on a random grid whose cells are whole groups of image patches (eq. 6 and 7).
+    """Mix two images on a random grid whose cells are groups of image patches (eq. 6 and 7).
 
-    Cells are ``mask_scale * patch_size`` pixels wide; those of the last row and column are cut where they do not tile
-    the image (4 x 16 = 64 does not tile 224), and the area label counts pixels, not cells. ``offset``, ``unit`` and
-    ``shuffle`` are the ablations of tables 8 and 9; the paper gives no value for the first two.
+    Cells are ``mask_scale * patch_size`` pixels wide; the last row and column are cropped to the image (4 x 16 = 64
+    does not tile 224), and the area label counts pixels. ``offset``, ``unit`` and ``shuffle`` are the ablations of
+    tables 8 and 9; the paper gives no value for the first two.
 
     Args:
         alpha: Both parameters of the Beta distribution of tau, the paper's beta.
-        patch_size: The model's patch, in pixels.
-        mask_scale: Patches along the side of a mask cell; the paper's best is 4.
-        rounding: S * tau cells show the sample itself, brought to a whole number by 'floor' (paper) or 'ceil'
-            (released code).
+        patch_size: Patch size of the model in pixels.
+        mask_scale: Patches per side of a mask cell; the paper's best is 4.
+        rounding: 'floor' (paper) or 'ceil' (released code) of the S * tau cells of the sample itself.
         partner: 'permutation' (released code) or 'flip' (pseudo-code).
-        ratio, prob: As of :class:`MixAugment`; the cells are drawn per sample with either ``ratio``.
-        offset: Pixels by which the cells are moved right and down against the patches (table 8, B), below the size of a
-            cell. The gap is closed by another, cut row and column, which S counts too.
-        unit: Side of the pasted square as a share of its cell's, in whole pixels, centred (table 8, C). The rest of the
-            cell shows the sample itself.
-        shuffle: Patches that change places among themselves (table 9): those from the partner ('pasted'), those that
-            still show the sample ('canvas'), 'both', each for itself, or 'none'. Patches that show both images stay.
+        ratio, prob: See :class:`MixAugment`; cells are always drawn per sample.
+        offset: Shift of the cells right and down in pixels (table 8, B), smaller than a cell. A cropped row and column
+            fill the gap and count in S.
+        unit: Side of the pasted, centred square as a fraction of its cell (table 8, C); the sample shows around it.
+        shuffle: Patches to shuffle (table 9): those of the partner ('pasted'), those of the sample ('canvas'), 'both'
+            separately, or 'none'. Patches that show both images stay.
 
     Raises:
-        ValueError: at construction for a bad argument; at the first batch if a cell does not fit into the image, or if
-            patches are to be shuffled that do not tile it. Fewer than 9 cells are a warning in the log.
+        ValueError: At construction for an invalid argument; at the first batch if a cell does not fit the image, or
+            patches to be shuffled do not tile it.
     """
 
     def __init__(
@@ -59,7 +57,7 @@ class MaskMix(MixAugment):
         self.patch_size = positive('patch_size', patch_size)
         self.mask_scale = positive('mask_scale', mask_scale)
         self.rounding = one_of('rounding', rounding, ROUNDINGS)
-        cell = float(patch_size) * float(mask_scale)  # whole numbers may be too large to multiply as floats
+        cell = float(patch_size) * float(mask_scale)  # integers may overflow a float
         if patch_size != int(patch_size) or cell % patch_size:
             raise ValueError(
                 f'mask size {cell:g} (mask_scale {float(mask_scale):g} x patch_size {float(patch_size):g}) '
@@ -76,13 +74,12 @@ class MaskMix(MixAugment):
 
     @property
     def mask_stride(self) -> int:
-        """The size of a cell; less with ``offset`` or ``unit``."""
+        """Return the cell size, or less with ``offset`` or ``unit``."""
         return gcd(self.cell, self.offset, self.side, (self.cell - self.side) // 2)
 
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
-        """(B, 1, H, W) bool: a share tau of the grid cells, at places drawn per sample."""
         size = tuple(images.shape[2:])
-        cut = -self.offset % self.cell  # pixels of the first row and column that lie outside
+        cut = -self.offset % self.cell  # cropped pixels of the first row and column
         grid = tuple(-(-(length + cut) // self.cell) for length in size)
         if self.cell > min(size) or grid == (1, 1):
             raise ValueError(
@@ -96,32 +93,31 @@ class MaskMix(MixAugment):
         return to_pixels(cells, self.cell, size, offset=self.offset, side=self.side)
 
     def few_cells(self, size: tuple[int, int]) -> str | None:
-        """A sentence where images of ``size`` (H, W) hold so few cells that many draws do not mix; else None."""
+        """Return a warning if images of ``size`` (H, W) have so few cells that many draws do not mix, else None."""
         return few_cells(size, self.cell, self._fit(size))
 
     def _fit(self, size: tuple[int, int]) -> str:
         patch, scale = fitting(size, int(self.patch_size))
-        model = '' if patch == self.patch_size else ', with a model of such patches'
+        model = '' if patch == self.patch_size else ', and the same patch size in the model'
         return f'set patch_size={patch} and mask_scale={scale}{model}'
 
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
-        """Mix by the mask, then let the chosen patches change places; neither mask nor labels see that."""
         mixed, target = super().mix(images, scores, index)
         return shuffle_patches(mixed, target.mask, int(self.patch_size), self.shuffle), target
 
 
 @register(BATCH_AUGMENTS)
 class MixPro(MaskMix):
-    """MaskMix that insists on attention labels: the image half of MixPro, for use with ``LabelingHook``.
+    """MaskMix that requires attention labels by ``LabelingHook``: the image half of MixPro.
 
     Raises:
-        RuntimeError: at the second mixed batch if the target of the first was not read.
+        RuntimeError: At the second mixed batch if the target of the first was not read.
     """
 
     def __call__(self, batch_inputs: Tensor, batch_scores: Tensor) -> tuple[Tensor, Tensor]:
         if self.pending:
             raise RuntimeError(
                 "the labels of MixPro's last batch were not read: add dict(type='mixpro_mm.LabelingHook') to "
-                'custom_hooks, or name MaskMix instead of MixPro to train on area labels'
+                'custom_hooks, or use MaskMix for area labels'
             )
         return super().__call__(batch_inputs, batch_scores)

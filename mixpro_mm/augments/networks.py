@@ -1,4 +1,4 @@
-"""Frozen classifiers: the extractor of Attentive CutMix and the teacher of TokenMix. Nothing is ever downloaded."""
+"""Frozen classifiers: the extractor of Attentive CutMix and the teacher of TokenMix."""
 
 import copy
 import os
@@ -16,29 +16,28 @@ from mixpro_mm.utils.checkpoint import load_exactly, read_state_dict
 
 __all__ = ['FrozenClassifier']
 
-FETCHING = ('init_cfg', 'pretrained', 'weights')  # keys of a config that ask for weights
+FETCHING = ('init_cfg', 'pretrained', 'weights')  # config keys that request weights
 REMOTE = ('hf-hub:', 'hf_hub:', 'http://', 'https://')
 
 
 class FrozenClassifier:
     """A classifier in evaluation mode, without gradient, outside of every state dict and optimizer.
 
-    It is not an nn.Module: a deep copy is the same object, and the network follows the images to their device. It
-    computes in fp32, also under autocast. It sees the images as the trained model does, so it should have been trained
-    with the same normalisation.
+    It is not an nn.Module: a deep copy is the same object, and the network moves to the device of the images. It
+    computes in fp32, also under autocast, and should use the normalisation of the trained model. Nothing is downloaded.
 
     Args:
         model: A config of an mmpretrain classifier; 'torchvision.NAME' or 'timm.NAME', or a dict of such a type with
-            further arguments, such as ``num_classes``; or an nn.Module, which is frozen in place.
-        checkpoint: Local file of weights for all of ``model``, as of ``read_state_dict``. An nn.Module may do without;
-            False keeps the random weights of a network that is built here (for tests).
-        layer: Dotted name of the module inside ``model`` that gives its last map, for models not known here.
+            further arguments; or an nn.Module, which is frozen in place.
+        checkpoint: Local file of weights for ``model``, see ``read_state_dict``. Optional for an nn.Module; False keeps
+            random weights (for tests).
+        layer: Dotted name of the module of the last map, for unknown models.
 
     Raises:
-        ValueError: if the model is unknown or would be downloaded, if a checkpoint is needed and not given, cannot be
-            read or does not fit, or if the last map is not known and no layer named.
-        FileNotFoundError: if there is no such checkpoint.
-        TypeError: if an argument is of another kind.
+        ValueError: If the model is unknown or remote, a checkpoint is missing, unreadable or does not fit, or the last
+            map is unknown.
+        FileNotFoundError: If the checkpoint does not exist.
+        TypeError: If an argument has another type.
     """
 
     def __init__(self, model, checkpoint: str | os.PathLike | bool | None = None, layer: str | None = None):
@@ -53,8 +52,7 @@ class FrozenClassifier:
             )
         if checkpoint is None and not isinstance(model, nn.Module):
             raise ValueError(
-                'a frozen classifier with random weights sees nothing: checkpoint=None must name a local file of '
-                'its weights (checkpoint=False if random ones are what you want)'
+                'a frozen classifier needs weights: set checkpoint to a local file (False for random weights)'
             )
         self.net = model if isinstance(model, nn.Module) else _build(model)
         if checkpoint:
@@ -66,31 +64,40 @@ class FrozenClassifier:
 
     @classmethod
     def of(cls, model: nn.Module, layer: str | None = None) -> 'FrozenClassifier':
-        """Read a classifier that is in use elsewhere, such as a moving average; it is not copied, moved or cast."""
+        """Wrap a classifier that is in use elsewhere, such as a moving average; it is not copied, moved or cast."""
         self = cls.__new__(cls)
         self.net, self.live = model, True
         self._read = find_reader(model, layer)
         return self
 
+    @classmethod
+    def wrap(cls, model, checkpoint=None, layer: str | None = None) -> 'FrozenClassifier':
+        """Build a classifier from the arguments of the class; a FrozenClassifier is returned as is."""
+        if not isinstance(model, FrozenClassifier):
+            return cls(model, checkpoint, layer)
+        if checkpoint is not None or layer is not None:
+            raise ValueError('checkpoint and layer cannot be combined with a FrozenClassifier')
+        return model
+
     def feature_map(self, images: Tensor) -> Tensor:
-        """Last map (B, C, h, w) of the network for images (B, 3, H, W)."""
+        """Return the last map (B, C, h, w) for images (B, 3, H, W)."""
         with self._evaluated(images) as found:
             return found.features
 
     def activation_map(self, images: Tensor, labels: Tensor, classes: int | None = None) -> Tensor:
-        """Probability of one class per image at every position of the last map (Zhou et al., CAM, CVPR 2016).
+        """Return the probability of one class per image at every position of the last map (Zhou et al., CAM, 2016).
 
         Args:
             images: (B, 3, H, W).
             labels: (B,) integer.
-            classes: Number of classes that the labels are of, to be compared with the network's.
+            classes: Number of classes of the labels, compared with that of the network.
 
         Returns:
             (B, h, w) fp32 in [0, 1].
 
         Raises:
-            ValueError: if the head cannot be applied to single positions, it does not have ``classes`` classes, or (on
-                a CPU) a label is none of them.
+            ValueError: If the head cannot be applied to single positions, does not have ``classes`` classes, or (on a
+                CPU) a label is out of range.
         """
         with self._evaluated(images) as found:
             batch, channels, height, width = found.features.shape
@@ -100,7 +107,7 @@ class FrozenClassifier:
             if classes not in (None, own):
                 raise ValueError(
                     f'the teacher {type(self.net).__name__} has {own} classes, the labels of the batch have {classes}: '
-                    f'name a teacher trained on the same {classes} classes'
+                    f'use a teacher trained on the same {classes} classes'
                 )
             if labels.device.type == 'cpu' and not 0 <= int(labels.min()) <= int(labels.max()) < own:
                 raise ValueError(f'labels must lie in 0 to {own - 1} for {own} classes, got {labels.tolist()}')
@@ -129,7 +136,7 @@ class FrozenClassifier:
         except (RuntimeError, TypeError) as error:
             why, cause = str(error).partition('\n')[0], error
             if isinstance(error, RuntimeError) and not _is_about_shapes(error, why):
-                raise  # out of memory, of the device, of the dtype: not what another layer would change
+                raise  # not caused by the choice of layer, for example out of memory
         raise ValueError(
             f'the head of {type(self.net).__name__} cannot classify single positions of its last map ({why}): '
             f"name a map that its last nn.Linear takes with layer='...'"
@@ -137,18 +144,18 @@ class FrozenClassifier:
 
 
 def _is_about_shapes(error: RuntimeError, why: str) -> bool:
-    """Whether torch says that tensors do not fit together; the class of its errors does not tell."""
+    """Return whether the error is a shape mismatch; torch has no class for it."""
     return not isinstance(error, torch.OutOfMemoryError) and re.search('shape|size|dimension|channel', why) is not None
 
 
 def _build(model: dict | str) -> nn.Module:
-    """A classifier with random weights from its code alone; what in the config asks for weights is left out."""
+    """Return a classifier with random weights."""
     settings = _offline(dict(type=model) if isinstance(model, str) else model)
     kind = settings.get('type')
     if not isinstance(kind, str) and not callable(kind):
         raise ValueError(f'a frozen classifier (extractor, teacher) needs a config with a type, got {shown(model)}')
     if not isinstance(kind, str) or kind.split('.')[0] not in ('timm', 'torchvision'):
-        settings.pop('train_cfg', None)  # nothing is mixed here
+        settings.pop('train_cfg', None)  # may contain batch augments
         return MODELS.build(settings)
     library, _, name = settings.pop('type').partition('.')
     if library == 'timm':
@@ -160,22 +167,20 @@ def _build(model: dict | str) -> nn.Module:
     else:
         from torchvision import models
 
-        known, build = name in models.list_models(models), models.get_model  # without weights, as by default
+        known, build = name in models.list_models(models), models.get_model  # without weights by default
     if not known:
         raise ValueError(f'{library} has no classifier {name!r}')
     return build(name, **settings)
 
 
 def _offline(settings):
-    """A copy of a config without what asks for weights; ValueError if the code itself would be downloaded."""
+    """Return a copy of a config without keys that request weights."""
     if isinstance(settings, dict):
         if 'HuggingFace' in str(settings.get('type')):
-            raise ValueError(
-                'HuggingFaceClassifier fetches its config from the network: choose another frozen classifier'
-            )
+            raise ValueError('HuggingFaceClassifier downloads its config: use another frozen classifier')
         return {key: _offline(value) for key, value in settings.items() if key not in FETCHING}
     if isinstance(settings, (list, tuple)):
         return type(settings)(map(_offline, settings))
     if isinstance(settings, str) and settings.startswith(REMOTE):
-        raise ValueError(f'{settings} lies on the network: download it and name the local file with checkpoint=')
+        raise ValueError(f'{settings} is remote: download it and set checkpoint= to the local file')
     return copy.deepcopy(settings)

@@ -17,15 +17,15 @@ __all__ = ['PuzzleMix', 'input_saliency']
 
 
 def input_saliency(model: nn.Module, images: Tensor, scores: Tensor) -> Tensor:
-    """Length of the loss gradient at every pixel, root of the mean square over channels; the model is left as it was.
+    """Return the norm of the loss gradient at every pixel, the root mean square over channels.
 
-    One forward and one backward pass in evaluation mode, in the precision of the parameters even under autocast, whose
-    half precision loses small gradients. Only the gradient of the images is asked for, so that no parameter gets one
-    and nothing of a distributed wrapper is set off. The loss is the cross entropy with ``scores``.
+    One forward and one backward pass in evaluation mode, in the precision of the parameters even under autocast. Only
+    the images get a gradient, so gradients of parameters and hooks of a distributed wrapper are not affected. The loss
+    is the cross entropy with ``scores``.
 
     Args:
         model: A classifier whose ``model(images, mode='tensor')`` is logits (B, K).
-        images: (B, C, H, W); not written to.
+        images: (B, C, H, W), not modified.
         scores: (B, K) float.
 
     Returns:
@@ -42,45 +42,40 @@ def input_saliency(model: nn.Module, images: Tensor, scores: Tensor) -> Tensor:
 
 @register(BATCH_AUGMENTS)
 class PuzzleMix(MixAugment):
-    """Mix two images block by block so that little of what the classifier attends to is hidden and seams stay smooth.
+    """Mix two images block by block, keeping salient blocks visible and block borders smooth.
 
     A grid of b x b blocks is drawn per batch. With s and t the saliency of the sample and of its partner, averaged over
-    blocks and divided by its sum, and lam drawn from Beta(alpha, alpha), the labels z (1: the sample itself shows)
+    blocks and normalised to sum 1, and lam drawn from Beta(alpha, alpha), the labels z (1: the sample itself shows)
     minimise ::
 
         sum over blocks u     of  z_u t_u + (1 - z_u) s_u  -  eta / b^2 * log(lam if z_u else 1 - lam)
-        + sum over seams u, v of  beta / (16 b) * ([z_u != z_v] + gamma * D_uv(z_u, z_v))
+        + sum over borders u, v of  beta / (16 b) * ([z_u != z_v] + gamma * D_uv(z_u, z_v))
 
-    where D_uv in [0, 1] is the jump in colour at the seam of two neighbours when they show what the labels say. Then
-    each image's blocks are moved so that salient ones lie where it shows, at ``t_eps`` for the squared distance in
-    sides of the grid.
+    where D_uv in [0, 1] is the colour difference at the border of two neighbours for the images they show. Then the
+    blocks of each image are moved so that salient ones are visible, at a cost of ``t_eps`` times the squared distance
+    in sides of the grid.
 
-    The scales 1 / b^2 and 1 / (16 b) are those of the released code, the defaults those of its recipes. What differs:
-        - There labels take the three values 0, 1/2 and 1 and are found by alpha-beta swap, which may stop short of the
-          optimum. Here they are two and the optimum is exact (up to rounding, see ``min_cut``). So no block is a blend
-          of two images: every pixel comes from one, the mask is boolean, and any labeling can weigh its labels.
-        - Blocks are moved by the best permutation. There places are fought over in a fixed number of rounds, which need
-          not end in a permutation.
-        - Colours are scaled by their range in the batch, not by the mean and deviation they were normalised with.
-        - A weight that would reward unequal neighbours is clipped at zero; with ``gamma`` up to 1 there is none.
+    Scales and defaults are those of the released code, which allows labels of 1/2, finds them by alpha-beta swap and
+    moves blocks by an approximate assignment. Here labels are binary, cut and permutation are exact, and colours are
+    scaled by their range in the batch.
 
-    It needs to see the classifier, so ``LabelingHook`` must be among the hooks. The extra pass over the images without
-    parameter gradients does not go with re-entrant activation checkpointing, which torch refuses in one sentence.
+    ``LabelingHook`` must be among the hooks. Re-entrant activation checkpointing is not supported.
 
     Args:
-        alpha: Both parameters of the Beta distribution of lam, the share the sample is to have, other things equal.
-        blocks: Numbers b to draw from; per batch, those that divide both sides of the images.
+        alpha: Both parameters of the Beta distribution of lam.
+        blocks: Candidates for b; those that divide both sides of the images are drawn from.
         beta: Weight of smoothness.
-        gamma: Weight of the jump in colour within it.
-        eta: Weight of the prior on the share.
+        gamma: Weight of the colour difference within it.
+        eta: Weight of the prior on the area.
         transport: Whether to move blocks.
         t_eps: Price of distance.
-        neigh: Greatest side in pixels of the rectangles whose mean colours are compared across a seam.
-        partner, ratio, prob: As of :class:`MixAugment`; the cut is per sample with either ``ratio``.
+        neigh: Greatest side in pixels of the rectangles whose mean colours are compared across a border.
+        partner, ratio, prob: See :class:`MixAugment`; the cut is always per sample.
 
     Raises:
-        ValueError: at construction for a bad argument; at the first batch if no number of blocks divides its images.
-        RuntimeError: at the first batch if :meth:`bind` was not called.
+        ValueError: At construction for an invalid argument; at the first batch if no number of blocks divides its
+            images.
+        RuntimeError: At the first batch if :meth:`bind` was not called.
     """
 
     runs_model = True
@@ -101,7 +96,7 @@ class PuzzleMix(MixAugment):
     ):
         super().__init__(alpha=alpha, partner=partner, ratio=ratio, prob=prob)
         if not isinstance(blocks, list | tuple) or not blocks:
-            raise ValueError(f'blocks must be a list of numbers to draw from, got {shown(blocks)}')
+            raise ValueError(f'blocks must be a list of integers, got {shown(blocks)}')
         self.blocks = tuple(positive_int(f'each of blocks {shown(blocks)}', count, least=2) for count in blocks)
         self.beta = not_negative('beta', beta)
         self.gamma = not_negative('gamma', gamma)
@@ -111,47 +106,45 @@ class PuzzleMix(MixAugment):
         self.neigh = positive_int('neigh', neigh)
 
     def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
-        """Keep the classifier in training; its moving average is not needed."""
         self._bound = model
 
     def draw_grid(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(b, b), one of ``blocks`` that divide both sides (H, W) of the images."""
-        fitting = [count for count in self.blocks if not any(length % count for length in size)]
-        if not fitting:
+        """Return (b, b), one of ``blocks`` that divide both sides (H, W) of the images."""
+        divisors = [count for count in self.blocks if not any(length % count for length in size)]
+        if not divisors:
             raise ValueError(
                 f'none of the blocks {self.blocks} of PuzzleMix divides both sides of an image of '
                 f'{size[0]}x{size[1]} pixels'
             )
-        count = fitting[torch.randint(len(fitting), ())]
+        count = divisors[torch.randint(len(divisors), ())]
         return count, count
 
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
-        """Cut, move and paste; arguments as of the base class."""
         model = self._require_bound()
         grid, lam = self.draw_grid(tuple(images.shape[2:])), self.draw_ratio(len(images))
         saliency = _pooled(input_saliency(model, images, scores), grid).cpu()
-        own, partner, there = images, images[index], index.cpu()
-        blocks = self.cut(saliency, saliency[there], lam, *seam_costs(images.detach(), index, grid, self.neigh))
+        own, partner, cpu_index = images, images[index], index.cpu()
+        blocks = self.cut(saliency, saliency[cpu_index], lam, *seam_costs(images.detach(), index, grid, self.neigh))
         if self.transport:
             own, partner = (
                 move_blocks(moved, transport_plan(salient, shown, self.t_eps).to(moved.device), grid)
-                for moved, salient, shown in ((own, saliency, blocks), (partner, saliency[there], ~blocks))
+                for moved, salient, shown in ((own, saliency, blocks), (partner, saliency[cpu_index], ~blocks))
             )
         mask = stretch(blocks.to(images.device).unsqueeze(1), tuple(images.shape[2:]))
         return torch.where(mask, own, partner), MixedTarget(scores, scores[index], mask)
 
     def cut(self, own: Tensor, partner: Tensor, lam: Tensor, down: Tensor, right: Tensor) -> Tensor:
-        """(B, b, b) bool on the CPU, the blocks that show the sample itself: the optimum of the energy above.
+        """Return (B, b, b) bool on the CPU, the blocks that show the sample itself: the minimum of the energy.
 
         Args:
             own: (B, b, b) saliency of the samples, each of sum 1, on the CPU.
             partner: (B, b, b) that of their partners.
-            lam: (B,) wanted share of the samples.
-            down: (B, b - 1, b, 2, 2) colour jumps as of ``seam_costs``, on any device.
+            lam: (B,) requested fraction of the samples.
+            down: (B, b - 1, b, 2, 2) costs of ``seam_costs``, on any device.
             right: (B, b, b - 1, 2, 2).
         """
         count = own.shape[1]
-        lam = lam.double().clamp(1e-8, 1 - 1e-8)  # Beta may draw its ends, where the prior is infinite
+        lam = lam.double().clamp(1e-8, 1 - 1e-8)  # the prior is infinite at 0 and 1
         prior = -self.eta / count**2 * torch.stack([1 - lam, lam], dim=1).log()
         unary = torch.stack([own, partner], dim=3) + prior[:, None, None]  # showing one hides the other
         smoothness, unequal = self.beta / (16 * count), 1 - torch.eye(2)
@@ -160,9 +153,9 @@ class PuzzleMix(MixAugment):
 
 
 def _pooled(saliency: Tensor, grid: tuple[int, int]) -> Tensor:
-    """(B, h, w) means of (B, H, W) over blocks, each sample divided by its sum.
+    """Return (B, h, w) means of (B, H, W) over blocks, each sample divided by its sum.
 
-    Flat where nothing is salient, as before the first step of a head whose weights start at zero.
+    Constant where the sum is zero or not finite, as before the first step of a head with zero weights.
     """
     blocks = saliency.unflatten(2, (grid[1], -1)).unflatten(1, (grid[0], -1)).mean(dim=(2, 4))
     total = blocks.sum(dim=(1, 2), keepdim=True)

@@ -1,4 +1,4 @@
-"""CutMix's region on the contract of this package, so that TransMix can label it (Yun et al., CutMix, ICCV 2019)."""
+"""CutMix's region with a target for labelings (Yun et al., CutMix, ICCV 2019)."""
 
 from torch import Tensor
 
@@ -12,17 +12,16 @@ __all__ = ['RegionMix']
 
 @register(BATCH_AUGMENTS)
 class RegionMix(MixAugment):
-    """Paste one box of the partner; with ``AttentionLabeling`` this is TransMix, without labeling it is CutMix.
+    """Paste one box of the partner: TransMix with ``AttentionLabeling``, CutMix without labeling.
 
     Args:
-        alpha: Both parameters of the Beta distribution of the share outside the box.
-        partner, prob: As of :class:`MixAugment`.
-        ratio: One box per 'batch', as the host's CutMix draws it, or one per 'sample'.
-        align: Side of the model's patches in pixels, to whose borders those of the box are rounded (MixPro, table 8,
-            A); the box stays as drawn if omitted.
+        alpha: Beta parameter of the fraction outside the box.
+        partner, prob: See :class:`MixAugment`.
+        ratio: One box per 'batch', as in mmpretrain's CutMix, or per 'sample'.
+        align: Patch size in pixels to which box edges are rounded (MixPro, table 8, A); no rounding by default.
 
     Raises:
-        ValueError: at construction for a bad argument; at the first batch if ``align`` is larger than the image.
+        ValueError: At construction for an invalid argument; at the first batch if ``align`` is larger than the image.
     """
 
     def __init__(
@@ -38,11 +37,9 @@ class RegionMix(MixAugment):
 
     @property
     def mask_stride(self) -> int | None:
-        """The value of ``align``."""
         return self.align
 
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
-        """(B, 1, H, W) bool, false inside the box."""
         batch, size = len(images), tuple(images.shape[2:])
         lam = self.draw_ratio(batch)
         if self.ratio == 'batch':

@@ -11,24 +11,23 @@ __all__ = ['SaliencyMix']
 
 @register(BATCH_AUGMENTS)
 class SaliencyMix(MixAugment):
-    """Paste the box of the partner around its most salient pixel, at the same place; labels by area.
+    """Paste the box of the partner around its most salient pixel, at the same position; labels by area.
 
-    The released code finds the pixel by OpenCV's fine-grained saliency, one image at a time on the CPU. Here it is the
-    peak of the spectral residual, another detector of that kind: batched and on the device of the images.
+    The released code uses OpenCV's fine-grained saliency on the CPU; here it is the spectral residual, batched and on
+    the device of the images.
 
     Args:
-        alpha: Both parameters of the Beta distribution of the share outside the box.
-        partner: As of :class:`MixAugment`.
-        ratio: One share and one box per 'batch', around the peak of the first sample's partner, as the released code
-            has it; or each 'sample' its own share, around the peak of its own partner.
-        prob: Probability with which each sample is mixed at all; the paper mixes half of CIFAR and all of ImageNet.
+        alpha: Beta parameter of the fraction outside the box.
+        partner: See :class:`MixAugment`.
+        ratio: One box per 'batch', around the peak of the first sample's partner, as in the released code; or one per
+            'sample', around the peak of its own partner.
+        prob: Probability of mixing each sample; the paper mixes half of CIFAR and all of ImageNet.
 
     Raises:
-        ValueError: at construction for a bad argument.
+        ValueError: At construction for an invalid argument.
     """
 
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
-        """(B, 1, H, W) bool, false inside the box."""
         lam = self.draw_ratio(len(images))
         if self.ratio == 'batch':
             first = peak_mask(spectral_residual(images[index[:1]]), lam[:1])

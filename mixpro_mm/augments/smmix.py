@@ -18,26 +18,23 @@ __all__ = ['SMMix']
 class SMMix(MixAugment):
     """Paste the partner's most attended square over the least attended square of the sample; labels by area.
 
-    The model under training looks at the un-mixed batch once more, in evaluation mode and without gradient, and one
-    look serves samples and partners. Pixels move: the square goes from where the partner shows most to where the sample
-    has least to lose. The paper's further losses, on the tokens of both images and towards the mixed predictions of
-    the un-mixed images, are no part of this.
+    The attention comes from one extra pass of the trained model over the unmixed batch, in evaluation mode and without
+    gradient. The paper's further losses are not included.
 
     Args:
-        patch_size: Side of a token in pixels. Where the model's tokens are larger (32 for the last stage of PVT, which
-            the released code takes), its attention is spread evenly over them. Pixels beyond the last whole token are
-            never mixed.
-        sides: Least and greatest side of the square, one drawn per batch, both ends included: in whole tokens, or as
-            shares below 1 of the grid's shorter side, rounded down; clipped so that some of the sample remains. The
-            default is the released code's: 3 to 10 tokens of 14.
-        attention: Where to read attention, as of ``LabelingHook``: 'query_mean' is the paper's.
+        patch_size: Side of a token in pixels. Attention of larger tokens (32 in the last stage of PVT) is spread evenly
+            over them. Pixels beyond the last whole token are never mixed.
+        sides: Inclusive range of the side of the square, drawn per batch: in whole tokens, or as fractions below 1 of
+            the shorter side of the grid, rounded down; clipped so that some of the sample remains. The default is the
+            released code's: 3 to 10 tokens of 14.
+        attention: See ``LabelingHook``; 'query_mean' is the paper's.
         partner: 'permutation', or 'flip' as in the released code.
-        prob: As of :class:`MixAugment`.
+        prob: See :class:`MixAugment`.
 
     Raises:
-        ValueError: at construction for a bad argument; in :meth:`bind` if the model has no such attention; at the first
-            batch if a square does not fit into it.
-        RuntimeError: at the first batch if :meth:`bind` was not called, or the attention is not one map an image.
+        ValueError: At construction for an invalid argument; in :meth:`bind` if the model has no such attention; at the
+            first batch if a square does not fit.
+        RuntimeError: At the first batch if :meth:`bind` was not called, or the attention is not one map per image.
     """
 
     runs_model = True
@@ -56,18 +53,16 @@ class SMMix(MixAugment):
         known = len(pair) == 2 and all(is_number(side) and side > 0 for side in pair) and pair == sorted(pair)
         if not known or not (pair[1] < 1 or all(side == int(side) for side in pair)):
             raise ValueError(
-                f'sides must be two shares below 1 or two whole numbers, the lower first, got {shown(sides)}'
+                f'sides must be two fractions below 1 or two whole numbers in ascending order, got {shown(sides)}'
             )
         self.sides = tuple(pair)
         parse_attention(attention)
         self.attention = attention
 
     def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
-        """Keep the classifier that is trained, and find its attention."""
         self._bound = model, ClassAttentionTap(model, self.attention)
 
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
-        """Move each partner's square of greatest attention into each sample's square of least."""
         grid = tuple(length // self.patch_size for length in images.shape[2:])
         side = self.draw_side(grid)
         attention = F.adaptive_avg_pool2d(self.look(images).unsqueeze(1), grid)
@@ -88,7 +83,7 @@ class SMMix(MixAugment):
         return mixed, MixedTarget(scores, scores[index], mask.unsqueeze(1))
 
     def draw_side(self, grid: tuple[int, int]) -> int:
-        """Tokens along the square of this batch, on a (h, w) grid."""
+        """Return the side of the square in tokens, on a (h, w) grid."""
         most = min(grid) - (grid[0] == grid[1])
         if most < 1:
             raise ValueError(f'patch_size {self.patch_size} leaves SMMix nothing to mix on a {grid[0]}x{grid[1]} grid')
@@ -96,7 +91,7 @@ class SMMix(MixAugment):
         return int(torch.randint(low, high + 1, ()))
 
     def look(self, images: Tensor) -> Tensor:
-        """(B, h, w) fp32 attention of the bound model to the un-mixed images (B, C, H, W), on its own token grid."""
+        """Return (B, h, w) fp32 attention of the bound model for unmixed images (B, C, H, W), on its token grid."""
         model, tap = self._require_bound()
         inputs = images.to(next(model.parameters()).dtype)
         with eval_mode(model):
@@ -105,5 +100,5 @@ class SMMix(MixAugment):
 
 
 def _corner(place: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """(B,) flat positions on a grid of that width -> their rows and columns, (B,) each."""
+    """Return rows and columns, (B,) each, of (B,) flat positions."""
     return place.div(width, rounding_mode='floor'), place % width

@@ -20,40 +20,37 @@ TARGETS = ('bce', 'ce')
 
 @register(BATCH_AUGMENTS)
 class TokenMix(MixAugment):
-    """Paste blocks of the partner's tokens; each label is worth what is left to see of its own image's activation.
+    """Paste blocks of the partner's tokens; labels are weighted by the visible activation of a teacher.
 
-    A teacher looks at the un-mixed batch once. A label weighs the share of the teacher's activation for its class, over
-    its own un-mixed image, that falls on what the mix still shows of that image. The teacher's map is compared at its
-    own resolution: each of its cells counts as far as the pixels below it are visible, which neither loses activation,
-    as samples of it at the tokens would, nor spreads it over the borders of the mask, as bilinear ones would. The class
-    of an image is that of its highest score; an image without activation counts by its area.
+    The weight of a label is the fraction of the teacher's activation for its class, over its own unmixed image, that is
+    still visible in the mixed image. Each cell of the teacher's map counts by the visible fraction of its pixels. The
+    class of an image is that of its highest score; an image without activation counts by its area.
 
-    The released code takes its maps from files that a large network wrote beforehand; here the teacher is a model that
-    looks at the images as they come, crop and all. There, one mask serves the batch; here each sample draws its own.
+    The released code reads precomputed maps of a large network and uses one mask per batch; here the teacher sees the
+    images of the batch, and each sample has its own mask.
 
     Args:
         patch_size: Side of a token in pixels.
-        lam: Share of the tokens that show the sample itself, before ``extra``; fixed, not drawn.
-        extra: Further share of the tokens that is pasted; the released code pastes 14 tokens of 196 more than half.
-        min_patches: Smallest area of a block, in tokens; 1 is the released code's.
-        aspect: Smallest ratio of a block's sides; drawn log-uniform up to its inverse.
-        teacher: 'ema' for the moving average of the model in training, which needs mmengine's EMAHook; or a classifier
-            as of ``FrozenClassifier``.
-        checkpoint: The teacher's weights, as of ``FrozenClassifier``; not for 'ema'.
-        layer: Where to read the teacher's activation, as of ``FrozenClassifier``.
-        target: 'bce' leaves the two weights as they are, so that they need not sum to one, for a loss by binary cross
-            entropy as in the paper; 'ce' divides them by their sum.
-        smoothing: The loss's label smoothing s, to be laid out over the two labels as in the released code: s / 2 is
-            taken from each of the two weights, whereas a loss scales them by 1 - s. The weights given are
-            (w - s / 2) / (1 - s), which such a loss turns into w - s / 2; one below s / 2 is negative, as there.
+        lam: Fixed fraction of the tokens that show the sample itself, before ``extra``.
+        extra: Additional fraction of pasted tokens; the released code pastes 14 of 196 more than half.
+        min_patches: Smallest area of a block in tokens; 1 is the released code's.
+        aspect: Smallest aspect ratio; drawn log-uniform up to its inverse.
+        teacher: 'ema' for the moving average of the model, which needs mmengine's EMAHook; or a classifier for
+            ``FrozenClassifier``.
+        checkpoint: The teacher's weights, see ``FrozenClassifier``; not for 'ema'.
+        layer: Module of the teacher's activation, see ``FrozenClassifier``.
+        target: 'bce' keeps both weights, which need not sum to one, for binary cross entropy as in the paper; 'ce'
+            divides them by their sum.
+        smoothing: Label smoothing s of the loss. As in the released code, s / 2 is taken from each of the two weights,
+            whereas a loss scales them by 1 - s. The weights are therefore (w - s / 2) / (1 - s), negative if w < s / 2.
         partner: 'permutation', or 'flip' as in the released code.
-        prob: As of :class:`MixAugment`.
+        prob: See :class:`MixAugment`.
 
     Raises:
-        ValueError: at construction for a bad argument; in :meth:`bind` if there is no moving average, or it is on
-            another device than the model; at the first batch if the image is a single token, or the teacher has not as
-            many classes as the labels.
-        RuntimeError: at the first batch if the teacher is 'ema' and :meth:`bind` was not called.
+        ValueError: At construction for an invalid argument; in :meth:`bind` if there is no moving average, or it is on
+            another device than the model; at the first batch if the image is a single token, or the number of classes
+            differs between teacher and labels.
+        RuntimeError: At the first batch if the teacher is 'ema' and :meth:`bind` was not called.
     """
 
     def __init__(
@@ -76,7 +73,7 @@ class TokenMix(MixAugment):
         self.pasted = 1 - fraction('lam', lam) + not_negative('extra', extra)
         if not 0 < self.pasted < 1:
             raise ValueError(
-                f'lam {lam} and extra {extra} would paste a share of {self.pasted:g}, not one inside (0, 1)'
+                f'lam {lam} and extra {extra} give a pasted fraction of {self.pasted:g}, which must be in (0, 1)'
             )
         self.min_patches = positive_int('min_patches', min_patches)
         self.aspect = fraction('aspect', aspect)
@@ -85,44 +82,36 @@ class TokenMix(MixAugment):
         if self.smoothing >= 1:
             raise ValueError(f'smoothing must be below 1, got {shown(smoothing)}')
         self.layer, self.from_ema = layer, isinstance(teacher, str) and teacher == 'ema'
-        built = isinstance(teacher, FrozenClassifier)
-        if (checkpoint is not None and (self.from_ema or built)) or (layer is not None and built):
-            raise ValueError(
-                "checkpoint and layer belong to a teacher that is built here: 'ema' is the model in training and takes "
-                f'only layer, a FrozenClassifier takes neither; got checkpoint={shown(checkpoint)}, '
-                f'layer={shown(layer)}'
-            )
-        self.teacher = teacher if built or self.from_ema else FrozenClassifier(teacher, checkpoint, layer)
+        if self.from_ema and checkpoint is not None:
+            raise ValueError(f"checkpoint cannot be combined with teacher='ema', got {shown(checkpoint)}")
+        self.teacher = teacher if self.from_ema else FrozenClassifier.wrap(teacher, checkpoint, layer)
 
     @property
     def mask_stride(self) -> int:
-        """The size of a token."""
         return self.patch_size
 
     @property
     def runs_model(self) -> bool:
-        """Whether the moving average is the teacher."""
+        """Return whether the moving average is the teacher."""
         return self.from_ema
 
     def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
-        """Keep the moving average, if it is the teacher."""
         if not self.from_ema:
             return
         if ema is None:
             raise ValueError(
-                "TokenMix has teacher='ema', but this run keeps no moving average: add dict(type='EMAHook') to "
-                'custom_hooks, or name another teacher'
+                "TokenMix has teacher='ema', but there is no moving average: add dict(type='EMAHook') to "
+                'custom_hooks, or use another teacher'
             )
-        here, there = (next((p.device for p in net.parameters()), None) for net in (model, ema))
-        if here != there and None not in (here, there):
+        device, ema_device = (next((p.device for p in net.parameters()), None) for net in (model, ema))
+        if device != ema_device and None not in (device, ema_device):
             raise ValueError(
-                f"TokenMix has teacher='ema', but the moving average is on {there} and the model on {here}: leave "
-                'device out of EMAHook, or name another teacher'
+                f"TokenMix has teacher='ema', but the moving average is on {ema_device} and the model on {device}: "
+                'remove device from EMAHook, or use another teacher'
             )
         self._bound = FrozenClassifier.of(ema, layer=self.layer)
 
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
-        """(B, 1, H, W) bool, false inside the blocks; at least one token is either image's."""
         size = tuple(images.shape[2:])
         grid = tuple(-(-length // self.patch_size) for length in size)
         tokens = grid[0] * grid[1]
@@ -136,7 +125,6 @@ class TokenMix(MixAugment):
         return ~to_pixels(blocks, self.patch_size, size)
 
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
-        """Mix every sample with its partner; labels weigh as much as is visible of their activation."""
         teacher = self.teacher
         if self.from_ema:
             teacher = self._require_bound('its teacher, the moving average')
@@ -146,10 +134,10 @@ class TokenMix(MixAugment):
         return mixed, replace(target, weights=(weights - self.smoothing / 2) / (1 - self.smoothing))
 
     def weigh(self, activation: Tensor, mask: Tensor, index: Tensor) -> Tensor:
-        """(B, 2) fp32, the weight of each sample's label and of its partner's.
+        """Return (B, 2) fp32, the weights of each sample's label and of its partner's.
 
         Args:
-            activation: (B, h, w), not negative: the teacher's for the class of each un-mixed image.
+            activation: (B, h, w), not negative, for the class of each unmixed image.
             mask: (B, 1, H, W) bool, true where the sample itself shows.
             index: (B,) partners.
         """

@@ -1,4 +1,4 @@
-"""The equations of the paper and every metric, as functions on tensors and arrays: torch, numpy and scipy only."""
+"""Equations of the paper and metrics as functions on tensors and arrays."""
 
 from mixpro_mm.functional.lam import attention_lam, combine, cosine_factor, linear_factor, parabolic_factor
 from mixpro_mm.functional.masks import random_mask, region_mask, to_pixels

@@ -1,4 +1,4 @@
-"""Masks against the cells of the class attention: whether a token shows one image or two."""
+"""Compare mask edges with the token grid of the class attention."""
 
 from torch import Tensor
 
@@ -8,7 +8,7 @@ __all__ = ['misfit', 'pure_tokens']
 
 
 def pure_tokens(mask: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Share of the tokens whose pixels all come from one image, a scalar in [0, 1]; MaskMix aims at 1 (section 3.2).
+    """Return the fraction of tokens whose pixels all come from one image, a scalar in [0, 1] (section 3.2).
 
     Args:
         mask: (B, 1, H, W) bool, true where the sample itself shows.
@@ -19,13 +19,13 @@ def pure_tokens(mask: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def misfit(augment, grid: tuple[int, int], size: tuple[int, int]) -> str | None:
-    """The sentence about an augment whose mask borders miss those of the tokens, or None.
+    """Return a warning if the mask edges of an augment do not align with the tokens, else None.
 
-    None also if the augment has no ``mask_stride`` or the tokens do not tile the image.
+    Also None if the augment has no ``mask_stride`` or the tokens do not tile the image.
 
     Args:
-        augment: A batch augment; every edge of its masks is a multiple of ``mask_stride`` pixels.
-        grid: (h, w) of the tokens of the class attention.
+        augment: Batch augment whose mask edges are multiples of ``mask_stride`` pixels.
+        grid: (h, w) of the tokens.
         size: (H, W) of the images.
     """
     stride, cells = getattr(augment, 'mask_stride', None), {length // n for length, n in zip(size, grid, strict=True)}
@@ -35,7 +35,6 @@ def misfit(augment, grid: tuple[int, int], size: tuple[int, int]) -> str | None:
     if stride % cell == 0:
         return None
     return (
-        f'{type(augment).__name__} puts the borders of its mask at multiples of {stride} px, but the attention of this '
-        f'model has cells of {cell} px, so that tokens on a border show both images (see pure_tokens in the log): '
-        f'{cell} px or a multiple keeps them pure'
+        f'{type(augment).__name__} has mask edges at multiples of {stride} px, but the tokens of this model are '
+        f'{cell} px wide, so tokens on an edge show both images (pure_tokens in the log): use a multiple of {cell} px'
     )

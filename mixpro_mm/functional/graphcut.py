@@ -1,9 +1,4 @@
-"""The best two-label mask of a grid of blocks, as an s-t minimum cut (Kim, Choo and Song, Puzzle Mix, ICML 2020).
-
-The energy of labels z of an h x w grid is the sum of ``unary[u, z_u]`` over blocks and of a weight over neighbouring
-blocks with unequal labels. With two labels and no negative weight, its minimum is a minimum cut of a graph with a node
-per block, found exactly by a maximum flow (Greig, Porteous and Seheult, J. R. Stat. Soc. B 1989).
-"""
+"""Exact two-label minimum cut on a grid of blocks (Kim, Choo and Song, Puzzle Mix, ICML 2020)."""
 
 import math
 from functools import lru_cache
@@ -16,36 +11,38 @@ from torch import Tensor
 
 __all__ = ['fold_pairs', 'min_cut', 'seam_costs']
 
-BITS = 30  # all costs of one sample together, as integers: the flow counts in 32 bits with a sign
+BITS = 30  # sum of the integer costs of a sample; maximum_flow uses int32
 
 
 def min_cut(unary: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Labels of least energy for every sample; of several equally good ones, the one with most true labels.
+    """Return the labels that minimise the energy of every sample.
 
-    Costs are scaled by a power of two and rounded to integers. With T the sum of a sample's ``down``, ``right`` and
-    ``abs(unary[..., 1] - unary[..., 0])``, the energy found exceeds the least by at most
-    ``(blocks + pairs) * T / 2**29``, below 2e-6 T at 16 x 16; whole numbers that add up to less than 2**30 are exact.
+    The energy is the sum of ``unary[u, z_u]`` over blocks plus a weight for each pair of neighbours with unequal
+    labels. Its minimum is a minimum cut (Greig, Porteous and Seheult, J. R. Stat. Soc. B 1989). Among equal minima, the
+    one with the most true labels is returned. Costs are scaled by a power of two and rounded to integers. With T the
+    sum of a sample's ``down``, ``right`` and ``abs(unary[..., 1] - unary[..., 0])``, the energy exceeds the minimum by
+    at most ``(blocks + pairs) * T / 2**29``; integers that add up to less than 2**30 are exact.
 
     Args:
         unary: (B, h, w, 2) float, cost of false and of true for each block; any sign.
-        down: (B, h - 1, w) float, cost of unequal labels of a block and the one below it, at least 0.
-        right: (B, h, w - 1) float, the same for a block and the one to its right.
+        down: (B, h - 1, w) float >= 0, cost of unequal labels of a block and the one below it.
+        right: (B, h, w - 1) float >= 0, the same for a block and the one to its right.
 
     Returns:
         (B, h, w) bool on the device of ``unary``.
 
     Raises:
-        ValueError: if the shapes do not belong together, or a cost is not finite, or a weight is negative.
+        ValueError: If the shapes do not match, a cost is not finite or a weight is negative.
     """
     batch, height, width = unary.shape[:3]
     shapes = [tuple(costs.shape) for costs in (unary, down, right)]
     if shapes != [(batch, height, width, 2), (batch, height - 1, width), (batch, height, width - 1)]:
-        raise ValueError(f'min_cut wants costs (B, h, w, 2), (B, h - 1, w) and (B, h, w - 1), got {shapes}')
+        raise ValueError(f'min_cut expects costs (B, h, w, 2), (B, h - 1, w) and (B, h, w - 1), got {shapes}')
     nodes = height * width
     gain = unary.cpu().double().diff(dim=-1)
     costs = torch.cat([part.cpu().double().flatten(1) for part in (gain, down, right)], dim=1).numpy()
     if not np.isfinite(costs).all() or (costs[:, nodes:] < 0).any():
-        raise ValueError('min_cut wants finite costs, and weights of pairs that are at least 0')
+        raise ValueError('min_cut expects finite costs and pair weights of at least 0')
     exponent = np.frexp(np.abs(costs).sum(axis=1, keepdims=True))[1]
     costs = np.rint(np.ldexp(costs, BITS - exponent)).astype(np.int32)
     order, columns, starts = _sparsity(height, width)
@@ -63,11 +60,10 @@ def min_cut(unary: Tensor, down: Tensor, right: Tensor) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _sparsity(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """CSR pattern of the graph: pairs and their reverse, source to blocks and reverse, blocks to sink and reverse.
+    """Return the CSR pattern of the graph: order of the capacities, columns and row starts.
 
-    Returns:
-        The order that brings capacities listed like this into CSR, the columns, and where each row starts. The source
-        is node h * w, the sink the one after it. Reverse edges are listed so that the flow finds them in place.
+    Capacities are listed as pairs and their reverse, source to blocks and reverse, blocks to sink and reverse. The
+    source is node h * w, the sink h * w + 1.
     """
     nodes = height * width
     block = np.arange(nodes)
@@ -83,10 +79,10 @@ def _sparsity(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def fold_pairs(unary: Tensor, down: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Bring costs that differ for all four label pairs of two neighbours into the form :func:`min_cut` solves.
+    """Convert costs of all four label pairs to the form of :func:`min_cut`.
 
-    The energy of every labelling stays what it was (Kolmogorov and Zabih, PAMI 2004), unless two neighbours prefer to
-    be unequal: such a weight is negative, which no cut can express, and is clipped at zero.
+    The energy of every labelling is unchanged (Kolmogorov and Zabih, PAMI 2004). Negative weights, which reward unequal
+    neighbours, cannot be expressed by a cut and are clipped at zero.
 
     Args:
         unary: (B, h, w, 2) cost of both labels.
@@ -94,14 +90,11 @@ def fold_pairs(unary: Tensor, down: Tensor, right: Tensor) -> tuple[Tensor, Tens
         right: (B, h, w - 1, 2, 2) the same for a block and the one to its right.
 
     Returns:
-        ``unary``, ``down`` and ``right`` as :func:`min_cut` takes them.
+        ``unary``, ``down`` and ``right`` for :func:`min_cut`.
     """
     unary = unary.clone()
     weights = []
-    for pairs, first, second in (
-        (down, unary[:, :-1], unary[:, 1:]),
-        (right, unary[:, :, :-1], unary[:, :, 1:]),
-    ):
+    for pairs, first, second in ((down, unary[:, :-1], unary[:, 1:]), (right, unary[:, :, :-1], unary[:, :, 1:])):
         (neither, below), (above, both) = (row.unbind(-1) for row in pairs.unbind(-2))
         first += neither.unsqueeze(-1)
         first[..., 1] += (above + both - neither - below) / 2
@@ -111,21 +104,21 @@ def fold_pairs(unary: Tensor, down: Tensor, right: Tensor) -> tuple[Tensor, Tens
 
 
 def seam_costs(images: Tensor, index: Tensor, grid: tuple[int, int], neigh: int = 4) -> tuple[Tensor, Tensor]:
-    """How far colours jump where two neighbouring blocks meet, for each choice of the image that either one shows.
+    """Return the colour difference across block borders for each choice of the two images shown.
 
-    Rectangles of at most ``neigh`` x ``neigh`` pixels that tile the blocks are averaged first; a cost is the mean
-    absolute difference of those that face each other, over the seam and the channels. Each channel is scaled to the
-    range it has in this batch, so costs lie in [0, 1] however the images were normalised.
+    Rectangles of at most ``neigh`` x ``neigh`` pixels that tile the blocks are averaged first. A cost is the mean
+    absolute difference of facing rectangles, over the border and the channels. Channels are scaled to their range in
+    the batch, so costs are in [0, 1] for any normalisation.
 
     Args:
         images: (B, C, H, W), H and W multiples of the grid.
-        index: (B,) each sample's partner.
+        index: (B,) partner of each sample.
         grid: (h, w).
-        neigh: pixels.
+        neigh: Size in pixels.
 
     Returns:
-        (B, h - 1, w, 2, 2) and (B, h, w - 1, 2, 2) fp32, for the seams below and to the right of a block: the first
-        label is that of the block, the second that of its neighbour; 0 shows the partner, 1 the sample itself.
+        (B, h - 1, w, 2, 2) and (B, h, w - 1, 2, 2) fp32, for the borders below and to the right of a block, indexed by
+        the label of the block and of its neighbour; 0 shows the partner, 1 the sample itself.
     """
     images = images.float()
     low, high = images.amin(dim=(0, 2, 3), keepdim=True), images.amax(dim=(0, 2, 3), keepdim=True)

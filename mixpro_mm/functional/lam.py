@@ -1,4 +1,4 @@
-"""How much of a mixed label belongs to the sample itself: equations 5, 8 and 9 and Table 10 of MixPro."""
+"""Weights of the two labels: equations 5, 8 and 9 and Table 10 of MixPro."""
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -8,12 +8,12 @@ __all__ = ['attention_lam', 'combine', 'cosine_factor', 'linear_factor', 'parabo
 
 
 def token_share(mask: Tensor, grid: tuple[int, int], downsample: str = 'area') -> Tensor:
-    """(B, h * w) fp32: share of each token that shows the sample itself.
+    """Return (B, h * w) fp32, the fraction of each token that shows the sample itself.
 
     Args:
         mask: (B, 1, H, W), true where the sample itself shows.
         grid: (h, w) of the tokens.
-        downsample: 'area' for the share of the token's pixels; 'nearest' for its first pixel, so 0 or 1.
+        downsample: 'area' for the fraction of pixels; 'nearest' for the first pixel, so 0 or 1.
     """
     if downsample == 'nearest':
         return F.interpolate(mask.float(), grid, mode='nearest').flatten(1)
@@ -21,25 +21,23 @@ def token_share(mask: Tensor, grid: tuple[int, int], downsample: str = 'area') -
 
 
 def attention_lam(class_attention: Tensor, mask: Tensor, grid: tuple[int, int], downsample: str = 'area') -> Tensor:
-    """Share of the class token's attention that falls on the sample itself (MixPro, eq. 5).
+    """Return the fraction of the class attention on the sample itself (MixPro, eq. 5).
 
-    Rows are renormalised over the patches, as both TransMix's and MixPro's released code do: attention the class token
-    pays to itself belongs to neither image. By area, a token that shows both images counts in part; by nearest, as in
-    eq. 5 and both releases, it counts as the image of its first pixel. Both are equal where mask cells align with
-    tokens. Where patches do not tile the image and the model pads it, the averaged areas differ from the true patches
-    by part of a patch.
+    Rows are renormalised over the patches, as in the released code of TransMix and MixPro. With 'area', a token that
+    shows both images counts in part; with 'nearest', as in eq. 5 and both releases, it counts as the image of its first
+    pixel. Both agree where mask cells align with tokens. If the model pads the image, areas differ by part of a patch.
 
     Args:
         class_attention: (B, N), non-negative, row-major over the token grid; rows need not sum to one.
         mask: (B, 1, H, W), true where the sample itself shows.
         grid: (h, w) of the tokens, ``h * w == N``.
-        downsample: 'area' or 'nearest', how the mask is brought to the tokens.
+        downsample: 'area' or 'nearest', see :func:`token_share`.
 
     Returns:
-        (B,) fp32 in [0, 1]. Where a row of attention is all zero, the mean of the mask.
+        (B,) fp32 in [0, 1]; the mean of the mask where a row of attention is all zero.
 
     Raises:
-        ValueError: if batch or grid do not match.
+        ValueError: If the batch sizes or the grid do not match.
     """
     batch, tokens = class_attention.shape
     if grid[0] * grid[1] != tokens or len(mask) != batch:
@@ -49,7 +47,7 @@ def attention_lam(class_attention: Tensor, mask: Tensor, grid: tuple[int, int], 
         )
     attention = class_attention.float()
     share = token_share(mask, grid, downsample)
-    # a common factor cancels; dividing by the peak first keeps denormal rows from losing their digits
+    # a common factor cancels; dividing by the maximum first keeps the precision of denormal rows
     attention = attention / attention.amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
     total = attention.sum(dim=1)
     lam = (attention * share).sum(dim=1) / total.clamp_min(torch.finfo(torch.float32).tiny)
@@ -57,11 +55,11 @@ def attention_lam(class_attention: Tensor, mask: Tensor, grid: tuple[int, int], 
 
 
 def cosine_factor(logits: Tensor, target: Tensor) -> Tensor:
-    """The progressive factor: cosine similarity of softmax(logits) and the mixed label (MixPro, eq. 8).
+    """Return the progressive factor, the cosine similarity of softmax(logits) and the mixed label (MixPro, eq. 8).
 
     Args:
         logits: (B, C) in any float dtype; computed in fp32.
-        target: (B, C), the area-mixed label.
+        target: (B, C), the label mixed by area.
 
     Returns:
         (B,) fp32 in [0, 1], differentiable; 0 where a target row is all zero.
@@ -70,14 +68,14 @@ def cosine_factor(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def linear_factor(progress: float) -> float:
-    """``T / Tmax``: trust in the attention grows with the training (MixPro, Table 10).
+    """Return ``T / Tmax`` (MixPro, Table 10).
 
     Args:
-        progress: Share of the training that is done, in [0, 1]. The paper does not say whether its T counts the epoch
-            that runs; here it does not, so a training starts on area labels alone.
+        progress: Completed fraction of the training, in [0, 1]. The current epoch does not count, so training starts
+            with area labels.
 
     Raises:
-        ValueError: if ``progress`` is outside [0, 1].
+        ValueError: If ``progress`` is outside [0, 1].
     """
     if not 0 <= progress <= 1:
         raise ValueError(f'progress must lie in [0, 1], got {progress}')
@@ -85,10 +83,10 @@ def linear_factor(progress: float) -> float:
 
 
 def parabolic_factor(progress: float) -> float:
-    """``(T / Tmax) ** 2`` (MixPro, Table 10); argument and errors as of :func:`linear_factor`."""
+    """Return ``(T / Tmax) ** 2`` (MixPro, Table 10); see :func:`linear_factor`."""
     return linear_factor(progress) ** 2
 
 
 def combine(lam_area: Tensor, lam_attn: Tensor, factor: Tensor | float) -> Tensor:
-    """``factor * lam_attn + (1 - factor) * lam_area``, all (B,) (MixPro, eq. 9)."""
+    """Return ``factor * lam_attn + (1 - factor) * lam_area``, all (B,) (MixPro, eq. 9)."""
     return factor * lam_attn + (1 - factor) * lam_area

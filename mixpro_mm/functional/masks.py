@@ -1,4 +1,4 @@
-"""Binary mixing masks (B, 1, h, w), true where the sample itself shows. Everything random comes from torch."""
+"""Binary mixing masks (B, 1, h, w), true where the sample itself shows."""
 
 from collections.abc import Sequence
 
@@ -9,21 +9,18 @@ from torch.nn.functional import avg_pool2d, pad
 __all__ = ['block_mask', 'box_mask', 'few_cells', 'fitting', 'random_mask', 'region_mask', 'stretch', 'to_pixels']
 
 ROUNDS = 10  # of blocks; enough to cover half of 14 x 14 cells in nearly every draw
-
-
-FEW = 9  # cells: below, so large a share of the draws shows one image only that it is said
+FEW = 9  # below this number of cells, draws that show one image only are frequent enough for a warning
 
 
 def few_cells(size: tuple[int, int], cell: int, fit: str) -> str | None:
-    """A sentence where cells of ``cell`` pixels are few in an image of ``size`` pixels, (H, W); else None.
+    """Return a warning if an image has fewer than 9 cells, else None.
 
-    With S cells and tau uniform, one draw in S shows one image only: the partner where S tau is rounded down, the
-    sample itself where it is rounded up.
+    With S cells and uniform tau, 1 draw in S shows one image only.
 
     Args:
         size: (H, W) of the images.
-        cell: side of a cell in pixels.
-        fit: what to set instead.
+        cell: Side of a cell in pixels.
+        fit: Suggested settings.
     """
     height, width = (-(-length // cell) for length in size)
     if height * width >= FEW:
@@ -35,7 +32,7 @@ def few_cells(size: tuple[int, int], cell: int, fit: str) -> str | None:
 
 
 def fitting(size: tuple[int, int], patch_size: int) -> tuple[int, int]:
-    """``patch_size`` and ``mask_scale`` with at least 4 cells a side; the patch is kept if 4 of it fit."""
+    """Return ``patch_size`` and ``mask_scale`` with at least 4 cells per side; the patch stays if 4 fit."""
     side = min(size)
     if 4 * patch_size <= side:
         return patch_size, side // (4 * patch_size)
@@ -43,32 +40,28 @@ def fitting(size: tuple[int, int], patch_size: int) -> tuple[int, int]:
 
 
 def random_mask(
-    keep: Tensor,
-    grid: tuple[int, int],
-    *,
-    generator: Generator | None = None,
-    device: torch.device | str | None = None,
+    keep: Tensor, grid: tuple[int, int], *, generator: Generator | None = None, device: torch.device | str | None = None
 ) -> Tensor:
-    """Exactly ``keep[b]`` true cells at random places of a grid, drawn per sample (MixPro, section 3.2).
+    """Return a mask with exactly ``keep[b]`` true cells at random positions, drawn per sample (MixPro, section 3.2).
 
     Args:
         keep: (B,) integer, number of true cells, 0 to h * w.
         grid: (h, w).
-        generator: source of the noise; torch's global one if omitted.
-        device: where the mask is drawn; that of ``keep`` if omitted.
+        generator: Random generator; torch's global one by default.
+        device: Device of the mask; that of ``keep`` by default.
 
     Returns:
         (B, 1, h, w) bool.
 
     Raises:
-        ValueError: if a count is outside 0 to h * w.
+        ValueError: If a count is outside 0 to h * w.
     """
     height, width = grid
     device = keep.device if device is None else device
     if keep.device.type == 'cpu' and keep.numel() and not 0 <= int(keep.min()) <= int(keep.max()) <= height * width:
         raise ValueError(f'keep must lie in 0 to {height * width} for a {height}x{width} grid, got {keep.tolist()}')
     noise = torch.rand(len(keep), height * width, generator=generator, device=device)
-    rank = noise.argsort(dim=1).argsort(dim=1)  # a permutation a row, so the counts are exact even where noise ties
+    rank = noise.argsort(dim=1).argsort(dim=1)  # a permutation per row: exact counts even if noise ties
     return (rank < keep.to(device).unsqueeze(1)).view(-1, 1, height, width)
 
 
@@ -80,28 +73,27 @@ def region_mask(
     generator: Generator | None = None,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """CutMix's region: false inside one box per sample of sides ``sqrt(1 - lam)``, centred anywhere and clipped.
+    """Return CutMix's mask, false inside one box per sample with sides ``sqrt(1 - lam)`` and a random centre.
 
-    Box arithmetic as in Yun et al., CutMix, ICCV 2019, and the host's ``CutMix``. The true share of a sample is
-    therefore at least ``lam``; read it off the mask. With ``align`` every border of the clipped box moves to the
-    nearest patch border (MixPro, table 8, A), so the share may fall on either side and a small box may vanish.
+    The box is clipped to the image as in Yun et al., CutMix, ICCV 2019, so the fraction of true pixels is at least
+    ``lam``. With ``align`` the edges of the clipped box move to the nearest patch edge (MixPro, table 8, A); the
+    fraction may then be smaller than ``lam``, and a small box may vanish.
 
     Args:
-        lam: (B,) wanted share of true pixels, in [0, 1].
+        lam: (B,) requested fraction of true pixels, in [0, 1].
         size: (h, w) of the mask.
-        align: side of the patches in pixels; a border half-way between two of theirs moves down or right, and the end
-            of the image counts as one.
-        generator: source of the centres, on the device of ``lam``; torch's global one if omitted.
-        device: where the mask is written; that of ``lam`` if omitted.
+        align: Patch size in pixels; ties move down or right, and the end of the image counts as an edge.
+        generator: Random generator on the device of ``lam``; torch's global one by default.
+        device: Device of the mask; that of ``lam`` by default.
 
     Returns:
         (B, 1, h, w) bool.
 
     Raises:
-        ValueError: if ``align`` is below 1, larger than the image, or the whole of it.
+        ValueError: If ``align`` is below 1, larger than the image or covers it.
     """
     if align is not None and (not 1 <= align <= min(size) or align == max(size)):
-        most = min(size) - (size[0] == size[1])  # one patch as large as the image leaves all or nothing
+        most = min(size) - (size[0] == size[1])  # a single patch cannot be mixed
         raise ValueError(f'align {align} must lie in 1 to {most} for an image of {size[0]}x{size[1]} pixels')
     centres = [(torch.rand(len(lam), generator=generator, device=lam.device) * length).long() for length in size]
     return box_mask(centres, lam, size, align=align, device=device)
@@ -115,11 +107,11 @@ def box_mask(
     align: int | None = None,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """False inside one box per sample; the arithmetic of :func:`region_mask` around given centres.
+    """Return the mask of :func:`region_mask` for given centres.
 
     Args:
-        centres: rows and columns, (B,) integer each.
-        lam, size, align, device: as of :func:`region_mask`.
+        centres: Rows and columns, (B,) integer each.
+        lam, size, align, device: See :func:`region_mask`.
 
     Returns:
         (B, 1, h, w) bool.
@@ -151,26 +143,26 @@ def block_mask(
     generator: Generator | None = None,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Rectangular blocks that cover exactly ``count[b]`` cells, drawn per sample (Bao et al., BEiT, algorithm 1).
+    """Return rectangular blocks that cover exactly ``count[b]`` cells per sample (Bao et al., BEiT, algorithm 1).
 
-    A round adds one block to every sample of the batch: area uniform between ``min_patches`` and what is still missing,
-    height to width log-uniform in [aspect, 1 / aspect] as far as that fits into the grid, place uniform among those
-    that cover something new, and not more than is missing; a block without such a place is trimmed row by row. What
-    ten rounds leave open, seldom more than some cells of a nearly full grid, is filled along the edges of the blocks.
+    Each round adds one block per sample. Its area is uniform between ``min_patches`` and the number of missing cells,
+    its aspect ratio log-uniform in [aspect, 1 / aspect] within the grid, and its position uniform among those that add
+    new cells without exceeding the count. If no such position exists, the block is trimmed. Cells that are still
+    missing after ten rounds are filled along the edges of the blocks.
 
     Args:
         count: (B,) integer, number of true cells, 0 to h * w.
         grid: (h, w).
-        min_patches: smallest area of a block, in cells; less where less is missing.
-        aspect: smallest ratio of the sides, above 0 and at most 1.
-        generator: source of the blocks, on the device of ``count``; torch's global one if omitted.
-        device: where the mask is written; that of ``count`` if omitted.
+        min_patches: Smallest area of a block in cells, unless fewer are missing.
+        aspect: Smallest aspect ratio, in (0, 1].
+        generator: Random generator on the device of ``count``; torch's global one by default.
+        device: Device of the mask; that of ``count`` by default.
 
     Returns:
         (B, 1, h, w) bool, true inside the blocks.
 
     Raises:
-        ValueError: if a count is outside 0 to h * w, ``min_patches`` below 1 or ``aspect`` outside (0, 1].
+        ValueError: If a count is outside 0 to h * w, ``min_patches`` is below 1 or ``aspect`` is outside (0, 1].
     """
     height, width = grid
     if count.numel() and not 0 <= int(count.min()) <= int(count.max()) <= height * width:
@@ -196,23 +188,23 @@ def block_mask(
 def _draw_sides(
     missing: Tensor, grid: tuple[int, int], min_patches: int, aspect: float, generator: Generator | None
 ) -> list[Tensor]:
-    """(B, 1) rows and (B, 1) columns of one block a sample."""
+    """Return the (B, 1) rows and (B, 1) columns of one block per sample."""
     most = missing[:, None].clamp(min=1).double()
     least = most.clamp(max=min_patches)
     noise = torch.rand(2, len(missing), 1, generator=generator, device=missing.device)
     area = least + noise[0] * (most - least)
     flattest, tallest = area / grid[1] ** 2, grid[0] ** 2 / area  # beyond these a side leaves the grid
     low, high = flattest.clamp(min=aspect).log(), tallest.clamp(max=1 / aspect).log()
-    ratio = (low + noise[1] * (high - low)).exp().clamp(flattest, tallest)  # the fit goes before the wish
+    ratio = (low + noise[1] * (high - low)).exp().clamp(flattest, tallest)  # the grid bounds have priority
     wanted = (area * ratio).sqrt(), (area / ratio).sqrt()
     return [side.round().long().clamp(1, length) for side, length in zip(wanted, grid, strict=True)]
 
 
 def _draw_block(free: Tensor, missing: Tensor, sides: list[Tensor], generator: Generator | None) -> Tensor:
-    """(B, h, w) bool, one block a sample at a place where it covers something ``free`` (B, h, w)."""
+    """Return (B, h, w) bool, one block per sample that covers something ``free`` (B, h, w)."""
     batch, height, width = free.shape
     (rows, columns), (top, left) = sides, (torch.arange(length, device=free.device) for length in (height, width))
-    bottom, right = top + rows, left + columns  # (B, h) and (B, w): where a block would end that starts there
+    bottom, right = top + rows, left + columns  # (B, h) and (B, w): end of a block starting there
     total = pad(free.cumsum(1).cumsum(2), (1, 0, 1, 0))  # summed-area table
     strip = total.gather(1, bottom.clamp(max=height)[:, :, None].expand(-1, -1, width + 1)) - total[:, :-1]
     new = strip.gather(2, right.clamp(max=width)[:, None].expand(-1, height, -1)) - strip[..., :-1]
@@ -228,24 +220,24 @@ def _draw_block(free: Tensor, missing: Tensor, sides: list[Tensor], generator: G
 
 
 def _draw_edge(covered: Tensor, missing: Tensor, generator: Generator | None) -> Tensor:
-    """(B, h, w) bool, ``missing`` cells outside ``covered``, those with most covered neighbours first."""
+    """Return (B, h, w) bool, ``missing`` cells outside ``covered``, those with most covered neighbours first."""
     neighbours = avg_pool2d(covered[:, None].float(), 3, stride=1, padding=1)[:, 0] * 9
     noise = torch.rand(covered.shape, generator=generator, device=covered.device)
-    wish = (neighbours + noise).masked_fill(covered, -1).flatten(1)
-    rank = wish.argsort(dim=1, descending=True).argsort(dim=1)
+    priority = (neighbours + noise).masked_fill(covered, -1).flatten(1)
+    rank = priority.argsort(dim=1, descending=True).argsort(dim=1)
     return (rank < missing[:, None]).view_as(covered)
 
 
 def to_pixels(mask: Tensor, cell: int, size: tuple[int, int], *, offset: int = 0, side: int | None = None) -> Tensor:
-    """Blow grid cells up to ``cell`` x ``cell`` pixels and crop those at the borders to the image.
+    """Upsample grid cells to ``cell`` x ``cell`` pixels and crop to the image.
 
     Args:
-        mask: (B, 1, h, w) bool that reaches the image's end: ``h * cell >= H + (-offset) % cell``, likewise for w.
-        cell: pixels along a side.
+        mask: (B, 1, h, w) bool with ``h * cell >= H + (-offset) % cell``, likewise for w.
+        cell: Side of a cell in pixels.
         size: (H, W) of the images.
-        offset: pixels that the first row and column keep, 0 to ``cell - 1``; whole cells if 0.
-        side: false cells shrink to a square of so many pixels in the middle of the uncropped cell, the odd pixel of
-            the frame below and to the right; whole cells if omitted.
+        offset: Size in pixels of the cropped first row and column, 0 to ``cell - 1``; 0 for whole cells.
+        side: False cells shrink to a centred square of this size in pixels; an odd pixel of the frame is below and to
+            the right. Whole cells by default.
 
     Returns:
         (B, 1, H, W) bool.
@@ -262,7 +254,7 @@ def to_pixels(mask: Tensor, cell: int, size: tuple[int, int], *, offset: int = 0
 
 
 def stretch(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """Stretch a grid over the image; where it does not divide a side, cells differ by one pixel.
+    """Stretch a grid over the image; cell sizes differ by at most one pixel.
 
     Args:
         mask: (B, 1, h, w) bool with ``h <= H`` and ``w <= W``.

@@ -1,11 +1,11 @@
-"""Patches of a mixed image change places among those of the same source (MixPro, table 9)."""
+"""Shuffle the patches of a mixed image within each source (MixPro, table 9)."""
 
 import torch
 from torch import Generator, Tensor
 
 __all__ = ['SHUFFLES', 'shuffle_patches']
 
-# group numbers that take part: 1 shows the sample itself ("canvas"), 0 its partner ("pasted")
+# groups to shuffle: 1 shows the sample itself ("canvas"), 0 its partner ("pasted")
 SHUFFLES: dict[str, tuple[int, ...]] = {'none': (), 'pasted': (0,), 'canvas': (1,), 'both': (0, 1)}
 STAYS = -1
 
@@ -13,23 +13,22 @@ STAYS = -1
 def shuffle_patches(
     images: Tensor, mask: Tensor, patch_size: int, which: str = 'both', *, generator: Generator | None = None
 ) -> Tensor:
-    """Permute patches at random within the group they belong to, so that the mask stays true.
+    """Permute patches at random within their group, so that the mask stays valid.
 
-    Only patches that show one image entirely take part; those that a border of the mask crosses keep their place.
+    Patches that show both images stay in place.
 
     Args:
-        images: (B, C, H, W), not written to.
+        images: (B, C, H, W), not modified.
         mask: (B, 1, H, W) bool on the same device, true where the sample itself shows.
-        patch_size: side of the patches in pixels.
-        which: 'none', 'pasted' (patches of the partner), 'canvas' (patches of the sample itself) or 'both', each group
-            for itself.
-        generator: source of the noise, on the device of the images; torch's global one if omitted.
+        patch_size: Side of the patches in pixels.
+        which: 'none', 'pasted' (patches of the partner), 'canvas' (patches of the sample itself) or 'both'.
+        generator: Random generator on the device of the images; torch's global one by default.
 
     Returns:
         (B, C, H, W); the images themselves for 'none', which draws nothing.
 
     Raises:
-        ValueError: if a side of the image is no multiple of ``patch_size``.
+        ValueError: If a side of the image is not a multiple of ``patch_size``.
     """
     if not SHUFFLES[which]:
         return images
@@ -46,7 +45,7 @@ def shuffle_patches(
 
 
 def _groups(mask: Tensor, patch_size: int, chosen: tuple[int, ...]) -> Tensor:
-    """(B, N) group of each patch: 1 the sample's own, 0 the partner's, STAYS if it is of both or not ``chosen``."""
+    """Return the (B, N) group of each patch: 1 the sample's, 0 the partner's, STAYS if mixed or not ``chosen``."""
     pixels = mask.squeeze(1).unflatten(1, (-1, patch_size)).unflatten(3, (-1, patch_size))
     own, some = (found.flatten(1) for found in (pixels.all(4).all(2), pixels.any(4).any(2)))
     group = torch.where(own == some, own.long(), STAYS)
@@ -54,7 +53,7 @@ def _groups(mask: Tensor, patch_size: int, chosen: tuple[int, ...]) -> Tensor:
 
 
 def _order_within(group: Tensor, generator: Generator | None) -> Tensor:
-    """(B, N) the patch that comes to each place: a random permutation in every group, the identity in STAYS."""
+    """Return the (B, N) source of each position: a random permutation in every group, the identity in STAYS."""
     noise = torch.rand(group.shape, generator=generator, device=group.device)
     place = torch.arange(group.shape[1], device=group.device) / group.shape[1]
     drawn = torch.where(group == STAYS, place, noise).argsort(dim=1)

@@ -1,4 +1,4 @@
-"""The two label sources of a mixed batch, kept apart until their weight is known (MixPro, eq. 7)."""
+"""Both labels of a mixed batch and the mask, before their weight is decided (MixPro, eq. 7)."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,12 +16,11 @@ class MixedTarget:
     Args:
         scores: (B, C) float, labels of the samples themselves; one-hot, soft or multi-label.
         partner_scores: (B, C) float, labels of their partners.
-        mask: (B, 1, H, W) bool at the resolution of the images, true where the sample itself shows.
-        weights: (B, 2) float, what the method itself holds the label of the sample and that of its partner to be
-            worth, if not their areas; rows need not sum to one.
+        mask: (B, 1, H, W) bool at image resolution, true where the sample itself shows.
+        weights: (B, 2) float, weights of both labels if the method does not use areas; rows need not sum to one.
 
     Raises:
-        ValueError: if the shapes do not belong together or the mask is not boolean.
+        ValueError: If the shapes do not match or the mask is not boolean.
     """
 
     scores: Tensor
@@ -45,16 +44,16 @@ class MixedTarget:
 
     @cached_property
     def lam_area(self) -> Tensor:
-        """(B,) fp32 in [0, 1]: share of pixels the sample itself shows, from the mask as applied (eq. 7)."""
+        """Return (B,) fp32 in [0, 1], the fraction of pixels of the sample itself, from the mask as applied (eq. 7)."""
         pixels = self.mask.flatten(1)
-        count = pixels.sum(dim=1, dtype=torch.int32)  # int64, the default, takes four times as long
+        count = pixels.sum(dim=1, dtype=torch.int32)  # four times as fast as int64, the default
         return count.float() / pixels.shape[1]
 
     def blend(self, lam: Tensor | None = None) -> Tensor:
-        """``lam * scores + (1 - lam) * partner_scores`` (eq. 7).
+        """Return ``lam * scores + (1 - lam) * partner_scores`` (eq. 7).
 
         Args:
-            lam: (B,) weight of the samples themselves; if omitted, ``weights`` decide, or ``lam_area`` without them.
+            lam: (B,) weight of the samples themselves; ``weights`` or else ``lam_area`` by default.
 
         Returns:
             (B, C) in the dtype of ``scores``.
@@ -66,7 +65,7 @@ class MixedTarget:
         return lam * self.scores + (1 - lam) * self.partner_scores
 
     def only(self, chosen: Tensor) -> 'MixedTarget':
-        """The same target with every sample outside ``chosen`` (B,) bool left unmixed: all its own, label and all."""
+        """Return the target with every sample outside ``chosen`` (B,) bool left unmixed."""
         weights = self.weights
         if weights is not None:
             weights = torch.where(chosen[:, None], weights, weights.new_tensor([1.0, 0.0]))

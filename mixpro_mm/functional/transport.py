@@ -1,4 +1,4 @@
-"""Moving the salient blocks of an image to where a mask lets it show (Kim, Choo and Song, Puzzle Mix, ICML 2020)."""
+"""Move the salient blocks of an image into the mask (Kim, Choo and Song, Puzzle Mix, ICML 2020)."""
 
 import numpy as np
 import torch
@@ -9,11 +9,10 @@ __all__ = ['move_blocks', 'transport_plan']
 
 
 def transport_plan(saliency: Tensor, mask: Tensor, t_eps: float) -> Tensor:
-    """Which block of an image comes to lie where, at the least cost.
+    """Return the permutation of blocks of least cost, one exact assignment problem per sample.
 
-    Every block is moved, or left, to a place of its own. It costs ``t_eps * d - s``, where s is the saliency of the
-    block if its new place is in the mask, else 0, and d the squared distance between old and new place, in rows and
-    columns, each measured in sides of the grid. The optimum is exact (an assignment problem per sample).
+    Moving a block costs ``t_eps * d - s``, where s is the saliency of the block if its new position is in the mask,
+    else 0, and d is the squared distance in sides of the grid.
 
     Args:
         saliency: (B, h, w) float.
@@ -21,10 +20,10 @@ def transport_plan(saliency: Tensor, mask: Tensor, t_eps: float) -> Tensor:
         t_eps: Price of distance, above 0.
 
     Returns:
-        (B, h * w) long on the device of ``saliency``, a permutation a row: the block that place p shows.
+        (B, h * w) long on the device of ``saliency``: the block shown at position p, a permutation per row.
 
     Raises:
-        ValueError: if the shapes differ or a saliency is not finite.
+        ValueError: If the shapes differ or a saliency is not finite.
     """
     if saliency.shape != mask.shape:
         raise ValueError(
@@ -32,29 +31,29 @@ def transport_plan(saliency: Tensor, mask: Tensor, t_eps: float) -> Tensor:
         )
     values = saliency.flatten(1).cpu().double().numpy()
     if not np.isfinite(values).all():
-        raise ValueError('transport_plan wants finite saliencies')
+        raise ValueError('transport_plan expects finite saliencies')
     shown = mask.flatten(1).cpu().numpy()
     price = t_eps * _squared_distance(*saliency.shape[1:])
     plan = np.tile(np.arange(values.shape[1]), (len(values), 1))
     for sample, (value, place) in enumerate(zip(values, shown, strict=True)):
-        if place.any() and not place.all():  # else no move gains anything
+        if place.any() and not place.all():  # otherwise no move pays
             plan[sample] = linear_sum_assignment(price - np.outer(place, value))[1]
     return torch.from_numpy(plan).to(saliency.device)
 
 
 def _squared_distance(height: int, width: int) -> np.ndarray:
-    """(h * w, h * w) between all places of a grid whose first and last row, and column, lie 1 apart."""
+    """Return (h * w, h * w) squared distances on a grid whose sides have length 1."""
     rows, columns = np.divmod(np.arange(height * width), width)
     rows, columns = rows / max(height - 1, 1), columns / max(width - 1, 1)
     return np.subtract.outer(rows, rows) ** 2 + np.subtract.outer(columns, columns) ** 2
 
 
 def move_blocks(images: Tensor, plan: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Images whose place p shows their block ``plan[:, p]``; a permutation loses no pixel and shows none twice.
+    """Return images whose position p shows their block ``plan[:, p]``.
 
     Args:
-        images: (B, C, H, W), H and W multiples of the grid; not written to.
-        plan: (B, h * w) long on the device of the images, places in reading order.
+        images: (B, C, H, W), H and W multiples of the grid; not modified.
+        plan: (B, h * w) long on the device of the images, row-major.
         grid: (h, w).
 
     Returns:

@@ -23,7 +23,7 @@ from mixpro_mm.hooks.loss_modules import (
 from mixpro_mm.labeling import ClassAttentionTap, parse_attention, patches_of, token_grid
 from mixpro_mm.labeling.eval_mode import eval_mode
 from mixpro_mm.labeling.rules import build_labeling
-from mixpro_mm.models import hand_factor_over, wrappers_of
+from mixpro_mm.models import connect_factor, wrappers_of
 from mixpro_mm.registry import HOOKS, register
 from mixpro_mm.utils.unwrap_model import unwrap_model
 
@@ -181,7 +181,7 @@ class LabelingHook(Hook):
             )
         if loss is not self._loss:
             self._hook_loss(loss, model)
-            hand_factor_over(loss, self.labeling)
+            connect_factor(loss, self.labeling)
 
     def _hook_loss(self, loss, model) -> None:
         self._let_go_of_loss()

@@ -1,4 +1,4 @@
-"""Who decides lambda: labelings, readers of class attention, and the tap on the last block."""
+"""Labelings, readers of class attention and the tap on the last block."""
 
 from mixpro_mm.labeling.attention import find_attention_block, parse_attention
 from mixpro_mm.labeling.grid import patches_of, token_grid

@@ -1,4 +1,4 @@
-"""Where the attention of a model lives, and whether it can be read: the same checks with a dotted path and without."""
+"""Find the attention block of a model and check that its attention can be read."""
 
 import re
 from inspect import signature
@@ -11,18 +11,18 @@ from mixpro_mm.utils.backbone_spec import BackboneSpec, backbone_spec, find_back
 
 __all__ = ['find_attention_block', 'parse_attention', 'untrained', 'unused']
 
-DEVIATIONS = {  # attribute -> what a module that has it does to q and k, beyond what is read here
+DEVIATIONS = {  # attribute -> operation on q and k that the readers do not implement
     'rope': 'rotates q and k after their projections',
     'logit_scale': 'compares q and k by their cosine',
     'proj_l': 'mixes its heads',
     'lambda_init': 'takes the difference of two attentions',
-    'temperature': 'weighs q and k by a temperature',
+    'temperature': 'scales q and k by a temperature',
     'crpe': 'factorises its attention',
-    'rel_pos': 'adds a position bias of its own',
-    'rel_pos_h': 'adds a position bias of its own',
-    'attention_biases': 'adds a position bias of its own',
+    'rel_pos': 'adds a position bias',
+    'rel_pos_h': 'adds a position bias',
+    'attention_biases': 'adds a position bias',
 }
-SHARED_BIAS = ('rel_pos_bias', 'shared_rel_pos')  # of a backbone
+SHARED_BIAS = ('rel_pos_bias', 'shared_rel_pos')  # attributes of a backbone
 CLASS_TOKEN = re.compile(r'(cls|class)_?(token|emb|pos)')
 ROTARY = re.compile(r'(^|\.)(pos_embed_)?(rope|rotary)|(^|\.)rot_')
 PREFIXES = ('num_extra_tokens', 'num_prefix_tokens')
@@ -30,15 +30,15 @@ POOLED = {'out_type': ('featmap', 'avg_featmap'), 'global_pool': ('avg', 'max', 
 
 
 def parse_attention(attention: str | dict | None) -> tuple[str, str | None]:
-    """(reading, path) a user asked for.
+    """Return (reading, path) of the argument ``attention``.
 
     Args:
-        attention: None for the class row of a known model's last block; 'query_mean' (or 'class') for that reading of
-            it; the dotted name of an attention module for the class row there; or ``dict(reading=..., path=...)``.
+        attention: None for the class row of the last block; 'query_mean' or 'class' for that reading of it; the dotted
+            name of an attention module for its class row; or ``dict(reading=..., path=...)``.
 
     Raises:
-        ValueError: for an unknown reading or key, with the known ones.
-        TypeError: for anything else.
+        ValueError: If a reading or key is unknown.
+        TypeError: If ``attention`` has another type.
     """
     if attention is None:
         return 'class', None
@@ -55,19 +55,19 @@ def parse_attention(attention: str | dict | None) -> tuple[str, str | None]:
 
 
 def find_attention_block(model: nn.Module, attention: str | dict | None = None) -> AttentionBlock:
-    """The last attention block of a model, or the one that is named.
+    """Return the last attention block of a model, or the one that ``attention`` names.
 
     Args:
         model: A classifier of mmpretrain (ImageClassifier, TimmClassifier) or a backbone.
-        attention: As of :func:`parse_attention`. A path leads to an attention module inside ``model``, for models not
-            known here; it needs ``num_heads`` and linear layers ``qkv``, ``q`` and ``kv``, or ``q`` and ``k``.
+        attention: See :func:`parse_attention`. A path names an attention module of ``model`` with ``num_heads`` and
+            linear layers ``qkv``, ``q`` and ``kv``, or ``q`` and ``k``.
 
     Raises:
-        ValueError: if the reading is unknown, the path leads nowhere, or the model has no such attention known here.
-        TypeError: if ``attention`` is of another kind.
+        ValueError: If the reading is unknown, the path does not exist or the model has no attention that can be read.
+        TypeError: If ``attention`` has another type.
     """
     reading, path = parse_attention(attention)
-    wanted = 'class attention' if reading == 'class' else 'attention'
+    kind = 'class attention' if reading == 'class' else 'attention'
     backbone = find_backbone(model)
     spec = backbone_spec(backbone)
     if path is not None:
@@ -75,22 +75,21 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
             attn = model.get_submodule(path)
         except AttributeError as error:
             raise ValueError(
-                f'attention path {path!r} leads nowhere in {type(model).__name__}: {error}; '
-                f'known by name are only the readings {", ".join(sorted(READINGS))}'
+                f'attention path {path!r} does not exist in {type(model).__name__}: {error}; '
+                f'known readings: {", ".join(sorted(READINGS))}'
             ) from None
     elif spec is None:
         raise ValueError(
-            f'{type(backbone).__name__} has no {wanted} known here ({known_backbones()}); '
-            f'name its last attention module with attention={_example(reading)}, or train on area labels with MaskMix'
+            f'{type(backbone).__name__} has no known {kind} (known: {known_backbones()}); '
+            f'name its last attention module with attention={_example(reading)}, or use area labels with MaskMix'
         )
     else:
         last = spec.last_block(backbone)
         attn = getattr(last, 'attn', None)
         if attn is None:
             raise ValueError(
-                f'{type(last).__name__}, the last block of {type(backbone).__name__}, has no module attn, so it has no '
-                f'{wanted} known here; name such a module with attention={_example(reading)} if it has one, or train '
-                'on area labels with MaskMix'
+                f'{type(last).__name__}, the last block of {type(backbone).__name__}, has no module attn; '
+                f'name its attention module with attention={_example(reading)}, or use area labels with MaskMix'
             )
     prefix = _prefix_tokens(backbone, spec, attn, reading)
     block = AttentionBlock(attn, prefix, reading, patches_of(backbone, attn))
@@ -98,12 +97,12 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
     heads = getattr(attn, 'num_heads', None)
     if not block.projections or heads is None:
         raise ValueError(
-            f'{type(attn).__name__} at {place} offers no {wanted}: '
+            f'{type(attn).__name__} at {place} has no {kind}: '
             f'it needs num_heads and linear layers qkv, q and kv, or q and k'
         )
     if deviation := _deviation(backbone, attn):
         raise ValueError(
-            f'{type(attn).__name__} at {place} {deviation}, so its {wanted} cannot be read from the projections'
+            f'{type(attn).__name__} at {place} {deviation}, so its {kind} cannot be read from the projections'
         )
     if reading == 'class':
         _check_class_token(backbone, spec, attn, prefix, path)
@@ -113,23 +112,22 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
 
 
 def untrained(model: nn.Module, path: str | None) -> ValueError:
-    """The error about a class token whose query in the block that is read reaches no output of the model."""
+    """Return the error about a class token whose query reaches no output of the model."""
     backbone = find_backbone(model)
     found = ((name, getattr(backbone, name, None)) for name in POOLED)
     setting = next((f' ({name}={value!r})' for name, value in found if isinstance(value, str)), '')
     return ValueError(
         f'the class token at {path or "the last block"} does not reach the output of {type(backbone).__name__}'
-        f'{setting}, so nothing trains its class attention: attention={_mean(path)} reads the mean over the patches '
-        'instead'
+        f'{setting}, so its class attention is not trained: use attention={_mean(path)} for the mean over the patches'
     )
 
 
 def unused(model: nn.Module, attn: nn.Module, path: str | None) -> ValueError:
-    """The error about an attention module whose output reaches no output of the model."""
+    """Return the error about an attention module whose output reaches no output of the model."""
     name = path or next((name for name, module in model.named_modules() if module is attn), 'the last block')
     return ValueError(
         f'{type(attn).__name__} at {name} does not reach the output of {type(find_backbone(model)).__name__}, so '
-        "nothing trains its attention: name the last attention module that does, as by attention='path.to.attn'"
+        "its attention is not trained: name the last attention module that does with attention='path.to.attn'"
     )
 
 
@@ -142,31 +140,27 @@ def _mean(path: str | None) -> str:
 
 
 def _check_class_token(backbone: nn.Module, spec: BackboneSpec | None, attn: nn.Module, prefix: int, path) -> None:
-    """Stop if row 0 is no class token.
-
-    Raises:
-        ValueError: if there is none, or none in that block.
-    """
+    """Raise a ValueError if row 0 of the attention is not a class token."""
     name = type(backbone).__name__
     if spec is None:
-        there = prefix > 0 and any(CLASS_TOKEN.search(parameter) for parameter, _ in backbone.named_parameters())
+        exists = prefix > 0 and any(CLASS_TOKEN.search(parameter) for parameter, _ in backbone.named_parameters())
     else:
-        there = getattr(backbone, 'cls_token', None) is not None
-    if not there:
+        exists = getattr(backbone, 'cls_token', None) is not None
+    if not exists:
         raise ValueError(
             f'{name} was built without a class token, so it has no class attention; '
-            f'attention={_mean(path)} reads the mean over its patches instead'
+            f'use attention={_mean(path)} for the mean over its patches'
         )
     elsewhere = spec is not None and any(attn is module for module in backbone.modules())
     if elsewhere and not any(attn is module for module in getattr(backbone, spec.blocks).modules()):
         raise ValueError(
-            f'{type(attn).__name__} at {path} has no class token: that of {name} joins the patches in '
-            f'{spec.blocks}; name a module there, or attention={_mean(path)}'
+            f'{type(attn).__name__} at {path} has no class token: {name} adds it in '
+            f'{spec.blocks}; name a module there, or use attention={_mean(path)}'
         )
 
 
 def _deviation(backbone: nn.Module, attn: nn.Module) -> str | None:
-    """What the module does beyond softmax(q k^T) of its projections, also with what its model hands it."""
+    """Return what the module does beyond softmax(q k^T) of its projections, or None."""
     found = next((DEVIATIONS[name] for name in DEVIATIONS if getattr(attn, name, None) is not None), None)
     if found is not None:
         return found
@@ -175,7 +169,7 @@ def _deviation(backbone: nn.Module, attn: nn.Module) -> str | None:
     if any(ROTARY.search(name) for name, _ in backbone.named_modules()) and _takes_positions(attn):
         return DEVIATIONS['rope']
     if any(isinstance(getattr(backbone, name, None), nn.Module) for name in SHARED_BIAS):
-        return 'is handed a position bias by its model'
+        return 'gets a position bias from its model'
     if getattr(attn, 'num_kv_heads', attn.num_heads) != attn.num_heads:
         return f'shares {attn.num_kv_heads} heads of k among {attn.num_heads} of q'
     return None
@@ -186,7 +180,7 @@ def _takes_positions(attn: nn.Module) -> bool:
 
 
 def _pooled(backbone: nn.Module, attn: nn.Module) -> bool:
-    """Whether the backbone puts out its patches only, and ``attn`` is the last to look at the class token."""
+    """Return whether the output has only patches and ``attn`` is the last module to see the class token."""
     alike = [module for module in backbone.modules() if type(module) is type(attn)]
     pooled = any(getattr(backbone, name, None) in values for name, values in POOLED.items())
     return pooled and alike[-1:] == [attn] and not getattr(backbone, 'pool_include_prefix', False)

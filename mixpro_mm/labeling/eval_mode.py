@@ -1,4 +1,4 @@
-"""A look at a classifier in the middle of its training that leaves no trace in it."""
+"""Temporary evaluation mode without side effects on training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,9 @@ __all__ = ['eval_mode']
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """``model`` in evaluation mode, every module's own mode restored afterwards.
+    """Set ``model`` to evaluation mode and restore the mode of every module on exit.
 
-    Normalisation statistics, dropout and drop path stay untouched, and with them the generators. Autocast must forget
-    the weights it casts meanwhile: cast without gradient, they would serve the training pass too.
+    The autocast cache is cleared on exit: weights cast without gradient would be reused by the training pass.
     """
     training = [module for module in model.modules() if module.training]
     model.eval()

@@ -1,4 +1,4 @@
-"""The grid of the patch tokens: from the patch embedding of the model where that is known, else from square patches."""
+"""Grid of the patch tokens, from the patch embedding or, if unknown, for square patches."""
 
 import re
 from typing import NamedTuple
@@ -9,15 +9,15 @@ from mixpro_mm.utils.backbone_spec import backbone_spec, find_backbone
 
 __all__ = ['Patches', 'patches_of', 'token_grid']
 
-HALVINGS = tuple(range(5))  # of the resolution in a pyramid, at most
-PYRAMID = re.compile('downsample|reduction|stages')  # in the names of modules that only a pyramid has
-EMBEDDINGS = ('mixpro_mm.models.pvt', 'mixpro_mm.models.ca_swin')  # several embeddings, or a reduced last stage
+HALVINGS = tuple(range(5))  # possible numbers of halvings in a pyramid
+PYRAMID = re.compile('downsample|reduction|stages')  # module names of pyramids
+EMBEDDINGS = ('mixpro_mm.models.pvt', 'mixpro_mm.models.ca_swin')  # patch_embed does not give the final grid
 
 
 class Patches(NamedTuple):
-    """How a model cuts an image: (h, w) ``stride`` and ``overlap`` of its patches in pixels.
+    """Patches of a model: (h, w) ``stride`` and ``overlap`` in pixels.
 
-    ``halvings`` are the numbers of times that the resolution may be halved before the tokens.
+    ``halvings`` are the possible numbers of halvings of the resolution before the tokens.
     """
 
     stride: tuple[int, int]
@@ -25,7 +25,7 @@ class Patches(NamedTuple):
     halvings: tuple[int, ...] = (0,)
 
     def grids(self, size: tuple[int, int]) -> list[tuple[int, int]]:
-        """(h, w) of the tokens for an image (H, W): last partial patch padded, or dropped."""
+        """Return the possible (h, w) of the tokens of an image (H, W), last partial patch padded or dropped."""
         found = []
         for times in self.halvings:
             sides = list(zip(size, self.stride, self.overlap, strict=True))
@@ -36,9 +36,9 @@ class Patches(NamedTuple):
 
 
 def patches_of(model: nn.Module, attn: nn.Module | None = None) -> Patches | None:
-    """The patches of a classifier or backbone with one ``patch_embed``, as mmpretrain and timm have it; else None.
+    """Return the patches of a classifier or backbone with one ``patch_embed`` (mmpretrain, timm), else None.
 
-    Those that ``attn`` sees, if it is given, in a pyramid with modules ``downsample`` such as Swin.
+    With ``attn``, return the patches at that module of a pyramid with modules ``downsample``, such as Swin.
     """
     backbone = find_backbone(model)
     embed, spec = getattr(backbone, 'patch_embed', None), backbone_spec(backbone)
@@ -46,9 +46,9 @@ def patches_of(model: nn.Module, attn: nn.Module | None = None) -> Patches | Non
         return None
     overlap = (0, 0)
     convolution = getattr(embed, 'projection', None)
-    if callable(getattr(embed, 'feat_ratio', None)):  # of timm
+    if callable(getattr(embed, 'feat_ratio', None)):  # timm
         stride = embed.feat_ratio(as_scalar=False)
-    elif isinstance(convolution, nn.Conv2d):  # of mmpretrain
+    elif isinstance(convolution, nn.Conv2d):  # mmpretrain
         stride = convolution.stride
         sides = zip(convolution.kernel_size, stride, convolution.padding, strict=True)
         overlap = tuple(kernel - step - 2 * pad for kernel, step, pad in sides)
@@ -67,15 +67,15 @@ def patches_of(model: nn.Module, attn: nn.Module | None = None) -> Patches | Non
 
 
 def token_grid(tokens: int, size: tuple[int, int], patches: Patches | None = None) -> tuple[int, int]:
-    """(h, w) of the patches that cover an image, from their number.
+    """Return (h, w) of the tokens from their number.
 
     Args:
-        tokens: N, patches in all.
-        size: (H, W) of the image; a last partial patch may be padded (mmcv, PVT) or dropped (timm).
-        patches: Those of the model; if they are unknown, patches are taken to be square.
+        tokens: Number of patch tokens.
+        size: (H, W) of the images.
+        patches: Patches of the model; square patches are assumed if None.
 
     Raises:
-        ValueError: if the patches of the model, or no square ones, give that number.
+        ValueError: If no grid has that number of tokens.
     """
     if patches is not None:
         grids = patches.grids(size)
@@ -84,9 +84,9 @@ def token_grid(tokens: int, size: tuple[int, int], patches: Patches | None = Non
                 return grid
         (height, width), (h, w) = (side << patches.halvings[0] for side in patches.stride), grids[0]
         raise ValueError(
-            f'{tokens} patch tokens do not fit an input of {size[0]}x{size[1]} pixels, which patches of '
-            f'{height}x{width} pixels cut into {h}x{w} = {h * w}: their places are lost where a model drops, merges or '
-            f'pads tokens (switch that off, as by patch_drop_rate=0 in timm) or reads only windows of them'
+            f'{tokens} patch tokens do not fit an input of {size[0]}x{size[1]} pixels, which has {h}x{w} = {h * w} '
+            f'patches of {height}x{width} pixels: a model that drops, merges, pads or windows tokens loses their '
+            'positions (disable it, for example patch_drop_rate=0 in timm)'
         )
     for up in (1, 0):
         for patch in range(1, max(size) + 1):

@@ -1,4 +1,4 @@
-"""How to read one value per patch off the projections of an attention block (MixPro, eq. 1 to 4)."""
+"""Read one value per patch from the projections of an attention block (MixPro, eq. 1 to 4)."""
 
 from typing import NamedTuple
 
@@ -13,9 +13,9 @@ PROJECTIONS = (('qkv',), ('q', 'kv'), ('q', 'k'))
 
 
 class AttentionBlock(NamedTuple):
-    """An attention module with ``prefix_tokens`` tokens before the patches, and which of READINGS is wanted of it.
+    """An attention module, its number of tokens before the patches, and its reading, a key of READINGS.
 
-    The reading 'class' takes row 0 for the class token. ``patches`` are those of the model, None if they are unknown.
+    With 'class', row 0 is the class token. ``patches`` are those of the model, None if unknown.
     """
 
     attn: nn.Module
@@ -25,67 +25,65 @@ class AttentionBlock(NamedTuple):
 
     @property
     def projections(self) -> tuple[str, ...]:
-        """Names of the linear layers that yield q and k: ('qkv',), ('q', 'kv') or ('q', 'k'); () if there are none."""
+        """Return the names of the linear layers of q and k: ('qkv',), ('q', 'kv'), ('q', 'k') or ()."""
         found = (p for p in PROJECTIONS if all(isinstance(getattr(self.attn, n, None), nn.Module) for n in p))
         return next(found, ())
 
     def read(self, outputs: dict[str, Tensor]) -> Tensor:
-        """(B, N) fp32 without gradient, from what the projections gave, see :func:`class_row`."""
+        """Return (B, N) fp32 without gradient from the outputs of the projections, see :func:`class_row`."""
         return READINGS[self.reading](self, outputs)
 
     def grid(self, tokens: int, size: tuple[int, int]) -> tuple[int, int]:
-        """(h, w) of the patches, as of :func:`mixpro_mm.labeling.grid.token_grid`."""
+        """Return (h, w) of the patches, see :func:`mixpro_mm.labeling.grid.token_grid`."""
         return token_grid(tokens, size, self.patches)
 
 
 def class_row(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
-    """Attention of the class token to the patches: softmax over all keys, mean over heads, patches only (eq. 1 to 4).
+    """Return the attention of the class token to the patches, mean over heads, softmax over all keys (eq. 1 to 4).
 
     Args:
-        block: Where the projections come from.
-        outputs: What its projections gave: 'qkv' (B, T, 3 C); or 'q' (B, T or 1, C) or (B, C), with 'kv' (B, T, 2 C)
+        block: The attention block.
+        outputs: Outputs of its projections: 'qkv' (B, T, 3 C); or 'q' (B, T or 1, C) or (B, C), with 'kv' (B, T, 2 C)
             or 'k' (B, T, C), T tokens in all.
 
     Returns:
-        (B, N) fp32 without gradient, N patches; a row sums to one less what the class token pays to other tokens.
+        (B, N) fp32 without gradient, N patches; a row sums to one minus the attention to other tokens.
     """
     return _class_rows(block, outputs).mean(dim=1)[:, block.prefix_tokens :]
 
 
 def class_heads(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
-    """(B, heads, N) fp32 without gradient: what each head adds to :func:`class_row`."""
+    """Return (B, heads, N) fp32 without gradient, :func:`class_row` before the mean over heads."""
     return _class_rows(block, outputs)[..., block.prefix_tokens :]
 
 
 def query_mean(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
-    """Attention of all patches to each patch, mean over heads and queries; needs no class token.
+    """Return the attention of all patches to each patch, mean over heads and queries (Chen et al., SMMix, ICCV 2023).
 
-    Chen et al., SMMix, ICCV 2023. The softmax runs over all keys; tokens before the patches count neither as queries
-    nor as patches.
+    The softmax covers all keys; tokens before the patches count neither as queries nor as patches.
 
     Args:
-        block: Where the projections come from.
-        outputs: As of :func:`class_row`, with every token's query.
+        block: The attention block.
+        outputs: See :func:`class_row`; with the query of every token.
 
     Returns:
-        (B, N) fp32 without gradient; a row sums to one less what the patches pay to other tokens.
+        (B, N) fp32 without gradient; a row sums to one minus the attention to other tokens.
 
     Raises:
-        ValueError: if the patches ask nothing here.
+        ValueError: If the patches have no queries.
     """
     query, key = _query_and_key(block, outputs)
     if query.ndim == 2 or query.shape[1] <= block.prefix_tokens:
         raise ValueError(
             f'{type(block.attn).__name__} takes queries from the class token only, so its attention has no mean over '
-            f"patches: read it with reading='class', or name another module"
+            f"patches: use reading='class' or name another module"
         )
     with torch.no_grad(), torch.autocast(key.device.type, enabled=False):
         key = _heads(block.attn, 'k_norm', key)
         scale, bias = _scale(block.attn, key), _position_bias(block.attn, key.shape[1])
         key, queries = key.permute(0, 2, 3, 1).contiguous(), query[:, block.prefix_tokens :]  # (B, heads, d, T)
         total, start = key.new_zeros(len(key), key.shape[3]), block.prefix_tokens
-        # As many queries at once as a head has channels: their attention, (B, heads, d, T), is as large as the keys, so
-        # no tensor here outgrows them however many tokens there are, as the map of all queries would.
+        # chunks of d queries, so that their attention (B, heads, d, T) is never larger than the keys
         for chunk in queries.split(key.shape[2], dim=1):
             logits = _heads(block.attn, 'q_norm', chunk).transpose(1, 2) * scale @ key
             if bias is not None:
@@ -99,7 +97,7 @@ READINGS = {'class': class_row, 'query_mean': query_mean}
 
 
 def _class_rows(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
-    """(B, heads, T) of the class token, to every token."""
+    """Return (B, heads, T), the attention of the class token to every token."""
     query, key = _query_and_key(block, outputs)
     query = query if query.ndim == 2 else query[:, 0]
     with torch.no_grad(), torch.autocast(key.device.type, enabled=False):
@@ -118,7 +116,7 @@ def _query_and_key(block: AttentionBlock, outputs: dict[str, Tensor]) -> tuple[T
 
 
 def _heads(attn: nn.Module, norm: str, projected: Tensor) -> Tensor:
-    """(..., C) -> (..., heads, d) in fp32, normalised if the module does so, over each head or over all channels."""
+    """Return (..., heads, d) in fp32 of (..., C), normalised over each head or over all channels as in the module."""
     module = getattr(attn, norm, None) or nn.Identity()
     dtype = next((parameter.dtype for parameter in module.parameters()), torch.float32)  # bf16 under FSDP
     shape = getattr(module, 'normalized_shape', None)
@@ -134,7 +132,7 @@ def _scale(attn: nn.Module, key: Tensor) -> float:
 
 
 def _position_bias(attn: nn.Module, tokens: int) -> Tensor | None:
-    """(heads, T, T) what a window of Swin adds to its logits; None for other attention."""
+    """Return the (heads, T, T) position bias of a Swin window, None for other attention."""
     table = getattr(attn, 'relative_position_bias_table', None)
     if table is None:
         return None

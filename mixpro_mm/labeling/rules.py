@@ -1,7 +1,7 @@
-"""Labelings: they look at a mixed batch after its forward pass and decide the weight of its two labels.
+"""Labelings: callables that decide the weight of both labels after the forward pass.
 
-A labeling is a callable like :meth:`AttentionLabeling.__call__`. ``LabelingHook`` reads from it, where they exist,
-``uses_attention`` (True unless it says otherwise) and ``uses_learned`` (False), and sets ``progress`` and ``learned``.
+``LabelingHook`` reads the optional attributes ``uses_attention`` (default True) and ``uses_learned`` (default False)
+of a labeling, and sets ``progress`` and ``learned``.
 """
 
 from collections.abc import Callable
@@ -25,15 +25,14 @@ __all__ = [
     'build_labeling',
 ]
 
-
 DOWNSAMPLE = ('area', 'nearest')
 FACTORS = ('cosine', 'equal', 'learnable', 'linear', 'parabolic')
 
 
 class LabelWeights(NamedTuple):
-    """What a labeling decided, each (B,) in [0, 1]: ``lam`` goes into the label, the rest into the log.
+    """Result of a labeling, each (B,) in [0, 1]; all but ``lam`` are only logged.
 
-    None as ``lam`` leaves the label as the mixing method gave it; None elsewhere stays out of the log.
+    ``lam`` None keeps the label of the mixing method.
     """
 
     lam: Tensor | None
@@ -43,31 +42,28 @@ class LabelWeights(NamedTuple):
 
 
 class AreaLabeling:
-    """Leaves labels as the mixing method gave them; for models without class attention (Table 7 of MixPro).
-
-    With it, ``LabelingHook`` still shows a method the model it asks for, and logs ``lam_area``.
-    """
+    """Keep the labels of the mixing method; for models without class attention (Table 7 of MixPro)."""
 
     uses_attention = False
 
     def __call__(self, target: MixedTarget, class_attention: None, grid: None, logits: Tensor) -> LabelWeights:
-        """Weigh nothing; neither attention nor grid is needed."""
+        """Return ``lam_area`` for the log."""
         return LabelWeights(None, target.lam_area)
 
 
 class AttentionLabeling:
-    """TransMix's label: the mean of area and attention (Chen et al., TransMix, CVPR 2022; see also eq. 5 of MixPro).
+    """TransMix: the mean of area and attention (Chen et al., TransMix, CVPR 2022; eq. 5 of MixPro).
 
     Args:
-        downsample: How the mask is brought to the tokens: 'area' averages it; 'nearest' takes one pixel a token, as
-            TransMix's code does. They differ where mask borders cut through tokens.
+        downsample: 'area' averages the mask over each token; 'nearest' takes one pixel per token, as the released code
+            of TransMix does. They differ where mask edges cross tokens.
 
     Raises:
-        ValueError: if ``downsample`` is unknown.
+        ValueError: If ``downsample`` is unknown.
     """
 
     uses_attention = True
-    downsample = 'area'  # also for subclasses that do not call __init__
+    downsample = 'area'  # for subclasses that do not call __init__
 
     def __init__(self, downsample: str = 'area'):
         self.downsample = one_of('downsample', downsample, DOWNSAMPLE)
@@ -75,10 +71,10 @@ class AttentionLabeling:
     def __call__(
         self, target: MixedTarget, class_attention: Tensor, grid: tuple[int, int], logits: Tensor
     ) -> LabelWeights:
-        """Weigh a mixed batch.
+        """Return the weights of a mixed batch.
 
         Args:
-            target: labels and mask of the batch.
+            target: Labels and mask of the batch.
             class_attention: (B, N) over the patches.
             grid: (h, w) of the patches, ``h * w == N``.
             logits: (B, C) of the same forward pass.
@@ -88,30 +84,30 @@ class AttentionLabeling:
         return LabelWeights(combine(target.lam_area, lam_attn, factor), target.lam_area, lam_attn, factor)
 
     def factor(self, target: MixedTarget, logits: Tensor) -> Tensor:
-        """(B,) trust in the attention; here a constant half."""
+        """Return the (B,) weight of the attention, here 0.5."""
         return torch.full_like(target.lam_area, 0.5)
 
 
 class ProgressiveAttentionLabeling(AttentionLabeling):
-    """PAL: trust the attention as far as the prediction already fits the mixed label (MixPro, eq. 8 and 9).
+    """PAL: weight the attention by the similarity of prediction and mixed label (MixPro, eq. 8 and 9).
 
     Args:
         detach: Treat the factor as a constant, as the pseudo-code does; False lets gradients flow through it, as the
-            released code does. This and the two below apply to 'cosine' only.
-        smooth_target: Compare with the smoothed label, as the released code does, instead of the mixed label itself.
-        label_smooth_val: Smoothing used for that comparison only; the loss keeps its own.
-        factor: How far to trust (Table 10): 'cosine' of prediction and label per sample (eq. 8), 'equal' (a half, which
-            is TransMix's label), 'linear' or 'parabolic' in the share of the training that is done, or 'learnable', a
-            parameter of the loss: wrap that in ``mixpro_mm.LearnableFactor``.
-        downsample: How the mask is brought to the tokens, 'area' or 'nearest'; see :class:`AttentionLabeling`.
+            released code does. This and the next two arguments apply to 'cosine' only.
+        smooth_target: Compare with the smoothed label, as the released code does, instead of the mixed label.
+        label_smooth_val: Smoothing for that comparison.
+        factor: Weight of the attention (Table 10): 'cosine' of prediction and label per sample (eq. 8), 'equal' (0.5,
+            as in TransMix), 'linear' or 'parabolic' in the completed fraction of the training, or 'learnable', a
+            parameter of the loss wrapper ``mixpro_mm.LearnableFactor``.
+        downsample: 'area' or 'nearest', see :class:`AttentionLabeling`.
 
     Attributes:
-        progress: Epochs done of all epochs (iterations where the training counts those), set by ``LabelingHook``.
-        learned: Gives the learned factor, a tensor that broadcasts to (B,); set by ``LabelingHook``.
+        progress: Completed fraction of the epochs (or iterations), set by ``LabelingHook``.
+        learned: Returns the learned factor, broadcastable to (B,); set by ``LabelingHook``.
 
     Raises:
-        ValueError: if ``label_smooth_val`` is not in [0, 1), ``factor`` or ``downsample`` is unknown; when called, if
-            the factor is to be learned but ``learned`` is not set.
+        ValueError: If ``label_smooth_val`` is not in [0, 1), or ``factor`` or ``downsample`` is unknown; when called,
+            if the factor is learnable but ``learned`` is not set.
     """
 
     def __init__(
@@ -134,11 +130,11 @@ class ProgressiveAttentionLabeling(AttentionLabeling):
 
     @property
     def uses_learned(self) -> bool:
-        """Whether the factor is a parameter of the loss."""
+        """Return whether the factor is a parameter of the loss."""
         return self.strategy == 'learnable'
 
     def factor(self, target: MixedTarget, logits: Tensor) -> Tensor:
-        """(B,) trust in the attention, by the strategy that was chosen."""
+        """Return the (B,) weight of the attention."""
         if self.strategy == 'cosine':
             return self._cosine(target, logits)
         if self.strategy == 'linear':
@@ -162,11 +158,11 @@ LABELINGS = {rule.__name__: rule for rule in (AreaLabeling, AttentionLabeling, P
 
 
 def build_labeling(labeling):
-    """A labeling from its name, from ``dict(type=name, ...)``, or as is if it can already be called.
+    """Return a labeling built from its name or ``dict(type=name, ...)``; a callable is returned as is.
 
     Raises:
-        ValueError: if the name is unknown, with the known ones.
-        TypeError: if an argument does not exist, or ``labeling`` is of another kind.
+        ValueError: If the name is unknown.
+        TypeError: If an argument is unknown, or ``labeling`` has another type.
     """
     if callable(labeling) and not isinstance(labeling, type):
         return labeling

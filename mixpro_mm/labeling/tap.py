@@ -1,4 +1,4 @@
-"""A tap on the projections of one attention block: attach, read, release."""
+"""Tap on the projections of one attention block."""
 
 from collections.abc import Callable
 
@@ -11,25 +11,24 @@ from mixpro_mm.labeling.readers import class_heads
 
 __all__ = ['ClassAttentionTap']
 
-HOOK_GUARDS = 'skip_nnmodule_hook_guards'  # a private setting of torch._dynamo.config, which may go
+HOOK_GUARDS = 'skip_nnmodule_hook_guards'  # private setting of torch._dynamo.config, may disappear
 
 
 class ClassAttentionTap:
-    """Reads one attention value per patch off a forward pass without touching it.
+    """Read one attention value per patch from a forward pass without changing it.
 
-    Forward hooks on the query and key projections of the last block compute the one row that labels need, in fp32 and
-    without gradient: the class token's for B x T x C multiply-adds, the mean over queries for T times as many, piece
-    by piece. The fused attention kernel runs as before and no T x T map of the batch exists.
+    Forward hooks on the query and key projections compute the requested row in fp32 and without gradient. The fused
+    attention kernel still runs, and no T x T map of the batch is created.
 
     Args:
         model: A classifier or backbone.
-        attention: What to read and where: None for the class token's row in the last block; 'query_mean' for the mean
-            over heads and image queries there, which needs no class token; the dotted name of an attention module,
-            where the model is not known; or ``dict(reading='query_mean', path='path.to.attn')``.
-        head: Index of the head whose class token is read, or 'mean' over all heads.
+        attention: None for the class token's row in the last block, 'query_mean' for the mean over heads and patch
+            queries there, the dotted name of an attention module, or ``dict(reading='query_mean',
+            path='path.to.attn')``.
+        head: Index of the head to read, or 'mean' over all heads.
 
     Raises:
-        ValueError: if the model has no such attention.
+        ValueError: If the model has no such attention.
     """
 
     def __init__(self, model: nn.Module, attention: str | dict | None = None, head: int | str = 'mean'):
@@ -39,13 +38,13 @@ class ClassAttentionTap:
         self._outputs: dict[str, Tensor] = {}
         self._row: Tensor | None = None
         self._wanted: Callable[[], bool] = lambda: True
-        self._unguarded: bool | None = None  # what torch.compile was set to before
+        self._unguarded: bool | None = None  # previous setting of torch.compile
 
     def attach(self, wanted: Callable[[], bool] | None = None) -> 'ClassAttentionTap':
-        """Start to listen; forward passes are ignored where ``wanted()`` says no."""
+        """Register the hooks; forward passes are ignored while ``wanted()`` is false."""
         self.release()
         self._wanted = wanted or (lambda: True)
-        # torch.compile reuses one block's code for the next and, unless told, never looks whether that has a hook
+        # torch.compile reuses the code of one block for the next and by default does not check for hooks
         if hasattr(torch._dynamo.config, HOOK_GUARDS):
             self._unguarded = getattr(torch._dynamo.config, HOOK_GUARDS)
             setattr(torch._dynamo.config, HOOK_GUARDS, False)
@@ -55,16 +54,16 @@ class ClassAttentionTap:
         return self
 
     def read(self) -> Tensor | None:
-        """(B, N) fp32, the row of the last forward pass, once; None if there was none."""
+        """Return (B, N) fp32 of the last forward pass and clear it; None if there was no pass."""
         row, self._row = self._row, None
         return row
 
     @torch.no_grad()
     def maps(self, forward: Callable[[], object], images: Tensor) -> Tensor:
-        """(B, h, w) fp32 attention on the grid of the tokens, read off ``forward()`` of ``images`` (B, C, H, W) alone.
+        """Return (B, h, w) fp32 attention on the token grid, read from ``forward()`` of ``images`` (B, C, H, W).
 
         Raises:
-            RuntimeError: if there is not one map per image, as in attention over windows.
+            RuntimeError: If there is not one map per image, as in window attention.
         """
         self.attach()
         try:
@@ -75,13 +74,13 @@ class ClassAttentionTap:
         count = 0 if row is None else len(row)
         if count != len(images):
             raise RuntimeError(
-                f'{type(self.block.attn).__name__} gave {count} attention maps for {len(images)} images: name a module '
-                'that attends over the whole image, not over windows of it, with attention='
+                f'{type(self.block.attn).__name__} gave {count} attention maps for {len(images)} images: '
+                'use attention= to name a module that attends over the whole image, not over windows'
             )
         return row.unflatten(1, self.block.grid(row.shape[1], tuple(images.shape[2:])))
 
     def release(self) -> None:
-        """Remove every hook and forget everything."""
+        """Remove the hooks and clear all stored tensors."""
         if self._unguarded is not None:
             setattr(torch._dynamo.config, HOOK_GUARDS, self._unguarded)
             self._unguarded = None
@@ -90,17 +89,16 @@ class ClassAttentionTap:
         self._handles, self._outputs, self._row = [], {}, None
 
     def verify(self, forward: Callable[[], object]) -> None:
-        """Stop, once, if what is read reaches no output, so that nothing trains its attention.
+        """Check once that the attention reaches an output of the model, so that it is trained.
 
-        One forward pass in which what the class token gathers in that block is NaN, or for 'query_mean' the whole
-        output of the block's attention: unlike a gradient, NaN passes weights that are still zero. It enters behind the
-        fused kernel, which on a CPU may turn NaN into 0.
+        One forward pass replaces the output of the class token, or with 'query_mean' of all tokens, by NaN. Unlike a
+        gradient, NaN passes through weights that are still zero.
 
         Args:
-            forward: Puts an image through the model, in evaluation mode, and returns what comes out.
+            forward: Runs the model on an image in evaluation mode and returns its output.
 
         Raises:
-            ValueError: if the output of the model does not depend on it.
+            ValueError: If no output of the model depends on it.
         """
         if self.verified:
             return
@@ -113,7 +111,7 @@ class ClassAttentionTap:
             raise untrained(self._model, self._path)
 
     def _reaches(self, forward: Callable[[], object], tokens: slice) -> bool:
-        """Whether NaN in these rows of the attention's output comes out of the model; true if it cannot be said."""
+        """Return whether NaN in these rows reaches an output of the model; true if undecidable."""
         called = []
 
         @torch.compiler.disable
@@ -134,7 +132,7 @@ class ClassAttentionTap:
         return not (called and outputs) or any(bool(x.isnan().any()) for x in outputs)
 
     def _listener(self, name: str):
-        @torch.compiler.disable  # what is kept here changes from step to step
+        @torch.compiler.disable  # stored state changes every step
         def listen(module, args, output):
             if not self._wanted():
                 return

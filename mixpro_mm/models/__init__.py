@@ -1,9 +1,9 @@
-"""PVT, CA-Swin and the losses that mixed labels need."""
+"""PVT, CA-Swin, and losses for mixed labels."""
 
 from mixpro_mm.models.branch_loss import BranchLoss
 from mixpro_mm.models.ca_swin import CASwin
 from mixpro_mm.models.classifiers import patch_model_classifiers
-from mixpro_mm.models.learnable_factor import LearnableFactor, hand_factor_over
+from mixpro_mm.models.learnable_factor import LearnableFactor, connect_factor
 from mixpro_mm.models.local_context import LocalContextLoss, cell_means, local_context
 from mixpro_mm.models.loss_wrapper import LossWrapper, wrappers_of
 from mixpro_mm.models.pvt import PVT
@@ -18,7 +18,7 @@ __all__ = [
     'LossWrapper',
     'TimmInit',
     'cell_means',
-    'hand_factor_over',
+    'connect_factor',
     'local_context',
     'wrappers_of',
 ]

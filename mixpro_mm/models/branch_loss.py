@@ -1,4 +1,4 @@
-"""Another loss for labelled batches, as the released code of MixPro has it."""
+"""A separate loss for labelled batches, as in the released code of MixPro."""
 
 from collections.abc import Callable
 
@@ -14,17 +14,17 @@ __all__ = ['BranchLoss']
 
 @register(MODELS)
 class BranchLoss(LossWrapper):
-    """One loss for the batches that ``LabelingHook`` labels, another for all the rest.
+    """One loss for batches that ``LabelingHook`` labels, another for all others.
 
-    The released code of MixPro takes plain cross entropy with the labels of both images, unsmoothed, where attention
-    decides their weight, and smooths labels only elsewhere. Nothing here is learned and no key enters the checkpoint.
+    The released code of MixPro uses cross entropy without label smoothing where attention decides the weights, and
+    smooths labels elsewhere. The loss adds no key to the checkpoint.
 
     Args:
-        loss: The loss of the host for unmixed batches, and for those that mmpretrain's own augments mixed.
-        labelled: The loss for labelled ones, for example ``dict(type='CrossEntropyLoss', use_soft=True)``.
+        loss: mmpretrain loss for unmixed batches and those mixed by mmpretrain's own augments.
+        labelled: Loss for labelled batches, for example ``dict(type='CrossEntropyLoss', use_soft=True)``.
 
     Raises:
-        ValueError: if either has parameters, which would get no gradient where it is not its turn.
+        ValueError: If either loss has parameters, which would get no gradient in some steps.
     """
 
     def __init__(self, loss: dict | nn.Module, labelled: dict | nn.Module):
@@ -35,15 +35,15 @@ class BranchLoss(LossWrapper):
         self._expected = False
 
     def expect(self, target: MixedTarget, grid_of: Callable[[int], tuple[int, int]]) -> None:
-        """The loss that comes next is that of a labelled batch."""
+        """Select the loss of a labelled batch for the next call."""
         self._expected = True
 
     def release(self) -> None:
-        """Forget what was expected."""
+        """Forget the selection."""
         self._expected = False
 
-    @torch.compiler.disable  # whose turn it is changes from step to step
+    @torch.compiler.disable  # the selection changes every step
     def forward(self, cls_score: Tensor, label: Tensor, **kwargs) -> Tensor:
-        """The value of the loss whose turn it is; arguments as of :meth:`LossWrapper.forward`."""
+        """Return the value of the selected loss; see :meth:`LossWrapper.forward`."""
         expected, self._expected = self._expected, False
         return self.labelled(cls_score, label, **kwargs) if expected else super().forward(cls_score, label, **kwargs)

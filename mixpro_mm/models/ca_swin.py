@@ -1,8 +1,8 @@
-"""CA-Swin: a Swin Transformer whose last block is class attention, so that it has a class token to read.
+"""CA-Swin: a Swin Transformer whose last block is class attention.
 
-A model of TransMix (Chen et al., CVPR 2022, section 4.5, https://arxiv.org/abs/2111.09833); no code of it is public.
-The block is here that of CaiT (Touvron et al., ICCV 2021, https://arxiv.org/abs/2103.17239) without LayerScale, on a
-learned class token: with it, parameters and MACs are those of CA-Swin-T and CA-Swin-S in Table 1 of MixPro.
+Chen et al., TransMix, CVPR 2022, section 4.5, https://arxiv.org/abs/2111.09833, which has no public code of it. The
+block is that of CaiT (Touvron et al., ICCV 2021, https://arxiv.org/abs/2103.17239) without LayerScale. Parameters and
+MACs match CA-Swin-T and CA-Swin-S in Table 1 of MixPro.
 """
 
 import torch
@@ -21,9 +21,9 @@ ARCH_KEYS = ('embed_dims', 'depths', 'num_heads')
 
 
 class ClassAttention(nn.Module):
-    """Attention in which only the class token asks (CaiT, section 3).
+    """Attention with the class token as the only query (CaiT, section 3).
 
-    The output of ``q`` is (B, 1, C), that of ``kv`` (B, 1 + N, 2C): k, then v, each ordered by head.
+    ``q`` returns (B, 1, C), ``kv`` (B, 1 + N, 2C): k, then v, each ordered by head.
     """
 
     def __init__(self, dims: int, num_heads: int):
@@ -35,7 +35,7 @@ class ClassAttention(nn.Module):
         self.proj = nn.Linear(dims, dims)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Class token and patches (B, 1 + N, C) -> class token (B, 1, C)."""
+        """Map class token and patches (B, 1 + N, C) to the class token (B, 1, C)."""
         q = self.q(x[:, :1]).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         k, v = self.kv(x).unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         out = scaled_dot_product_attention(q, k, v, scale=self.scale)
@@ -43,9 +43,9 @@ class ClassAttention(nn.Module):
 
 
 class ClassAttentionBlock(nn.Module):
-    """Pre-norm class attention and MLP, each with a residual path on the class token alone.
+    """Pre-norm class attention and MLP, each with a residual path on the class token.
 
-    ``norm1``, ``norm2`` and ``ffn`` are named and built as in the Swin block that this one replaces.
+    ``norm1``, ``norm2`` and ``ffn`` have the names of the Swin block that this one replaces.
     """
 
     def __init__(self, dims: int, num_heads: int, drop_path: float):
@@ -58,7 +58,7 @@ class ClassAttentionBlock(nn.Module):
         self.ffn = FFN(dims, 4 * dims, act_cfg=dict(type='GELU'), dropout_layer=dropout_layer)
 
     def forward(self, cls_token: Tensor, patches: Tensor) -> Tensor:
-        """Class token (B, 1, C) and patches (B, N, C) -> class token (B, 1, C)."""
+        """Map class token (B, 1, C) and patches (B, N, C) to the class token (B, 1, C)."""
         tokens = self.norm1(torch.cat((cls_token, patches), dim=1))
         cls_token = cls_token + self.drop_path(self.attn(tokens))
         return self.ffn(self.norm2(cls_token), identity=cls_token)
@@ -66,35 +66,32 @@ class ClassAttentionBlock(nn.Module):
 
 @register(MODELS)
 class CASwin(SwinTransformer):
-    """Swin Transformer with the last block replaced by class attention; the class token joins there and is the output.
+    """Swin Transformer with class attention as the last block; the output is the class token.
 
-    The block before it is Swin's, keys included. Its class token is learned; it has no window, no shift and no relative
-    position bias. Any input size will do that Swin takes: where patch size, merging or window do not divide, mmpretrain
-    pads with zeros at the bottom and right; a map smaller than the window needs ``pad_small_map``. The class token
-    attends to every patch, never to what a window was padded with.
+    All other blocks are Swin's, keys included. Any input size that Swin takes works; mmpretrain pads with zeros at the
+    bottom and right. The class token attends to every patch, but not to the padding of windows.
 
-    A file of a plain Swin is not converted: the loader reports ``cls_token`` and ``ca_block.*`` as missing and the last
-    block as unexpected. Only final names are read, such as ``norm3.*``; mmpretrain's own renaming of old files is for
-    SwinTransformer alone.
+    Checkpoints of a plain Swin are not converted: ``cls_token`` and ``ca_block.*`` are missing and the last block is
+    unexpected. Old key names that mmpretrain renames for SwinTransformer are not supported.
 
     Args:
-        arch (str | dict): 'tiny' or 'small', or a dict of ``embed_dims`` (of stage 1; they double from stage to stage),
-            ``depths`` (the class-attention block counts as the last one) and ``num_heads``, one number per stage.
-        img_size (int | tuple): Input size, or (H, W), that is checked against ``window_size``; others can be fed.
+        arch (str | dict): 'tiny' or 'small', or a dict of ``embed_dims`` (of stage 1; doubled in each stage),
+        ``depths``
+            (including the class-attention block) and ``num_heads``, one number per stage.
+        img_size (int | tuple): Input size, or (H, W), that is checked against ``window_size``; other sizes are allowed.
         patch_size (int): Side of a patch.
         in_channels (int): Channels of the input.
         window_size (int): Side of an attention window, in patches.
         drop_rate (float): Dropout after the patch embedding.
-        drop_path_rate (float): Stochastic depth of the last block, which is the class-attention block; it rises
-            linearly from 0 over all blocks.
-        with_cp (bool): Checkpoint the activations of the Swin blocks; the class-attention block is never checkpointed.
-        pad_small_map (bool): Pad maps smaller than the window, where they are an error otherwise.
-        init_cfg (dict, optional): As everywhere in mmengine. Without it: linear layers, class token and (in
-            ``init_weights``) position biases from a truncated normal (std 0.02), the patch embedding by torch's own.
+        drop_path_rate (float): Stochastic depth of the last block; it increases linearly from 0 over all blocks.
+        with_cp (bool): Checkpoint the activations of the Swin blocks, but not of the class-attention block.
+        pad_small_map (bool): Pad maps smaller than the window instead of raising an error.
+        init_cfg (dict, optional): Initialisation config of mmengine. By default, linear layers, class token and (in
+            ``init_weights``) position biases are drawn from a truncated normal (std 0.02).
 
     Raises:
-        ValueError: If ``arch`` is not one of the above or its numbers do not fit together, ``drop_path_rate`` is not in
-            [0, 1), or a map at ``img_size`` is smaller than the window.
+        ValueError: If ``arch`` is invalid, ``drop_path_rate`` is not in [0, 1), or a map at ``img_size`` is smaller
+            than the window.
     """
 
     arch_zoo = {name: SwinTransformer.arch_zoo[name] for name in ('tiny', 'small')}
@@ -137,7 +134,7 @@ class CASwin(SwinTransformer):
         self._draw_parameters()
 
     def _draw_parameters(self) -> None:
-        """Drawn at construction, so that nothing is drawn again after ``init_weights`` has loaded a checkpoint."""
+        """Initialise at construction; ``init_weights`` may load a checkpoint."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
@@ -146,7 +143,7 @@ class CASwin(SwinTransformer):
         nn.init.trunc_normal_(self.cls_token, std=0.02)
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        """Images (B, in_channels, H, W) -> ((B, C),), the class token; C is 768 with 'tiny' and 'small'."""
+        """Map images (B, in_channels, H, W) to the class token ((B, C),); C is 768 for 'tiny' and 'small'."""
         x, grid = self.patch_embed(x)
         x = self.drop_after_pos(x)
         for stage in self.stages:
@@ -156,18 +153,17 @@ class CASwin(SwinTransformer):
         return (norm(cls_token)[:, 0],)
 
     def train(self, mode: bool = True) -> 'CASwin':
-        super().train(mode)  # the host's returns None
+        super().train(mode)  # mmpretrain's returns None
         return self
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """(depth, number of depths) of a parameter, for layer-wise learning rates: the host's, the new block last."""
+        """Return (depth, number of depths) of a parameter for layer-wise learning rates, the new block last."""
         if param_name.startswith((f'{prefix}ca_block.', f'{prefix}cls_token')):
             return sum(self.depths), sum(self.depths) + 2
         return super().get_layer_depth(param_name, prefix)
 
 
 def _parse_arch(arch: str | dict) -> dict:
-    """The named or given arch, or a ValueError that says what is wrong."""
     if isinstance(arch, str) and arch in CASwin.arch_zoo:
         return CASwin.arch_zoo[arch]
     if not isinstance(arch, dict):
@@ -194,7 +190,6 @@ def _parse_arch(arch: str | dict) -> dict:
 
 
 def _check_maps(img_size: tuple[int, int], patch_size: int, depths: list[int], window_size: int) -> None:
-    """A ValueError if the map of a stage that has Swin blocks is smaller than the window."""
     cell = patch_size
     for stage, depth in enumerate(depths, 1):
         h, w = (-(-size // cell) for size in img_size)

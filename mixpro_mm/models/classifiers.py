@@ -1,4 +1,4 @@
-"""Two patches of the host: classifiers around models of timm and Hugging Face keep weights, and those of a loss."""
+"""Patches of mmpretrain for classifiers around timm and Hugging Face models."""
 
 import functools
 
@@ -8,38 +8,30 @@ __all__ = ['patch_model_classifiers']
 
 
 def patch_model_classifiers() -> None:
-    """Let ``TimmClassifier`` and ``HuggingFaceClassifier`` find the parameters of their ``loss_module`` again.
+    """Patch ``TimmClassifier`` and ``HuggingFaceClassifier``; only classifiers built later are affected.
 
-    Both save ``model.*`` without its prefix, so that checkpoints fit timm, and put it before every key they load; that
-    of a loss, ``loss_module.*``, never had it, and would be looked for in vain. Here it is spared. Only classifiers
-    built later are patched.
-
-    Their ``init_weights``, which Runner calls, calls that of the model inside, which draws all weights again: those of
-    ``pretrained=True`` or ``checkpoint_path`` are lost without a message. The model is initialized where it is created.
+    Both add the prefix ``model.`` to all keys they load, also to ``loss_module.*``, which is saved without it; the
+    patch excludes these keys. Their ``init_weights`` reinitialises the inner model and discards weights of
+    ``pretrained=True`` or ``checkpoint_path``; the patch keeps them.
     """
     for classifier in (TimmClassifier, HuggingFaceClassifier):
-        add_prefix = classifier._add_state_dict_prefix
-        if not hasattr(add_prefix, 'patched'):
-            classifier._add_state_dict_prefix = staticmethod(_sparing_the_loss(add_prefix))
-        if not hasattr(classifier.init_weights, 'patched'):
-            classifier.init_weights = _keeping_the_weights(classifier.init_weights)
+        classifier._add_state_dict_prefix = staticmethod(_exclude_loss(classifier._add_state_dict_prefix))
+        classifier.init_weights = _keep_weights(classifier.init_weights)
 
 
-def _keeping_the_weights(init_weights):
+def _keep_weights(init_weights):
     @functools.wraps(init_weights)
-    def init_weights_but_the_models(self):
-        self.model.is_init = True  # what mmengine asks before it calls init_weights of a child
+    def patched_init_weights(self):
+        self.model.is_init = True  # mmengine skips initialised children
         init_weights(self)
 
-    init_weights_but_the_models.patched = True
-    return init_weights_but_the_models
+    return patched_init_weights
 
 
-def _sparing_the_loss(add_prefix):
-    def add_prefix_to_model(state_dict, prefix, *args):
+def _exclude_loss(add_prefix):
+    def patched_add_prefix(state_dict, prefix, *args):
         kept = {key: state_dict.pop(key) for key in list(state_dict) if key.startswith(f'{prefix}loss_module.')}
         add_prefix(state_dict, prefix, *args)
         state_dict.update(kept)
 
-    add_prefix_to_model.patched = True
-    return add_prefix_to_model
+    return patched_add_prefix

@@ -1,4 +1,4 @@
-"""The progressive factor as a parameter that is learned with the model (MixPro, Table 10, "learnable parameter")."""
+"""The progressive factor as a learned parameter (MixPro, Table 10, "learnable parameter")."""
 
 import torch
 from torch import Tensor, nn
@@ -7,28 +7,26 @@ from mixpro_mm.models.loss_wrapper import LossWrapper, wrappers_of
 from mixpro_mm.registry import MODELS, register
 from mixpro_mm.utils.arguments import is_number, shown
 
-__all__ = ['LearnableFactor', 'hand_factor_over']
+__all__ = ['LearnableFactor', 'connect_factor']
 
 
 @register(MODELS)
 class LearnableFactor(LossWrapper):
-    """A loss of the host, and the factor of ``ProgressiveAttentionLabeling(factor='learnable')`` as its parameter.
+    """A loss with the factor of ``ProgressiveAttentionLabeling(factor='learnable')`` as its parameter.
 
-    The value of the loss stays the host's. Its labels are blended with the factor, so the gradient reaches the
-    parameter through them: with ``lam = factor * lam_attn + (1 - factor) * lam_area``, whichever of the two weights
-    gives the label that the model finds easier is trusted more.
+    The value of the loss is unchanged. The gradient reaches the parameter through the labels, which are blended with
+    ``lam = factor * lam_attn + (1 - factor) * lam_area``. A sigmoid bounds the factor (the paper gives no method).
 
-    Weight decay would pull the raw parameter to 0, which is a factor of one half; configs leave it out with
-    ``optim_wrapper=dict(paramwise_cfg=dict(custom_keys={'raw_factor': dict(decay_mult=0.)}))``. How the paper kept its
-    parameter within bounds is not known; here a sigmoid does.
+    Weight decay would pull the raw parameter to 0, a factor of 0.5; exclude it with
+    ``optim_wrapper=dict(paramwise_cfg=dict(custom_keys={'raw_factor': dict(decay_mult=0.)}))``.
 
     Args:
-        loss: The loss of the host or its config; its gradient must reach a soft label, as it does in LabelSmoothLoss
-            (but for ``mode='multi_label'``) and in CrossEntropyLoss.
-        init: The factor before training, between 0 and 1.
+        loss: mmpretrain loss or its config, with a gradient for soft labels: LabelSmoothLoss (except with
+            ``mode='multi_label'``) or CrossEntropyLoss.
+        init: Initial factor, between 0 and 1.
 
     Raises:
-        ValueError: if ``init`` is not between 0 and 1.
+        ValueError: If ``init`` is not between 0 and 1.
     """
 
     def __init__(self, loss: dict | nn.Module, init: float = 0.5):
@@ -39,14 +37,14 @@ class LearnableFactor(LossWrapper):
         self._reached = False
 
     def factor(self) -> Tensor:
-        """(1,) fp32 in (0, 1), with gradient."""
+        """Return the factor, (1,) fp32 in (0, 1), with gradient."""
         return self.raw_factor.float().sigmoid()
 
     def forward(self, cls_score: Tensor, label: Tensor, **kwargs) -> Tensor:
-        """The value of the host's loss; arguments as of :meth:`LossWrapper.forward`.
+        """Return the value of the wrapped loss; see :meth:`LossWrapper.forward`.
 
         Raises:
-            RuntimeError: if the loss of the host gives a soft label no gradient, so that nothing could be learned.
+            RuntimeError: If the wrapped loss gives soft labels no gradient.
         """
         loss = super().forward(cls_score, label, **kwargs)
         if not self._reached and label.requires_grad and loss.requires_grad:
@@ -59,22 +57,22 @@ class LearnableFactor(LossWrapper):
         return loss
 
 
-def hand_factor_over(loss: nn.Module, labeling) -> None:
-    """Set ``labeling.learned`` if it ``uses_learned`` and the loss has a factor to learn.
+def connect_factor(loss: nn.Module, labeling) -> None:
+    """Set ``labeling.learned`` if it ``uses_learned`` and the loss has a factor.
 
     Raises:
-        ValueError: if only one of the two is there.
+        ValueError: If only one of the two is the case.
     """
     wanted = getattr(labeling, 'uses_learned', False)
     found = next((wrapper for wrapper in wrappers_of(loss) if isinstance(wrapper, LearnableFactor)), None)
     if wanted and found is None:
         raise ValueError(
-            f'a learnable factor needs a parameter, but {type(loss).__name__} has none: wrap the loss in '
+            f"factor='learnable' needs a parameter, but {type(loss).__name__} has none: wrap the loss in "
             "dict(type='mixpro_mm.LearnableFactor', loss=...)"
         )
     if found is not None and not wanted:
         raise ValueError(
-            'LearnableFactor would learn nothing, for the labeling does not ask for its factor: give LabelingHook '
+            'LearnableFactor is not used by the labeling: give LabelingHook '
             "labeling=dict(type='ProgressiveAttentionLabeling', factor='learnable'), or unwrap the loss"
         )
     if wanted:

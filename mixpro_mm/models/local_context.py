@@ -1,4 +1,4 @@
-"""Local context mapping: every part of a mixed image is to be told by itself what it shows.
+"""Local context mapping: a loss on every cell of a mixed image.
 
 Baek, Bang and Shim, "GridMix: Strong regularization through local context mapping", Pattern Recognition 2021.
 """
@@ -19,9 +19,9 @@ __all__ = ['LocalContextLoss', 'cell_means', 'local_context']
 
 
 def cell_means(x: Tensor, cells: int) -> Tensor:
-    """Means of x (B, h, w, C) over a partition into ``cells`` x ``cells`` equal cells: (B, cells, cells, C) fp32.
+    """Return the means of x (B, h, w, C) over ``cells`` x ``cells`` equal cells, (B, cells, cells, C) fp32.
 
-    A row or column on the border of two cells counts to both by its share in them.
+    A row or column on a cell edge counts proportionally to both cells.
     """
     with torch.autocast(x.device.type, enabled=False):
         down, across = (_shares(length, cells, x.device) for length in x.shape[1:3])
@@ -29,11 +29,11 @@ def cell_means(x: Tensor, cells: int) -> Tensor:
 
 
 def local_context(logits: Tensor, target: MixedTarget) -> Tensor:
-    """Cross entropy of every cell with the two labels, blended by what the cell shows of either image; its mean.
+    """Return the mean cross entropy of all cells with their labels, blended by area.
 
     Args:
-        logits: (B, cells, cells, K) what was predicted for each cell.
-        target: labels and mask of the batch.
+        logits: (B, cells, cells, K), prediction for each cell.
+        target: Labels and mask of the batch.
 
     Returns:
         (B,) fp32.
@@ -45,28 +45,26 @@ def local_context(logits: Tensor, target: MixedTarget) -> Tensor:
 
 @register(MODELS)
 class LocalContextLoss(LossWrapper):
-    """A loss of the host, plus ``weight`` times the mean cross entropy over the cells of mixed images.
+    """A loss plus ``weight`` times the mean cross entropy over the cells of mixed images.
 
-    A linear classifier of its own, of no use after training, is given the final patch tokens, averaged over each cell
-    of a partition of the image. It predicts the label of the image that the cell shows; where both show, their blend by
-    area. Where a model pads the image, cells of tokens and of the mask differ by part of a patch. Batches that no
-    method of this package mixed have the host's loss alone. Weights per sample, ``avg_factor`` and the reduction apply
-    to both summands; a ``loss_weight`` of the host applies to its own.
+    A linear classifier, unused after training, predicts the label of each cell from its mean final patch token; the
+    label is blended by area. Batches that no method of this package mixed get the wrapped loss only. Sample weights,
+    ``avg_factor`` and the reduction apply to both terms, a ``loss_weight`` of the wrapped loss only to its own.
 
-    The paper is not open to us: that its grid has 4 x 4 cells and its weight is 0.15 is second-hand and unverified, and
-    so is whether the GridMix that MixPro compares with (Table 2) had this loss at all.
+    The defaults of 4 x 4 cells and weight 0.15 are second-hand, and whether the GridMix of MixPro's Table 2 has this
+    loss is unknown.
 
     Args:
-        loss: The loss of the host or its config.
+        loss: mmpretrain loss or its config.
         in_channels: Channels of the final tokens.
         num_classes: K.
         weight: Weight of the mean over cells.
-        grid: Cells along a side.
+        grid: Cells per side.
 
     Raises:
-        ValueError: at construction if ``weight`` is not above 0 or ``grid`` is not a whole number above 0; before
-            training if the model has no patch tokens known here or their channels are not ``in_channels``; at a batch
-            with other than ``num_classes`` classes or with fewer tokens than cells along a side.
+        ValueError: At construction if an argument is invalid; before training if the model has no known patch tokens or
+            their channels are not ``in_channels``; at a batch with other than ``num_classes`` classes or with fewer
+            tokens than cells per side.
     """
 
     def __init__(self, loss: dict | nn.Module, in_channels: int, num_classes: int, weight: float = 0.15, grid: int = 4):
@@ -77,14 +75,13 @@ class LocalContextLoss(LossWrapper):
             self.classifier = nn.Linear(*size)
         except (OverflowError, RuntimeError, TypeError):
             raise ValueError(
-                f'in_channels {shown(in_channels)} and num_classes {shown(num_classes)} make a classifier that is too '
-                'large'
+                f'in_channels {shown(in_channels)} and num_classes {shown(num_classes)} are too large for a classifier'
             ) from None
         self._handle, self._extra_tokens = None, 0
         self._tokens = self._target = self._grid_of = None
 
     def attach(self, model: nn.Module) -> None:
-        """Listen to the final norm of the backbone."""
+        """Register a hook on the final norm of the backbone."""
         self.release()
         norm, self._extra_tokens = find_final_norm(model)
         channels, expected = getattr(norm, 'normalized_shape', [None])[-1], self.classifier.in_features
@@ -95,7 +92,7 @@ class LocalContextLoss(LossWrapper):
         self._handle = norm.register_forward_hook(self._keep)
 
     def expect(self, target: MixedTarget, grid_of: Callable[[int], tuple[int, int]]) -> None:
-        """Keep the target for the loss that comes next."""
+        """Keep the target for the next loss."""
         if target.scores.shape[1] != self.classifier.out_features:
             raise ValueError(
                 f'LocalContextLoss was built for {self.classifier.out_features} classes, '
@@ -104,17 +101,17 @@ class LocalContextLoss(LossWrapper):
         self._target, self._grid_of = target, grid_of
 
     def release(self) -> None:
-        """Stop listening and forget what was kept."""
+        """Remove the hook and forget all batches."""
         if self._handle is not None:
             self._handle.remove()
         self._handle = self._tokens = self._target = self._grid_of = None
 
-    @torch.compiler.disable  # what is expected changes from step to step, and so do the tokens
+    @torch.compiler.disable  # target and tokens change every step
     def forward(self, cls_score: Tensor, label: Tensor, **kwargs) -> Tensor:
-        """The host's loss, plus the local one for a batch that was expected; see :meth:`LossWrapper.forward`.
+        """Return the wrapped loss, plus the local loss of an expected batch; see :meth:`LossWrapper.forward`.
 
         Raises:
-            RuntimeError: if a batch was expected but no tokens of it came by.
+            RuntimeError: If a batch was expected but its tokens were not seen.
         """
         loss = super().forward(cls_score, label, **kwargs)
         tokens, target, grid_of = self._tokens, self._target, self._grid_of
@@ -122,9 +119,7 @@ class LocalContextLoss(LossWrapper):
         if target is None:
             return loss
         if tokens is None or len(tokens) != len(target.scores):
-            raise RuntimeError(
-                'the final norm took no part in the forward pass of this batch, so its cells are unknown'
-            )
+            raise RuntimeError('the final norm was not called in the forward pass of this batch')
         patches = tokens[:, self._extra_tokens :]
         grid = grid_of(patches.shape[1])
         if min(grid) < self.grid:
@@ -136,16 +131,16 @@ class LocalContextLoss(LossWrapper):
 
     @torch.compiler.disable
     def _keep(self, module: nn.Module, args: tuple, output: Tensor) -> None:
-        if self.training and torch.is_grad_enabled():  # a look at the model in between does neither
+        if self.training and torch.is_grad_enabled():  # skips evaluation passes in between
             self._tokens = output
 
     def __getstate__(self) -> dict:
-        """Copies and pickles do not take along what belongs to one batch."""
+        """Drop the tensors of the current batch from copies and pickles."""
         return {**self.__dict__, '_tokens': None, '_target': None, '_grid_of': None}
 
 
 def _shares(length: int, cells: int, device: torch.device) -> Tensor:
-    """(cells, length) share of each of ``length`` positions in the mean over each cell; rows sum to one."""
+    """Return the (cells, length) weight of each of ``length`` positions in the mean over each cell."""
     start, cell = torch.arange(length, device=device) * cells, torch.arange(cells, device=device)[:, None] * length
     overlap = (torch.minimum(start + cells, cell + length) - torch.maximum(start, cell)).clamp_min(0)
     return overlap / length

@@ -1,4 +1,4 @@
-"""What losses around a loss of the host share: its value, and a place in every backward pass for what they learn."""
+"""Base class of losses around an mmpretrain loss."""
 
 from collections.abc import Callable
 
@@ -12,15 +12,14 @@ __all__ = ['LossWrapper', 'build_loss', 'wrappers_of']
 
 
 class LossWrapper(nn.Module):
-    """A loss around a loss of the host; wrappers may be nested.
+    """A loss around an mmpretrain loss; wrappers may be nested.
 
-    What it learns are plain parameters of the model: in the optimizer, in the checkpoint, averaged by EMA, synchronised
-    by DDP. Every value it returns depends on them, if only by zero, so that DDP never waits for a gradient in vain.
-    ``LabelingHook`` tells a wrapper about training by :meth:`attach`, :meth:`expect` and :meth:`release`; without that
-    hook it is the loss of the host, and nothing else.
+    Its learned values are parameters of the model: in the optimizer, the checkpoint, EMA and DDP. Every loss value
+    depends on them, if only by zero, because DDP waits for all gradients. ``LabelingHook`` calls :meth:`attach`,
+    :meth:`expect` and :meth:`release`; without it the wrapper returns the wrapped loss.
 
     Args:
-        loss: The loss of the host, or its config.
+        loss: mmpretrain loss or its config.
     """
 
     def __init__(self, loss: dict | nn.Module):
@@ -29,36 +28,36 @@ class LossWrapper(nn.Module):
 
     @property
     def reduction(self) -> str:
-        """How the loss of the host sums up over the batch: 'mean' (also where it does not say), 'sum' or 'none'."""
+        """Return the reduction of the wrapped loss: 'mean' (default), 'sum' or 'none'."""
         return getattr(self.loss, 'reduction', 'mean')
 
     def forward(self, cls_score: Tensor, label: Tensor, **kwargs) -> Tensor:
-        """The value of the host's loss.
+        """Return the value of the wrapped loss.
 
         Args:
             cls_score: (B, K) logits.
-            label: (B, K) or (B,), as the host's loss takes it.
-            **kwargs: For the host's loss: ``weight``, ``avg_factor``, ``reduction_override``, ...
+            label: (B, K) or (B,), as the wrapped loss takes it.
+            **kwargs: For the wrapped loss: ``weight``, ``avg_factor``, ``reduction_override``, ...
         """
         loss = self.loss(cls_score, label, **kwargs)
         parameters = [parameter.sum() for parameter in self.parameters()]
         return loss + (0 * sum(parameters)).to(loss.dtype) if parameters else loss
 
     def attach(self, model: nn.Module) -> None:
-        """Before training: this is the classifier the loss belongs to."""
+        """Called before training with the classifier."""
 
     def expect(self, target: MixedTarget, grid_of: Callable[[int], tuple[int, int]]) -> None:
-        """Before the loss of a mixed batch: its target, and who knows the grid (h, w) of a number of patch tokens."""
+        """Called before the loss of a mixed batch with its target and a function from token count to grid (h, w)."""
 
     def release(self) -> None:
-        """After training: leave the model as it was found and forget everything."""
+        """Called after training; restores the model and clears all state."""
 
 
 def build_loss(loss: dict | nn.Module, name: str = 'loss') -> nn.Module:
-    """A loss of the host from its config, or as it is.
+    """Return a loss built from its config; an nn.Module is returned as is.
 
     Raises:
-        TypeError: if ``loss``, an argument of that ``name``, is neither.
+        TypeError: If ``loss``, the argument ``name``, is neither.
     """
     if isinstance(loss, nn.Module):
         return loss
@@ -69,5 +68,5 @@ def build_loss(loss: dict | nn.Module, name: str = 'loss') -> nn.Module:
 
 
 def wrappers_of(loss: nn.Module) -> list[LossWrapper]:
-    """The wrappers in a loss, from the outside in; none in a loss of the host."""
+    """Return the wrappers in a loss, outermost first."""
     return [part for part in loss.modules() if isinstance(part, LossWrapper)]

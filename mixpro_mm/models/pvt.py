@@ -1,7 +1,7 @@
-"""Pyramid Vision Transformer v1 for classification and dense prediction, with one set of weights.
+"""Pyramid Vision Transformer v1 for classification and dense prediction.
 
 Wang et al., "Pyramid Vision Transformer: A Versatile Backbone for Dense Prediction without Convolutions", ICCV 2021,
-https://arxiv.org/abs/2102.12122. Parameters carry the names of the authors' release.
+https://arxiv.org/abs/2102.12122. Parameters have the names of the authors' release.
 """
 
 import re
@@ -21,7 +21,7 @@ __all__ = ['PVT']
 
 OUT_TYPES = ('cls_token', 'featmap')
 DEPTHS = dict(tiny=(2, 2, 2, 2), small=(3, 4, 6, 3), medium=(3, 4, 18, 3), large=(3, 8, 27, 3))
-ARCH = dict(  # what the four sizes share
+ARCH = dict(  # of all four sizes
     embed_dims=(64, 128, 320, 512),
     num_heads=(1, 2, 5, 8),
     mlp_ratios=(8, 8, 4, 4),
@@ -31,18 +31,18 @@ ARCH = dict(  # what the four sizes share
 
 
 def pad_to_multiple(x: Tensor, size: int) -> Tensor:
-    """Zeros at the bottom and right of x (B, C, H, W) until H and W are multiples of ``size``."""
+    """Pad x (B, C, H, W) with zeros at the bottom and right to multiples of ``size``."""
     bottom, right = -x.shape[2] % size, -x.shape[3] % size
     return pad(x, (0, right, 0, bottom)) if bottom or right else x
 
 
 def to_map(x: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Tokens (B, h*w, C) -> map (B, C, h, w)."""
+    """Map tokens (B, h*w, C) to (B, C, h, w)."""
     return x.transpose(1, 2).unflatten(2, grid)
 
 
 class PatchEmbed(nn.Module):
-    """Map (B, C, H, W) -> normalised tokens (B, h*w, dims) and their grid (h, w) = ceil((H, W) / patch size)."""
+    """Map (B, C, H, W) to normalised tokens (B, h*w, dims) and their grid (h, w) = ceil((H, W) / patch size)."""
 
     def __init__(self, in_channels: int, dims: int, patch_size: int, norm_eps: float):
         super().__init__()
@@ -56,9 +56,9 @@ class PatchEmbed(nn.Module):
 
 
 class Attention(nn.Module):
-    """Spatial-reduction attention: each ``sr_ratio`` x ``sr_ratio`` window of tokens is one key (section 3.2).
+    """Spatial-reduction attention with one key per ``sr_ratio`` x ``sr_ratio`` window of tokens (section 3.2).
 
-    The output of ``q`` is (B, N, C), that of ``kv`` (B, keys, 2C): k, then v, each ordered by head.
+    ``q`` returns (B, N, C), ``kv`` (B, keys, 2C): k, then v, each ordered by head.
     """
 
     def __init__(self, dims: int, num_heads: int, sr_ratio: int, drop: float, attn_drop: float, norm_eps: float):
@@ -76,7 +76,7 @@ class Attention(nn.Module):
             self.norm = nn.LayerNorm(dims, norm_eps)
 
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Tokens (B, N, C) on ``grid`` -> (B, N, C)."""
+        """Map tokens (B, N, C) on ``grid`` to (B, N, C)."""
         q = self.q(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         if self.sr_ratio > 1:
             reduced = self.sr(pad_to_multiple(to_map(x, grid), self.sr_ratio))
@@ -122,28 +122,31 @@ class Block(nn.Module):
 class PVT(BaseBackbone):
     """Pyramid Vision Transformer v1: four stages at strides 4, 8, 16 and 32; the class token joins at stage 4.
 
-    Any input size will do: where a stride does not divide, the map is padded at the bottom and right, and position
-    embeddings are interpolated to the grid of their stage. Loading does the same for other ``img_size``; a model with
-    feature maps leaves out the class token, its position, the final norm and ``head.*`` of the file it is given.
+    Any input size works: maps are padded at the bottom and right, and position embeddings are interpolated to the grid
+    of their stage, also when loading weights of another ``img_size``. A model with feature maps ignores the class
+    token, its position, the final norm and ``head.*`` of a checkpoint.
 
     Args:
         arch (str | dict): 'tiny', 'small', 'medium' or 'large', or a dict of ``embed_dims``, ``num_heads``,
-            ``mlp_ratios``, ``depths``, ``sr_ratios`` and, if not (4, 2, 2, 2), ``patch_sizes``; four numbers each.
+        ``mlp_ratios``,
+            ``depths``, ``sr_ratios`` and optionally ``patch_sizes`` (4, 2, 2, 2); four numbers each.
         img_size (int | tuple): Input size, or (H, W), that sets the grids of the position embeddings.
         in_channels (int): Channels of the input.
         out_type (str): 'cls_token' for classification, 'featmap' for dense prediction (without class token and final
-            norm, so that no parameter stays unused).
+        norm,
+            so that no parameter is unused).
         drop_rate (float): Dropout after position embeddings, attention projections and in the MLPs.
         attn_drop_rate (float): Dropout of attention weights.
-        drop_path_rate (float): Stochastic depth of the last block; it rises linearly from 0 over all blocks.
+        drop_path_rate (float): Stochastic depth of the last block; it increases linearly from 0 over all blocks.
         norm_eps (float): Epsilon of the norms in blocks and of the final norm.
-        conv_norm_eps (float): Epsilon of the norms behind a convolution (patch embedding, spatial reduction).
-        init_cfg (dict, optional): As everywhere in mmengine. Without it: linear layers, class token and positions
-            from a truncated normal (std 0.02), convolutions normal by fan-out as in mmdet (the release: torch's own,
-            which ``TimmInit`` draws).
+        conv_norm_eps (float): Epsilon of the norms after a convolution (patch embedding, spatial reduction).
+        init_cfg (dict, optional): Initialisation config of mmengine. By default, linear layers, class token and
+        positions
+            are drawn from a truncated normal (std 0.02), convolutions normal by fan-out as in mmdet; ``TimmInit`` draws
+            the weights of the release.
 
     Raises:
-        ValueError: If ``arch`` or ``out_type`` is not one of the above or the numbers in ``arch`` do not fit together.
+        ValueError: If ``arch`` or ``out_type`` is invalid.
     """
 
     def __init__(
@@ -190,7 +193,7 @@ class PVT(BaseBackbone):
         self._register_load_state_dict_pre_hook(self._fit_state_dict)
 
     def _draw_parameters(self) -> None:
-        """Drawn at construction, so that nothing is drawn again after ``init_weights`` has loaded a checkpoint."""
+        """Initialise at construction; ``init_weights`` may load a checkpoint."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
@@ -202,7 +205,11 @@ class PVT(BaseBackbone):
             nn.init.trunc_normal_(parameter, std=0.02)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Images (B, in_channels, H, W) -> ((B, C),) with 'cls_token', four maps (B, C_i, H_i, W_i) with 'featmap'."""
+        """Map images (B, in_channels, H, W) to the class token or to feature maps.
+
+        Returns:
+            ((B, C),) with 'cls_token', four maps (B, C_i, H_i, W_i) with 'featmap'.
+        """
         maps = []
         for stage, own_grid in enumerate(self.grids, 1):
             x, grid = getattr(self, f'patch_embed{stage}')(x)
@@ -220,14 +227,14 @@ class PVT(BaseBackbone):
         return tuple(maps)
 
     def train(self, mode: bool = True) -> 'PVT':
-        super().train(mode)  # the host's returns None
+        super().train(mode)  # mmpretrain's returns None
         return self
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """(depth, number of depths) of a parameter, for layer-wise learning rates, counted as in mmpretrain's Swin.
+        """Return (depth, number of depths) of a parameter for layer-wise learning rates, as in mmpretrain's Swin.
 
-        0 is the patch embedding of stage 1, then each block is one; the embeddings between stages count to the last
-        block before them, the class token to the last before stage 4. The final norm and what follows are the last.
+        0 is the patch embedding of stage 1, then each block is one. Embeddings between stages count to the block before
+        them, the class token to the last block before stage 4; the final norm and everything after it is last.
         """
         last, name = sum(self.depths) + 1, param_name.removeprefix(prefix)
         found = re.match(r'(?:patch_embed|pos_embed|block|cls_token)(\d?)(?:\.(\d+)\.)?', name)
@@ -237,10 +244,7 @@ class PVT(BaseBackbone):
         return sum(self.depths[: stage - 1]) + (0 if block is None else int(block) + 1), last + 1
 
     def _fit_state_dict(self, state_dict: dict, prefix: str, *_) -> None:
-        """Load pre-hook: drop entries without a place here, resize position grids (taken as square if not our own).
-
-        Only the dict, which is the loader's copy, is edited. What cannot fit is left for the loader to report.
-        """
+        """Load pre-hook: drop unused entries and resize square position grids in the loader's copy."""
         class_row = f'{prefix}cls_token' in state_dict
         unused = ['head.'] if self.num_extra_tokens else ['head.', 'norm.', 'cls_token']
         for key in [key for key in state_dict if key.startswith(tuple(prefix + name for name in unused))]:
@@ -258,7 +262,6 @@ class PVT(BaseBackbone):
 
 
 def _parse_arch(arch: str | dict, out_type: str) -> dict:
-    """The named or given arch, complete and consistent, or a ValueError that says what is wrong."""
     if out_type not in OUT_TYPES:
         raise ValueError(f"PVT has no out_type '{out_type}'; choose one of {', '.join(OUT_TYPES)}.")
     if isinstance(arch, str):
@@ -277,5 +280,5 @@ def _parse_arch(arch: str | dict, out_type: str) -> dict:
         if dims % heads:
             raise ValueError(f'PVT stage {stage}: {heads} heads do not divide {dims} dimensions.')
     if out_type == 'cls_token' and arch['sr_ratios'][3] != 1:
-        raise ValueError(f'PVT stage 4 holds the class token and needs sr_ratio 1, not {arch["sr_ratios"][3]}.')
+        raise ValueError(f'PVT stage 4 has the class token and needs sr_ratio 1, not {arch["sr_ratios"][3]}.')
     return arch

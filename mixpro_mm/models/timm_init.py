@@ -1,4 +1,4 @@
-"""Initial weights as in the released ViT, DeiT, PVT and XCiT, all of which draw them as timm does.
+"""Initial weights of the released ViT, DeiT, PVT and XCiT, which follow timm.
 
 timm, https://github.com/huggingface/pytorch-image-models (``init_weights_vit_timm``; class token as in DeiT's release).
 """
@@ -12,11 +12,11 @@ __all__ = ['TimmInit']
 
 @register(WEIGHT_INITIALIZERS)
 class TimmInit:
-    """``init_cfg=dict(type='mixpro_mm.TimmInit')`` of a backbone whose host draws other weights than its release.
+    """Initializer for a backbone that does not draw the weights of its release.
 
-    Linear weights, class token and position embeddings come from a truncated normal (std 0.02), linear biases are 0.
-    Convolutions and norms are reset to what torch gives them. Parameters of other names, such as LayerScale, stay.
-    Modules inside the backbone do not draw again afterwards; a checkpoint is loaded later and wins.
+    Use ``init_cfg=dict(type='mixpro_mm.TimmInit')``. Linear weights, class token and position embeddings come from a
+    truncated normal (std 0.02), linear biases are 0, convolutions and norms are reset to torch's defaults, and other
+    parameters, such as LayerScale, stay. A checkpoint is loaded afterwards.
     """
 
     def __call__(self, module: nn.Module) -> None:
@@ -32,4 +32,4 @@ class TimmInit:
             if name.startswith(('cls_token', 'pos_embed')):
                 nn.init.trunc_normal_(parameter, std=0.02)
         for child in module.children():
-            child.is_init = True  # mmengine would call their own init_weights next
+            child.is_init = True  # mmengine would call their init_weights

@@ -21,25 +21,25 @@ RESNET = dict(
 
 
 def mirror(stride=1):
-    """A net whose last map is the image itself, averaged over ``stride`` x ``stride`` pixels."""
+    """Return a net whose last map is the image, averaged over ``stride`` x ``stride`` pixels."""
     return nn.Sequential(nn.AvgPool2d(stride), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 5))
 
 
 def ends(length, grid):
-    """Pixel ranges of the cells: pixel p belongs to cell floor(p * grid / length)."""
+    """Return the pixel ranges of the cells: pixel p belongs to cell floor(p * grid / length)."""
     owner = [p * grid // length for p in range(length)]
     return [(owner.index(cell), owner.index(cell) + owner.count(cell)) for cell in range(grid)]
 
 
 def strongest(image, grid, count):
-    """The cells (row, column) of an image with the largest mean over channels and pixels, by explicit loops."""
+    """Return the cells (row, column) with the largest mean over channels and pixels, by loops."""
     cells = itertools.product(enumerate(ends(image.shape[1], grid)), enumerate(ends(image.shape[2], grid)))
     means = {(i, j): float(image[:, a:b, c:d].mean()) for (i, (a, b)), (j, (c, d)) in cells}
     return set(sorted(means, key=means.get, reverse=True)[:count])
 
 
 def pasted(mask, grid):
-    """The cells of a mask (H, W) that are false, each of them wholly."""
+    """Return the false cells of a mask (H, W)."""
     cells = itertools.product(enumerate(ends(mask.shape[0], grid)), enumerate(ends(mask.shape[1], grid)))
     parts = {(i, j): mask[a:b, c:d] for (i, (a, b)), (j, (c, d)) in cells}
     assert all(part.all() or not part.any() for part in parts.values())
@@ -62,28 +62,6 @@ def test_the_strongest_cells_of_the_partner_are_pasted(grid, top_k, size, partne
     assert torch.equal(mixed, torch.where(mask, images, images[index]))
     share = 1 - top_k / grid**2  # the grid divides the image
     assert torch.allclose(blended, share * scores + (1 - share) * scores[index])
-
-
-def test_a_coarser_map_is_brought_to_the_grid():
-    images = torch.zeros(2, 3, 32, 32)
-    images[0, :, 8:16, 24:] = 1  # one of 4 x 4 positions of the net
-    augment = AttentiveCutMix(mirror(8), grid=8, top_k=4, partner='flip')
-    augment(images, torch.eye(2))
-    assert pasted(augment.pop_target().mask[1, 0], 8) == {(2, 6), (2, 7), (3, 6), (3, 7)}
-
-
-@pytest.mark.parametrize('size', [(30, 45), (7, 7), (32, 32), (20, 224)])
-def test_every_pixel_has_a_cell_where_the_grid_does_not_divide_the_image(size):
-    images, scores = torch.rand(4, 3, *size), torch.eye(4)
-    augment = AttentiveCutMix(mirror(), partner='flip')
-    mixed, blended = augment(images, scores)
-    mask = augment.pop_target().mask
-    for sample in range(4):
-        assert len(pasted(mask[sample, 0], 7)) == 6
-        assert abs(float(blended[sample, sample]) - float((mixed[sample] == images[sample]).float().mean())) < 1e-6
-    for length in size:
-        sides = [end - start for start, end in ends(length, 7)]
-        assert max(sides) - min(sides) <= 1
 
 
 @pytest.mark.parametrize(('lam', 'cells'), [(0.0, 49), (0.5, 24), (0.9, 4), (0.99, 0), (1.0, 0)])
@@ -115,30 +93,21 @@ def test_the_extractor_is_no_part_of_the_model_that_mixes(tmp_path):
     assert owned == {id(p) for p in model.parameters()}
     assert not owned & {id(p) for p in net.parameters()}
 
-    average = copy.deepcopy(model)  # as EMAHook does
-    (copied,) = average.data_preprocessor.batch_augments.augments
-    assert copied is not augment
-    assert copied.extractor.net is net
+    (copied,) = copy.deepcopy(model).data_preprocessor.batch_augments.augments  # as EMAHook does
+    assert copied is not augment and copied.extractor.net is net
 
-    model.train()
-    before = {name: value.clone() for name, value in net.state_dict().items()}
+    before = copy.deepcopy(net.state_dict())
     samples = [DataSample().set_gt_label(i % 5).set_gt_score(torch.eye(5)[i % 5]) for i in range(4)]
     inputs = [(255 * torch.rand(3, 64, 64)).byte() for _ in range(4)]
-    weight = model.head.fc.weight.clone()
-    assert torch.isfinite(model.train_step(dict(inputs=inputs, data_samples=samples), optim_wrapper)['loss'])
-    assert augment.pop_target().lam_area.tolist() == pytest.approx([augment_area(64, 6)] * 4, abs=0.03)
-    assert not torch.equal(model.head.fc.weight, weight)  # trained,
-    assert not any(module.training for module in net.modules())  # but not the extractor
+    assert torch.isfinite(model.train().train_step(dict(inputs=inputs, data_samples=samples), optim_wrapper)['loss'])
+    assert augment.pop_target().lam_area.tolist() == pytest.approx([1 - 6 / 49] * 4, abs=0.03)
+    assert not any(module.training for module in net.modules())
     assert all(p.grad is None and not p.requires_grad for p in net.parameters())
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-
-
-def augment_area(length, cells):
-    return 1 - cells * (length / 7) ** 2 / length**2
 
 
 def test_one_frozen_classifier_can_serve_several_methods():
     extractor = FrozenClassifier(mirror())
     assert AttentiveCutMix(extractor).extractor is extractor
-    with pytest.raises(ValueError, match=r'^checkpoint and layer belong to an extractor that is built here'):
+    with pytest.raises(ValueError, match=r'^checkpoint and layer cannot be combined'):
         AttentiveCutMix(extractor, checkpoint='weights.pth')

@@ -34,15 +34,3 @@ def test_the_partner_shows_inside_the_blocks(monkeypatch):
     assert torch.equal(mixed != images, pasted)
     torch.manual_seed(1)
     assert not torch.equal(blocks, block_mask(torch.tensor([20, 20]), (8, 10), min_patches=16, aspect=0.3))
-
-
-def test_defaults_are_those_of_beit():
-    torch.manual_seed(4)
-    augment = BlockMix()
-    augment(*unique_batch(4, (224, 224)))
-    mask = augment.pop_target().mask
-    torch.manual_seed(4)
-    torch.randperm(4)
-    count = 196 - int(196 * torch.distributions.Beta(1.0, 1.0).sample((1,)))
-    blocks = block_mask(torch.full((4,), count), (14, 14), min_patches=16, aspect=0.3)
-    assert torch.equal(~mask[:, :, ::16, ::16], blocks)

@@ -1,4 +1,4 @@
-"""What every mixing method owes its user, whatever it looks at: one test over all of them."""
+"""Properties shared by all mixing methods."""
 
 import copy
 import inspect
@@ -49,7 +49,7 @@ SIZES = [(64, 64), (64, 96)]
 
 @pytest.fixture(scope='module')
 def classifiers():
-    """A small vision transformer for each image size, to be bound, and another one in place of its average."""
+    """Return a small vision transformer and a second one as its average for each image size."""
     torch.manual_seed(0)
     arch = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=16)
     return {
@@ -76,14 +76,14 @@ def built(name, case, classifiers, size, **kwargs):
 
 
 def numbered(batch, size, dtype=torch.float32):
-    """Textured images whose first channel is the constant 1 + b, so each pixel tells whose it is."""
+    """Return images whose first channel is 1 + b, which identifies the image of each pixel."""
     generator = torch.Generator().manual_seed(batch)
     images = torch.randn(batch, 3, *size, generator=generator)
     images[:, 0] = 1 + torch.arange(batch).view(-1, 1, 1)
     return images.to(dtype), F.one_hot(torch.arange(batch) % CLASSES, CLASSES).float()
 
 
-def test_every_method_stands_in_both_registries_and_in_this_list():
+def test_every_method_is_registered_and_tested_here():
     ours = {name: cls for name, cls in HOST_BATCH_AUGMENTS.module_dict.items() if issubclass(cls, MixAugment)}
     assert ours.keys() == set(METHODS)
     for name, cls in ours.items():
@@ -169,14 +169,14 @@ def test_one_ratio_a_batch_or_one_a_sample(name, case, classifiers):
 
 
 @pytest.mark.parametrize(('name', 'case'), [RATIO[0], *RATIO[2:5]])
-def test_masks_are_drawn_where_the_images_are(name, case):
+def test_masks_are_drawn_on_the_device_of_the_images(name, case):
     images, scores = numbered(4, (64, 64))
     mixed, blended = BATCH_AUGMENTS.build(dict(type=name, **case))(images.to('meta'), scores.to('meta'))
     assert mixed.device.type == blended.device.type == 'meta'
 
 
 @pytest.mark.parametrize('name', ['PuzzleMix', 'SMMix', 'TokenMix'])
-def test_a_model_that_is_not_bound_is_one_sentence_and_copies_go_without_it(name, classifiers):
+def test_a_model_that_is_not_bound_raises_and_is_not_copied(name, classifiers):
     settings = dict(PuzzleMix=dict(blocks=(4,)), SMMix=dict(patch_size=16), TokenMix=dict(patch_size=16))[name]
     augment, batch = BATCH_AUGMENTS.build(dict(type=name, **settings)), numbered(2, (64, 64))
     unbound = pytest.raises(
@@ -216,7 +216,7 @@ def test_half_precision_images_stay_half_and_labels_stay_full(name, case, dtype,
 def test_a_share_of_the_batch_stays_unmixed(name, case, classifiers):
     torch.manual_seed(0)
     images, scores = numbered(64, (64, 64))
-    augment = built(name, case, classifiers, (64, 64), prob=0.5, partner='flip')  # nobody is their own partner
+    augment = built(name, case, classifiers, (64, 64), prob=0.5, partner='flip')  # no sample is its own partner
     mixed, blended = augment(images, scores)
     target = augment.pop_target()
     untouched = (mixed == images).flatten(1).all(1)
@@ -226,7 +226,7 @@ def test_a_share_of_the_batch_stays_unmixed(name, case, classifiers):
 
 
 @pytest.mark.parametrize(('name', 'case'), CASES)
-def test_the_models_that_are_looked_at_show_no_trace(name, case, classifiers):
+def test_models_are_not_changed(name, case, classifiers):
     models = classifiers[64, 64]
     before = [copy.deepcopy(model.state_dict()) for model in models]
     modes = [[module.training for module in model.modules()] for model in models]
@@ -241,7 +241,7 @@ def test_the_models_that_are_looked_at_show_no_trace(name, case, classifiers):
 
 @pytest.mark.parametrize(('name', 'case'), CASES)
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
-def test_masks_live_where_the_images_live(name, case, classifiers):
+def test_masks_are_on_the_device_of_the_images(name, case, classifiers):
     images, scores = (tensor.cuda() for tensor in numbered(4, (64, 64)))
     augment = built(name, case, copy.deepcopy({k: [m.cuda() for m in v] for k, v in classifiers.items()}), (64, 64))
     mixed, blended = augment(images, scores)
@@ -275,18 +275,6 @@ def test_ratios_are_spread_as_beta_spreads_them_to_the_ends_of_the_range(alpha):
     assert alpha == 1e30 or (ratios == 0.5).double().mean() < 1e-3
 
 
-@pytest.mark.parametrize('name', ['BlockMix', 'TokenMix'])
-def test_blocks_may_be_asked_to_be_larger_than_any_image(name, classifiers):
-    images, scores = numbered(3, (64, 64))
-    mixed = []
-    for least in (16, 2**64, 10**400):  # 16 patches are the whole image
-        torch.manual_seed(0)
-        augment = built(name, dict(patch_size=16, min_patches=least), classifiers, (64, 64))
-        mixed.append(augment(images, scores)[0])
-    assert torch.equal(mixed[0], mixed[1])
-    assert torch.equal(mixed[0], mixed[2])
-
-
 ALIKE = [  # what every method refuses that takes the argument
     (dict(prob=0), 'prob must be a finite number above 0, got 0'),
     (dict(prob=1.5), 'prob must be at most 1, got 1.5'),
@@ -298,7 +286,7 @@ ALIKE = [  # what every method refuses that takes the argument
 
 
 @pytest.mark.parametrize(('name', 'case'), FIRST)
-def test_what_all_methods_refuse(name, case):
+def test_common_arguments_out_of_range_raise(name, case):
     known = inspect.signature(BATCH_AUGMENTS.get(name)).parameters
     for wrong, sentence in ALIKE:
         if wrong.keys() <= known.keys():
@@ -307,73 +295,57 @@ def test_what_all_methods_refuse(name, case):
 
 
 LAYER = dict(extractor=EXTRACTOR, checkpoint=False)
-WRONG = [
-    ('MaskMix', dict(patch_size=0), 'patch_size must be'),
+WRONG = [  # (method, settings, start of the message); the validators have tests of their own
     ('MaskMix', dict(patch_size=10**400), 'patch_size must be a finite number above 0, got 1000'),
     ('MaskMix', dict(patch_size=10**200, mask_scale=10**200), 'mask size inf '),
     ('MaskMix', dict(mask_scale=3.4), r'mask size 54.4 \(mask_scale 3.4 x patch_size 16\) is not a multiple'),
     ('MaskMix', dict(mask_scale=3.75), r'mask size 60 \(mask_scale 3.75 x patch_size 16\) is not a multiple'),
-    *(('MaskMix', dict(offset=x), rf'offset must be a whole number .* 0, got {x}') for x in (-1, 2.5, True, None)),
+    ('MaskMix', dict(offset=-1), 'offset must be a whole number .* 0, got -1'),
     ('MaskMix', dict(offset=64), 'offset 64 must be smaller than the mask size 64'),
-    ('MaskMix', dict(unit=0), 'unit must be a finite number above 0, got 0'),
     ('MaskMix', dict(unit=1.1), 'unit must be at most 1, got 1.1'),
     ('MaskMix', dict(unit=0.007), 'unit 0.007 of the mask size 64 is less than half a pixel'),
     ('MaskMix', dict(shuffle='all'), "shuffle 'all' is unknown; known: both, canvas, none, pasted"),
-    ('MaskMix', dict(shuffle=None), 'shuffle None is unknown'),
-    *(('BlockMix', dict(patch_size=x), f'patch_size must be a whole number of at least 1, got {x}') for x in (0, 16.0)),
-    *(('BlockMix', dict(min_patches=x), f'min_patches must be a whole .* at least 1, got {x}') for x in (0, 1.5)),
-    ('BlockMix', dict(aspect=0), 'aspect must be a finite number above 0, got 0'),
+    ('BlockMix', dict(patch_size=16.0), 'patch_size must be a whole number of at least 1, got 16.0'),
+    ('BlockMix', dict(min_patches=0), 'min_patches must be a whole number of at least 1, got 0'),
     ('BlockMix', dict(aspect=3.3), 'aspect must be at most 1, got 3.3'),
-    *(('GridMix', dict(grid=x), f'grid must be a whole number of at least 2, got {x}') for x in (1, -4, 4.0, True)),
-    *(
-        ('RegionMix', dict(align=x), f'align must be a whole .* at least 1, got {x!r}')
-        for x in (0, -8, 2.5, '16', True)
-    ),
+    ('GridMix', dict(grid=1), 'grid must be a whole number of at least 2, got 1'),
+    ('RegionMix', dict(align=0), 'align must be a whole number of at least 1, got 0'),
     ('PuzzleMix', dict(transport='no'), "transport must be True or False, got 'no'"),
-    ('PuzzleMix', dict(transport=None), 'transport must be True or False, got None'),
-    ('PuzzleMix', dict(beta=10**400), 'beta must be a finite number of at least 0, got 1000'),
+    ('PuzzleMix', dict(beta=-1), 'beta must be a finite number of at least 0, got -1'),
     ('PuzzleMix', dict(gamma=math.nan), 'gamma must be a finite number of at least 0, got nan'),
     ('PuzzleMix', dict(eta='0.2'), "eta must be a finite number of at least 0, got '0.2'"),
     ('PuzzleMix', dict(t_eps=0), 't_eps must be a finite number above 0, got 0'),
-    *(('PuzzleMix', dict(neigh=x), f'neigh must be a whole number of at least 1, got {x}') for x in (0, 2.0)),
-    *(('PuzzleMix', dict(blocks=x), 'blocks must be a list of numbers') for x in ((), 4)),
-    *(
-        ('PuzzleMix', dict(blocks=x), 'each of blocks .* must be a whole number of at least 2')
-        for x in ((1, 2), [2, 4.0])
-    ),
+    ('PuzzleMix', dict(neigh=0), 'neigh must be a whole number of at least 1, got 0'),
+    *(('PuzzleMix', dict(blocks=x), 'blocks must be a list of integers') for x in ((), 4)),
+    ('PuzzleMix', dict(blocks=(1, 2)), r'each of blocks \(1, 2\) must be a whole number of at least 2'),
     ('SMMix', dict(patch_size=0), 'patch_size must be a whole number of at least 1, got 0'),
     *(
-        ('SMMix', dict(sides=x), 'sides must be two shares below 1 or two whole numbers, the lower first, got ')
+        ('SMMix', dict(sides=x), 'sides must be two fractions below 1 or two whole numbers in ascending order, got ')
         for x in ((0, 3), (4, 3), (0.5, 3), (2, 3.5), (0.5, 0.25), (1, 2, 3), 3, (0.5, 10**400), (True, True))
     ),
     ('SMMix', dict(attention=dict(reading='rollout')), "attention reading 'rollout' is unknown; known: class, query"),
-    ('SMMix', dict(attention=7), 'attention must be a reading, a path'),
-    ('TokenMix', dict(lam=0), 'lam must be a finite number above 0, got 0'),
     ('TokenMix', dict(lam=1.5), 'lam must be at most 1, got 1.5'),
-    *(('TokenMix', dict(extra=x), 'extra must be a finite number of at least 0') for x in (-0.1, math.nan, '0.1')),
-    ('TokenMix', dict(lam=0.5, extra=0.5), 'lam 0.5 and extra 0.5 would paste a share of 1, not one inside'),
-    ('TokenMix', dict(lam=1, extra=0), '.* would paste a share of 0, not one inside'),
-    ('TokenMix', dict(patch_size=15.5), 'patch_size must be a whole number of at least 1, got 15.5'),
+    ('TokenMix', dict(extra=-0.1), 'extra must be a finite number of at least 0, got -0.1'),
+    ('TokenMix', dict(lam=0.5, extra=0.5), 'lam 0.5 and extra 0.5 give a pasted fraction of 1'),
+    ('TokenMix', dict(lam=1, extra=0), '.* give a pasted fraction of 0'),
     ('TokenMix', dict(min_patches=0), 'min_patches must be a whole number of at least 1, got 0'),
     ('TokenMix', dict(aspect=1.2), 'aspect must be at most 1, got 1.2'),
     ('TokenMix', dict(smoothing=1), 'smoothing must be below 1, got 1'),
     ('TokenMix', dict(target='kl'), "target 'kl' is unknown; known: bce, ce"),
-    ('TokenMix', dict(checkpoint='a.pth'), "checkpoint and layer belong to a teacher that is built here: 'ema'"),
-    ('TokenMix', dict(teacher=dict(reading='x'), checkpoint=False), '.* needs a config with a type, got {'),
+    ('TokenMix', dict(checkpoint='a.pth'), "checkpoint cannot be combined with teacher='ema'"),
     ('TokenMix', dict(teacher=dict(type=5), checkpoint=False), ".* needs a config with a type, got {'type': 5}"),
     ('TokenMix', dict(teacher=(0.5, 2), checkpoint=False), r'.*teacher of TokenMix\), got \(0.5, 2\)'),
-    *(('AttentiveCutMix', LAYER | dict(top_k=x), 'top_k must be .*, got ') for x in (0, 49, 2.0, True)),
-    ('AttentiveCutMix', LAYER | dict(grid=2, top_k=6), 'top_k must be below 4, .* 2x2 cells, got 6'),
-    *(('AttentiveCutMix', LAYER | dict(grid=x), 'grid must be a whole number of at least 2') for x in (1, 7.0)),
-    *(('AttentiveCutMix', LAYER | dict(checkpoint=x), f'checkpoint must be .*, got {x}') for x in (0, 16, True)),
-    *(('AttentiveCutMix', LAYER | dict(layer=x), 'layer must be .*, got ') for x in (5, ['a'])),
-    ('AttentiveCutMix', LAYER | dict(layer='0.9'), "layer '0.9' leads nowhere in ImageClassifier"),
-    ('AttentiveCutMix', dict(extractor=EXTRACTOR), 'a frozen classifier with random weights sees nothing'),
+    *(('AttentiveCutMix', LAYER | dict(top_k=x), 'top_k must be .*, got ') for x in (0, 49)),
+    ('AttentiveCutMix', LAYER | dict(grid=1), 'grid must be a whole number of at least 2'),
+    ('AttentiveCutMix', LAYER | dict(checkpoint=True), 'checkpoint must be .*, got True'),
+    ('AttentiveCutMix', LAYER | dict(layer=5), 'layer must be .*, got 5'),
+    ('AttentiveCutMix', LAYER | dict(layer='0.9'), "layer '0.9' does not exist in ImageClassifier"),
+    ('AttentiveCutMix', dict(extractor=EXTRACTOR), 'a frozen classifier needs weights'),
 ]
 
 
 @pytest.mark.parametrize(('name', 'wrong', 'sentence'), WRONG)
-def test_bad_arguments_are_one_sentence_at_construction(name, wrong, sentence):
+def test_invalid_arguments_raise(name, wrong, sentence):
     with pytest.raises((ValueError, TypeError), match=f'^{sentence}') as caught:
         BATCH_AUGMENTS.build(dict(type=name, **copy.deepcopy(wrong)))
     assert '\n' not in str(caught.value)
@@ -384,7 +356,7 @@ SMALL = [  # (method, settings, sizes refused, the sentence, a size that will do
     ('MaskMix', {}, [(32, 32), (224, 48), (64, 64)], r'mask size 64 .* image of {1}x{2} pixels', None),
     ('MaskMix', dict(patch_size=8, mask_scale=2, shuffle='pasted'), [(36, 32)], '.*multiples of .* 8, got 36x32', None),
     ('BlockMix', dict(patch_size=16), [(16, 16), (15, 40), (40, 8)], NOTHING, (16, 17)),
-    ('GridMix', dict(grid=8), [(7, 32), (32, 7)], 'grid 8 has more cells a side than an image of {1}x{2}', (8, 8)),
+    ('GridMix', dict(grid=8), [(7, 32), (32, 7)], 'grid 8 exceeds the sides of an image of {1}x{2}', (8, 8)),
     (
         'RegionMix',
         dict(align=49),
@@ -402,7 +374,7 @@ SMALL = [  # (method, settings, sizes refused, the sentence, a size that will do
 
 
 @pytest.mark.parametrize(('name', 'case', 'sizes', 'sentence', 'fits'), SMALL)
-def test_images_that_are_too_small_are_one_sentence(name, case, sizes, sentence, fits, classifiers):
+def test_images_that_are_too_small_raise(name, case, sizes, sentence, fits, classifiers):
     augment = built(name, case, classifiers, (64, 64))
     for size in sizes:
         said = sentence.format(case.get('patch_size'), *size)
@@ -412,7 +384,7 @@ def test_images_that_are_too_small_are_one_sentence(name, case, sizes, sentence,
         augment(*numbered(2, fits))
 
 
-def test_shapes_that_do_not_fit_are_one_sentence():
+def test_shapes_that_do_not_fit_raise():
     augment = BATCH_AUGMENTS.build(dict(type='RegionMix'))
     for scores in (torch.tensor([0, 1]), torch.eye(3)):
         with pytest.raises(ValueError, match=r'^RegionMix mixes images .* got \(2, 3, 64, 64\) and \('):

@@ -10,23 +10,6 @@ from mixpro_mm.functional.masks import fitting
 from tests.augments.kit import unique_batch
 
 
-@pytest.mark.parametrize('patch_size', [16, 14])
-@pytest.mark.parametrize('mask_scale', [1, 2, 4, 7])
-@pytest.mark.parametrize('size', [(224, 224), (224, 160), (196, 338)])
-def test_lam_area_is_pixel_exact(patch_size, mask_scale, size):
-    torch.manual_seed(0)
-    images, scores = unique_batch(6, size, channels=1)
-    augment = MaskMix(patch_size=patch_size, mask_scale=mask_scale, ratio='sample', partner='flip')
-    mixed, _ = augment(images, scores)
-    target = augment.pop_target()
-    own = (mixed == images).flatten(1).sum(1)  # partner='flip' of an even batch: nobody is their own partner
-    assert torch.equal(target.lam_area, torch.tensor([count / (size[0] * size[1]) for count in own.tolist()]))
-    cell = patch_size * mask_scale
-    for sample in target.mask[:, 0]:  # constant inside every cell, hence every image patch comes from one image
-        for top, left in itertools.product(range(0, size[0], cell), range(0, size[1], cell)):
-            assert len(sample[top : top + cell, left : left + cell].unique()) == 1
-
-
 @pytest.mark.parametrize(('rounding', 'operation'), [('floor', math.floor), ('ceil', math.ceil)])
 def test_number_of_cells_follows_tau(rounding, operation, monkeypatch):
     augment = MaskMix(patch_size=16, mask_scale=2, rounding=rounding)
@@ -40,7 +23,7 @@ def test_number_of_cells_follows_tau(rounding, operation, monkeypatch):
 
 @pytest.mark.parametrize('ratio', ['batch', 'sample'])
 @pytest.mark.parametrize('cls', [MaskMix, MixPro])
-def test_without_options_nothing_else_is_drawn(cls, ratio):
+def test_draws_without_options(cls, ratio):
     images, scores = torch.rand(6, 3, 56, 40), torch.eye(6)
     torch.manual_seed(5)
     mixed, blended = cls(patch_size=8, mask_scale=2, ratio=ratio)(images, scores)
@@ -67,7 +50,7 @@ def test_without_options_nothing_else_is_drawn(cls, ratio):
         (12, [12, 16, 16, 4], [12, 16, 12]),  # as many columns as before suffice
     ],
 )
-def test_offset_moves_the_cells_and_counts_the_cut_ones(offset, rows, columns, monkeypatch):
+def test_offset_moves_the_cells_and_counts_the_cropped_ones(offset, rows, columns, monkeypatch):
     torch.manual_seed(0)
     augment = MaskMix(patch_size=8, mask_scale=2, offset=offset)
     for tau in (0.0, 0.3, 0.5, 0.99, 1.0):
@@ -118,20 +101,20 @@ def test_shuffling_moves_patches_and_nothing_else(which):
             assert sorted(before) == sorted(after)
 
 
-def test_mixpro_insists_on_being_labelled():
+def test_mixpro_requires_labeling():
     augment, batch = MixPro(patch_size=8), unique_batch(4, (64, 64))
     augment(*batch)
-    with pytest.raises(RuntimeError, match=r'mixpro_mm\.LabelingHook.*or name MaskMix'):
+    with pytest.raises(RuntimeError, match=r'mixpro_mm\.LabelingHook.*or use MaskMix'):
         augment(*batch)
     augment.pop_target()
     augment(*batch)  # labelled, so training goes on
     plain = MaskMix(patch_size=8)
     plain(*batch)
-    plain(*batch)  # MaskMix is content with area labels
+    plain(*batch)
 
 
-def test_few_cells_are_told_with_what_fits():
-    """128 px hold 2 x 2 cells of 64 px: floor(4 tau) is 0 in a quarter of the draws."""
+def test_few_cells_give_a_warning():
+    """With 2 x 2 cells, floor(4 tau) is 0 in a quarter of the draws."""
     torch.manual_seed(0)
     augment = MaskMix(ratio='sample', partner='flip')
     said = augment.few_cells((128, 128))
@@ -146,6 +129,6 @@ def test_few_cells_are_told_with_what_fits():
     ('size', 'patch_size', 'fit'),
     [(64, 16, (16, 1)), (128, 16, (16, 2)), (32, 16, (4, 2)), (96, 8, (8, 3)), (7, 4, (1, 1))],
 )
-def test_what_fits_leaves_at_least_four_cells_a_side(size, patch_size, fit):
+def test_fitting_leaves_at_least_four_cells_per_side(size, patch_size, fit):
     assert fitting((size, size), patch_size) == fit
     assert size // (fit[0] * fit[1]) >= 4 and MaskMix(*(1.0, *fit)).few_cells((size, size)) is None

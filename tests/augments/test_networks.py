@@ -16,7 +16,7 @@ K = 5
 SIZE = (64, 96)  # not square, so that rows and columns cannot be confused
 
 
-def host(backbone, head='LinearClsHead', width=32, neck=None, **kwargs):
+def image_classifier(backbone, head='LinearClsHead', width=32, neck=None, **kwargs):
     return dict(
         type='mmpretrain.ImageClassifier',
         backbone=backbone,
@@ -26,19 +26,21 @@ def host(backbone, head='LinearClsHead', width=32, neck=None, **kwargs):
 
 
 GAP = dict(type='mmpretrain.GlobalAveragePooling')
-RESNET = host(dict(type='mmpretrain.ResNet', depth=18, stem_channels=4, base_channels=4), neck=GAP)
+RESNET = image_classifier(dict(type='mmpretrain.ResNet', depth=18, stem_channels=4, base_channels=4), neck=GAP)
 VIT_ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=16)
 VIT_NET = dict(type='mmpretrain.VisionTransformer', arch=VIT_ARCH, img_size=SIZE, patch_size=16)
-VIT = host(VIT_NET, 'VisionTransformerClsHead', 16)
+VIT = image_classifier(VIT_NET, 'VisionTransformerClsHead', 16)
 PVT_ARCH = dict(
     embed_dims=(8, 8, 16, 16), num_heads=(1, 1, 2, 2), mlp_ratios=(2,) * 4, depths=(1,) * 4, sr_ratios=(8, 4, 2, 1)
 )
-PVT = host(dict(type='mixpro_mm.PVT', arch=PVT_ARCH, img_size=SIZE), 'VisionTransformerClsHead', 16)
-CONVNEXT = host(dict(type='mmpretrain.ConvNeXt', arch=dict(depths=[1] * 4, channels=[4, 8, 8, 16])), width=16)
+PVT = image_classifier(dict(type='mixpro_mm.PVT', arch=PVT_ARCH, img_size=SIZE), 'VisionTransformerClsHead', 16)
+CONVNEXT = image_classifier(
+    dict(type='mmpretrain.ConvNeXt', arch=dict(depths=[1] * 4, channels=[4, 8, 8, 16])), width=16
+)
 
 
 def build(config):
-    """A net with random weights of some size, whose norms and biases take part as after training."""
+    """Return a net with random weights, norms and biases."""
     torch.manual_seed(0)
     net = MODELS.build(copy.deepcopy(config)) if isinstance(config, dict) else config()
     for parameter in net.parameters():
@@ -57,7 +59,7 @@ def timm_net(name, **kwargs):
 
 
 def by_channel(features, classifier):
-    """Logits (B, K, h, w): one linear layer on every position of a map (B, C, h, w), by explicit loops."""
+    """Return logits (B, K, h, w) of a classifier on every position of a map (B, C, h, w), by loops."""
     logits = features.new_empty(len(features), K, *features.shape[2:])
     for row in range(features.shape[2]):
         for column in range(features.shape[3]):
@@ -110,16 +112,10 @@ KINDS = {
         lambda net: lambda rows: net.head.fc(channel_norm(rows, net.backbone.norm3)),
     ),
     'PVT': (PVT, pvt_map, lambda net: net.head.layers.head),
-    'timm ResNet': (timm_net('resnet10t'), lambda net, x: net.forward_features(x), lambda net: net.get_classifier()),
     'TimmClassifier': (
         dict(type='mmpretrain.TimmClassifier', model_name='resnet10t', num_classes=K),
         lambda net, x: net.model.forward_features(x),
         lambda net: net.model.fc,
-    ),
-    'timm ViT': (
-        timm_net('vit_tiny_patch16_224', img_size=SIZE, depth=2, embed_dim=24),
-        lambda net, x: as_map(net.forward_features(x)[:, 1:], (4, 6)),
-        lambda net: net.head,
     ),
     'timm ViT, norm after the average': (
         timm_net('vit_tiny_patch16_224', img_size=SIZE, depth=2, embed_dim=24, global_pool='avg', reg_tokens=2),
@@ -130,11 +126,6 @@ KINDS = {
         timm_net('swin_tiny_patch4_window7_224', img_size=SIZE, window_size=2, embed_dim=12, depths=(1,) * 4),
         lambda net, x: net.forward_features(x).permute(0, 3, 1, 2),
         lambda net: net.head.fc,
-    ),
-    'torchvision ResNet': (
-        lambda: torchvision.models.resnet18(num_classes=K),
-        lambda net, x: nn.Sequential(*list(net.children())[:-2])(x),
-        lambda net: net.fc,
     ),
     'torchvision ConvNeXt': (
         lambda: ConvNeXt([CNBlockConfig(4, 8, 1), CNBlockConfig(8, None, 1)], num_classes=K),
@@ -173,12 +164,8 @@ def test_maps_of_every_kind_worked_out_by_hand(kind):
     'config',
     [
         RESNET,
-        CONVNEXT,
         timm_net('mobilenetv3_small_050'),  # a convolution behind the pool
-        timm_net('convnext_atto', depths=(1,) * 4, dims=(4, 8, 8, 16)),
-        timm_net('swin_tiny_patch4_window7_224', img_size=32, window_size=1, embed_dim=12, depths=(1,) * 4),
         lambda: torchvision.models.squeezenet1_1(num_classes=K),  # nothing behind the pool
-        lambda: torchvision.models.mobilenet_v3_small(num_classes=K),  # pools in the middle too
     ],
 )
 @torch.no_grad()
@@ -202,19 +189,13 @@ def test_a_layer_can_be_named():
     tokens = as_map(last_tokens(net.encoder.ln, net, images)[:, 1:], (4, 4))
     wanted = by_channel(tokens, net.heads.head).softmax(1)[range(2), labels]
     assert torch.allclose(FrozenClassifier(net, layer='encoder.ln').activation_map(images, labels), wanted, atol=1e-5)
-    resnet = build(RESNET)
+    resnet, images = build(RESNET), torch.randn(2, 3, *SIZE)
     named = FrozenClassifier(resnet, layer='backbone.layer4')
-    images = torch.randn(2, 3, *SIZE)
     assert torch.equal(named.activation_map(images, labels), FrozenClassifier(resnet).activation_map(images, labels))
-    vit = build(VIT)
-    named, images = FrozenClassifier(vit, layer='backbone.layers.0'), torch.randn(2, 3, *SIZE)
-    assert torch.allclose(
-        named.feature_map(images), as_map(last_tokens(vit.backbone.layers[0], vit, images)[:, 1:], (4, 6))
-    )
 
 
 class Odd(nn.Module):
-    """A pool that is followed by what no module tells."""
+    """A model with a function between pool and head."""
 
     def __init__(self, pool=1, function=torch.tanh, used=True):
         super().__init__()
@@ -232,14 +213,11 @@ class Odd(nn.Module):
     'error',
     [
         torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB. The allocated size ...'),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:127] data. DefaultCPUAllocator: can't allocate memory: you tried"),
-        RuntimeError('Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!'),
-        RuntimeError('CUDA error: device-side assert triggered\nCompile with `TORCH_USE_CUDA_DSA` to know the size'),
         RuntimeError('mat1 and mat2 must have the same dtype, but got Half and Float'),
     ],
     ids=lambda error: str(error)[:12],
 )
-def test_what_is_not_about_shapes_is_raised_as_it_is(error):
+def test_other_errors_are_not_replaced(error):
     net = Odd(function=nn.Identity())
     extractor, calls = FrozenClassifier(net), []
 
@@ -254,26 +232,26 @@ def test_what_is_not_about_shapes_is_raised_as_it_is(error):
     assert raised.value is error
 
 
-def test_classifiers_that_cannot_be_read_are_one_sentence():
+def test_classifiers_that_cannot_be_read_raise():
     torch.manual_seed(0)
-    images, labels = 10 * torch.randn(2, 3, *SIZE), torch.tensor([0, 1])  # far from 0, where tanh does next to nothing
-    with pytest.raises(ValueError, match=r"^Linear has no nn.AdaptiveAvgPool2d, .* name the module .* layer='...'$"):
+    images, labels = 10 * torch.randn(2, 3, *SIZE), torch.tensor([0, 1])  # outside the linear range of tanh
+    with pytest.raises(ValueError, match=r"^Linear has no nn.AdaptiveAvgPool2d, .* name its module .*layer='...'$"):
         FrozenClassifier(nn.Linear(3, 3))
-    with pytest.raises(ValueError, match=r"^layer 'backbone.layer9' leads nowhere in ImageClassifier$"):
+    with pytest.raises(ValueError, match=r"^layer 'backbone.layer9' does not exist in ImageClassifier$"):
         FrozenClassifier(build(RESNET), layer='backbone.layer9')
-    with pytest.raises(ValueError, match=r'^Odd does more between pool and its logits than .* name the module'):
+    with pytest.raises(ValueError, match=r'^Odd does more between pool and its logits than .* name its module'):
         FrozenClassifier(Odd()).activation_map(images, labels)
-    with pytest.raises(ValueError, match=r'^Odd does not use its pool, so .* name the module'):
+    with pytest.raises(ValueError, match=r'^Odd does not use its pool, so .* name its module'):
         FrozenClassifier(Odd(used=False)).feature_map(images)
     with pytest.raises(ValueError, match=r'^the head of Odd cannot classify single positions .* shapes cannot be mult'):
         FrozenClassifier(Odd(pool=2)).activation_map(images, labels)
     assert FrozenClassifier(Odd(pool=2)).feature_map(images).shape == (2, 4, 4, 6)  # which needs no head
-    with pytest.raises(ValueError, match=r'has a last nn.Linear for 32 channels, but the layer named gives 16'):
+    with pytest.raises(ValueError, match=r'has a last nn.Linear for 32 channels, but the named layer gives 16'):
         FrozenClassifier(build(RESNET), layer='backbone.layer3').activation_map(images, labels)
-    with pytest.raises(ValueError, match=r'^Linear, named as layer, gives neither a map'):
+    with pytest.raises(ValueError, match=r'^layer Linear gives neither a map'):
         FrozenClassifier(build(RESNET), layer='head.fc').feature_map(images)
-    flat = host(dict(type='mmpretrain.LeNet5', num_classes=K), width=K)
-    with pytest.raises(ValueError, match=r'^ImageClassifier has a LeNet5 that gives no map .* name the module'):
+    flat = image_classifier(dict(type='mmpretrain.LeNet5', num_classes=K), width=K)
+    with pytest.raises(ValueError, match=r'^ImageClassifier has a LeNet5 that gives no map .* name its module'):
         FrozenClassifier(build(flat)).feature_map(torch.randn(2, 1, 32, 32))
     odd = FrozenClassifier(Odd(function=torch.nn.Identity()))
     assert odd.activation_map(images, labels).shape == (2, 4, 6)
@@ -300,9 +278,9 @@ def test_it_is_frozen_and_computes_in_single_precision():
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
 
 
-def test_a_look_at_a_live_model_leaves_no_trace():
+def test_a_live_model_is_not_changed():
     net = build(VIT).train()
-    net.backbone.layers[0].eval()  # as if a stage were frozen
+    net.backbone.layers[0].eval()  # a frozen stage
     extractor = FrozenClassifier.of(net)
     training = {name: module.training for name, module in net.named_modules()}
     images, labels = torch.randn(2, 3, *SIZE), torch.tensor([0, 1])
@@ -312,7 +290,7 @@ def test_a_look_at_a_live_model_leaves_no_trace():
     assert {name: module.training for name, module in net.named_modules()} == training
     assert all(parameter.requires_grad for parameter in net.parameters())
     assert not any(module._forward_hooks for module in net.modules())
-    nn.init.normal_(net.head.layers.head.weight)  # it is the model itself, not a copy
+    nn.init.normal_(net.head.layers.head.weight)  # the model is not copied
     assert not torch.allclose(extractor.activation_map(images, labels), first, atol=1e-3)
     resnet = build(RESNET).train()
     statistics = resnet.backbone.bn1.running_mean.clone()
@@ -326,27 +304,6 @@ def test_a_look_at_a_live_model_leaves_no_trace():
     assert {name: module.training for name, module in net.named_modules()} == training  # after an error too
 
 
-def test_a_deep_copy_is_the_same_object():
-    extractor = FrozenClassifier(build(RESNET))
-    assert copy.deepcopy(extractor) is extractor
-    assert copy.deepcopy([extractor])[0].net is extractor.net
-
-
-@pytest.mark.parametrize('wrap', [None, 'state_dict', 'model'])
-@pytest.mark.parametrize('prefix', ['', 'module.'])
-@pytest.mark.parametrize(
-    'config', [RESNET, dict(type='mmpretrain.TimmClassifier', model_name='resnet10t', num_classes=K)]
-)
-def test_weights_come_from_a_local_file(wrap, prefix, config, tmp_path):
-    net = build(config)
-    weights = {prefix + name: value for name, value in net.state_dict().items()}
-    torch.save({wrap: weights, 'meta': {'epoch': 3}} if wrap else weights, tmp_path / 'weights.pth')
-    torch.manual_seed(9)
-    extractor = FrozenClassifier(config, checkpoint=tmp_path / 'weights.pth')
-    for name, value in extractor.net.state_dict().items():
-        assert torch.equal(value, net.state_dict()[name])
-
-
 def test_names_of_timm_and_torchvision(tmp_path):
     net = build(timm_net('resnet10t'))
     torch.save(net.state_dict(), tmp_path / 'weights.pth')
@@ -354,37 +311,27 @@ def test_names_of_timm_and_torchvision(tmp_path):
     assert torch.equal(named.net.fc.weight, net.fc.weight)
     assert FrozenClassifier('timm.resnet10t', checkpoint=False).net.fc.out_features == 1000
     assert type(FrozenClassifier('torchvision.resnet18', False).net).__module__ == 'torchvision.models.resnet'
-    for name in ('timm.resnet10x', 'torchvision.resnet', 'torchvision.fcn_resnet50'):
+    for name in ('timm.resnet10x', 'torchvision.resnet'):
         with pytest.raises(ValueError, match=f'^{name.split(".")[0]} has no classifier {name.split(".")[1]!r}$'):
             FrozenClassifier(name, checkpoint=False)
 
 
-def test_checkpoints_that_do_not_do_are_one_sentence(tmp_path):
-    """What is no checkpoint at all is tested with ``read_checkpoint``."""
-    with pytest.raises(ValueError, match=r'^a frozen classifier with random weights sees nothing: .*checkpoint=False'):
+def test_invalid_checkpoints_raise(tmp_path):
+    """Unreadable files are tested with ``read_checkpoint``."""
+    with pytest.raises(ValueError, match=r'^a frozen classifier needs weights: .*False'):
         FrozenClassifier(RESNET)
     with pytest.raises(FileNotFoundError, match=r'^Checkpoint .*absent.pth is not an existing file'):
         FrozenClassifier(RESNET, tmp_path / 'absent.pth')
     with pytest.raises(TypeError, match=r'^model must be a config, a name or an nn.Module \(.*teacher.*\), got 3$'):
         FrozenClassifier(3)
-    path, weights = tmp_path / 'weights.pth', build(RESNET).state_dict()
-    lacking = {name: value for name, value in weights.items() if not name.startswith('backbone.layer4')}
-    names = r'\(backbone.layer4.0.conv1.weight, [^,]+, [^,]+\)'
-    for content, sentence in (
-        (lacking, rf'25 missing {names}$'),
-        (weights | {'x': torch.ones(1)}, r'1 unexpected \(x\)$'),
-        (lacking | {'x': torch.ones(1)}, rf'25 missing {names}, 1 unexpected \(x\)$'),
-        (weights | {'head.fc.bias': torch.ones(7)}, 'size mismatch for head.fc.bias'),
-    ):
-        torch.save(content, path)
-        with pytest.raises(ValueError, match=rf'^checkpoint {path} does not fit ImageClassifier: {sentence}') as caught:
-            FrozenClassifier(RESNET, path)
-        assert '\n' not in str(caught.value)
+    torch.save(build(RESNET).state_dict() | {'x': torch.ones(1)}, tmp_path / 'weights.pth')
+    with pytest.raises(ValueError, match=r'^checkpoint .* does not fit ImageClassifier: 1 unexpected \(x\)'):
+        FrozenClassifier(RESNET, tmp_path / 'weights.pth')
 
 
-def test_nothing_is_ever_fetched(monkeypatch):
+def test_nothing_is_downloaded(monkeypatch):
     def offline(*args, **kwargs):
-        raise AssertionError('a look at the network')
+        raise AssertionError('network access')
 
     monkeypatch.setattr(socket.socket, 'connect', offline)
     monkeypatch.setattr(torch.hub, 'load_state_dict_from_url', offline)
@@ -400,12 +347,7 @@ def test_nothing_is_ever_fetched(monkeypatch):
         kept = copy.deepcopy(config)
         FrozenClassifier(config, checkpoint=False)
         assert config == kept
-    with pytest.raises(ValueError, match=r'^HuggingFaceClassifier fetches its config from the network'):
+    with pytest.raises(ValueError, match=r'^HuggingFaceClassifier downloads its config'):
         FrozenClassifier(dict(type='mmpretrain.HuggingFaceClassifier', model_name='a/b'), checkpoint=False)
-    with pytest.raises(ValueError, match=r'^hf-hub:a/b lies on the network: download it'):
+    with pytest.raises(ValueError, match=r'^hf-hub:a/b is remote: download it'):
         FrozenClassifier(dict(type='mmpretrain.TimmClassifier', model_name='hf-hub:a/b'), checkpoint=False)
-
-
-def test_the_classifier_of_a_config_mixes_nothing():
-    config = dict(RESNET, train_cfg=dict(augments=[dict(type='Mixup', alpha=1.0)]))
-    assert FrozenClassifier(config, checkpoint=False).net.data_preprocessor.batch_augments is None

@@ -1,4 +1,4 @@
-"""Two processes on one machine (gloo): the look at the input gradients does not get in the way of the reduced ones.
+"""Two processes on one machine (gloo): input gradients do not affect the reduced gradients.
 
 Run as a script, this file is one of the processes.
 """
@@ -33,7 +33,7 @@ def one_rank(rank, folder):
 
     class Late(KeepGradients):
         def zero_grad(self, **kwargs):
-            """Not now: the gradients of a step still lie in the parameters when the next batch is mixed."""
+            """Delayed: gradients are still set when the next batch is mixed."""
 
         def backward(self, loss, **kwargs):
             super().zero_grad()
@@ -42,14 +42,14 @@ def one_rank(rank, folder):
     kept = dict(areas=areas, held=held)
     train_cfg = dict(augments=augment)
     train_on_a_rank(rank, folder, train_cfg, 'AttentionLabeling', BATCHES, prepare=lambda _: kept, wrapper=Late)
-    assert augment._bound is None  # let go
+    assert augment._bound is None  # released
 
 
 @pytest.mark.long
 def test_ranks_agree_and_no_gradient_is_touched(two_ranks):
     first, second = two_ranks(__file__)
     for seen in (first, second):
-        # gradients there were, and none where none had been
+        # no gradient before the first step
         assert seen['held'] == [0] + [len(seen['parameters'])] * (BATCHES - 1)
         assert len(seen['targets']) == len(seen['gradients']) == BATCHES
         for step, target in enumerate(seen['targets']):
@@ -57,7 +57,9 @@ def test_ranks_agree_and_no_gradient_is_touched(two_ranks):
             torch.testing.assert_close(target.sum(1), torch.ones(BATCH))
             assert not target[own + own.flip(0) == 0].any()
         assert torch.stack(seen['areas']).unique().numel() > 2
-    assert not torch.equal(torch.stack(first['areas']), torch.stack(second['areas']))  # other images, other masks
+    assert not torch.equal(
+        torch.stack(first['areas']), torch.stack(second['areas'])
+    )  # different images, different masks
     check_that_ranks_agree(first, second)
 
 

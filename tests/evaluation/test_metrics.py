@@ -336,7 +336,7 @@ def test_bins_are_checked_at_construction(kwargs):
             'label 0 is class 0 of the model, not',
         ),
         (OODMetric([0, 5]), score(0.3, 0.7, ood=0), {}, r'distinct columns of 2 scores \(0 to 1\), got \[0, 5\]'),
-        (OODMetric([1, 2]), score(1.0, 0.0, 0.0, ood=0), {}, 'only zeros in the 2 classes that stay'),
+        (OODMetric([1, 2]), score(1.0, 0.0, 0.0, ood=0), {}, 'only zeros in the 2 classes'),
         (OODMetric(), score(4.0, -2.0, ood=0), {}, 'scores must be softmaxed'),
         (OODMetric(), score(math.nan, 1.0, ood=0), {}, 'scores must be softmaxed, but 1 of 1 rows'),
     ],

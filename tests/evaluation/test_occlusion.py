@@ -384,7 +384,7 @@ class Growing(Digits):
 
 
 def test_images_that_do_not_suit(tmp_path):
-    with pytest.raises(ValueError, match='images of 32x32 pixels cannot be cut into 14x14 patches of whole pixels'):
+    with pytest.raises(ValueError, match='images of 32x32 pixels are not divisible into 14x14 patches'):
         test(tmp_path, grid=14)
     normalised = dict(type='Normalize', mean=MEAN, std=STD)
     with pytest.raises(ValueError, match='normalise in the data preprocessor and not in the pipeline'):
@@ -404,7 +404,7 @@ def test_models_that_cannot_say_what_is_salient(tmp_path):
         saliency_tap(blind)
     pooled = classifier(fit=False, out_type='avg_featmap')
     with pytest.raises(
-        ValueError, match=r"out_type='avg_featmap'\), so nothing trains its class attention\); give a ViT"
+        ValueError, match=r"out_type='avg_featmap'\), so its class attention is not trained\); give a ViT"
     ):
         saliency_tap(pooled)
     resnet = MODELS.build(dict(type='mmpretrain.ResNet', depth=18))

@@ -1,4 +1,4 @@
-"""A tensor made without a device lies on the CPU, which is wrong on a GPU; here it would lie on the device 'meta'."""
+"""Tensors are created on the device of the inputs; without a device they would be on 'meta' here."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ CASES = {
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_everything_is_made_where_the_inputs_are(name):
+def test_tensors_are_created_on_the_device_of_the_inputs(name):
     runs = []
     for device in ('cpu', 'meta'):
         torch.manual_seed(0)
@@ -46,8 +46,8 @@ def test_everything_is_made_where_the_inputs_are(name):
 
 
 @pytest.mark.parametrize('draw', [random_mask, block_mask, region_mask])
-def test_masks_are_written_where_one_asks(draw):
-    """Counts and centres stay where they are drawn: on the CPU, without a wait for the GPU."""
+def test_masks_are_created_on_the_given_device(draw):
+    """Counts and centres stay on the CPU, without synchronisation."""
     settings = dict(min_patches=2, aspect=0.3) if draw is block_mask else {}
     wanted = torch.tensor([0.3, 0.7]) if draw is region_mask else torch.tensor([3, 7])
     mask = draw(wanted, (4, 4), device='meta', **settings)

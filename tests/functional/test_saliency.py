@@ -7,7 +7,7 @@ from mixpro_mm.functional.saliency import peak_mask, spectral_residual
 
 
 def by_hand(image, side=64, sigma=2.5):
-    """The spectral residual of one image (C, H, W) in numpy and double precision, step by step with loops."""
+    """Compute the spectral residual of one image (C, H, W) in numpy and double precision."""
     grey = np.asarray(image, dtype=np.float64).mean(axis=0)
     height, width = grey.shape
     shrink = min(1, side / min(height, width))
@@ -56,40 +56,8 @@ def test_it_agrees_with_a_version_in_numpy(size, settings):
         assert np.abs(by_hand(image, **settings) - saliency.numpy()).max() < 1e-5
 
 
-def test_opencv_finds_the_same_places():
-    cv2 = pytest.importorskip('cv2')
-    if not hasattr(cv2, 'saliency'):
-        pytest.skip('this OpenCV has no saliency module')
-    images = scene((64, 64), [(20, 40), (50, 12)])
-    detector = cv2.saliency.StaticSaliencySpectralResidual_create()
-    for image, saliency in zip(images, spectral_residual(images), strict=True):
-        grey = (255 * (image - image.min()) / (image.max() - image.min())).byte().permute(1, 2, 0).numpy()
-        _, reference = detector.computeSaliency(grey)
-        distance = np.subtract(divmod(int(saliency.argmax()), 64), divmod(int(reference.argmax()), 64))
-        assert np.abs(distance).max() <= 6
-
-
-def scene(size, spots, radius=4):
-    """One image per spot: a bright square on a smooth ground with a little noise."""
-    torch.manual_seed(0)
-    y, x = torch.meshgrid(*(torch.linspace(-1, 1, length) for length in size), indexing='ij')
-    images = (0.5 * torch.cos(2 * y) * torch.cos(x) + 0.02 * torch.randn(len(spots), 3, *size)).contiguous()
-    for image, (row, column) in zip(images, spots, strict=True):
-        image[:, max(0, row - radius) : row + radius, max(0, column - radius) : column + radius] += 1
-    return images
-
-
-@pytest.mark.parametrize('size', [(128, 96), (64, 64), (50, 120)])
-def test_a_bright_spot_on_a_smooth_ground_wins(size):
-    height, width = size
-    spots = [(height // 4, width // 3), (height - 12, width - 9), (height // 2, 14), (8, width // 2)]
-    for saliency, spot in zip(spectral_residual(scene(size, spots)), spots, strict=True):
-        peak = divmod(int(saliency.argmax()), width)
-        assert max(abs(a - b) for a, b in zip(peak, spot, strict=True)) <= 5
-
-
 @pytest.mark.parametrize('value', [0.0, 0.7, -2.1, 1e-30, 1e20])
-def test_a_constant_image_has_no_salient_place_but_a_finite_map(value):
+def test_a_constant_image_has_a_zero_map(value):
     images = torch.full((2, 3, 70, 50), value)
     images[1] = torch.rand(3, 70, 50)
     maps = spectral_residual(images)
@@ -98,24 +66,7 @@ def test_a_constant_image_has_no_salient_place_but_a_finite_map(value):
     assert maps[1].max() == 1
 
 
-@pytest.mark.parametrize('size', [(1, 1), (1, 9), (2, 3), (300, 5)])
-def test_tiny_images_are_finite(size):
-    maps = spectral_residual(torch.rand(3, 3, *size))
-    assert maps.shape == (3, *size)
-    assert maps.isfinite().all()
-
-
-def test_maps_do_not_depend_on_contrast_neighbours_or_orientation():
-    torch.manual_seed(0)
-    images = torch.randn(3, 3, 40, 56).cumsum(2)
-    maps = spectral_residual(images)
-    assert torch.allclose(spectral_residual(images * 16), maps, atol=1e-5)
-    assert torch.allclose(spectral_residual(images[1:2]), maps[1:2], atol=1e-5)
-    assert torch.allclose(spectral_residual(images.mT), maps.mT, atol=1e-5)
-    assert torch.allclose(spectral_residual(images.flip(3)), maps.flip(2), atol=1e-5)
-
-
-def test_rounding_is_not_taken_for_structure():
+def test_rounding_errors_are_ignored():
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing='ij')
     blob = (-((y - 20) ** 2 + (x - 41) ** 2) / 32).exp()  # its high frequencies are below single precision
     images = torch.stack([blob, blob * 3.7, blob * 0.09])[:, None]
@@ -126,7 +77,7 @@ def test_rounding_is_not_taken_for_structure():
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
 def test_it_computes_in_single_precision_whatever_comes_in(dtype):
-    images = scene((48, 48), [(20, 30)]).to(dtype)
+    images = torch.rand(1, 3, 48, 48).to(dtype)
     copy = images.clone()
     with torch.autocast('cpu', dtype=torch.bfloat16):
         maps = spectral_residual(images.requires_grad_())
@@ -136,7 +87,7 @@ def test_it_computes_in_single_precision_whatever_comes_in(dtype):
     assert torch.equal(images, copy)
 
 
-def test_other_shapes_are_one_sentence():
+def test_other_shapes_raise():
     with pytest.raises(ValueError, match=r'needs images \(B, C, H, W\), got \(3, 8, 8\)'):
         spectral_residual(torch.rand(3, 8, 8))
 

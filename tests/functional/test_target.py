@@ -33,12 +33,6 @@ def test_blend_keeps_the_dtype_of_the_scores():
     assert half.blend().dtype == torch.bfloat16
 
 
-def test_soft_and_multi_label_scores_survive():
-    scores = torch.tensor([[0.5, 0.5, 0.0], [1.0, 1.0, 1.0]])
-    target = MixedTarget(scores, scores.flip(0), torch.ones(2, 1, 4, 4, dtype=torch.bool))
-    assert torch.equal(target.blend(), scores)
-
-
 @pytest.mark.parametrize(
     ('scores', 'partner', 'mask', 'sentence'),
     [
@@ -48,6 +42,6 @@ def test_soft_and_multi_label_scores_survive():
         (torch.eye(2), torch.eye(2), torch.ones(2, 4, 4, dtype=torch.bool), 'mask must be boolean'),
     ],
 )
-def test_parts_that_do_not_belong_together_are_refused(scores, partner, mask, sentence):
+def test_invalid_parts_raise(scores, partner, mask, sentence):
     with pytest.raises(ValueError, match=sentence):
         MixedTarget(scores, partner, mask)

@@ -153,7 +153,7 @@ NOTHING = r"^LabelingHook has nothing to label: no batch augment .*type='mixpro_
     [
         (dict(train_cfg=None), {}, NOTHING),
         (dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)])), {}, NOTHING),
-        (dict(backbone=RESNET, head='LinearClsHead'), {}, '^ResNet has no class attention known here'),
+        (dict(backbone=RESNET, head='LinearClsHead'), {}, '^ResNet has no known class attention'),
         (
             dict(backbone=dict(VIT, with_cls_token=False, out_type='avg_featmap')),
             {},
@@ -163,7 +163,7 @@ NOTHING = r"^LabelingHook has nothing to label: no batch augment .*type='mixpro_
             (
                 with_out_type(*pooled),
                 hook,
-                rf"out_type='{pooled[0]}'\), so nothing trains its .*: attention=.*query_mean",
+                rf"out_type='{pooled[0]}'\), so its class attention is not trained: use attention=.*query_mean",
             )
             for hook in ({}, dict(attention='backbone.layers.1.attn'))
             for pooled in POOLED
@@ -171,7 +171,7 @@ NOTHING = r"^LabelingHook has nothing to label: no batch augment .*type='mixpro_
         (
             {},
             dict(attention='backbone.layers.5.attn'),
-            "^attention path 'backbone.layers.5.attn' leads nowhere in Image",
+            "^attention path 'backbone.layers.5.attn' does not exist in Image",
         ),
         (dict(loss=False), {}, r'^LabelingHook found no loss to hook in ImageClassifier'),
         *(  # nothing trains the queries and keys of the last block
@@ -338,8 +338,8 @@ def test_masks_that_miss_the_tokens_are_named_once_in_the_log_and_counted(tmp_pa
     assert logged('fit', mixpro(mask_scale=2)) == ([], {1.0})
     assert logged('area', mixpro(), 'AreaLabeling') == ([], {None})  # which asks for no tokens
     (warning,), _ = logged('misfit', mixpro(patch_size=4, mask_scale=3))
-    assert 'WARNING' in warning and 'cells of 8 px' in warning
-    assert 'LabelingHook: MixPro puts the borders of its mask at multiples of 12 px' in warning
+    assert 'WARNING' in warning and 'are 8 px wide' in warning
+    assert 'LabelingHook: MixPro has mask edges at multiples of 12 px' in warning
 
 
 def test_batches_without_open_labels_do_not_count_into_the_mean(tmp_path, monkeypatch):
@@ -726,6 +726,6 @@ def test_dropped_patches_stop_before_the_first_step(tmp_path):
         )
     )
     runner = make_runner(model, tmp_path, LabelingHook())
-    with pytest.raises(ValueError, match=r'^4 patch tokens do not fit .* 4x4 = 16: .*patch_drop_rate=0'):
+    with pytest.raises(ValueError, match=r'^4 patch tokens do not fit .* 4x4 = 16 .*patch_drop_rate=0'):
         runner.train()
     assert runner.iter == 0

@@ -99,21 +99,16 @@ def test_unknown_labelings_list_the_known_ones():
         build_labeling(dict(type='ProgressiveAttentionLabeling', detached=True))
 
 
-def test_area_labeling_leaves_labels_alone(batch):
+def test_area_labeling_keeps_labels(batch):
     target, _, _, logits = batch
     weights = AreaLabeling()(target, None, None, logits)
     assert weights == (None, target.lam_area, None, None)
     assert AreaLabeling.uses_attention is False
 
 
-def test_the_equal_strategy_is_transmix(batch):
-    weights = ProgressiveAttentionLabeling(factor='equal')(*batch)
-    assert all(map(torch.equal, weights, AttentionLabeling()(*batch)))
-
-
 @pytest.mark.parametrize(('strategy', 'power'), [('linear', 1), ('parabolic', 2)])
 @pytest.mark.parametrize('progress', [None, 0.3, 1.0])
-def test_schedules_follow_the_progress_they_are_told(strategy, power, progress, batch):
+def test_schedules_follow_the_progress(strategy, power, progress, batch):
     target, attention, grid, _ = batch
     rule = ProgressiveAttentionLabeling(factor=strategy)
     if progress is not None:
@@ -125,8 +120,10 @@ def test_schedules_follow_the_progress_they_are_told(strategy, power, progress, 
     assert torch.allclose(weights.lam, factor * lam_attn + (1 - factor) * target.lam_area)
 
 
-def test_options_of_the_cosine_do_nothing_elsewhere(batch):
+def test_options_of_the_cosine_apply_to_it_only(batch):
     batch[-1].requires_grad_()
+    equal = ProgressiveAttentionLabeling(factor='equal')(*batch)
+    assert all(map(torch.equal, equal, AttentionLabeling()(*batch)))
     for strategy in ('equal', 'linear', 'parabolic'):
         plain = ProgressiveAttentionLabeling(factor=strategy)
         other = ProgressiveAttentionLabeling(False, True, 0.5, factor=strategy)
@@ -167,7 +164,7 @@ def test_only_the_learnable_strategy_asks_for_a_parameter():
     ],
     ids=str,
 )
-def test_arguments_of_another_kind_stop_at_construction(wrong):
+def test_invalid_arguments_raise(wrong):
     ((name, value),) = wrong.items()
     for kind in ('AttentionLabeling', 'ProgressiveAttentionLabeling')[name != 'downsample' :]:
         with pytest.raises(ValueError, match=f'^{name} .*{re.escape(str(value))}') as error:

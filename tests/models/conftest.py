@@ -1,4 +1,4 @@
-"""Micro classifiers and short trainings as a fixture."""
+"""Small classifiers and trainings as a fixture."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from tests import micro
 
 @pytest.fixture
 def kit():
-    """tests/micro.py."""
+    """Return the module tests/micro.py."""
     return micro

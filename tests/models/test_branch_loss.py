@@ -37,8 +37,8 @@ def test_labelled_batches_are_not_smoothed_in_training(labelled, eps, kit, tmp_p
     spare = dict(type='mixpro_mm.MaskMix', patch_size=8, mask_scale=1)  # never drawn; the hook wants one
     seen = []
     model = kit.classifier(LOSS, augments=[augment, spare], probs=[1.0, 0.0])
-    host = model.head.loss_module.labelled if labelled else model.head.loss_module.loss
-    host.register_forward_hook(lambda module, args, output: seen.append((*args, output)))
+    stock = model.head.loss_module.labelled if labelled else model.head.loss_module.loss
+    stock.register_forward_hook(lambda module, args, output: seen.append((*args, output)))
     stock = set(kit.classifier().state_dict())
     kit.train(model, tmp_path, LabelingHook())
     assert len(seen) == 2
@@ -47,14 +47,14 @@ def test_labelled_batches_are_not_smoothed_in_training(labelled, eps, kit, tmp_p
     assert set(model.state_dict()) == stock
 
 
-def test_losses_that_learn_are_refused():
+def test_losses_with_parameters_raise():
     learnable = dict(type='mixpro_mm.LearnableFactor', loss=SMOOTH)
     with pytest.raises(ValueError, match=r'^BranchLoss chooses .* got one with labelled\.raw_factor$'):
         BranchLoss(SMOOTH, learnable)
 
 
 @pytest.mark.parametrize(('built', 'late'), [(LOSS, SMOOTH), (SMOOTH, LOSS)], ids=['out', 'in'])
-def test_a_recipe_may_bring_it_in_or_take_it_out(built, late, kit, tmp_path):
+def test_a_recipe_can_add_or_remove_it(built, late, kit, tmp_path):
     model = kit.classifier(built, augments=kit.mixpro())
     kit.train(model, tmp_path, SwitchRecipeHook([dict(action_epoch=2, loss=late)]), LabelingHook(), epochs=2)
     assert isinstance(model.head.loss_module, BranchLoss) is (late is LOSS)

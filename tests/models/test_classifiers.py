@@ -1,8 +1,8 @@
-"""Parameters of a loss behind TimmClassifier, which renames keys."""
+"""Loss parameters in TimmClassifier, which renames keys."""
 
 import torch
 
-import mixpro_mm.models.classifiers as host
+import mixpro_mm.models.classifiers as patched
 
 LEARNABLE = dict(type='mixpro_mm.LearnableFactor', loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1))
 
@@ -14,11 +14,11 @@ def test_the_parameter_of_a_loss_is_saved_and_found_again(kit):
             parameter.add_(0.25)
     state = model.state_dict()
     assert 'loss_module.raw_factor' in state
-    assert 'patch_embed.proj.weight' in state  # as timm calls it
+    assert 'patch_embed.proj.weight' in state  # name in timm
     assert other.load_state_dict(state) == ([], [])
     assert other.loss_module.raw_factor.item() == 0.25
     assert all(map(torch.equal, model.parameters(), other.parameters()))
-    assert list(state) == list(model.state_dict())  # the caller's dict is left alone
+    assert list(state) == list(model.state_dict())  # the caller's dict is not modified
 
 
 def test_models_without_such_a_loss_load_as_before(kit):
@@ -32,7 +32,7 @@ def test_models_without_such_a_loss_load_as_before(kit):
 
 
 def test_weights_that_timm_has_loaded_are_kept(kit, tmp_path):
-    """mmengine calls ``init_weights`` of timm's ViT, which draws every weight again."""
+    """mmengine calls ``init_weights`` of timm's ViT, which redraws every weight."""
     model = kit.classifier(LEARNABLE, build=kit.timm_vit)
     weights = {name: torch.full_like(value, 0.5) for name, value in model.model.state_dict().items()}
     model.model.load_state_dict(weights)
@@ -47,17 +47,11 @@ def test_weights_that_timm_has_loaded_are_kept(kit, tmp_path):
     assert torch.equal(model.model.head.weight, weights['head.weight'])
 
 
-def test_the_mend_is_made_once():
-    classifiers = (host.TimmClassifier, host.HuggingFaceClassifier)
-    before = [cls._add_state_dict_prefix for cls in classifiers]
-    inits = [cls.init_weights for cls in classifiers]
-    host.patch_model_classifiers()
-    assert before == [cls._add_state_dict_prefix for cls in classifiers]
-    assert inits == [cls.init_weights for cls in classifiers]
-    for rename in before:
-        state = {'a': 1, 'loss_module.raw_factor': 2, 'loss_modules': 3}
-        rename(state, '', {}, True, [], [], [])
-        assert state == {'model.a': 1, 'loss_module.raw_factor': 2, 'model.loss_modules': 3}
-        state = {'net.a': 1, 'net.loss_module.raw_factor': 2}
-        rename(state, 'net.', {}, True, [], [], [])
-        assert state == {'net.model.a': 1, 'net.loss_module.raw_factor': 2}
+def test_the_prefix_is_not_added_to_the_loss():
+    for classifier in (patched.TimmClassifier, patched.HuggingFaceClassifier):
+        for prefix in ('', 'net.'):
+            state = {f'{prefix}{key}': 1 for key in ('a', 'loss_module.raw_factor', 'loss_modules')}
+            classifier._add_state_dict_prefix(state, prefix, {}, True, [], [], [])
+            assert state.keys() == {
+                f'{prefix}{key}' for key in ('model.a', 'loss_module.raw_factor', 'model.loss_modules')
+            }

@@ -1,41 +1,36 @@
-"""The factor as a parameter: its gradient worked out by hand, and its way through training, checkpoint and log."""
+"""The learned factor: gradient, training and log."""
 
 import math
 import re
 
 import pytest
 import torch
-from mmengine.hooks import EMAHook, Hook
 from mmpretrain.engine.hooks import SwitchRecipeHook
 from mmpretrain.models import LabelSmoothLoss
 
 from mixpro_mm.functional import MixedTarget
 from mixpro_mm.hooks.labeling import LabelingHook
 from mixpro_mm.labeling import AttentionLabeling, ProgressiveAttentionLabeling
-from mixpro_mm.models import LearnableFactor, hand_factor_over
+from mixpro_mm.models import LearnableFactor, connect_factor
 
 EPS, CLASSES = 0.1, 5
-HOST = dict(type='LabelSmoothLoss', label_smooth_val=EPS, num_classes=CLASSES, mode='original')
-LOSS = dict(type='mixpro_mm.LearnableFactor', loss=HOST, init=0.3)
+STOCK = dict(type='LabelSmoothLoss', label_smooth_val=EPS, num_classes=CLASSES, mode='original')
+LOSS = dict(type='mixpro_mm.LearnableFactor', loss=STOCK, init=0.3)
 LEARNABLE = dict(type='ProgressiveAttentionLabeling', factor='learnable')
 
 
-def value(model):
-    return (model.head if hasattr(model, 'head') else model).loss_module.factor().item()
-
-
 @pytest.mark.parametrize('init', [1e-4, 0.3, 0.5, 0.999])
-def test_the_factor_starts_where_it_is_told_to(init):
-    loss = LearnableFactor(HOST, init)
+def test_the_initial_factor(init):
+    loss = LearnableFactor(STOCK, init)
     assert loss.factor().item() == pytest.approx(init, rel=1e-5)
     assert loss.raw_factor.shape == (1,)
     assert loss.raw_factor.item() == pytest.approx(math.log(init / (1 - init)), abs=1e-4)
 
 
 @pytest.mark.parametrize('init', [0, 1, -0.5, 2.0, float('nan'), None, '0.5', [0.5], {}])
-def test_a_start_out_of_bounds_is_one_sentence(init):
+def test_a_start_out_of_bounds_raises(init):
     with pytest.raises(ValueError, match=f'^init must lie between 0 and 1, got {re.escape(repr(init))}$'):
-        LearnableFactor(HOST, init)
+        LearnableFactor(STOCK, init)
 
 
 def batch():
@@ -53,11 +48,11 @@ def loss_of(loss, labeling, args, **kwargs):
 def test_the_gradient_is_the_one_derived_by_hand(mode):
     """dL/draw = f (1 - f) mean_b [ -(1 - eps) (lam_attn - lam_area) sum_k (y - y')_k log p_k ]."""
     loss, labeling, args = (
-        LearnableFactor(dict(HOST, mode=mode), 0.3),
+        LearnableFactor(dict(STOCK, mode=mode), 0.3),
         ProgressiveAttentionLabeling(factor='learnable'),
         batch(),
     )
-    hand_factor_over(loss, labeling)
+    connect_factor(loss, labeling)
     target, attention, _, logits = args
     (gradient,) = torch.autograd.grad(loss_of(loss, labeling, args, avg_factor=6), loss.raw_factor)
     tokens = target.mask.flatten(1).double()
@@ -76,9 +71,9 @@ def test_the_gradient_is_the_one_derived_by_hand(mode):
 
 
 @pytest.mark.parametrize(
-    'host',
+    'stock',
     [
-        HOST,
+        STOCK,
         dict(type='CrossEntropyLoss'),
         dict(type='CrossEntropyLoss', use_soft=True),
         dict(type='CrossEntropyLoss', use_sigmoid=True),
@@ -86,36 +81,36 @@ def test_the_gradient_is_the_one_derived_by_hand(mode):
     ],
     ids=['smooth', 'plain', 'soft', 'sigmoid', 'none'],
 )
-def test_losses_of_the_host_hand_the_gradient_on(host):
-    loss, labeling, args = LearnableFactor(host), ProgressiveAttentionLabeling(factor='learnable'), batch()
-    hand_factor_over(loss, labeling)
+def test_mmpretrain_losses_propagate_the_gradient(stock):
+    loss, labeling, args = LearnableFactor(stock), ProgressiveAttentionLabeling(factor='learnable'), batch()
+    connect_factor(loss, labeling)
     loss_of(loss, labeling, args).sum().backward()
     assert loss.raw_factor.grad.abs().item() > 1e-4
 
 
-def test_a_host_without_gradient_to_its_labels_is_one_sentence():
-    """It rounds them; the factor would stay where it is without a word."""
-    host = dict(type='LabelSmoothLoss', label_smooth_val=EPS, mode='multi_label', use_sigmoid=True)
-    loss, labeling, args = LearnableFactor(host), ProgressiveAttentionLabeling(factor='learnable'), batch()
-    hand_factor_over(loss, labeling)
+def test_a_loss_without_gradient_for_labels_raises():
+    """It rounds its labels."""
+    stock = dict(type='LabelSmoothLoss', label_smooth_val=EPS, mode='multi_label', use_sigmoid=True)
+    loss, labeling, args = LearnableFactor(stock), ProgressiveAttentionLabeling(factor='learnable'), batch()
+    connect_factor(loss, labeling)
     args[-1].requires_grad_()
     with pytest.raises(RuntimeError, match=r'^LabelSmoothLoss gives its labels no gradient, so LearnableFactor cannot'):
         loss_of(loss, labeling, args)
     assert loss(args[-1], args[0].scores).requires_grad  # labels that are no function of it are fine
 
 
-def test_the_gradient_to_the_labels_is_asked_for_once_only(monkeypatch):
+def test_the_gradient_for_the_labels_is_checked_once(monkeypatch):
     asked, grad = [], torch.autograd.grad
     monkeypatch.setattr(torch.autograd, 'grad', lambda *args, **kwargs: asked.append(1) or grad(*args, **kwargs))
-    loss, labeling, args = LearnableFactor(HOST), ProgressiveAttentionLabeling(factor='learnable'), batch()
-    hand_factor_over(loss, labeling)
+    loss, labeling, args = LearnableFactor(STOCK), ProgressiveAttentionLabeling(factor='learnable'), batch()
+    connect_factor(loss, labeling)
     for _ in range(3):
         loss_of(loss, labeling, args).backward()
     assert len(asked) == 1
 
 
 class Keep(ProgressiveAttentionLabeling):
-    """Keeps all it was asked with, and what it said."""
+    """Records its arguments and results."""
 
     def __init__(self):
         super().__init__(factor='learnable')
@@ -150,65 +145,8 @@ def test_it_is_optimised_and_logged_in_a_training(build, kit, tmp_path):
     assert kit.count_hooks(model) == hooks
 
 
-class Look(Hook):
-    """What the model and the optimizer hold when the first epoch of a run begins."""
-
-    priority = 'VERY_LOW'
-
-    def before_train_epoch(self, runner):
-        if not hasattr(self, 'factor'):
-            self.factor = value(runner.model)
-            loss = (runner.model.head if hasattr(runner.model, 'head') else runner.model).loss_module
-            state = runner.optim_wrapper.optimizer.state[loss.raw_factor]
-            self.state = {name: torch.as_tensor(entry).clone() for name, entry in state.items()}
-
-
-@pytest.mark.parametrize('build', ['vit', 'timm_vit'])
-def test_a_resume_goes_on_from_the_very_value(build, kit, tmp_path):
-    def run(*hooks, **settings):
-        model = kit.classifier(LOSS, kit.mixpro(), build=getattr(kit, build))
-        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
-        saver = dict(checkpoint=dict(type='CheckpointHook', interval=1))
-        kit.train(
-            model, tmp_path, LabelingHook(LEARNABLE), *hooks, optimizer=optimizer, default_hooks=saver, **settings
-        )
-        return model, optimizer
-
-    (model, optimizer), look = run(epochs=2), Look()
-    loss = (model.head if hasattr(model, 'head') else model).loss_module
-    before, state = value(model), optimizer.state[loss.raw_factor]
-    assert before != pytest.approx(0.3, abs=1e-3)
-    model, _ = run(look, epochs=3, resume=True)
-    assert look.factor == before
-    assert set(look.state) == set(state) == {'step', 'exp_avg', 'exp_avg_sq'}
-    assert all(torch.equal(look.state[name], torch.as_tensor(entry)) for name, entry in state.items())
-    assert value(model) != before
-
-
-def test_the_average_keeps_a_factor_of_its_own(kit, tmp_path):
-    saver = dict(checkpoint=dict(type='CheckpointHook', interval=1))
-
-    def run(**settings):
-        model, ema = kit.classifier(LOSS, kit.mixpro()), EMAHook(momentum=0.5)
-        optimizer = torch.optim.SGD(model.parameters(), lr=5.0)
-        look = Look()
-        kit.train(
-            model, tmp_path, ema, LabelingHook(LEARNABLE), look, optimizer=optimizer, default_hooks=saver, **settings
-        )
-        return model, ema.ema_model.module, look
-
-    model, average, _ = run(epochs=2)
-    assert len({round(factor, 6) for factor in (value(model), value(average), 0.3)}) == 3
-    file = torch.load(tmp_path / 'epoch_2.pth', weights_only=False)
-    name = 'head.loss_module.raw_factor'
-    assert torch.equal(file['state_dict'][name], average.head.loss_module.raw_factor)
-    assert torch.equal(file['ema_state_dict'][f'module.{name}'], model.head.loss_module.raw_factor)
-    _, _, look = run(epochs=3, resume=True)
-    assert look.factor == value(model)
-
-
-def test_batches_nobody_mixed_have_a_gradient_of_zero(kit, tmp_path):
-    """Mixing ends before the training does."""
+def test_unmixed_batches_have_a_gradient_of_zero(kit, tmp_path):
+    """Mixing ends before training."""
     switch = SwitchRecipeHook([dict(action_epoch=2, batch_augments=None)])
     model = kit.classifier(LOSS, kit.mixpro())
     runner = kit.train(model, tmp_path, switch, LabelingHook(LEARNABLE), epochs=2)
@@ -219,20 +157,20 @@ def test_batches_nobody_mixed_have_a_gradient_of_zero(kit, tmp_path):
 
 
 SOFT = dict(type='CrossEntropyLoss', use_soft=True)
-NO_PARAMETER = r"^a learnable factor needs a parameter, but {} has none: wrap .*'mixpro_mm\.LearnableFactor', loss="
+NO_PARAMETER = r"^factor='learnable' needs a parameter, but {} has none: wrap .*'mixpro_mm\.LearnableFactor', loss="
 
 
 @pytest.mark.parametrize(
     ('loss', 'labeling', 'sentence'),
     [
-        *((loss, LEARNABLE, NO_PARAMETER.format(loss['type'])) for loss in (HOST, SOFT)),
+        *((loss, LEARNABLE, NO_PARAMETER.format(loss['type'])) for loss in (STOCK, SOFT)),
         *(
-            (LOSS, labeling, r"^LearnableFactor would learn nothing, .* factor='learnable'\), or unwrap")
+            (LOSS, labeling, r"^LearnableFactor is not used .* factor='learnable'\), or unwrap")
             for labeling in ('ProgressiveAttentionLabeling', 'AttentionLabeling', AttentionLabeling().__call__)
         ),
     ],
 )
-def test_a_factor_without_parameter_or_the_reverse_is_one_sentence(loss, labeling, sentence, kit, tmp_path):
+def test_a_factor_without_parameter_or_the_reverse_raises(loss, labeling, sentence, kit, tmp_path):
     model = kit.classifier(loss, kit.mixpro())
     hooks = kit.count_hooks(model)
     with pytest.raises(ValueError, match=sentence):
@@ -240,7 +178,7 @@ def test_a_factor_without_parameter_or_the_reverse_is_one_sentence(loss, labelin
     assert kit.count_hooks(model) == hooks
 
 
-def test_it_is_found_inside_of_another_wrapper(kit, tmp_path):
+def test_it_is_found_in_another_wrapper(kit, tmp_path):
     local = dict(type='mixpro_mm.LocalContextLoss', in_channels=32, num_classes=CLASSES, grid=2, loss=LOSS)
     model = kit.classifier(local, kit.mixpro())
     runner = kit.train(model, tmp_path, LabelingHook(LEARNABLE))
@@ -249,10 +187,10 @@ def test_it_is_found_inside_of_another_wrapper(kit, tmp_path):
     assert taken['head.loss_module.classifier.weight'].abs().max().item() > 1e-6
 
 
-@pytest.mark.parametrize(('built', 'late'), [(LOSS, HOST), (HOST, LOSS), (LOSS, LOSS)], ids=['gone', 'new', 'other'])
+@pytest.mark.parametrize(('built', 'late'), [(LOSS, STOCK), (STOCK, LOSS), (LOSS, LOSS)], ids=['gone', 'new', 'other'])
 @pytest.mark.parametrize('resume', [False, True])
 def test_a_loss_with_parameters_cannot_be_swapped_on_the_way(built, late, resume, kit, tmp_path):
-    """Neither optimizer nor DDP would know."""
+    """Optimizer and DDP would keep the old parameters."""
     labeling = LEARNABLE if built is LOSS else 'ProgressiveAttentionLabeling'
     saver = dict(checkpoint=dict(type='CheckpointHook', interval=1))
     if resume:
@@ -266,21 +204,3 @@ def test_a_loss_with_parameters_cannot_be_swapped_on_the_way(built, late, resume
     with pytest.raises(ValueError, match=f'^{names[0]} cannot be replaced by {names[1]} during training: the param'):
         runner.train()
     assert runner.epoch == (2 if resume else 1)
-
-
-def test_what_a_factor_is_handed_to():
-    """Only who asks; a labeling needs no more than the two names."""
-
-    class Asks:
-        uses_learned = True
-
-    class DoesNot:
-        pass
-
-    loss, asks = LearnableFactor(HOST, 0.25), Asks()
-    hand_factor_over(loss, asks)
-    assert asks.learned().item() == pytest.approx(0.25)
-    hand_factor_over(loss.loss, DoesNot())
-    for wrong in ((loss, DoesNot()), (loss.loss, Asks())):
-        with pytest.raises(ValueError, match=r'^(LearnableFactor would|a learnable factor needs)'):
-            hand_factor_over(*wrong)

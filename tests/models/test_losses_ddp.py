@@ -1,4 +1,4 @@
-"""Two processes on one machine (gloo), one of which never sees a batch of ours: parameters of a loss still agree.
+"""Two processes on one machine (gloo), one without batches mixed by this package: loss parameters agree.
 
 Run as a script, this file is one of the processes.
 """
@@ -16,7 +16,7 @@ BATCHES = 3
 
 
 def one_rank(rank, folder):
-    bound, alone = [], []  # what this rank's own batch asks of the factor, before the ranks are averaged
+    bound, alone = [], []  # gradient of the factor before averaging over ranks
 
     class Bound(MixPro):
         def bind(self, model, ema=None):
@@ -38,7 +38,7 @@ def one_rank(rank, folder):
 
 
 @pytest.mark.long
-def test_a_rank_without_mixed_batches_holds_nobody_up(two_ranks):
+def test_a_rank_without_mixed_batches_does_not_block(two_ranks):
     mixed, other = two_ranks(__file__)
     factor, classifier = 'head.loss_module.loss.raw_factor', 'head.loss_module.classifier.weight'
     assert len(mixed['gradients']) == BATCHES
@@ -49,7 +49,7 @@ def test_a_rank_without_mixed_batches_holds_nobody_up(two_ranks):
         torch.testing.assert_close(gradients[factor], mixed['own'][step] / 2)
         assert gradients[classifier].abs().max() > 1e-5
     assert (mixed['parameters'][factor] - torch.logit(torch.tensor([0.3]))).abs().item() > 1e-2
-    assert mixed['bound'] == other['bound'] == ['ImageClassifier', None]  # and not what is wrapped around it
+    assert mixed['bound'] == other['bound'] == ['ImageClassifier', None]  # and not its wrapper
 
 
 if __name__ == '__main__':

@@ -1,7 +1,6 @@
-"""PVT against arithmetic, against mmdet's implementation and against explicit attention."""
+"""PVT against published numbers and mmdet's implementation."""
 
 import math
-from collections import Counter
 
 import pytest
 import torch
@@ -21,7 +20,7 @@ MATCH = dict(rtol=1e-5, atol=1e-5)
 
 
 def micro(seed=0, **kwargs):
-    """A micro PVT in eval mode in which no bias is zero and no norm the identity, so that none can be mixed up."""
+    """Return a small PVT in eval mode with noise on all parameters."""
     torch.manual_seed(seed)
     model = PVT(**{'arch': MICRO, **kwargs}).eval()
     with torch.no_grad():
@@ -34,37 +33,11 @@ def images(*size, batch=2):
     return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(1))
 
 
-def counted_by_hand(depths, dims=(64, 128, 320, 512), mlp_ratios=(8, 8, 4, 4), sr_ratios=(8, 4, 2, 1), classes=1000):
-    """Parameters of the published PVT at 224, from layer sizes: (with class token and linear head, feature maps)."""
-    total, in_channels = 0, 3
-    for c, r, sr, depth, patch, rows in zip(
-        dims, mlp_ratios, sr_ratios, depths, (4, 2, 2, 2), (3136, 784, 196, 49), strict=True
-    ):
-        total += patch**2 * in_channels * c + c + 2 * c + rows * c
-        reduction = sr**2 * c**2 + c + 2 * c if sr > 1 else 0
-        total += depth * (4 * c**2 + 4 * c + reduction + 4 * c + 2 * r * c**2 + r * c + c)
-        in_channels = c
-    return total + c + c + 2 * c + c * classes + classes, total
-
-
-@pytest.mark.parametrize(
-    'arch, depths, millions',
-    [
-        ('tiny', (2, 2, 2, 2), 13.229),
-        ('small', (3, 4, 6, 3), 24.486),
-        ('medium', (3, 4, 18, 3), 44.208),
-        ('large', (3, 8, 27, 3), 61.369),
-    ],
-)
-def test_parameter_counts_are_the_published_ones(arch, depths, millions):
+@pytest.mark.parametrize('arch, millions', [('tiny', 13.229), ('small', 24.486), ('medium', 44.208), ('large', 61.369)])
+def test_parameter_counts_are_the_published_ones(arch, millions):
     with torch.device('meta'):
-        with_head = torch.nn.Sequential(PVT(arch), torch.nn.Linear(512, 1000))
-        featmap = PVT(arch, out_type='featmap')
-    counts = tuple(sum(p.numel() for p in model.parameters()) for model in (with_head, featmap))
-    assert counts == counted_by_hand(depths)
-    assert round(counts[0] / 1e6, 3) == millions
-    if arch == 'small':
-        assert counts == (24_485_864, 23_970_816)
+        model = torch.nn.Sequential(PVT(arch), torch.nn.Linear(512, 1000))
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 3) == millions
 
 
 def test_parameter_names_and_rows_are_the_official_ones():
@@ -91,7 +64,7 @@ def test_norm_eps_are_the_official_ones_and_can_be_set():
 
 
 def mmdet_twin(model):
-    """mmdet's PVT v1 with the weights of a class-token micro model, converted by mmdet's own code."""
+    """Return mmdet's PVT v1 with the weights of a class-token model, converted by mmdet."""
     twin = PyramidVisionTransformer(
         embed_dims=16,
         num_layers=MICRO['depths'],
@@ -117,7 +90,7 @@ def test_maps_equal_those_of_mmdet(size):
 
 @torch.no_grad()
 def test_class_token_equals_mmdet_layers_run_by_hand():
-    """mmdet has no class token; its stage 4 takes 1 + 49 tokens when told that they form a 50 x 1 map."""
+    """mmdet has no class token; its stage 4 takes 1 + 49 tokens as a 50 x 1 map."""
     model = micro(conv_norm_eps=1e-6)
     x = images(224, 224)
     *_, stage3 = mmdet_twin(model)(x)[:3]
@@ -128,47 +101,6 @@ def test_class_token_equals_mmdet_layers_run_by_hand():
         tokens = block(tokens, (50, 1))
     expected = torch.nn.functional.layer_norm(tokens[:, 0], (128,), model.norm.weight, model.norm.bias, 1e-6)
     torch.testing.assert_close(model(x), (expected,), **MATCH)
-
-
-@pytest.mark.parametrize('size', [(224, 224), (100, 131)])
-@torch.no_grad()
-def test_attention_equals_explicit_softmax_read_from_q_and_kv(size):
-    """q and kv are what other modules hook to read class attention: layout and ``scale`` are part of the promise."""
-    model, seen = micro(), {}
-    attentions = {name: module for name, module in model.named_modules() if name.endswith('attn')}
-    for name, attn in attentions.items():
-        for part in ('q', 'kv', 'proj'):
-            getattr(attn, part).register_forward_hook(
-                lambda _, args, out, key=(name, part): seen.__setitem__(key, (args[0], out))
-            )
-    model(images(*size))
-    assert len(attentions) == 6
-    for name, attn in attentions.items():
-        q, kv, heads = seen[name, 'q'][1], seen[name, 'kv'][1], attn.num_heads
-        b, n, c = q.shape
-        assert attn.scale == (c // heads) ** -0.5
-        q = q.reshape(b, n, heads, c // heads).transpose(1, 2)
-        k, v = kv.reshape(b, -1, 2, heads, c // heads).permute(2, 0, 3, 1, 4)
-        weights = (q @ k.transpose(-2, -1) * attn.scale).softmax(-1)
-        out = (weights @ v).transpose(1, 2).reshape(b, n, c)
-        torch.testing.assert_close(seen[name, 'proj'][0], out, **MATCH)
-
-
-@torch.no_grad()
-def test_class_token_joins_only_at_stage_4():
-    model, keys, maps = micro(), [], []
-    for stage in (1, 2, 3, 4):
-        block = getattr(model, f'block{stage}')[-1]
-        block.attn.kv.register_forward_hook(lambda _, args, out: keys.append(out.shape[1]))
-        block.register_forward_hook(lambda _, args, out: maps.append(out))
-    (feature,) = model(images(224, 224))
-    assert keys == [49, 49, 49, 49 + 1]
-    assert [tokens.shape[1] for tokens in maps] == [3136, 784, 196, 49 + 1]
-    assert feature.shape == (2, 128)
-    featmap = micro(seed=1, out_type='featmap')
-    featmap.load_state_dict(model.state_dict())
-    for tokens, feature_map in zip(maps[:3], featmap(images(224, 224))[:3], strict=True):
-        assert torch.equal(tokens, feature_map.flatten(2).transpose(1, 2))
 
 
 @pytest.mark.parametrize('size', [(200, 333), (33, 65), (1, 1), (224, 448)])
@@ -184,17 +116,8 @@ def test_any_input_size_gives_ceil_grids(size):
 
 
 @torch.no_grad()
-def test_keys_are_reduced_from_padded_maps():
-    """61 x 90 pads to 64 x 92 in stage 1, and 16 x 23 is not a multiple of sr 8: both paddings are at work."""
-    model, kv = micro(), []
-    model.block1[0].attn.kv.register_forward_hook(lambda _, args, out: kv.append(out))
-    model(images(61, 90))
-    assert kv[0].shape[1] == math.ceil(16 / 8) * math.ceil(23 / 8)
-
-
-@torch.no_grad()
 def test_position_embedding_follows_the_grid_of_its_own_stage():
-    """At 448 stage 2 has the 3136 tokens that stage 1 has at 224; the released code then adds 784 rows unresized."""
+    """At 448 stage 2 has the 3136 tokens that stage 1 has at 224; the released code does not resize there."""
     model = micro(out_type='featmap')
     for stage in (1, 2, 3, 4):  # positions constant over the grid survive any resizing
         pos_embed = getattr(model, f'pos_embed{stage}')
@@ -207,7 +130,7 @@ def test_position_embedding_follows_the_grid_of_its_own_stage():
 
 @pytest.mark.parametrize('img_size', [64, 96, (64, 96)])
 @torch.no_grad()
-def test_hand_over_to_maps_is_strict_complete_and_leaves_the_source_alone(img_size):
+def test_transfer_to_maps_is_strict_and_complete(img_size):
     source = micro(img_size=64)
     file = {**source.state_dict(), 'head.weight': torch.ones(10, 128), 'head.bias': torch.ones(10)}
     before = {key: value.clone() for key, value in file.items()}
@@ -227,7 +150,7 @@ def test_hand_over_to_maps_is_strict_complete_and_leaves_the_source_alone(img_si
 
 
 @torch.no_grad()
-def test_hand_over_between_sizes_keeps_the_class_row():
+def test_transfer_between_sizes_keeps_the_class_row():
     source, model = micro(img_size=64), micro(seed=1, img_size=128)
     model.load_state_dict({**source.state_dict(), 'head.weight': torch.ones(10, 128)}, strict=True)
     assert model.pos_embed4.shape == (1, 1 + 16, 128)
@@ -237,13 +160,7 @@ def test_hand_over_between_sizes_keeps_the_class_row():
     torch.testing.assert_close(model(images(128, 128)), source(images(128, 128)), **MATCH)
 
 
-def test_hand_over_of_a_part_of_a_detector_is_strict_too():
-    detector = torch.nn.ModuleDict(dict(backbone=micro(img_size=64, out_type='featmap')))
-    file = {f'backbone.{key}': value for key, value in micro(seed=1).state_dict().items()}
-    assert detector.load_state_dict(file, strict=True) == ([], [])
-
-
-def test_what_cannot_fit_is_reported():
+def test_unfitting_checkpoints_raise():
     with pytest.raises(RuntimeError, match='size mismatch for pos_embed1'):  # 24 x 16 positions are not a square
         micro(img_size=64).load_state_dict(micro(img_size=(96, 64)).state_dict())
     with pytest.raises(RuntimeError, match=r'Missing key.*cls_token.*norm\.weight'):
@@ -271,7 +188,7 @@ def test_drawn_parameters():
 
 @pytest.mark.parametrize('out_type', ['cls_token', 'featmap'])
 def test_layer_depth_for_layer_wise_rates(out_type):
-    """MICRO has 1, 1, 2 and 2 blocks: 0 is the stem, 1 to 6 the blocks, 7 what follows them."""
+    """With 1, 1, 2 and 2 blocks, 0 is the stem, 1 to 6 are the blocks, 7 is the rest."""
     names = {
         'patch_embed1.proj.weight': 0,
         'pos_embed1': 0,
@@ -302,18 +219,6 @@ def test_drop_path_rises_linearly_over_all_blocks():
     assert rates == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
 
 
-@torch.no_grad()
-def test_every_place_of_dropout_and_drop_path_is_passed():
-    model, passed = micro(img_size=64), Counter()
-    for name, module in model.named_modules():
-        if name.rpartition('.')[2] in ('pos_drop', 'proj_drop', 'drop', 'drop_path'):
-            module.register_forward_hook(lambda *_, name=name: passed.update([name]))
-    model(images(64, 64))
-    blocks = [f'block{stage}.{index}' for stage in (1, 2, 3, 4) for index in range(MICRO['depths'][stage - 1])]
-    expected = {'attn.proj_drop': 1, 'mlp.drop': 2, 'drop_path': 2}
-    assert passed == {'pos_drop': 4} | {f'{block}.{name}': n for block in blocks for name, n in expected.items()}
-
-
 @pytest.mark.parametrize(
     'kwargs, sentence',
     [
@@ -322,11 +227,11 @@ def test_every_place_of_dropout_and_drop_path_is_passed():
         (dict(arch={'depths': (1, 1, 1, 1)}), 'missing: embed_dims, mlp_ratios, num_heads, sr_ratios; unknown: none'),
         (dict(arch={**MICRO, 'depths': (1, 2)}), r'four numbers for depths, one per stage, not \[1, 2\]'),
         (dict(arch={**MICRO, 'num_heads': (1, 3, 4, 8)}), 'stage 2: 3 heads do not divide 32 dimensions'),
-        (dict(arch={**MICRO, 'sr_ratios': (8, 4, 2, 2)}), 'stage 4 holds the class token and needs sr_ratio 1, not 2'),
+        (dict(arch={**MICRO, 'sr_ratios': (8, 4, 2, 2)}), 'stage 4 has the class token and needs sr_ratio 1, not 2'),
         (dict(arch=MICRO, out_type='raw'), "no out_type 'raw'; choose one of cls_token, featmap"),
     ],
 )
-def test_wrong_settings_fail_in_one_sentence(kwargs, sentence):
+def test_wrong_settings_raise(kwargs, sentence):
     with pytest.raises(ValueError, match=sentence) as error:
         PVT(**kwargs)
     assert '\n' not in str(error.value)

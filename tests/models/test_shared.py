@@ -1,4 +1,4 @@
-"""What PVT and CASwin have in common, as backbones of a classifier."""
+"""Properties shared by PVT and CASwin."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ BOTH = pytest.mark.parametrize('name', MICRO)
 
 
 def micro(name, seed=0, **kwargs):
-    """In eval mode and with no bias zero and no norm the identity, so that none can be mixed up."""
+    """Return the model in eval mode with noise on all parameters."""
     torch.manual_seed(seed)
     model = CLASSES[name](**{**MICRO[name][0], **kwargs})
     with torch.no_grad():
@@ -86,15 +86,14 @@ def test_rates_act_in_training_only(name, rates):
     assert model.eval() is model and not any(module.training for module in model.modules())
 
 
-@pytest.mark.parametrize('as_list', [False, True])
 @pytest.mark.parametrize(('name', 'kwargs'), [('PVT', {}), ('PVT', dict(out_type='featmap')), ('CASwin', {})])
-def test_pretrained_init_loads_every_tensor_and_draws_none_again(tmp_path, name, kwargs, as_list):
+def test_pretrained_init_loads_every_tensor_and_draws_none_again(tmp_path, name, kwargs):
     source = micro(name, seed=3).state_dict()
     state_dict = {f'backbone.{key}': value for key, value in source.items()} | {'head.fc.weight': torch.ones(2, 64)}
     torch.save(dict(state_dict=state_dict), tmp_path / 'epoch_1.pth')
     pretrained = dict(type='Pretrained', checkpoint=str(tmp_path / 'epoch_1.pth'), prefix='backbone.')
     init = [dict(type='TruncNormal', layer='Linear', std=0.02), dict(type='Constant', layer='LayerNorm', val=1)]
-    config = classifier(name, init_cfg=[pretrained] if as_list else pretrained, **kwargs) | dict(init_cfg=init)
+    config = classifier(name, init_cfg=pretrained, **kwargs) | dict(init_cfg=init)
     model = MMPRETRAIN_MODELS.build(config)
     model.init_weights()
     for key, value in model.backbone.state_dict().items():
@@ -119,15 +118,17 @@ def test_image_classifier_trains_with_it(name):
 
 @pytest.mark.parametrize('registry', [MMPRETRAIN_MODELS, MMDET_MODELS], ids=['mmpretrain', 'mmdet'])
 @pytest.mark.parametrize('name', ['PVT', 'mixpro_mm.PVT'])
-def test_builds_from_the_registries_of_the_hosts(registry, name):
+def test_builds_from_the_registries_of_the_toolkits(registry, name):
     model = registry.build(ConfigDict(type=name, **MICRO['PVT'][0], out_type='featmap'))
     assert type(model) is PVT
     assert model(images(64, 64))[3].shape == (2, 128, 2, 2)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(('host', 'name'), [('mmpretrain', 'PVT'), ('mmdet', 'PVT'), ('mmpretrain', 'CASwin')])
-def test_scoped_name_resolves_without_custom_imports(host, name):
-    code = f'from {host}.registry import MODELS; print(type(MODELS.build(dict(type="mixpro_mm.{name}", arch="tiny"))))'
+@pytest.mark.long
+@pytest.mark.parametrize(('toolkit', 'name'), [('mmpretrain', 'PVT'), ('mmdet', 'PVT'), ('mmpretrain', 'CASwin')])
+def test_scoped_name_resolves_without_custom_imports(toolkit, name):
+    code = (
+        f'from {toolkit}.registry import MODELS; print(type(MODELS.build(dict(type="mixpro_mm.{name}", arch="tiny"))))'
+    )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
     assert f"<class 'mixpro_mm.models.{dict(PVT='pvt', CASwin='ca_swin')[name]}.{name}'>" in done.stdout, done.stderr

@@ -1,4 +1,4 @@
-"""TimmInit: what it leaves, and that a checkpoint wins. What it draws is in tests/test_pretrain_configs.py."""
+"""TimmInit: unchanged parameters and checkpoints. tests/test_pretrain_configs.py tests the draws."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ INIT = dict(type='mixpro_mm.TimmInit')
 
 
 def classifier(backbone, drawn, **settings):
-    """A model of 3 classes after ``init_weights``."""
+    """Return a model of 3 classes after ``init_weights``."""
     backbone, head = dict(backbone, init_cfg=drawn), dict(type='LinearClsHead', num_classes=3, in_channels=64)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(ConfigDict(type='ImageClassifier', backbone=backbone, head=head, **settings))
@@ -47,12 +47,4 @@ def test_it_leaves_layer_scale_and_the_rest_of_the_model():
     model = classifier(XCIT, INIT, init_cfg=dict(type='Constant', layer='Linear', val=7.0))
     assert (model.backbone.xca_layers[0].gamma1 == 0.5).all()
     assert (model.backbone.xca_layers[0].attn.temperature == 1).all()
-    assert model.head.fc.weight.std().item() == pytest.approx(0.01, rel=0.3)  # its own, of the host
-
-
-def test_two_runs_of_one_seed_start_alike():
-    models = []
-    for _ in range(2):
-        torch.manual_seed(3)
-        models.append(classifier(VIT, INIT).state_dict())
-    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+    assert model.head.fc.weight.std().item() == pytest.approx(0.01, rel=0.3)  # mmpretrain's

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import mixpro_mm.cli as mim
-from mixpro_mm.cli import host_script, main, scope_of
+from mixpro_mm.cli import main, scope_of, toolkit_script
 from mixpro_mm.utils.configs import find_config, with_paths
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -24,7 +24,7 @@ def toolkit(tmp_path, monkeypatch):
     (tools.parents[1] / '__init__.py').write_text("raise ImportError('not needed to find its scripts')")
     (tools / 'train.py').write_text(SCRIPT)
     (tools / 'test.py').write_text('import sys\nsys.exit(7)\n')
-    monkeypatch.setitem(mim.HOSTS, 'some_toolkit', 'some-toolkit')
+    monkeypatch.setitem(mim.TOOLKITS, 'some_toolkit', 'some-toolkit')
     monkeypatch.setattr(sys, 'path', ['tools', str(tmp_path / 'site'), *sys.path[1:]])
     monkeypatch.setattr(sys, 'argv', ['train.py'])
     (tmp_path / 'empty').mkdir()
@@ -123,7 +123,7 @@ def test_scopes_of_our_own_configs():
 @pytest.mark.parametrize('scope', ['mmpretrain', 'mmseg', 'mmdet'])
 @pytest.mark.parametrize('script', ['train', 'test'])
 def test_the_toolkits_bring_their_scripts(scope, script):
-    path = host_script(scope, script)
+    path = toolkit_script(scope, script)
     assert path.parts[-4:] == (scope, '.mim', 'tools', f'{script}.py')
     assert '--launcher' in path.read_text()
 
@@ -131,7 +131,8 @@ def test_the_toolkits_bring_their_scripts(scope, script):
 @pytest.mark.parametrize('scope', ['mmpretrain', 'mmseg', 'mmdet'])
 @pytest.mark.parametrize('script', ['train', 'test'])
 def test_options_of_the_toolkits_that_take_a_value_are_known(scope, script):
-    calls = [node for node in ast.walk(ast.parse(host_script(scope, script).read_text())) if isinstance(node, ast.Call)]
+    tree = ast.parse(toolkit_script(scope, script).read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     added = [call for call in calls if getattr(call.func, 'attr', '') == 'add_argument']
     taking = set()
     for call in added:
@@ -147,20 +148,18 @@ def test_scripts_of_a_toolkit_installed_from_its_checkout(toolkit):
     (toolkit.parents[2] / 'tools').mkdir()
     beside = toolkit.parents[2] / 'tools' / 'train.py'
     beside.write_text(SCRIPT)
-    assert host_script('some_toolkit', 'train') == toolkit / 'train.py'
+    assert toolkit_script('some_toolkit', 'train') == toolkit / 'train.py'
     (toolkit / 'train.py').unlink()
-    assert host_script('some_toolkit', 'train') == beside
+    assert toolkit_script('some_toolkit', 'train') == beside
     beside.unlink()
-    with pytest.raises(
-        FileNotFoundError, match=r'was installed without \.mim/tools/train\.py: install some-toolkit anew'
-    ):
-        host_script('some_toolkit', 'train')
+    with pytest.raises(FileNotFoundError, match=r'was installed without \.mim/tools/train\.py: reinstall some-toolkit'):
+        toolkit_script('some_toolkit', 'train')
 
 
 def test_a_toolkit_that_is_not_there(monkeypatch):
-    monkeypatch.setitem(mim.HOSTS, 'no_toolkit', 'no-toolkit')
-    with pytest.raises(FileNotFoundError, match='for no_toolkit, which is not installed: mim install no-toolkit'):
-        host_script('no_toolkit', 'train')
+    monkeypatch.setitem(mim.TOOLKITS, 'no_toolkit', 'no-toolkit')
+    with pytest.raises(FileNotFoundError, match='no_toolkit, which is not installed: mim install no-toolkit'):
+        toolkit_script('no_toolkit', 'train')
 
 
 def test_a_config_is_a_path_first_and_then_a_name(tmp_path, monkeypatch):
@@ -193,7 +192,7 @@ def test_two_configs_of_one_name_are_both_named(tmp_path, monkeypatch):
     for folder in ('a', 'b'):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / 'same.py').touch()
-    monkeypatch.setattr(mim, 'find_configs', lambda: tmp_path)
+    monkeypatch.setattr('mixpro_mm.utils.configs.find_configs', lambda: tmp_path)
     with pytest.raises(ValueError, match=r'2 configs named same\.py; give the path: .+same\.py, .+same\.py$'):
         find_config('same.py')
 

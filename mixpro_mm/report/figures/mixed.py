@@ -15,7 +15,7 @@ from mixpro_mm.functional import MixedTarget
 from mixpro_mm.hooks.loss_modules import each, label_augments, loss_module
 from mixpro_mm.labeling import ClassAttentionTap, LabelWeights, patches_of, token_grid
 from mixpro_mm.labeling.rules import build_labeling
-from mixpro_mm.models import hand_factor_over
+from mixpro_mm.models import connect_factor
 from mixpro_mm.report.figures import models
 from mixpro_mm.report.figures.canvas import WIDTHS, fit, outputs, save
 from mixpro_mm.report.figures.images import image_table
@@ -172,7 +172,7 @@ def weigh(model: nn.Module, config: Config, mixed: Mix) -> tuple[LabelWeights, T
     labeling = build_labeling(hook.get('labeling', 'ProgressiveAttentionLabeling'))
     if hasattr(labeling, 'progress'):
         labeling.progress = 1.0
-    hand_factor_over(loss_module(model), labeling)
+    connect_factor(loss_module(model), labeling)
     if not getattr(labeling, 'uses_attention', True):
         return labeling(mixed.target, None, None, model(mixed.images)), None
     row, maps, logits = attention_maps(model, mixed.images, hook.get('attention'))

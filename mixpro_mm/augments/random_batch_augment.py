@@ -1,4 +1,4 @@
-"""A patch of mmpretrain, without which a config can be built only once."""
+"""Patch of RandomBatchAugment, so that a config can be built more than once."""
 
 import functools
 
@@ -10,12 +10,10 @@ __all__ = ['patch_random_batch_augment']
 def patch_random_batch_augment() -> None:
     """Make ``RandomBatchAugment`` copy its argument ``probs``.
 
-    mmpretrain appends the probability of "no augment" to the list it is given, so a second build from the same
-    ``train_cfg`` fails. An entry appended by an earlier build (one too many, sum one) is removed.
+    mmpretrain appends the probability of "no augment" to the list it gets, so a second build from the same
+    ``train_cfg`` fails. An entry appended by an earlier build is removed.
     """
     init = RandomBatchAugment.__init__
-    if getattr(init, '_copies_probs', False):
-        return
 
     @functools.wraps(init)
     def copying_init(self, augments, probs=None):
@@ -25,5 +23,4 @@ def patch_random_batch_augment() -> None:
             probs = list(probs[:count] if appended else probs)
         init(self, augments, probs)
 
-    copying_init._copies_probs = True
     RandomBatchAugment.__init__ = copying_init
