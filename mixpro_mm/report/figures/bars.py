@@ -1,4 +1,4 @@
-"""The results of a study at a glance."""
+"""Overview of the results of a study."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ __all__ = ['results_overview']
 
 @styled
 def results_overview(table, path: str | Path) -> Path:
-    """Every row of a ``ResultsTable``: a dot for each pre-training in percent, a bar of one deviation over seeds.
+    """Draw a ``ResultsTable``: one row per metric and backbone, one dot per pre-training, in percent.
 
-    Each task has its own axes; hollow squares are published numbers.
+    Error bars are one standard deviation over seeds. Hollow squares are published numbers. Each task has its own axes.
     """
     parts = list(table.by_task().values())
     sizes, styles = [len(part.rows) for part in parts], line_styles(table.pretrainings)
