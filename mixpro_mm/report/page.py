@@ -6,7 +6,8 @@ A report is a list of blocks: ('title', text, date), ('heading', text), ('subhea
 
 import base64
 import re
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jinja2
@@ -39,18 +40,22 @@ DOCUMENT = r"""\documentclass{article}
 
 
 def write_pages(
-    out_dir: Path, name: str, blocks: Sequence[tuple], figures: Path, latex: bool = False
+    out_dir: Path, name: str, make_blocks: Callable[[Path], Sequence[tuple]], latex: bool = False
 ) -> tuple[Path, ...]:
-    """Write NAME.html, NAME.md, with ``latex`` NAME.tex, and the PNG files in ``figures``; return the first paths.
+    """Write NAME.html, NAME.md, with ``latex`` NAME.tex, and ``figures/*.png``; return the paths of the texts.
 
-    All texts are rendered before the first file is written, so a failure keeps the previous report.
+    ``make_blocks`` returns the blocks and draws their figures to the given folder. All texts are rendered before the
+    first file is written, so a failure keeps the previous report.
     """
-    texts = {f'{name}.html': render_html(blocks), f'{name}.md': render_markdown(blocks)}
-    texts |= {f'{name}.tex': render_latex(blocks)} if latex else {}
-    for picture in sorted(figures.glob('*.png')):
-        (out_dir / 'figures').mkdir(exist_ok=True)
-        with replacing(out_dir / 'figures' / picture.name) as temporary:
-            temporary.write_bytes(picture.read_bytes())
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out_dir, prefix='.report-') as staging:
+        blocks = make_blocks(Path(staging))
+        texts = {f'{name}.html': render_html(blocks), f'{name}.md': render_markdown(blocks)}
+        texts |= {f'{name}.tex': render_latex(blocks)} if latex else {}
+        for picture in sorted(Path(staging).glob('*.png')):
+            (out_dir / 'figures').mkdir(exist_ok=True)
+            with replacing(out_dir / 'figures' / picture.name) as temporary:
+                temporary.write_bytes(picture.read_bytes())
     for file, text in texts.items():
         write_text(out_dir / file, text)
     return tuple(out_dir / file for file in texts)

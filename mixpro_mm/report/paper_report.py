@@ -3,7 +3,6 @@
 import argparse
 import functools
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -47,11 +46,8 @@ def write_paper_report(
     Raises:
         ValueError: if nothing is found, or two records of one cell and seed differ.
     """
-    found, out_dir = collect(paths), Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out_dir, prefix='.report-') as staging:
-        blocks = _blocks(found, read_paper(), Path(staging))
-        written = write_pages(out_dir, 'tables', blocks, Path(staging), latex)
+    found = collect(paths)
+    written = write_pages(Path(out_dir), 'tables', functools.partial(_blocks, found, read_paper()), latex)
     for sentence in _unreported(found) if warn else ():
         warn(sentence)
     return list(written)

@@ -1,8 +1,8 @@
 """The report of a study: ``report.html``, one file that works offline, and ``report.md`` with the same content."""
 
+import functools
 import itertools
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,11 +46,8 @@ def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures
     """
     if not records:
         raise ValueError('no results to report: the list of records is empty')
-    out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out_dir, prefix='.report-') as staging:
-        blocks = _blocks(study, [normalised(record) for record in records], pictures, Path(staging))
-        return write_pages(out_dir, 'report', blocks, Path(staging))
+    records = [normalised(record) for record in records]
+    return write_pages(Path(out_dir), 'report', functools.partial(_blocks, study, records, pictures))
 
 
 def results_blocks(table: ResultsTable) -> list[tuple]:

@@ -15,17 +15,8 @@ from mixpro_mm.report.labels import label
 from mixpro_mm.utils.files import replacing
 
 __all__ = [
-    'WIDTHS',
-    'Panel',
-    'fit',
-    'line_figure',
-    'line_styles',
-    'outputs',
-    'over_runs',
-    'save',
-    'spread',
-    'write_figure',
-]
+    'WIDTHS', 'Panel', 'fit', 'line_figure', 'line_styles', 'outputs', 'over_runs', 'save', 'spread', 'write_figure',
+]  # fmt: skip
 
 WIDTHS = {'column': 3.25, 'text': 6.75}  # inches; a column is readable on a phone
 SMALLEST = 7  # points
@@ -33,7 +24,7 @@ STYLE = {
     'font.family': 'DejaVu Sans', 'font.size': 8, 'axes.titlesize': 8, 'axes.titleweight': 'bold',
     'axes.titlelocation': 'left', 'axes.labelsize': 8, 'axes.linewidth': 0.6, 'axes.spines.top': False,
     'axes.spines.right': False, 'axes.grid': True, 'axes.axisbelow': True, 'grid.color': '#e3e3e3',
-    'grid.linewidth': 0.5, 'lines.linewidth': 1.3, 'lines.markersize': 3.5, 'errorbar.capsize': 2,
+    'grid.linewidth': 0.5, 'lines.linewidth': 1.3, 'lines.markersize': 3.5,
     'xtick.labelsize': SMALLEST, 'ytick.labelsize': SMALLEST, 'legend.fontsize': SMALLEST, 'legend.frameon': False,
     'legend.handlelength': 1.8, 'legend.columnspacing': 1.2, 'figure.constrained_layout.use': True,
     'figure.constrained_layout.wspace': 0.06, 'figure.constrained_layout.hspace': 0.06, 'svg.hashsalt': 'mixpro_mm',
@@ -116,7 +107,7 @@ def line_figure(
         for name, (x, y, deviation) in panel.lines.items():
             style = styles[name] | ({} if len(x) <= FEW else {'marker': None})
             if any(deviation) and len(x) <= FEW:
-                axes.errorbar(x, y, yerr=deviation, elinewidth=1, **style)
+                axes.errorbar(x, y, yerr=deviation, elinewidth=0.6, **style)
             else:
                 axes.plot(x, y, **style)
                 axes.fill_between(x, y - deviation, y + deviation, color=style['color'], alpha=0.18, linewidth=0)

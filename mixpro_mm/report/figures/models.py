@@ -105,7 +105,7 @@ def read_image(config: Config, file: str) -> dict:
     """
     with explained(f'{file} does not fit the test pipeline of {config.filename}'), Image.open(file) as opened:
         data = config.test_dataloader.dataset
-        if opened.mode.startswith(('I', 'F')) and (high := opened.getextrema()[1]) > 255:
+        if opened.mode.startswith(('I', 'F')) and (high := opened.getextrema()[1]) > 255:  # convert() would clip
             raise ValueError(f'mode {opened.mode} with values up to {high}; 8 bits are expected')
         size = (data.img_size, data.img_size) if data.get('img_size') else opened.size
         pixels = np.asarray(opened.convert('RGB').resize(size, Image.Resampling.BICUBIC))[..., ::-1].copy()  # BGR

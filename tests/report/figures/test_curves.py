@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from mixpro_mm.report import figures
 from mixpro_mm.report.figures import curves
@@ -139,8 +138,3 @@ def test_factor_of_the_log_and_of_a_mini_batch(digits, write_log, tmp_path, draw
     training, batch = drawn[1].axes
     assert lines(training) == {'run': ([1, 2], [0.15, 0.35])}
     assert lines(batch) == {'run': ([1, 2, 3, 4, 5, 6], [0.5] * 6)}  # the constant factor of TransMix
-
-
-def test_a_figure_is_as_wide_as_a_column(stage, tmp_path):
-    (path,) = figures.learning_curves([stage('classification', 'mixpro')], tmp_path / 'a.png')
-    assert Image.open(path).width == 650
