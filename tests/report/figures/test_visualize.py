@@ -58,6 +58,9 @@ def test_mixed_without_a_checkpoint_shows_no_output_of_the_model(config_file, tm
     assert texts(grid[3, 0])[1].split('\n') == ['lam_area', 'own label', 'partner label']
     area, own, other = map(float, texts(grid[3, 1])[0].split('\n'))
     assert area == own and abs(own + other - 1) < 0.011 and 'No checkpoint' in drawn[0].get_supxlabel()
+    config = config_file('token', base='evidence/deit-micro_tokenmix_digits-8.py')  # its teacher is untrained, too
+    assert main(['mixed', config, '--out', str(tmp_path / 'c.png')]) == 0
+    assert texts(drawn[-1].axes[12])[1] == 'lam_area'
 
 
 def test_mixed_by_mmpretrain_has_no_mask(config_file, tmp_path, drawn):
