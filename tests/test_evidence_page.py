@@ -1,4 +1,4 @@
-"""docs/evidence.md has the numbers of docs/evidence/results.json, which is whole and of this study."""
+"""Tests that docs/evidence.md shows docs/evidence/results.json, and that the latter is complete."""
 
 import json
 import re
@@ -16,23 +16,23 @@ RESULTS = ROOT / 'docs' / 'evidence' / 'results.json'
 PAGE = (ROOT / 'docs' / 'evidence.md').read_text(encoding='utf-8')
 
 
-def test_the_tables_on_the_page_are_those_that_the_code_makes():
+def test_tables_on_the_page_are_generated():
     table = results_table([normalised(record) for record in json.loads(RESULTS.read_text())['records']])
     generated = render_markdown([*results_blocks(table), *comparison_blocks(table)]).strip()
     claims, *tables = (part for part in PAGE.split('\n\n') if part.startswith('|'))
     assert tables == [part for part in generated.split('\n\n') if part.startswith('|')]
-    for line in claims.splitlines()[2:]:  # kept by hand: the paper's gain beside ours
+    for line in claims.splitlines()[2:]:  # written by hand: the gains of the paper next to ours
         metric, backbone, difference, _, here = (cell.strip() for cell in line.strip('|').split(' | '))
         part = generated.partition('## Differences')[2].split(f', {backbone}\n')
         assert any(f'| {metric} | {difference} | {here} |' in text.split('###')[0] for text in part[1:]), line
 
 
-def test_pictures_are_there_and_nothing_else():
+def test_pictures_exist_and_are_used():
     pictures = set(re.findall(r'\(evidence/(\S+\.png)\)', PAGE))
     assert pictures == {path.name for path in RESULTS.parent.iterdir()} - {RESULTS.name}
 
 
-def test_the_results_hold_every_method_seed_and_metric_of_the_study():
+def test_results_have_every_method_seed_and_metric_of_the_study():
     results = json.loads(RESULTS.read_text())
     seeds = Counter((r['task'], r['backbone'], r['metric'], r['pretraining']) for r in results['records'])
     expected = {}
@@ -50,7 +50,7 @@ def test_the_results_hold_every_method_seed_and_metric_of_the_study():
 
 
 def metrics_of(stage):
-    """(task, metric) of all that a stage measures."""
+    """Yield (task, metric) of a stage."""
     measures = dict(
         classification=['top1'], segmentation=['mIoU', 'mIoU (MS)'], detection=['bbox_mAP', 'segm_mAP']
     ).get(stage.task, [])  # fmt: skip

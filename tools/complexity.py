@@ -9,10 +9,10 @@ from mmengine.registry import MODELS, DefaultScope
 from torch.utils.flop_counter import FlopCounterMode
 
 import mixpro_mm.utils.host_prints  # noqa: F401
-from mixpro_mm.report.paper import published_tables
+from mixpro_mm.report.paper import read_paper
 from mixpro_mm.utils.configs import find_configs, with_paths
 
-BASELINES = [f'pretrain/{model}_mixup-cutmix_8xb128_in1k.py' for model in published_tables()['table1']]
+BASELINES = [f'pretrain/{model}_mixup-cutmix_8xb128_in1k.py' for model in read_paper().tables['table1']]
 
 
 def count(config: Config) -> tuple[int, int]:

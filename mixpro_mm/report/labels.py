@@ -1,8 +1,8 @@
-"""Names and order of pre-trainings and metrics in tables and figures."""
+"""Display names and order of pre-trainings and metrics."""
 
 from collections.abc import Iterable
 
-__all__ = ['PRETRAININGS', 'canonical', 'in_order', 'label', 'lower_is_better', 'measure', 'short_label']
+__all__ = ['canonical', 'in_order', 'label', 'measure']
 
 LABELS = {
     'mixpro': 'MixPro', 'cutmix': 'CutMix', 'transmix': 'TransMix', 'mixup': 'Mixup', 'tokenmix': 'TokenMix',
@@ -26,32 +26,22 @@ LOWER_IS_BETTER = ('A_rms_calibration_error', 'O_fpr95', 'ece')
 
 
 def label(name: str) -> str:
-    """The name of a key of a record: ``'bbox_mAP'`` -> ``'box AP'``; unknown keys are returned as they are."""
+    """Return the display name of a key, ``'bbox_mAP'`` -> ``'box AP'``; unknown keys are returned unchanged."""
     return LABELS.get(name, name)
 
 
 def canonical(pretraining: str) -> str:
-    """The key of a pre-training, from key or label in any case: ``'MixPro'`` -> ``'mixpro'``; unknown names stay."""
+    """Return the key of a pre-training given as key or label in any case; unknown names are returned unchanged."""
     wanted = pretraining.casefold()
     return next((name for name in PRETRAININGS if wanted in (name, label(name).casefold())), pretraining)
 
 
-def short_label(name: str) -> str:
-    """The label without the part before its colon."""
-    return label(name).rpartition(': ')[2]
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether a smaller value of the metric is better."""
-    return metric in LOWER_IS_BETTER
-
-
 def measure(metric: str) -> str:
-    """The label of a metric, with a remark where lower is better."""
-    return label(metric) + (' (lower is better)' if lower_is_better(metric) else '')
+    """Return the label of a metric, with a note if lower is better."""
+    return label(metric) + (' (lower is better)' if metric in LOWER_IS_BETTER else '')
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Each name once: from scratch first, MixPro last, unknown names before it as they come."""
+    """Return unique names in the order of ``PRETRAININGS``; unknown names come before MixPro, which is last."""
     known = (*PRETRAININGS[:-1], None, PRETRAININGS[-1])
     return sorted(dict.fromkeys(names), key=lambda name: known.index(name if name in known else None))

@@ -1,12 +1,13 @@
-"""The blocks of a report as one self-contained HTML page, as Markdown or as LaTeX.
+"""Reports as a self-contained HTML page, as Markdown and as LaTeX.
 
-A block is a tuple: ('title', text, date), ('heading', text), ('subheading', text), ('note', text), ('table', DataFrame
-of text) or ('figure', path of a PNG file, title, caption). HTML embeds figures, the others refer to their folder.
+A report is a list of blocks: ('title', text, date), ('heading', text), ('subheading', text), ('note', text),
+('table', DataFrame of text) or ('figure', path of a PNG file, title, caption).
 """
 
 import base64
 import re
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jinja2
@@ -39,25 +40,29 @@ DOCUMENT = r"""\documentclass{article}
 
 
 def write_pages(
-    out_dir: Path, name: str, blocks: Sequence[tuple], figures: Path, latex: bool = False
+    out_dir: Path, name: str, make_blocks: Callable[[Path], Sequence[tuple]], latex: bool = False
 ) -> tuple[Path, ...]:
-    """Write the PNG files in ``figures`` and NAME.html, NAME.md and perhaps NAME.tex; return the paths of these.
+    """Write NAME.html, NAME.md, with ``latex`` NAME.tex, and ``figures/*.png``; return the paths of the texts.
 
-    Everything is rendered before anything is written, so a failure leaves the previous report.
+    ``make_blocks`` returns the blocks and draws their figures to the given folder. All texts are rendered before the
+    first file is written, so a failure keeps the previous report.
     """
-    texts = {f'{name}.html': render_html(blocks), f'{name}.md': render_markdown(blocks)}
-    texts |= {f'{name}.tex': render_latex(blocks)} if latex else {}
-    for picture in sorted(figures.glob('*.png')):
-        (out_dir / 'figures').mkdir(exist_ok=True)
-        with replacing(out_dir / 'figures' / picture.name) as temporary:
-            temporary.write_bytes(picture.read_bytes())
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out_dir, prefix='.report-') as staging:
+        blocks = make_blocks(Path(staging))
+        texts = {f'{name}.html': render_html(blocks), f'{name}.md': render_markdown(blocks)}
+        texts |= {f'{name}.tex': render_latex(blocks)} if latex else {}
+        for picture in sorted(Path(staging).glob('*.png')):
+            (out_dir / 'figures').mkdir(exist_ok=True)
+            with replacing(out_dir / 'figures' / picture.name) as temporary:
+                temporary.write_bytes(picture.read_bytes())
     for file, text in texts.items():
         write_text(out_dir / file, text)
     return tuple(out_dir / file for file in texts)
 
 
 def render_html(blocks: Sequence[tuple]) -> str:
-    """One page without external files, light or dark as the system of the reader; a title comes first."""
+    """Render blocks as one HTML page without external files; the first block must be a title."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -66,7 +71,7 @@ def render_html(blocks: Sequence[tuple]) -> str:
     return environment.get_template('page.html.j2').render(blocks=blocks)
 
 
-def _breakable(text: str) -> Markup:  # long names may break after / and _
+def _breakable(text: str) -> Markup:  # long names break after / and _
     return Markup(re.sub(r'([/_])', r'\1<wbr>', str(escape(text))))
 
 
@@ -76,7 +81,7 @@ def _picture(path: Path) -> dict:
 
 
 def render_markdown(blocks: Sequence[tuple], folder: str = 'figures') -> str:
-    """The same blocks as Markdown with pictures in ``folder``."""
+    """Render blocks as Markdown with pictures in ``folder``."""
     marks, parts = {'title': '# ', 'heading': '## ', 'subheading': '### '}, []
     for kind, *content in blocks:
         if kind == 'table':
@@ -90,7 +95,7 @@ def render_markdown(blocks: Sequence[tuple], folder: str = 'figures') -> str:
 
 
 def render_latex(blocks: Sequence[tuple]) -> str:
-    """The same blocks as a LaTeX document with booktabs; a wide table shrinks to the width of the page."""
+    """Render blocks as a LaTeX document with booktabs; wide tables are scaled to the text width."""
     parts = []
     for kind, *content in blocks:
         if kind == 'table':

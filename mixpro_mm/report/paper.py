@@ -1,4 +1,4 @@
-"""What the paper reports and which config is which of its cells, from ``configs/_base_/paper.py``."""
+"""Published numbers, and the cells of the paper's tables that a record belongs to."""
 
 import runpy
 from pathlib import Path
@@ -6,22 +6,33 @@ from typing import NamedTuple
 
 from mixpro_mm.utils.configs import find_configs
 
-__all__ = ['ERRORS', 'METRICS', 'Cell', 'Paper', 'published_tables', 'read_paper']
+__all__ = ['COLUMNS', 'ERRORS', 'METRICS', 'Cell', 'Paper', 'read_paper']
 
-# metrics of the tables with several, in the order of the paper; the last three of Table 5 are not in the paper
-METRICS = {
-    'table3': ('mIoU', 'mIoU (MS)'),
-    'table4': ('bbox_mAP', 'bbox_mAP_50', 'bbox_mAP_75', 'segm_mAP', 'segm_mAP_50', 'segm_mAP_75'),
-    'table5': ('A_top1', 'A_rms_calibration_error', 'A_aurra', 'O_aupr', 'O_auroc', 'O_fpr95', 'ece'),
-    'figure3': ('occlusion_random', 'occlusion_salient', 'occlusion_non-salient'),
-}
+ERRORS = ('table10', 'figure5a', 'figure5b')  # report the top-1 error, 100 - top-1
+# table -> column -> title; other tables have one column, top-1. The paper does not have the last three of Table 5.
+COLUMNS = {
+    'table1': {'baseline': 'baseline', 'transmix': '+TransMix', 'mixpro': '+MixPro'},
+    'table2': {'params': '#Params (M)', 'speed': 'Speed (im/sec)', 'top1': 'top-1'},
+    'table3': {'mIoU': 'mIoU', 'mIoU (MS)': '+MS'},
+    'table4': {
+        'bbox_mAP': 'APᵇ', 'bbox_mAP_50': 'APᵇ₅₀', 'bbox_mAP_75': 'APᵇ₇₅',
+        'segm_mAP': 'APᵐ', 'segm_mAP_50': 'APᵐ₅₀', 'segm_mAP_75': 'APᵐ₇₅',
+    },
+    'table5': {
+        'A_top1': 'Top1-Acc', 'A_rms_calibration_error': 'Calib-Error', 'A_aurra': 'AURRAC', 'O_aupr': 'AUPRC',
+        'O_auroc': 'AUROC', 'O_fpr95': 'FPR95', 'ece': 'ECE',
+    },
+    'figure3': {f'occlusion_{mode}': mode for mode in ('random', 'salient', 'non-salient')},
+    'table7': {'deit-tiny': 'DeiT-T', 'deit-small': 'DeiT-S'},
+    **{table: {'error': 'top-1 error'} for table in ERRORS},
+}  # fmt: skip
+METRICS = {table: tuple(COLUMNS[table]) for table in ('table3', 'table4', 'table5', 'figure3')}  # columns are metrics
 TASKS = {'table3': 'segmentation', 'table4': 'detection', 'table5': 'robustness', 'figure3': 'robustness'}
-ERRORS = ('table10', 'figure5a', 'figure5b')  # have the top-1 error, 100 - top-1
 ROBUST = 'deit-small'  # the model of Table 5 and Figure 3
 
 
 class Cell(NamedTuple):
-    """A cell of a table: ``data`` is '' for what the paper trains on, else the name of other data."""
+    """A cell of a table. ``data`` is '' for the data of the paper."""
 
     data: str
     table: str
@@ -30,13 +41,13 @@ class Cell(NamedTuple):
 
 
 class Paper(NamedTuple):
-    """``tables``: the published numbers; ``configs``: file name of a config -> its (table, row, column)."""
+    """Published numbers, and file name of a config -> list of (table, row, column)."""
 
     tables: dict[str, dict]
     configs: dict[str, list[tuple[str, str, str | None]]]
 
     def number(self, table: str, row: str, column: str) -> float | None:
-        """The published number of a cell in the unit of the paper; None where the paper prints none."""
+        """Return the published number of a cell, or None."""
         numbers = self.tables.get(table, {})
         for key in (ROBUST, row) if table == 'table5' else row.split('/'):
             numbers = numbers.get(key, {})
@@ -47,9 +58,9 @@ class Paper(NamedTuple):
         return numbers.get(column)
 
     def cells(self, record: dict) -> list[Cell]:
-        """The cells of a record: that of its ``table``, ``row`` and ``column``, else those of its config.
+        """Return the cells of a record, named by its ``table``, ``row`` and ``column`` or otherwise by its config.
 
-        Records of robustness belong to the row of the pre-training that was tested; their config is that of the test.
+        The config of a robustness record is that of the test, so its row is the tested pre-training.
         """
         task, metric = record['task'], record['metric']
         if task == 'benchmark':
@@ -72,15 +83,10 @@ class Paper(NamedTuple):
 
 
 def read_paper(configs: Path | None = None) -> Paper:
-    """Published numbers and cells from the folder of our configs, which is looked for if None."""
+    """Read ``_base_/paper.py`` from a folder of configs, by default that of this package."""
     names = runpy.run_path(str((configs or find_configs()) / '_base_' / 'paper.py'))
     tables = {name: value for name, value in names.items() if name.startswith(('table', 'figure'))}
     found = {}
     for cell, config in names.get('cells', {}).items():
         found.setdefault(Path(config).name, []).append(cell)
     return Paper(tables, found)
-
-
-def published_tables(configs: Path | None = None) -> dict[str, dict]:
-    """``table1`` to ``table10``, ``figure5a`` and ``figure5b``: what each row has, in percent."""
-    return read_paper(configs).tables

@@ -1,9 +1,8 @@
-"""All that was measured, in the tables of the paper: ``tables.html``, ``tables.md`` and perhaps ``tables.tex``."""
+"""A report in the layout of the paper's tables: ``tables.html``, ``tables.md`` and optionally ``tables.tex``."""
 
 import argparse
 import functools
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -21,35 +20,34 @@ from mixpro_mm.utils.arguments import counted
 
 __all__ = ['main', 'write_paper_report']
 
-TITLE = 'Measured, in the tables of MixPro'
+TITLE = 'Results in the tables of MixPro'
 PUBLISHED = (
-    "'paper' is the published number, not measured here. In percent; ± is the sample standard deviation over n seeds. "
-    'A signed number is the gain over the row or column that the paper compares with.'
+    "In percent; 'paper' is the published number. ± is the sample standard deviation over n seeds. "
+    'Signed numbers are gains over the row or column that the paper compares with.'
 )
+NOT_IN_PAPER = 'In percent, in the layout of the paper, which has no results on these data.'
+SPEED = 'Speed was measured on the device listed under Sources; in the paper on a Tesla V100 with batches of 128.'
 
 
 def write_paper_report(
     paths: Iterable[str | Path], out_dir: str | Path, latex: bool = False, warn: Callable[[str], object] | None = None
 ) -> list[Path]:
-    """Collect what lies below ``paths`` and write the report into ``out_dir``. The same results give the same bytes.
+    """Collect the results below ``paths`` and write a report to ``out_dir``.
 
     Args:
         paths: Folders or JSON files, see ``collect``.
         out_dir: Created if missing.
-        latex: Write ``tables.tex`` too.
-        warn: Called with each sentence on finished stages that are not in the report.
+        latex: Also write ``tables.tex``.
+        warn: Called with a message for each study whose report is not complete.
 
     Returns:
-        The paths of the written texts.
+        The written HTML, Markdown and LaTeX files.
 
     Raises:
-        ValueError: nothing was found, or two records of one cell and seed differ.
+        ValueError: if nothing is found, or two records of one cell and seed differ.
     """
-    found, out_dir = collect(paths), Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out_dir, prefix='.report-') as staging:
-        blocks = _blocks(found, read_paper(), Path(staging))
-        written = write_pages(out_dir, 'tables', blocks, Path(staging), latex)
+    found = collect(paths)
+    written = write_pages(Path(out_dir), 'tables', functools.partial(_blocks, found, read_paper()), latex)
     for sentence in _unreported(found) if warn else ():
         warn(sentence)
     return list(written)
@@ -62,20 +60,25 @@ def _blocks(found: Collected, paper: Paper, figures: Path) -> list[tuple]:
     blocks = [('title', TITLE, count), *(('note', sentence) for sentence in _unreported(found))]
     for data, tables in sorted(placed.items()):
         blocks += [('heading', data or 'ImageNet, Pascal Context and COCO')]
-        blocks += [('note', 'In the layout of the paper, which has no numbers for these data.' if data else PUBLISHED)]
+        blocks += [
+            (
+                'note',
+                NOT_IN_PAPER if data else PUBLISHED,
+            )
+        ]
         blocks += table_blocks(data, tables, paper)
-        if found.benchmarks and not data and 'table2' in tables:
-            blocks += [('note', _speed_note(found.benchmarks))]
+        if any(column == 'speed' for _, column in tables.get('table2', ())):
+            blocks += [('note', SPEED)]
     missing = [title.partition('. ')[0] for table, title in TITLES.items() if table not in placed.get('', {})]
-    if missing:
-        blocks += [('note', f'Nothing was measured for {", ".join(missing)} of the paper.')]
+    if placed and missing:
+        blocks += [('note', f'Not measured: {", ".join(missing)}.')]
     blocks += _occlusion(found.records, figures)
-    blocks += [*_rest(rest), ('heading', 'Where these numbers are from'), ('table', origins(found.records))]
-    return [*blocks, ('note', 'Checkpoint: the first ten digits of the SHA-256 of its file, or else its path.')]
+    blocks += [*_rest(rest), ('heading', 'Sources'), ('table', origins(found.records))]
+    return [*blocks, ('note', 'Checkpoint: the first ten digits of its SHA-256, or its path.')]
 
 
 def _rest(records: list[dict]) -> list[tuple]:
-    """Records of studies by backbone and pre-training; those of runs, which have neither, one by one."""
+    """Return tables of records without a cell: studies by backbone and pre-training, single runs one by one."""
     studies = [record for record in records if record.get('backbone')]
     runs = [record for record in records if not record.get('backbone')]
     keys = [((Path(r['config']).stem, r.get('name') or '-', r['metric'], str(r['seed'])), r) for r in runs]
@@ -83,7 +86,7 @@ def _rest(records: list[dict]) -> list[tuple]:
         (config, name, label(metric), seed if len(seed) < 6 else '-', f'{cell.mean:.1f}')
         for (config, name, metric, seed), cell in gather(keys).items()
     ]
-    blocks = [('heading', 'Measured outside the tables of the paper')] if records else []
+    blocks = [('heading', 'Results outside the tables of the paper')] if records else []
     if studies:
         blocks += [*results_blocks(results_table(studies)), *comparison_blocks(results_table(studies))]
     header = ['config', 'run', 'metric', 'seed', 'value']
@@ -92,23 +95,13 @@ def _rest(records: list[dict]) -> list[tuple]:
 
 def _unreported(found: Collected) -> list[str]:
     return [
-        f'{results} has no record of what is finished in {", ".join(folders)}: these numbers are not in the report; '
-        'run the study again to include them.'
+        f'{results} has no record of these finished stages: {", ".join(folders)}. Run the study again to include them.'
         for results, folders in found.unreported.items()
     ]
 
 
-def _speed_note(benchmarks: list[dict]) -> str:
-    machines = dict.fromkeys(
-        f'{run["device"]}, {run["threads"]} of {run["cores"]} cores, batches of {run["settings"].get("batch", "-")}, '
-        f'{run["date"]}'
-        for run in benchmarks
-    )
-    return f'Speed, measured: {"; ".join(machines)}. In the paper: a Tesla V100, batches of 128.'
-
-
 def _occlusion(records: list[dict], figures: Path) -> list[tuple]:
-    """A figure for each study, and one for the single tests of each protocol and grid: only these share their axes."""
+    """Draw a figure per study, and one per protocol and grid for single tests."""
     groups: dict[str, list[dict]] = {}
     for record in records:
         if record.get('curve'):
@@ -118,22 +111,21 @@ def _occlusion(records: list[dict], figures: Path) -> list[tuple]:
     blocks = [('heading', 'Accuracy under occlusion')] if groups else []
     for number, (origin, same) in enumerate(sorted(groups.items()), start=1):
         path = occlusion_bands(same, figures / f'occlusion-{number}.png')
-        caption = f'Mean over seeds, with a band of one standard deviation; {origin}. After Figure 3 of the paper.'
+        caption = f'Mean ± one standard deviation over seeds; {origin}. Compare Figure 3 of the paper.'
         blocks += [('figure', path, 'Top-1 accuracy under occlusion', caption)]
     return blocks
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Results of any number of studies and runs, in the tables of the paper; returns 0, or 1 on failure."""
+    """Write a report of studies and runs in the layout of the paper's tables; return 0, or 1 on failure."""
     parser = argparse.ArgumentParser(prog='report.py', description=main.__doc__.split(';')[0] + '.')
-    parser.add_argument('paths', nargs='+', type=Path, metavar='DIR', help='work directories, or JSON files')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/report'), help='folder to write to (%(default)s)')
-    parser.add_argument('--latex', action='store_true', help='write tables.tex too')
+    parser.add_argument('paths', nargs='+', type=Path, metavar='DIR', help='work directories or JSON files')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/report'), help='output folder (%(default)s)')
+    parser.add_argument('--latex', action='store_true', help='also write tables.tex')
     args = parser.parse_args(arguments)
     try:
-        print(
-            *write_paper_report(args.paths, args.out, args.latex, functools.partial(print, file=sys.stderr)), sep='\n'
-        )
+        warn = functools.partial(print, file=sys.stderr)
+        print(*write_paper_report(args.paths, args.out, args.latex, warn), sep='\n')
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

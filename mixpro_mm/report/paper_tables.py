@@ -1,11 +1,11 @@
-"""The tables of the paper as text: its rows, columns and order, and beside each measured number the published one."""
+"""Tables in the layout of the paper, with measured and published numbers."""
 
 from collections.abc import Callable
 
 import pandas as pd
 
 from mixpro_mm.report.labels import in_order, label
-from mixpro_mm.report.paper import ERRORS, METRICS, Paper
+from mixpro_mm.report.paper import COLUMNS, Paper
 from mixpro_mm.report.tables import Cell, gather
 
 __all__ = ['TITLES', 'paper_table', 'place', 'table_blocks']
@@ -33,19 +33,7 @@ MODELS = {
     'mask-rcnn_pvt-small': 'PVT-S',
 }  # fmt: skip
 FIRST = dict(table7='Mask', table8='Method', table9='Model', figure5a='Scale', figure5b='β')  # title of the rows
-COLUMNS = {
-    'table1': {'baseline': 'baseline', 'transmix': '+TransMix', 'mixpro': '+MixPro'},
-    'table2': {'params': '#Params (M)', 'speed': 'Speed (im/sec)', 'top1': 'top-1'},
-    'table3': {'mIoU': 'mIoU', 'mIoU (MS)': '+MS'},
-    'table4': dict(zip(METRICS['table4'], ('APᵇ', 'APᵇ₅₀', 'APᵇ₇₅', 'APᵐ', 'APᵐ₅₀', 'APᵐ₇₅'), strict=True)),
-    'table5': dict(
-        zip(METRICS['table5'], ('Top1-Acc', 'Calib-Error', 'AURRAC', 'AUPRC', 'AUROC', 'FPR95', 'ECE'), strict=True)
-    ),
-    'figure3': {metric: metric.removeprefix('occlusion_') for metric in METRICS['figure3']},
-    'table7': {'deit-tiny': 'DeiT-T', 'deit-small': 'DeiT-S'},
-    **{table: {'error': 'top-1 error'} for table in ERRORS},
-}  # others have one, top-1
-# (row, column) whose cell the paper compares a cell with
+# (row, column) -> the (row, column) that the paper compares it with
 REFERENCES: dict[str, Callable] = {
     'table1': lambda row, column: (row, 'transmix') if column == 'mixpro' else None,
     'table2': lambda row, column: ('baseline', column) if column == 'top1' and row != 'baseline' else None,
@@ -54,10 +42,10 @@ REFERENCES: dict[str, Callable] = {
 
 
 def place(records: list[dict], paper: Paper) -> tuple[dict[str, dict[str, dict]], list[dict]]:
-    """data -> table -> (row, column) -> cell, and the records without a cell of the paper.
+    """Return data -> table -> (row, column) -> cell, and the records without a cell.
 
     Raises:
-        ValueError: two records of one cell and seed differ.
+        ValueError: if two records of one cell and seed differ.
     """
     pairs, rest = [], []
     for record in records:
@@ -72,7 +60,7 @@ def place(records: list[dict], paper: Paper) -> tuple[dict[str, dict[str, dict]]
 
 
 def table_blocks(data: str, tables: dict[str, dict], paper: Paper) -> list[tuple]:
-    """The tables measured on some data, '' for those of the paper, in its order."""
+    """Return the blocks of the tables measured on ``data``, in the order of the paper."""
     blocks = []
     for table in filter(tables.get, TITLES):
         title = f'{TITLES[table].partition(". ")[0]} on {data}' if data else TITLES[table]
@@ -81,13 +69,13 @@ def table_blocks(data: str, tables: dict[str, dict], paper: Paper) -> list[tuple
 
 
 def paper_table(table: str, cells: dict[tuple[str, str], Cell], paper: Paper, published: bool = True) -> pd.DataFrame:
-    """A table of the paper as text; rows and columns that the paper does not have stand behind its own.
+    """Return a table of the paper as text. Additional rows and columns come after those of the paper.
 
     Args:
         table: 'table1' to 'table10', 'figure3', 'figure5a' or 'figure5b'.
-        cells: (row, column) -> measured.
+        cells: (row, column) -> measured cell.
         paper: The published numbers.
-        published: Show all rows of the paper and its numbers; otherwise only what was measured.
+        published: Show all rows of the paper and its numbers, not only measured ones.
     """
     leads, titles = _leads(table, paper), COLUMNS.get(table, {'top1': 'top-1'})
     rows = [row for row in leads if published or any(row == cell[0] for cell in cells)]
@@ -108,7 +96,7 @@ def paper_table(table: str, cells: dict[tuple[str, str], Cell], paper: Paper, pu
 
 
 def _leads(table: str, paper: Paper) -> dict[str, dict[str, str]]:
-    """Row -> title -> text of the columns before the numbers, for the rows of the paper."""
+    """Return row -> title -> text of the columns before the numbers."""
     rows = paper.tables.get(table, {})
     if table == 'table1':
         return {key: {'Models': row['name'], '#Params (M)': f'{row["params"]:g}', '#FLOPs (G)': f'{row["gflops"]:g}'}

@@ -1,9 +1,9 @@
-"""Records from any number of folders: ``results.json`` of studies, logs of runs, occlusion tests, benchmarks.
+"""Records from any number of folders: studies, runs, occlusion tests and benchmarks.
 
-A record is a dict with ``task``, ``metric``, ``value`` (percent), ``seed``, ``config`` and ``source`` (its file). Those
-of a study have ``backbone`` and ``pretraining``, perhaps ``table``, ``row``, ``column``, ``data`` and ``published``;
-those of a run have ``training`` and ``name``, config and folder of the training. ``curve`` is accuracy under occlusion,
-pairs (information loss in [0, 1], top-1 in percent).
+A record is a dict with ``task``, ``metric``, ``value`` (percent), ``seed``, ``config`` and ``source`` (its file).
+Records of a study also have ``backbone`` and ``pretraining``, and may have ``table``, ``row``, ``column``, ``data`` and
+``published``. Records of a run also have ``training`` and ``name``, config and folder of the training. ``curve`` is the
+accuracy under occlusion, pairs (information loss in [0, 1], top-1 in percent).
 """
 
 import math
@@ -20,24 +20,23 @@ from mixpro_mm.utils.files import read_json
 __all__ = ['Collected', 'collect', 'normalised']
 
 RESULTS, DONE = 'results.json', 'done.json'  # of a study, of a stage
-LARGEST = 1 << 22  # bytes; longer JSON files are annotations of data sets
+LARGEST = 1 << 22  # bytes; larger JSON files are annotations
 STEP = 'forward and backward'  # the part of a training step that Table 2 times
 NEEDED = ('task', 'backbone', 'pretraining', 'metric', 'value')
 
 
 @dataclass
 class Collected:
-    """Records; benchmark files; and ``results.json`` of a study -> folders of finished stages it has no record of."""
+    """Records, and ``results.json`` -> folders of finished stages without a record."""
 
     records: list[dict] = field(default_factory=list)
-    benchmarks: list[dict] = field(default_factory=list)
     unreported: dict[str, list[str]] = field(default_factory=dict)
 
 
 def normalised(record: dict) -> dict:
-    """The record with the key of its pre-training; of a curve, ``value`` is the mean over its occluded points.
+    """Return the record with the key of its pre-training; the value of a curve is the mean over its occluded points.
 
-    The point at loss 0 is the accuracy on whole images, which has a record of its own.
+    The point at loss 0, accuracy on whole images, has its own record.
     """
     occluded = [top1 for loss, top1 in record.get('curve') or () if loss > 0]
     value = math.fsum(occluded) / len(occluded) if occluded else record['value']
@@ -46,21 +45,21 @@ def normalised(record: dict) -> dict:
 
 
 def collect(paths: Iterable[str | Path]) -> Collected:
-    """Search folders, or read single JSON files; what overlapping folders share counts once.
+    """Search folders, or read JSON files. Files that are found twice count once.
 
-    Below a folder with the ``results.json`` of a study, its stages are not read from their logs.
+    Stages below the ``results.json`` of a study are not read from their logs.
 
     Raises:
-        ValueError: a path that does not exist, a file without results, or nothing found at all.
+        ValueError: if a path does not exist, a file has no results, or nothing is found.
     """
     found, runs, seen, paths = Collected(), {}, set(), list(map(Path, paths))
     for path in paths:
         if path.is_dir():
             _search(path, found, runs, seen)
         elif not path.is_file():
-            raise ValueError(f'there is no file or folder {path}')
-        elif _take(path, found, seen) is None:
-            raise ValueError(f'{path} holds no results: neither a study, nor an occlusion test, nor a benchmark')
+            raise ValueError(f'no such file or folder: {path}')
+        elif _read(path, found, seen) is None:
+            raise ValueError(f'{path} has no results of a study, an occlusion test or a benchmark')
     newest = {record['key']: record for record in sorted(runs.values(), key=lambda record: record['stamp'])}
     found.records = [normalised(record) for record in (*found.records, *newest.values())]
     if not found.records:
@@ -80,7 +79,7 @@ def _search(top: Path, found: Collected, runs: dict, seen: set) -> None:
             if name.startswith('.') or not name.endswith('.json'):
                 continue
             if name == RESULTS or file.stat().st_size <= LARGEST:
-                records = _take(file, found, seen, in_study=study is not None)
+                records = _read(file, found, seen, in_study=study is not None)
                 if name == RESULTS and records is not None:
                     studies[place] = {record.get('checkpoint_sha256') for record in records}
         if study is None:
@@ -92,18 +91,21 @@ def _search(top: Path, found: Collected, runs: dict, seen: set) -> None:
             stages += [str(place)] * (str(place) not in stages)
 
 
-def _take(file: Path, found: Collected, seen: set, in_study: bool = False) -> list[dict] | None:
-    """Keep the records of a file and return them; None if it is no file of results."""
+def _read(file: Path, found: Collected, seen: set, in_study: bool = False) -> list[dict] | None:
+    """Add the records of a file to ``found`` and return them; None if it is not a result file."""
     content = read_json(file)
     if content is None and file.name == RESULTS:
         raise ValueError(f'{file} cannot be read: it is not complete JSON')
     records = content.get('records') if isinstance(content, dict) else content
     listed = isinstance(records, list) and all(isinstance(record, dict) for record in records)
-    benchmark = isinstance(content, dict) and listed and 'device' in content
-    if benchmark:
+    if isinstance(content, dict) and listed and 'device' in content:
         records = _speed_records(content)
     elif listed and (file.name == RESULTS or any('task' in record for record in records)):
-        _check(records, file)
+        for record in records:
+            if missing := [key for key in NEEDED if key not in record]:
+                raise ValueError(f'{file} has a record without {", ".join(missing)}: {record!s:.120}')
+            if not isinstance(record['value'], Real):
+                raise ValueError(f'{file} has a record whose value is not a number: {record!s:.120}')
     elif isinstance(content, dict) and content.get('kind') == 'occlusion' and 'curves' in content:
         records = [] if in_study else _occlusion_records(content, file)
     else:
@@ -111,24 +113,15 @@ def _take(file: Path, found: Collected, seen: set, in_study: bool = False) -> li
     if file.resolve() not in seen:
         seen.add(file.resolve())
         found.records += [record | {'source': str(file)} for record in records]
-        found.benchmarks += [content] * benchmark
     return records
 
 
-def _check(records: list[dict], file: Path) -> None:
-    for record in records:
-        if missing := [key for key in NEEDED if key not in record]:
-            raise ValueError(f'{file} has a record without {", ".join(missing)}: {record!s:.120}')
-        if not isinstance(record['value'], Real):
-            raise ValueError(f'{file} has a record whose value is no number: {record!s:.120}')
-
-
 def _occlusion_records(content: dict, file: Path) -> list[dict]:
-    """A record for each curve; a label that only repeats the name of the config is none."""
+    """Return a record per curve, named by its label, or by its training if the label is the name of the config."""
     config, checkpoint, settings = content['config'] or '-', content['checkpoint'], content['settings']
     training = training_of(checkpoint, file.parent) if checkpoint else None
     given = None if checkpoint and content['label'] == Path(config).stem else content['label']
-    other = '' if settings['protocol'] == 'naseer' else f' ({settings["protocol"]})'  # drops patches in another way
+    other = '' if settings['protocol'] == 'naseer' else f' ({settings["protocol"]})'
     origin = dict(
         task='robustness', name=given or training.name, training=training and training.config,
         seed=training.run if training else str(file.resolve()), config=config, checkpoint=checkpoint,
@@ -143,10 +136,11 @@ def _occlusion_records(content: dict, file: Path) -> list[dict]:
 
 
 def _speed_records(content: dict) -> list[dict]:
-    """Images per second and parameters of every method timed in training."""
+    setting = f'{content["device"]}, {content["threads"]} of {content["cores"]} cores, {content["date"]}'
+    setting += f', batches of {content["settings"].get("batch", "-")}'
     return [
         dict(task='benchmark', backbone=record['backbone'], pretraining=record['method'], metric=metric, seed=0,
-             value=record[key], config=f'tools/benchmark.py, {content["device"]}', **{'from': 'benchmark'})
+             value=record[key], config=f'tools/benchmark.py: {setting}', **{'from': 'benchmark'})
         for record in content['records']
         if record.get('section') == 'step' and record.get('part') == STEP
         for metric, key in (('speed', 'images_per_s'), ('params', 'parameters_millions'))

@@ -1,4 +1,4 @@
-"""Records from work directories of ``mim train`` and ``mim test``: of each run the newest test, else validation."""
+"""Records from work directories of ``mim train`` and ``mim test``."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -16,13 +16,13 @@ ROBUSTNESS = {
     **{f'calibration/{name}': name for name in ('top1', 'rms_calibration_error', 'aurra', 'ece')},
     **{f'ood/{name}': name for name in ('aupr', 'auroc', 'fpr95')},
 }
-PREFIXES = {'ImageNetA': 'A_', 'DigitsA': 'A_', 'ImageNetO': 'O_', 'DigitsO': 'O_'}  # by the data of a test
-ROBUST_LOOPS = ('RecordedTestLoop', 'OcclusionTestLoop')  # their accuracy is not the test of the training itself
-LOGS = '*/vis_data/config.py'  # of every start of a run
+PREFIXES = {'ImageNetA': 'A_', 'DigitsA': 'A_', 'ImageNetO': 'O_', 'DigitsO': 'O_'}  # by test data set
+ROBUST_LOOPS = ('RecordedTestLoop', 'OcclusionTestLoop')  # their top-1 is not that of the standard test
+LOGS = '*/vis_data/config.py'
 
 
 class Training(NamedTuple):
-    """The training of a checkpoint: its folder, and from the config there its name and seed."""
+    """Work directory of a training, and the name and seed of its config."""
 
     folder: Path
     config: str | None = None
@@ -30,56 +30,46 @@ class Training(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Name of the folder without the ``_s0``, ``_s1``, ... that a study adds for seeds."""
+        """Name of the folder without the ``_s0``, ``_s1``, ... of a study."""
         return self.folder.name.removesuffix(f'_s{self.seed}')
 
     @property
     def run(self) -> int | str:
-        """The seed; the folder where there is none, because two trainings without a seed differ."""
+        """The seed; the folder if there is no seed, because two trainings without a seed differ."""
         return str(self.folder) if self.seed is None else self.seed
 
 
 def training_of(checkpoint: str | Path, near: Path, was: str | None = None) -> Training:
-    """The training that wrote a checkpoint.
+    """Return the training that wrote a checkpoint.
 
     Args:
         checkpoint: Its path at the time of the test.
-        near: Folder of the test; folders that were moved or copied together are found from here.
-        was: Path of that folder at the time of the test.
+        near: Folder of the test. A training that was moved or copied with it is found relative to it.
+        was: Path of ``near`` at the time of the test.
     """
-    folder = _folder_of(Path(checkpoint).parent, near.resolve(), was)
+    folder, near = Path(checkpoint).parent, near.resolve()
+    if was is not None and normpath(was) == normpath(folder):
+        folder = near
+    elif near.parent.name == folder.name:
+        folder = near.parent
+    elif not folder.is_dir():
+        around = (near, near.parent, near.parent.parent)
+        places = [place if place.name == folder.name else place / folder.name for place in around]
+        folder = next(filter(Path.is_dir, places), folder)
+    folder = folder.resolve()
     logs = list(folder.glob(LOGS))
-    trained = [log for log in logs if log.with_name('scalars.json').is_file()]  # a test leaves none
+    trained = [log for log in logs if log.with_name('scalars.json').is_file()]  # tests have none
     copies = [copy for copy in _copies(folder, trained) if not _robust(_settings(copy))] if logs else []
     if len(copies) != 1:
         return Training(folder)
     return Training(folder, copies[0].stem, _get(_settings(copies[0]), 'randomness', 'seed'))
 
 
-def _copies(folder: Path, logs: Iterable[Path]) -> list[Path]:
-    """The configs that mmengine copied into a folder; of several, those that are equal to one of the logged configs."""
-    copies, texts = sorted(folder.glob('*.py')), {log.read_text('utf-8') for log in logs}
-    same = [copy for copy in copies if copy.read_text('utf-8') in texts]
-    return same if same and len(copies) > 1 else copies
-
-
-def _folder_of(folder: Path, near: Path, was: str | None) -> Path:
-    if was is not None and normpath(was) == normpath(folder):
-        return near
-    if near.parent.name == folder.name:
-        return near.parent
-    if not folder.is_dir():
-        around = (near, near.parent, near.parent.parent)
-        places = [place if place.name == folder.name else place / folder.name for place in around]
-        folder = next(filter(Path.is_dir, places), folder)
-    return folder.resolve()
-
-
 def run_records(work_dir: Path) -> list[dict]:
-    """The records of a work directory; ``[]`` where nothing was tested.
+    """Return the records of a work directory: of each run the newest test, otherwise the last validation.
 
-    Beside what ``report.records`` says they have ``key`` (results with one key replace each other), ``stamp`` (later is
-    newer) and ``from`` ('test' or 'validation at step N').
+    Besides the keys listed in ``report.records``, each has ``key`` (newer records replace older ones with the same
+    key), ``stamp`` (time) and ``from`` ('test' or 'validation at step N').
     """
     newest = {}
     for stamp, log_dir, metrics, origin, source in sorted(_measured(work_dir), key=lambda found: found[:2]):
@@ -88,11 +78,11 @@ def run_records(work_dir: Path) -> list[dict]:
         training = Training(work_dir.resolve(), config.stem)
         if checkpoint:
             training = training_of(checkpoint, work_dir, settings.get('work_dir'))
-        if not checkpoint or training.config is None:  # only this log tells
+        if not checkpoint or training.config is None:
             training = training._replace(seed=_get(settings, 'randomness', 'seed'))
-        wrapped = 'module' in (settings.get('model') or {})  # a model of test-time augmentation
+        tta = 'module' in (settings.get('model') or {})
         for task, metric, value in _numbers(metrics, settings):
-            metric += ' (MS)' * wrapped
+            metric += ' (MS)' * tta
             key = config.stem, str(training.folder), metric
             newest[key] = dict(
                 task=task, metric=metric, value=value, seed=training.run, config=str(config), source=source,
@@ -103,7 +93,7 @@ def run_records(work_dir: Path) -> list[dict]:
 
 
 def _numbers(metrics: dict, settings: dict) -> Iterator[tuple[str, str, float]]:
-    """Task, metric and value in percent of what a test or validation reported."""
+    """Yield task, metric and value in percent."""
     data = str(_get(settings, 'test_dataloader', 'dataset', 'type')).rpartition('.')[2]
     for reported, value in metrics.items():
         if reported in ROBUSTNESS:
@@ -114,7 +104,7 @@ def _numbers(metrics: dict, settings: dict) -> Iterator[tuple[str, str, float]]:
 
 
 def _measured(work_dir: Path) -> Iterator[tuple]:
-    """(time stamp, log folder, metrics, origin, file) of every test, and of the last validation."""
+    """Yield (time, log folder, metrics, origin, file) of every test and of the last validation."""
     log_dirs = sorted(config.parents[1] for config in work_dir.glob(LOGS))
     for log_dir in log_dirs:
         file = log_dir / f'{log_dir.name}.json'
@@ -128,16 +118,19 @@ def _measured(work_dir: Path) -> Iterator[tuple]:
         yield log_dir.name, log_dir, last, f'validation at step {last["step"]}', str(logs[-1])
 
 
-def _config_of(work_dir: Path, log_dir: Path) -> Path:
-    """The copy of the config of a run.
+def _copies(folder: Path, logs: Iterable[Path]) -> list[Path]:
+    """Return the configs that mmengine copied to a folder; of several, those equal to a logged config if any is."""
+    copies, texts = sorted(folder.glob('*.py')), {log.read_text('utf-8') for log in logs}
+    same = [copy for copy in copies if copy.read_text('utf-8') in texts]
+    return same if same and len(copies) > 1 else copies
 
-    Raises:
-        ValueError: there are several, and none is that of this run.
-    """
+
+def _config_of(work_dir: Path, log_dir: Path) -> Path:
+    """Return the copied config of a run. Raises ValueError if it is ambiguous."""
     copies = _copies(work_dir, [log_dir / 'vis_data' / 'config.py'])
     if len(copies) > 1:
         names = ', '.join(copy.name for copy in copies)
-        raise ValueError(f'{log_dir} may be a run of any of {names}: give each its own --work-dir')
+        raise ValueError(f'{log_dir} may be a run of any of {names}: use one --work-dir per config')
     return copies[0] if copies else work_dir / f'{work_dir.name}.py'  # mim names the folder after the config
 
 
@@ -146,7 +139,7 @@ def _robust(settings: dict) -> bool:
 
 
 def _settings(config: Path) -> dict:
-    """The constants of a config as mmengine writes it, which is not executed."""
+    """Parse the constants of a config written by mmengine, without executing it."""
     nodes = [node for node in ast.parse(config.read_text('utf-8')).body if isinstance(node, ast.Assign)]
     return {node.targets[0].id: _value(node.value) for node in nodes if isinstance(node.targets[0], ast.Name)}
 

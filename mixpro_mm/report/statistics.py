@@ -1,4 +1,4 @@
-"""Differences between two methods, paired over seeds, with Student's 95 % interval."""
+"""Differences between two methods, paired by seed, with Student's 95 % interval."""
 
 import math
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from scipy import stats
 
 __all__ = ['PairedDifference', 'paired_difference']
 
-# Relative to the largest value. Results are in percent with four decimals, so equal differences may lie 2e-4 apart.
+# Relative to the largest value. Results have four decimals, so equal differences may differ by 2e-4.
 ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """The differences of ``n`` pairs, in the unit of the values.
+    """Mean difference of ``n`` pairs.
 
     Args:
         n: Number of pairs.
         mean: Mean difference.
-        sd: Sample standard deviation of the differences; 0 where they are equal but for rounding.
-        interval: Student's 95 % interval of the mean; (nan, nan) without spread.
+        sd: Sample standard deviation of the differences; 0 if they are equal up to rounding.
+        interval: Student's 95 % interval of the mean; (nan, nan) if ``sd`` is 0.
     """
 
     n: int
@@ -30,22 +30,23 @@ class PairedDifference:
 
     @property
     def min_detectable_difference(self) -> float:
-        """Half the width of the interval; infinite without spread, for a few seeds may differ by the same step."""
+        """Half the width of the interval; infinite if ``sd`` is 0, because a few seeds can agree by chance."""
         return (self.interval[1] - self.interval[0]) / 2 if self.sd else math.inf
 
 
 def paired_difference(values: dict[int, float], base: dict[int, float]) -> PairedDifference:
-    """``values`` - ``base`` over the seeds that both have.
+    """Compute ``values`` - ``base`` over the seeds that both have.
 
     Args:
-        values, base: seed -> result of either method.
+        values: Seed -> result.
+        base: Seed -> result of the other method.
 
     Raises:
-        ValueError: fewer than two shared seeds, or a value of one is not finite.
+        ValueError: if there are fewer than two shared seeds, or one of their values is not finite.
     """
     seeds = sorted(values.keys() & base.keys())
     if len(seeds) < 2:
-        raise ValueError(f'a paired difference needs two shared seeds, there are {len(seeds)}')
+        raise ValueError(f'a paired difference needs at least two shared seeds, got {len(seeds)}')
     broken = [seed for seed in seeds if not (math.isfinite(values[seed]) and math.isfinite(base[seed]))]
     if broken:
         raise ValueError(f'no finite result with seed {", ".join(map(str, broken))}')

@@ -1,15 +1,14 @@
-"""The report of a study: ``report.html``, a single file that works offline, and ``report.md`` with the same content."""
+"""The report of a study: ``report.html``, one file that works offline, and ``report.md`` with the same content."""
 
+import functools
 import itertools
-import re
 import shutil
-import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
-from mixpro_mm.report.figures import factor_curve, factor_panels, learning_curves, results_overview, transfer_curves
+from mixpro_mm.report.figures import factor_curves, learning_curves, results_overview, transfer_curves
 from mixpro_mm.report.labels import in_order, label
 from mixpro_mm.report.page import write_pages
 from mixpro_mm.report.paper import read_paper
@@ -20,42 +19,39 @@ from mixpro_mm.report.tables import ResultsTable, comparisons, origins, results_
 __all__ = ['comparison_blocks', 'results_blocks', 'write_report']
 
 COMPARED = (
-    'In points, first method minus second, paired by seed: mean ± standard deviation of the differences, the 95 % '
-    'interval of the mean (Student), number of seeds, and the smallest mean difference that they tell from zero, half '
-    'the width of the interval. The intervals cover the seed only, not other test images. Without any true difference, '
-    'about {chance:.1f} of these {count} intervals would still exclude zero.'
+    'First method minus second in points, paired by seed: mean ± standard deviation, 95 % interval of the mean '
+    '(Student), number of seeds, and the smallest detectable mean difference (half the width of the interval). The '
+    'intervals cover the variation between seeds, not between test images. If no method differed from another, about '
+    '{chance:.1f} of these {count} intervals would exclude zero.'
 )
 FACTOR = (
-    'The factor weights attention against area (Figure 2a of the paper); |lam_attn - lam_area| is how far the two '
-    'weights of the first image differ.'
+    'Mean over the epoch of the factor, which weights attention against area (Figure 2a of the paper), and of the '
+    'absolute difference of the two label weights.'
 )
 
 
 def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures: list[dict] = ()) -> tuple[Path, Path]:
-    """Write ``report.html``, ``report.md`` and ``figures/*.png`` under ``out_dir``; return the paths of the first two.
+    """Write ``report.html``, ``report.md`` and ``figures/*.png``; return the paths of the first two.
 
     Args:
-        out_dir: Created if missing. A failure leaves the previous report.
+        out_dir: Created if missing. A failure keeps the previous report.
         study: ``title``, ``date``, ``stages`` (dicts ``name, task, backbone, pretraining, work_dir, seconds``; seconds
             may be None), ``versions`` and ``settings`` (str -> str).
-        records: ``{task, backbone, pretraining, metric, value, seed, config, checkpoint_sha256}``, value in percent;
-            ``published``, the published number, ``data`` and ``curve`` may be there.
-        pictures: PNG files to show, ``{path, title, caption}``; or ``{note}``, a sentence in place of one.
+        records: ``{task, backbone, pretraining, metric, value, seed, config, checkpoint_sha256}``, value in percent,
+            optionally ``published``, ``data`` and ``curve``.
+        pictures: ``{path, title, caption}`` of PNG files, or ``{note}``, a text.
 
     Raises:
-        ValueError: no records, or two different ones for one cell and seed.
+        ValueError: if there are no records, or two of one cell and seed differ.
     """
     if not records:
         raise ValueError('no results to report: the list of records is empty')
-    out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out_dir, prefix='.report-') as staging:
-        blocks = _blocks(study, [normalised(record) for record in records], pictures, Path(staging))
-        return write_pages(out_dir, 'report', blocks, Path(staging))
+    records = [normalised(record) for record in records]
+    return write_pages(Path(out_dir), 'report', functools.partial(_blocks, study, records, pictures))
 
 
 def results_blocks(table: ResultsTable) -> list[tuple]:
-    """A table of results for each task."""
+    """Return a table of results for each task, and a note on units and seeds."""
     seeds = any(cell.count > 1 for row in table.rows for cell in row.cells.values())
     note = 'In percent' + (': mean ± sample standard deviation over n seeds.' if seeds else '; a single seed.')
     note += " 'paper' is the published number, not measured here." if table.has_published else ''
@@ -64,7 +60,7 @@ def results_blocks(table: ResultsTable) -> list[tuple]:
 
 
 def comparison_blocks(table: ResultsTable) -> list[tuple]:
-    """Differences between methods, for each task and backbone; nothing without at least two shared seeds."""
+    """Return the differences between methods for each task and backbone; nothing without two shared seeds."""
     found = comparisons(table)
     count = sum(map(len, found.values()))
     note = COMPARED.format(count=count, chance=0.05 * count)
@@ -73,24 +69,23 @@ def comparison_blocks(table: ResultsTable) -> list[tuple]:
 
 
 def _blocks(study: dict, records: list[dict], pictures: list[dict], figures: Path) -> list[tuple]:
-    """The report from top to bottom; the figures are drawn into ``figures``."""
+    """Return the blocks of the report, and draw its figures to ``figures``."""
     stages, named = study['stages'], [record for record in records if record.get('table')]
     placed, rest = place(named, read_paper()) if named else ({}, [])
     results = [block for data, tables in placed.items() for block in table_blocks(data, tables, read_paper())]
     if rest := [*rest, *(record for record in records if not record.get('table'))]:
         table = results_table(rest)
-        caption = 'A row for each task, metric and backbone, a dot for each pre-training.'
-        caption += ' Hollow: in the paper.' if table.has_published else ''
+        caption = 'One row per task, metric and backbone, one dot per pre-training.'
+        caption += ' Hollow squares: in the paper.' if table.has_published else ''
         overview = results_overview(table, figures / 'results.png')
         results += [*results_blocks(table), ('figure', overview, 'Results at a glance', caption)]
         results += comparison_blocks(table)
     curves = [
         *_numbered(learning_curves(stages, figures / 'pre-training.png'), 'Pre-training',
-                   'Methods that mix images have different targets: compare accuracies, not losses.'),
-        *_numbered([*factor_curve(stages, figures / 'factor.png'), *factor_panels(stages, figures / 'factor.png')],
-                   'Progressive attention labeling', FACTOR),
+                   'Losses of methods that mix images have different targets and cannot be compared.'),
+        *_numbered(factor_curves(stages, figures / 'factor.png'), 'Progressive attention labeling', FACTOR),
         *_numbered(transfer_curves(stages, figures / 'transfer.png'), 'Transfer',
-                   'Long losses are running means.'),
+                   'Losses with more than 60 values are running means.'),
     ]  # fmt: skip
     shown = [('note', item['note']) if 'note' in item else ('figure', *_copied(item, figures)) for item in pictures]
     return [
@@ -104,26 +99,30 @@ def _blocks(study: dict, records: list[dict], pictures: list[dict], figures: Pat
 
 
 def _trained(stages: list[dict], records: list[dict]) -> str:
-    """What was trained on what, in one sentence."""
+    """Return one sentence on what was trained on what."""
     parts = []
     for task in dict.fromkeys(stage['task'] for stage in stages):
         same = [stage for stage in stages if stage['task'] == task]
         backbones = list(dict.fromkeys(stage['backbone'] for stage in same))
-        starts = [label(name) for name in in_order(stage['pretraining'] for stage in same)]
-        what = f'pre-trained with {_listed(starts)}'
+        starts = in_order(stage['pretraining'] for stage in same)
+        methods = _listed([label(name) for name in starts if name != 'scratch'])
+        data = _listed(dict.fromkeys(r['data'] for r in records if r['task'] == task and r.get('data')))
+        data = f' on {data}' if data else ''
+        what = f'pre-trained{data} with {methods}'
         if task != 'classification':
-            what = f'trained for {task} {_listed([f"from {name}" for name in starts])}'
+            ways = ['from scratch'] * ('scratch' in starts)
+            ways += [f'from checkpoints pre-trained with {methods}'] if methods else []
+            what = f'trained for {task}{data} {_listed(ways)}'
         parts.append(f'{_listed(backbones)} {"were" if len(backbones) > 1 else "was"} {what}')
-    data = list(dict.fromkeys(record['data'] for record in records if record.get('data')))
-    return '; '.join(parts) + (f', on {_listed(data)}' if data else '') + '.'
+    return '; '.join(parts) + '.'
 
 
-def _listed(names: list[str]) -> str:
-    return ' and '.join([', '.join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+def _listed(names: Iterable[str]) -> str:
+    return ' and '.join(filter(None, [', '.join([*names][:-1]), *[*names][-1:]]))
 
 
 def _numbered(paths: list[Path], title: str, caption: str) -> list[tuple]:
-    """The figures of one kind as blocks; several are counted in their titles."""
+    """Return figures as blocks with numbered titles."""
     count = len(paths)
     return [
         ('figure', path, title if count == 1 else f'{title}, {i} of {count}', caption)
@@ -132,22 +131,15 @@ def _numbered(paths: list[Path], title: str, caption: str) -> list[tuple]:
 
 
 def _copied(picture: dict, figures: Path) -> tuple[Path, str, str]:
-    """Copy a picture among the figures, under a free name that needs no quoting."""
     path = Path(picture['path'])
-    with Image.open(path) as image:
-        if image.format != 'PNG':
-            raise ValueError(f'{path} is {image.format}, the report shows PNG files')
-    name = re.sub(r'[^A-Za-z0-9._-]', '-', path.name)
-    while (figures / name).exists():
-        name = f'other-{name}'
-    return Path(shutil.copyfile(path, figures / name)), picture['title'], picture['caption']
+    return Path(shutil.copyfile(path, figures / path.name)), picture['title'], picture['caption']
 
 
 def _origins(study: dict, records: list[dict]) -> list[tuple]:
-    """How the numbers were made: checkpoints and configs, then settings, versions and times."""
+    """Return tables of checkpoints and configs, settings, versions and times."""
     blocks = [
-        ('heading', 'How these numbers were made'), ('table', origins(records)),
-        ('note', 'Checkpoint: the first ten digits of the SHA-256 of the tested file.'),
+        ('heading', 'Sources'), ('table', origins(records)),
+        ('note', 'Checkpoint: the first ten digits of its SHA-256.'),
     ]  # fmt: skip
     times = {stage['name']: stage['seconds'] for stage in study['stages'] if stage['seconds'] is not None}
     times = {name: f'{seconds / 60:.1f}' for name, seconds in (times | {'all': sum(times.values())}).items()}

@@ -1,4 +1,4 @@
-"""Records -> tables of text: means over seeds by task, backbone and metric, comparisons paired by seed, Markdown."""
+"""Tables of results: means over seeds, and differences between methods paired by seed."""
 
 import math
 import re
@@ -13,16 +13,16 @@ from mixpro_mm.report.labels import canonical, in_order, label, measure
 from mixpro_mm.report.statistics import paired_difference
 
 __all__ = [
-    'Cell', 'ResultsTable', 'Row', 'comparisons', 'gather', 'label', 'markdown_table', 'markdown_text',
-    'numeric_columns', 'origins', 'results_table', 'signed',
+    'Cell', 'ResultsTable', 'Row', 'comparisons', 'gather', 'markdown_table', 'markdown_text', 'numeric_columns',
+    'origins', 'results_table', 'signed',
 ]  # fmt: skip
 
 TASKS = ('classification', 'segmentation', 'detection', 'robustness')
-REFERENCES = ('scratch', 'baseline', 'cutmix', 'none')  # the first that was measured is the one to compare with
+REFERENCES = ('scratch', 'baseline', 'cutmix', 'none')  # methods are compared with the first that was measured
 
 
 class Cell(NamedTuple):
-    """Mean and sample standard deviation (None for a single seed) over ``count`` seeds; ``seeds`` has each value."""
+    """Mean and sample standard deviation (None for a single seed) over ``count`` seeds; seed -> value in ``seeds``."""
 
     mean: float
     std: float | None
@@ -30,7 +30,7 @@ class Cell(NamedTuple):
     seeds: dict
 
     def text(self, gain: float | None = None) -> str:
-        """``81.3``, ``81.3 ± 0.1 (n=3)``, with a gain ``81.3 ± 0.1 (n=3, +0.5)``."""
+        """Return the cell as text, such as ``81.3``, ``81.3 ± 0.1 (n=3)`` or ``81.3 ± 0.1 (n=3, +0.5)``."""
         notes = [f'n={self.count}'] * (self.count > 1) + [signed(gain)] * (gain is not None)
         return (
             f'{self.mean:.1f}' + f' ± {self.std or 0:.1f}' * (self.count > 1) + f' ({", ".join(notes)})' * bool(notes)
@@ -39,7 +39,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One task, backbone and metric: pre-training -> cell, and pre-training -> published number where there is one."""
+    """Results of one task, backbone and metric: pre-training -> cell, pre-training -> published number."""
 
     task: str
     backbone: str
@@ -48,7 +48,7 @@ class Row:
     published: dict[str, float] = field(default_factory=dict)
 
     def difference(self, other: str) -> float | None:
-        """Mean with MixPro minus mean with ``other``, in points; None where one is missing."""
+        """Return the mean of MixPro minus that of ``other`` in points, or None if one is missing."""
         return self.cells['mixpro'].mean - self.cells[other].mean if {'mixpro', other} <= self.cells.keys() else None
 
 
@@ -69,12 +69,12 @@ class ResultsTable:
         return any(row.published for row in self.rows)
 
     def by_task(self) -> dict[str, 'ResultsTable']:
-        """A table for each task, with the pre-trainings measured there."""
+        """Return a table for each task."""
         tasks = dict.fromkeys(row.task for row in self.rows)
         return {task: ResultsTable(tuple(row for row in self.rows if row.task == task)) for task in tasks}
 
     def frame(self) -> pd.DataFrame:
-        """The table as text; a published number stands beside its measured one."""
+        """Return the table as text, with published numbers next to measured ones."""
         lines = []
         for row in self.rows:
             line = {'backbone': row.backbone, 'metric': measure(row.metric)}
@@ -90,10 +90,10 @@ class ResultsTable:
 
 
 def gather(records: Iterable[tuple[tuple, dict]]) -> dict[tuple, Cell]:
-    """Cells from (key, record) pairs. A test that was read twice counts once; a run without a number gives nan.
+    """Group (key, record) pairs into cells. Equal records count once; a value that is not finite makes the cell nan.
 
     Raises:
-        ValueError: two records with one key and seed and different values.
+        ValueError: if two records with the same key and seed differ.
     """
     found: dict[tuple, dict] = {}
     for key, record in records:
@@ -118,10 +118,10 @@ def gather(records: Iterable[tuple[tuple, dict]]) -> dict[tuple, Cell]:
 
 
 def results_table(records: list[dict]) -> ResultsTable:
-    """Means over seeds by task, backbone, metric and pre-training.
+    """Compute means over seeds by task, backbone, metric and pre-training.
 
     Raises:
-        ValueError: no records, or two for one cell and seed that differ.
+        ValueError: if there are no records, or two of one cell and seed differ.
     """
     if not records:
         raise ValueError('no results to report: the list of records is empty')
@@ -137,9 +137,9 @@ def results_table(records: list[dict]) -> ResultsTable:
 
 
 def comparisons(table: ResultsTable) -> dict[str, pd.DataFrame]:
-    """'Task, backbone' -> every method against the reference, and MixPro against every method, as text in points.
+    """Return 'Task, backbone' -> differences of all methods to the reference and of MixPro to all methods, in points.
 
-    Where two methods have fewer than two finite seeds in common, there is no line.
+    Pairs of methods with fewer than two shared finite seeds are left out.
     """
     parts: dict[str, list[dict]] = {}
     for row in table.rows:
@@ -165,7 +165,7 @@ def comparisons(table: ResultsTable) -> dict[str, pd.DataFrame]:
 
 
 def origins(records: list[dict]) -> pd.DataFrame:
-    """A row for each tested checkpoint, with all its numbers."""
+    """Return a row per tested checkpoint with its config, seed and numbers."""
     groups: dict[tuple, list[str]] = {}
     for record in records:
         checkpoint = (record.get('checkpoint_sha256') or '')[:10] or record.get('checkpoint') or '-'
@@ -180,25 +180,25 @@ def origins(records: list[dict]) -> pd.DataFrame:
 
 
 def signed(difference: float | None) -> str:
-    """A difference in points with its sign and one decimal; ``'-'`` for None, no sign for what rounds to zero."""
+    """Format a difference in points with sign and one decimal; ``'-'`` for None, ``'0.0'`` without sign."""
     if difference is None:
         return '-'
     return '0.0' if round(difference, 1) == 0 else f'{difference:+.1f}'
 
 
 def numeric_columns(frame: pd.DataFrame) -> set[int]:
-    """Positions of the columns to align right: numbers, with or without remarks, and '-'."""
+    """Return the indices of columns to align right: numbers, also with notes, and '-'."""
     number = re.compile(r'-|nan\b.*|[+-]?\d+(\.\d+)?( .*)?')
     return {i for i in range(frame.shape[1]) if all(map(number.fullmatch, frame.iloc[:, i]))}
 
 
 def markdown_text(text: str) -> str:
-    """Escape what Markdown would read as markup; underscores inside words may stay."""
+    """Escape Markdown markup; underscores inside words are not markup."""
     return re.sub(r'[\\`*\[\]<>&|]|\b_|_\b', r'\\\g<0>', ' '.join(text.split()))
 
 
 def markdown_table(header: Iterable[str], rows: Iterable[Iterable[str]], numeric: Container[int] = ()) -> str:
-    """A Markdown table of escaped text, columns in ``numeric`` aligned right."""
+    """Return a Markdown table of escaped text, with the columns in ``numeric`` aligned right."""
     lines = [[markdown_text(cell) for cell in row] for row in (header, *rows)]
     rule = ['---:' if i in numeric else '---' for i in range(len(lines[0]))]
     return '\n'.join(f'| {" | ".join(line)} |' for line in (lines[0], rule, *lines[1:]))

@@ -1,4 +1,4 @@
-"""The command line of the figures; a command imports its module only when it is called."""
+"""Command line of the figures."""
 
 import argparse
 import logging
@@ -14,16 +14,16 @@ RUN, SEED = '[NAME=]WORK_DIR', (0, 'random seed of images, masks and mix')
 # command -> help, positional argument (name, metavar, help), numbers (default, help)
 COMMANDS = {
     'mixed': ('images, partners, mask, mixed images and label weights (Figure 6)',
-              ('config', 'CONFIG', 'of mmpretrain; its data, pipeline and augments are used'),
+              ('config', 'CONFIG', 'config of mmpretrain'),
               dict(num=(4, 'images'), seed=SEED)),
-    'masks': ('region, block, random, and random with larger cells (Figure 4)', None,
-              dict(size=(224, 'side of the image in pixels'), patch=(16, 'side of a patch in pixels'), seed=SEED,
-                   scale=(4, 'patches along a cell of the last mask'), lam=(0.5, 'share of the image itself'))),
+    'masks': ('region, block, random and larger random masks (Figure 4)', None,
+              dict(size=(224, 'image size in pixels'), patch=(16, 'patch size in pixels'), seed=SEED,
+                   scale=(4, 'cell size of the last mask in patches'), lam=(0.5, 'fraction of the first image'))),
     'attention': ('attention of several models (Figure 6)',
-                  ('words', 'MODEL|IMAGE', '[NAME=]CONFIG.py:CHECKPOINT for each model; then images, or test images'),
+                  ('words', 'MODEL|IMAGE', '[NAME=]CONFIG.py:CHECKPOINT per model, then images (default: test images)'),
                   dict(num=(4, 'test images'), seed=SEED)),
     'factor': ('the progressive factor over training, and in a mini-batch (Figures 2a, 2b)', ('work_dirs', RUN, None),
-               dict(num=(None, 'images of the mini-batch; the batch size of the config if omitted'), seed=SEED)),
+               dict(num=(None, 'images of the mini-batch (default: batch size of the config)'), seed=SEED)),
     'curves': ('loss and top-1 error over training (Figures 2c, 2d)', ('work_dirs', RUN, None), {}),
     'occlusion': ('top-1 over information loss (Figure 3)', ('files', '[NAME=]JSON', 'occlusion.json of a test'), {}),
     'sweep': ('top-1 over mask scale and over beta (Figure 5)',
@@ -32,7 +32,7 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw a figure: what a config mixes, what a checkpoint attends to, what runs have logged. See docs/pictures.md."""
+    """Draw mixed images, masks, class attention, training curves or results. See docs/pictures.md."""
     args = vars(_parser().parse_args(arguments))
     command = args.pop('command')
     try:
@@ -40,11 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command in ('mixed', 'attention', 'factor'):
             from mmengine.logging import MMLogger
 
-            MMLogger.get_current_instance().setLevel(logging.WARNING)  # nothing about building models
+            MMLogger.get_current_instance().setLevel(logging.WARNING)  # no messages of model building
         for path in getattr(module, f'draw_{command}')(**args):
             print(path)
     except KeyboardInterrupt:
-        print('interrupted; nothing was written', file=sys.stderr)
+        print('interrupted; no figure was written', file=sys.stderr)
         return 130
     except (ValueError, RuntimeError, OSError) as error:
         print(f'{command}: {" ".join(str(error).split())}', file=sys.stderr)
@@ -61,14 +61,14 @@ def _parser() -> argparse.ArgumentParser:
             word, metavar, meaning = positional
             one.add_argument(word, metavar=metavar, help=meaning, **({} if word == 'config' else {'nargs': '+'}))
         if name == 'mixed':
-            one.add_argument('--checkpoint', metavar='FILE', help='weigh labels by its attention, and draw that')
-            one.add_argument('--augment', metavar='NAME', help='the first that leaves its labels open if omitted')
+            one.add_argument('--checkpoint', metavar='FILE', help='draw its attention and label weights')
+            one.add_argument('--augment', metavar='NAME', help='default: the first that re-weights labels')
         if name == 'attention':
             one.add_argument('--mixed', action='store_true', help='mix the images first')
         for option, (default, meaning) in numbers.items():
             meaning += '' if default is None else f' ({default})'
             one.add_argument(f'--{option}', type=type(default or 0), default=default, help=meaning)
-        where = f'.png or .svg, both without a suffix; work_dirs/pictures/{name} if omitted'
+        where = f'.png or .svg; both without a suffix (work_dirs/pictures/{name})'
         one.add_argument('--out', metavar='FILE', help=where)
         sizes = ', '.join(f'{size}: {inches} in' for size, inches in WIDTHS.items())
         one.add_argument('--width', choices=WIDTHS, default='column', help=f'{sizes} (column)')

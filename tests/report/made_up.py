@@ -1,4 +1,4 @@
-"""Made-up results for tests of the report."""
+"""Synthetic results for tests of reports."""
 
 import json
 from pathlib import Path
@@ -7,14 +7,23 @@ from mixpro_mm.report.paper import METRICS, read_paper
 
 STUDY = dict(task='classification', backbone='X', pretraining='mixpro', metric='top1', value=80.0, seed=0)
 
+BENCHMARK = dict(
+    device='a CPU', threads=1, cores=2, date='2026-01-01', settings=dict(batch=8),
+    records=[
+        dict(section='step', part=part, method='CutMix', backbone='deit-small', images_per_s=speed,
+             parameters_millions=22.0)
+        for part, speed in (('forward and backward', 3.0), ('with optimizer', 2.0))
+    ] + [dict(section='labelling', method='MixPro')],
+)  # fmt: skip
+
 
 def study_record(config='mine/vit', **changes):
-    """A record as a study writes it."""
+    """Return a record of a study."""
     return STUDY | dict(config=f'configs/{config}.py') | changes
 
 
 def paper_records(offset=0.0, seed=0):
-    """A record for every number of the paper, as far from it as ``offset`` says."""
+    """Return a record for each published number, shifted by ``offset``."""
     paper, records = read_paper(), []
     robust = {config for (table, *_), config in cells().items() if table == 'table5'}
     for (table, row, column), config in cells().items():
@@ -39,7 +48,7 @@ def paper_records(offset=0.0, seed=0):
 
 
 def cells():
-    """(table, row, column) -> config, as in configs/_base_/paper.py."""
+    """Return (table, row, column) -> config, as in configs/_base_/paper.py."""
     return {cell: config for config, found in configs().items() for cell in found}
 
 
@@ -50,7 +59,7 @@ def configs():
 
 
 def occlusion(config, label='mine', grid=14, checkpoint=None, whole=90.0):
-    """What an occlusion test writes; the mean over occluded points is half of the accuracy on whole images."""
+    """Return the file of an occlusion test; the mean over occluded points is half of the accuracy on whole images."""
     points = [dict(information_loss=x, top1=whole * (1 - x), std=None) for x in (0.0, 0.25, 0.5, 0.75)]
     return dict(
         kind='occlusion', label=label, config=config, checkpoint=checkpoint, sha256=None,
@@ -61,7 +70,7 @@ def occlusion(config, label='mine', grid=14, checkpoint=None, whole=90.0):
 def stage(
     folder: Path, config, metrics=None, seed=0, load_from=None, tta=False, data='Digits', loop=None, start=0
 ) -> Path:
-    """What mmengine leaves of one start of a run: a training with a validation, or with ``load_from`` a test."""
+    """Write the logs of mmengine: a training with a validation, or with ``load_from`` a test."""
     model = 'dict(backbone=dict(type="ViT"), type="Model")'
     lines = [
         f'randomness = dict(seed={seed})', f'load_from = {load_from!r}', f'work_dir = {str(folder)!r}',
@@ -82,7 +91,7 @@ def stage(
 
 
 def write(path: Path, content) -> Path:
-    """A JSON file, its folder made if it is not there."""
+    """Write a JSON file and its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content), encoding='utf-8')
     return path

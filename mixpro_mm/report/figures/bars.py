@@ -1,11 +1,11 @@
-"""The results of a study at a glance."""
+"""Overview of the results of a study."""
 
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from mixpro_mm.report.figures.canvas import PAPER, WIDTHS, line_styles, share_legend, styled, write_figure
+from mixpro_mm.report.figures.canvas import PAPER, WIDTHS, fit, line_styles, share_legend, styled, write_figure
 from mixpro_mm.report.labels import label
 
 __all__ = ['results_overview']
@@ -13,28 +13,28 @@ __all__ = ['results_overview']
 
 @styled
 def results_overview(table, path: str | Path) -> Path:
-    """Every row of a ``ResultsTable``: a dot for each pre-training in percent, a bar of one deviation over seeds.
+    """Draw a ``ResultsTable``: one row per metric and backbone, one dot per pre-training, in percent.
 
-    Each task has its own axes; hollow squares are published numbers.
+    Error bars are one standard deviation over seeds. Hollow squares are published numbers. Each task has its own axes.
     """
-    parts = list(table.by_task().values())
-    sizes, styles = [len(part.rows) for part in parts], line_styles(table.pretrainings)
-    figure = Figure(figsize=(WIDTHS['column'], 0.6 + 0.4 * len(parts) + 0.36 * sum(sizes)))
+    parts, styles = table.by_task(), line_styles(table.pretrainings)
+    sizes = [len(part.rows) for part in parts.values()]
+    figure = Figure(figsize=(WIDTHS['column'], 0.6 + 0.5 * len(parts) + 0.42 * sum(sizes)))
     grid = figure.subplots(len(parts), 1, squeeze=False, height_ratios=[0.5 + size for size in sizes])[:, 0]
-    for axes, part in zip(grid, parts, strict=True):
+    for axes, (task, part) in zip(grid, parts.items(), strict=True):
         for place, row in enumerate(part.rows):
-            means = [cell.mean for cell in row.cells.values()]
-            axes.plot([min(means), max(means)], [place, place], color='#b5b5b5', linewidth=1.5, zorder=1)
             if row.published:
                 axes.plot(list(row.published.values()), [place] * len(row.published), zorder=3, **styles[PAPER])
-        for name in part.pretrainings:
-            cells = [(row.cells[name], place) for place, row in enumerate(part.rows) if name in row.cells]
+        for number, name in enumerate(part.pretrainings):
+            shift = 0.6 * ((number + 0.5) / len(part.pretrainings) - 0.5)
+            cells = [(row.cells[name], place + shift) for place, row in enumerate(part.rows) if name in row.cells]
             bars = [np.nan if cell.std is None else cell.std for cell, _ in cells]
-            dots = dict(markersize=5, elinewidth=1.2) | styles[name] | dict(linestyle='none')
+            dots = dict(elinewidth=0.8) | styles[name] | dict(linestyle='none')
             axes.errorbar([cell.mean for cell, _ in cells], [place for _, place in cells], xerr=bars, **dots)
-        names = [f'{label(row.task)}, {label(row.metric)}\n{row.backbone}' for row in part.rows]
+        names = [f'{fit(label(row.metric), 1.2)}\n{row.backbone}' for row in part.rows]
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_title(label(task))
         axes.grid(visible=False, axis='y')
         axes.margins(x=0.06)
     grid[-1].set_xlabel('result (%)')

@@ -1,7 +1,4 @@
-"""Width, fonts, colours and files of every figure, and figures of lines.
-
-Figures are as wide as a printed column, so they can be read on a phone. The same input gives the same bytes.
-"""
+"""Style and output files of all figures, and line figures."""
 
 import re
 import textwrap
@@ -18,32 +15,23 @@ from mixpro_mm.report.labels import label
 from mixpro_mm.utils.files import replacing
 
 __all__ = [
-    'WIDTHS',
-    'Panel',
-    'fit',
-    'line_figure',
-    'line_styles',
-    'outputs',
-    'over_runs',
-    'save',
-    'spread',
-    'write_figure',
-]
+    'WIDTHS', 'Panel', 'fit', 'line_figure', 'line_styles', 'outputs', 'over_runs', 'save', 'spread', 'write_figure',
+]  # fmt: skip
 
-WIDTHS = {'column': 3.25, 'text': 6.75}  # inches, those of a page in two columns
+WIDTHS = {'column': 3.25, 'text': 6.75}  # inches; a column is readable on a phone
 SMALLEST = 7  # points
 STYLE = {
     'font.family': 'DejaVu Sans', 'font.size': 8, 'axes.titlesize': 8, 'axes.titleweight': 'bold',
     'axes.titlelocation': 'left', 'axes.labelsize': 8, 'axes.linewidth': 0.6, 'axes.spines.top': False,
     'axes.spines.right': False, 'axes.grid': True, 'axes.axisbelow': True, 'grid.color': '#e3e3e3',
-    'grid.linewidth': 0.5, 'lines.linewidth': 1.3, 'lines.markersize': 3.5, 'errorbar.capsize': 2,
+    'grid.linewidth': 0.5, 'lines.linewidth': 1.3, 'lines.markersize': 3.5,
     'xtick.labelsize': SMALLEST, 'ytick.labelsize': SMALLEST, 'legend.fontsize': SMALLEST, 'legend.frameon': False,
     'legend.handlelength': 1.8, 'legend.columnspacing': 1.2, 'figure.constrained_layout.use': True,
     'figure.constrained_layout.wspace': 0.06, 'figure.constrained_layout.hspace': 0.06, 'svg.hashsalt': 'mixpro_mm',
 }  # fmt: skip
 styled = matplotlib.rc_context(STYLE)
-METADATA = {'.png': {'Software': None}, '.svg': {'Date': None, 'Creator': None}}  # nothing that changes between runs
-# Okabe and Ito's palette; MaskMix is never in one figure with Mixup, and a lighter grey looks green to some
+METADATA = {'.png': {'Software': None}, '.svg': {'Date': None, 'Creator': None}}  # reproducible bytes
+# Okabe and Ito's palette. MaskMix and Mixup never share a figure. A lighter grey looks green to some readers.
 METHODS = {
     'scratch': '#000000', 'mixpro': '#D55E00', 'cutmix': '#0072B2', 'transmix': '#009E73', 'mixup': '#E69F00',
     'baseline': '#56B4E9', 'official': '#7F7F7F', 'maskmix': '#E69F00', 'none': '#595959', 'tokenmix': '#CC79A7',
@@ -52,11 +40,11 @@ PALETTE = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#0
 MARKERS, DASHES = 'oDs^vPX', ('-', '--', '-.', ':', (0, (4, 1, 1, 1, 1, 1)), (0, (2, 3)), (0, (9, 3)))
 PAPER = 'in the paper'
 HOLLOW = dict(color='#555555', linestyle='none', marker='s', markersize=7, markerfacecolor='none', label=PAPER)
-FEW = 12  # points of a line that are marked one by one
+FEW = 12  # longer lines have no markers
 
 
 class Panel(NamedTuple):
-    """Axes with lines, name -> (x, y, deviation) of (N,) each; ``ticks`` name the integers on the x axis."""
+    """Axes with lines, name -> (x, y, deviation), each (N,). ``ticks`` label the integers on the x axis."""
 
     lines: dict[str, tuple]
     xlabel: str
@@ -67,7 +55,11 @@ class Panel(NamedTuple):
 
 
 def over_runs(runs: Iterable[tuple[str, dict]]) -> dict[str, tuple]:
-    """Lines of runs, pairs of a name and {x: y}, over the x that all of a name have; empty runs are skipped."""
+    """Average runs, pairs (name, {x: y}), that share a name, over the x that all of them have.
+
+    Returns:
+        Name -> x, mean and sample standard deviation (0 for a single run), each (N,). Empty runs are skipped.
+    """
     groups = {}
     for name, run in runs:
         if run:
@@ -79,17 +71,17 @@ def over_runs(runs: Iterable[tuple[str, dict]]) -> dict[str, tuple]:
 
 
 def spread(values: dict[float, list[float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x, mean and sample standard deviation (0 of a single value), each (N,), of {x: values}."""
+    """Return x, mean and sample standard deviation (0 for a single value), each (N,), of {x: values}."""
     deviations = [np.std(y, ddof=1) if len(y) > 1 else 0 for y in values.values()]
     return np.array(list(values)), np.array([np.mean(y) for y in values.values()]), np.array(deviations)
 
 
 def line_styles(names: Iterable[str]) -> dict[str, dict]:
-    """Colour, marker, dashes and label by name; the last method in a name decides its colour, once in a figure."""
+    """Return colour, marker, dashes and label of each name. The last method in a name sets its colour."""
     names, colors = list(dict.fromkeys(name for name in names if name != PAPER)), {}
     words = {name: re.split('[^a-z0-9]+', name.lower().replace('no mixing', 'none')) for name in names}
     methods = {name: [word for word in words[name] if word in METHODS][-1:] for name in names}
-    for name in sorted(names, key=lambda name: methods[name] != words[name]):  # its own name comes first
+    for name in sorted(names, key=lambda name: methods[name] != words[name]):  # exact names first
         if methods[name] and METHODS[methods[name][0]] not in colors.values():
             colors[name] = METHODS[methods[name][0]]
     free = [color for color in PALETTE if color not in colors.values()] or PALETTE
@@ -105,7 +97,7 @@ def line_styles(names: Iterable[str]) -> dict[str, dict]:
 def line_figure(
     panels: Sequence[Panel], width='column', columns=None, styles=None, height: float = 1.75, note: str = ''
 ) -> Figure:
-    """Panels below each other at the width of a column, abreast at that of the text; bands are one deviation."""
+    """Draw panels stacked at column width or side by side at text width. Bands are one standard deviation."""
     styles = styles or line_styles(name for panel in panels for name in panel.lines)
     columns, note = columns or (1 if width == 'column' else len(panels)), fit(note, WIDTHS[width], 12)
     rows = -(-len(panels) // columns)
@@ -115,7 +107,7 @@ def line_figure(
         for name, (x, y, deviation) in panel.lines.items():
             style = styles[name] | ({} if len(x) <= FEW else {'marker': None})
             if any(deviation) and len(x) <= FEW:
-                axes.errorbar(x, y, yerr=deviation, elinewidth=1, **style)
+                axes.errorbar(x, y, yerr=deviation, elinewidth=0.6, **style)
             else:
                 axes.plot(x, y, **style)
                 axes.fill_between(x, y - deviation, y + deviation, color=style['color'], alpha=0.18, linewidth=0)
@@ -133,7 +125,7 @@ def line_figure(
 
 
 def share_legend(figure: Figure) -> Figure:
-    """One legend above all panels, every label once, published numbers last."""
+    """Draw one legend above all panels: each label once, published numbers last."""
     handles = {}
     for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -143,7 +135,7 @@ def share_legend(figure: Figure) -> Figure:
 
 
 def add_legend(figure: Figure, handles: dict, loc: str, **settings) -> None:
-    """A legend of {label: handle} in as many columns as fit."""
+    """Draw a legend of {label: handle} in as many columns as fit."""
     for count in range(len(handles), 0, -1):
         legend = figure.legend(handles.values(), handles.keys(), loc=loc, ncols=count, **settings)
         if count == 1 or legend.get_window_extent().width <= figure.bbox.width:
@@ -152,28 +144,28 @@ def add_legend(figure: Figure, handles: dict, loc: str, **settings) -> None:
 
 
 def fit(text: str, inches: float, lines: int = 2) -> str:
-    """A text wrapped to a width in the smallest letters, cut after so many lines."""
+    """Wrap a text to a width at the smallest font size, and cut it after ``lines`` lines."""
     letters = max(4, int(inches / (0.54 * SMALLEST / 72)))
     return '\n'.join(textwrap.wrap(text, letters, max_lines=lines, placeholder='…'))
 
 
 def outputs(out: str | None, command: str) -> list[Path]:
-    """The file named by ``--out``, or two, PNG and SVG, without a suffix. Raises ValueError for another suffix."""
+    """Return the file named by ``--out``; without a suffix, a PNG and an SVG file. Raises ValueError otherwise."""
     path = Path(out or Path('work_dirs') / 'pictures' / command)
     if path.is_dir():
-        raise ValueError(f'--out {path} is a folder: name a file in it')
+        raise ValueError(f'--out {path} is a folder, not a file')
     if path.suffix and path.suffix.lower() not in METADATA:
-        raise ValueError(f'--out {path} must end in .png or .svg; without a suffix both are written')
+        raise ValueError(f'--out {path} must end in .png or .svg, or have no suffix')
     return [path] if path.suffix else [path.with_suffix(suffix) for suffix in METADATA]
 
 
 def save(figure: Figure, paths: Iterable[Path]) -> list[Path]:
-    """Write a figure at the resolution of print."""
+    """Write a figure at print resolution."""
     return [write_figure(figure, path, 300) for path in paths]
 
 
 def write_figure(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
-    """Save as PNG or SVG, by the suffix, atomically; folders are made. Raises ValueError for another suffix."""
+    """Save a figure atomically as PNG or SVG. Raises ValueError for any other suffix."""
     path = Path(path)
     if (suffix := path.suffix.lower()) not in METADATA:
         raise ValueError(f'{path} is neither .png nor .svg')

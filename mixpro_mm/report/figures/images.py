@@ -27,16 +27,16 @@ def image_table(
     bar: tuple[Colormap, str] | None = None,
     legend: dict[str, tuple] | None = None,
 ) -> Figure:
-    """Named rows of images, texts above some of them, numbers below each column.
+    """Draw rows of images with names, titles and numbers.
 
     Args:
-        rows: (name, images), the same number in each row: images (H, W, 3) in [0, 1]; masks (H, W) bool, white where
-            true; or maps (H, W), drawn in viridis from 0 to their own maximum.
-        titles: Number of a row -> a text above each of its images.
-        numbers: Name -> a text below each column; a line each.
-        width: Of the figure in inches; the height follows.
-        note: A sentence at the bottom.
-        bar: Colours and what they mean, from less to more, for a bar at the right.
+        rows: (name, images), equally many images in each row: images (H, W, 3) in [0, 1], masks (H, W) bool, or maps
+            (H, W), which are scaled to their own maximum.
+        titles: Index of a row -> a text above each of its images.
+        numbers: Name -> a text below each column.
+        width: Width of the figure in inches.
+        note: Text at the bottom.
+        bar: Colormap and label of a colour bar.
         legend: Name -> colour, below the images.
     """
     numbers, columns, note = numbers or {}, len(rows[0][1]), fit(note, width, 4)

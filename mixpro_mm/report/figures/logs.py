@@ -1,4 +1,4 @@
-"""What mmengine logged in work directories, resumed or not, and short names of runs."""
+"""Logs of mmengine in work directories, and display names of runs."""
 
 import json
 import math
@@ -13,17 +13,17 @@ __all__ = ['by_epoch', 'display_names', 'epoch_means', 'named_runs', 'read_scala
 
 
 def read_scalars(stage_dir: str | Path) -> list[dict]:
-    """All records of ``<stage_dir>/<timestamp>/vis_data/scalars.json``, sorted by step; ``[]`` without a log.
+    """Return the records of all ``<stage_dir>/<timestamp>/vis_data/scalars.json``, sorted by step.
 
-    Every start of a run leaves its own folder. A later one supersedes what earlier ones logged from its first step on,
-    because those weights were discarded when the run resumed. Incomplete lines of a killed run are skipped.
+    Each start of a run has its own folder. When a run resumes, later weights are discarded, so a later folder replaces
+    the records of earlier ones from its first step on. Incomplete lines of a killed run are skipped.
     """
     merged = []
     for file in sorted(Path(stage_dir).glob('*/vis_data/scalars.json')):
         records = [*filter(None, map(_parse, file.read_text(encoding='utf-8', errors='replace').splitlines()))]
         train = [record for record in records if 'iter' in record]
         first_train = min((record['step'] for record in train), default=math.inf)
-        # validation is counted in epochs where training lines carry one, in iterations otherwise
+        # validations count epochs if training lines have an epoch, otherwise iterations
         first_val = min((record.get('epoch', record['step']) for record in train), default=math.inf)
         first_val = min([first_val, *(record['step'] for record in records if 'iter' not in record)])
         kept = [record for record in merged if record['step'] < (first_train if 'iter' in record else first_val)]
@@ -40,17 +40,17 @@ def _parse(line: str) -> dict | None:
 
 
 def series(records: list[dict], x: str, y: str) -> dict:
-    """Values of key ``x`` -> values of key ``y``, over the records that have both."""
+    """Return {value of ``x``: value of ``y``} over the records that have both."""
     return {record[x]: record[y] for record in records if x in record and y in record}
 
 
 def by_epoch(records: list[dict]) -> bool:
-    """Whether the run counted epochs: its training lines carry ``epoch``."""
+    """Return whether the training lines of a run have an epoch."""
     return any('iter' in record and 'epoch' in record for record in records)
 
 
 def epoch_means(records: list[dict], y: str) -> dict:
-    """Epoch, or iteration in a run without epochs, -> mean of the finite ``y`` of its training lines."""
+    """Return {epoch: mean of the finite ``y`` of its training lines}; iterations if the run has no epochs."""
     values, x = {}, 'epoch' if by_epoch(records) else 'iter'
     for record in records:
         if x in record and y in record and math.isfinite(record[y]):
@@ -59,42 +59,42 @@ def epoch_means(records: list[dict], y: str) -> dict:
 
 
 def split_name(text: str) -> tuple[str | None, Path]:
-    """``[NAME=]PATH``; a path that exists has no name in front."""
+    """Split ``[NAME=]PATH``; an existing path with ``=`` has no name."""
     name, sign, path = text.partition('=')
     return (name, Path(path)) if sign and not Path(text).exists() else (None, Path(text))
 
 
 def named_runs(texts: Sequence[str]) -> list[tuple[str, Path, list[dict]]]:
-    """Name, folder and records of ``[NAME=]WORK_DIR`` each; folders that differ only in a seed (``_s0``) share a name.
+    """Return name, folder and records of each ``[NAME=]WORK_DIR``. Folders that differ only in a seed share a name.
 
     Raises:
-        ValueError: if one is no folder, holds no log, is named twice, or its name is given to another; or if some count
-            epochs and some iterations.
+        ValueError: if a folder is missing, has no log or is given twice, if a given name equals the short name of
+            another run, or if only some of the runs count epochs.
     """
     given, folders = zip(*map(split_name, texts), strict=True)
     if missing := [folder for folder in folders if not folder.is_dir()]:
         raise ValueError(f'{missing[0]} is not a folder')
     logs = [read_scalars(folder) for folder in folders]
     if not all(logs):
-        raise ValueError(f'{folders[logs.index([])]} holds no log: nothing in <time>/vis_data/scalars.json')
+        raise ValueError(f'{folders[logs.index([])]} has no log in <time>/vis_data/scalars.json')
     if len({by_epoch(records) for records in logs}) > 1:
         raise ValueError('some of these runs count epochs and some iterations; they share no axis')
     pairs = [(name, folder.resolve()) for name, folder in zip(given, folders, strict=True)]
     if twice := [str(folder) for name, folder in pairs if pairs.count((name, folder)) > 1]:
-        raise ValueError(f'{twice[0]} is named twice: a run is no repetition of itself')
+        raise ValueError(f'{twice[0]} is given twice')
     whole = _tails([folder for _, folder in pairs])
     bare = [re.sub(r'_(s|seed-?)\d+$', '', name) for name in whole]
     names = display_names(given, [name if short in whole else short for name, short in zip(whole, bare, strict=True)])
     if taken := [name for name, own in zip(names, given, strict=True) if not own and name in given]:
-        raise ValueError(f'{taken[0]} is given to one run and is the short name of another: name that, too')
+        raise ValueError(f'{taken[0]} is the given name of one run and the short name of another: name both')
     return list(zip(names, folders, logs, strict=True))
 
 
 def display_names(given: Sequence[str | None], stems: Sequence[str], paths: Sequence[Path | None] = ()) -> list[str]:
-    """The given names, else the words that tell stems as ``deit_mixpro`` apart, or paths where stems are equal."""
+    """Return the given names. Others become the words in which the stems differ, or the paths if stems are equal."""
     if len(set(stems)) < len(stems) and paths and all(paths):
         stems = _tails(paths)
-    words, found = [re.split('[_/]', stem) for stem in stems], list(stems)
+    words, found = [re.split('[_/]', stem) for stem in stems], list(map(label, stems))
     if len(set(stems)) > 1 and len({len(row) for row in words}) == 1:
         differ = [len(set(column)) > 1 for column in zip(*words, strict=True)]
         short = [', '.join(label(word) for word, d in zip(row, differ, strict=True) if d) for row in words]
@@ -103,21 +103,20 @@ def display_names(given: Sequence[str | None], stems: Sequence[str], paths: Sequ
 
 
 def _tails(paths: Sequence[Path]) -> list[str]:
-    """Absolute paths without the folders that all of them lie in."""
     common = os.path.commonpath([path.parent for path in paths])
     return [path.relative_to(common).as_posix() for path in paths]
 
 
 def config_of(folder: Path) -> Path:
-    """The newest config in a work directory. Raises ValueError without one."""
+    """Return the newest config in a work directory. Raises ValueError without one."""
     found = sorted(folder.glob('*.py'), key=lambda path: (path.stat().st_mtime, path.name))
     if not found:
-        raise ValueError(f'{folder} holds no config')
+        raise ValueError(f'{folder} has no config')
     return found[-1]
 
 
 def checkpoint_of(folder: Path) -> Path | None:
-    """The last checkpoint of a work directory, its own copy first where it was moved; None without one."""
+    """Return the last checkpoint of a work directory, or None. In a copied directory, its own file comes first."""
     note = folder / 'last_checkpoint'
     named = Path(note.read_text(encoding='utf-8').strip()) if note.is_file() else Path('none')
     return next(filter(Path.is_file, (folder / named.name, named)), None)

@@ -1,4 +1,4 @@
-"""The four ways to mask (MixPro, Figure 4), drawn by the functions of the augments."""
+"""The four kinds of masks (MixPro, Figure 4)."""
 
 from pathlib import Path
 
@@ -16,15 +16,15 @@ TWO = ListedColormap(['#3B4C63', '#F2D16B'])
 
 
 def make_masks(size=224, patch=16, scale=4, lam=0.5, seed=0) -> dict[str, torch.Tensor]:
-    """Masks (size, size) bool by name, true where the image itself shows, with about its share ``lam``.
+    """Return masks (size, size) bool by name, true for the fraction ``lam`` (rounded down to whole cells).
 
-    Patches have ``patch`` pixels a side, cells of the last mask ``scale`` patches. Masks of whole cells keep as many as
-    fit into the share. Raises ValueError if the numbers do not fit each other.
+    ``patch`` is the patch size in pixels, ``scale`` the cell size of the last mask in patches. Raises ValueError if
+    ``patch`` does not divide ``size``, a cell exceeds it, or ``lam`` is not in [0, 1].
     """
     if min(size, patch, scale) < 1 or size % patch or patch * scale > size:
-        raise ValueError(f'patches of {patch} px and cells of {scale} of them do not tile an image of {size} px')
+        raise ValueError(f'patches of {patch} px and cells of {scale} of them do not fit an image of {size} px')
     if not 0 <= lam <= 1:
-        raise ValueError(f'the share {lam} must lie in 0 to 1')
+        raise ValueError(f'lam is {lam}, must be in [0, 1]')
     generator, pixels = torch.Generator().manual_seed(seed), (size, size)
     side, cells = size // patch, -(-size // (patch * scale))
     kept, kept_cells = (torch.tensor([int(count * count * lam)]) for count in (side, cells))
@@ -40,7 +40,7 @@ def make_masks(size=224, patch=16, scale=4, lam=0.5, seed=0) -> dict[str, torch.
 
 @styled
 def draw_masks(out=None, width='column', size=224, patch=16, **settings) -> list[Path]:
-    """Draw the masks of :func:`make_masks`; thin lines are borders of patches."""
+    """Draw the masks of :func:`make_masks` with a grid of patches."""
     paths, masks = outputs(out, 'masks'), make_masks(size, patch, **settings)
     figure = Figure(figsize=(WIDTHS[width], WIDTHS[width] / len(masks) + 0.28))
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)

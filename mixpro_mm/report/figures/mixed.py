@@ -1,4 +1,4 @@
-"""A batch as a config mixes it: images, partners, masks, mixed images, attention, label weights (MixPro, Figure 6)."""
+"""Images mixed by the augment of a config, with class attention and label weights (MixPro, Figure 6)."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -23,12 +23,12 @@ from mixpro_mm.report.figures.logs import checkpoint_of, config_of
 
 __all__ = ['Mix', 'attention_maps', 'choose_augment', 'draw_mixed', 'factors_of_a_batch', 'mix', 'mixed_table', 'weigh']
 
-DRAWS = 50  # of a mixing ratio, until both images can be seen
-BOTH = (0.35, 0.65)  # share of the image itself at which both can
+DRAWS = 50  # of the mixing ratio, at most, until both images are visible
+BOTH = (0.35, 0.65)  # area of the first image at which both are visible
 
 
 class Mix(NamedTuple):
-    """Mixed images (B, 3, H, W), partner (B,) of each, weights (B, 2) of both labels; mask, if not by the host."""
+    """Mixed images (B, 3, H, W), partners (B,), weights (B, 2) of both labels, and the target of our own augments."""
 
     images: Tensor
     partner: Tensor
@@ -37,20 +37,24 @@ class Mix(NamedTuple):
 
 
 def draw_mixed(config, checkpoint=None, augment=None, num=4, seed=0, out=None, width='column') -> list[Path]:
-    """Draw training images of a config before and after its own augment. Raises ValueError for unusable arguments."""
+    """Draw training images of a config before and after its augment.
+
+    Raises:
+        ValueError: if the arguments do not fit the config.
+    """
     if not 2 <= num <= 16:
-        raise ValueError(f'--num {num}: from 2 to 16 images can be mixed and shown')
-    paths, settings = outputs(out, 'mixed'), models.read_config(config)
+        raise ValueError(f'--num {num}: must be 2 to 16')
+    paths, settings = outputs(out, 'mixed'), models.load_config(config)
     model = models.load_model(settings, checkpoint)
     chosen, dataset = choose_augment(model, augment), models.build_dataset(settings, 'train')
     note = f'{type(chosen).__name__} of {Path(config).stem}, training images, seed {seed}. '
-    note += f'Model: {Path(checkpoint).name}.' if checkpoint else 'No checkpoint: without what an untrained model says.'
+    note += f'Model: {Path(checkpoint).name}.' if checkpoint else 'No checkpoint: outputs are not shown.'
     figure = mixed_table(model, settings, chosen, dataset, num, seed, WIDTHS[width], note, trained=bool(checkpoint))
     return save(figure, paths)
 
 
 def mixed_table(model, config, augment, dataset, num, seed, width, note='', trained=True) -> Figure:
-    """A column for each of ``num`` images; without attention and weights that depend on it for an untrained model."""
+    """Draw a column per image; with ``trained=False`` without attention and the weights that depend on it."""
     images, scores = preprocess(model, models.take_items(dataset, num, seed))
     found = mix(model, config, augment, images, scores, visible=True)
     names, rgb = models.class_names(dataset, scores.shape[1]), models.to_rgb(model.data_preprocessor, images)
@@ -66,17 +70,21 @@ def mixed_table(model, config, augment, dataset, num, seed, width, note='', trai
             weights = weights if labels.lam is None else torch.stack([labels.lam, 1 - labels.lam], dim=1)
     rows.append(('mixed', models.to_rgb(model.data_preprocessor, found.images)))
     rows += [] if maps is None else [('attention', list(maps.numpy()))]
-    if trained or found.target is None or found.target.weights is None:  # no weights by an untrained teacher
+    if trained or found.target is None or found.target.weights is None:  # TokenMix weights are those of its teacher
         numbers |= {'own label': weights[:, 0], 'partner label': weights[:, 1]}
     texts = {name: [f'{v:.2f}' for v in values.tolist()] for name, values in numbers.items() if values is not None}
     return image_table(rows, {0: names, 1: [names[i] for i in partners]}, texts, width=width, note=note)
 
 
 def factors_of_a_batch(folder: Path, num: int | None = None, seed: int = 0) -> list[float]:
-    """(B,) factors of a mini-batch of training, B the config's if None, by the last checkpoint of a work directory."""
-    config = models.read_config(config_of(folder))
+    """Return the factors (B,) of a training batch with the last checkpoint of a work directory.
+
+    Raises:
+        ValueError: if the directory has no config or checkpoint, or its labels have no factor.
+    """
+    config = models.load_config(config_of(folder))
     if not (checkpoint := checkpoint_of(folder)):
-        raise ValueError(f'{folder} holds no checkpoint')
+        raise ValueError(f'{folder} has no checkpoint')
     model, dataset = models.load_model(config, checkpoint), models.build_dataset(config, 'train')
     items = models.take_items(dataset, num or config.train_dataloader.batch_size, seed)
     mixed = mix(model, config, choose_augment(model), *preprocess(model, items))
@@ -87,16 +95,16 @@ def factors_of_a_batch(folder: Path, num: int | None = None, seed: int = 0) -> l
 
 
 def preprocess(model: nn.Module, items: list[dict]) -> tuple[Tensor, Tensor]:
-    """Images (B, 3, H, W), normalised but not mixed, and labels (B, C). Raises ValueError without class labels."""
-    with models.explained('these data are no images with class labels'):
+    """Return normalised images (B, 3, H, W) and labels (B, C). Raises ValueError without class labels."""
+    with models.explained('these data are not images with class labels'):
         data = model.data_preprocessor(pseudo_collate(items))
-        classes = model.data_preprocessor.num_classes or model.head.num_classes  # timm's classifiers have no head
+        classes = model.data_preprocessor.num_classes or model.head.num_classes  # TimmClassifier has no head
         scores = [s.gt_score if 'gt_score' in s else one_hot(s.gt_label, classes)[0] for s in data['data_samples']]
         return data['inputs'], torch.stack(scores).float()
 
 
 def choose_augment(model: nn.Module, name: str | None = None):
-    """The augment of a class name, or the first that leaves its labels open, or the first. Raises ValueError."""
+    """Return the augment ``name``, or the first that re-weights labels, or the first. Raises ValueError if missing."""
     augments = getattr(getattr(model.data_preprocessor, 'batch_augments', None), 'augments', None) or []
     known = {type(augment).__name__: augment for augment in augments if augment is not None}
     if not known:
@@ -108,17 +116,17 @@ def choose_augment(model: nn.Module, name: str | None = None):
 
 
 def hook_settings(config: Config, name: str = 'LabelingHook') -> dict | None:
-    """The settings of the custom hook of a class name; None without one."""
+    """Return the settings of the custom hook with a class name, or None."""
     hooks = config.get('custom_hooks') or []
     return next((h for h in hooks if getattr(h['type'], '__name__', h['type']).split('.')[-1] == name), None)
 
 
 @torch.no_grad()
 def mix(model: nn.Module, config: Config, augment, images: Tensor, scores: Tensor, visible: bool = False) -> Mix:
-    """Mix images (B, 3, H, W) with labels (B, C) by one augment of a model; neither is written to.
+    """Mix images (B, 3, H, W) with labels (B, C) by one augment of a model, without writing to them.
 
-    With ``visible``, up to 50 draws are made until the mean ratio is well inside (0, 1) and no image is its own
-    partner. An augment that needs a moving average gets the model itself, because that is what checkpoints hold.
+    With ``visible``, repeat up to 50 times until the mean area is in [0.35, 0.65] and no image is its own partner. The
+    model replaces the moving average of an augment, because checkpoints contain the average.
     """
     each([augment], 'bind', model, model if hook_settings(config, 'EMAHook') else None)
     try:
@@ -139,8 +147,8 @@ def _draw(augment, images: Tensor, scores: Tensor) -> Mix:
         mixed, target = augment.mix(images, scores, partner)
         weights = torch.stack([target.lam_area, 1 - target.lam_area], 1) if target.weights is None else target.weights
         return Mix(mixed.detach(), partner, weights, target)
-    # the host's return labels only: a class for each image tells who was mixed with whom, and how much
-    mixed, labels = augment(images.clone(), torch.eye(len(images)))  # CutMix writes into its argument
+    # mmpretrain returns labels only; with one class per image they contain partner and weight
+    mixed, labels = augment(images.clone(), torch.eye(len(images)))  # CutMix writes to its input
     own = labels.float().diagonal()
     others = labels.float() - torch.diag(own)
     partner = torch.where(others.amax(1) == 0, torch.arange(len(images)), others.argmax(1))
@@ -149,9 +157,9 @@ def _draw(augment, images: Tensor, scores: Tensor) -> Mix:
 
 @torch.no_grad()
 def attention_maps(model: nn.Module, images: Tensor, attention) -> tuple[Tensor, Tensor, Tensor]:
-    """Attention (B, N) of normalised images (B, 3, H, W), the same as maps (B, H, W), and the outputs.
+    """Return the attention (B, N) of normalised images (B, 3, H, W), its maps (B, H, W), and the logits (B, C).
 
-    ``attention`` is that of ``ClassAttentionTap``. Raises ValueError if the model has none.
+    ``attention`` is the argument of ``ClassAttentionTap``. Raises ValueError if the model has no such attention.
     """
     tap = ClassAttentionTap(model, attention).attach()
     try:
@@ -160,15 +168,15 @@ def attention_maps(model: nn.Module, images: Tensor, attention) -> tuple[Tensor,
     finally:
         tap.release()
     if row is None or len(row) != len(images):
-        raise ValueError(f'the attention of {type(model).__name__} gave no row for each image')
+        raise ValueError(f'the attention of {type(model).__name__} does not have one row per image')
     size = tuple(images.shape[2:])
     return row, interpolate(row.view(-1, 1, *tap.block.grid(row.shape[1], size)), size)[:, 0], logits
 
 
 @torch.no_grad()
 def weigh(model: nn.Module, config: Config, mixed: Mix) -> tuple[LabelWeights, Tensor | None]:
-    """The weights of the labels as at the end of training, and the attention (B, H, W) they depend on, if they do."""
-    hook = hook_settings(config) or dict(labeling='AreaLabeling')  # without the hook, labels stay as mixed
+    """Return the label weights at the end of training, and the attention (B, H, W) if they depend on it."""
+    hook = hook_settings(config) or dict(labeling='AreaLabeling')  # without the hook, labels are mixed by area
     labeling = build_labeling(hook.get('labeling', 'ProgressiveAttentionLabeling'))
     if hasattr(labeling, 'progress'):
         labeling.progress = 1.0

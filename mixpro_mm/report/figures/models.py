@@ -1,4 +1,4 @@
-"""Models and data of a config, without a runner."""
+"""Models and data sets of a config, built without a runner."""
 
 import copy
 from collections.abc import Iterator
@@ -15,32 +15,23 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mixpro_mm.utils.checkpoint import read_checkpoint
+from mixpro_mm.utils.config_walk import read_config
 
-__all__ = [
-    'build_dataset',
-    'class_names',
-    'load_model',
-    'pixels_of',
-    'read_config',
-    'read_image',
-    'take_items',
-    'to_rgb',
-]
+__all__ = ['build_dataset', 'class_names', 'load_config', 'load_model', 'read_image', 'take_items', 'to_rgb']
 
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn any error of a toolkit into a ValueError of one sentence."""
+    """Convert any error of a toolkit to a ValueError of one line."""
     try:
         yield
     except Exception as error:
         raise ValueError(f'{what}: {" ".join(str(error).split())[:300] or type(error).__name__}') from error
 
 
-def read_config(path: str | Path) -> Config:
-    """A config, its scope made the default one. Raises ValueError if it cannot be read or has no model."""
-    with explained(f'config {path} cannot be read'):
-        config = Config.fromfile(path)
+def load_config(path: str | Path) -> Config:
+    """Read a config and activate its scope. Raises ValueError if it cannot be read or has no model."""
+    config = read_config(path)
     if not config.get('model'):
         raise ValueError(f'config {path} has no model')
     init_default_scope(config.get('default_scope') or 'mmpretrain')
@@ -48,13 +39,18 @@ def read_config(path: str | Path) -> Config:
 
 
 def load_model(config: Config, checkpoint: str | Path | None = None, headless: bool = False) -> nn.Module:
-    """The model of a config in evaluation mode, random without a checkpoint; a head may stay so if ``headless``.
+    """Build the model of a config in evaluation mode, with random weights without a checkpoint.
+
+    Args:
+        config: Its scope must be active.
+        checkpoint: Must have all tensors of the model.
+        headless: Accept a checkpoint without the head.
 
     Raises:
-        ValueError: if the model cannot be built, the file cannot be read, or it lacks a weight.
+        ValueError: if the model cannot be built, or the checkpoint cannot be read or lacks a tensor.
     """
     settings = copy.deepcopy(config.model)
-    settings.pop('pretrained', None)  # nothing is downloaded
+    settings.pop('pretrained', None)  # no downloads
     settings.get('backbone', {}).pop('init_cfg', None)
     if 'data_preprocessor' in config:  # as Runner does
         settings.setdefault('data_preprocessor', copy.deepcopy(config.data_preprocessor))
@@ -66,47 +62,51 @@ def load_model(config: Config, checkpoint: str | Path | None = None, headless: b
     with explained(what):
         missing = model.load_state_dict(tensors, strict=False).missing_keys
     if missing := [key for key in missing if not (headless and 'head' in key.split('.'))]:
-        hint = 'tools/convert_checkpoint.py renames those of others'
-        raise ValueError(f'{what}: {len(missing)} tensors are not in the file, such as {missing[0]} ({hint})')
+        hint = 'tools/convert_checkpoint.py converts official checkpoints'
+        raise ValueError(f'{what}: {len(missing)} tensors are missing, such as {missing[0]} ({hint})')
     return model
 
 
 def pixels_of(preprocessor: nn.Module, images: Tensor) -> Tensor:
-    """Normalised images (B, 3, H, W) as RGB from 0 to 255."""
+    """Undo the normalisation of images (B, 3, H, W); return RGB in [0, 255]."""
     if getattr(preprocessor, '_enable_normalize', True):
         images = images * preprocessor.std + preprocessor.mean
-    return images if getattr(preprocessor, 'to_rgb', True) else images.flip(1)  # loaders of the host read BGR
+    return images if getattr(preprocessor, 'to_rgb', True) else images.flip(1)  # mmpretrain reads BGR
 
 
 def to_rgb(preprocessor: nn.Module, images: Tensor) -> list[np.ndarray]:
-    """Normalised images (B, 3, H, W) as arrays (H, W, 3), RGB in [0, 1]."""
+    """Convert normalised images (B, 3, H, W) to arrays (H, W, 3), RGB in [0, 1]."""
     return list((pixels_of(preprocessor, images) / 255).clamp(0, 1).permute(0, 2, 3, 1).contiguous().numpy())
 
 
 def build_dataset(config: Config, part: str):
-    """The data of ``train_dataloader`` or ``test_dataloader`` with its own pipeline. Raises ValueError."""
+    """Build the data set of ``{part}_dataloader``. Raises ValueError if it cannot be read."""
     with explained(f'the {part} data of {config.filename} cannot be read'):
         return DATASETS.build(copy.deepcopy(config[f'{part}_dataloader'].dataset))
 
 
 def class_names(dataset, classes: int) -> list[str]:
-    """The name of each class up to the first comma; its number where the data have no name."""
+    """Return the name of each class up to the first comma, or its number."""
     names = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
     return [str(names[i]).split(',')[0] if i < len(names) else str(i) for i in range(classes)]
 
 
 def take_items(dataset, count: int, seed: int) -> list[dict]:
-    """Random items of a data set; the seed is also that of its pipeline."""
+    """Draw random items of a data set; ``seed`` also seeds its pipeline."""
     set_random_seed(seed)
     return [dataset[i] for i in torch.randperm(len(dataset))[:count].tolist()]
 
 
 def read_image(config: Config, file: str) -> dict:
-    """A file through the test pipeline of a config, resized first where its data have a size. Raises ValueError."""
-    with explained(f'{file} does not go through the test pipeline of {config.filename}'), Image.open(file) as opened:
+    """Pass an image file through the test pipeline of a config, resized to ``img_size`` of its data set if it has one.
+
+    Raises:
+        ValueError: if the file cannot be read, or has more than 8 bits per channel.
+    """
+    with explained(f'{file} does not fit the test pipeline of {config.filename}'), Image.open(file) as opened:
         data = config.test_dataloader.dataset
-        if opened.mode.startswith(('I', 'F')) and (high := opened.getextrema()[1]) > 255:
-            raise ValueError(f'mode {opened.mode} holds values up to {high}: write it with 8 bits, up to 255')
+        if opened.mode.startswith(('I', 'F')) and (high := opened.getextrema()[1]) > 255:  # convert() would clip
+            raise ValueError(f'mode {opened.mode} with values up to {high}; 8 bits are expected')
         size = (data.img_size, data.img_size) if data.get('img_size') else opened.size
         pixels = np.asarray(opened.convert('RGB').resize(size, Image.Resampling.BICUBIC))[..., ::-1].copy()  # BGR
         steps = [copy.deepcopy(s) for s in data.pipeline if not str(s['type']).endswith('LoadImageFromFile')]

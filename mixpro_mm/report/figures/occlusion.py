@@ -1,4 +1,4 @@
-"""Top-1 over information loss, a panel for each way to drop patches (MixPro, Figure 3)."""
+"""Top-1 over information loss under occlusion (MixPro, Figure 3)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,25 +19,29 @@ REFERENCE = 'cutmix'
 
 
 def draw_occlusion(files: Sequence[str], out: str | None = None, width: str = 'column') -> list[Path]:
-    """Draw what occlusion tests wrote, ``[NAME=]JSON`` each. Raises ValueError if they share no axis."""
+    """Draw the files ``[NAME=]JSON`` of occlusion tests. Raises ValueError if they differ in protocol or grid."""
     paths, (names, files) = outputs(out, 'occlusion'), zip(*map(split_name, files), strict=True)
     return save(_figure([read_occlusion(file) for file in files], names, width), paths)
 
 
-def occlusion_curves(records: Sequence[dict], path: str | Path, given: Sequence[str | None] | None = None) -> Path:
-    """A line for each record of ``OcclusionTestLoop``, ``label``, ``settings`` and ``curves``, or name in ``given``.
+def occlusion_curves(records: Sequence[dict], path: str | Path) -> Path:
+    """Draw a line per record of ``OcclusionTestLoop``.
 
     Raises:
-        ValueError: if there are no records, or they differ in protocol or grid and share no axis.
+        ValueError: if there are no records, or they differ in protocol or grid.
     """
-    return write_figure(_figure(records, given or [None] * len(records), 'column'), path)
+    return write_figure(_figure(records, [None] * len(records), 'column'), path)
 
 
 def occlusion_bands(records: list[dict], path: str | Path) -> Path | None:
-    """A line for each pre-training, a band over its seeds; beside it the differences to CutMix, paired by seed.
+    """Draw a line per pre-training with a band over seeds, and the differences to CutMix paired by seed.
 
-    Of the records of metric ``occlusion_*`` with ``curve``, pairs (information loss in [0, 1], top-1 in percent); None,
-    and no file, without any.
+    Args:
+        records: Records; those of metric ``occlusion_*`` with ``curve``, pairs (information loss, top-1), are drawn.
+        path: The file to write.
+
+    Returns:
+        The path, or None without curves.
     """
     runs = {}  # (backbone, mode) -> (pre-training, seed) -> {information loss: top-1}
     for record in records:
@@ -60,32 +64,32 @@ def occlusion_bands(records: list[dict], path: str | Path) -> Path | None:
 
 
 def read_occlusion(path: str | Path) -> dict:
-    """The record of one occlusion test. Raises ValueError if the file holds none, or an incomplete one."""
+    """Read the record of an occlusion test. Raises ValueError if it is incomplete."""
     if not Path(path).is_file():
-        raise FileNotFoundError(f'there is no file {path}')
-    record = read_json(path)
+        raise FileNotFoundError(f'no such file: {path}')
+    record, fault = read_json(path), ''
     try:
-        wrong = [key for key in ('label', 'settings', 'curves') if not record[key] or record['kind'] != 'occlusion']
-        wrong += [key for key in ('protocol', 'grid') if not record['settings'][key]]
-        for mode, curve in record['curves'].items():
-            numbers = [[point['information_loss'], point['top1'], point['std'] or 0] for point in curve]
-            wrong += [f'{mode}, point {i}' for i, point in enumerate(numbers) if not all(map(is_number, point))]
+        fault = '' if record['kind'] == 'occlusion' and record['label'] else 'kind or label'
+        numbers = [record['settings'][key] for key in ('protocol', 'grid')][1:]
+        for curve in record['curves'].values():
+            numbers += [number for p in curve for number in (p['information_loss'], p['top1'], p['std'] or 0)]
+        fault = fault or ', '.join(f'{number!r} is not a number' for number in numbers if not is_number(number))
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f'{path} is not the result of an occlusion test: {type(error).__name__} {error}') from error
-    if wrong:
-        raise ValueError(f'{path} is not the result of an occlusion test: wrong {", ".join(wrong)}')
+        fault = f'{type(error).__name__} {error}'
+    if fault:
+        raise ValueError(f'{path} is not the result of an occlusion test: {fault}')
     return record
 
 
 def _figure(records: Sequence[dict], given: Sequence[str | None], width: str) -> Figure:
     if not records:
-        raise ValueError('there is no occlusion test to draw')
+        raise ValueError('no occlusion test to draw')
     ways = sorted({(record['settings']['protocol'], record['settings']['grid']) for record in records})
     if len(ways) > 1:
         different = ', '.join(f'{protocol} on {grid}x{grid} patches' for protocol, grid in ways)
-        raise ValueError(f'these occlusion tests dropped patches in different ways and share no axis: {different}')
+        raise ValueError(f'these occlusion tests differ and share no axis: {different}')
     folders = [record.get('checkpoint') and Path(record['checkpoint']).absolute().parent for record in records]
-    names = [label(name) for name in display_names(given, [str(record['label']) for record in records], folders)]
+    names = display_names(given, [str(record['label']) for record in records], folders)
     names = [f'{name} ({names[:i].count(name) + 1})' if name in names[:i] else name for i, name in enumerate(names)]
     panels, notes = [], {}
     for mode, title in MODES.items():
@@ -104,7 +108,7 @@ def _figure(records: Sequence[dict], given: Sequence[str | None], width: str) ->
 
 
 def _salient(record: dict) -> str | None:
-    """Which attention decides what is salient; None if only random patches were dropped."""
+    """Return which attention defines salient patches; None if only random patches were dropped."""
     settings = record['settings']
     if not (saliency := settings.get('saliency')) or record['curves'].keys() <= {'random'}:
         return None

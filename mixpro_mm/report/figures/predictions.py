@@ -1,4 +1,4 @@
-"""Pictures of a finished study: mixed images with their attention, and what the transferred models predict."""
+"""Pictures of a finished study: mixed images, and predictions of the transferred models."""
 
 import re
 from functools import partial
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mixpro_mm.labeling import parse_attention
@@ -22,16 +22,15 @@ from mixpro_mm.utils.files import read_json
 __all__ = ['draw_pictures']
 
 IMAGES, SCENES, MIN_SCORE = 4, 4, 0.3
-PICTURES = 6  # of a task at most
+PICTURES = 6  # per task, at most
 GREY = (0.63, 0.63, 0.63)  # pixels without a label
 
 
 def draw_pictures(plan, work_dir: Path) -> list[dict]:
-    """Draw the stages of a study that have a ``done.json``, at most six pictures a task; an error costs one picture.
+    """Draw the finished stages of a study: one picture per stage that mixes images, one per transferred backbone.
 
-    Classification has a picture for every stage that mixes by a method of this package, segmentation and detection
-    have one for every backbone. Returns dicts of ``path``, ``title`` and ``caption``, or of ``note``, a sentence in
-    place of a picture.
+    Returns:
+        Dicts with ``path``, ``title`` and ``caption``. A picture that fails is a dict with ``note``, the reason.
     """
     finished = [stage for stage in plan.stages if stage.config and (work_dir / stage.name / 'done.json').is_file()]
     pictures, load = [], partial(_load, work_dir=work_dir, datasets={})
@@ -41,12 +40,11 @@ def draw_pictures(plan, work_dir: Path) -> list[dict]:
             if stage.task == task and (task != 'classification' or _mixes(stage)):
                 groups.setdefault(stage.name if task == 'classification' else stage.backbone, []).append(stage)
         for name, same in list(groups.items())[:PICTURES]:
-            name = name if task == 'classification' else re.sub('[^a-z0-9.-]+', '-', name.lower())
-            path = work_dir / 'figures' / f'{kind}-{name}.png'
+            path = work_dir / 'figures' / re.sub('[^a-z0-9._-]+', '-', f'{kind}-{name}.png'.lower())
             try:
                 draw = partial(_mixed, seed=plan.seed) if task == 'classification' else partial(_predictions, task)
                 pictures.append(dict(path=str(path)) | draw(same, path, load))
-            except Exception as error:  # of a config, a checkpoint, the data or a toolkit: the numbers do not need it
+            except Exception as error:  # the report is complete without it
                 reason = ' '.join(str(error).split())[:200]
                 pictures.append(dict(note=f'{path.name} could not be drawn: {type(error).__name__}: {reason}'))
         if len(groups) > PICTURES:
@@ -56,18 +54,19 @@ def draw_pictures(plan, work_dir: Path) -> list[dict]:
 
 
 def _mixes(stage) -> bool:
-    """Whether the config has an augment of this package; nothing is built for it."""
+    """Return whether the config has an augment of this package, without building it."""
     try:
-        augments = (Config.fromfile(stage.config).model.get('train_cfg') or {}).get('augments') or []
+        augments = (stage.settings.model.get('train_cfg') or {}).get('augments') or []
         kinds = [each['type'] for each in (augments if isinstance(augments, list | tuple) else [augments])]
         return any(hasattr(BATCH_AUGMENTS.get(kind) if isinstance(kind, str) else kind, 'pop_target') for kind in kinds)
-    except Exception:  # a config that cannot be read any more: drawing it gives the reason
+    except Exception:  # drawing fails with the reason
         return True
 
 
 def _load(stage, work_dir: Path, datasets: dict):
-    """Config, model and test data of a finished stage; the same data are indexed once."""
-    config = models.read_config(stage.config)
+    """Return config, model and test data of a finished stage; stages with the same data share them."""
+    config = stage.settings
+    init_default_scope(config.get('default_scope') or 'mmpretrain')
     model = models.load_model(config, read_json(work_dir / stage.name / 'done.json')['checkpoint'])
     key = config.default_scope, repr(config.test_dataloader.dataset)
     if key not in datasets:
@@ -83,14 +82,14 @@ def _mixed(stages: list, path: Path, load, seed: int) -> dict:
     kind = 'class attention' if reading == 'class' else 'attention, mean over queries,'
     return dict(
         title=f'Mixed images, {stage.backbone}, {label(stage.pretraining)}',
-        caption='Held-out images, their partners, the mask (white: the image itself) and the mixed images. Where '
-        f'labels depend on attention, the {kind} of {place or "the last block"}. Below: the weights of the labels.',
+        caption='Test images, partners, mask (white: the image), mixed images and, if labels depend on it, the '
+        f'{kind} of {place or "the last block"}. Below: label weights.',
     )
 
 
 @torch.no_grad()
 def _predictions(task: str, stages: list, path: Path, load) -> dict:
-    """A row for each scene: the image, its ground truth, and the prediction of each model."""
+    """Draw a row per test image: the image, its ground truth, and the prediction of each model."""
     seen, columns = set(), {}
     for stage in stages:
         _, model, dataset = load(stage)
@@ -110,20 +109,20 @@ def _predictions(task: str, stages: list, path: Path, load) -> dict:
     legend |= {'not labelled': GREY} if len(classes) in seen else {}
     rows = [('', list(row)) for row in zip(*columns.values(), strict=True)]
     write_figure(image_table(rows, titles, width=width, legend=legend), path)
-    caption = 'Held-out scenes, their ground truth, and the prediction from each pre-training'
-    caption += '.' if task == 'segmentation' else f': boxes and masks with a score above {MIN_SCORE}.'
+    caption = 'Test images, ground truth, and the predictions from each pre-training'
+    caption += '.' if task == 'segmentation' else f' with a score above {MIN_SCORE}.'
     return dict(title=f'{label(task)}, {stages[0].backbone}', caption=caption)
 
 
 def _segments(image: np.ndarray, sample, part: str, colors: np.ndarray, seen: set) -> np.ndarray:
-    """Class map in colours; grey for ids without a colour, such as 255 for ignored pixels."""
+    """Return the class map in colours; ids without a class, such as 255, are grey."""
     ids = np.minimum(sample.get(f'{part}sem_seg').data[0].numpy(), len(colors))
     seen.update(np.unique(ids).tolist())
     return np.array([*colors, GREY])[ids]
 
 
 def _instances(image: np.ndarray, sample, part: str, colors: np.ndarray, seen: set) -> np.ndarray:
-    """The image with instances: masks blended over it, boxes as frames."""
+    """Return the image with the masks and boxes of its instances."""
     found, image = sample.get(f'{part}instances'), image.copy()
     if 'scores' in found:
         found = found[found.scores > MIN_SCORE]

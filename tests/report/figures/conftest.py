@@ -12,7 +12,7 @@ DIGITS = Path(__file__).parents[3] / 'configs' / 'digits'
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Every figure, in place of its file, which stays empty."""
+    """Collect figures instead of writing them; their files are empty."""
     seen = []
     monkeypatch.setattr(Figure, 'savefig', lambda self, path, **kwargs: seen.append(self) or Path(path).touch())
     return seen
@@ -20,7 +20,7 @@ def drawn(monkeypatch):
 
 @pytest.fixture
 def write_log(tmp_path):
-    """Write a log below a folder; training lines (step, epoch or None, values), then validations (step, values)."""
+    """Write a log: training lines (step, epoch or None, values), then validations (step, values)."""
 
     def write(name, train, val=(), stamp='1', tail=''):
         lines = [
@@ -49,7 +49,7 @@ def config_file(tmp_path):
 
 @pytest.fixture
 def digits(config_file, tmp_path):
-    """Write a config on the digits, and a checkpoint of random weights that fits it."""
+    """Write a config on the digits, and a checkpoint with random weights."""
 
     def write(name, *args, folder=tmp_path, **kwargs):
         path = config_file(name, *args, folder=folder, **kwargs)
@@ -57,7 +57,7 @@ def digits(config_file, tmp_path):
         init_default_scope(config.default_scope)
         torch.manual_seed(len(name))
         model = MODELS.build(config.model | dict(data_preprocessor=config.data_preprocessor))
-        for parameter in model.parameters():  # some start at zero, as the head does
+        for parameter in model.parameters():  # the head is initialised to zero
             torch.nn.init.normal_(parameter, std=0.2)
         torch.save(dict(state_dict=model.state_dict()), folder / f'{name}.pth')
         return path, str(folder / f'{name}.pth')

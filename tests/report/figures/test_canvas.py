@@ -1,3 +1,5 @@
+"""Tests of styles, output files and tables of images."""
+
 from pathlib import Path
 
 import matplotlib
@@ -20,7 +22,7 @@ VISIONS = {
 
 
 def lab(hexadecimal, vision):
-    """CIELAB of an sRGB colour in a kind of colour vision."""
+    """Convert an sRGB colour to CIELAB, as seen with a kind of colour vision."""
     rgb = np.array([int(hexadecimal[i : i + 2], 16) / 255 for i in (1, 3, 5)])
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     seen = np.clip(np.array(VISIONS[vision]) @ linear, 0, 1)
@@ -31,7 +33,7 @@ def lab(hexadecimal, vision):
 
 
 @pytest.mark.parametrize('vision', VISIONS)
-def test_methods_differ_in_colour_for_all_eyes_and_in_markers_and_dashes(vision):
+def test_methods_differ_in_colour_for_all_kinds_of_vision(vision):
     names = ('scratch', 'none', 'cutmix', 'transmix', 'tokenmix', 'maskmix', 'mixpro')
     styles = canvas.line_styles(names)
     colors = [lab(styles[name]['color'], vision) for name in names]
@@ -52,7 +54,7 @@ def test_a_method_has_one_colour():
     assert same['MixPro'] == '#D55E00' and len(set(same.values())) == 3
 
 
-def test_the_suffix_is_the_kind_and_the_same_figure_the_same_bytes(tmp_path, monkeypatch):
+def test_files_are_reproducible(tmp_path, monkeypatch):
     for kind, start in (('png', b'\x89PNG'), ('svg', b'<?xml')):
         for epoch in ('0', '1000000000'):
             monkeypatch.setenv('SOURCE_DATE_EPOCH', epoch)

@@ -1,4 +1,4 @@
-"""What a mix says of itself, compared with the pixels."""
+"""Tests of mixed images, of their label weights, and of models and images of a config."""
 
 import numpy as np
 import pytest
@@ -17,17 +17,17 @@ HOOK = "custom_hooks = [dict(type='mixpro_mm.LabelingHook', labeling='AreaLabeli
 
 @pytest.fixture
 def made(config_file):
-    """Model, config and a batch of 12 random images of 10 classes."""
+    """Return model, config and a batch of 12 random images of 10 classes."""
 
     def make(delta=''):
-        config = models.read_config(config_file('c', delta))
+        config = models.load_config(config_file('c', delta))
         set_random_seed(0)
         return models.load_model(config), config, torch.randn(12, 3, 32, 32), torch.eye(10)[torch.arange(12) % 10]
 
     return make
 
 
-def test_partner_and_weights_of_the_hosts_augments_give_their_images(made):
+def test_partner_and_weights_of_augments_of_mmpretrain(made):
     model, config, images, scores = made(CUTMIX)
     before = images.clone()
     found = mixed.mix(model, config, mixed.choose_augment(model, 'CutMix'), images, scores, visible=True)
@@ -40,22 +40,21 @@ def test_partner_and_weights_of_the_hosts_augments_give_their_images(made):
     torch.testing.assert_close(found.images, own * images + partner * images[found.partner])
 
 
-@pytest.mark.parametrize('seed', range(3))
-def test_a_masked_mix_shows_the_partner_where_the_mask_is_false(made, seed):
+def test_a_masked_mix_shows_the_partner_where_the_mask_is_false(made):
     model, config, images, scores = made()
     augment = mixed.choose_augment(model)
     assert type(augment).__name__ == 'MixPro'
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     found = mixed.mix(model, config, augment, images, scores, visible=True)
     assert torch.equal(found.images, torch.where(found.target.mask, images, images[found.partner]))
     assert torch.equal(found.target.partner_scores, scores[found.partner])
     assert 0.35 < found.target.lam_area.mean() < 0.65 and (found.partner != torch.arange(12)).all()
     assert not augment.pending
     first = [mixed.mix(model, config, augment, images, scores).target.lam_area.mean() for _ in range(12)]
-    assert min(first) < 0.35 and max(first) > 0.65  # unless it is to be visible, the first draw counts
+    assert min(first) < 0.35 and max(first) > 0.65  # without ``visible`` the first draw counts
 
 
-def test_a_teacher_that_is_the_moving_average_is_the_model_itself(made):
+def test_the_model_replaces_the_moving_average_of_a_teacher(made):
     token = "type='mixpro_mm.TokenMix', patch_size=4, teacher='ema', target='ce'"
     hooks = HOOK.replace('[', "[dict(type='EMAHook'), ")
     model, config, images, scores = made(MIX.format(token, hooks))
@@ -67,7 +66,7 @@ def test_a_teacher_that_is_the_moving_average_is_the_model_itself(made):
         mixed.mix(model, config, mixed.choose_augment(model), images, scores)
 
 
-def test_labels_are_weighed_by_equations_5_8_and_9(made):
+def test_label_weights_follow_equations_5_8_and_9(made):
     model, config, images, scores = made()
     found = mixed.mix(model, config, mixed.choose_augment(model), images, scores, visible=True)
     weights, maps = mixed.weigh(model, config, found)
@@ -89,15 +88,15 @@ def test_pixels_come_back_as_rgb(normalise, to_rgb):
     preprocessor = ClsDataPreprocessor(to_rgb=to_rgb, **normalise)
     bgr = torch.randint(0, 256, (2, 3, 4, 5))
     images = preprocessor(dict(inputs=bgr))['inputs'].float()
-    if normalise or to_rgb:  # without either the host leaves the channels as they are
+    if normalise or to_rgb:  # otherwise mmpretrain keeps the channels
         np.testing.assert_allclose(
             models.to_rgb(preprocessor, images)[1], bgr[1].flip(0).permute(1, 2, 0) / 255, atol=1e-6
         )
 
 
-def test_every_weight_must_be_in_the_file_and_the_config_stays(digits):
+def test_a_checkpoint_must_have_every_tensor(digits):
     path, checkpoint = digits('deit')
-    config, tensors = models.read_config(path), torch.load(checkpoint)['state_dict']
+    config, tensors = models.load_config(path), torch.load(checkpoint)['state_dict']
     config.merge_from_dict(dict(model=dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='/no/file')))))
     before = config.pretty_text
     loaded = models.load_model(config, checkpoint)
@@ -105,15 +104,15 @@ def test_every_weight_must_be_in_the_file_and_the_config_stays(digits):
     assert not loaded.training and config.pretty_text == before
     torch.save({k: v for k, v in tensors.items() if not k.startswith('head.')}, checkpoint)
     assert models.load_model(config, checkpoint, headless=True)
-    with pytest.raises(ValueError, match=r'2 tensors are not in the file, such as head\.layers\.head\.weight'):
+    with pytest.raises(ValueError, match=r'2 tensors are missing, such as head\.layers\.head\.weight'):
         models.load_model(config, checkpoint)
     torch.save({k.removeprefix('backbone.'): v for k, v in tensors.items()}, checkpoint)
-    with pytest.raises(ValueError, match='tensors are not in the file, such as backbone'):
+    with pytest.raises(ValueError, match='tensors are missing, such as backbone'):
         models.load_model(config, checkpoint, headless=True)
 
 
-def test_a_file_comes_as_the_test_data_do(config_file, tmp_path):
-    config = models.read_config(config_file('plain'))
+def test_an_image_file_equals_the_test_data(config_file, tmp_path):
+    config = models.load_config(config_file('plain'))
     scan = models.build_dataset(config, 'test').get_data_info(7)['img']
     colored = np.stack([scan[..., 0], scan[..., 0] // 2, scan[..., 0] // 4], axis=-1)  # RGB
     Image.fromarray(colored).save(tmp_path / 'a.png')
@@ -122,5 +121,5 @@ def test_a_file_comes_as_the_test_data_do(config_file, tmp_path):
     Image.fromarray(colored).resize((100, 80)).save(tmp_path / 'b.png')
     assert models.read_image(config, str(tmp_path / 'b.png'))['inputs'].shape == (3, 32, 32)
     Image.fromarray(scan[..., 0].astype(np.uint16) * 257).save(tmp_path / 'c.png')
-    with pytest.raises(ValueError, match=rf'c\.png .*mode I;16 holds values up to {int(scan[..., 0].max()) * 257}: '):
+    with pytest.raises(ValueError, match=r'c\.png .*mode I;16'):
         models.read_image(config, str(tmp_path / 'c.png'))

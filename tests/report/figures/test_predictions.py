@@ -1,4 +1,4 @@
-"""Pictures of stages that look finished: configs of the digits with random weights as their checkpoints."""
+"""Tests of the pictures of a study, with stages whose checkpoints have random weights."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +11,7 @@ from mmengine.structures import BaseDataElement, InstanceData
 from PIL import Image
 
 from mixpro_mm.report.figures import predictions
+from mixpro_mm.study.entries import Stage
 from mixpro_mm.utils.files import write_json
 
 HOOK = "custom_hooks = [dict(type='mixpro_mm.LabelingHook', {})]"
@@ -24,22 +25,21 @@ CUTMIX = MIX.format("type='CutMix', alpha=1.0") + '\ncustom_hooks = []'
 
 @pytest.fixture
 def stage(digits, tmp_path):
-    """A finished stage with a config and a checkpoint that fits it."""
+    """Make a finished stage with a config and a checkpoint."""
 
-    def make(name, *args, pretraining='mixpro', backbone='DeiT', **kwargs):
+    def make(name, *args, backbone='DeiT', cfg_options=None, **kwargs):
         config, checkpoint = digits(name, *args, **kwargs)
         (tmp_path / name).mkdir()
         write_json(tmp_path / name / 'done.json', dict(checkpoint=checkpoint))
-        return SimpleNamespace(
-            name=name, config=config, task='classification', backbone=backbone, pretraining=pretraining
-        )
+        row = dict(task='classification', backbone=backbone, pretraining='mixpro')
+        return Stage(name=name, config=config, cfg_options=cfg_options or {}, **row)
 
     return make
 
 
 @pytest.fixture
 def draw(tmp_path, drawn):
-    """The pictures of stages, and the rows of images and of numbers of the last."""
+    """Draw stages; return the pictures, and the rows of images and of numbers of the last."""
 
     def run(*stages):
         found = predictions.draw_pictures(SimpleNamespace(stages=stages, seed=0), tmp_path)
@@ -58,7 +58,7 @@ LINEAR = HOOK.format("labeling=dict(type='ProgressiveAttentionLabeling', factor=
 
 
 @pytest.mark.parametrize(('delta', 'factor'), [(TRANSMIX, 0.5), (LINEAR, 1)])
-def test_labels_are_weighed_as_at_the_end_of_training(stage, draw, delta, factor):
+def test_label_weights_are_those_at_the_end_of_training(stage, draw, delta, factor):
     (picture,), rows, numbers = draw(stage('mix', delta))
     assert Path(picture['path']).is_file() and picture['title'] == 'Mixed images, DeiT, MixPro'
     assert 'the class attention of the last block' in picture['caption']
@@ -70,49 +70,52 @@ def test_labels_are_weighed_as_at_the_end_of_training(stage, draw, delta, factor
 
 
 @pytest.mark.parametrize('delta', [SMMIX, BARE], ids=['smmix', 'no hook'])
-def test_area_labels_have_areas_and_no_attention(stage, draw, delta):
+def test_area_labels_have_no_attention(stage, draw, delta):
     _, rows, numbers = draw(stage('area', delta))
     assert list(rows) == ['image', 'partner', 'mask', 'mixed']
     np.testing.assert_allclose(numbers['own label'], rows['mask'].mean((1, 2)), atol=0.0051)
 
 
-def test_attention_is_read_where_the_hook_read_it_and_tokenmix_by_the_average(stage, draw):
+def test_attention_is_that_of_the_hook(stage, draw):
     _, class_row, _ = draw(stage('row'))
     (picture,), queries, _ = draw(stage('que', HOOK.format("attention='query_mean'")))
     assert not np.allclose(class_row['attention'], queries['attention'])
     assert 'attention, mean over queries, of the last block' in picture['caption']
-    (picture,), rows, numbers = draw(stage('token', base='evidence/deit-micro_tokenmix_digits-8.py'))
-    assert 'note' not in picture and 'attention' not in rows
-    assert not np.allclose(numbers['own label'], rows['mask'].mean((1, 2)), atol=0.0051)
 
 
 @pytest.mark.parametrize('delta', [CUTMIX, NOTHING], ids=['CutMix', 'no mixing'])
-def test_a_stage_without_a_method_of_ours_builds_nothing(stage, draw, monkeypatch, delta):
+def test_a_stage_without_augments_of_this_package_is_not_drawn(stage, draw, monkeypatch, delta):
     baseline = stage('base', delta)
     monkeypatch.setattr(predictions, '_load', lambda *args, **kwargs: pytest.fail('a model was built'))
     assert draw(baseline)[0] == []
 
 
-def test_an_error_costs_one_picture(stage, draw, tmp_path):
-    stages = [stage(name) for name in ('broken', 'gone', 'other', 'whole')]
+def test_an_error_becomes_a_note(stage, draw, tmp_path):
+    stages = [stage(name) for name in ('broken', 'gone', 'other')]
     (tmp_path / 'broken.pth').write_bytes(b'no checkpoint')
     Path(stages[1].config).unlink()
     weights = torch.load(tmp_path / 'other.pth')['state_dict']
     torch.save(dict(state_dict={'net.' + key: value for key, value in weights.items()}), tmp_path / 'other.pth')
     found = draw(*stages)[0]
-    assert [next(iter(picture)) for picture in found] == ['note', 'note', 'note', 'path']
+    assert [next(iter(picture)) for picture in found] == ['note'] * 3
     for picture, name in zip(found, ('broken', 'gone', 'other'), strict=False):
         start = f'mixed-{name}.png could not be drawn: ValueError: '
         assert picture['note'].startswith(start) and '\n' not in picture['note']
     assert 'does not fit' in found[2]['note']
 
 
-def test_a_large_study_shows_its_first_six_and_indexes_the_data_once(stage, draw, monkeypatch):
+def test_a_large_study_shows_its_first_pictures_and_reads_the_data_once(stage, draw, monkeypatch):
     built, build = [], DATASETS.build
     monkeypatch.setattr(DATASETS, 'build', lambda *args: built.append(args) or build(*args))
-    found = draw(*[stage(f's{i}', backbone=f'net {i}') for i in range(7)])[0]
-    assert [Path(picture['path']).name for picture in found[:-1]] == [f'mixed-s{i}.png' for i in range(6)]
-    assert found[-1] == dict(note='Shown are the first 6 of 7 stages that mix images.') and len(built) == 1
+    monkeypatch.setattr(predictions, 'PICTURES', 2)
+    found = draw(*[stage(f's{i}', backbone=f'net {i}') for i in range(3)])[0]
+    assert [Path(picture['path']).name for picture in found[:-1]] == ['mixed-s0.png', 'mixed-s1.png']
+    assert found[-1] == dict(note='Shown are the first 2 of 3 stages that mix images.') and len(built) == 1
+
+
+def test_options_of_a_stage_are_merged(stage, draw):
+    no_mix = {'model.train_cfg.augments': [dict(type='CutMix', alpha=1.0)], 'model.train_cfg.probs': [1.0]}
+    assert draw(stage('options', cfg_options=no_mix))[0] == []
 
 
 @pytest.mark.parametrize('task', ['segmentation', 'detection'])
