@@ -161,7 +161,7 @@ def test_imagenet_a_counts_among_its_200_classes(classifier, tmp_path):
     assert record['sha256'] == hashlib.sha256((tmp_path / 'epoch.pth').read_bytes()).hexdigest()
     assert record['settings']['evaluator'] == dict(type='mixpro_mm.CalibrationMetric', classes='dataset')
     assert record['settings']['indices'] == INDICES
-    with pytest.raises(ValueError, match='is not whole'):  # the set has 7,500 images
+    with pytest.raises(ValueError, match='is not complete'):  # the set has 7,500 images
         run('deit-small_imagenet-a', classifier, tmp_path, data_root=str(tmp_path / 'imagenet-a'))
 
 

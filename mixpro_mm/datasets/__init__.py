@@ -1,7 +1,4 @@
-"""Data sets: ImageNet-1k, -A, -O, the embedded digits and what is made of them; transforms that load or check.
-
-``digit_scenes`` and ``filtered_digits`` are writers and are imported by their own names.
-"""
+"""Data sets (ImageNet-1k, -A, -O, embedded digits) and transforms that load and check."""
 
 from mixpro_mm.datasets.digit_views import DigitsA, DigitsO
 from mixpro_mm.datasets.digits import Digits, load_digit_images, split_indices
@@ -9,15 +6,5 @@ from mixpro_mm.datasets.imagenet import ImageNet1k
 from mixpro_mm.datasets.loading import CheckSegmentation, LoadWholeImage
 from mixpro_mm.datasets.natural_adversarial import ImageNetA, ImageNetO
 
-__all__ = [
-    'CheckSegmentation',
-    'Digits',
-    'DigitsA',
-    'DigitsO',
-    'ImageNet1k',
-    'ImageNetA',
-    'ImageNetO',
-    'LoadWholeImage',
-    'load_digit_images',
-    'split_indices',
-]
+__all__ = ['CheckSegmentation', 'Digits', 'DigitsA', 'DigitsO', 'ImageNet1k', 'ImageNetA', 'ImageNetO']
+__all__ += ['LoadWholeImage', 'load_digit_images', 'split_indices']

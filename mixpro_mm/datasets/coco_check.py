@@ -1,10 +1,4 @@
-"""Whether a COCO file of instances can be trained on, annotation by annotation, before training.
-
-mmdet leaves out in silence what has no width, height or area, lies outside of its image or is of an unknown category
-(mmdet 3.3, ``datasets/coco.py``), and ends in a KeyError that names no annotation where a field is missing. Of an RLE
-that is cut short, pycocotools fills the rest of the mask with whatever the memory holds.
-Run as ``python -m mixpro_mm.datasets.coco_check INSTANCES.json [--images FOLDER]``.
-"""
+"""Check of a COCO instances file before training: ``python -m mixpro_mm.datasets.coco_check INSTANCES.json``."""
 
 import argparse
 import json
@@ -20,32 +14,34 @@ from mixpro_mm.datasets.coco_shapes import has_size, is_finite, shape_problems, 
 
 __all__ = ['check_coco', 'main']
 
-SHOWN = 20  # sentences of one kind
+SHOWN = 20  # messages per kind
 PARTS = ('images', 'annotations', 'categories')
 ORIENTATION = 274  # EXIF tag
 
 
 def check_coco(ann_file: str | Path, images: str | Path | None = None) -> list[tuple[str, str]]:
-    """What is wrong with a file of instances, as (kind, sentence); each sentence names image and annotation.
+    """Return the problems of a COCO instances file as (kind, message); each message names image and annotation.
 
-    Annotations without a ``segmentation`` are named unless no annotation has one: such a file trains boxes.
+    mmdet 3.3 silently drops annotations without an area, outside their image or of an unknown category, and raises a
+    KeyError without context if a field is missing. Annotations without a ``segmentation`` are reported unless no
+    annotation has one, because such a file trains boxes.
 
     Args:
         ann_file: The JSON file.
-        images: Folder of the images; their sizes are read there (headers, and orientation by EXIF), not their pixels.
+        images: Folder of the images. Reads their size and EXIF orientation, not their pixels.
 
     Raises:
-        ValueError: The file is no JSON object with ``images``, ``annotations`` and ``categories``, lists of objects.
-        OSError: It cannot be read.
+        ValueError: The file is not a JSON object with the lists ``images``, ``annotations`` and ``categories``.
+        OSError: The file cannot be read.
     """
     return list(_problems(*_read(ann_file), images))
 
 
 def main(arguments=None) -> int:
-    """Look at a COCO file of instances; exit code 1 if something in it would not train as it is meant."""
+    """Check a COCO instances file; the exit code is 1 if it has problems."""
     parser = argparse.ArgumentParser(prog='coco_check', description=main.__doc__)
     parser.add_argument('ann_file')
-    parser.add_argument('--images', type=Path, help='look for every image in this folder and compare its size, too')
+    parser.add_argument('--images', type=Path, help='folder of the images; compare their sizes, too')
     args = parser.parse_args(arguments)
     try:
         parts = _read(args.ann_file)
@@ -53,14 +49,20 @@ def main(arguments=None) -> int:
         print(error, file=sys.stderr)
         return 1
     counts = Counter()
-    for kind, sentence in _problems(*parts, args.images):
+    for kind, message in _problems(*parts, args.images):
         counts[kind] += 1
         if counts[kind] <= SHOWN:
-            print(sentence)
+            print(message)
     for kind, count in counts.items():
         if count > SHOWN:
             print(f'and {count - SHOWN} more: {kind}')
-    print(_closing(args.ann_file, *parts, args.images, counts.total()))
+    images, annotations, categories = map(len, parts)
+    found = f'{counts.total() or "no"} problems found in {images} images, {annotations} annotations'
+    notes = [f'{args.ann_file}: {found}, {categories} categories']
+    if annotations and not _has_outlines(parts[1]):
+        notes.append('no annotation has a segmentation, so the file trains boxes only, no masks')
+    notes += ['image files were not opened (--images FOLDER)'] * (args.images is None)
+    print('; '.join(notes))
     return 1 if counts else 0
 
 
@@ -76,32 +78,6 @@ def _read(ann_file) -> list[list[dict]]:
             f'{ann_file} is no COCO file of instances: it needs images, annotations and categories ({error})'
         ) from None
     return parts
-
-
-def _closing(ann_file, images: list, annotations: list, categories: list, folder, number: int) -> str:
-    """What was looked at, and what was not."""
-    if not annotations:
-        outlines = 'there are no boxes or outlines to look at'
-    elif _has_outlines(annotations):
-        outlines = 'boxes and outlines were looked at'
-    else:
-        outlines = 'boxes were looked at; no annotation has a segmentation, so the file trains boxes only, no masks'
-    files = 'image files were not opened (--images FOLDER)'
-    if folder is not None:
-        files = 'of the image files the size was read, not the pixels'
-    found, *parts = (
-        f'{count or "no"} {one if count == 1 else many}'
-        for count, one, many in (
-            (number, 'problem', 'problems'),
-            (len(images), 'image', 'images'),
-            (len(annotations), 'annotation', 'annotations'),
-            (len(categories), 'category', 'categories'),
-        )
-    )
-    return (
-        f'{ann_file}: {found} found in {", ".join(parts)}; {outlines}; {files}; '
-        'whether the annotations are those of the pictures was not looked at'
-    )
 
 
 def _problems(images: list, annotations: list, categories: list, folder) -> Iterator[tuple[str, str]]:
@@ -164,17 +140,17 @@ def _problems(images: list, annotations: list, categories: list, folder) -> Iter
 
 
 def _file_problems(image: dict, path: Path) -> Iterator[tuple[str, str]]:
-    """What is wrong with the file of an image: its size is what mmcv reads by default (cv2, turned as EXIF says)."""
+    """Yield the problems of an image file; its size is the one mmcv reads by default (cv2, rotated by EXIF)."""
     if not path.is_file():
         yield 'image not there', f'image {image["id"]}: {path} is not there'
         return
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # headers only: no image is too large
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # only headers are read
     try:
         with Image.open(path) as file:
             width, height = file.size
-            exif = Image.Exif()  # not getexif(): it decodes a PNG without EXIF, and reads XMP, which OpenCV does not
-            if file.format in ('JPEG', 'MPO', 'PNG'):  # OpenCV turns no WebP; of a TIFF, PIL gives the turned size
-                with suppress(Exception):  # OpenCV, too, goes on without EXIF that cannot be read
+            exif = Image.Exif()  # getexif() decodes a PNG without EXIF, and reads XMP, which OpenCV ignores
+            if file.format in ('JPEG', 'MPO', 'PNG'):  # OpenCV does not rotate WebP; PIL rotates TIFF
+                with suppress(Exception):  # OpenCV ignores unreadable EXIF, too
                     exif.load(file.info.get('exif', b''))
             orientation = exif.get(ORIENTATION, 1)
     except (OSError, SyntaxError, ValueError) as error:
@@ -182,13 +158,13 @@ def _file_problems(image: dict, path: Path) -> Iterator[tuple[str, str]]:
         return
     finally:
         Image.MAX_IMAGE_PIXELS = limit
-    turned = ''
+    rotated = ''
     if orientation in (5, 6, 7, 8):
         width, height = height, width
-        turned = f' once it is rotated by its EXIF entry (orientation {orientation})'
+        rotated = f' once it is rotated by its EXIF entry (orientation {orientation})'
     if has_size(image) and (width, height) != (image['width'], image['height']):
         says = f'the JSON says {size_of(image)}'
-        yield 'other size', f'image {image["id"]}: {path} is {width} x {height}{turned}, {says}'
+        yield 'other size', f'image {image["id"]}: {path} is {width} x {height}{rotated}, {says}'
 
 
 def _has_outlines(annotations: list) -> bool:

@@ -1,13 +1,4 @@
-"""Digit scenes: scanned digits on textured backgrounds, in the on-disk layouts of Pascal Context and of COCO.
-
-    ROOT/VOCdevkit/VOC2010/   JPEGImages, SegmentationClassContext (0 = background, 1..10 = digits 0..9), ImageSets
-    ROOT/coco/                annotations/instances_{train,val}2017.json (visible parts as RLE), train2017, val2017
-    ROOT/scenes.json          what was asked for, what was written, and a hash over all annotation files
-
-Both layouts hold the same scenes. Train scenes show train digits, val scenes held-out ones: the key ``digit_index`` of
-a COCO annotation is the scan's position in scikit-learn's file. A scene depends on its number, not on their count.
-Run as ``python -m mixpro_mm.datasets.digit_scenes ROOT``.
-"""
+"""Scenes of scanned digits in the layouts of Pascal Context and COCO: ``python -m mixpro_mm.datasets.digit_scenes``."""
 
 import argparse
 import hashlib
@@ -26,25 +17,25 @@ __all__ = ['CLASSES', 'PALETTE', 'draw_scene', 'write_digit_scenes']
 
 CLASSES = ('background', *'0123456789')
 PALETTE = ((60, 60, 60), (230, 25, 75), (245, 130, 48), (255, 225, 25), (170, 255, 60), (60, 180, 75), (70, 240, 240))
-PALETTE += ((0, 130, 200), (145, 30, 180), (240, 50, 230), (170, 110, 40))  # one a class, background first
+PALETTE += ((0, 130, 200), (145, 30, 180), (240, 50, 230), (170, 110, 40))  # one per class, background first
 
-FORMAT = 2  # raise it when the same parameters come to give other scenes
+FORMAT = 2  # increase it if the same parameters give other scenes
 ON_MASK = 0.4  # a pixel belongs to a digit from this opacity on
-MIN_VISIBLE = 0.7  # share of each digit that those laid over it must leave in sight
+MIN_VISIBLE = 0.7  # share of each digit that later digits leave visible
 
 
 def draw_scene(rng: np.random.Generator, digits: np.ndarray, size: int, max_digits: int):
-    """One scene with 1 to ``max_digits`` different scans, later over earlier, each left in sight by ``MIN_VISIBLE``.
+    """Draw a scene with 1 to ``max_digits`` different scans, later ones over earlier ones.
 
     Args:
-        rng: Source of every draw.
+        rng: Random generator.
         digits: Scans to choose from, (N, 8, 8) uint8, ink 255.
-        size: Side of the scene in pixels; digits are a quarter to 7/12 of it (24 to 56 of 96).
-        max_digits: A digit for which no free spot turns up is left out.
+        size: Side of the scene in pixels; the side of a digit is 1/4 to 7/12 of it.
+        max_digits: Maximum number of digits. A digit without a free position is left out.
 
     Returns:
-        image (size, size, 3) uint8 RGB; chosen (K,), positions in ``digits``; masks (K, size, size) bool, the visible
-        pixels of each, which do not overlap.
+        The image (size, size, 3) uint8 RGB, the chosen positions in ``digits`` (K,), and the masks of the visible
+        pixels (K, size, size) bool, which do not overlap.
     """
     image = ground(rng, size)
     candidates = rng.choice(len(digits), rng.integers(1, max_digits + 1), replace=False)
@@ -52,7 +43,7 @@ def draw_scene(rng: np.random.Generator, digits: np.ndarray, size: int, max_digi
     inks = tints(hues, rng.uniform(*INK_LUMINANCE, size=len(candidates)))
 
     chosen, masks = [], np.zeros((0, size, size), dtype=bool)
-    full = np.zeros(0)  # pixels of each digit before anything covered it
+    full = np.zeros(0)  # pixels of each digit before others covered it
     for index, ink in zip(candidates, inks, strict=True):
         side = rng.integers(size // 4, size * 7 // 12 + 1)
         stroke = opacity(resized(np.pad(digits[index], 1), side))
@@ -69,7 +60,6 @@ def draw_scene(rng: np.random.Generator, digits: np.ndarray, size: int, max_digi
 
 
 def _write_split(root: Path, split: str, count: int, size: int, max_digits: int, seed: int) -> dict:
-    """Write one part in both layouts; returns its counts."""
     from pycocotools import mask as coco_mask
 
     source = 'train' if split == 'train' else 'test'
@@ -106,7 +96,6 @@ def _write_split(root: Path, split: str, count: int, size: int, max_digits: int,
 
 
 def _annotation_hash(root: Path) -> str:
-    """SHA-256 over names and contents of every annotation file."""
     digest = hashlib.sha256()
     for path in sorted(p for p in root.glob('*/**/*') if p.suffix in ('.json', '.png', '.txt')):
         digest.update(path.relative_to(root).as_posix().encode())
@@ -115,37 +104,43 @@ def _annotation_hash(root: Path) -> str:
 
 
 def _is_written(root: Path, parameters: dict) -> bool:
-    """Whether ``root`` holds exactly this set; False if missing or empty, ValueError if it holds other things."""
+    """Return whether ``root`` contains this set; raise a ValueError if it contains something else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
-    way_out = 'remove it or name another directory'
     try:
         manifest = json.loads((root / 'scenes.json').read_text())
         found = dict(manifest['parameters'])
     except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(f'{root} has no readable scenes.json, so it is no set of digit scenes: {way_out}') from None
-    differing = [f'{k} {found.get(k)} instead of {v}' for k, v in parameters.items() if found.get(k) != v]
-    if differing:
-        raise ValueError(f'{root} holds digit scenes with {", ".join(differing)}: {way_out}')
-    if _annotation_hash(root) != manifest.get('sha256'):
-        raise ValueError(f'{root} holds digit scenes whose annotations were changed after writing: {way_out}')
+        raise ValueError(f'{root} has no readable scenes.json: remove it or name another directory') from None
+    fault = ', '.join(f'{k} {found.get(k)} instead of {v}' for k, v in parameters.items() if found.get(k) != v)
+    if not fault and _annotation_hash(root) != manifest.get('sha256'):
+        fault = 'annotations that were changed after writing'
+    if fault:
+        raise ValueError(f'{root} contains digit scenes with {fault}: remove it or name another directory')
     return True
 
 
 def write_digit_scenes(
     root, num_train: int = 240, num_val: int = 80, size: int = 96, max_digits: int = 4, seed: int = 0
 ) -> Path:
-    """Write the scenes under ``root``, unless they are there; the directory appears complete or not at all.
+    """Write the scenes to ``root`` unless they exist there; the directory appears complete or not at all::
+
+        ROOT/VOCdevkit/VOC2010/   JPEGImages, SegmentationClassContext (0 = background, 1..10 = digits), ImageSets
+        ROOT/coco/                annotations/instances_{train,val}2017.json (visible parts as RLE), train2017, val2017
+        ROOT/scenes.json          parameters, counts, and a hash over all annotation files
+
+    Both layouts contain the same scenes. Train scenes show train digits, val scenes held-out ones; ``digit_index`` of a
+    COCO annotation is the position in scikit-learn's file. A scene depends on its number, not on the number of scenes.
 
     Args:
         root: Directory of the set; it must be missing, empty, or the same set.
-        num_train, num_val: Scenes in each part.
+        num_train, num_val: Number of scenes in each part.
         size: Side of a scene in pixels.
-        max_digits: A scene shows 1 to this many digits.
-        seed: Same seed, same bytes (with the same versions of numpy and Pillow); global generators are not used.
+        max_digits: Maximum number of digits in a scene.
+        seed: The same seed gives the same bytes with the same versions of numpy and Pillow.
 
     Raises:
-        ValueError: A number is too small, or ``root`` holds something else (the sentence says what differs).
+        ValueError: A number is too small, or ``root`` contains something else.
     """
     root = Path(root).resolve()
     parameters = dict(num_train=num_train, num_val=num_val, size=size, max_digits=max_digits, seed=seed)
@@ -167,7 +162,7 @@ def write_digit_scenes(
         (draft / 'scenes.json').write_text(json.dumps(manifest, indent=2) + '\n')
         try:
             draft.rename(root)
-        except OSError:  # another writer was first: fine if it wrote the same
+        except OSError:  # another process may have written the same set
             if not _is_written(root, parameters):
                 raise
     return root

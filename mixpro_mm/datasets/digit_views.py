@@ -1,10 +1,8 @@
-"""DigitsA and DigitsO: views of the embedded digits, built the way ImageNet-A and ImageNet-O were built, but not these.
+"""DigitsA and DigitsO: views of the embedded digits, selected like ImageNet-A and ImageNet-O (not the originals).
 
-Hendrycks et al., "Natural Adversarial Examples", CVPR 2021, selected photos with a ResNet-50: for A, photos of known
-classes whose class it finds improbable; for O, photos of no known class that it classifies with confidence. Here the
-photos are views of scanned digits, and the ResNet-50 is a small CNN trained on the train scans of 0 to 7. Its selection
-is in ``filtered_digits.json``, which :mod:`mixpro_mm.datasets.filtered_digits` writes: no CNN is needed to use the
-sets, and every run sees the same images. No published number exists for either.
+Hendrycks et al., "Natural Adversarial Examples", CVPR 2021, selected photos with a ResNet-50. Here a small CNN trained
+on the digits 0 to 7 selects views of scans; :mod:`mixpro_mm.datasets.filtered_digits` wrote its selection to
+``filtered_digits.json``. No published number exists for either set.
 """
 
 import functools
@@ -22,18 +20,18 @@ from mixpro_mm.utils.arguments import positive_int
 
 __all__ = ['KNOWN', 'VIEW_SIZE', 'DigitsA', 'DigitsO', 'all_scans', 'draw_view', 'read_filtered']
 
-KNOWN = tuple(range(8))  # digits that a model is trained on; 8 and 9 are not
+KNOWN = tuple(range(8))  # digits of the training set; 8 and 9 are unknown
 VIEW_SIZE = 32
 SEED = 0
-SCALE = (0.75, 0.95)  # side of a scan as a share of the view's
-TURN = 15  # degrees at most, to either side
-BRIGHTNESS = (0.1, 0.5)  # of a ground, as a share of that of digit scenes
-TOLERANCE = 1.0  # grey levels: by how much the mean colour of a view may differ between machines
+SCALE = (0.75, 0.95)  # side of a scan relative to that of the view
+TURN = 15  # maximum rotation in degrees
+BRIGHTNESS = (0.1, 0.5)  # of the background, relative to digit scenes
+TOLERANCE = 1.0  # grey levels; mean colours of a view differ between machines
 
 
 @functools.cache
 def all_scans() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All scans in the order of scikit-learn's file: (1797, 8, 8) uint8; their digits; which are test scans (bool)."""
+    """Return all scans in file order (1797, 8, 8) uint8, their digits, and a mask of the test scans."""
     parts = [(split_indices(split), *load_digit_images(split)) for split in ('train', 'test')]
     index, scans, digits = (np.concatenate(each) for each in zip(*parts, strict=True))
     order = np.argsort(index)
@@ -41,13 +39,13 @@ def all_scans() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def draw_view(scan: int, view: int) -> np.ndarray:
-    """One look at a scan: moved, scaled, turned by up to 15 degrees, in a light ink on a dark textured ground.
+    """Draw a scan moved, scaled and rotated, in light ink on a dark textured background.
 
-    The digit is all in sight and always lighter than its ground. The two numbers say everything that is drawn.
+    The whole digit is visible and lighter than the background. The two numbers determine the image.
 
     Args:
         scan: Position in scikit-learn's file.
-        view: Which of its views, from 0 on.
+        view: Number of the view.
 
     Returns:
         (32, 32, 3) uint8, BGR.
@@ -58,7 +56,7 @@ def draw_view(scan: int, view: int) -> np.ndarray:
     image = brightness * ground(rng, VIEW_SIZE)
     ink = tints(rng.uniform(size=1), rng.uniform(*INK_LUMINANCE, size=1))[0]
 
-    paper = np.pad(all_scans()[0][scan], 1).astype(np.float32)  # a ring of paper, for the filter at the border
+    paper = np.pad(all_scans()[0][scan], 1).astype(np.float32)  # padding for the filter at the border
     step, angle = 8 / (scale * VIEW_SIZE), np.deg2rad(turn)
     back = step * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # from view to paper
     rows = np.column_stack([back, len(paper) / 2 - back @ centre]).ravel().tolist()
@@ -71,17 +69,15 @@ def draw_view(scan: int, view: int) -> np.ndarray:
 
 @functools.cache
 def read_filtered() -> dict:
-    """The content of ``filtered_digits.json``.
+    """Return the content of ``filtered_digits.json``.
 
-    ``adversarial``, ``known`` and ``unknown`` have the numbers of the views of each scan; ``origin`` says how they were
-    found; ``colours`` has the mean BGR of some views, ``SCAN.VIEW``, by which others can tell that theirs are the same.
+    ``adversarial``, ``known`` and ``unknown`` map scans to view numbers, ``origin`` describes the selection, and
+    ``colours`` maps some views ``SCAN.VIEW`` to their mean BGR, to detect a different rendering.
     """
     return json.loads(Path(__file__).with_name('filtered_digits.json').read_text(encoding='utf-8'))
 
 
 class _DigitViews(BaseDataset):
-    """Base of both sets: views of one size, checked to be those that were filtered."""
-
     METAINFO = dict(classes=tuple(map(str, KNOWN)))
 
     def __init__(self, img_size: int = VIEW_SIZE, pipeline=(), **kwargs):
@@ -89,7 +85,6 @@ class _DigitViews(BaseDataset):
         super().__init__(ann_file='', pipeline=pipeline, **kwargs)
 
     def _views(self, part: str) -> list[dict]:
-        """One dict per view with ``img``, ``digit``, ``scan`` and ``view``, by scan and view."""
         filtered = read_filtered()
         items = []
         for scan, views in filtered[part].items():
@@ -108,18 +103,18 @@ class _DigitViews(BaseDataset):
 
 @register(DATASETS)
 class DigitsA(_DigitViews):
-    """Views of test scans of 0 to 7 that a small CNN gets wrong, built the way ImageNet-A was; it is not ImageNet-A.
+    """Views of test scans of 0 to 7 that a small CNN misclassifies, selected like ImageNet-A; it is not ImageNet-A.
 
-    The CNN takes each for another digit and gives the right one less than 15 %. A scan has at most 6, a digit at
-    most 60. ``img`` is BGR uint8 (img_size, img_size, 3), labels are the digits.
+    The CNN predicts another digit and gives the right one less than 15 %. The set has at most 6 views per scan and 60
+    per digit. ``img`` is BGR uint8 (img_size, img_size, 3), labels are the digits.
 
     Args:
-        img_size (int): Side in pixels to which the views of 32 px, as the CNN saw them, are brought once, at load.
+        img_size (int): Side in pixels to which the views of 32 pixels are resized at load.
         pipeline (Sequence): Transforms; no loading step is needed.
         **kwargs: Other arguments of mmpretrain's ``BaseDataset``.
 
     Raises:
-        ValueError: ``img_size`` is no positive whole number, or these versions of numpy and Pillow draw other views.
+        ValueError: ``img_size`` is not a positive integer, or the installed numpy and Pillow draw other views.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -128,18 +123,17 @@ class DigitsA(_DigitViews):
 
 @register(DATASETS)
 class DigitsO(_DigitViews):
-    """Views of 8 and 9 that a small CNN of 0 to 7 is sure of, behind views of test scans of 0 to 7: one test set.
+    """Test scans of 0 to 7, unfiltered, followed by views of 8 and 9 that a small CNN classifies with confidence.
 
-    Built the way ImageNet-O was; it is not ImageNet-O. The two kinds are drawn alike, so that only the digit tells them
-    apart, and the known ones are not filtered. Each image has ``ood``, 1 for 8 and 9 and 0 for the others; it reaches
-    the data sample if the pipeline ends with ``PackInputs(algorithm_keys=['ood'])``, and so does ``digit``, 0 to 9.
-    None has a label: 8 and 9 could not, and the host's preprocessor asks for those of all images of a batch or of none.
+    Selected like ImageNet-O; it is not ImageNet-O. Both kinds are drawn in the same way. Each image has ``ood``, 1 for
+    8 and 9, else 0, and ``digit``, 0 to 9; ``PackInputs(algorithm_keys=['ood'])`` copies ``ood`` to the data sample. No
+    image has a label, because mmpretrain's preprocessor requires labels for all images of a batch or for none.
 
     Args:
-        img_size, pipeline, **kwargs: As of :class:`DigitsA`.
+        img_size, pipeline, **kwargs: See :class:`DigitsA`.
 
     Raises:
-        ValueError: As :class:`DigitsA`.
+        ValueError: See :class:`DigitsA`.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -153,7 +147,7 @@ def _check(image: np.ndarray, colour: list[float] | None, name: str) -> None:
 
     versions, here = read_filtered()['origin']['versions'], image.mean((0, 1)).round(1).tolist()
     raise ValueError(
-        f'{name} is not the one that was filtered, its mean colour is {here} instead of {colour}: numpy '
-        f'{np.__version__} and Pillow {PIL.__version__} draw other views than {versions["numpy"]} and '
-        f'{versions["Pillow"]} did; rebuild filtered_digits.json or take these versions'
+        f'{name} has the mean colour {here} instead of {colour}: numpy {np.__version__} and Pillow {PIL.__version__} '
+        f'draw other views than {versions["numpy"]} and {versions["Pillow"]}; rebuild filtered_digits.json or install '
+        'these versions'
     )

@@ -1,15 +1,7 @@
-"""The 1,797 scanned handwritten digits that ship inside scikit-learn, as an mmpretrain dataset: nothing to download.
+"""The 1,797 handwritten digits of scikit-learn (``sklearn.datasets.load_digits``) as an mmpretrain dataset.
 
-https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_digits.html
-
-The split is fixed and draws nothing: within each class, in file order, every fifth scan is a test scan.
-
-====== ===== ============================================== (0, 1, ... 9)
-train  1,442 143, 146, 142, 147, 145, 146, 145, 144, 140, 144
-test     355  35,  36,  35,  36,  36,  36,  36,  35,  34,  36
-====== ===== ==============================================
-
-The file does not say who wrote what, so the same hands may be in both parts.
+Within each class, in file order, every fifth scan is a test scan (1,442 train, 355 test). The file does not name the
+writers, so a writer may be in both splits.
 """
 
 import numpy as np
@@ -23,7 +15,7 @@ SPLITS = ('train', 'test')
 
 
 def split_indices(split: str) -> np.ndarray:
-    """Positions (N,) of the scans of one part in scikit-learn's file, ascending.
+    """Return the positions (N,) of the scans of a split in scikit-learn's file, ascending.
 
     Raises:
         ValueError: ``split`` is neither 'train' nor 'test'.
@@ -40,22 +32,22 @@ def split_indices(split: str) -> np.ndarray:
 
 
 def load_digit_images(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """The scans of one part: images (N, 8, 8) uint8 with ink 255 on paper 0, and labels (N,)."""
+    """Return the scans of a split (N, 8, 8) uint8, ink 255 on paper 0, and their labels (N,)."""
     from sklearn.datasets import load_digits
 
     digits, index = load_digits(), split_indices(split)
-    images = np.rint(digits.images[index] * (255 / 16)).astype(np.uint8)  # the file counts ink from 0 to 16
+    images = np.rint(digits.images[index] * (255 / 16)).astype(np.uint8)  # ink is 0 to 16 in the file
     return images, digits.target[index]
 
 
 @register(DATASETS)
 class Digits(BaseDataset):
-    """Scanned handwritten digits; ``img`` is BGR uint8 (img_size, img_size, 3), as from any image loader of the host.
+    """Scanned handwritten digits; ``img`` is BGR uint8 (img_size, img_size, 3), as ``LoadImageFromFile`` returns it.
 
     Args:
         split (str): 'train' (1,442 images) or 'test' (355).
-        img_size (int): Side in pixels to which the 8 x 8 scans are brought once, at load, by bicubic interpolation.
-        classes (Sequence[int]): Digits to keep, all if omitted; labels count them in this order.
+        img_size (int): Side in pixels of the images; the 8 x 8 scans are resized at load (bicubic).
+        classes (Sequence[int]): Digits to keep; labels are positions in this sequence.
         pipeline (Sequence): Transforms; no loading step is needed.
         **kwargs: Other arguments of mmpretrain's ``BaseDataset``.
 

@@ -1,8 +1,8 @@
-"""Writes ``filtered_digits.json``: the views that a CNN of the digits 0 to 7 selects for DigitsA and DigitsO.
+"""Script that selects the views of DigitsA and DigitsO with a CNN and writes ``filtered_digits.json``.
 
     python -m mixpro_mm.datasets.filtered_digits CONFIG CHECKPOINT OUT.json
 
-After Hendrycks et al., "Natural Adversarial Examples", CVPR 2021, with thresholds for digits. Takes about a minute.
+The selection follows Hendrycks et al., "Natural Adversarial Examples", CVPR 2021, with thresholds for digits.
 """
 
 import argparse
@@ -20,22 +20,21 @@ from mixpro_mm.utils.files import sha256_of, write_text
 
 __all__ = ['filter_digits', 'main', 'spread']
 
-CANDIDATES = 100  # views of each scan
-IMPROBABLE = 0.15  # A: the CNN gives the right digit less than this
-SURE = 0.7  # O: it gives a wrong one more than this, which is about its median for views of known digits
-PER_SCAN, PER_DIGIT = 6, 60  # A: views of one scan, and of one digit, at most
-PER_UNKNOWN_SCAN, PER_MISTAKE = 3, 40  # O: views of one scan, and of one digit taken for one other
-KNOWN_VIEWS = (0, 1)  # O: of each known test scan, unfiltered
+CANDIDATES = 100  # views per scan
+IMPROBABLE = 0.15  # A: upper bound of the probability of the right digit
+SURE = 0.7  # O: lower bound of the confidence, about its median for views of known digits
+PER_SCAN, PER_DIGIT = 6, 60  # A: maximum number of views
+PER_UNKNOWN_SCAN, PER_MISTAKE = 3, 40  # O: maximum number of views; a mistake is a pair (digit, prediction)
+KNOWN_VIEWS = (0, 1)  # O: views of each known test scan, unfiltered
 BATCH = 256
-COLOURS = 40  # the mean colour of every so many-th view is kept
+COLOURS = 40  # every 40th view has its mean colour recorded
 PACKAGES = ('numpy', 'Pillow', 'scikit-learn', 'torch', 'onedl-mmpretrain')
 
 
 def spread(candidates, per_scan: int, per_group: int) -> list[tuple[int, int]]:
-    """Select ``(scan, view)`` of candidates ``(scan, view, group)``, ascending.
+    """Select pairs ``(scan, view)`` of candidates ``(scan, view, group)``.
 
-    Rounds over the scans take one view of each, low numbers first, up to ``per_scan`` of a scan and ``per_group`` of a
-    group.
+    Each round takes one view of every scan, in ascending order, up to ``per_scan`` and ``per_group`` views.
     """
     of_scan, ranked = Counter(), []
     for scan, view, group in sorted(candidates):
@@ -50,11 +49,11 @@ def spread(candidates, per_scan: int, per_group: int) -> list[tuple[int, int]]:
 
 
 def filter_digits(probabilities, candidates: int = CANDIDATES) -> dict:
-    """The content of the file, but for the origin of the CNN.
+    """Return the content of the file without the origin of the CNN.
 
     Args:
-        probabilities: Function from images (N, 32, 32, 3) uint8, BGR, to probabilities (N, 8) of the digits 0 to 7.
-        candidates: Views of each scan to select from.
+        probabilities: Function from images (N, 32, 32, 3) uint8 BGR to probabilities (N, 8) of the digits 0 to 7.
+        candidates: Number of views per scan.
     """
     _, digits, is_test = all_scans()
     known, unknown = np.flatnonzero(is_test & (digits < len(KNOWN))), np.flatnonzero(digits >= len(KNOWN))
@@ -82,16 +81,17 @@ def filter_digits(probabilities, candidates: int = CANDIDATES) -> dict:
     a_rule |= dict(passed=int(hard.sum()), per_scan=PER_SCAN, per_digit=PER_DIGIT, images=len(a))
     o_rule = dict(candidates=sure.size, rule=f'a known digit predicted with more than {SURE}', passed=int(sure.sum()))
     o_rule |= dict(per_scan=PER_UNKNOWN_SCAN, per_mistake=PER_MISTAKE, images=len(o))
+    origin = dict(
+        clean_top1=_percent(clean_said == clean.get_gt_labels()),
+        view_top1=_percent(said == truth),
+        median_confidence=_percent(np.median(scores.max(-1))),
+        seed=SEED,
+        adversarial=a_rule,
+        known=dict(rule='not filtered', images=len(parts['known'])),
+        unknown=o_rule,
+    )
     return dict(
-        origin=dict(
-            clean_top1=_percent(clean_said == clean.get_gt_labels()),
-            view_top1=_percent(said == truth),
-            median_confidence=_percent(np.median(scores.max(-1))),
-            seed=SEED,
-            adversarial=a_rule,
-            known=dict(rule='not filtered', images=len(parts['known'])),
-            unknown=o_rule,
-        ),
+        origin=origin,
         colours={f'{s}.{v}': draw_view(s, v).mean((0, 1)).round(1).tolist() for s, v in colours},
         **{part: {str(s): [int(v) for t, v in pairs if t == s] for s, _ in pairs} for part, pairs in parts.items()},
     )
@@ -105,16 +105,14 @@ def main(argv=None):
     import torch
     from mmpretrain.apis import get_model
 
-    parser = argparse.ArgumentParser(description='Filter views of the digits with a CNN: the data of DigitsA, DigitsO.')
-    parser.add_argument('config', help='of the CNN: configs/digits/evidence/filter_resnet-micro_digits-8.py')
+    parser = argparse.ArgumentParser(description='Select the views of DigitsA and DigitsO with a CNN.')
+    parser.add_argument('config', help='configs/digits/evidence/filter_resnet-micro_digits-8.py')
     parser.add_argument('checkpoint')
     parser.add_argument('out')
     args = parser.parse_args(argv)
     model = get_model(args.config, args.checkpoint, device='cpu')
     if model.head.num_classes != len(KNOWN):
-        raise ValueError(
-            f'{args.config} has {model.head.num_classes} classes instead of {len(KNOWN)}, the digits 0 to 7'
-        )
+        raise ValueError(f'{args.config} has {model.head.num_classes} classes instead of {len(KNOWN)}')
 
     @torch.no_grad()
     def probabilities(images: np.ndarray) -> np.ndarray:
@@ -130,7 +128,9 @@ def main(argv=None):
         **content['origin'],
     )
     text = json.dumps(content, indent=1)
-    write_text(args.out, re.sub(r'\[[^][]*\]', lambda found: ' '.join(found[0].split()), text) + '\n')  # a scan a line
+    write_text(
+        args.out, re.sub(r'\[[^][]*\]', lambda found: ' '.join(found[0].split()), text) + '\n'
+    )  # a line per scan
     print(json.dumps(content['origin'], indent=2))
 
 

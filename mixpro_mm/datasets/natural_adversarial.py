@@ -1,7 +1,4 @@
-"""ImageNet-A and ImageNet-O: images that classifiers of ImageNet-1k get wrong, each with 200 of its classes.
-
-Hendrycks et al., "Natural Adversarial Examples", CVPR 2021, https://github.com/hendrycks/natural-adv-examples
-"""
+"""ImageNet-A and ImageNet-O (Hendrycks et al., CVPR 2021, https://github.com/hendrycks/natural-adv-examples)."""
 
 import functools
 from collections import Counter
@@ -17,12 +14,12 @@ from mixpro_mm.utils.arguments import counted
 __all__ = ['ImageNetA', 'ImageNetO', 'imagenet_wnids']
 
 CLASSES = 200
-SHOWN = 5  # names of one kind that are spelled out
+SHOWN = 5  # names per kind in a message
 
 
 @functools.cache
 def imagenet_wnids() -> tuple[str, ...]:
-    """WordNet IDs of the 1,000 classes of ImageNet-1k, ascending, which is the order of a classifier's outputs."""
+    """Return the WordNet IDs of the 1,000 classes of ImageNet-1k, in the order of a classifier's outputs."""
     return tuple(Path(__file__).with_name('imagenet_wnids.txt').read_text(encoding='ascii').split())
 
 
@@ -30,21 +27,20 @@ def imagenet_wnids() -> tuple[str, ...]:
 class ImageNetA(BaseDataset):
     """ImageNet-A: images of 200 of the 1,000 classes of ImageNet-1k, in 200 folders ``<data_root>/<wnid>/*.jpg``.
 
-    Labels are 0 to 199 in the order of the WordNet IDs, which is also the order of their classes among the 1,000. The
-    metainfo has ``wnids``, the 200 IDs, ``indices``, the columns of these classes in the outputs of a classifier, and
-    ``num_outputs``, 1,000 of these; for a classifier with other outputs, give both as ``metainfo``. It has no names of
-    classes, because labels and outputs count differently. Files beside the folders are ignored. No image is opened.
+    Labels are 0 to 199 in the order of the WordNet IDs. The metainfo has ``wnids``, ``indices``, the columns of the
+    200 classes in the outputs of a classifier, and ``num_outputs``, the number of outputs (1,000). For a classifier
+    with other outputs, pass ``indices`` and ``num_outputs`` as ``metainfo``. No image is opened.
 
     Args:
-        data_root (str): The folder that holds the 200.
-        num_images (int, optional): Images there must be in all, 7,500 in ImageNet-A; None for any number.
+        data_root (str): Folder of the 200 folders.
+        num_images (int, optional): Required number of images; None accepts any number.
         pipeline (Sequence): Transforms.
         **kwargs: Other arguments of mmpretrain's ``BaseDataset``.
 
     Raises:
-        FileNotFoundError: There is no such folder.
-        ValueError: Its folders are not 200 classes of ImageNet-1k, one of them has no image, or the number of images is
-            another; one sentence names everything that is missing or superfluous.
+        FileNotFoundError: The folder does not exist.
+        ValueError: The folders are not 200 classes of ImageNet-1k, a class has no image, or the number of images
+            differs; the message lists all problems.
     """
 
     def __init__(self, data_root: str, num_images: int | None = 7_500, pipeline=(), **kwargs):
@@ -62,12 +58,11 @@ class ImageNetA(BaseDataset):
         return [dict(img_path=path, gt_label=label) for label, paths in enumerate(images.values()) for path in paths]
 
     def _images(self) -> dict[str, list[str]]:
-        """Paths of the images of every class, both in the order of their names."""
         expected = f'{CLASSES} folders named by WordNet IDs of ImageNet-1k'
         if self.num_images is not None:
-            expected += f' that hold {self.num_images} images'
+            expected += f' with {self.num_images} images'
         if not isdir(self.data_root):
-            raise FileNotFoundError(f'there is no folder {self.data_root}; expected are {expected} in it')
+            raise FileNotFoundError(f'there is no folder {self.data_root}; expected are {expected}')
         backend = get_file_backend(self.data_root)
         folders = sorted(backend.list_dir_or_file(self.data_root, list_dir=True, list_file=False))
         images, known = {}, set(imagenet_wnids())
@@ -80,7 +75,7 @@ class ImageNetA(BaseDataset):
 
         found, count = [], sum(map(len, images.values()))
         if unknown := [name for name in folders if name not in known]:
-            found.append(f'{counted(len(unknown), "folder")} named otherwise ({_listed(unknown)})')
+            found.append(f'{counted(len(unknown), "folder")} with other names ({_listed(unknown)})')
         if len(images) != CLASSES:
             found.append(f'{counted(len(images), "folder")} of classes of ImageNet-1k instead of {CLASSES}')
         if empty := [wnid for wnid, paths in images.items() if not paths]:
@@ -88,7 +83,7 @@ class ImageNetA(BaseDataset):
         if self.num_images not in (None, count):
             found.append(f'{count} images instead of {self.num_images}')
         if found:
-            raise ValueError(f'{self.data_root} is not whole: it has {", ".join(found)}; expected are {expected}')
+            raise ValueError(f'{self.data_root} is not complete: it has {", ".join(found)}; expected are {expected}')
         return images
 
     def extra_repr(self) -> list[str]:
@@ -97,23 +92,22 @@ class ImageNetA(BaseDataset):
 
 @register(DATASETS)
 class ImageNetO(ImageNetA):
-    """ImageNet-O, 2,000 images of no class of ImageNet-1k, behind the validation images of 200 classes: one test set.
+    """Validation images of 200 classes of ImageNet-1k, followed by the 2,000 images of ImageNet-O of no known class.
 
-    The name of a folder of ImageNet-O is no label but a class its images are confused with; these 200 classes are the
-    known ones here. Each image has ``ood``, 1 for those of ImageNet-O and 0 for the others; it reaches the data sample
-    if the pipeline ends with ``PackInputs(algorithm_keys=['ood'])``. None has a label: those of ImageNet-O could not,
-    and the host's preprocessor asks for labels of all images of a batch or of none. The metainfo is that of the parent.
+    A folder of ImageNet-O is named by the class its images are confused with; these are the 200 classes. Each image has
+    ``ood``, 1 for ImageNet-O and 0 else; ``PackInputs(algorithm_keys=['ood'])`` copies it to the data sample. No image
+    has a label, because mmpretrain's preprocessor requires labels for all images of a batch or for none.
 
     Args:
-        data_root (str): The folder of ImageNet-O, laid out as ImageNet-A.
-        imagenet_root (str): That of ImageNet-1k, in either layout of ``ImageNet1k``.
-        num_images (int, optional): Images that ImageNet-O must have, or None for any number.
-        num_val_images (int, optional): Validation images that the 200 classes must have, or None for any number.
-        **kwargs: Other arguments of ``ImageNetA``.
+        data_root (str): Folder of ImageNet-O, with the layout of ImageNet-A.
+        imagenet_root (str): Root of ImageNet-1k, in either layout of :class:`ImageNet1k`.
+        num_images (int, optional): Required number of images of ImageNet-O; None accepts any number.
+        num_val_images (int, optional): Required number of validation images; None accepts any number.
+        **kwargs: Other arguments of :class:`ImageNetA`.
 
     Raises:
-        FileNotFoundError, ValueError: As the parent, and for the validation images as ``ImageNet1k``, or because one
-            of the 200 classes has none or their number is another.
+        FileNotFoundError, ValueError: See :class:`ImageNetA` and :class:`ImageNet1k`; also if one of the 200 classes
+            has no validation image or their number differs.
     """
 
     def __init__(
@@ -134,7 +128,6 @@ class ImageNetO(ImageNetA):
         return [dict(img_path=path, ood=ood) for ood, paths in enumerate((self._known(), outside)) for path in paths]
 
     def _known(self) -> list[str]:
-        """Paths of the validation images of the 200 classes."""
         val = ImageNet1k(data_root=self.imagenet_root, split='val', lazy_init=True)
         wnids = imagenet_wnids()
         indices = {wnids.index(wnid) for wnid in self._metainfo['wnids']}
@@ -142,8 +135,8 @@ class ImageNetO(ImageNetA):
         of_class = Counter(image['gt_label'] for image in images)
 
         found = []
-        if unknown := sorted(set(getattr(val, 'folder_to_idx', ())) - set(wnids)):  # only in the layout by folders
-            found.append(f'{counted(len(unknown), "folder")} of no class of ImageNet-1k ({_listed(unknown)})')
+        if unknown := sorted(set(getattr(val, 'folder_to_idx', ())) - set(wnids)):  # only with folders
+            found.append(f'{counted(len(unknown), "folder")} with other names ({_listed(unknown)})')
         if empty := [wnids[index] for index in sorted(indices) if not of_class[index]]:
             found.append(f'no image of {len(empty)} of the {CLASSES} classes of {self.data_root} ({_listed(empty)})')
         if self.num_val_images not in (None, len(images)):
@@ -151,7 +144,7 @@ class ImageNetO(ImageNetA):
             odd = [f'{wnids[index]}: {of_class[index]}' for index in sorted(indices) if of_class[index] != each]
             found.append(f'{len(images)} images of these classes instead of {self.num_val_images} ({_listed(odd)})')
         if found:
-            raise ValueError(f'the validation images of {self.imagenet_root} are not whole: {", ".join(found)}')
+            raise ValueError(f'the validation images of {self.imagenet_root} are not complete: {", ".join(found)}')
         return [image['img_path'] for image in images]
 
     def extra_repr(self) -> list[str]:

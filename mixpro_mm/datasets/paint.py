@@ -1,26 +1,26 @@
-"""Light inks on dark textured grounds: how digit scenes are painted."""
+"""Rendering of light inks on dark textured backgrounds."""
 
 import numpy as np
 from PIL import Image
 
 __all__ = ['INK_LUMINANCE', 'ground', 'opacity', 'resized', 'tints']
 
-GROUND_LUMINANCE, INK_LUMINANCE = (0.08, 0.35), (0.62, 0.95)  # light on dark, as the scans are
-PERIOD = 96  # pixels that 1.5 to 6 stripes and five clouds share
+GROUND_LUMINANCE, INK_LUMINANCE = (0.08, 0.35), (0.62, 0.95)  # light on dark, like the scans
+PERIOD = 96  # pixels per 1.5 to 6 stripes and five clouds
 
 
 def resized(array: np.ndarray, size: int) -> np.ndarray:
-    """Bicubic (h, w) -> (size, size), float32."""
+    """Resize (h, w) to (size, size) float32 by bicubic interpolation."""
     return np.asarray(Image.fromarray(array.astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def opacity(scan: np.ndarray) -> np.ndarray:
-    """Ink (H, W) in 0..255 -> opacity in 0..1, a little firmer than the scan."""
+    """Return the opacity in 0..1 of ink (H, W) in 0..255, with a higher contrast than the scan."""
     return np.clip(1.4 * scan / 255 - 0.15, 0, 1)
 
 
 def tints(hue: np.ndarray, luminance: np.ndarray) -> np.ndarray:
-    """RGB colours (N, 3) in 0..1 of given hue and luminance (N,): a pure hue, mixed with black or white as needed."""
+    """Return RGB colours (N, 3) in 0..1 of given hue and luminance (N,)."""
     pure = 0.5 + 0.5 * np.cos(2 * np.pi * (hue[:, None] - np.arange(3) / 3))
     own = pure @ (0.299, 0.587, 0.114)
     darker = np.minimum(luminance / own, 1)[:, None]
@@ -29,7 +29,7 @@ def tints(hue: np.ndarray, luminance: np.ndarray) -> np.ndarray:
 
 
 def ground(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Stripes and low-frequency noise between two dark tints, with some grain: (size, size, 3) in 0..1."""
+    """Draw stripes, low-frequency noise and grain in two dark tints, (size, size, 3) in 0..1."""
     angle, phase, waves = rng.uniform((0, 0, 1.5), (np.pi, 2 * np.pi, 6))
     clouds = resized(rng.uniform(-1, 1, (5, 5)), max(size, PERIOD))[:size, :size]
     colours = tints(rng.uniform(size=2), rng.uniform(*GROUND_LUMINANCE, size=2))

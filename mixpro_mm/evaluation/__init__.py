@@ -1,4 +1,4 @@
-"""Metrics and test loops: calibration, out-of-distribution detection, occlusion, and records of tests."""
+"""Metrics and test loops: calibration, out-of-distribution detection, occlusion, and test records."""
 
 from mixpro_mm.evaluation.metrics import CalibrationMetric, OODMetric
 from mixpro_mm.evaluation.occlusion import OcclusionTestLoop

@@ -1,8 +1,8 @@
-"""What the metrics of the three toolkits report, and what it is called in results: percent, and one name each."""
+"""Names of the metrics of mmpretrain, mmseg and mmdet in results."""
 
 __all__ = ['METRIC_NAMES']
 
-# reported -> (task, name in the results, factor to percent)
+# name in the toolkit -> (task, name in results, factor to percent)
 METRIC_NAMES = {
     'accuracy/top1': ('classification', 'top1', 1.0),
     'mIoU': ('segmentation', 'mIoU', 1.0),

@@ -1,7 +1,4 @@
-"""Calibration and out-of-distribution metrics of classifiers, for ``test_evaluator`` of an mmpretrain config.
-
-Shells around :mod:`mixpro_mm.functional.metrics`. They report percent, as the host's accuracy and the paper do.
-"""
+"""Calibration and out-of-distribution metrics in percent, for ``test_evaluator`` of an mmpretrain config."""
 
 import logging
 from abc import abstractmethod
@@ -30,21 +27,19 @@ __all__ = ['CalibrationMetric', 'ConfidenceMetric', 'OODMetric']
 
 
 class ConfidenceMetric(BaseMetric):
-    """Keeps ``(confidence, outcome)`` of every image; subclasses say what the outcome is.
+    """Base class of metrics that collect ``(confidence, outcome)`` of every image.
 
-    The confidence is the largest softmax over the logits of ``classes``: the host keeps scores, softmaxed over all
-    classes, and dividing those of the slice by their sum gives the same (see :func:`slice_confidence`). It is computed
-    in float64; scores should come from fp32, because in fp16 small ones vanish.
+    The confidence is the maximum of the softmax over the logits of ``classes``, computed in float64 from the scores
+    (see :func:`slice_confidence`). Use scores of fp32, because small ones underflow in fp16.
 
     Args:
-        classes: The classes of the model that can be named. None: all of them. A list: these columns of the scores.
-            'dataset': the ``indices`` in the meta information of the data set, columns of ``num_outputs`` scores if it
-            names that number.
+        classes: Columns of the scores to use. None: all; 'dataset': the ``indices`` in the metainfo of the data set,
+            which are columns of ``num_outputs`` scores if the metainfo has that number.
         **kwargs: ``prefix``, ``collect_device``, ``collect_dir`` of mmengine's ``BaseMetric``.
 
     Raises:
-        ValueError: ``classes`` is none of these; later: 'dataset' and a data set without ``indices``; scores of another
-            width than ``num_outputs`` of the data set; samples without what is read.
+        ValueError: ``classes`` is invalid. While testing: the data set has no ``indices``, the number of scores is not
+            ``num_outputs``, or a sample lacks a field.
     """
 
     def __init__(self, classes: Sequence[int] | str | None = None, **kwargs):
@@ -57,10 +52,10 @@ class ConfidenceMetric(BaseMetric):
 
     @abstractmethod
     def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> bool:
-        """The outcome of an image; ``predicted`` is one of the ``kept`` columns of its scores, None for all."""
+        """Return the outcome of an image; ``predicted`` is one of the ``kept`` columns of its scores (None: all)."""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep one pair per image, in order; each of ``data_samples`` is a dict with ``pred_score`` (C,)."""
+        """Collect one pair per image; each of ``data_samples`` is a dict with ``pred_score`` (C,)."""
         if not data_samples:
             return
         scores = torch.stack([_field(sample, 'pred_score', self).detach().cpu().double() for sample in data_samples])
@@ -70,50 +65,50 @@ class ConfidenceMetric(BaseMetric):
         self.results.extend(zip(confidence.tolist(), outcomes, strict=True))
 
     def kept_classes(self, width: int) -> np.ndarray | None:
-        """Columns of ``width`` scores that stay, None for all."""
-        if isinstance(self.classes, str):
-            indices = self.dataset_indices(width)
-            if indices is None:
-                raise ValueError(
-                    f"{type(self).__name__}(classes='dataset') needs `indices` in the meta information of the data "
-                    f'set, which has {sorted(self.dataset_meta or {})}'
-                )
-            return indices
-        return self.classes
+        """Return the columns of ``width`` scores to use, None for all."""
+        if not isinstance(self.classes, str):
+            return self.classes
+        indices = self.dataset_indices(width)
+        if indices is None:
+            raise ValueError(
+                f"{type(self).__name__}(classes='dataset') needs `indices` in the metainfo of the data set, which has "
+                f'{sorted(self.dataset_meta or {})}'
+            )
+        return indices
 
     def dataset_indices(self, width: int) -> np.ndarray | None:
-        """The class among ``width`` of the model of each class of the data set, None if the data set does not tell."""
+        """Return the model output, of ``width``, of each class of the data set, None without ``indices``."""
         meta = self.dataset_meta or {}
         if meta.get('indices') is None:
             return None
         outputs = meta.get('num_outputs', width)
         if outputs != width:
             raise ValueError(
-                f'the model has {width} outputs, but `indices` of the data set are columns of {outputs}: test a model '
-                f'with these {outputs}, or set metainfo=dict(indices=[...], num_outputs={width}) of the data set to '
-                f'the columns of its {len(meta["indices"])} classes'
+                f'the model has {width} outputs, but `indices` of the data set are columns of {outputs}: set '
+                f'metainfo=dict(indices=[...], num_outputs={width}) of the data set to the columns of its '
+                f'{len(meta["indices"])} classes'
             )
         return whole_classes(meta['indices'], '`indices` of the data set')
 
 
 @register(METRICS)
 class CalibrationMetric(ConfidenceMetric):
-    """How far the confidence of a classifier can be trusted (Hendrycks et al., CVPR 2021; ImageNet-A in Table 5).
+    """Calibration of a classifier (Hendrycks et al., CVPR 2021; ImageNet-A in Table 5).
 
-    Reports, in percent: ``top1``, ``rms_calibration_error`` (the released protocol, without the last bin; left out,
-    with a warning, where all images are in one bin), ``rms_calibration_error_full`` (all bins), ``aurra``, ``ece``.
+    Reports in percent: ``top1``, ``rms_calibration_error`` (the released protocol without the last bin; omitted with a
+    warning if there is only one bin), ``rms_calibration_error_full`` (all bins), ``aurra``, ``ece``.
 
-    ``gt_label`` counts the ``indices`` of the data set if it has them, else ``classes`` if these are a list, else the
-    classes of the model. So classes=None on ImageNet-A with ``indices`` scores the choice among all 1,000 classes.
+    ``gt_label`` is a position in ``indices`` of the data set if it has them, else in ``classes`` if it is a list, else
+    a class of the model. With classes=None, ImageNet-A is scored among all 1,000 classes.
 
     Args:
         classes: See :class:`ConfidenceMetric`.
-        bin_size (int): Images in a bin of the RMS calibration error.
+        bin_size (int): Images per bin of the RMS calibration error.
         bins (int): Number of bins of the ECE.
         **kwargs: Of :class:`ConfidenceMetric`.
 
     Raises:
-        ValueError: also if a label is not one of the classes that can be named.
+        ValueError: See :class:`ConfidenceMetric`; also if a label is not one of the classes.
     """
 
     default_prefix = 'calibration'
@@ -124,20 +119,20 @@ class CalibrationMetric(ConfidenceMetric):
         self.bins = positive_int('bins', bins)
 
     def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> bool:
-        """Whether the prediction is right."""
+        """Return whether the prediction is correct."""
         label = _one_number(_field(sample, 'gt_label', self), 'gt_label', self)
         named = self.dataset_indices(len(sample['pred_score']))
         named = kept if named is None else named
         count = len(sample['pred_score']) if named is None else len(named)
         if not 0 <= label < count:
-            raise ValueError(f'gt_label {label} is not one of the {count} classes that it counts (0 to {count - 1})')
+            raise ValueError(f'gt_label {label} is not one of the {count} classes (0 to {count - 1})')
         true = label if named is None else int(named[label])
         if kept is not None and true not in kept:
             raise ValueError(f'gt_label {label} is class {true} of the model, not one of the {len(kept)} in `classes`')
         return predicted == true
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Percentages from all pairs (confidence, correct)."""
+        """Compute the metrics from all pairs (confidence, correct)."""
         confidence, correct = _columns(results)
         full = rms_calibration_error(confidence, correct, self.bin_size, drop_last_bin=False)
         metrics = dict(top1=float(correct.mean()), rms_calibration_error_full=full)
@@ -145,8 +140,8 @@ class CalibrationMetric(ConfidenceMetric):
             metrics['rms_calibration_error'] = rms_calibration_error(confidence, correct, self.bin_size)
         else:
             print_log(
-                f'{type(self).__name__}: {len(results)} images in bins of {self.bin_size} are a single bin, so there '
-                'is no rms_calibration_error without the last one; see rms_calibration_error_full',
+                f'{type(self).__name__}: {len(results)} images are a single bin of {self.bin_size}: only '
+                'rms_calibration_error_full is reported',
                 'current',
                 logging.WARNING,
             )
@@ -157,31 +152,30 @@ class CalibrationMetric(ConfidenceMetric):
 
 @register(METRICS)
 class OODMetric(ConfidenceMetric):
-    """How well low confidence tells out-of-distribution images (Hendrycks et al., CVPR 2021; ImageNet-O in Table 5).
+    """Out-of-distribution detection by low confidence (Hendrycks et al., CVPR 2021; ImageNet-O in Table 5).
 
-    Reports, in percent: ``aupr``, ``auroc``, ``fpr95``; out-of-distribution is the positive class. Each sample says by
-    ``ood``, 1 or 0, whether it is out of distribution: a field or a meta field of its ``DataSample``, for which
-    ``PackInputs`` has ``algorithm_keys`` and ``meta_keys``. Labels are not read. Both kinds must occur.
+    Reports in percent: ``aupr``, ``auroc``, ``fpr95``; out-of-distribution is the positive class. ``ood`` of a sample,
+    1 or 0, is a data field or meta field of ``DataSample`` (``algorithm_keys`` or ``meta_keys`` of ``PackInputs``).
 
     Args:
         classes: See :class:`ConfidenceMetric`.
         **kwargs: Of :class:`ConfidenceMetric`.
 
     Raises:
-        ValueError: also if ``ood`` is neither 0 nor 1, or if one of the two kinds has no image.
+        ValueError: See :class:`ConfidenceMetric`; also if ``ood`` is not 0 or 1, or is the same for all images.
     """
 
     default_prefix = 'ood'
 
     def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> bool:
-        """Whether the image is out of distribution."""
+        """Return whether the image is out of distribution."""
         flag = _one_number(_field(sample, 'ood', self), 'ood', self)
         if flag not in (0, 1):
             raise ValueError(f'`ood` of a sample must be 0 or 1, got {flag}')
         return bool(flag)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Percentages from all pairs (confidence, out of distribution)."""
+        """Compute the metrics from all pairs (confidence, out of distribution)."""
         confidence, ood = _columns(results)
         if not 0 < ood.sum() < len(ood):
             raise ValueError(

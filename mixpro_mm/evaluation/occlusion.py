@@ -1,4 +1,4 @@
-"""Accuracy with patches dropped at random, by what is salient and by what is not (MixPro, Figure 3)."""
+"""Accuracy with random, salient or non-salient patches dropped (MixPro, Figure 3)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -29,42 +29,39 @@ __all__ = ['OcclusionTestLoop']
 
 @register(LOOPS)
 class OcclusionTestLoop(RecordedTestLoop):
-    """Tests a classifier with patches of its images blackened: ``test_cfg`` of an mmpretrain config.
+    """Test a classifier on images with black patches; use it as ``test_cfg`` of an mmpretrain config.
 
-    Each batch is read once; the model sees it whole, which is what the config's own evaluator gets, and once for every
-    point. Patches are dropped before the data preprocessor normalises, so that they are black to the model; what is
-    salient is read from the whole image, normalised as for the tested model.
+    The model predicts each batch once unchanged, for the evaluator, and once per point. Patches are dropped before the
+    data preprocessor normalises the images. Salient patches are those of the unchanged image.
 
-    Protocol 'naseer' is that of Naseer et al. (NeurIPS 2021): 'random' drops ``floor(ratio * N)`` of N patches, the
-    same in all images of a batch; 'salient' drops the top patches that hold the share ``ratio`` of the attention, and
-    'non-salient' all but those that hold ``1 - ratio`` of it. Protocol 'count' drops ``round(ratio * N)`` patches: the
-    most or the least salient, or random ones, drawn for each image on its own. The sets of one image lie in one
-    another as the ratio grows.
+    Protocol 'naseer' (Naseer et al., NeurIPS 2021): 'random' drops ``floor(ratio * N)`` of N patches, the same in all
+    images of a batch; 'salient' drops the top patches with the fraction ``ratio`` of the attention; 'non-salient' keeps
+    the top patches with the fraction ``1 - ratio``. Protocol 'count' drops ``round(ratio * N)`` patches of each image:
+    the most salient, the least salient, or random ones. A larger ratio drops a superset.
 
-    Prints ``occlusion/MODE_RATIO``, top-1 in percent, beside the evaluator's metrics. The record, of RecordedTestLoop,
-    has ``whole``, what the evaluator found, and ``curves``, which are a picture beside it, too; ``tools/visualize.py
-    occlusion`` draws several together.
+    Reports ``occlusion/MODE_RATIO``, top-1 in percent, and the metrics of the evaluator. The record of RecordedTestLoop
+    has ``whole``, the metrics of the evaluator, and ``curves``; ``tools/visualize.py occlusion`` draws records.
 
     Args:
-        ratios: Shares to drop, in [0, 1]: one list for all modes, or a dict with one for each; None for the ten of
-            Naseer et al., 0 to 0.9 ('salient' in 'naseer': 0.1 to 1).
-        modes: Some of 'random', 'salient' and 'non-salient'.
+        ratios: Fractions to drop, in [0, 1]: a list, or a dict with a list per mode. Default: those of Naseer et al.,
+            0 to 0.9 ('salient' in 'naseer': 0.1 to 1).
+        modes: Subset of 'random', 'salient' and 'non-salient'.
         protocol: 'naseer' or 'count'.
-        grid: Patches along a side of the image, whose size must be a multiple.
-        repeats: Runs of 'random', for a mean and a standard deviation; the others draw nothing.
-        seed: Of the random patches; in 'naseer' they go by batch, so a shuffling sampler needs a seed of its own.
-        saliency: Whose class attention says what is salient: ``dict(type='VisionTransformer', ..., checkpoint='FILE')``
-            for a backbone of mmpretrain, or 'self' for the tested model.
-        saliency_head: Head of its last block, counted from 0, or 'mean'; 1 is what Naseer et al. read of DINO.
-        label: Name of the model in the picture; None for that of the config file.
+        grid: Patches along a side; it must divide the image size.
+        repeats: Number of runs of 'random'.
+        seed: Seed of the random patches. In 'naseer' they depend on the batch, so give a shuffling sampler a seed.
+        saliency: Model of the class attention: ``dict(type='VisionTransformer', ..., checkpoint='FILE')``, a backbone
+            of mmpretrain, or 'self' for the tested model.
+        saliency_head: Attention head of its last block, or 'mean'. Naseer et al. use head 1 of DINO.
+        label: Name of the model in the figure; default: the name of the config file.
         out: Name of the JSON file.
-        fp16: Test in half precision, as of the host; attention is read in fp32 all the same.
+        fp16: Test in half precision; attention is computed in fp32.
 
     Raises:
-        ValueError: at construction for a bad argument or saliency model, or if labels count other classes than the
-            model; at a batch if its images have no label, the grid does not divide them, they differ in size, or they
-            were normalised in the pipeline, where no pixel can be made black.
-        FileNotFoundError: at construction if there is no such saliency checkpoint.
+        ValueError: An argument or the saliency model is invalid, or the data set labels other classes than the model.
+            While testing: images have no label, different sizes or a size that ``grid`` does not divide, or are
+            normalised in the pipeline, where zero is not black.
+        FileNotFoundError: The saliency checkpoint does not exist.
     """
 
     kind = 'occlusion'
@@ -99,7 +96,7 @@ class OcclusionTestLoop(RecordedTestLoop):
             self._tap = saliency_tap(self._saliency_model, saliency_head)
 
     def run(self) -> dict:
-        """Test, write what came out, and return the metrics of the evaluator and of the points."""
+        """Test, write the record, and return the metrics of the evaluator and of the points."""
         self.runner.call_hook('before_test')
         self.runner.call_hook('before_test_epoch')
         self.runner.model.eval()
@@ -122,12 +119,12 @@ class OcclusionTestLoop(RecordedTestLoop):
 
     @torch.no_grad()
     def run_iter(self, idx, data_batch) -> None:
-        """All of one batch: the whole images, then every point."""
+        """Predict one batch: the unchanged images, then every point."""
         self.runner.call_hook('before_test_iter', batch_idx=idx, data_batch=data_batch)
         images = self._model.data_preprocessor.cast_data(_images(data_batch['inputs']))
         self._size = tuple(images.shape[2:])
         rank, world = get_dist_info()
-        # As for the host's metrics: what a sampler adds to give all ranks equal numbers lies behind the last image.
+        # A distributed sampler pads the data set; padded images come after the last one and do not count.
         places = rank + world * (self._seen + torch.arange(len(images)))
         counts = places < len(self.dataloader.dataset)
         self._seen += len(images)
@@ -138,7 +135,7 @@ class OcclusionTestLoop(RecordedTestLoop):
         counted, whole = counts.to(images.device), _predicted(outputs)
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
         names = [sample.get('sample_idx', place) for sample, place in zip(outputs, places.tolist(), strict=True)]
-        size = self.dataloader.batch_size  # None with a batch sampler of one's own
+        size = self.dataloader.batch_size  # None with a custom batch sampler
         batches = (places // size).tolist() if size else [idx * world + rank] * len(images)
         for number, dropped in enumerate(self._drops(images, names, batches)):
             predicted = whole
@@ -151,9 +148,9 @@ class OcclusionTestLoop(RecordedTestLoop):
         self.runner.call_hook('after_test_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
 
     def _drops(self, images: Tensor, names: list[int], batches: list[int]) -> Iterator[Tensor]:
-        """(B or 1, N) bool on the CPU for every point: of images with these names, from these batches.
+        """Yield the dropped patches (B or 1, N) bool of every point, from the indices of images and batches.
 
-        The batches are those that one process would make, so that more of them drop the same patches of an image.
+        The batches are those of a single process, so that the number of processes does not affect the patches.
         """
         patches, orders = self.grid**2, {}
         if self._tap:
@@ -180,31 +177,29 @@ class OcclusionTestLoop(RecordedTestLoop):
         if self.saliency == 'self':
             if holder := in_shards(self.runner.model):
                 raise ValueError(
-                    f"saliency='self' runs the model on its own, but {holder} holds its weights in shards: test with "
-                    'one process or DDP, or name a saliency model'
+                    f"saliency='self' runs the model on its own, but {holder} holds its weights in shards: use one "
+                    'process, DDP, or another saliency model'
                 )
             return self._model
         if not isinstance(self.saliency, Mapping):
             raise ValueError(
-                f'to drop {" and ".join(self.guided)} patches takes a saliency model: saliency=dict('
-                f"type='VisionTransformer', ..., checkpoint='FILE') or 'self', got {self.saliency!r}"
+                f"{' and '.join(self.guided)} patches need saliency=dict(type='VisionTransformer', ..., "
+                f"checkpoint='FILE') or 'self', got {self.saliency!r}"
             )
         model, self._saliency_sha256 = build_saliency_model(self.saliency)
         return model
 
     def _check_labels(self) -> None:
-        """Labels are compared with predictions as they are, so both must count the same classes."""
         dataset = self.dataloader.dataset
         indices = (getattr(dataset, 'metainfo', None) or {}).get('indices')
         if indices is not None and list(indices) != list(range(len(indices))):
             raise ValueError(
-                f'{type(dataset).__name__} labels its images by {len(indices)} classes of its own, which are others '
-                f'to the model (its `indices` are {list(indices)[:3]}, ...), so labels and predictions cannot be '
-                "compared; an occlusion test needs images labelled by the model's classes"
+                f'labels of {type(dataset).__name__} are positions in its `indices` {list(indices)[:3]}, ...; an '
+                'occlusion test needs the class indices of the model'
             )
 
     def settings(self) -> dict:
-        """How the patches were dropped, and from what."""
+        """Return the settings with those of the occlusion."""
         saliency = dict(self.saliency) if isinstance(self.saliency, Mapping) else self.saliency
         return super().settings() | dict(
             protocol=self.protocol,
@@ -220,31 +215,28 @@ class OcclusionTestLoop(RecordedTestLoop):
 
 
 def _images(inputs) -> Tensor:
-    """(B, C, H, W) of what the data loader gives, one tensor or a list; not normalised."""
+    """Stack images of a batch to (B, C, H, W); they must not be normalised."""
     sizes = {tuple(image.shape[-2:]) if isinstance(image, Tensor) else type(image).__name__ for image in inputs}
     if len(sizes) > 1 or not all(isinstance(size, tuple) for size in sizes):
         raise ValueError(f'occlusion needs images of one size in a batch and no test-time augmentation, got {sizes}')
     images = inputs if isinstance(inputs, Tensor) else torch.stack(list(inputs))
-    if images.is_floating_point() and not images.min() >= 0:  # NaN, too
+    if images.is_floating_point() and not images.min() >= 0:  # also for NaN
         raise ValueError(
-            f'the images come with values down to {images.min().item():.3g}, so zero is not black: normalise in the '
-            'data preprocessor and not in the pipeline'
+            f'the minimum of the images is {images.min().item():.3g}, so zero is not black: normalise in the data '
+            'preprocessor, not in the pipeline'
         )
     return images
 
 
 def _labels(outputs) -> Tensor:
-    """(B,) classes, one of each image."""
     counts = [sample.gt_label.numel() if 'gt_label' in sample else 0 for sample in outputs]
-    if set(counts) != {1}:
-        odd = [count for count in counts if count != 1]
+    if odd := [count for count in counts if count != 1]:
         raise ValueError(
-            f'an occlusion test needs one label of each image, but {len(odd)} of {len(counts)} images of a batch do '
-            f'not have one; the first of them has {odd[0]}'
+            f'an occlusion test needs one label per image, but {len(odd)} of {len(counts)} images do not have one; the '
+            f'first of them has {odd[0]}'
         )
     return torch.cat([sample.gt_label for sample in outputs])
 
 
 def _predicted(outputs) -> Tensor:
-    """(B,) classes."""
     return torch.cat([sample.pred_label for sample in outputs])

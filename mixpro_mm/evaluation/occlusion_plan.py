@@ -1,4 +1,4 @@
-"""The points that an occlusion test measures, and the curves made of its counts."""
+"""The measured points of an occlusion test and the curves computed from its counts."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ __all__ = ['Point', 'curves_of', 'metric_name', 'plan_points', 'seed_of']
 
 
 class Point(NamedTuple):
-    """One run of one point of a curve: dropped by ``mode`` is the share ``ratio``."""
+    """One run of one point of a curve: ``mode`` drops the fraction ``ratio`` of the patches."""
 
     mode: str
     ratio: float
@@ -22,11 +22,10 @@ class Point(NamedTuple):
 def plan_points(
     ratios: Sequence[float] | Mapping[str, Sequence[float]] | None, modes: Sequence[str], protocol: str, repeats: int
 ) -> list[Point]:
-    """All points to measure, those that are drawn at random ``repeats`` times; arguments as of OcclusionTestLoop.
+    """Return all points to measure, random ones ``repeats`` times; for the arguments see OcclusionTestLoop.
 
     Raises:
-        ValueError: for an unknown mode or protocol, a ratio outside of [0, 1], two ratios that only differ in digits
-            that their names do not have, or less than one of anything.
+        ValueError: A mode or protocol is unknown, a ratio is outside of [0, 1], or two ratios have the same name.
     """
     modes = [modes] if isinstance(modes, str) else list(modes)
     if not modes or len(set(modes)) < len(modes) or not set(modes) <= set(MODES):
@@ -45,31 +44,31 @@ def plan_points(
             raise ValueError(f'ratios must be different numbers from 0 to 1, got {wanted} for {mode} patches')
         names = [metric_name(mode, ratio) for ratio in wanted]
         if same := [ratio for ratio, name in zip(wanted, names, strict=True) if names.count(name) > 1]:
-            raise ValueError(f'ratios must differ in six digits, by which their metrics are named: {same} do not')
+            raise ValueError(f'ratios must differ in six digits: {same} do not')
         runs = range(repeats if mode == 'random' else 1)
         points += [Point(mode, float(ratio), run) for ratio in wanted for run in runs]
     return points
 
 
 def metric_name(mode: str, ratio: float) -> str:
-    """``occlusion/random_0.1``: what a point of a curve is called among the metrics."""
+    """Return the metric name of a point, for example ``occlusion/random_0.1``."""
     return f'occlusion/{mode}_{float(ratio):g}'
 
 
 def curves_of(points: list[Point], right: list[int], dropped: list[int], images: int, grid: int, protocol: str) -> dict:
-    """Mode -> its points in the order planned, from counts over all images.
+    """Compute the curve of each mode from counts over all images.
 
     Args:
-        points: As of :func:`plan_points`.
-        right: Images classified rightly, one number for each point.
-        dropped: Patches dropped in all images together, one number for each point.
-        images: Their number.
+        points: Points of :func:`plan_points`.
+        right: Number of correctly classified images of each point.
+        dropped: Number of dropped patches in all images of each point.
+        images: Number of images.
         grid: Patches along a side.
-        protocol: As of :func:`plan_points`.
+        protocol: See :func:`plan_points`.
 
     Returns:
-        Of each point ``ratio``, ``information_loss`` (what to plot it at), ``patches_dropped`` (mean share),
-        ``top1`` in percent, mean of ``runs``, and their sample standard deviation ``std``, None for one run.
+        A dict from modes to lists of points with ``ratio``, ``information_loss`` (x-axis), ``patches_dropped`` (mean
+        fraction), ``top1`` (percent, mean of ``runs``) and their sample standard deviation ``std`` (None for one run).
     """
     groups = {}
     for point, hits, gone in zip(points, right, dropped, strict=True):
@@ -90,5 +89,5 @@ def curves_of(points: list[Point], right: list[int], dropped: list[int], images:
 
 
 def seed_of(*numbers: int) -> int:
-    """A seed for torch that any change of the numbers changes altogether."""
+    """Return a hash of the numbers as a seed for torch."""
     return int.from_bytes(hashlib.sha256(repr(tuple(map(int, numbers))).encode()).digest()[:7], 'big')

@@ -1,4 +1,4 @@
-"""A test that writes its numbers down together with what they are numbers of."""
+"""A test loop that records its results with model, data and settings."""
 
 import itertools
 import json
@@ -15,27 +15,26 @@ from mixpro_mm.version import __version__
 
 __all__ = ['RecordedTestLoop']
 
-SAME = ('kind', 'config', 'sha256', 'settings')  # records that agree in these are of the same test
+SAME = ('kind', 'config', 'sha256', 'settings')  # equal for records of the same test
 
 
 @register(LOOPS)
 class RecordedTestLoop(TestLoop):
-    """The host's TestLoop, which leaves a record in the work directory: ``test_cfg`` of any config.
+    """mmengine's TestLoop that writes a JSON record to the work directory; use it as ``test_cfg`` of any config.
 
-    The record has ``kind``, ``label``, ``config``, ``checkpoint`` and its ``sha256`` (None where no local file was
-    loaded), ``version`` of this package, ``settings`` (data set, its ``indices``, data and evaluator as configured),
-    the number of ``images`` and ``metrics``, all numbers of the evaluator. The same test again takes its place. A
-    record of another checkpoint, config or setting stays: it moves to a name that ends in the first eight digits of
-    its own ``sha256``, ``test-1a2b3c4d.json``, with its picture.
+    The record has ``kind``, ``label``, ``config``, ``checkpoint``, its ``sha256`` (None without a local file), the
+    package ``version``, ``settings`` (data set, ``indices``, evaluator, ...), the number of ``images`` and ``metrics``.
+    The same test overwrites its record. A record of another test is kept with its picture under a name with the first
+    eight digits of its ``sha256``, for example ``test-1a2b3c4d.json``.
 
     Args:
-        runner, dataloader, evaluator: Of the host.
-        label: Name of the model in tables and pictures; None for that of the config file.
+        runner, dataloader, evaluator: See mmengine's ``TestLoop``.
+        label: Name of the model in tables and figures; default: the name of the config file.
         out: Name of the JSON file.
-        fp16: Test in half precision, as of the host.
+        fp16: Test in half precision.
 
     Raises:
-        ValueError: at construction, if ``out`` is not the name of a JSON file.
+        ValueError: ``out`` is not the name of a JSON file.
     """
 
     kind = 'test'
@@ -50,13 +49,13 @@ class RecordedTestLoop(TestLoop):
         self._configured = evaluator
 
     def run(self) -> dict:
-        """Test as the host does, write the record, and return the metrics of the evaluator."""
+        """Test, write the record, and return the metrics of the evaluator."""
         metrics = super().run()
         self.write_record(metrics=numbers_of(metrics))
         return metrics
 
     def settings(self) -> dict:
-        """What of the test, beside model and config, its numbers depend on."""
+        """Return the settings that affect the results, besides model and config."""
         dataset = self.dataloader.dataset
         return dict(
             dataset=type(dataset).__name__,
@@ -70,7 +69,7 @@ class RecordedTestLoop(TestLoop):
         )
 
     def write_record(self, **measured) -> Path | None:
-        """Write what was ``measured`` with its origin; the path, None in processes that do not write."""
+        """Write the results ``measured``; return the path, or None in other than the main process."""
         if not is_main_process():
             return None
         filename, checkpoint = getattr(self.runner.cfg, 'filename', None), self.runner._load_from
@@ -90,23 +89,23 @@ class RecordedTestLoop(TestLoop):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not _is_same(read_json(path), record):
             kept = _set_aside(path)
-            self.runner.logger.warning(f'{path} held the record of another test, which is kept as {kept}')
+            self.runner.logger.warning(f'{path} was the record of another test, which is kept as {kept}')
         write_json(path, record)
         return path
 
 
 def numbers_of(metrics: dict) -> dict[str, float]:
-    """The metrics that are numbers; some of the host's are tensors."""
+    """Return the metrics that are numbers; some metrics of mmpretrain are tensors."""
     return {name: float(value) for name, value in metrics.items() if isinstance(value, Number)}
 
 
 def _is_same(old, new: dict) -> bool:
-    """Whether two records are of one test; of an unknown checkpoint no two are."""
+    """Return whether two records are of the same test, which an unknown checkpoint never is."""
     return isinstance(old, dict) and new['sha256'] is not None and all(old.get(key) == new[key] for key in SAME)
 
 
 def _set_aside(path: Path) -> Path:
-    """Move a record and its picture to names that nothing has yet; the new path of the record."""
+    """Move a record and its picture to unused names; return the new path of the record."""
     record = read_json(path)
     sha256 = record.get('sha256') if isinstance(record, dict) else None
     stem = f'{path.stem}-{str(sha256 or "unknown")[:8]}'
@@ -119,5 +118,5 @@ def _set_aside(path: Path) -> Path:
 
 
 def _name(thing) -> str | list:
-    """What JSON has no form for: arrays as lists, of anything else the name of its class."""
+    """Convert arrays to lists, and other objects to their class name, for JSON."""
     return thing.tolist() if hasattr(thing, 'tolist') else type(thing).__name__

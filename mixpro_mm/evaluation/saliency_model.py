@@ -1,4 +1,4 @@
-"""The model whose class attention says which patches of an image are salient."""
+"""The model whose class attention determines the salient patches."""
 
 from pathlib import Path
 
@@ -13,27 +13,24 @@ __all__ = ['build_saliency_model', 'saliency_tap']
 
 
 def build_saliency_model(config: dict) -> tuple[nn.Module, str]:
-    """A backbone with the weights of a file, and the SHA-256 of that.
+    """Build a frozen backbone from a checkpoint; return it and the SHA-256 of the file.
 
     Args:
-        config: Of a ViT of mmpretrain (``type='VisionTransformer'``, arguments) or a classifier around one, and
-            ``checkpoint``, a local file in the key layout of mmpretrain.
+        config: Config of a ViT of mmpretrain or a classifier with one, and ``checkpoint``, a local file in the key
+            layout of mmpretrain.
 
     Raises:
-        ValueError: if ``checkpoint`` is not given, or file and backbone do not fit tensor by tensor.
-        FileNotFoundError: if there is no such file.
+        ValueError: ``checkpoint`` is missing, or its tensors do not match the backbone.
+        FileNotFoundError: The file does not exist.
     """
     config = dict(config)
     path = config.pop('checkpoint', None)
     if not path:
-        raise ValueError(
-            f"saliency=dict(type={config.get('type')!r}, ...) needs checkpoint='FILE': "
-            'the attention of random weights means nothing'
-        )
+        raise ValueError(f"saliency=dict(type={config.get('type')!r}, ...) needs checkpoint='FILE'")
     if not Path(path).expanduser().is_file():
         raise FileNotFoundError(
-            f'there is no saliency checkpoint {path}; of an official DINO or DeiT file, '
-            f'`python tools/convert_checkpoint.py SRC {path} --to mmpretrain` makes one'
+            f'there is no saliency checkpoint {path}; convert an official DINO or DeiT file by '
+            f'`python tools/convert_checkpoint.py SRC {path} --to mmpretrain`'
         )
     tensors, sha256 = read_state_dict(path)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -41,19 +38,19 @@ def build_saliency_model(config: dict) -> tuple[nn.Module, str]:
     inner = {key.removeprefix('backbone.'): value for key, value in tensors.items() if key.startswith('backbone.')}
     tensors = inner or {key: value for key, value in tensors.items() if not key.startswith('head')}
     load_exactly(backbone, tensors, f'saliency checkpoint {path}')
-    backbone.eval()  # which returns None in mmpretrain
+    backbone.eval()  # returns None in mmpretrain
     return backbone.requires_grad_(False), sha256
 
 
 def saliency_tap(model: nn.Module, head: int | str = 'mean') -> ClassAttentionTap:
-    """The tap on the class attention of the last block of a classifier or backbone.
+    """Return a tap on the class attention of the last block of a classifier or backbone.
 
     Args:
-        model: With class attention.
-        head: Index of the head to read, or 'mean' over all heads.
+        model: Model with class attention.
+        head: Index of the attention head, or 'mean' over all heads.
 
     Raises:
-        ValueError: if the model has no class attention, or no such head.
+        ValueError: The model has no class attention, or not this head.
     """
     backbone = find_backbone(model)
     name = type(backbone).__name__
@@ -62,7 +59,7 @@ def saliency_tap(model: nn.Module, head: int | str = 'mean') -> ClassAttentionTa
     except ValueError as error:
         reason = str(error).split('; ')[0].split(': attention=')[0]
         raise ValueError(
-            f'{name} has no class token whose attention could tell which patches are salient ({reason}); '
+            f'{name} has no class attention, which determines the salient patches ({reason}); '
             "give a ViT with saliency=dict(type='VisionTransformer', ..., checkpoint=...)"
         ) from error
     heads = tap.block.attn.num_heads

@@ -1,4 +1,3 @@
-import re
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +5,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
-from mmengine.runner import Runner, set_random_seed
+from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 from sklearn.datasets import load_digits
 
@@ -26,27 +25,7 @@ def test_split_is_stratified_disjoint_and_complete():
     assert np.flatnonzero(np.isin(zeros, test)).tolist() == list(range(4, 178, 5))  # every fifth, in file order
 
 
-def test_images_are_the_scans_of_the_file():
-    images, labels = load_digit_images('test')
-    assert images.dtype == np.uint8 and images.shape == (355, 8, 8)
-    assert (images.min(), images.max()) == (0, 255)
-    reference = load_digits()
-    index = split_indices('test')
-    assert np.array_equal(labels, reference.target[index])
-    assert np.abs(images / 255 - reference.images[index] / 16).max() <= 0.5 / 255
-
-
-def test_no_image_stands_in_both_parts():
-    train, test = (load_digit_images(split)[0].reshape(-1, 64) for split in ('train', 'test'))
-    assert not set(map(bytes, train)) & set(map(bytes, test))
-
-
-def test_unknown_split_names_the_known_ones():
-    with pytest.raises(ValueError, match="no split 'val' of the digits, only 'train' and 'test'"):
-        Digits(split='val')
-
-
-def test_builds_by_its_scoped_name_and_hands_over_bgr_arrays():
+def test_items_are_bgr_arrays_and_not_shared():
     dataset = DATASETS.build(dict(type='mixpro_mm.Digits', split='test', img_size=24))
     assert isinstance(dataset, Digits) and len(dataset) == 355
     assert dataset.metainfo['classes'] == tuple('0123456789')
@@ -54,20 +33,15 @@ def test_builds_by_its_scoped_name_and_hands_over_bgr_arrays():
     item = dataset[7]
     assert item['img'].dtype == np.uint8 and item['img'].shape == (24, 24, 3)
     assert (item['img'] == item['img'][..., :1]).all()
-    small = item['img'][..., 0].reshape(8, 3, 8, 3).mean((1, 3))  # the scan again
+    small = item['img'][..., 0].reshape(8, 3, 8, 3).mean((1, 3))
     assert np.corrcoef(small.ravel(), load_digit_images('test')[0][7].ravel())[0, 1] > 0.98
-    assert 'Split: \ttest' in repr(dataset)
+    item['img'][:] = 0
+    assert dataset[7]['img'].any()
 
 
-def test_transforms_do_not_reach_the_stored_images():
-    dataset = Digits(split='test')
-    before = dataset[0]['img'].copy()
-    dataset[0]['img'][:] = 0
-    assert np.array_equal(dataset[0]['img'], before)
-
-
-def test_config_gives_normalised_batches():
+def test_config_gives_normalised_batches_without_flips():
     cfg = Config.fromfile(CONFIG)
+    assert not any('Flip' in step.type for step in cfg.train_pipeline)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         loaders = [Runner.build_dataloader(cfg[f'{name}_dataloader'], seed=0) for name in ('train', 'val', 'test')]
         preprocessor = MODELS.build(dict(type='ClsDataPreprocessor', **cfg.data_preprocessor))
@@ -78,21 +52,10 @@ def test_config_gives_normalised_batches():
         assert batch['inputs'].dtype == torch.float32
         assert all(0 <= sample.gt_label.item() <= 9 for sample in batch['data_samples'])
     paper = (0 - torch.tensor(cfg.data_preprocessor.mean)) / torch.tensor(cfg.data_preprocessor.std)
-    assert torch.allclose(batch['inputs'].amin((0, 2, 3)), paper)  # a held-out scan is not augmented, RGB order
+    assert torch.allclose(batch['inputs'].amin((0, 2, 3)), paper)  # not augmented, RGB order
 
 
-def test_config_trains_on_coloured_digits_and_never_mirrors():
-    cfg = Config.fromfile(CONFIG)
-    assert not any('Flip' in step.type for step in cfg.train_pipeline)
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        dataset = Runner.build_dataloader(cfg.train_dataloader, seed=0).dataset
-    set_random_seed(0)
-    images = torch.stack([dataset[i]['inputs'].float() for i in range(200)])
-    coloured = (images.amax(1) - images.amin(1)).amax((1, 2)) > 20
-    assert coloured.float().mean() > 0.9
-
-
-def test_classes_keep_their_scans_and_count_labels_in_their_order():
+def test_classes_select_digits_and_define_labels():
     images, labels = load_digit_images('test')
     dataset = Digits(split='test', img_size=8, classes=[7, 0, 3])
     assert dataset.metainfo['classes'] == ('7', '0', '3')
@@ -102,7 +65,7 @@ def test_classes_keep_their_scans_and_count_labels_in_their_order():
     assert np.array_equal(np.stack([item['img'][..., 0] for item in dataset]), images[kept])
 
 
-@pytest.mark.parametrize('classes', [[], [0, 1, 1], [7, 10], [-1, 0]])
-def test_classes_that_are_no_distinct_digits_are_named(classes):
-    with pytest.raises(ValueError, match=re.escape(f'classes must be distinct digits from 0 to 9, got {classes}')):
-        Digits(classes=classes)
+@pytest.mark.parametrize('kwargs', [dict(classes=[]), dict(classes=[1, 1]), dict(classes=[7, 10]), dict(split='val')])
+def test_invalid_arguments_raise(kwargs):
+    with pytest.raises(ValueError, match=r"no split 'val'|classes must be distinct digits from 0 to 9"):
+        Digits(**kwargs)

@@ -1,5 +1,3 @@
-import re
-
 import cv2
 import numpy as np
 import pytest
@@ -18,20 +16,18 @@ def wnid(label):
 
 @pytest.fixture(scope='module')
 def folders(tmp_path_factory):
-    """1,000 classes, one name of an image each; no test opens them, and those that change something change it back."""
+    """1,000 classes with one empty file each; tests restore what they change."""
     root = tmp_path_factory.mktemp('folders')
-    for split in ('train', 'val'):
-        for label in range(CLASSES):
-            (root / split / wnid(label)).mkdir(parents=True)
-            (root / split / wnid(label) / f'{wnid(label)}_0.JPEG').touch()
+    for label in range(CLASSES):
+        (root / 'train' / wnid(label)).mkdir(parents=True)
+        (root / 'train' / wnid(label) / f'{wnid(label)}_0.JPEG').touch()
     return root
 
 
 @pytest.fixture
 def lists(tmp_path):
-    """Images in the folder of their split, and the lists that label them."""
+    """Images of both splits and the lists that label them."""
     for split in ('train', 'val'):
-        (tmp_path / split).mkdir()
         for name in ('one.JPEG', 'b/two words.JPEG'):
             (tmp_path / split / name).parent.mkdir(exist_ok=True)
             cv2.imwrite(str(tmp_path / split / name), np.full((6, 8, 3), 40, dtype=np.uint8))
@@ -41,34 +37,28 @@ def lists(tmp_path):
     return tmp_path
 
 
-def sentence(error):
-    """The message, which is one sentence and ends with the layout that is expected."""
-    message = str(error.value)
-    assert '\n' not in message
-    assert re.search(
-        r'expected are 1000 folders named by WordNet ID in each of \S+/train and \S+/val, '
-        r'or lists \S+/meta/train.txt and \S+/meta/val.txt',
-        message,
-    )
-    return message
+def message(kind, root, split='train', **kwargs):
+    """Return the message of the error, which ends with the expected layout."""
+    with pytest.raises(kind) as error:
+        ImageNet1k(data_root=str(root), split=split, **kwargs)
+    text = str(error.value)
+    assert all(part in text for part in ('1000 folders', f'{root}/train', f'{root}/val', f'{root}/meta/val.txt'))
+    return text
 
 
-def test_reads_folders_as_the_host_does(folders):
+def test_folders_are_read_like_mmpretrain(folders):
     ours = DATASETS.build(ConfigDict(type='mixpro_mm.ImageNet1k', data_root=str(folders), split='train'))
-    host = ImageNet(data_root=str(folders), split='train')
-    assert type(ours) is ImageNet1k
-    assert len(ours) == CLASSES
-    assert [ours.get_data_info(i) for i in range(CLASSES)] == [host.get_data_info(i) for i in range(CLASSES)]
-    assert ours.metainfo == host.metainfo
-    assert ours.get_data_info(7)['gt_label'] == 7
-    assert ours.get_data_info(7)['img_path'] == f'{folders}/train/{wnid(7)}/{wnid(7)}_0.JPEG'
+    reference = ImageNet(data_root=str(folders), split='train')
+    assert type(ours) is ImageNet1k and len(ours) == CLASSES
+    assert [ours.get_data_info(i) for i in range(CLASSES)] == [reference.get_data_info(i) for i in range(CLASSES)]
+    assert ours.metainfo == reference.metainfo
 
 
 @pytest.mark.parametrize(
     ('split', 'images'),
     [('train', {'one.JPEG': 999, 'b/two words.JPEG': 0}), ('val', {'b/two words.JPEG': 17})],
 )
-def test_reads_lists_and_their_images(lists, split, images):
+def test_lists_and_their_images_are_read(lists, split, images):
     ours = ImageNet1k(data_root=str(lists), split=split, pipeline=[dict(type='LoadImageFromFile')])
     assert {item['img_path']: item['gt_label'] for item in ours} == {
         f'{lists}/{split}/{name}': label for name, label in images.items()
@@ -76,7 +66,7 @@ def test_reads_lists_and_their_images(lists, split, images):
     assert all(item['img'].shape == (6, 8, 3) for item in ours)
 
 
-def test_a_list_wins_over_folders_and_an_own_list_over_both(folders, tmp_path):
+def test_a_list_takes_precedence_over_folders(folders, tmp_path):
     (tmp_path / 'train').symlink_to(folders / 'train')
     (tmp_path / 'meta').mkdir()
     name = f'{wnid(3)}/{wnid(3)}_0.JPEG'
@@ -87,64 +77,53 @@ def test_a_list_wins_over_folders_and_an_own_list_over_both(folders, tmp_path):
         assert [ours.get_data_info(i)['gt_label'] for i in range(len(ours))] == [label]
 
 
-def test_the_test_split_has_no_labels_and_no_folders(tmp_path):
+def test_the_test_split_has_no_labels(tmp_path):
     (tmp_path / 'test').mkdir()
     (tmp_path / 'test' / 'ILSVRC2012_test_00000001.JPEG').touch()
-    (item,) = (ImageNet1k(data_root=str(tmp_path), split='test').get_data_info(i) for i in range(1))
-    assert 'gt_label' not in item
+    assert 'gt_label' not in ImageNet1k(data_root=str(tmp_path), split='test').get_data_info(0)
 
 
 def test_a_missing_root_or_split_is_named(tmp_path):
     root = tmp_path / 'imagenet'
-    with pytest.raises(FileNotFoundError) as error:
-        ImageNet1k(data_root=str(root), split='train')
-    assert f'there is no folder {root};' in sentence(error)
-    root.mkdir()
-    (root / 'val').mkdir()
-    with pytest.raises(FileNotFoundError) as error:
-        ImageNet1k(data_root=str(root), split='train')
-    assert f'there is no folder {root}/train;' in sentence(error)
-    ImageNet1k(data_root=str(root), split='train', lazy_init=True)  # asks for names only
+    assert f'there is no folder {root};' in message(FileNotFoundError, root)
+    (root / 'val').mkdir(parents=True)
+    assert f'there is no folder {root}/train;' in message(FileNotFoundError, root)
+    ImageNet1k(data_root=str(root), split='train', lazy_init=True)
 
 
-@pytest.mark.parametrize(('folders_there', 'files_there'), [(0, 0), (0, 3), (999, 1), (1001, 0)])
-def test_another_number_of_folders_is_counted(tmp_path, folders_there, files_there):
+@pytest.mark.parametrize(('folder_count', 'file_count'), [(0, 3), (999, 1), (1001, 0)])
+def test_a_different_number_of_folders_raises(tmp_path, folder_count, file_count):
     (tmp_path / 'val').mkdir()
-    for label in range(folders_there):
+    for label in range(folder_count):
         (tmp_path / 'val' / wnid(label)).mkdir()
-    for number in range(files_there):  # validation images as they come, or a file forgotten there
+    for number in range(file_count):
         (tmp_path / 'val' / f'ILSVRC2012_val_{number:08d}.JPEG').touch()
-    with pytest.raises(ValueError) as error:
-        ImageNet1k(data_root=str(tmp_path), split='val')
-    found = f'{tmp_path}/val has {folders_there} class folders and {files_there} other files, not 1000 class folders;'
-    assert found in sentence(error)
+    found = f'{tmp_path}/val has {folder_count} class folders and {file_count} other files, not 1000 class folders;'
+    assert found in message(ValueError, tmp_path, 'val')
 
 
-def test_a_folder_of_another_name_would_shift_labels(folders):
+def test_a_folder_with_another_name_raises(folders):
     odd = folders / 'train' / '.cache'
     odd.mkdir()
     try:
-        with pytest.raises(ValueError, match=r"has a folder '\.cache', which is no WordNet ID") as error:
-            ImageNet1k(data_root=str(folders), split='train')
-        sentence(error)
+        assert "has a folder '.cache', which is no WordNet ID" in message(ValueError, folders)
     finally:
         odd.rmdir()
 
 
 def test_classes_without_images_are_counted_and_named(folders):
     labels = (0, 4, 998, 999)
-    images = [folders / 'val' / wnid(label) / f'{wnid(label)}_0.JPEG' for label in labels]
+    images = [folders / 'train' / wnid(label) / f'{wnid(label)}_0.JPEG' for label in labels]
     for image in images:
         image.rename(image.with_suffix('.txt'))
     try:
-        with pytest.raises(ValueError) as error:
-            ImageNet1k(data_root=str(folders), split='val')
-        shown = ', '.join(wnid(label) for label in labels[:3])
-        assert f'4 of the 1000 class folders in {folders}/val hold no image ({shown}, ...)' in sentence(error)
+        shown = ', '.join(map(wnid, labels[:3]))
+        assert f'4 of the 1000 class folders in {folders}/train contain no image ({shown}, ...)' in message(
+            ValueError, folders
+        )
     finally:
         for image in images:
             image.with_suffix('.txt').rename(image)
-    assert len(ImageNet1k(data_root=str(folders), split='val')) == CLASSES
 
 
 @pytest.mark.parametrize(
@@ -153,30 +132,20 @@ def test_classes_without_images_are_counted_and_named(folders):
         ('one.JPEG 3\none.JPEG 1000\n', 2, 'one.JPEG 1000'),
         ('one.JPEG -1\n', 1, 'one.JPEG -1'),
         ('one.JPEG 3\none.JPEG\n', 2, 'one.JPEG'),
-        ('one.JPEG\t3\n', 1, 'one.JPEG\t3'),
         ('one.JPEG 3\n\none.JPEG 3\n', 2, ''),
-        ('one.JPEG,3\n', 1, 'one.JPEG,3'),
         ('one.JPEG n01440764\n', 1, 'one.JPEG n01440764'),
     ],
 )
-def test_a_bad_line_of_a_list_is_shown(lists, text, number, line):
-    (lists / 'meta' / 'train.txt').write_text(text)
-    with pytest.raises(ValueError) as error:
-        ImageNet1k(data_root=str(lists), split='train')
+def test_an_invalid_line_of_a_list_is_shown(lists, text, number, line):
     path = lists / 'meta' / 'train.txt'
-    wanted = f'line {number} of {path} is {line!r}, not a path, a blank and a label from 0 to 999;'
-    assert wanted in sentence(error)
+    path.write_text(text)
+    assert f'line {number} of {path} is {line!r}, not a path and a label from 0 to 999' in message(ValueError, lists)
 
 
-def test_lists_that_are_empty_or_missing_or_of_other_folders(lists):
-    (lists / 'meta' / 'train.txt').write_text('')
-    with pytest.raises(ValueError, match=r'the list \S+/meta/train.txt is empty;') as error:
-        ImageNet1k(data_root=str(lists), split='train')
-    sentence(error)
-    with pytest.raises(FileNotFoundError, match=r'there is no list \S+/meta/tenth.txt;') as error:
-        ImageNet1k(data_root=str(lists), split='train', ann_file='meta/tenth.txt')
-    sentence(error)
-    (lists / 'meta' / 'train.txt').write_text('train/one.JPEG 3\n')
-    with pytest.raises(FileNotFoundError, match=r'begins with \S+/train/train/one.JPEG, which does not exist') as error:
-        ImageNet1k(data_root=str(lists), split='train')
-    sentence(error)
+def test_empty_missing_or_misplaced_lists_raise(lists):
+    path = lists / 'meta' / 'train.txt'
+    path.write_text('')
+    assert f'the list {path} is empty;' in message(ValueError, lists)
+    assert f'there is no list {lists}/meta/tenth.txt;' in message(FileNotFoundError, lists, ann_file='meta/tenth.txt')
+    path.write_text('train/one.JPEG 3\n')
+    assert f'{lists}/train/train/one.JPEG of {path} does not exist' in message(FileNotFoundError, lists)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from mixpro_mm.evaluation.metrics import CalibrationMetric, OODMetric
 from mixpro_mm.functional.metrics import rms_calibration_error
 
-COLUMNS, KEPT = 12, [11, 4, 0, 7, 2, 9, 1, 10, 3, 5]  # the digits, as ten of the twelve outputs of a model
+COLUMNS, KEPT = 12, [11, 4, 0, 7, 2, 9, 1, 10, 3, 5]  # the model has twelve outputs, ten of them digits
 
 CONFIG = f"""
 default_scope = 'mmpretrain'
@@ -38,7 +38,7 @@ test_evaluator = [
 test_cfg = dict()
 """
 
-# run as FILE RANK FOLDER; knows the package by the names in the config only
+# run as FILE RANK FOLDER; imports the package only through the config
 RANK = """
 import sys
 
@@ -89,7 +89,7 @@ def evaluate(metric, samples, meta=None, batch=3):
 
 
 def expected(logits, labels, bin_size, bins):
-    """The five numbers in percent, from logits (N, S) of the classes that can be named and labels (N,) of these."""
+    """Return the five metrics in percent, from logits (N, S) and labels (N,)."""
     scores = logits.double().softmax(1)
     pairs = sorted(zip(scores.amax(1).tolist(), (scores.argmax(1) == labels).tolist(), strict=True))
     size = len(pairs)
@@ -109,7 +109,7 @@ def expected(logits, labels, bin_size, bins):
 
 @pytest.fixture(scope='module')
 def digits():
-    """The model, its logits (355, 12) on the digits and their labels, without runner or metric."""
+    """Return the model, its logits (355, 12) on the digits, and the labels."""
     model = vit()
     dataset = Runner.build_dataloader(Config.fromstring(CONFIG, '.py').test_dataloader).dataset
     data = model.data_preprocessor(pseudo_collate(list(dataset)))
@@ -126,7 +126,7 @@ def on_digits(digits):
     return {f'calibration/{k}': v for k, v in sliced.items()} | {f'all/{k}': v for k, v in whole.items()}
 
 
-def test_a_test_run_reports_both(digits, on_digits, tmp_path):
+def test_a_test_run_reports_the_calibration(digits, on_digits, tmp_path):
     config = Config.fromstring(CONFIG, '.py')
     config.work_dir = str(tmp_path)
     torch.save(digits[0].state_dict(), tmp_path / 'weights.pth')
@@ -142,8 +142,8 @@ def test_a_test_run_reports_both(digits, on_digits, tmp_path):
 
 
 @pytest.mark.long
-def test_two_ranks_report_what_one_does(digits, on_digits, tmp_path, two_ranks):
-    """355 images on two ranks are 178 each: the one seen twice must not count twice."""
+def test_two_ranks_report_the_same_as_one(digits, on_digits, tmp_path, two_ranks):
+    """Two ranks get 178 of 355 images each; the padded image counts once."""
     (tmp_path / 'config.py').write_text(CONFIG)
     (tmp_path / 'rank.py').write_text(RANK)
     torch.save(digits[0].state_dict(), tmp_path / 'weights.pth')
@@ -152,8 +152,8 @@ def test_two_ranks_report_what_one_does(digits, on_digits, tmp_path, two_ranks):
         assert rank['metrics'] == pytest.approx(on_digits, abs=1e-3)
 
 
-def test_a_test_run_tells_images_out_of_distribution(digits, tmp_path):
-    """Digits, and the same digits upside down and dimmed as those out of distribution."""
+def test_a_test_run_reports_the_detection(digits, tmp_path):
+    """Out-of-distribution images are dark digits upside down."""
     model = digits[0]
     dataset = Runner.build_dataloader(Config.fromstring(CONFIG, '.py').test_dataloader).dataset
     pack = TRANSFORMS.build(dict(type='PackInputs', algorithm_keys=['ood']))
@@ -187,10 +187,10 @@ def test_a_test_run_tells_images_out_of_distribution(digits, tmp_path):
 
 
 def test_calibration_by_hand():
-    """Classes 0 and 2 of three. Slices (1/4, 3/4), (1/2, 1/2), (4/5, 1/5): confidence 0.75, 0.5, 0.8.
+    """The scores of classes 0 and 2 are (1/4, 3/4), (1/2, 1/2), (4/5, 1/5): confidences 0.75, 0.5, 0.8.
 
-    Predictions 2, 0, 0 (equals: the first); true are 2, 2, 0. Right, wrong, right: top-1 2/3. Most confident first:
-    right, right, wrong: (1 + 1 + 2/3) / 3 = 8/9. Bins of 1: gaps 0.5, 0.25, 0.2, the last one, of 0.8, left out.
+    Predictions are 2, 0, 0, labels 2, 2, 0: top-1 2/3. By confidence: right, right, wrong: (1 + 1 + 2/3) / 3 = 8/9. The
+    gaps of bins of one image are 0.5, 0.25, 0.2; the protocol omits the last.
     """
     samples = [score(0.1, 0.6, 0.3, gt_label=1), score(0.2, 0.6, 0.2, gt_label=1), score(0.4, 0.5, 0.1, gt_label=0)]
     metrics = evaluate(CalibrationMetric(classes=[0, 2], bin_size=1, bins=2), samples, batch=2)
@@ -210,46 +210,24 @@ def test_calibration_by_hand():
     ('classes', 'meta', 'right'),
     [
         (None, {}, [0, 1]),  # labels are columns
-        ([2, 0], {}, [0, 1]),  # labels count the list: 0 is column 2, 1 is column 0
+        ([2, 0], {}, [0, 1]),  # labels are positions in the list
         ([0, 2], {}, [1, 0]),
         ('dataset', dict(indices=[0, 2]), [1, 0]),
         ('dataset', dict(indices=(2, 0)), [0, 1]),
         ('dataset', dict(indices=np.array([1, 0])), [1, 0]),
-        (None, dict(indices=[1, 2]), [1, 0]),  # every column can be named, labels count the indices
-        ([2, 1, 0], dict(indices=[1, 0]), [1, 0]),  # the same, not the list
+        (None, dict(indices=[1, 2]), [1, 0]),  # labels are positions in the indices
+        ([2, 1, 0], dict(indices=[1, 0]), [1, 0]),
     ],
 )
-def test_what_labels_count(classes, meta, right):
-    """Of columns (0.3, 0.6, 0.1), 1 is named, or 0 where 1 cannot be."""
+def test_labels_are_positions_in_classes_or_indices(classes, meta, right):
     metric = CalibrationMetric(classes=classes)
     metric.dataset_meta = meta
     metric.process(None, [score(0.3, 0.6, 0.1, gt_label=label).to_dict() for label in (0, 1)])
     assert [correct for _, correct in metric.results] == right
 
 
-def test_results_are_small_plain_pairs_in_order():
-    """What travels between processes: no tensor, no array."""
-    for metric, field in (CalibrationMetric(), 'gt_label'), (OODMetric(), 'ood'):
-        metric.process(None, [score(0.1, 0.9, **{field: 1}).to_dict(), score(0.6, 0.4, **{field: 0}).to_dict()])
-        assert [tuple(map(type, pair)) for pair in metric.results] == [(float, bool)] * 2
-        assert [confidence for confidence, _ in metric.results] == pytest.approx([0.9, 0.6])
-        metric.process(None, [])
-        assert len(metric.results) == 2
-
-
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
-def test_scores_of_other_precision_are_taken(dtype):
-    logits = 2 * torch.randn(30, 100, generator=torch.Generator().manual_seed(0))
-    metric = CalibrationMetric(classes=list(range(10)))
-    samples = [dict(pred_score=row, gt_label=torch.tensor([0])) for row in logits.softmax(1).to(dtype)]
-    metric.process(None, samples)
-    confidence = logits[:, :10].softmax(1).amax(1)
-    assert [value for value, _ in metric.results] == pytest.approx(confidence.tolist(), rel=2e-2)
-    assert samples[0]['pred_score'].dtype == dtype
-
-
-@pytest.mark.parametrize('images', [1, 40, 199])
-def test_a_single_bin_is_left_out_with_a_warning(images, caplog):
+@pytest.mark.parametrize('images', [1, 199])
+def test_a_single_bin_has_no_protocol_error(images):
     samples = [score(0.3, 0.7, gt_label=i % 2) for i in range(images)]
     metrics = evaluate(CalibrationMetric(), samples, batch=50)
     assert set(metrics) == {f'calibration/{n}' for n in ('top1', 'rms_calibration_error_full', 'aurra', 'ece')}
@@ -261,19 +239,9 @@ def test_a_single_bin_is_left_out_with_a_warning(images, caplog):
     assert metrics['calibration/rms_calibration_error'] == pytest.approx(reference, abs=1e-4)
 
 
-def test_the_warning_names_the_numbers():
-    from mmengine.logging import MMLogger
-
-    messages = []
-    logger = MMLogger.get_instance('single bin')
-    logger.addFilter(lambda record: messages.append((record.levelname, record.getMessage())) or True)
-    evaluate(CalibrationMetric(bin_size=30), [score(0.3, 0.7, gt_label=0)] * 59)
-    assert [level for level, text in messages if '59 images in bins of 30 are a single bin' in text] == ['WARNING']
-
-
-@pytest.mark.parametrize('flag', [1, True, np.int64(1), torch.tensor(1), torch.tensor([1]), torch.tensor([True])])
+@pytest.mark.parametrize('flag', [1, np.bool_(True), torch.tensor([1])])
 @pytest.mark.parametrize('field_type', ['data', 'metainfo'])
-def test_the_flag_may_come_in_any_form(flag, field_type):
+def test_the_flag_has_any_integer_type(flag, field_type):
     sample = score(0.3, 0.7)
     sample.set_field(flag, 'ood', field_type=field_type)
     assert evaluate(OODMetric(), [sample, score(0.1, 0.9, ood=0)]) == {
@@ -283,30 +251,8 @@ def test_the_flag_may_come_in_any_form(flag, field_type):
     }
 
 
-@pytest.mark.parametrize('metric', [CalibrationMetric, OODMetric])
 @pytest.mark.parametrize(
-    ('classes', 'sentence'),
-    [
-        ('data', "classes must be None, a list of class indices or 'dataset', got 'data'"),
-        ([], r'classes must be distinct class indices from 0 on, got \[\]'),
-        ([1, 1], 'distinct'),
-        ([-1, 3], 'from 0 on'),
-        ([0.5], 'class indices'),
-    ],
-)
-def test_classes_are_checked_at_construction(metric, classes, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        metric(classes=classes)
-
-
-@pytest.mark.parametrize('kwargs', [dict(bin_size=0), dict(bin_size=10.0), dict(bins=-1), dict(bins='15')])
-def test_bins_are_checked_at_construction(kwargs):
-    with pytest.raises(ValueError, match=f'{next(iter(kwargs))} must be a whole number of at least 1'):
-        CalibrationMetric(**kwargs)
-
-
-@pytest.mark.parametrize(
-    ('metric', 'sample', 'meta', 'sentence'),
+    ('metric', 'sample', 'meta', 'message'),
     [
         (CalibrationMetric(), dict(gt_label=0), {}, r"reads `pred_score` of each sample, .* only \['gt_label'\]"),
         (CalibrationMetric(), score(0.3, 0.7), {}, 'CalibrationMetric reads `gt_label` of each sample'),
@@ -314,7 +260,7 @@ def test_bins_are_checked_at_construction(kwargs):
         (OODMetric(), score(0.3, 0.7, ood=2), {}, '`ood` of a sample must be 0 or 1, got 2'),
         (OODMetric(), score(0.3, 0.7, ood=0.5), {}, 'one whole number as `ood` of a sample, got 0.5'),
         (CalibrationMetric(), score(0.3, 0.7, gt_label=[0, 1]), {}, 'one whole number as `gt_label`'),
-        (CalibrationMetric(), score(0.3, 0.7, gt_label=2), {}, r'gt_label 2 is not one of the 2 classes .*\(0 to 1\)'),
+        (CalibrationMetric(), score(0.3, 0.7, gt_label=2), {}, r'gt_label 2 is not one of the 2 classes \(0 to 1\)'),
         (CalibrationMetric([1]), score(0.3, 0.7, gt_label=1), {}, r'gt_label 1 is not one of the 1 classes'),
         (
             CalibrationMetric('dataset'),
@@ -341,18 +287,17 @@ def test_bins_are_checked_at_construction(kwargs):
         (OODMetric(), score(math.nan, 1.0, ood=0), {}, 'scores must be softmaxed, but 1 of 1 rows'),
     ],
 )
-def test_what_cannot_be_read_is_one_sentence(metric, sample, meta, sentence):
-    with pytest.raises(ValueError, match=sentence) as error:
+def test_invalid_samples_raise(metric, sample, meta, message):
+    with pytest.raises(ValueError, match=message):
         evaluate(metric, [sample], meta)
-    assert '\n' not in str(error.value)
-    assert metric.results == []  # nothing half kept
+    assert metric.results == []
 
 
-@pytest.mark.parametrize('width', [1001, 21841, 999])
+@pytest.mark.parametrize('width', [1001, 999])
 @pytest.mark.parametrize(
     'metric', [CalibrationMetric('dataset'), CalibrationMetric(), CalibrationMetric([5, 7]), OODMetric('dataset')]
 )
-def test_outputs_of_another_number_than_the_data_set_counts_stop_at_the_first_batch(metric, width):
+def test_a_different_number_of_outputs_raises(metric, width):
     metric.dataset_meta = dict(indices=[5, 7], num_outputs=1000)
     sample = score(*[1 / width] * width, gt_label=1, ood=0)
     with pytest.raises(ValueError, match=f'the model has {width} outputs, .* columns of 1000: .* num_outputs={width}'):
@@ -360,20 +305,26 @@ def test_outputs_of_another_number_than_the_data_set_counts_stop_at_the_first_ba
     assert metric.results == []
 
 
-def test_indices_of_the_data_set_may_be_columns_of_another_model():
-    metric = CalibrationMetric('dataset')
-    metric.dataset_meta = dict(indices=[1, 3], num_outputs=4)  # a background class before three
-    metric.process(None, [score(0.4, 0.1, 0.3, 0.2, gt_label=label).to_dict() for label in (0, 1)])
-    assert metric.results == [(pytest.approx(2 / 3), False), (pytest.approx(2 / 3), True)]
+@pytest.mark.parametrize('classes', ['data', [], [1, 1], [-1, 3], [0.5]])
+@pytest.mark.parametrize('metric', [CalibrationMetric, OODMetric])
+def test_invalid_classes_raise(metric, classes):
+    with pytest.raises(ValueError, match='classes must be '):
+        metric(classes=classes)
+
+
+@pytest.mark.parametrize('kwargs', [dict(bin_size=0), dict(bin_size=10.0), dict(bins='15')])
+def test_invalid_bins_raise(kwargs):
+    with pytest.raises(ValueError, match=f'{next(iter(kwargs))} must be '):
+        CalibrationMetric(**kwargs)
 
 
 @pytest.mark.parametrize('flag', [0, 1])
-def test_one_kind_only_is_one_sentence(flag):
-    with pytest.raises(ValueError, match=f'OODMetric needs images of both kinds, but {2 * flag} of 2 have ood = 1'):
+def test_detection_needs_both_kinds(flag):
+    with pytest.raises(ValueError, match=f'{2 * flag} of 2 have ood = 1'):
         evaluate(OODMetric(), [score(0.3, 0.7, ood=flag)] * 2)
 
 
 @pytest.mark.parametrize('metric', [CalibrationMetric, OODMetric])
-def test_a_test_set_without_images_is_one_sentence(metric):
+def test_an_empty_test_set_raises(metric):
     with pytest.raises(ValueError, match=r'at least one example|0 of 0'):
         evaluate(metric(), [])

@@ -1,13 +1,12 @@
-"""Cases drawn at random: which component, which of its arguments are good, wild or misspelt, and what is trained."""
+"""Random cases: arguments of a component (valid, wild or misspelt) and a config to train."""
 
 from inspect import signature
 from typing import Any, NamedTuple
 
-import torch
 from hypothesis import strategies as st
 from mmengine.hooks import CheckpointHook
 
-import mixpro_mm.plugin  # noqa: F401  enters everything
+import mixpro_mm.plugin  # noqa: F401  registers everything
 from mixpro_mm.labeling.rules import LABELINGS
 from mixpro_mm.models import LossWrapper
 from mixpro_mm.registry import BATCH_AUGMENTS, HOOKS, MODELS
@@ -24,35 +23,33 @@ KINDS = dict(
     loss={name: cls for name, cls in MODELS.module_dict.items() if issubclass(cls, LossWrapper)},
 )
 COMPONENTS = {name: (kind, cls) for kind, classes in KINDS.items() for name, cls in classes.items()}
-ROOMY = [(32, 32), (32, 48), (64, 32)]
-TIGHT = [(8, 8), (16, 16), (17, 23), (9, 40), (33, 31)]
+LARGE = [(32, 32), (32, 48), (64, 32)]
+SMALL = [(8, 8), (16, 16), (17, 23), (9, 40), (33, 31)]
 LABELS = ['index', 'index', 'onehot', 'half', 'soft', 'multi']
-WEIGHTS = ('in_channels', 'num_classes')  # of a layer that would fill the memory
-QUERIES = ('LabelingHook', 'SMMix', 'TokenMix')  # which want more than class attention of a model
-LABELED = ('MixPro', 'PuzzleMix', 'SMMix', 'TokenMix')  # which insist on the hook
+WEIGHTS = ('in_channels', 'num_classes')  # sizes of layers, limited to save memory
+QUERIES = ('LabelingHook', 'SMMix', 'TokenMix')  # not for every backbone
+LABELED = ('MixPro', 'PuzzleMix', 'SMMix', 'TokenMix')  # require the hook
 
 
 class Drawn(NamedTuple):
-    """A case, and what has to come of it: 'trains', 'refused' or 'either'."""
-
     name: str
     kwargs: dict[str, Any]
     case: Case
-    expected: str
+    expected: str  # 'trains', 'refused' or 'either'
 
 
 def public_parameters(cls) -> list[str]:
-    """Names of the arguments that this package gives a class."""
-    own = getattr(cls.__init__, '__module__', '').startswith('mixpro_mm')  # else the arguments are the host's
+    """Return the arguments of a class with its own ``__init__``."""
+    own = getattr(cls.__init__, '__module__', '').startswith('mixpro_mm')
     return list(signature(cls).parameters) if own else []
 
 
 @st.composite
 def arguments(draw, name: str) -> tuple[dict[str, Any], str]:
-    """Keyword arguments of a component, and what has to come of them."""
+    """Draw keyword arguments and the expected outcome."""
     known, cls = PARAMETERS[name], COMPONENTS[name][1]
     plans = ['good'] * 4 + ['wild'] * 3 * bool(known) + ['misspelt'] * (not issubclass(cls, CheckpointHook))
-    plan = draw(st.sampled_from(plans))  # the host's hook hands on what it does not know
+    plan = draw(st.sampled_from(plans))  # CheckpointHook accepts any key
     spoiled = draw(st.sets(st.sampled_from(sorted(known)), min_size=1, max_size=2)) if plan == 'wild' else set()
     kwargs, expected = {}, 'trains'
     for key, parameter in known.items():
@@ -65,30 +62,22 @@ def arguments(draw, name: str) -> tuple[dict[str, Any], str]:
         elif parameter.always or draw(st.booleans()):
             kwargs[key] = draw(st.sampled_from(parameter.good))
     if plan == 'misspelt':
-        return draw(misspelt(kwargs, sorted(known))), 'refused'
+        right = draw(st.sampled_from(sorted(known) or ['alpha']))
+        value = kwargs.pop(right, 1)
+        return {**kwargs, draw(st.sampled_from([right[:-1], right.upper(), f'{right}s'])): value}, 'refused'
     return kwargs, expected
 
 
 @st.composite
-def misspelt(draw, kwargs: dict[str, Any], known: list[str]) -> dict[str, Any]:
-    """One key as a hasty hand may write it."""
-    right = draw(st.sampled_from(known or ['alpha', 'factor']))
-    wrongs = [right[:-1], right + 's', right.replace('_', ''), right.upper(), right[1::-1] + right[2:], f'{right}_']
-    wrong = draw(st.sampled_from([key for key in wrongs if key and key not in known]))
-    return {**{key: value for key, value in kwargs.items() if key != right}, wrong: kwargs.get(right, 1)}
-
-
-@st.composite
 def drawn(draw, name: str, checkpoint: str) -> Drawn:
-    """A case of one component; ``checkpoint`` is a file of the micro DeiT at 32 x 32 pixels."""
+    """Draw a case of a component; ``checkpoint`` is a file of the micro DeiT at 32 x 32 pixels."""
     kind = COMPONENTS[name][0]
     kwargs, expected = draw(arguments(name))
-    roomy = kind == 'hook' or draw(st.booleans())
-    size = draw(st.sampled_from(ROOMY if roomy else TIGHT))
+    large = kind == 'hook' or draw(st.booleans())
+    size = draw(st.sampled_from(LARGE if large else SMALL))
     classes = CLASSES if kind == 'loss' else draw(st.sampled_from([1, 2, CLASSES, 11]))
     labels = draw(st.sampled_from(LABELS if classes > 1 else ['index', 'onehot']))
-    dtype = draw(st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.float64]))
-    batch = Batch(size, draw(st.sampled_from([1, 2, 3, 4, 7])), classes, labels, dtype)
+    batch = Batch(size, draw(st.sampled_from([1, 2, 3, 4, 7])), classes, labels)
     builders = [deit, deit, pvt, *[swin] * (name not in QUERIES)]
     build = draw(st.sampled_from([deit] if kind == 'loss' or name == 'TransferCheckHook' else builders))
     loss = SIGMOID_LOSS if classes == 1 or labels == 'multi' else SOFT_LOSS
@@ -111,4 +100,4 @@ def drawn(draw, name: str, checkpoint: str) -> Drawn:
         batch = batch._replace(size=(32, 32), classes=CLASSES)
     model = dict(build(batch.size, batch.classes, loss), train_cfg=dict(augments=augment))
     case = Case(model, hooks, batch, checkpoint if name == 'TransferCheckHook' else None)
-    return Drawn(name, kwargs, case, expected if roomy or expected == 'refused' else 'either')
+    return Drawn(name, kwargs, case, expected if large or expected == 'refused' else 'either')

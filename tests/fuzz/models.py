@@ -1,10 +1,10 @@
-"""Micro classifiers: the smallest of each kind that have what the methods look at."""
+"""Configs of micro classifiers."""
 
-__all__ = ['CHANNELS', 'CLASSES', 'EXTRACTOR', 'HOST_LOSS', 'SIGMOID_LOSS', 'SOFT_LOSS', 'deit', 'pvt', 'swin']
+__all__ = ['CHANNELS', 'CLASSES', 'EXTRACTOR', 'SIGMOID_LOSS', 'SMOOTH_LOSS', 'SOFT_LOSS', 'deit', 'pvt', 'swin']
 
 CHANNELS = 16
-CLASSES = 5  # of losses with a classifier of their own
-HOST_LOSS = dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')
+CLASSES = 5  # for losses with their own classifier
+SMOOTH_LOSS = dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')
 SOFT_LOSS = dict(type='CrossEntropyLoss', use_soft=True)
 SIGMOID_LOSS = dict(type='CrossEntropyLoss', use_sigmoid=True)
 EXTRACTOR = dict(
@@ -16,7 +16,6 @@ EXTRACTOR = dict(
 
 
 def deit(size: tuple[int, int], classes: int, loss) -> dict:
-    """One block on tokens of 8 pixels."""
     arch = dict(embed_dims=CHANNELS, num_layers=1, num_heads=2, feedforward_channels=16)
     return dict(
         type='ImageClassifier',
@@ -26,13 +25,9 @@ def deit(size: tuple[int, int], classes: int, loss) -> dict:
 
 
 def pvt(size: tuple[int, int], classes: int, loss) -> dict:
-    """Four stages; the tokens of the last have 32 pixels."""
+    ones = (1, 1, 1, 1)
     arch = dict(
-        embed_dims=(4, 4, 8, CHANNELS),
-        num_heads=(1, 1, 1, 2),
-        mlp_ratios=(1, 1, 1, 1),
-        depths=(1, 1, 1, 1),
-        sr_ratios=(4, 2, 1, 1),
+        embed_dims=(4, 4, 8, CHANNELS), num_heads=(1, 1, 1, 2), mlp_ratios=ones, depths=ones, sr_ratios=(4, 2, 1, 1)
     )
     return dict(
         type='ImageClassifier',
@@ -42,7 +37,6 @@ def pvt(size: tuple[int, int], classes: int, loss) -> dict:
 
 
 def swin(size: tuple[int, int], classes: int, loss) -> dict:
-    """Two stages; the tokens of the last have 8 pixels."""
     arch = dict(embed_dims=CHANNELS // 2, depths=(1, 2), num_heads=(1, 2))
     return dict(
         type='ImageClassifier',

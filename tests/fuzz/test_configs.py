@@ -1,8 +1,7 @@
-"""Every public parameter of every mixing method, labeling, hook and loss, fuzzed.
+"""Fuzzing of all public parameters of mixing methods, labelings, hooks and losses.
 
-By default, components are built from their configs: they are, or are refused by a sentence that says what is wrong.
-With ``-m long``, each case also takes two steps in a Runner and must train as it should. ``FUZZ_EXAMPLES=20000`` asks
-for so many trainings in all, ``FUZZ_SEED=1`` for other cases. Without them the cases are the same in every run.
+Components are built or raise a message of the package. With ``-m long``, each case also trains two steps in a Runner.
+``FUZZ_EXAMPLES=20000`` sets the number of trainings, ``FUZZ_SEED=1`` another seed; by default, cases are fixed.
 """
 
 import os
@@ -19,7 +18,7 @@ from mixpro_mm.labeling.rules import build_labeling
 from mixpro_mm.registry import BATCH_AUGMENTS, HOOKS
 from tests.fuzz.cases import COMPONENTS, arguments, drawn, public_parameters
 from tests.fuzz.models import CLASSES, SOFT_LOSS, deit
-from tests.fuzz.scene import check, check_call, train
+from tests.fuzz.scene import check, train
 from tests.fuzz.sentences import complaint
 from tests.fuzz.values import PARAMETERS
 
@@ -35,26 +34,20 @@ SETTINGS = dict(
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
-    """A file of the micro DeiT, as a pre-training leaves it."""
     torch.manual_seed(1)
     path = tmp_path_factory.mktemp('fuzz') / 'deit.pth'
     torch.save(dict(state_dict=MODELS.build(deit((32, 32), CLASSES, SOFT_LOSS)).state_dict()), path)
     return str(path)
 
 
-@pytest.mark.parametrize('name', COMPONENTS)
-def test_every_parameter_is_fuzzed(name):
-    known, public = PARAMETERS.get(name, {}), public_parameters(COMPONENTS[name][1])
-    assert not (new := set(public) - set(known)), f'no strategy for {name}.{", ".join(sorted(new))}'
-    assert not (gone := set(known) - set(public)), f'{name} has no {", ".join(sorted(gone))} any more'
-
-
-def test_nothing_is_fuzzed_that_is_gone():
-    assert set(PARAMETERS) == set(COMPONENTS)
+def test_every_parameter_is_fuzzed():
+    assert {name: set(known) for name, known in PARAMETERS.items()} == {
+        name: set(public_parameters(cls)) for name, (_, cls) in COMPONENTS.items()
+    }
 
 
 @pytest.mark.parametrize('name', COMPONENTS)
-def test_a_component_is_built_or_refused_in_one_sentence(name):
+def test_a_component_is_built_or_raises(name):
     kind, cls = COMPONENTS[name]
 
     @settings(max_examples=40, **SETTINGS)
@@ -66,14 +59,14 @@ def test_a_component_is_built_or_refused_in_one_sentence(name):
         except Exception as error:
             wrong = complaint(error, {**defaults(cls), **kwargs}, (name,))
             assert wrong is None, f'{wrong}: {type(error).__name__}: {error}'
-            assert expected != 'trains', f'refused, but nothing is wrong with it: {error}'
+            assert expected != 'trains', f'valid arguments are refused: {error}'
 
     (fuzz if SEED is None else seed(int(SEED))(fuzz))()
 
 
 @pytest.mark.long
 @pytest.mark.parametrize('name', COMPONENTS)
-def test_a_config_trains_or_is_refused_in_one_sentence(name, checkpoint, tmp_path):
+def test_a_config_trains_or_raises(name, checkpoint, tmp_path):
     outcomes = TALLY[name] = Counter()
 
     @settings(max_examples=max(1, round(CASES / len(COMPONENTS))), **SETTINGS)
@@ -85,7 +78,7 @@ def test_a_config_trains_or_is_refused_in_one_sentence(name, checkpoint, tmp_pat
 
 
 def outcome(found, folder) -> str:
-    """'trained' or 'refused'; anything else, or the one where the other was due, fails."""
+    """Return 'trained' or 'refused'."""
     try:
         runner, witness = train(found.case, folder)
     except Exception as error:
@@ -93,13 +86,10 @@ def outcome(found, folder) -> str:
         backbone = found.case.model['backbone']['type'].removeprefix('mixpro_mm.')
         wrong = complaint(error, {**defaults(COMPONENTS[found.name][1]), **found.kwargs}, (found.name, size, backbone))
         assert wrong is None, f'{wrong}: {type(error).__name__}: {error}'
-        assert found.expected != 'trains', f'refused, but nothing is wrong with it: {error}'
+        assert found.expected != 'trains', f'valid arguments are refused: {error}'
         return 'refused'
-    assert found.expected != 'refused', 'trained with an argument that is not allowed'
+    assert found.expected != 'refused', 'an invalid argument is accepted'
     check(found.case, runner, witness, found.name == 'TokenMix')
-    if COMPONENTS[found.name][0] == 'augment':
-        (augment,) = runner.model.data_preprocessor.batch_augments.augments
-        check_call(augment, runner.model, found.case.batch, found.name == 'TokenMix')
     return 'trained'
 
 
@@ -108,7 +98,7 @@ def defaults(cls) -> dict:
 
 
 @pytest.mark.long
-def test_at_least_500_cases_ran_on_both_sides():
+def test_at_least_500_cases_ran():
     total = sum(TALLY.values(), Counter())
     print('\n'.join(f'{name}: {dict(outcomes)}' for name, outcomes in TALLY.items()), f'\nin all: {dict(total)}')
     assert set(TALLY) == set(COMPONENTS), 'run the whole file to count its cases'

@@ -1,9 +1,4 @@
-"""Every public parameter of what can be registered, with values that must work and a rule for all others.
-
-``good`` values work in every roomy scene, whatever stands beside them. ``accepts`` says of any value whether the
-documentation allows it; what it does not allow has to be refused, what it allows may still meet an image it does not
-fit. The rules are written anew here, from the docstrings, not taken from the checks of the package.
-"""
+"""All public parameters of registered components, with valid values and independent rules for other values."""
 
 import math
 from collections.abc import Callable
@@ -17,17 +12,15 @@ import torch
 from hypothesis import strategies as st
 from torch import nn
 
-from tests.fuzz.models import CHANNELS, CLASSES, EXTRACTOR, HOST_LOSS, SOFT_LOSS
+from tests.fuzz.models import CHANNELS, CLASSES, EXTRACTOR, SMOOTH_LOSS, SOFT_LOSS
 
 __all__ = ['PARAMETERS', 'Parameter', 'light', 'wild']
 
 
 class Parameter(NamedTuple):
-    """What is known of a parameter of a class."""
-
-    good: tuple[Any, ...]
-    accepts: Callable[[Any], bool]
-    always: bool = False  # because the class wants it, or has a default for larger images
+    good: tuple[Any, ...]  # valid in combination with any other good values
+    accepts: Callable[[Any], bool]  # whether the documentation allows a value
+    always: bool = False  # required, or the default is for larger images
 
 
 def number(value) -> bool:
@@ -37,30 +30,28 @@ def number(value) -> bool:
         return False
 
 
-def whole(least: int):
+def integer(least: int):
     return lambda value: isinstance(value, Integral) and not isinstance(value, bool) and value >= least
 
 
-def between(low: float, high: float):
-    """Both ends included."""
+def closed(low: float, high: float):
     return lambda value: number(value) and low <= value <= high
 
 
 def above(low: float, high: float = math.inf):
-    """Both ends excluded."""
     return lambda value: number(value) and low < value < high
 
 
-def share(value) -> bool:
+def fraction(value) -> bool:
     return number(value) and 0 < value <= 1
 
 
-def flag(value) -> bool:
-    return isinstance(value, bool)
+def smoothing(value) -> bool:
+    return number(value) and 0 <= value < 1
 
 
 def of_kind(*kinds):
-    return lambda value: value is None if kinds == () else isinstance(value, kinds)
+    return lambda value: isinstance(value, kinds)
 
 
 def optional(rule):
@@ -72,8 +63,7 @@ def choice(*names: str) -> Parameter:
 
 
 def counts(value) -> bool:
-    """A list of whole numbers above 1."""
-    return isinstance(value, list | tuple) and bool(value) and all(whole(2)(count) for count in value)
+    return isinstance(value, list | tuple) and bool(value) and all(integer(2)(count) for count in value)
 
 
 def pair_of_sides(value) -> bool:
@@ -86,70 +76,69 @@ def patterns(value) -> bool:
     return isinstance(value, str) or (isinstance(value, list | tuple) and all(isinstance(part, str) for part in value))
 
 
-ALPHA = Parameter((1.0, 0.3, 5, 0.01, 1e30, np.float32(2)), between(0.01, 1e30))
+ALPHA = Parameter((1.0, 0.3, 5, 0.01, 1e30, np.float32(2)), closed(0.01, 1e30))
 PARTNER, RATIO = choice('permutation', 'flip'), choice('batch', 'sample')
-PROB = Parameter((1.0, 1, 0.5, 1e-9), share)
+PROB = Parameter((1.0, 1, 0.5, 1e-9), fraction)
 ROUNDING = choice('floor', 'ceil')
 COMMON = dict(alpha=ALPHA, partner=PARTNER, ratio=RATIO, prob=PROB)
-PATCH = Parameter((4, 8, np.int64(16)), whole(1))
-ASPECT = Parameter((0.3, 1, 1e-3), share)
-MIN_PATCHES = Parameter((1, 2, 16, 10**6), whole(1))
+PATCH = Parameter((4, 8, np.int64(16)), integer(1))
+ASPECT = Parameter((0.3, 1, 1e-3), fraction)
+MIN_PATCHES = Parameter((1, 2, 16, 10**6), integer(1))
 CHECKPOINT = Parameter((False,), of_kind(type(None), bool, str, PathLike))
 LAYER = Parameter((None, 'backbone.layer4'), of_kind(type(None), str))
 ATTENTION = Parameter(
     (None, 'query_mean', dict(reading='query_mean'), dict(path=None), {}), of_kind(type(None), str, dict)
 )
-FACTOR = choice('cosine', 'equal', 'linear', 'parabolic', 'learnable')._replace(
-    good=('cosine', 'equal', 'linear', 'parabolic')  # 'learnable' wants a loss that has the parameter
-)
+FACTORS = ('cosine', 'equal', 'linear', 'parabolic')
+FACTOR = choice(*FACTORS, 'learnable')._replace(good=FACTORS)  # 'learnable' needs a loss with the parameter
 MASK_MIX = dict(
     COMMON,
     patch_size=Parameter((4, 8, 8.0), above(0), always=True),
     mask_scale=Parameter((1, 2, 2.0), above(0), always=True),
     rounding=ROUNDING,
-    offset=Parameter((0, 3), whole(0)),
-    unit=Parameter((1.0, 0.7, 1), share),
+    offset=Parameter((0, 3), integer(0)),
+    unit=Parameter((1.0, 0.7, 1), fraction),
     shuffle=choice('none', 'pasted', 'canvas', 'both'),
 )
 ALLOW = Parameter(((), 'ln1.*', ['ln1.*', 'head.*'], ''), patterns)
-LOSS = Parameter((HOST_LOSS, SOFT_LOSS), of_kind(dict, nn.Module), always=True)
+LOSS = Parameter((SMOOTH_LOSS, SOFT_LOSS), of_kind(dict, nn.Module), always=True)
 
 PARAMETERS: dict[str, dict[str, Parameter]] = dict(
-    RegionMix=dict(COMMON, align=Parameter((None, 1, 8), optional(whole(1)))),
+    RegionMix=dict(COMMON, align=Parameter((None, 1, 8), optional(integer(1)))),
     MaskMix=MASK_MIX,
     MixPro=MASK_MIX,
     BlockMix=dict(COMMON, patch_size=PATCH, min_patches=MIN_PATCHES, aspect=ASPECT, rounding=ROUNDING),
-    GridMix=dict(COMMON, grid=Parameter((2, 4, 7), whole(2)), rounding=ROUNDING),
+    GridMix=dict(COMMON, grid=Parameter((2, 4, 7), integer(2)), rounding=ROUNDING),
     SaliencyMix=COMMON,
     AttentiveCutMix=dict(
         COMMON,
         extractor=Parameter((EXTRACTOR,), of_kind(dict, str, nn.Module), always=True),
         checkpoint=CHECKPOINT._replace(always=True),
         layer=LAYER,
-        top_k=Parameter((None, 1, 3), optional(whole(1)), always=True),
-        grid=Parameter((2, 7, 32), whole(2)),
+        top_k=Parameter((None, 1, 3), optional(integer(1)), always=True),
+        grid=Parameter((2, 7, 32), integer(2)),
     ),
     PuzzleMix=dict(
         COMMON,
         blocks=Parameter(((2, 4), [2], [4, 8, 7]), counts),
-        beta=Parameter((1.2, 0, 10), between(0, math.inf)),
-        gamma=Parameter((0.5, 0, 3.0), between(0, math.inf)),
-        eta=Parameter((0.2, 0, 10), between(0, math.inf)),
-        transport=Parameter((True, False), flag),
+        beta=Parameter((1.2, 0, 10), closed(0, math.inf)),
+        gamma=Parameter((0.5, 0, 3.0), closed(0, math.inf)),
+        eta=Parameter((0.2, 0, 10), closed(0, math.inf)),
+        transport=Parameter((True, False), of_kind(bool)),
         t_eps=Parameter((0.8, 1e-3, 5), above(0)),
-        neigh=Parameter((1, 3, 4, 10**6), whole(1)),
+        neigh=Parameter((1, 3, 4, 10**6), integer(1)),
     ),
     TokenMix=dict(
         patch_size=PATCH,
-        lam=Parameter((0.5, 0.9), share),
-        extra=Parameter((0, 14 / 196, 0.3), between(0, 1)),
+        lam=Parameter((0.5, 0.9), fraction),
+        extra=Parameter((0, 14 / 196, 0.3), closed(0, 1)),
         min_patches=MIN_PATCHES,
         aspect=ASPECT,
         teacher=Parameter(('ema',), of_kind(dict, str, nn.Module)),
         checkpoint=CHECKPOINT._replace(good=(None,)),
         layer=LAYER._replace(good=(None,)),
         target=choice('bce', 'ce'),
-        smoothing=Parameter((0, 0.1), lambda value: number(value) and 0 <= value < 1),
+        smoothing=Parameter((0, 0.1), smoothing),
         partner=PARTNER,
         prob=PROB,
     ),
@@ -163,19 +152,15 @@ PARAMETERS: dict[str, dict[str, Parameter]] = dict(
     AreaLabeling={},
     AttentionLabeling=dict(downsample=choice('area', 'nearest')),
     ProgressiveAttentionLabeling=dict(
-        detach=Parameter((True, False), flag),
-        smooth_target=Parameter((True, False), flag),
-        label_smooth_val=Parameter((0, 0.1, 0.99), lambda value: number(value) and 0 <= value < 1),
+        detach=Parameter((True, False), of_kind(bool)),
+        smooth_target=Parameter((True, False), of_kind(bool)),
+        label_smooth_val=Parameter((0, 0.1, 0.99), smoothing),
         factor=FACTOR,
         downsample=choice('area', 'nearest'),
     ),
     LabelingHook=dict(
         labeling=Parameter(
-            (
-                'AreaLabeling',
-                'mixpro_mm.AttentionLabeling',
-                dict(type='ProgressiveAttentionLabeling', detach=False),
-            ),
+            ('AreaLabeling', 'mixpro_mm.AttentionLabeling', dict(type='ProgressiveAttentionLabeling', detach=False)),
             lambda value: isinstance(value, str | dict) or callable(value),
         ),
         attention=ATTENTION,
@@ -195,17 +180,17 @@ PARAMETERS: dict[str, dict[str, Parameter]] = dict(
     LearnableFactor=dict(loss=LOSS, init=Parameter((0.5, 0.01, 0.99), above(0, 1))),
     LocalContextLoss=dict(
         loss=LOSS,
-        in_channels=Parameter((CHANNELS,), whole(1), always=True),
-        num_classes=Parameter((CLASSES,), whole(1), always=True),
+        in_channels=Parameter((CHANNELS,), integer(1), always=True),
+        num_classes=Parameter((CLASSES,), integer(1), always=True),
         weight=Parameter((0.15, 1, 1e-9), above(0)),
-        grid=Parameter((1, 2, 3), whole(1), always=True),
+        grid=Parameter((1, 2, 3), integer(1), always=True),
     ),
 )
 
 JUNK = (
-    *(None, True, False, 0, 1, -1, 2, 3, 16, 7, 10**6, 10**30, 10**400, -(10**400), 1j),
-    *(0.0, -0.0, 0.5, -0.5, 1.0, 1.5, 2.0, 16.0, 5e-324, 1e-7, 1e300, -1e300, math.nan, math.inf, -math.inf),
-    *('', ' ', 'none', 'None', '16', '0.5', 'sixteen', 'True', 'ema', 'class', 'backbone', 'timm.', 'timm.x', '.'),
+    *(None, True, False, 0, 1, -1, 2, 16, 10**6, 10**400, -(10**400), 1j),
+    *(0.0, -0.0, 0.5, -0.5, 1.0, 1.5, 16.0, 5e-324, 1e300, -1e300, math.nan, math.inf, -math.inf),
+    *('', ' ', 'none', '16', '0.5', 'True', 'ema', 'class', 'backbone', 'timm.', 'timm.x', '.'),
     *([], [1], [2, 1], [16], (), (1, 2), (0.5, 0.5), (0.5, 2), [[1]], ['a'], [None], [math.nan, 1], [True, True]),
     *({}, dict(type='no such thing'), dict(type=None), dict(type=5), dict(a=dict(b=[])), {1: 2}, dict(reading='no')),
     *(np.float32(0.5), np.int64(2), np.bool_(True), np.array([1, 2]), torch.tensor(0.5), b'16', range(3), {1, 2}),
@@ -214,13 +199,12 @@ JUNK = (
 
 
 def light(value) -> bool:
-    """Whether a size is small, or larger than anything that could be had."""
-    return not whole(129)(value) or value >= 2**62
+    return not integer(129)(value) or value >= 2**62
 
 
 @cache
 def wild() -> st.SearchStrategy:
-    """Anything: what people and machines have put into configs, and what nobody has."""
+    """Return a strategy of arbitrary config values."""
     numbers = st.floats() | st.integers(-(2**40), 2**12) | st.integers(2**62, 2**70)
     scalars = numbers | st.text('aB_.1- ', max_size=6)
     return (
