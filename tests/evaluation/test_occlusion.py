@@ -314,7 +314,7 @@ class Growing(Digits):
 
 
 def test_unsuitable_images_raise(tmp_path):
-    with pytest.raises(ValueError, match='images of 32x32 pixels cannot be cut into 14x14 patches of whole pixels'):
+    with pytest.raises(ValueError, match='images of 32x32 pixels are not divisible into 14x14 patches'):
         test(tmp_path, grid=14)
     normalised = dict(type='Normalize', mean=MEAN, std=STD)
     with pytest.raises(ValueError, match='normalise in the data preprocessor, not in the pipeline'):
