@@ -162,6 +162,11 @@ def test_gpus(monkeypatch, fixes):
     assert found(driver=1).status == 'ok'
 
 
+@pytest.mark.parametrize('step', ['mmengine', 'mmcv.ops', 'registries'])
+def test_steps_in_this_environment(step):
+    assert [(finding.status, finding.check) for finding in steps.TESTS[step]()] == [('ok', step)]
+
+
 def test_nvidia_smi_may_hang_or_be_missing(tmp_path, monkeypatch):
     monkeypatch.setenv('PATH', str(tmp_path))
     assert steps._nvidia_smi() == []

@@ -78,7 +78,7 @@ def test_other_steps_run_after_one_that_ends_or_hangs(tmp_path, monkeypatch):
     assert list(run_steps(['torch'], timeout_s=0.5)) == [('torch', dict(error='did not finish within 0.5 seconds'))]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_this_environment_and_a_config_of_ours_will_train(tmp_path):
     """The config is found by its name from another directory."""
     done = doctor(sys.executable, 'deit-micro_mixpro_digits.py', cwd=tmp_path)
