@@ -1,4 +1,4 @@
-"""Measure what mixing methods cost: python tools/benchmark.py [--methods ...] [--backbone ...]."""
+"""Measure speed and memory of mixing methods: python tools/benchmark.py [--methods ...] [--backbone ...]."""
 
 import sys
 

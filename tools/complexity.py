@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds of classifiers at 224 px: python tools/complexity.py [CONFIG ...]."""
+"""Count parameters and multiply-adds of classifiers at 224 px: python tools/complexity.py [CONFIG ...]."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ BASELINES = [f'pretrain/{model}_mixup-cutmix_8xb128_in1k.py' for model in read_p
 
 
 def count(config: Config) -> tuple[int, int]:
-    """(parameters, multiply-adds of a forward pass of one image); the classifier is built without its weights."""
+    """Return the parameters and the multiply-adds of a forward pass of one image."""
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(dict(config.model, train_cfg=None)).to('meta').eval()
     with FlopCounterMode(display=False) as counter:

@@ -1,4 +1,4 @@
-"""Results in the tables of the paper: python tools/report.py DIR... [--out DIR] [--latex]."""
+"""Show results in the tables of the paper: python tools/report.py DIR... [--out DIR] [--latex]."""
 
 import sys
 

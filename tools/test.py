@@ -1,8 +1,8 @@
-"""Test with the toolkit a config is for: python tools/test.py CONFIG [arguments of its test script]."""
+"""Test with the toolkit of a config: python tools/test.py CONFIG [arguments of its test script]."""
 
 import sys
 
 from mixpro_mm.cli import main
 
-if __name__ == '__main__':  # data loaders that spawn import this file, too
+if __name__ == '__main__':  # spawned data loader workers import this file
     sys.exit(main('test'))

@@ -1,8 +1,8 @@
-"""Train with the toolkit a config is for: python tools/train.py CONFIG [arguments of its train script]."""
+"""Train with the toolkit of a config: python tools/train.py CONFIG [arguments of its train script]."""
 
 import sys
 
 from mixpro_mm.cli import main
 
-if __name__ == '__main__':  # data loaders that spawn import this file, too
+if __name__ == '__main__':  # spawned data loader workers import this file
     sys.exit(main('train'))

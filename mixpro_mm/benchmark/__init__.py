@@ -1,1 +1,1 @@
-"""Speed and memory of a training step and of loading, all methods paired in one run."""
+"""Benchmarks of training steps, mixing, labelling and loading, with all methods paired in one run."""

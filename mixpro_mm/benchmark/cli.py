@@ -20,23 +20,23 @@ SECTIONS = dict(step=steps, memory=memory, growth=growth, labelling=labelling, m
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what mixing methods cost: speed and memory of training, mixing and labelling alone."""
+    """Measure speed and memory of mixing methods: training steps, mixing and labelling."""
     parser = argparse.ArgumentParser(description=main.__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add, devices = parser.add_argument, ['cpu', 'cuda'][: 1 + torch.cuda.is_available()]
     add('--methods', default=','.join(USUAL), help=f'{", ".join(METHODS)}, or all')
-    add('--sections', default='step,memory,labelling,mixing', help=f'of {", ".join(SECTIONS)}')
-    add('--backbone', default='deit-small', help='as in the names of configs/pretrain, or a config file')
-    add('--size', type=int, default=224, help='pixels along the side of an image')
+    add('--sections', default='step,memory,labelling,mixing', help=f'sections to run: {", ".join(SECTIONS)}')
+    add('--backbone', default='deit-small', help='name as in configs/pretrain, or a config file')
+    add('--size', type=int, default=224, help='side of the images in pixels')
     add('--batch', type=int, default=128 if 'cuda' in devices else 8, help='images in a training step')
-    add('--alone-batch', type=int, default=64, help='images where mixing or labelling is timed alone')
-    add('--classes', type=int, default=1000, help='of the head')
-    add('--device', default=devices[-1], choices=devices, help='cuda is offered where torch can use it')
-    add('--amp', default='none', choices=AMP, help='mixed precision, on cuda')
-    add('--rounds', type=int, default=30, help='of each section, at most, after one to warm up')
-    add('--minutes', type=float, default=2.0, help='of each section, after which fewer rounds are done, at least 3')
-    add('--seed', type=int, default=0, help='of weights, images, masks and the order of methods')
-    add('--threads', type=int, default=torch.get_num_threads(), help='of torch on a CPU')
-    add('--clock', default='wall', choices=CLOCKS, help='cpu: computing time of this process, with one thread')
+    add('--alone-batch', type=int, default=64, help='images when only mixing or labelling is timed')
+    add('--classes', type=int, default=1000, help='classes of the head')
+    add('--device', default=devices[-1], choices=devices, help='cuda needs a GPU that torch can use')
+    add('--amp', default='none', choices=AMP, help='mixed precision on cuda')
+    add('--rounds', type=int, default=30, help='maximum rounds of each section, after one warm-up round')
+    add('--minutes', type=float, default=2.0, help='time limit of each section, which has at least 3 rounds')
+    add('--seed', type=int, default=0, help='seed of weights, images, masks and the order of methods')
+    add('--threads', type=int, default=torch.get_num_threads(), help='threads of torch on a CPU')
+    add('--clock', default='wall', choices=CLOCKS, help='cpu: CPU time of this process, with one thread')
     add('--out', type=Path, default='work_dirs/benchmark', help='folder for the results')
     args = parser.parse_args(arguments)
     for name, known in (('methods', [*METHODS, 'all']), ('sections', SECTIONS)):
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.amp != 'none' and args.device != 'cuda':
         parser.error(f'--amp {args.amp} needs a CUDA device, not {args.device}')
     if args.clock == 'cpu' and (args.device, args.threads) != ('cpu', 1):
-        parser.error('--clock cpu adds up over threads and does not see a GPU: choose --device cpu and --threads 1')
+        parser.error('--clock cpu sums over threads and ignores the GPU: use --device cpu --threads 1')
     try:
         bench, records = Workbench(args), []
         settings = {name: value for name, value in vars(args).items() if name != 'out'}

@@ -1,4 +1,4 @@
-"""Images per second that a core loads: the training pipeline of the ImageNet configs, on synthetic JPEGs."""
+"""Benchmark of the training pipeline of the ImageNet configs on synthetic JPEGs."""
 
 import io
 import tempfile
@@ -21,19 +21,19 @@ from mixpro_mm.utils.configs import find_configs
 __all__ = ['loading', 'synthetic_jpeg']
 
 CONFIG = '_base_/in1k.py'
-SIZE = WIDTH, HEIGHT = 500, 375  # the usual photograph of ImageNet-1k
+SIZE = WIDTH, HEIGHT = 500, 375  # the most common size in ImageNet-1k
 IMAGES = 16
 
 
 def synthetic_jpeg(seed: int) -> bytes:
-    """Noise whose file has the pixels and, within 5 %, the 110 kB of a usual photograph: both decide the time."""
+    """Return a JPEG of noise with the size and, within 5 %, the 110 kB of a typical image of ImageNet-1k."""
     noise = np.random.default_rng(seed).integers(0, 256, (HEIGHT // 3, WIDTH // 3 + 1, 3), dtype=np.uint8)
     Image.fromarray(noise).resize(SIZE, Image.Resampling.BICUBIC).save(file := io.BytesIO(), 'JPEG', quality=90)
     return file.getvalue()
 
 
 def loading(bench: Workbench, names: Sequence[str] = ()) -> list[dict]:
-    """One record: images per second that one process loads by its computing time, from cached file to packed sample."""
+    """Return one record with the images per second of CPU time, from cached file to packed sample."""
     pipeline = Config.fromfile(find_configs() / CONFIG).train_dataloader.dataset.pipeline
     with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope('mmpretrain'):
         load, paths = Compose(pipeline), [Path(folder, f'{number}.JPEG') for number in range(IMAGES)]

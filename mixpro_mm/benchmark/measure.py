@@ -1,4 +1,4 @@
-"""Time and memory of training steps, mixing and labelling: methods take turns and are compared round by round."""
+"""Time and memory of training steps, mixing and labelling. Methods are interleaved and compared in pairs."""
 
 import gc
 import time
@@ -29,9 +29,9 @@ COMPARED = (BASE, 'MixPro')
 
 
 def interleave(tasks: dict[str, Callable], settings: SimpleNamespace) -> dict[str, list]:
-    """Run every task once a round, each round in another order; what each returned, without the first round.
+    """Return the results of each task, which run once a round in random order. The first round is dropped.
 
-    It ends after ``rounds``, or after ``minutes`` and at least three rounds.
+    The end is after ``rounds``, or after ``minutes`` and at least three rounds.
     """
     rng, end = np.random.default_rng(settings.seed), time.perf_counter() + 60 * settings.minutes
     figures = {name: [] for name in tasks}
@@ -44,15 +44,15 @@ def interleave(tasks: dict[str, Callable], settings: SimpleNamespace) -> dict[st
 
 
 def spread(seconds: Sequence[float]) -> dict[str, float]:
-    """Number of rounds, median, mean and sample standard deviation (0 for a single round)."""
+    """Return the number of rounds, median, mean and sample standard deviation (0 for one round)."""
     std = float(np.std(seconds, ddof=1)) if len(seconds) > 1 else 0.0
     return dict(rounds=len(seconds), median_s=float(np.median(seconds)), mean_s=float(np.mean(seconds)), std_s=std)
 
 
 def ratio(seconds: Sequence[float], base: Sequence[float] | None, name: str = BASE.lower()) -> dict[str, float]:
-    """``ratio_to_NAME``, the geometric mean of the ratios of paired rounds, with ``_low`` and ``_high``.
+    """Return ``ratio_to_NAME``, the geometric mean of the ratios of paired rounds.
 
-    These are the ends of Student's paired 95 % interval of the logarithms; a single round has none.
+    ``_low`` and ``_high`` are the 95 % confidence interval of a paired t-test of the logarithms. One round has none.
     """
     if base is None or base is seconds:
         return {}
@@ -64,13 +64,13 @@ def ratio(seconds: Sequence[float], base: Sequence[float] | None, name: str = BA
 
 
 def origin(bench: Workbench, section: str, method: str, batch: int | None = None) -> dict:
-    """Where the figures of a record come from."""
+    """Return the settings of a record."""
     place = dict(backbone=Path(bench.settings.backbone).stem, batch_images=batch or bench.settings.batch)
     return dict(section=section, method=method, **place, size_px=bench.settings.size)
 
 
 def steps(bench: Workbench, names: Sequence[str]) -> list[dict]:
-    """Two records a method: mixing, forward and backward pass; and these with the update and the hooks."""
+    """Return two records for each method: mixing, forward and backward pass; and these with update and hooks."""
     sessions = {name: Session(bench, name) for name in names}
     seconds = interleave({name: session.step for name, session in sessions.items()}, bench.settings)
     records = []
@@ -86,12 +86,12 @@ def steps(bench: Workbench, names: Sequence[str]) -> list[dict]:
 
 
 def memory(bench: Workbench, names: Sequence[str]) -> list[dict]:
-    """A record a method: peak memory of a step in MiB."""
+    """Return a record for each method: peak memory of a step in MiB."""
     return [dict(origin(bench, 'memory', name), peak_mib=peak_bytes(Session(bench, name)) / 2**20) for name in names]
 
 
 class PeakMemory(TorchDispatchMode):
-    """While entered, ``peak`` is the most bytes of tensors alive: those given, and all that operators return."""
+    """Tracks the peak memory in bytes of the given tensors and of those that operators return."""
 
     def __init__(self, tensors: Iterable[Tensor]):
         super().__init__()
@@ -110,7 +110,7 @@ class PeakMemory(TorchDispatchMode):
 
 
 def peak_bytes(session: Session) -> int:
-    """Most bytes a training step holds, after one to warm up: of CUDA's allocator, or of tensors on a CPU."""
+    """Return the peak bytes of a training step after a warm-up step, from CUDA's allocator or :class:`PeakMemory`."""
     bench = session.bench
     session.step()
     gc.collect()
@@ -127,7 +127,7 @@ def peak_bytes(session: Session) -> int:
 
 
 def growth(bench: Workbench, names: Sequence[str]) -> list[dict]:
-    """A record a case and method, CutMix and MixPro: seconds of a step with update and hooks, and peak memory."""
+    """Return time and peak memory of a step of CutMix and MixPro for growing batches, images and classes."""
     own, records = bench.settings, []
     sizes = {own.size, *(max(32, 32 * round(own.size * factor / 32)) for factor in (5 / 7, 10 / 7))}
     axes = dict(batch=[own.batch, 2 * own.batch, 4 * own.batch], size=sizes, classes={10, own.classes, 21841})
@@ -141,14 +141,14 @@ def growth(bench: Workbench, names: Sequence[str]) -> list[dict]:
 
 
 def mixing(bench: Workbench, names: Sequence[str]) -> list[dict]:
-    """A record a method that mixes: seconds for ``alone_batch`` images, compared with one torch.where by a mask."""
+    """Return a record for each method that mixes: seconds for ``alone_batch`` images, relative to torch.where."""
     images, scores = _batch(bench)
     size, buffer = bench.settings.size, torch.empty_like(images)
     mask = (torch.arange(size, device=bench.device) < size // 2).expand(len(images), 1, size, size).contiguous()
     partner = torch.randperm(len(images), device=bench.device)
 
     def timed(work: Callable[[Tensor, Tensor], object]) -> float:
-        buffer.copy_(images)  # the host's methods write into what they are given
+        buffer.copy_(images)  # mmpretrain's methods modify their input
         start = bench.now()
         work(buffer, scores)
         return bench.now() - start
@@ -168,7 +168,7 @@ def mixing(bench: Workbench, names: Sequence[str]) -> list[dict]:
 
 
 def labelling(bench: Workbench, names: Sequence[str]) -> list[dict]:
-    """A record a method with attention labels: seconds for ``alone_batch`` images, and their share of a step."""
+    """Return time and share of a step of labelling ``alone_batch`` images, for each method with attention labels."""
     sessions = [Session(bench, name) for name in names if METHODS[name][1] not in (None, 'AreaLabeling')]
     if not sessions:
         return []
@@ -187,9 +187,9 @@ def labelling(bench: Workbench, names: Sequence[str]) -> list[dict]:
 
 
 def label(session: Session, images: Tensor, scores: Tensor, outputs: dict, logits: Tensor) -> tuple[Tensor, float]:
-    """(B, K) labels of mixed images by the session's own hooks, and the seconds these took.
+    """Return the labels (B, K) that the session's hooks give to mixed images, and their time in seconds.
 
-    The query and key projections return ``outputs`` meanwhile, and the loss returns its labels.
+    The query and key projections are replaced by ``outputs``, and the loss by a function that returns its labels.
     """
     loss = loss_module(session.bench.model)
     with session.attached(), ExitStack() as stack:
@@ -205,7 +205,7 @@ def label(session: Session, images: Tensor, scores: Tensor, outputs: dict, logit
 
 
 def _batch(bench: Workbench) -> tuple[Tensor, Tensor]:
-    """(B, 3, H, W) normalised images and (B, K) one-hot labels."""
+    """Return normalised images (B, 3, H, W) and one-hot labels (B, K)."""
     settings = bench.settings
     images = torch.randn(settings.alone_batch, 3, settings.size, settings.size, device=bench.device)
     classes = torch.arange(len(images), device=bench.device) % settings.classes

@@ -1,4 +1,4 @@
-"""What is compared: mixing methods and classifiers, as training configs name them."""
+"""Mixing methods and classifiers of the benchmark, as in training configs."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from mixpro_mm.utils.configs import find_configs
 
 __all__ = ['BASE', 'METHODS', 'USUAL', 'classifier_config', 'preprocessor_config']
 
-BASE = 'CutMix'  # ratios refer to it
+BASE = 'CutMix'  # denominator of ratios
 USUAL = ('Baseline', 'CutMix', 'TransMix', 'MaskMix', 'MixPro')
 EXTRACTED = dict(type='mixpro_mm.AttentiveCutMix', extractor='torchvision.resnet50', checkpoint=False)
-METHODS = {  # name -> entry of train_cfg.augments, with the patch size of the model; labeling of LabelingHook
+METHODS = {  # name -> entry of train_cfg.augments, and labeling of LabelingHook
     'Baseline': (None, None),
     'Mixup': (dict(type='Mixup', alpha=0.8), None),
     'GridMix': (dict(type='mixpro_mm.GridMix'), None),
@@ -29,13 +29,13 @@ METHODS = {  # name -> entry of train_cfg.augments, with the patch size of the m
 
 
 def classifier_config(backbone: str, size: int, classes: int) -> Config:
-    """The pre-training config of a backbone, for square images of ``size`` pixels and a head of ``classes``.
+    """Return the pre-training config of a backbone for images of ``size`` x ``size`` pixels and ``classes`` classes.
 
     Args:
-        backbone: As in ``configs/pretrain/BACKBONE_mixpro_8xb128_in1k.py``, or the path of a config of mmpretrain.
+        backbone: Name as in ``configs/pretrain/BACKBONE_mixpro_8xb128_in1k.py``, or the path of a config of mmpretrain.
 
     Raises:
-        ValueError: if there is no such config.
+        ValueError: if the config does not exist.
     """
     folder, suffix = find_configs() / 'pretrain', '_mixpro_8xb128_in1k.py'
     path = Path(backbone) if backbone.endswith('.py') else folder / f'{backbone}{suffix}'
@@ -50,9 +50,9 @@ def classifier_config(backbone: str, size: int, classes: int) -> Config:
 
 
 def preprocessor_config(config: Config, method: str, size: int) -> dict:
-    """Config of the data preprocessor with the augment of ``method``, on the patches of the config's MixPro.
+    """Return the config of the data preprocessor with the augment of ``method``.
 
-    Mask cells have its size, less where an image of ``size`` pixels would have fewer than 4 x 4.
+    Patches and mask cells have the size of the config's MixPro, but an image has at least 4 x 4 cells.
     """
     augment, others = dict(METHODS[method][0] or {}), config.model.get('train_cfg', {}).get('augments', [])
     own = next((entry for entry in others if entry.type == 'mixpro_mm.MixPro'), {})

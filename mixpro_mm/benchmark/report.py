@@ -1,4 +1,4 @@
-"""The environment of a run, and its records as tables of which the first has the layout of Table 2 of MixPro."""
+"""The environment of a run, and its tables. The first has the layout of Table 2 of MixPro."""
 
 import datetime
 import os
@@ -12,7 +12,7 @@ from mixpro_mm.benchmark.measure import PARTS
 
 __all__ = ['environment', 'render']
 
-TRAINING = {  # column -> text for the step and the memory of a method
+TRAINING = {  # column -> format of the records of a method
     'Method': '{method}',
     'Backbone': '{backbone}',
     '#Params (M)': '{parameters_millions:.1f}',
@@ -21,7 +21,7 @@ TRAINING = {  # column -> text for the step and the memory of a method
     'Time / CutMix': '{ratio_to_cutmix:.3f} ({ratio_to_cutmix_low:.3f} to {ratio_to_cutmix_high:.3f})',
     'Peak (MiB)': '{peak_mib:.1f}',
 }
-OTHERS = {  # title -> section, keys of its records
+OTHERS = {  # title -> section and keys of its records
     'Growth of a training step': 'growth along batch_images size_px classes method median_s std_s '
     'ratio_to_cutmix ratio_to_cutmix_low ratio_to_cutmix_high peak_mib',
     'Mixing alone': 'mixing method batch_images size_px median_s std_s ratio_to_where ratio_to_where_low '
@@ -32,7 +32,7 @@ OTHERS = {  # title -> section, keys of its records
 
 
 def environment(device: torch.device) -> dict:
-    """Date, device and versions, and the load at this moment: ask before measuring."""
+    """Return date, device, versions and the current load."""
     found, cpuinfo = collect_env(), Path('/proc/cpuinfo')
     versions = {key.lower(): found[key].split()[0] for key in ('Python', 'PyTorch', 'TorchVision', 'MMEngine')}
     cpu = re.search(r'model name\s*: (.+)', cpuinfo.read_text() if cpuinfo.exists() else '')
@@ -42,7 +42,7 @@ def environment(device: torch.device) -> dict:
 
 
 def render(content: dict) -> str:
-    """The run as Markdown. Speed counts mixing, forward pass, loss and backward pass, as in the paper."""
+    """Return the run as Markdown. Speed is that of mixing, forward and backward pass, as in the paper."""
     settings, versions = (', '.join(f'{k} {v}' for k, v in content[key].items()) for key in ('settings', 'versions'))
     parts = [
         f'# Cost of mixing and labelling\n\n{content["date"]}, {content["device"]}, {content["threads"]} threads on '
@@ -67,7 +67,7 @@ def render(content: dict) -> str:
 
 
 def _table(title: str, columns: dict[str, str], rows: list[dict]) -> list[str]:
-    """The table under its title; nothing without rows. '-' stands for what was not measured."""
+    """Return a table with its title, if it has rows. '-' means not measured."""
     lines = [list(columns), ['---', *['---:'] * (len(columns) - 1)]]
     lines += [[_cell(text, row) for text in columns.values()] for row in rows]
     return [f'## {title}\n\n' + '\n'.join(f'| {" | ".join(line)} |' for line in lines)] if rows else []

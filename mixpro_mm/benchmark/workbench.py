@@ -1,4 +1,4 @@
-"""One classifier, one optimizer and one synthetic batch, on which methods take turns."""
+"""A classifier, an optimizer and a synthetic batch that all methods share."""
 
 import math
 import time
@@ -25,7 +25,7 @@ CLOCKS = {'wall': time.perf_counter, 'cpu': time.process_time}
 
 
 class Workbench:
-    """All methods train the same weights: copies of a model differ in speed by where they lie in memory.
+    """The model that all methods train. Copies of it would differ in speed by their place in memory.
 
     Args:
         settings: The options of ``tools/benchmark.py``.
@@ -37,20 +37,20 @@ class Workbench:
         self.settings, self.device = settings, torch.device(settings.device)
         self.config = classifier_config(settings.backbone, settings.size, settings.classes)
         self.model = MODELS.build(dict(self.config.model, train_cfg=None)).to(self.device).train()
-        optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=0.05)  # of the paper's recipe
+        optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=0.05)  # as in the paper
         optimizer.register_step_pre_hook(lambda *args: setattr(self, 'update_began', self.now()))
         wrapper = partial(AmpOptimWrapper, dtype=AMP[settings.amp]) if settings.amp != 'none' else OptimWrapper
         self.optim = wrapper(optimizer=optimizer)
         self.update_began, self._images = 0.0, torch.empty(0)
 
     def now(self) -> float:
-        """Seconds on the clock, once the device is idle."""
+        """Return the seconds on the clock after synchronising the device."""
         if self.device.type == 'cuda':
             torch.cuda.synchronize()
         return CLOCKS[self.settings.clock]()
 
     def draw(self, batch: int) -> dict:
-        """A batch as the data loader gives it: (B, 3, H, W) uint8, the same images every time, and fresh samples."""
+        """Return a batch as from the data loader: the same images (B, 3, H, W) in uint8 every time, and new samples."""
         if len(self._images) != batch:
             shape = (batch, 3, self.settings.size, self.settings.size)
             self._images = torch.randint(256, shape, dtype=torch.uint8, device=self.device)
@@ -59,9 +59,9 @@ class Workbench:
 
 
 class Session:
-    """A method in training: the data preprocessor of its config, and its hooks, called as mmengine's loop calls them.
+    """A method in training: its data preprocessor and its hooks, called as in mmengine's training loop.
 
-    The hooks get a stand-in for the runner. Its LoggerHook only lends ``LabelingHook`` the interval at which to log.
+    The hooks receive a namespace instead of a Runner. ``LabelingHook`` reads the interval of its LoggerHook.
     """
 
     def __init__(self, bench: Workbench, name: str):
@@ -79,21 +79,23 @@ class Session:
 
     @contextmanager
     def attached(self):
-        """Within it the model has the preprocessor of this method, and its hooks are attached."""
+        """Attach the preprocessor and the hooks of this method to the model."""
         self.bench.model.data_preprocessor = self.preprocessor
         try:
             self._call('before_train')
             self._call('before_train_epoch')
-            self._call('before_train_iter', 0, self.bench.draw(self.bench.settings.batch))  # checks done once a run
+            self._call(
+                'before_train_iter', 0, self.bench.draw(self.bench.settings.batch)
+            )  # includes checks done once a run
             yield
         finally:
             self._call('after_train')
 
     def step(self, batch: int | None = None) -> tuple[float, float]:
-        """One training step; attaching the hooks is not timed.
+        """Run a training step. The time to attach the hooks is excluded.
 
         Returns:
-            Seconds of normalising and mixing, forward pass, loss and backward pass; and of these with update and hooks.
+            Seconds of preprocessing, forward pass, loss and backward pass; and seconds with update and hooks.
 
         Raises:
             FloatingPointError: if the loss is not finite.
@@ -112,7 +114,7 @@ class Session:
         return bench.update_began - start or whole, whole  # the scaler of fp16 may skip an update
 
     def networks(self) -> list[nn.Module]:
-        """The classifier, and every other network this method keeps."""
+        """Return the classifier and all other networks of this method."""
         owners = [*self.hooks, self.augment, *vars(self.augment or SimpleNamespace()).values()]
         kept = [value for owner in owners for value in getattr(owner, '__dict__', {}).values()]
         return [self.bench.model, *(value for value in kept if isinstance(value, nn.Module))]

@@ -1,4 +1,4 @@
-"""Will training start here, on this config and its data, and which command fixes it? ``python -m mixpro_mm.doctor``
+"""Checks of the environment, a config and its data before training: ``python -m mixpro_mm.doctor``.
 
-Imports the standard library and ``packaging`` only: everything that may fail is imported in a child process.
+The package imports only the standard library and ``packaging``; everything else is imported in a child process.
 """

@@ -1,4 +1,4 @@
-"""``python -m mixpro_mm.doctor [CONFIG]``."""
+"""The command line of the doctor."""
 
 import argparse
 import json
@@ -10,27 +10,27 @@ from dataclasses import asdict
 
 from mixpro_mm.doctor.environment import Environment, check_environment, fix_import
 from mixpro_mm.doctor.finding import PROBLEM, WARNING, Finding, one_line, problem, warning
-from mixpro_mm.doctor.steps import OF_CONFIG, OPTIONAL, STEPS, run_steps
+from mixpro_mm.doctor.steps import CONFIG_STEPS, OPTIONAL, STEPS, run_steps
 
 __all__ = ['diagnose', 'evaluate_error', 'main']
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Will training start here? One line for each check, and the command that fixes what is wrong.
+    """Check whether training will start. Each line is a check; ``->`` is the command that fixes a problem.
 
-    Exit code: 0 if training will start, 1 if not, 2 for a wrong call. Nothing is changed or trained.
+    The exit code is 0 if training will start, 1 if not, and 2 if the arguments are invalid. Nothing is changed.
     """
     parser = argparse.ArgumentParser(prog='python -m mixpro_mm.doctor', description=main.__doc__)
-    parser.add_argument('config', nargs='?', metavar='CONFIG', help='also check this config and its data: path or name')
+    parser.add_argument('config', nargs='?', metavar='CONFIG', help='path or name of a config to check with its data')
     parser.add_argument('--json', action='store_true', help='print the findings as JSON')
     args = parser.parse_args(arguments)
     if args.config and not os.path.isfile(args.config):
-        try:
+        try:  # the dependencies may not import
             from mixpro_mm.utils.configs import find_config
 
             args.config = str(find_config(args.config))
-        except (ImportError, ValueError, OSError) as error:  # nothing may import here
-            parser.error(f'{args.config} is no file: {error}')
+        except (ImportError, ValueError, OSError) as error:
+            parser.error(f'{args.config} is not a file: {error}')
     found = []
     for finding in diagnose(args.config):
         found.append(finding)
@@ -46,30 +46,33 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def diagnose(config: str | None = None) -> Iterator[Finding]:
-    """Every finding about this installation and, if given, about a config and its data."""
-    environment, hosts = Environment.read(), None
+    """Yield all findings about the environment and, optionally, a config and its data."""
+    environment, toolkits = Environment.read(), None
     yield from check_environment(environment)
-    for step, answer in run_steps([step for step in STEPS if config or step not in OF_CONFIG], config):
-        hosts = answer.get('hosts', hosts)
+    for step, answer in run_steps([step for step in STEPS if config or step not in CONFIG_STEPS], config):
+        toolkits = answer.get('toolkits', toolkits)
         findings = [Finding(**finding) for finding in answer.get('findings', ())]
-        if 'error' in answer and step != 'hosts':  # an unreadable config is reported by its own step
-            findings = [evaluate_error(step, answer['error'], environment, hosts)]
+        if 'error' in answer and step != 'toolkits':  # the step 'config' reports an unreadable config
+            findings = [evaluate_error(step, answer['error'], environment, toolkits)]
         yield from findings
         problems = [finding.check for finding in findings if finding.status == PROBLEM]
         if step in problems and step not in (*OPTIONAL, 'data'):
-            yield warning('...', f'what needs {step} was not checked')
+            yield warning('...', f'the checks that need {step} did not run')
             return
 
 
-def evaluate_error(step: str, error: str, environment: Environment, hosts: list[str] | None = None) -> Finding:
-    """What the error of a step means for a config that uses ``hosts``; None without one: all installed have to work."""
+def evaluate_error(step: str, error: str, environment: Environment, toolkits: list[str] | None = None) -> Finding:
+    """Return the finding for the error of a step.
+
+    A toolkit is optional if the config does not use it, or, without a config, if it is not installed.
+    """
     absent = f"No module named '{step}'" in error and step not in environment.owners
     text = one_line(re.sub(r'^(ImportError|ModuleNotFoundError|OSError|RuntimeError|AssertionError): ', '', error))
     if 'did not finish' in error:
         return (warning if step == 'data' else problem)(step, error)
-    fix = fix_import('mixpro_mm' if step in (*OF_CONFIG, 'registries') else step, error, environment)
-    if step in OPTIONAL and (absent if hosts is None else not {*hosts} & {*OPTIONAL[step]}):
-        return warning(step, f'{text} (not needed{" by this config" if hosts else ""})', fix)
+    fix = fix_import('mixpro_mm' if step in (*CONFIG_STEPS, 'registries') else step, error, environment)
+    if step in OPTIONAL and (absent if toolkits is None else not {*toolkits} & {*OPTIONAL[step]}):
+        return warning(step, f'{text} (not needed{" by this config" if toolkits else ""})', fix)
     return problem(step, 'not installed' if absent else text, fix)
 
 

@@ -1,4 +1,4 @@
-"""Data and weights of a config: do the files exist, and are classes, images and annotations those of the model?"""
+"""Checks of data and weights: whether files exist, and whether classes, images and annotations fit the model."""
 
 import os
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ from mixpro_mm.utils.config_walk import LOADERS, data_paths, dicts, is_local, st
 
 __all__ = ['check_data', 'check_paths', 'check_weights', 'data_places']
 
-SAMPLES = 8  # loaded of every data set, evenly spaced
-MANY_IMAGES = 10_000  # of a COCO file: their sizes are not read
-# folder -> command that makes the data in it
-MADE_BY = {
+SAMPLES = 8  # loaded from each data set, evenly spaced
+MANY_IMAGES = 10_000  # in a COCO file, above which image sizes are not checked
+# folder -> command that writes it
+COMMANDS = {
     'digit_scenes': 'python -m mixpro_mm.datasets.digit_scenes {path}',
     'SegmentationClassContext': 'python tools/prepare_pascal_context.py {path.parent.parent}',
 }
 
 
 def data_places(config: dict) -> dict[str, str]:
-    """Path -> place of everything that data sets and metrics read, joined as the toolkits do it."""
+    """Return the places in the config of all paths that data sets and metrics read, as path -> place."""
     found = []
     for loader in LOADERS:
         for place, node in dicts(config.get(loader), loader):
@@ -37,20 +37,20 @@ def data_places(config: dict) -> dict[str, str]:
 
 
 def check_paths(config: dict) -> Iterator[Finding]:
-    """Folders and lists of the data sets; of a missing folder only the outermost is named."""
+    """Check that data exists. For a missing folder, only the outermost is reported."""
     missing = {Path(path): place for path, place in data_places(config).items() if not os.path.exists(path)}
     for path, place in missing.items():
         if not set(path.parents) & set(missing):
-            made = [MADE_BY[each.name].format(path=each) for each in (path, *path.parents) if each.name in MADE_BY]
+            made = [COMMANDS[each.name].format(path=each) for each in (path, *path.parents) if each.name in COMMANDS]
             link = f'mkdir -p {path.parent} && ln -s /path/to/{path.name} {path}'
             yield problem('data', f'{path} does not exist ({place})', made[0] if made else link)
 
 
 def check_weights(config: dict) -> Iterator[Finding]:
-    """Checkpoints of ``init_cfg``, teachers, extractors and ``load_from``."""
+    """Check the checkpoints of ``init_cfg``, teachers, extractors and ``load_from``."""
     for place, node in dicts(config.get('model'), 'model'):
         if 'timm' in str(node.get('type')).lower() and node.get('pretrained') is True:
-            found = f'{place}.pretrained: weights of timm {node.get("model_name")} are downloaded unless cached'
+            found = f'{place}.pretrained: timm downloads {node.get("model_name")} unless it is cached'
             fix = f'--cfg-options {place}.pretrained=False {place}.checkpoint_path=/path/to/checkpoint.pth'
             yield warning('weights', found, fix)
     parts = ('model', 'custom_hooks', 'test_cfg')
@@ -71,7 +71,7 @@ def check_weights(config: dict) -> Iterator[Finding]:
 
 
 def check_data(config: dict) -> Iterator[Finding]:
-    """Build every data set: load some samples, compare its classes with the model's, check annotations and masks."""
+    """Build each data set and check samples, classes, annotations and masks."""
     train, seen = None, []
     for loader in LOADERS:
         node = (config.get(loader) or {}).get('dataset')
@@ -85,7 +85,7 @@ def check_data(config: dict) -> Iterator[Finding]:
         except Exception as error:
             yield problem('data', f'{loader}: {type(error).__name__}: {one_line(error)}')
             continue
-        yield ok('data', f'{loader}: {len(built)} samples, of which {len(chosen)} were loaded')
+        yield ok('data', f'{loader}: {len(built)} samples, {len(chosen)} loaded')
         if loader == 'train_dataloader' and hasattr(inputs[0], 'shape'):
             yield from check_masks(config, tuple(inputs[0].shape[-2:]))
         for dataset in _inner(built):
@@ -94,7 +94,7 @@ def check_data(config: dict) -> Iterator[Finding]:
             if classes := (getattr(dataset, 'metainfo', None) or {}).get('classes'):
                 train = train or (dataset if loader == 'train_dataloader' else None)
                 if train and (fault := first_difference(dataset, train, 'train_dataloader')):
-                    yield problem('classes', f'{loader} has other classes: {fault}')
+                    yield problem('classes', f'{loader} has different classes: {fault}')
                 for place, count in _counts(config) if loader == 'train_dataloader' else ():
                     if count != len(classes):
                         found = f'{loader} has {len(classes)} classes, but {place} has {count}'
@@ -104,7 +104,7 @@ def check_data(config: dict) -> Iterator[Finding]:
 
 
 def _counts(config: dict) -> Iterator[tuple[str, int]]:
-    """Place and value of ``num_classes`` of heads, except those that count objects or stuff, and preprocessors."""
+    """Yield place and value of ``num_classes`` of preprocessors and of heads with one output for each class."""
     for part in ('model', 'data_preprocessor'):
         for place, node in dicts(config.get(part), part):
             is_head = place.endswith(('head', 'data_preprocessor')) or '_head.' in place
@@ -113,7 +113,7 @@ def _counts(config: dict) -> Iterator[tuple[str, int]]:
 
 
 def _inner(dataset) -> list:
-    """The data sets inside wrappers."""
+    """Return the data sets inside wrappers."""
     wrapped = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
     return [inner for each in wrapped for inner in _inner(each)] if wrapped != [None] else [dataset]
 
@@ -124,4 +124,6 @@ def _check_annotations(dataset) -> Finding:
     command = f'python -m mixpro_mm.datasets.coco_check {dataset.ann_file}'
     if faults:
         return warning('annotations', f'{dataset.ann_file}: {len(faults)} problems, such as: {faults[0]}', command)
-    return ok('annotations', dataset.ann_file + ('' if folder else f'; for image sizes: {command} --images FOLDER'))
+    return ok(
+        'annotations', dataset.ann_file + ('' if folder else f'; to check image sizes: {command} --images FOLDER')
+    )

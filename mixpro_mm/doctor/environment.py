@@ -1,4 +1,4 @@
-"""Installed distributions, the versions known to work together, and the commands that install them."""
+"""Installed distributions, tested versions, and the commands that install them."""
 
 import importlib.metadata
 import re
@@ -14,8 +14,8 @@ from mixpro_mm.doctor.finding import Finding, ok, problem, warning
 __all__ = ['KNOWN', 'OWN', 'PIP', 'Environment', 'check_environment', 'fix_import', 'install', 'reinstall']
 
 PIP = 'python -m pip'
-OWN = f'{PIP} install --no-build-isolation --no-deps -e .'  # this package, in its checkout
-# module -> distribution, pinned as in requirements/constraints.txt, which a wheel does not contain
+OWN = f'{PIP} install --no-build-isolation --no-deps -e .'  # in a checkout of this package
+# module -> tested distribution, as in requirements/constraints.txt, which is not in a wheel
 KNOWN = {
     'torch': 'torch==2.11.0',
     'torchvision': 'torchvision==0.26.0',
@@ -39,7 +39,7 @@ class Environment:
 
     @classmethod
     def read(cls) -> 'Environment':
-        """From the metadata of everything on ``sys.path``; the first of a name counts."""
+        """Read the metadata of all distributions on ``sys.path``. The first one of a name counts."""
         found = [each for each in importlib.metadata.distributions() if each.name]  # None: a broken installation
         modules = importlib.metadata.packages_distributions().items()
         return cls(
@@ -49,7 +49,7 @@ class Environment:
 
 
 def install(*modules: str) -> str:
-    """The command that installs the versions known to work; mmcv is built, as isolation would leave out its ops."""
+    """Return the command that installs the tested versions. mmcv is built without isolation, to include its ops."""
     pins = ' '.join(KNOWN.get(module) or DISTRIBUTIONS.get(module, module) for module in modules)
     if modules != ('mmcv',):
         return f'{PIP} install {pins}'
@@ -58,7 +58,7 @@ def install(*modules: str) -> str:
 
 
 def reinstall(module: str, environment: Environment) -> str:
-    """The command that replaces all distributions of a module by the maintained one."""
+    """Return the command that replaces all distributions of a module by the tested one."""
     owners = environment.owners.get(module, [])
     if module in ('torch', 'torchvision'):
         return install('torch', 'torchvision')
@@ -69,9 +69,9 @@ def reinstall(module: str, environment: Environment) -> str:
 
 
 def fix_import(module: str, error: str, environment: Environment) -> str:
-    """The command that fixes a failed import of ``module``, 'torch' or 'mmcv.ops', from the text of its error."""
+    """Return the command that fixes a failed import of ``module``, such as 'mmcv.ops', given its error."""
     top = module.partition('.')[0]
-    if re.search(r'libGL\.so|libgthread|libglib|libSM\.so|libXext', error):  # needs a display; headless does not
+    if re.search(r'libGL\.so|libgthread|libglib|libSM\.so|libXext', error):  # the headless build needs none of these
         newest = max((environment.versions[name] for name in environment.owners.get('cv2', ())), key=Version)
         return f'{PIP} install --force-reinstall --no-deps opencv-python-headless=={newest}'
     if 'pkg_resources' in error:  # mmcv#3325
@@ -81,7 +81,7 @@ def fix_import(module: str, error: str, environment: Environment) -> str:
     numpy = r'numpy.*(1\.x|2\.\d)|_ARRAY_API|numpy\.core\.multiarray|numpy is not avail|numpy\.dtype size'
     if missing := re.search(r"No module named '(\w+)", error):
         top = missing[1]
-    elif top != 'mmcv' and re.search(numpy, error, re.I):  # mmcv is compiled again
+    elif top != 'mmcv' and re.search(numpy, error, re.I):  # mmcv is compiled instead
         return f'{PIP} install "numpy<2"'
     if top in KNOWN:
         return reinstall(top, environment)
@@ -89,18 +89,18 @@ def fix_import(module: str, error: str, environment: Environment) -> str:
 
 
 def check_environment(environment: Environment) -> Iterator[Finding]:
-    """Checks of metadata only: what is installed beside each other, and in which versions."""
+    """Check the versions and conflicts of installed distributions."""
     versions, owners = environment.versions, environment.owners
     pins = [pin.split('==') for pin in KNOWN.values()]
     other = [(name, known) for name, known in pins if versions.get(name, known).partition('+')[0] != known]
     different = ', '.join(f'{name} {versions[name]} ({known})' for name, known in other)
-    yield ok('versions', f'known to work, except {different}' if different else 'none differs from those known to work')
+    yield ok('versions', f'tested, except {different}' if different else 'all tested')
     for module in KNOWN:
         builds = {name: versions[name] for name in owners.get(module, ())}
         text = f'{" and ".join(" ".join(build) for build in builds.items())} install the same package {module}'
         if module != 'cv2' and len(builds) > 1:
             yield problem(module, text, reinstall(module, environment))
-        elif len(set(builds.values())) > 1:  # equal builds of OpenCV do no harm
+        elif len(set(builds.values())) > 1:  # equal versions of OpenCV do not conflict
             pins = ' '.join(f'{name}=={max(builds.values(), key=Version)}' for name in builds)
             yield warning(module, text, f'{PIP} install --force-reinstall --no-deps {pins}')
     torch, vision = versions.get('torch'), versions.get('torchvision')

@@ -1,4 +1,4 @@
-"""The result of one check."""
+"""The result of a check."""
 
 import textwrap
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ OK, WARNING, PROBLEM = 'ok', 'warning', 'problem'
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor. With a problem training does not start; with a warning it may not do what is intended."""
+    """A result. A problem prevents training; with a warning, training may not do what is intended."""
 
     status: str  # OK, WARNING or PROBLEM
     check: str  # 'torch', 'data'
@@ -23,5 +23,5 @@ ok, warning, problem = (partial(Finding, status) for status in (OK, WARNING, PRO
 
 
 def one_line(text: object, limit: int = 300) -> str:
-    """Any text as one line of at most ``limit`` characters."""
+    """Return a text as one line of at most ``limit`` characters."""
     return textwrap.shorten(str(text), limit, placeholder='...')

@@ -1,4 +1,4 @@
-"""Do the types of a config resolve, are their packages installed, and do their classes have these arguments?"""
+"""Checks of the types of a config: whether they resolve, are installed, and accept their arguments."""
 
 import difflib
 import importlib.util
@@ -21,10 +21,10 @@ SECTIONS = (
 )
 REGISTRIES = {key: value for key, value in vars(mmengine.registry).items() if isinstance(value, Registry)}
 REGISTRIES['BATCH_AUGMENTS'] = BATCH_AUGMENTS
-CALLED = ('HOOKS', 'BATCH_AUGMENTS', 'OPTIMIZERS', 'METRICS')  # with the dict as arguments
-# keys below which a type is looked up elsewhere: in mmcv.ops, in other libraries, or not at all
+CALLED = ('HOOKS', 'BATCH_AUGMENTS', 'OPTIMIZERS', 'METRICS')  # registries that pass the dict as arguments
+# keys below which types are not looked up in these registries
 FOREIGN = ('nms', 'roi_layer', 'labeling', 'paramwise_cfg', 'clip_grad', 'metainfo', 'backend_args', 'tokenizer')
-# class -> package that it imports when it is built or first written to
+# class -> package that it imports when it is built or used
 BACKENDS = ('Tensorboard', 'Wandb', 'MLflow', 'ClearML', 'Neptune', 'DVCLive', 'Aim')
 PACKAGES = {f'{name}VisBackend': name.lower() for name in BACKENDS}
 PACKAGES |= dict(TIMMBackbone='timm', TimmClassifier='timm', HuggingFaceClassifier='transformers')
@@ -32,10 +32,10 @@ PACKAGES |= dict.fromkeys(('Albu', 'Albumentations'), 'albumentations')
 
 
 def check_types(config: dict) -> Iterator[Finding]:
-    """Names in no registry, plain names of ours that nothing imports, packages and arguments that do not exist."""
+    """Check for unknown types and arguments, packages that are not installed, and missing imports of mixpro_mm."""
     imports = (config.get('custom_imports') or {}).get('imports') or ()
     imports = {imports} if isinstance(imports, str) else {*imports}
-    # the package itself registers nothing, its plugin everything
+    # 'mixpro_mm' registers nothing, 'mixpro_mm.plugin' everything
     covered = tuple(f'{each}.'.replace('.plugin.', '.') for each in imports - {'mixpro_mm'})
     imported = set()
     for place, node, scope in _typed(config):
@@ -46,27 +46,27 @@ def check_types(config: dict) -> Iterator[Finding]:
             yield problem('packages', found, f'python -m pip install {package}')
         try:
             kind, cls = next(((kind, cls) for kind in REGISTRIES if (cls := _get(kind, name, scope))), ('', None))
-        except Exception as error:  # of a module that the registry imports
+        except Exception as error:  # in a module that the registry imports
             yield problem('types', f'{place}.type: {name} cannot be imported: {one_line(error)}')
             continue
         module = f'{getattr(cls, "__module__", "")}.'
         if prefix == 'mixpro_mm':
-            imported.add(kind)  # and all other classes of ours of this registry
+            imported.add(kind)  # the scope imports all our classes of this registry
         if cls is None:
-            near = _instead(prefix, plain)
+            near = _suggestion(prefix, plain)
             fix = f"{place}.type='{near}'" if near else None
-            yield problem('types', f"{place}.type = '{name}' is in no registry", fix)
+            yield problem('types', f"{place}.type = '{name}' is not in any registry", fix)
         elif module.startswith('mixpro_mm.') and not (
             'mixpro_mm' in (prefix, scope) or kind in imported or module.startswith(covered)
         ):
-            found = f"{place}.type = '{name}' is a class of mixpro_mm, which nothing in this config imports (KeyError)"
+            found = f"{place}.type = '{name}' is a class of mixpro_mm, which this config does not import"
             yield problem('types', found, f"{place}.type='mixpro_mm.{plain}'")
         elif kind in CALLED:
             yield from _check_arguments(place, node, cls)
 
 
 def _typed(config: dict) -> Iterator[tuple[str, dict, str | None]]:
-    """Place, dict and ``_scope_`` of every type that is a string."""
+    """Yield place, dict and ``_scope_`` of each type that is a string."""
     for section in SECTIONS:
         foreign, scopes = [], {}
         for place, node in dicts(config.get(section), section):
@@ -78,19 +78,18 @@ def _typed(config: dict) -> Iterator[tuple[str, dict, str | None]]:
             if isinstance(node.get('_scope_'), str):
                 scopes[below] = node['_scope_']
             if isinstance(node.get('type'), str):
-                if node['type'].rpartition('.')[2].startswith('Albu'):  # names of another library
+                if node['type'].rpartition('.')[2].startswith('Albu'):  # types of another library
                     foreign.append(f'{below}transforms.')
                 yield place, node, next((scopes[at] for at in reversed(scopes) if below.startswith(at)), None)
 
 
 def _get(kind: str, name: str, scope: str | None = None):
-    """The class of a name, or None."""
     with REGISTRIES[kind].switch_scope_and_registry(scope) as registry:
         return registry.get(name)
 
 
 def class_of(kind: str, name) -> type:
-    """What a ``type`` stands for, a class or its name; ``object`` where it does not resolve, see ``check_types``."""
+    """Return the class of a ``type``, or ``object`` if it does not resolve, which :func:`check_types` reports."""
     try:
         found = _get(kind, name) if isinstance(name, str) else name
     except Exception:
@@ -98,8 +97,8 @@ def class_of(kind: str, name) -> type:
     return found if isinstance(found, type) else object
 
 
-def _instead(prefix: str, plain: str) -> str | None:
-    """The same name in another scope, that of mmengine or mmpretrain first, else the nearest name."""
+def _suggestion(prefix: str, plain: str) -> str | None:
+    """Return the same name in another scope, or the nearest name in the same scope."""
     registries = [each for root in REGISTRIES.values() for each in (root, *root.children.values())]
     known = [(key, registry.scope) for registry in registries for key in registry.module_dict]
     if scopes := [scope for key, scope in known if key == plain and scope != prefix]:
@@ -111,7 +110,7 @@ def _instead(prefix: str, plain: str) -> str | None:
 def _check_arguments(place: str, node: dict, cls: type) -> Iterator[Finding]:
     known = inspect.signature(cls).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-        for key in sorted(set(node) - {*known, 'type', '_scope_', 'priority'}):  # the host takes these
+        for key in sorted(set(node) - {*known, 'type', '_scope_', 'priority'}):  # handled by mmengine
             near = difflib.get_close_matches(key, known, 1)
-            found = f'{place}.{key}: {cls.__name__} has no argument {key}; it has {", ".join(known)}'
+            found = f'{place}.{key}: {cls.__name__} has no argument {key}; known: {", ".join(known)}'
             yield problem('arguments', found, f'{place} = dict({near[0] if near else ""}=...)')

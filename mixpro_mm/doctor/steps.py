@@ -1,8 +1,4 @@
-"""The steps of the doctor: each imports one package and tries what training needs of it, in a child process.
-
-An import that aborts or hangs ends the child, not the doctor. A step returns findings and raises whatever an import
-raises. Nothing heavy is imported before its step.
-"""
+"""The steps of the doctor. Each imports a package and tests it in a child process, which may abort or hang."""
 
 import importlib
 import json
@@ -21,23 +17,23 @@ from dataclasses import asdict
 from mixpro_mm.doctor.environment import OWN, PIP
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem
 
-__all__ = ['HOSTS', 'OF_CONFIG', 'OPTIONAL', 'STEPS', 'main', 'run_steps']
+__all__ = ['CONFIG_STEPS', 'OPTIONAL', 'STEPS', 'TOOLKITS', 'main', 'run_steps']
 
-HOSTS = ('mmpretrain', 'mmseg', 'mmdet')
-OF_CONFIG = ('hosts', 'config', 'data')
+TOOLKITS = ('mmpretrain', 'mmseg', 'mmdet')
+CONFIG_STEPS = ('toolkits', 'config', 'data')
 STEPS = (
-    *('torch', 'torchvision', 'cv2', 'mmengine', 'mmcv', 'hosts', 'mmcv.ops', 'mmpretrain', 'mmseg', 'mmdet', 'mim'),
+    *('torch', 'torchvision', 'cv2', 'mmengine', 'mmcv', 'toolkits', 'mmcv.ops', 'mmpretrain', 'mmseg', 'mmdet', 'mim'),
     *('registries', 'config', 'data'),
 )
-IMPORTED: list[str] = []  # packages, in the child process
-# step without which others work -> toolkits that need it
+IMPORTED: list[str] = []  # in the child process
+# optional step -> toolkits that need it
 OPTIONAL = {'mmcv.ops': ['mmdet'], 'mmseg': ['mmseg'], 'mmdet': ['mmdet'], 'mim': []}
 
 
 def run_steps(steps: list[str], config: str | None = None, timeout_s: float = 600) -> Iterator[tuple[str, dict]]:
-    """Yield each step with its answer, see ``main``; ``{'error': ...}`` where the process ended.
+    """Yield each step with the dict that :func:`main` prints, or ``{'error': ...}`` if its process ended.
 
-    A step may take ``timeout_s`` seconds: packages and data may be on a network disk.
+    The limit of ``timeout_s`` seconds for each step is high, because packages and data may be on a network disk.
     """
     steps = list(steps)
     while steps:
@@ -53,7 +49,7 @@ def run_steps(steps: list[str], config: str | None = None, timeout_s: float = 60
                         timer.cancel()
                         yield steps.pop(0), json.loads(line)
                 child.wait()
-            finally:  # also if the caller stops, or is interrupted
+            finally:  # also if the caller stops early
                 timer.cancel()
                 child.kill()
                 child.stdout.close()
@@ -67,7 +63,10 @@ def run_steps(steps: list[str], config: str | None = None, timeout_s: float = 60
 
 
 def main(config: str, *steps: str) -> None:
-    """Run steps and print one line of JSON each: ``findings``, ``hosts`` or ``error``. Libraries print to stderr."""
+    """Run steps and print a line of JSON for each, with ``findings``, ``toolkits`` or ``error``.
+
+    Output of libraries is redirected to stderr.
+    """
     answers = os.fdopen(os.dup(1), 'w', encoding='utf-8')
     os.dup2(2, 1)
     for step in steps:
@@ -75,34 +74,34 @@ def main(config: str, *steps: str) -> None:
             answer = _run(step, config)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # whatever an import does, sys.exit included
+        except BaseException as error:  # an import may even call sys.exit
             answer = dict(error=f'{type(error).__name__}: {error}')
         print(json.dumps(answer), file=answers, flush=True)
-    os._exit(0)  # some libraries abort while they are torn down
+    os._exit(0)  # some libraries abort in their finalisers
 
 
 def _run(step: str, path: str) -> dict:
-    if step in OF_CONFIG:
+    if step in CONFIG_STEPS:
         from mixpro_mm.doctor import config
 
-        if step == 'hosts':
-            return dict(hosts=sorted(config.hosts_of(config.load(path))))
+        if step == 'toolkits':
+            return dict(toolkits=sorted(config.toolkits_of(config.load(path))))
         findings = config.check_config(path) if step == 'config' else config.check_contents(path)
     else:
-        findings = TRIED[step]() if step in TRIED else [_imported(step)]
+        findings = TESTS[step]() if step in TESTS else [_imported(step)]
     return dict(findings=[asdict(finding) for finding in findings])
 
 
 def _imported(module: str) -> Finding:
-    """Import a package; of a toolkit also all models, data sets and transforms, as its registries do."""
+    """Import a package and, for a toolkit, all modules that its registries import."""
     imported = importlib.import_module(module)
-    for part in ('models', 'datasets', 'engine', 'evaluation') if module in HOSTS else ():
+    for part in ('models', 'datasets', 'engine', 'evaluation') if module in TOOLKITS else ():
         importlib.import_module(f'{module}.{part}')
     IMPORTED.append(module)
     return ok(module, getattr(imported, '__version__', 'imports'))
 
 
-def _try_torch() -> list[Finding]:
+def _test_torch() -> list[Finding]:
     import torch
 
     torch.ones(2).numpy()  # raises for torch before 2.3 with NumPy 2
@@ -110,17 +109,17 @@ def _try_torch() -> list[Finding]:
 
 
 def _check_gpu() -> Finding:
-    """A GPU that torch cannot use is a problem, unless ``CUDA_VISIBLE_DEVICES`` hides it."""
+    """Check that torch can use the GPUs, unless ``CUDA_VISIBLE_DEVICES`` hides them."""
     import torch
 
     error = None
-    with warnings.catch_warnings(record=True) as said:  # an old driver is only a warning
+    with warnings.catch_warnings(record=True) as caught:  # an old driver only causes a warning
         warnings.simplefilter('always')
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         try:
             for index in range(count):
                 torch.ones(8, device=f'cuda:{index}').sum().item()
-        except RuntimeError as raised:  # such as no kernels for this architecture
+        except RuntimeError as raised:  # for example, no kernels for this architecture
             error = str(raised)
     found = [torch.cuda.get_device_name(index) for index in range(count)]
     build = f'torch {torch.__version__} built for CUDA {torch.version.cuda}'
@@ -129,18 +128,18 @@ def _check_gpu() -> Finding:
     found = found or _nvidia_smi()
     if not found or os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1'):
         return ok('GPU', 'none: training runs on the CPU')
-    # pip would keep the installed build of the same version
+    # pip keeps an installed build of the same version
     fix, version = f'{PIP} uninstall -y torch torchvision', torch.__version__.partition('+')[0]
     if torch.version.cuda:
         fix += f'  # then install torch {version} for the CUDA of the driver, see pytorch.org/get-started'
     else:
         fix, build = f'{fix} && {PIP} install torch=={version} torchvision', f'torch {version} built without CUDA'
-    why = one_line(error or (said[-1].message if said else 'CUDA is not available'), 160)
+    why = one_line(error or (caught[-1].message if caught else 'CUDA is not available'), 160)
     return problem('GPU', f'{build} cannot use {found[0]}: {why}', fix)
 
 
 def _nvidia_smi(timeout_s: float = 20) -> list[str]:
-    """'NVIDIA H100, driver 580.1' for each GPU; empty if it does not answer, as when the driver hangs."""
+    """Return 'NVIDIA H100, driver 580.1' for each GPU, or nothing if the driver hangs."""
     query = ['nvidia-smi', '--query-gpu=name,driver_version', '--format=csv,noheader']
     try:
         done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=timeout_s)
@@ -149,8 +148,8 @@ def _nvidia_smi(timeout_s: float = 20) -> list[str]:
     return [line.replace(', ', ', driver ') for line in done.stdout.splitlines()]
 
 
-def _try_mmengine() -> list[Finding]:
-    """A checkpoint as Runner writes it contains the log, which ``torch.load`` refuses by default (mmengine#1655)."""
+def _test_mmengine() -> list[Finding]:
+    """Read a checkpoint with a log, as Runner writes it. By default, ``torch.load`` raises (mmengine#1655)."""
     import mmengine
     import torch
     from mmengine.logging import HistoryBuffer
@@ -168,7 +167,7 @@ def _try_mmengine() -> list[Finding]:
     return [ok('mmengine', f'{mmengine.__version__}, reads its own checkpoints; {", ".join(tools)}')]
 
 
-def _try_ops() -> list[Finding]:
+def _test_ops() -> list[Finding]:
     import torch
     from mmcv.ops import get_compiling_cuda_version, nms
 
@@ -179,24 +178,24 @@ def _try_ops() -> list[Finding]:
     return [ok('mmcv.ops', f'run, built for CUDA: {get_compiling_cuda_version()}')]
 
 
-def _try_registries() -> list[Finding]:
-    """Every ``mixpro_mm.NAME`` resolves from the scope of every toolkit."""
+def _test_registries() -> list[Finding]:
+    """Check that each ``mixpro_mm.NAME`` resolves from the scope of each toolkit."""
     from mixpro_mm import registry as own
 
-    hosts, names, lost = [host for host in HOSTS if host in ('mmpretrain', *IMPORTED)], set(), []
+    toolkits, names, lost = [each for each in TOOLKITS if each in ('mmpretrain', *IMPORTED)], set(), []
     for child in (getattr(own, kind) for kind in own.__all__ if kind != 'register'):
         child.import_from_location()
         names |= set(child.module_dict)
-        for host in hosts if child.root.scope == 'mmengine' else ['mmpretrain']:
-            with child.root.switch_scope_and_registry(host) as registry:
+        for toolkit in toolkits if child.root.scope == 'mmengine' else ['mmpretrain']:
+            with child.root.switch_scope_and_registry(toolkit) as registry:
                 found = {name: registry.get(f'mixpro_mm.{name}') for name in child.module_dict}
-            lost += [f'mixpro_mm.{name} from {host}' for name in found if found[name] is not child.module_dict[name]]
+            lost += [f'mixpro_mm.{name} from {toolkit}' for name in found if found[name] is not child.module_dict[name]]
     if lost:
         return [problem('registries', f'{len(lost)} classes are not found, such as {lost[0]}', OWN)]
-    return [ok('registries', f'{len(names)} classes mixpro_mm.* resolve from {", ".join(hosts)}')]
+    return [ok('registries', f'{len(names)} classes mixpro_mm.* resolve from {", ".join(toolkits)}')]
 
 
-TRIED = {'torch': _try_torch, 'mmengine': _try_mmengine, 'mmcv.ops': _try_ops, 'registries': _try_registries}
+TESTS = {'torch': _test_torch, 'mmengine': _test_mmengine, 'mmcv.ops': _test_ops, 'registries': _test_registries}
 
 if __name__ == '__main__':
     main(*sys.argv[1:])

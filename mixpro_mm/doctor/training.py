@@ -1,4 +1,4 @@
-"""Values of a config that stop training when it is built or at its first batch, found without building it."""
+"""Checks of values that would stop training when it is built or at its first batch."""
 
 import os
 import re
@@ -17,14 +17,14 @@ __all__ = ['check_batch', 'check_deterministic', 'check_labels', 'check_masks', 
 
 
 def _augments(config: dict) -> list[tuple[str, dict, type]]:
-    """Place, dict and class of every batch augment."""
+    """Return place, dict and class of each batch augment."""
     found = ((config.get('model') or {}).get('train_cfg') or {}).get('augments')
     nodes = [(place, node) for place, node in dicts(found, 'model.train_cfg.augments') if 'type' in node]
     return [(place, node, class_of('BATCH_AUGMENTS', node['type'])) for place, node in nodes]
 
 
 def check_schedule(config: dict) -> Iterator[Finding]:
-    """Probabilities of the augments, and warm-ups longer than the schedule."""
+    """Check the probabilities of the augments and the length of the warm-up."""
     training = (config.get('model') or {}).get('train_cfg') or {}
     augments, probs = training.get('augments'), training.get('probs')
     probs = [probs] if isinstance(probs, int | float) else probs
@@ -33,17 +33,17 @@ def check_schedule(config: dict) -> Iterator[Finding]:
         if len(probs) != len(augments):
             yield problem('probs', f'model.train_cfg has {len(augments)} augments and {len(probs)} probs', fix)
         elif sum(probs) > 1:
-            yield problem('probs', f'model.train_cfg.probs add up to {sum(probs):g}, more than 1', fix)
+            yield problem('probs', f'model.train_cfg.probs sum to {sum(probs):g}, more than 1', fix)
     for place, node in dicts(config.get('param_scheduler'), 'param_scheduler'):
         end = node.get('end') or (config.get('train_cfg') or {}).get('max_epochs')
         length = end - node.get('begin', 0) if isinstance(end, int) else None
         if isinstance(node.get('warmup'), int) and length is not None and node['warmup'] >= length:
-            found = f'{place}.warmup is {node["warmup"]}, and the schedule has {length} epochs: it must be less'
+            found = f'{place}.warmup is {node["warmup"]}, not less than the {length} epochs of the schedule'
             yield problem('schedule', found, f'{place} = dict(warmup=...)')
 
 
 def check_labels(config: dict) -> Iterator[Finding]:
-    """Hooks without which a mixing method trains on other labels, or stops at its first batch."""
+    """Check that the hooks that a mixing method needs are in the config."""
     hooks = [hook for hook in config.get('custom_hooks') or () if isinstance(hook, dict)]
     kinds = [class_of('HOOKS', hook.get('type')) for hook in hooks]
     for _, node, kind in _augments(config):
@@ -61,10 +61,10 @@ def check_labels(config: dict) -> Iterator[Finding]:
 
 
 def check_masks(config: dict, size: tuple[int, int]) -> Iterator[Finding]:
-    """Each mixing method draws one mask for images of ``size`` (H, W) and says itself what does not fit."""
+    """Draw a mask of each mixing method for images of ``size`` (H, W) and report its errors."""
     for place, node, kind in _augments(config):
         arguments = {key: value for key, value in node.items() if key != 'type'}
-        if kind is ours.TokenMix:  # without its network
+        if kind is ours.TokenMix:  # without its teacher
             arguments |= dict(teacher='ema', checkpoint=None, layer=None)
         elif kind is ours.AttentiveCutMix:
             arguments |= dict(extractor=torch.nn.Sequential(torch.nn.Identity()), checkpoint=None, layer='0')
@@ -85,19 +85,19 @@ def check_masks(config: dict, size: tuple[int, int]) -> Iterator[Finding]:
 
 
 def check_workers(config: dict) -> Iterator[Finding]:
-    """torch refuses to keep workers, or to prefetch, without any; mmpretrain's tools/train.py keeps them by default."""
+    """Check for options that need workers. mmpretrain's train script sets ``persistent_workers`` by default."""
     defaults = dict(persistent_workers=config.get('default_scope') == 'mmpretrain', prefetch_factor=None)
     for name in LOADERS:
         loader = config.get(name) or dict(num_workers=1)
         for key, default in defaults.items() if not loader.get('num_workers') else ():
             if value := loader.get(key, default):
                 whose = '' if key in loader else ' (the default of mmpretrain)'
-                found = f'{name} has num_workers 0 and {key} {value}{whose}, which torch refuses'
+                found = f'{name} has num_workers 0 and {key} {value}{whose}, which torch does not allow'
                 yield problem('workers', found, f'--cfg-options {name}.{key}={False if value is True else None}')
 
 
 def check_batch(config: dict) -> Iterator[Finding]:
-    """Images a step for which the learning rate was chosen: 8xb128 in the name, else ``auto_scale_lr``."""
+    """Check the total batch size against that of the learning rate: 8xb128 in the name, or ``auto_scale_lr``."""
     name, scaled = os.path.basename(config['filename']), config.get('auto_scale_lr') or {}
     recipe, base = re.search(r'(?:^|_)(\d+)xb(\d+)', name), scaled.get('base_batch_size')
     batch, gpus = (config.get('train_dataloader') or {}).get('batch_size'), torch.cuda.device_count()
@@ -114,7 +114,7 @@ def check_batch(config: dict) -> Iterator[Finding]:
 
 
 def check_deterministic(config: dict) -> Iterator[Finding]:
-    """cuBLAS is deterministic with two workspaces only; torch raises at the first product without them."""
+    """Check the workspace of cuBLAS, without which torch raises at the first matrix product."""
     deterministic = (config.get('randomness') or {}).get('deterministic') and torch.cuda.device_count()
     if deterministic and os.environ.get('CUBLAS_WORKSPACE_CONFIG') not in (':4096:8', ':16:8'):
         found = 'randomness.deterministic=True needs the environment variable CUBLAS_WORKSPACE_CONFIG'

@@ -1,1 +1,1 @@
-"""A study: pre-train, hand over, evaluate, report; one command, resumable at any point."""
+"""Studies: pre-training, transfer, evaluation and report with one command that can be interrupted and resumed."""

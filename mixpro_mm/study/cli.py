@@ -1,4 +1,4 @@
-"""Runs a study from its start to its report with one call."""
+"""The command line of studies."""
 
 import argparse
 import contextlib
@@ -10,12 +10,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from mixpro_mm.study.configs import check_start, check_tests, files_needed, look_at
+from mixpro_mm.study.configs import cached_config, check_start, check_tests, files_needed
 from mixpro_mm.study.entries import DONE
 from mixpro_mm.study.launch import LAUNCHERS, Launch, stage_command
 from mixpro_mm.study.plan import Plan, read_plan, select
 from mixpro_mm.study.results import records_of
-from mixpro_mm.study.runner import StageError, StudyRunner, is_finished
+from mixpro_mm.study.runner import StudyRunner, is_finished
 from mixpro_mm.utils.arguments import counted, positive_int
 from mixpro_mm.utils.files import read_json, write_json
 
@@ -25,45 +25,36 @@ TOOLKITS = ('onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain', 'onedl-mmsegment
 PACKAGES = ('mixpro-mm', 'torch', *TOOLKITS, 'numpy', 'scipy', 'scikit-learn')
 
 
-def run_study(plan: Plan, work_dir: Path, launch: Launch | None = None, only: list[str] | None = None) -> Path:
-    """Run what is not finished in ``work_dir``, then write ``results.json``, ``report.html`` and ``report.md`` there.
-
-    Args:
-        plan: The study.
-        work_dir: Its folder.
-        launch: How stages are started; each as one process if omitted.
-        only: Patterns of names: only these stages and those they wait for run; all finished stages are reported.
+def run_study(plan: Plan, selected: Plan, work_dir: Path, launch: Launch) -> Path:
+    """Run the unfinished stages of ``selected``, then report all finished stages of ``plan``.
 
     Returns:
         The path of the HTML report.
 
     Raises:
-        StageError: if stages fail; those that do not wait for them run before, but no report is written.
-        RuntimeError: if another process works in ``work_dir``, or this machine cannot start the stages.
-        ValueError: if a pattern matches nothing, a config is not valid, or GPUs cannot share a batch.
+        StageError: if stages fail. The others run before, but no report is written.
+        RuntimeError: if another process uses ``work_dir``, or the launcher or its GPUs are not available.
     """
-    work_dir, launch = work_dir.resolve(), launch or Launch()
-    selected = select(plan, only) if only else plan
-    _check(selected, launch)
+    work_dir = work_dir.resolve()
     launch.check_machine(stage for stage in selected.stages if stage.config)
     with contextlib.closing(StudyRunner(plan, work_dir, launch=launch)) as runner:
-        if only:  # finished stages are reported, selected or not
+        if selected is not plan:
             runner.check_finished()
         runner.plan = selected
         runner.run()
         records, study = records_of(plan, work_dir, Path.cwd()), _describe(plan, work_dir)
         portable = [{key: value for key, value in stage.items() if key != 'work_dir'} for stage in study['stages']]
         write_json(work_dir / 'results.json', dict(study=study | dict(stages=portable), records=records))
-        # imported here: drawing needs the three toolkits
+        # here, because drawing imports the toolkits
         from mixpro_mm.report.figures.predictions import draw_pictures
         from mixpro_mm.report.study import write_report
 
-        shown = [stage for stage in plan.stages if plan.seed_of(stage) == plan.seed]  # one seed of each stage
+        shown = [stage for stage in plan.stages if plan.seed_of(stage) == plan.seed]  # one seed for each stage
         return write_report(work_dir, study, records, draw_pictures(replace(plan, stages=tuple(shown)), work_dir))[0]
 
 
 def main(arguments=None) -> int:
-    """Run a study config, or continue one that was interrupted; see docs/study.md."""
+    """Run the study of a config, or resume it after an interruption; see docs/study.md."""
     args = _parser().parse_args(arguments)
     work_dir = args.work_dir or Path('work_dirs') / Path(args.config).stem.removeprefix('study_')
     try:
@@ -71,16 +62,16 @@ def main(arguments=None) -> int:
         plan = read_plan(args.config, args.seeds, args.methods)
         if args.jobs is not None:
             plan = replace(plan, jobs=positive_int('--jobs', args.jobs))
+        selected = select(plan, args.only) if args.only else plan
+        _check(selected, launch)
         if args.dry_run:
-            selected = select(plan, args.only) if args.only else plan
-            _check(selected, launch)
             _dry_run(selected, work_dir.resolve(), launch)
             return 0
-        report = run_study(plan, work_dir, launch, args.only)
+        report = run_study(plan, selected, work_dir, launch)
     except KeyboardInterrupt:
-        print('interrupted; the same command continues from here', file=sys.stderr)
+        print('interrupted; the same command resumes the study', file=sys.stderr)
         return 130
-    except (StageError, RuntimeError, ValueError, FileNotFoundError) as error:
+    except (RuntimeError, ValueError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f'results: {work_dir / "results.json"}\nreport:  {report}')
@@ -88,7 +79,7 @@ def main(arguments=None) -> int:
 
 
 def _check(plan: Plan, launch: Launch) -> None:
-    """Raise ValueError if a config cannot be read, or is not valid for its stage and its launcher."""
+    """Raise ValueError if a config cannot be read or does not fit its stage or the launcher."""
     for stage in plan.stages:
         if stage.config:
             launch.check_fit(stage)
@@ -100,26 +91,26 @@ def _check(plan: Plan, launch: Launch) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=main.__doc__,
-        epilog='When a stage fails, those that do not wait for it continue; the failures are listed at the end.',
+        epilog='If a stage fails, those that do not wait for it continue. Failures are listed at the end.',
     )
     add = parser.add_argument
-    add('config', help='a study config, such as configs/digits/study_demo.py')
-    add('--work-dir', type=Path, help='work_dirs/<name of the config> if omitted')
-    add('--only', nargs='+', metavar='PATTERN', help="only stages of these names ('deit*') and those they wait for")
-    add('--seeds', type=int, help='train everything with that many seeds, instead of what the study says')
-    add('--methods', nargs='+', metavar='NAME', help='run and report only these pre-trainings')
-    add('--dry-run', action='store_true', help='print the commands, what is finished and what is missing')
+    add('config', help='study config, such as configs/digits/study_demo.py')
+    add('--work-dir', type=Path, help='default: work_dirs/<name of the config>')
+    add('--only', nargs='+', metavar='PATTERN', help="stages to run ('deit*'), with those they wait for")
+    add('--seeds', type=int, help='number of seeds of all stages, instead of those of the study')
+    add('--methods', nargs='+', metavar='NAME', help='pre-trainings to run and report')
+    add('--dry-run', action='store_true', help='print the commands, finished stages and missing files')
     add('--launcher', default='none', choices=LAUNCHERS, help='none: one process per stage; torchrun; srun')
-    add('--gpus', type=int, help="GPUs per stage, with the same total batch; the stage's own number if omitted")
-    add('--jobs', type=int, help='stages at a time, instead of what the study says')
-    add('--gpus-per-node', type=int, default=8, help='slurm: GPUs of a node (8)')
-    add('--partition', help='slurm: its default partition if omitted')
-    add('--srun-args', type=shlex.split, default=[], help="slurm: more for srun: --srun-args='--time=3-0 --qos=long'")
+    add('--gpus', type=int, help='GPUs of each stage, which keeps its total batch size; default: those of the study')
+    add('--jobs', type=int, help='stages that run at a time, instead of those of the study')
+    add('--gpus-per-node', type=int, default=8, help='slurm: GPUs of a node; default: 8')
+    add('--partition', help='slurm: partition; default: that of the cluster')
+    add('--srun-args', type=shlex.split, default=[], help="slurm: --srun-args='--time=3-0 --qos=long'")
     return parser
 
 
 def _dry_run(plan: Plan, work_dir: Path, launch: Launch) -> None:
-    """Print a shell script whose commands do what the study does; what is finished or missing is a comment."""
+    """Print the commands of the study as a shell script, with comments on finished stages and missing files."""
     print(f'# {plan.title}: {counted(len(plan.stages), "stage")}, {plan.jobs} at a time; nothing is started')
     created = [Path(stage.creates).absolute() for stage in plan.stages if stage.creates]
     for stage in plan.stages:
@@ -128,32 +119,27 @@ def _dry_run(plan: Plan, work_dir: Path, launch: Launch) -> None:
         print(f'# {stage.name}' + (f': {", ".join(notes)}' if notes else ''))
         needed = files_needed(stage.settings, starts=stage.checkpoint is not None) if stage.config else []
         for test in stage.evaluations.values():
-            needed += files_needed(look_at(test), parts=('test',))
+            needed += files_needed(cached_config(test), parts=('test',))
         missing = [path for path in dict.fromkeys(needed) if not path.exists()]
-        outside = {path for path in missing if not any(path.absolute().is_relative_to(other) for other in created)}
         for path in missing:
-            if path in outside and not any(other in path.parents for other in missing):
+            is_created = any(path.absolute().is_relative_to(folder) for folder in created)
+            if not is_created and not {*path.parents} & {*missing}:
                 print(f'# missing: {path}')
         print(shlex.join(stage_command(plan, stage, work_dir, launch)))
 
 
 def _describe(plan: Plan, work_dir: Path) -> dict:
-    """The study for the report: its stages, settings and versions."""
+    """Return the stages, settings and versions for the report."""
     stages = []
-    for stage in plan.stages:
-        if stage.config:
-            row = dict(name=stage.name, task=stage.task, backbone=stage.backbone, pretraining=stage.pretraining)
-            seconds = (read_json(work_dir / stage.name / DONE) or {}).get('seconds')
-            stages.append(row | dict(seed=plan.seed_of(stage), work_dir=str(work_dir / stage.name), seconds=seconds))
-    seeds = dict.fromkeys(str(stage['seed']) for stage in stages)
+    for stage in (stage for stage in plan.stages if stage.config):
+        row = dict(name=stage.name, task=stage.task, backbone=stage.backbone, pretraining=stage.pretraining)
+        seconds = (read_json(work_dir / stage.name / DONE) or {}).get('seconds')
+        stages.append(row | dict(seed=plan.seed_of(stage), work_dir=str(work_dir / stage.name), seconds=seconds))
     versions = dict(Python=platform.python_version())
     for name in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # the original toolkits have other names
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
+    seeds = dict.fromkeys(str(stage['seed']) for stage in stages)
     settings = {'seed': ', '.join(seeds), 'stages at a time': str(plan.jobs)}
     date = datetime.date.today().isoformat()
     return dict(title=plan.title, date=date, stages=stages, versions=versions, settings=settings)
-
-
-if __name__ == '__main__':
-    sys.exit(main())

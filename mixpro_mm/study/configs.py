@@ -1,4 +1,4 @@
-"""The config of a stage: how it is run, what it needs, and what makes it another one."""
+"""The config of a stage: how it is modified, which files it needs, and its fingerprint."""
 
 import copy
 import functools
@@ -9,30 +9,30 @@ from mmengine.config import Config
 
 from mixpro_mm.utils.config_walk import data_paths, dicts, is_local, read_config, strings
 
-__all__ = ['check_start', 'check_tests', 'files_needed', 'fingerprint', 'last_name', 'look_at', 'stage_config']
+__all__ = ['cached_config', 'check_start', 'check_tests', 'files_needed', 'fingerprint', 'last_name', 'stage_config']
 
-WHOLE = ('TimmClassifier', 'HuggingFaceClassifier')  # mmpretrain's models without a backbone, saved without a prefix
-# where a stage runs and what it reports, which does not change its result
+NO_BACKBONE = ('TimmClassifier', 'HuggingFaceClassifier')  # these save tensors without the prefix 'backbone.'
+# settings that do not change the result of a stage
 IGNORED = ('work_dir', 'resume', 'load_from', 'launcher')
 IGNORED += ('visualizer', 'vis_backends', 'log_level', 'log_processor', 'experiment_name')
 IGNORED_HOOKS = ('logger', 'visualization')  # of default_hooks
 
 
-def look_at(path: str, options: dict | None = None) -> Config:
-    """A config with ``cfg_options`` merged, for reading only.
-
-    Raises:
-        ValueError: if it cannot be read, or the options do not fit it.
-    """
-    return _merged(copy.deepcopy(_read_once(path)), options) if options else _read_once(path)
-
-
 @functools.cache  # a config that inherits from a toolkit takes half a second
-def _read_once(path: str) -> Config:
+def _read_cached(path: str) -> Config:
     return read_config(path)
 
 
-def _merged(config: Config, options: dict | None) -> Config:
+def cached_config(path: str, options: dict | None = None) -> Config:
+    """Return a cached config with ``cfg_options`` merged. Do not modify it.
+
+    Raises:
+        ValueError: if the config cannot be read, or the options do not fit it.
+    """
+    return _merge(copy.deepcopy(_read_cached(path)), options) if options else _read_cached(path)
+
+
+def _merge(config: Config, options: dict | None) -> Config:
     try:
         if options:
             config.merge_from_dict(copy.deepcopy(options))  # mmengine removes ``_delete_`` from what it merges
@@ -43,16 +43,16 @@ def _merged(config: Config, options: dict | None) -> Config:
 
 
 def stage_config(path: str, work_dir: Path, seed: int, checkpoint: str | None, options: dict | None = None) -> Config:
-    """The config that a stage runs: options merged, with its folder, its seed and the checkpoint of its backbone.
+    """Return the config of a stage, with its options, folder, seed and the checkpoint of its backbone.
 
-    Other settings of ``randomness`` stay: without ``diff_rank_seed`` all GPUs would draw the same masks.
+    Other settings of ``randomness`` are kept: without ``diff_rank_seed``, all GPUs would draw the same masks.
 
     Raises:
-        ValueError: if there is a checkpoint, but no part of the model can start from one; as :func:`look_at`.
+        ValueError: if the model cannot start from a checkpoint; see also :func:`cached_config`.
     """
-    config = _merged(read_config(path), options)
+    config = _merge(read_config(path), options)
     config.work_dir = str(work_dir)
-    own = {key: value for key, value in config.get('randomness', {}).items() if value}  # their defaults are False
+    own = {key: value for key, value in config.get('randomness', {}).items() if value}  # the defaults are False
     config.randomness = own | dict(seed=seed)
     if checkpoint:
         part, prefix = starting_part(config.model)
@@ -61,27 +61,27 @@ def stage_config(path: str, work_dir: Path, seed: int, checkpoint: str | None, o
 
 
 def starting_part(model: dict) -> tuple[dict, str]:
-    """The part of a model's config that starts from a checkpoint, and the prefix of its names there, which may be ''.
+    """Return the part of a model's config that starts from a checkpoint, and the prefix of its tensors there.
 
-    Models in ``WHOLE`` start as one; their head too, if it has the same number of classes.
+    This is the backbone, or the whole model for those of ``NO_BACKBONE``.
 
     Raises:
-        ValueError: if there is no such part.
+        ValueError: if the model has no such part.
     """
     kind = model.get('type')
     name = getattr(kind, '__name__', str(kind)).split('.')[-1]
     if isinstance(model.get('backbone'), dict):
         return model['backbone'], 'backbone.'
-    if name in WHOLE:
+    if name in NO_BACKBONE:
         return model, ''
     raise ValueError(
-        f'model {name} has no backbone, so it cannot start from a checkpoint or be one; of models without a backbone '
-        f'only {" and ".join(WHOLE)} are supported'
+        f'model {name} has no backbone, so it cannot start from a checkpoint or provide one; of models without a '
+        f'backbone, only {" and ".join(NO_BACKBONE)} are supported'
     )
 
 
 def check_start(stage, parent) -> None:
-    """Raise ValueError if a stage cannot start from the checkpoint of ``parent``: its tensors have other names."""
+    """Raise ValueError if a stage cannot start from the checkpoint of ``parent``, whose tensors have other names."""
     try:
         needed, found = (starting_part(each.settings.get('model') or {})[1] for each in (stage, parent))
     except ValueError as error:
@@ -89,12 +89,13 @@ def check_start(stage, parent) -> None:
     if needed != found:
         raise ValueError(
             f'stage {stage.name} cannot start from {parent.config}: its tensors have the prefix {found!r}, those of '
-            f'{stage.config} {needed!r}; both models must have a backbone, or both be one of {" and ".join(WHOLE)}'
+            f'{stage.config} {needed!r}; either both models have a backbone, or both are one of '
+            f'{" and ".join(NO_BACKBONE)}'
         )
 
 
 def check_tests(config: Config, tta: bool) -> None:
-    """Raise ValueError if a config does not define its test, or the second one with test-time augmentation."""
+    """Raise ValueError if a config does not define its test, or its test with test-time augmentation."""
     keys = ['test_dataloader', 'test_evaluator', 'test_cfg'] + ['tta_model', 'tta_pipeline'] * tta
     missing = [key for key in keys if config.get(key) is None]
     if missing:
@@ -102,12 +103,12 @@ def check_tests(config: Config, tta: bool) -> None:
 
 
 def files_needed(config: Config, starts: bool = False, parts: tuple[str, ...] = ('train', 'val', 'test')) -> list[Path]:
-    """Local files and folders that a config reads: data, lists of data, and, for training, weights.
+    """Return the local data, annotations and weights that a config reads.
 
     Args:
         config: The config.
-        starts: Whether its backbone starts from another stage, instead of from the weights that the config names.
-        parts: Of train, val and test, those that run.
+        starts: Whether the backbone starts from another stage instead of the weights in the config.
+        parts: Which of train, val and test run.
     """
 
     def values(node, *keys: str) -> list[str]:
@@ -128,12 +129,12 @@ def files_needed(config: Config, starts: bool = False, parts: tuple[str, ...] = 
 
 
 def fingerprint(config: Config, checkpoint_sha256: str | None) -> str:
-    """Hash of what the result depends on: the settings, and the content of the checkpoint it starts from."""
+    """Return a hash of the settings and of the checkpoint that determine the result of a stage."""
     return hashlib.sha256(repr(sorted(settings_of(config, checkpoint_sha256).items())).encode()).hexdigest()
 
 
 def settings_of(config: Config, checkpoint_sha256: str | None) -> dict:
-    """The settings that a result depends on, with the hash of the checkpoint in place of its path."""
+    """Return the settings that determine the result, with the path of the checkpoint replaced by its hash."""
     settings = {name: value for name, value in config.to_dict().items() if name not in IGNORED}
     hooks = settings.pop('default_hooks', None) or {}
     hooks = {name: hook for name, hook in hooks.items() if name not in IGNORED_HOOKS}
@@ -144,6 +145,6 @@ def settings_of(config: Config, checkpoint_sha256: str | None) -> dict:
 
 
 def last_name(config: Config) -> str:
-    """File name of the last checkpoint of a run: 'epoch_300.pth', or 'iter_80000.pth' where it counts iterations."""
+    """Return the file name of the last checkpoint of a training, such as 'epoch_300.pth' or 'iter_80000.pth'."""
     epochs = config.train_cfg.get('max_epochs')
     return f'epoch_{epochs}.pth' if epochs else f'iter_{config.train_cfg.max_iters}.pth'

@@ -1,4 +1,4 @@
-"""One stage of a study, as it is written in the list of stages."""
+"""A stage of a study and its validation."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -10,41 +10,40 @@ from typing import get_args, get_origin, get_type_hints
 from mmengine.config import Config
 
 from mixpro_mm.report.labels import canonical
-from mixpro_mm.study.configs import look_at
+from mixpro_mm.study.configs import cached_config
 from mixpro_mm.study.evaluate import EVALUATIONS, PUBLISHABLE
 from mixpro_mm.utils.arguments import is_number, shown
 
 __all__ = ['DONE', 'Stage', 'read_stage']
 
-DONE = 'done.json'  # in the folder of a finished stage
+DONE = 'done.json'  # marks a finished stage
 TASKS = ('classification', 'segmentation', 'detection')
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One process of a study: it trains and tests a config, or runs a Python command.
+    """One process of a study, which trains and tests a config or runs a Python command.
 
     Args:
-        name: Unique; also the name of its folder.
-        config: The config to train and test.
+        name: Unique name, also of its folder.
+        config: Config to train and test.
         task: classification, segmentation or detection.
-        backbone: Its name in the results.
-        pretraining: What the backbone starts from or is trained with, as in the results: 'mixpro', 'scratch', ...
-        checkpoint: Name of the stage whose last checkpoint its backbone starts from.
-        command: Arguments for Python, instead of a config.
-        needs: Names of stages to wait for, besides ``checkpoint``.
-        creates: Path that a command writes; the stage is not finished while it does not exist.
-        published: Published numbers, metric -> percent, shown beside the measured ones.
-        tta: Test a second time with the config's ``tta_model`` and ``tta_pipeline`` (segmentation: 'mIoU (MS)').
-        evaluations: Further tests of the trained model: one of ``EVALUATIONS`` -> config of a test.
-        seeds: Repeat the stage with that many seeds.
-        seed: Seed of one repetition; that of the study if omitted.
-        gpus: Number of GPUs for which the config's batch size per GPU is meant, 1 if omitted. On another number of
-            GPUs the batch size per GPU changes and the total stays.
-        cfg_options: Merged into the config before training and testing: dotted key -> value. Configs of
-            ``evaluations`` do not change.
-        table, row, column: The cell of the paper that the stage reproduces, copied into its records.
-        data: Name of the data, such as 'digits'; copied into its records.
+        backbone: Name of the backbone in the results.
+        pretraining: Pre-training of the backbone in the results, such as 'mixpro' or 'scratch'.
+        checkpoint: Name of the stage from whose last checkpoint the backbone starts.
+        command: Arguments of Python, instead of a config.
+        needs: Names of other stages to wait for.
+        creates: Path that a command writes. The stage is unfinished while it does not exist.
+        published: Published values in percent for each metric, shown beside the measured ones.
+        tta: Whether to test again with the config's ``tta_model`` and ``tta_pipeline`` (segmentation: 'mIoU (MS)').
+        evaluations: Test configs for further evaluations of the trained model; the keys are from ``EVALUATIONS``.
+        seeds: Number of repetitions with different seeds.
+        seed: Seed of one repetition. Default: the seed of the study.
+        gpus: Number of GPUs the config's batch size is meant for. Default: 1. On another number of GPUs, the batch
+            size per GPU is changed to keep the total.
+        cfg_options: Dotted keys and values merged into the config, but not into the configs of ``evaluations``.
+        table, row, column: Cell of the paper that the stage reproduces, copied into its records.
+        data: Name of the data, such as 'digits', copied into its records.
     """
 
     name: str
@@ -70,26 +69,26 @@ class Stage:
 
     @property
     def waits_for(self) -> tuple[str, ...]:
-        """Names of all stages that must be finished before it starts."""
+        """Names of the stages that must be finished before this one starts."""
         return (*self.needs, self.checkpoint) if self.checkpoint else self.needs
 
     @property
     def settings(self) -> Config:
-        """Its config with ``cfg_options`` merged, for reading only."""
-        return look_at(self.config, self.cfg_options)
+        """The cached config with ``cfg_options`` merged. Do not modify it."""
+        return cached_config(self.config, self.cfg_options)
 
 
 def read_stage(entry, number: int, before: list[Stage], study: Path) -> Stage:
-    """The stage that entry ``number`` of the list of stages describes; ``before`` are the earlier ones.
+    """Return the stage that entry ``number`` of a study's list describes; ``before`` are the stages before it.
 
     Raises:
-        ValueError: if an entry has an unknown key, a value of the wrong type, or values that contradict each other.
-        FileNotFoundError: if one of its configs does not exist.
+        ValueError: if an entry has an unknown key, a value of the wrong type, or contradictory values.
+        FileNotFoundError: if a config does not exist.
     """
     if not isinstance(entry, dict) or 'name' not in entry:
         raise ValueError(f'stage {number} of {study.name} is {shown(entry)}, not a dict with a name')
     where, kinds = f'stage {entry["name"]} of {study.name}', get_type_hints(Stage)
-    del kinds['seed']  # of a repetition, not of an entry
+    del kinds['seed']  # set by Plan
     for key, value in entry.items():
         if key not in kinds:
             raise ValueError(f'{where} has an unknown key {key!r}; known: {", ".join(kinds)}')
@@ -101,28 +100,28 @@ def read_stage(entry, number: int, before: list[Stage], study: Path) -> Stage:
     lacking = [key for key in ('backbone', 'pretraining') if getattr(stage, key) is None]
     unknown = [name for name in stage.published if name not in PUBLISHABLE]
     tests = [name for name in stage.evaluations if name not in EVALUATIONS]
-    counts = [count for count in (stage.seeds, stage.gpus) if count is not None]
+    numbers = [number for number in (stage.seeds, stage.gpus) if number is not None]
     missing = [name for name in stage.waits_for if name not in earlier]
     problems = {
         'needs either a config or a command': bool(stage.config) == bool(stage.command),
         f'has the task {stage.task!r}; known: {", ".join(TASKS)}': stage.config and stage.task not in TASKS,
-        f'needs {" and ".join(lacking)}, the names of its row in the results': stage.config and lacking,
-        f'is a command, which has no seeds: {stage.seeds}': stage.command and stage.seeds,
-        f'has a number that is not above 0: seeds {stage.seeds}, gpus {stage.gpus}': any(count < 1 for count in counts),
-        f'has published numbers of {unknown}; known: {", ".join(PUBLISHABLE)}': unknown,
+        f'needs {" and ".join(lacking)} for the results': stage.config and lacking,
+        f'is a command and cannot have seeds: {stage.seeds}': stage.command and stage.seeds,
+        f'needs positive numbers, got seeds {stage.seeds}, gpus {stage.gpus}': any(number < 1 for number in numbers),
+        f'has published values of {unknown}; known: {", ".join(PUBLISHABLE)}': unknown,
         f'has evaluations {tests}; known: {", ".join(EVALUATIONS)}': tests,
         'has tta, which is for segmentation only': stage.tta and stage.task != 'segmentation',
         'has evaluations, which are for classification only': stage.evaluations and stage.task != 'classification',
         'cannot be the name of a folder': Path(stage.name).name != stage.name or stage.name == 'figures',
         'has the name of an earlier stage': stage.name in earlier,
-        f'waits for {missing}, which does not come before it': missing,
+        f'waits for {missing}, which must come before it': missing,
         f'starts from {stage.checkpoint}, which trains nothing': start and not start.config,
     }
     for problem, found in problems.items():
         if found:
             raise ValueError(f'{where} {problem}')
     try:
-        options = json.loads(json.dumps(stage.cfg_options))  # as the process of the stage gets them
+        options = json.loads(json.dumps(stage.cfg_options))  # as the process of the stage receives them
     except TypeError as error:
         raise ValueError(f'{where}: cfg_options cannot be written as JSON: {error}') from None
     tests = {name: str((study.parent / path).resolve()) for name, path in stage.evaluations.items()}
@@ -130,13 +129,12 @@ def read_stage(entry, number: int, before: list[Stage], study: Path) -> Stage:
     for path in (config, *tests.values()):
         if path and not Path(path).is_file():
             raise FileNotFoundError(f'{where} names {path}, which does not exist')
-    pretraining, published = stage.pretraining and canonical(stage.pretraining), dict(stage.published)
-    paths = dict(config=config, evaluations=tests)
-    return replace(stage, **paths, pretraining=pretraining, published=published, cfg_options=options)
+    changes = dict(config=config, evaluations=tests, published=dict(stage.published), cfg_options=options)
+    return replace(stage, pretraining=stage.pretraining and canonical(stage.pretraining), **changes)
 
 
 def _fits(value, kind) -> bool:
-    """Whether a value has the type of an annotation; lists may stand for tuples, and True is no number."""
+    """Return whether a value has an annotated type. Lists count as tuples; bools do not count as numbers."""
     origin, args = get_origin(kind) or kind, get_args(kind)
     if origin is UnionType:
         return any(_fits(value, each) for each in args)

@@ -1,7 +1,7 @@
-"""Tests of a trained model, and which of the numbers they measure become results.
+"""Tests of a trained model, and the metrics that become results.
 
-Every test has a Runner of its own that reads the checkpoint, as the toolkits' test scripts do. In the Runner that
-trained, ``EMAHook`` would start a new average, and the tested weights would not be those of the checkpoint.
+Each test builds a new Runner that reads the checkpoint, as the toolkits' test scripts do: in the Runner of the
+training, ``EMAHook`` would start a new average, so the tested weights would differ from the checkpoint.
 """
 
 import copy
@@ -14,22 +14,13 @@ from mixpro_mm.evaluation.measures import METRIC_NAMES
 from mixpro_mm.study.configs import files_needed, fingerprint, stage_config
 from mixpro_mm.utils.config_walk import read_config
 
-__all__ = [
-    'EVALUATIONS',
-    'METRICS',
-    'OPTIONAL',
-    'PUBLISHABLE',
-    'ROBUSTNESS',
-    'evaluate',
-    'test_checkpoint',
-    'tta_config',
-]
+__all__ = ['EVALUATIONS', 'METRICS', 'OPTIONAL', 'PUBLISHABLE', 'ROBUSTNESS', 'evaluate', 'test_checkpoint']
 
-MULTI_SCALE = ' (MS)'  # ends the names of metrics with test-time augmentation: several scales and flips, averaged
-# what the toolkits' metrics report -> (name in the results, factor to percent)
+MULTI_SCALE = ' (MS)'  # suffix of metrics with test-time augmentation
+# metric of a toolkit -> (name in the results, factor to percent)
 METRICS = {reported: (name, factor) for reported, (_, name, factor) in METRIC_NAMES.items()}
 METRICS[f'mIoU{MULTI_SCALE}'] = (f'mIoU{MULTI_SCALE}', 1.0)
-# further tests of a classifier: their metrics start with 'NAME/', and their task is 'robustness'
+# further tests of a classifier; 'NAME/' is the prefix of their metrics, and 'robustness' their task
 EVALUATIONS = ('occlusion', 'A', 'O')
 ROBUSTNESS = {
     'occlusion/calibration/ece': ('ece', 1.0),
@@ -40,45 +31,45 @@ ROBUSTNESS = {
     'O/ood/auroc': ('O_auroc', 1.0),
     'O/ood/fpr95': ('O_fpr95', 1.0),
 }
-# always measured, but in the results only beside a published number
+# in the results only if there is a published value
 OPTIONAL = ('bbox_mAP_50', 'bbox_mAP_75', 'segm_mAP_50', 'segm_mAP_75')
 PUBLISHABLE = tuple(name for name, _ in (*METRICS.values(), *ROBUSTNESS.values()))
 
 
 def check_evaluation(path: str) -> None:
-    """Raise FileNotFoundError if data or weights that a test reads do not exist."""
+    """Raise FileNotFoundError if data or weights of a test do not exist."""
     missing = [str(needed) for needed in files_needed(read_config(path), parts=('test',)) if not needed.exists()]
     if missing:
         raise FileNotFoundError(f'{path}, a test after the training, needs {", ".join(missing)}, which do not exist')
 
 
 def evaluate(name: str, path: str, checkpoint: str, work_dir: Path, seed: int, launcher: str) -> dict[str, float]:
-    """Test a checkpoint with another config; writes to the folder ``name``, and ``NAME/`` starts each metric."""
+    """Test a checkpoint with another config, in the folder ``name``, and prefix each metric with ``NAME/``."""
     config = stage_config(path, work_dir, seed, None)
     config.launcher = launcher
     return {f'{name}/{metric}': value for metric, value in test_checkpoint(config, checkpoint, name).items()}
 
 
 def test_checkpoint(config: Config, checkpoint: str, name: str = 'test') -> dict[str, float]:
-    """Test a checkpoint with the test part of ``config``; writes to the folder ``name`` in its work dir."""
+    """Test a checkpoint with the test part of ``config``, in the folder ``name`` of its work dir."""
     config = copy.deepcopy(config)
     config.work_dir, config.resume, config.load_from = str(Path(config.work_dir) / name), False, checkpoint
-    # a visualizer of the same name would be the one of the training
+    # Visualizer is a singleton for each name
     config.visualizer = dict(config.get('visualizer') or dict(type='Visualizer'), name=name)
     return Runner.from_cfg(config).test()
 
 
 def test_with_tta(config: Config, checkpoint: str) -> dict[str, float]:
-    """Test a checkpoint with test-time augmentation, in the folder ``tta``; ``' (MS)'`` ends each metric."""
+    """Test a checkpoint with test-time augmentation, in the folder ``tta``, and append ``' (MS)'`` to each metric."""
     metrics = test_checkpoint(tta_config(config), checkpoint, 'tta')
     return {f'{name}{MULTI_SCALE}': value for name, value in metrics.items()}
 
 
-test_checkpoint.__test__ = test_with_tta.__test__ = False  # pytest must not collect them
+test_checkpoint.__test__ = test_with_tta.__test__ = False  # not tests of pytest
 
 
 def tta_config(config: Config) -> Config:
-    """The config of a test with test-time augmentation, as the toolkits' test scripts build it."""
+    """Return the config of a test with test-time augmentation, as the toolkits' test scripts build it."""
     config = copy.deepcopy(config)
     config.test_dataloader.dataset.pipeline = config.tta_pipeline
     config.model = dict(config.tta_model, module=config.model)
@@ -86,5 +77,5 @@ def tta_config(config: Config) -> Config:
 
 
 def evaluation_mark(path: str) -> str:
-    """Fingerprint of the config of a test."""
+    """Return the fingerprint of a test config."""
     return fingerprint(read_config(path), None)

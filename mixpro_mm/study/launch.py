@@ -1,4 +1,4 @@
-"""How a stage is started: as one process, by torchrun on the GPUs of this machine, or by srun on a Slurm cluster."""
+"""Command lines of stages: one process, torchrun on the local GPUs, or srun on a Slurm cluster."""
 
 import argparse
 import json
@@ -20,23 +20,23 @@ from mixpro_mm.utils.files import read_json
 __all__ = ['LAUNCHERS', 'Launch', 'stage_command']
 
 LAUNCHERS = ('none', 'pytorch', 'slurm')
-CPUS_PER_TASK = '5'  # of srun, unless --srun-args says otherwise
+CPUS_PER_TASK = '5'  # default of srun's option
 PORTS = range(20000, 32768)  # below the ephemeral ports of Linux
 
 
 @dataclass(frozen=True)
 class Launch:
-    """The launcher of every stage that trains; stages that are commands run as one process.
+    """The launcher of all stages that train. Stages that are commands run as one process.
 
     Args:
-        launcher: 'none', 'pytorch' (torchrun, this machine) or 'slurm' (srun), as in the toolkits' own scripts.
-        gpus: GPUs of a stage; each stage's own ``gpus``, or 1, if omitted.
+        launcher: 'none', 'pytorch' (torchrun) or 'slurm' (srun), as in the toolkits' scripts.
+        gpus: GPUs of a stage. Default: the stage's own ``gpus``.
         gpus_per_node: GPUs of a Slurm node.
-        partition: Slurm partition; the cluster's default if omitted.
+        partition: Slurm partition. Default: that of the cluster.
         srun_args: More arguments for srun.
 
     Raises:
-        ValueError: if these are invalid together.
+        ValueError: if the arguments are invalid.
     """
 
     launcher: str = 'none'
@@ -55,14 +55,14 @@ class Launch:
             raise ValueError('--partition and --srun-args need --launcher slurm')
 
     def processes(self, stage: Stage) -> int:
-        """Processes of a stage, one per GPU."""
+        """Return the number of processes of a stage, one for each GPU."""
         return 1 if self.launcher == 'none' else self.gpus or stage.gpus or 1
 
     def batch_size(self, stage: Stage) -> int | None:
-        """Images per GPU if they differ from the config's, so that the total batch stays; else None.
+        """Return the images per GPU that keep the total batch size, or None if these are the config's.
 
         Raises:
-            ValueError: if the total cannot be divided among the GPUs.
+            ValueError: if the total is not a multiple of the number of GPUs.
         """
         count, meant = self.processes(stage), stage.gpus or 1
         if meant == count:
@@ -78,14 +78,14 @@ class Launch:
         return meant * batch // count
 
     def check_fit(self, stage: Stage) -> None:
-        """Raise ValueError if a stage that trains cannot be started with these options, on any machine."""
+        """Raise ValueError if a stage that trains does not fit these options."""
         count = self.processes(stage)
         if self.launcher == 'slurm' and count > self.gpus_per_node and count % self.gpus_per_node:
             raise ValueError(f'stage {stage.name}: {count} GPUs do not fill nodes of {self.gpus_per_node}')
         self.batch_size(stage)
 
     def check_machine(self, stages: Iterable[Stage]) -> None:
-        """Raise RuntimeError if the launcher, or the GPUs of stages that train, are not available on this machine."""
+        """Raise RuntimeError if the launcher or the GPUs that the stages need are not available."""
         if self.launcher == 'slurm' and shutil.which('srun') is None:
             raise RuntimeError('--launcher slurm needs srun, which is not on the PATH')
         available = len(visible_gpus())
@@ -96,21 +96,21 @@ class Launch:
                 )
 
     def command(self, stage: Stage, arguments: list[str], port_of: str = '') -> list[str]:
-        """The command line that runs ``python ARGUMENTS`` in the processes of ``stage``.
+        """Return the command line that runs ``python ARGUMENTS`` in the processes of ``stage``.
 
-        Under Slurm the ranks meet on their first node, whatever ``MASTER_ADDR`` is here, at a port computed from
-        ``port_of`` and the name of the stage, because several stages may share a node. Inside an allocation each step
-        takes only what it asks for (``--exact``), so that several run side by side.
+        Under Slurm, the port is a hash of ``port_of`` and the stage's name, because stages may share a node.
+        ``MASTER_ADDR`` is unset, so that mmengine uses the first node of the step. Inside an allocation, ``--exact``
+        lets several steps run side by side.
         """
         count = self.processes(stage)
         if self.launcher == 'none':
             return [sys.executable, *arguments]
-        if self.launcher == 'pytorch':  # standalone: torchrun finds a free port
+        if self.launcher == 'pytorch':  # --standalone: torchrun finds a free port
             run = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(count)]
             return [sys.executable, *run, *arguments]
         on_node = min(count, self.gpus_per_node)
         port = PORTS[zlib.crc32(f'{port_of}/{stage.name}'.encode()) % len(PORTS)]
-        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)  # srun takes the last one given
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)  # the last one counts
         parser.add_argument('-c', '--cpus-per-task', nargs='?', default=CPUS_PER_TASK, const=CPUS_PER_TASK)
         threads = parser.parse_known_args(self.srun_args)[0].cpus_per_task
         run = ['env', '-u', 'MASTER_ADDR', f'MASTER_PORT={port}']
@@ -123,9 +123,9 @@ class Launch:
 
 
 def stage_command(plan: Plan, stage: Stage, work_dir: Path, launch: Launch) -> list[str]:
-    """The command line of a stage of a study in ``work_dir``.
+    """Return the command line of a stage of a study in ``work_dir``.
 
-    It starts from the checkpoint that its parent stage noted, or, before that, the one the parent will end with.
+    The checkpoint is that in the parent's ``done.json``, or the one with which the parent will end.
     """
     if stage.command:
         return [sys.executable, *(part.replace('{work_dir}', str(work_dir)) for part in stage.command)]
@@ -137,8 +137,7 @@ def stage_command(plan: Plan, stage: Stage, work_dir: Path, launch: Launch) -> l
         command += ['--checkpoint', last]
     command += ['--seed', str(plan.seed_of(stage))]
     command += ['--cfg-options', json.dumps(stage.cfg_options)] if stage.cfg_options else []
-    batch = launch.batch_size(stage)
-    command += ['--batch-size', str(batch)] if batch else []
+    command += ['--batch-size', str(batch)] if (batch := launch.batch_size(stage)) else []
     command += ['--tta'] if stage.tta else []
     for name, path in stage.evaluations.items():
         command += ['--evaluate', name, path]

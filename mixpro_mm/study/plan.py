@@ -1,4 +1,4 @@
-"""A study: its stages, read and validated from a config before anything runs."""
+"""The plan of a study, read from its config and validated before any stage runs."""
 
 import difflib
 import math
@@ -19,7 +19,7 @@ __all__ = ['Plan', 'Stage', 'read_plan', 'select']
 
 @dataclass(frozen=True)
 class Plan:
-    """A study: its stages in order of preference, how many run at a time, and the seed they share."""
+    """Stages in the order in which they start, the default seed, and the number of stages that run at a time."""
 
     title: str
     stages: tuple[Stage, ...]
@@ -28,32 +28,32 @@ class Plan:
     config: str
 
     def seed_of(self, stage: Stage) -> int:
-        """The seed with which a stage runs."""
+        """Return the seed of a stage."""
         return self.seed if stage.seed is None else stage.seed
 
     def stage(self, name: str) -> Stage:
-        """The stage of that name."""
+        """Return the stage of this name."""
         return next(stage for stage in self.stages if stage.name == name)
 
 
 def read_plan(path: str | Path, seeds: int | None = None, methods: Sequence[str] | None = None) -> Plan:
-    """Read a study config: ``title``, ``stages`` (a list of dicts), and optionally ``seed`` (0) and ``jobs``.
+    """Read a study config: ``title``, ``stages`` (a list of dicts) and, optionally, ``seed`` (0) and ``jobs``.
 
-    Without ``jobs``, or with 0, one stage per visible GPU runs at a time, or one per core where there is none. Paths of
-    configs are relative to the study's own file. Other keys of the file are ignored.
+    ``jobs`` defaults to the number of visible GPUs, or of cores without a GPU. Paths of configs are relative to the
+    study config. Other keys of the file are ignored.
 
     Args:
-        path: Of the config.
-        seeds: Repeat every stage that trains that often, instead of what the study says.
-        methods: Keep only these pre-trainings and the commands; all if omitted.
+        path: Path of the study config.
+        seeds: Number of repetitions of all stages that train, instead of those in the study config.
+        methods: Pre-trainings to keep. Commands are always kept.
 
     Raises:
-        FileNotFoundError: if the study or a config of a stage does not exist.
+        FileNotFoundError: if the study config or a config of a stage does not exist.
         ValueError: if the file cannot be read, or a stage, the number of seeds or a method is invalid.
     """
     path = Path(path).resolve()
     if not path.is_file():
-        raise FileNotFoundError(f'there is no study config at {path}')
+        raise FileNotFoundError(f'study config {path} does not exist')
     settings = read_config(path)
     for key, kind, default in (('title', str, None), ('stages', list, None), ('seed', int, 0), ('jobs', int, 0)):
         value = settings.get(key, default)
@@ -64,7 +64,7 @@ def read_plan(path: str | Path, seeds: int | None = None, methods: Sequence[str]
     stages: list[Stage] = []
     for number, entry in enumerate(settings.stages, 1):
         stages.append(read_stage(entry, number, stages, path))
-    stages = _repeated(stages, settings.get('seed', 0), seeds, path.name)
+    stages = _repeat(stages, settings.get('seed', 0), seeds, path.name)
     if methods is not None:
         wanted, known = [canonical(name) for name in methods], {stage.pretraining for stage in stages if stage.config}
         if not wanted or not known.issuperset(wanted):
@@ -74,19 +74,18 @@ def read_plan(path: str | Path, seeds: int | None = None, methods: Sequence[str]
     return Plan(settings.title, tuple(stages), settings.get('seed', 0), jobs, str(path))
 
 
-def _repeated(stages: list[Stage], seed: int, seeds: int | None, study: str) -> list[Stage]:
-    """Repeat stages with ``seeds=n``: NAME_s0 with the seed of the study, NAME_s1 with the next, and so on.
+def _repeat(stages: list[Stage], seed: int, seeds: int | None, study: str) -> list[Stage]:
+    """Repeat stages with ``seeds=n`` as NAME_s0 with the seed of the study, NAME_s1 with the next seed, and so on.
 
-    A repetition waits for, and starts from, the repetition of its own seed. All stages of a seed come before those of
-    the next, so that what is finished first can be compared.
+    A repetition waits for, and starts from, repetitions with its own seed. The order is seed by seed, so that methods
+    can be compared after the first one.
     """
     counts = {stage.name: seeds or stage.seeds for stage in stages if stage.config and (seeds or stage.seeds)}
     for stage in stages:
         for name in stage.waits_for:
             if counts.get(name, math.inf) < counts.get(stage.name, math.inf):
                 raise ValueError(
-                    f'stage {stage.name} of {study} has more seeds than {name}, which it waits for and which has '
-                    f'{counts[name]}'
+                    f'stage {stage.name} of {study} has more seeds than {name}, which it waits for ({counts[name]})'
                 )
     result = []
     for number in range(max(counts.values(), default=1)):
@@ -106,7 +105,7 @@ def _repeated(stages: list[Stage], seed: int, seeds: int | None, study: str) -> 
 
 
 def select(plan: Plan, patterns: list[str]) -> Plan:
-    """The stages whose names match one of ``patterns`` (``*`` and ``?`` as in a shell), and those they wait for.
+    """Return the plan with the stages that match one of ``patterns``, as in a shell, and all that they wait for.
 
     Raises:
         ValueError: if a pattern matches no stage.
@@ -116,7 +115,7 @@ def select(plan: Plan, patterns: list[str]) -> Plan:
         matching = [name for name in names if fnmatchcase(name, pattern)]
         if not matching:
             near = difflib.get_close_matches(pattern.strip('*?'), names) or [*names[:5], '...']
-            raise ValueError(f'no stage of {Path(plan.config).name} matches {pattern!r}; there are {", ".join(near)}')
+            raise ValueError(f'no stage of {Path(plan.config).name} matches {pattern!r}; known: {", ".join(near)}')
         wanted.update(matching)
     for stage in reversed(plan.stages):  # a stage waits only for earlier ones
         if stage.name in wanted:

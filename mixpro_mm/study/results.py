@@ -1,4 +1,4 @@
-"""Records of a study: every number with its origin."""
+"""Records of a study: metrics with their origin."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +18,11 @@ ORDER = (
 
 
 def records_of(plan: Plan, work_dir: Path, root: Path) -> list[dict]:
-    """One record per finished stage and metric, in percent; configs below ``root`` are named relative to it.
+    """Return one record for each finished stage and metric, in percent.
 
-    ``published`` is the published number, if the stage has one for the metric. ``table``, ``row`` and ``column`` of a
-    stage are those of its own test; ``data`` is also copied into the records of its evaluations. A curve is one record:
-    ``value`` is the mean of its points, ``curve`` has them as pairs (information loss, top-1).
+    ``table``, ``row`` and ``column`` refer to the stage's own test, not to its evaluations. The record of a curve has
+    the mean of the points as ``value`` and the pairs (information loss, top-1) as ``curve``. Paths of configs are
+    relative to ``root`` if they are below it.
     """
     records = []
     for stage in plan.stages:
@@ -40,7 +40,7 @@ def records_of(plan: Plan, work_dir: Path, root: Path) -> list[dict]:
 
 
 def _numbers(stage: Stage, metrics: dict) -> Iterator[dict]:
-    """What the stage's own test measured."""
+    """Yield the metrics of the stage's own test."""
     cell = dict(task=stage.task, table=stage.table, row=stage.row, column=stage.column)
     for reported, (metric, factor) in METRICS.items():
         if reported in metrics and (metric not in OPTIONAL or metric in stage.published):
@@ -48,7 +48,7 @@ def _numbers(stage: Stage, metrics: dict) -> Iterator[dict]:
 
 
 def _robustness(stage: Stage, metrics: dict, work_dir: Path) -> Iterator[dict]:
-    """What its evaluations measured, each with the config of that test."""
+    """Yield the metrics of its evaluations, each with the config of that test."""
     for reported, (metric, factor) in ROBUSTNESS.items():
         config = stage.evaluations.get(reported.split('/')[0])
         if config and reported in metrics:

@@ -1,4 +1,4 @@
-"""Runs the stages of a study as separate processes, several at a time, and resumes where an earlier run stopped."""
+"""Processes of the stages of a study, several at a time, resumed after an interruption."""
 
 import fcntl
 import os
@@ -23,47 +23,46 @@ __all__ = ['StageError', 'StudyRunner', 'is_finished']
 
 LOG = 'stage.log'
 QUIET = 30  # seconds between two lines of progress
-PATIENCE = 60  # seconds; a shared file system shows a new file to other nodes with a delay
+PATIENCE = 60  # seconds until a file on a shared file system is visible on other nodes
 
 
 class StageError(RuntimeError):
-    """Stages failed; the message has the last lines of each and the path of its log."""
+    """Raised if stages failed. The message has the last lines of each log, and its path."""
 
 
 class StudyRunner:
     """Runs a plan in a work directory.
 
     Args:
-        plan: The study.
-        work_dir: Its folder; every stage has one of its own inside.
-        launch: How stages are started; each as one process if omitted.
+        plan: The plan.
+        work_dir: Folder of the study, with one folder for each stage.
+        launch: Launcher of the stages. Default: one process for each stage.
 
     Raises:
-        RuntimeError: if another process runs a study in that folder, or the folder cannot be locked.
+        RuntimeError: if another process runs a study in this folder, or the folder cannot be locked.
     """
 
     def __init__(self, plan: Plan, work_dir: Path, launch: Launch | None = None):
         self.plan, self.work_dir, self.launch = plan, work_dir, launch or Launch()
         self.jobs: dict[str, tuple[subprocess.Popen, float, list[str]]] = {}  # process, start, GPUs
-        self.failed: dict[str, str] = {}  # name -> message
-        self.dropped: list[str] = []  # they wait for a stage that failed
-        self._lock = _locked(work_dir)
+        self._lock = _lock(work_dir)
 
     def run(self) -> None:
-        """Run every stage that is not finished. When one fails, those that do not wait for it continue.
+        """Run all unfinished stages. If one fails, those that do not wait for it continue.
 
         Raises:
             RuntimeError: if a finished stage had another config, seed or checkpoint.
-            StageError: at the end, if stages failed. The next run resumes them from their last checkpoints.
+            StageError: at the end, if stages failed. The next run resumes them.
         """
         self.check_finished()
-        waiting = [stage for stage in self.plan.stages if not self.finished(stage)]
-        self.failed, self.dropped = {}, []
-        self.begin = self.said = time.monotonic()
+        stages = self.plan.stages
+        waiting = [stage for stage in stages if not is_finished(stage, self.work_dir)]
+        self.failed: dict[str, str] = {}  # name -> message
+        dropped: list[str] = []
+        self.begin = self.printed = time.monotonic()
         self.done, self.todo = 0, len(waiting)
-        earlier = len(self.plan.stages) - len(waiting)
-        skipped = f', {earlier} finished already' if earlier else ''
-        print(f'{self.plan.title}: {counted(len(self.plan.stages), "stage")}{skipped}', flush=True)
+        skipped = f', {len(stages) - len(waiting)} finished already' if len(waiting) < len(stages) else ''
+        print(f'{self.plan.title}: {counted(len(stages), "stage")}{skipped}', flush=True)
         self.gpus = self._gpus(waiting)
         with defer_sigint() as interrupted:
             try:
@@ -71,33 +70,29 @@ class StudyRunner:
                     if interrupted:
                         raise KeyboardInterrupt
                     for stage in list(waiting):
-                        if any(name in self.failed or name in self.dropped for name in stage.waits_for):
-                            self.dropped.append(stage.name)
+                        if {*stage.waits_for} & {*self.failed, *dropped}:
+                            dropped.append(stage.name)
                             waiting.remove(stage)
-                        elif self._is_ready(stage) and self._start(stage):
+                        elif self._start(stage):
                             waiting.remove(stage)
                     time.sleep(0.5)
                     self._collect()
-                    if time.monotonic() - self.said > QUIET:
-                        self._say(', '.join(f'{name} {self._share(name):.0%}' for name in self.jobs))
+                    if time.monotonic() - self.printed > QUIET:
+                        self._print(', '.join(f'{name} {self._share(name):.0%}' for name in self.jobs))
             finally:
                 self._stop()
         if self.failed:
             several = [f'{len(self.failed)} stages failed: {", ".join(self.failed)}'] if len(self.failed) > 1 else []
-            dropped = [f'not run, as they wait for a failed stage: {", ".join(self.dropped)}'] if self.dropped else []
-            raise StageError('\n'.join([*several, *self.failed.values(), *dropped]))
+            skipped = [f'not run because they wait for a failed stage: {", ".join(dropped)}'] if dropped else []
+            raise StageError('\n'.join([*several, *self.failed.values(), *skipped]))
 
     def close(self) -> None:
-        """Let another process run a study in this folder."""
+        """Unlock the folder."""
         self._lock.close()
-
-    def finished(self, stage: Stage) -> bool:
-        """Whether a stage is finished, in this run or an earlier one."""
-        return is_finished(stage, self.work_dir)
 
     def check_finished(self) -> None:
         """Raise RuntimeError if a finished stage had another config, seed, checkpoint, evaluation or command."""
-        for stage in filter(self.finished, self.plan.stages):
+        for stage in (stage for stage in self.plan.stages if is_finished(stage, self.work_dir)):
             folder, problem = self.work_dir / stage.name, ''
             done, parent = read_json(folder / DONE), {}
             if stage.checkpoint:
@@ -119,23 +114,23 @@ class StudyRunner:
                 raise RuntimeError(f'stage {stage.name} is finished, but {problem}; or choose another work dir')
 
     def _gpus(self, waiting: list[Stage]) -> list[str] | None:
-        """The GPUs of this machine, each as often as stages may share it; None if there is none or it is not used."""
+        """Return the free slots of the local GPUs, several for each if stages share them; None without local GPUs."""
         names = [] if self.launch.launcher == 'slurm' else visible_gpus()
         at_once = min(self.plan.jobs, len(waiting))
         if not names or self.launch.launcher == 'pytorch' or at_once <= len(names):
             return names or None
-        self._say(f'{at_once} stages at a time share {len(names)} GPU{"s" * (len(names) > 1)}')
+        self._print(f'{at_once} stages at a time share {counted(len(names), "GPU")}')
         return names * -(-at_once // len(names))
 
-    def _is_ready(self, stage: Stage) -> bool:
-        return len(self.jobs) < self.plan.jobs and all(map(self.finished, map(self.plan.stage, stage.waits_for)))
-
     def _start(self, stage: Stage) -> bool:
-        """Start a stage; False if not enough GPUs are free."""
+        """Start a stage if it is ready and enough GPUs are free."""
+        ready = all(is_finished(self.plan.stage(name), self.work_dir) for name in stage.waits_for)
+        if len(self.jobs) >= self.plan.jobs or not ready:
+            return False
         ranks, own = self.launch.processes(stage) if stage.config else 1, {}
         at_once = min(self.plan.jobs, len(self.plan.stages))
         taken = []
-        if self.gpus is not None:  # the least used ones
+        if self.gpus is not None:  # take the GPUs with the most free slots
             names = visible_gpus()
             taken = sorted((name for name in names if name in self.gpus), key=self.gpus.count, reverse=True)[:ranks]
             if len(taken) < ranks:
@@ -147,7 +142,7 @@ class StudyRunner:
                 at_once = max(1, min(at_once, len(names) // ranks))
         threads = str(max(1, len(os.sched_getaffinity(0)) // (at_once * ranks)))
         environment = os.environ | dict(PYTHONUNBUFFERED='1', OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads) | own
-        # srun runs the ranks on other nodes: it must be asked to end them
+        # srun must be able to end the ranks on other nodes
         signal_of_death = signal.SIGTERM if self.launch.launcher == 'slurm' else signal.SIGKILL
         command = bound_command(stage_command(self.plan, stage, self.work_dir, self.launch), signal_of_death)
         folder = self.work_dir / stage.name
@@ -156,11 +151,11 @@ class StudyRunner:
             pipes = dict(stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
             process = subprocess.Popen(command, env=environment, **pipes)
         self.jobs[stage.name] = process, time.monotonic(), taken
-        self._say(f'{stage.name}: started')
+        self._print(f'{stage.name}: started')
         return True
 
     def _collect(self) -> None:
-        """Remove the stages that have ended, finished or failed."""
+        """Remove the stages that have ended, whether they finished or failed."""
         for name, (process, begin, gpus) in list(self.jobs.items()):
             code, stage, folder = process.poll(), self.plan.stage(name), self.work_dir / name
             if code is None:
@@ -171,25 +166,24 @@ class StudyRunner:
             end = time.monotonic()
             if stage.command and not code:
                 write_json(folder / DONE, dict(command=stage.command, seconds=round(end - begin, 1)))
-            while not code and not self.finished(stage) and time.monotonic() < end + PATIENCE:
+            while not code and not is_finished(stage, self.work_dir) and time.monotonic() < end + PATIENCE:
                 time.sleep(0.5)
-                os.listdir(Path(stage.creates or folder / DONE).parent)  # or NFS does not look for the file again
-            if not code and self.finished(stage):
+                os.listdir(Path(stage.creates or folder / DONE).parent)  # makes NFS look for the file again
+            if not code and is_finished(stage, self.work_dir):
                 self.done += 1
                 left = format_duration((end - self.begin) / self.done * (self.todo - self.done))
                 text = f'finished in {format_duration(end - begin)}, {self.done} of {self.todo}, about {left} left'
             else:
-                missing = f' and no {stage.creates or folder / DONE} after {PATIENCE} s'
-                how = f'exit code {code}{"" if code else missing}'
+                missing = '' if code else f' and no {stage.creates or folder / DONE} after {PATIENCE} s'
                 lines = '\n  '.join(_last_lines(folder / LOG))
+                how = f'exit code {code}{missing}'
                 self.failed[name] = f'stage {name} failed ({how}); its last lines:\n  {lines}\nlog: {folder / LOG}'
                 text = f'failed after {format_duration(end - begin)} ({how})'
-            self._say(f'{name}: {text}')
+            self._print(f'{name}: {text}')
 
-    def _say(self, text: str) -> None:
-        """Print a line with the time since the start."""
-        self.said = time.monotonic()
-        print(f'{format_duration(self.said - self.begin):>6}  {text}', flush=True)
+    def _print(self, text: str) -> None:
+        self.printed = time.monotonic()
+        print(f'{format_duration(self.printed - self.begin):>6}  {text}', flush=True)
 
     def _stop(self) -> None:
         for process, _, _ in self.jobs.values():
@@ -203,24 +197,23 @@ class StudyRunner:
         self.jobs.clear()
 
     def _share(self, name: str) -> float:
-        """How much of a running stage is done; tests and starting count as 5 %."""
         progress = read_json(self.work_dir / name / PROGRESS) or dict(done=0, total=1)
-        return 0.95 * progress['done'] / progress['total']
+        return 0.95 * progress['done'] / progress['total']  # 5 % for the tests
 
 
 def is_finished(stage: Stage, work_dir: Path) -> bool:
-    """Whether a stage of a study in ``work_dir`` is finished, including its tests and what it creates."""
+    """Return whether a stage of a study in ``work_dir`` is finished, including its tests and the path it creates."""
     done = read_json(work_dir / stage.name / DONE)
     written = stage.creates is None or Path(stage.creates).exists()
     tested = done is not None and (done.get('tta') or not stage.tta)
     return written and tested and set(stage.evaluations) <= set(done.get('evaluations', ()))
 
 
-def _locked(work_dir: Path) -> IO:
-    """The lock file of a work directory, locked by this process until it is closed."""
+def _lock(work_dir: Path) -> IO:
+    """Return an open file that locks a work directory until it is closed."""
     try:
         work_dir.mkdir(parents=True, exist_ok=True)
-        lock = open(work_dir / '.lock', 'a+')  # noqa: SIM115 - held as long as the runner lives
+        lock = open(work_dir / '.lock', 'a+')  # noqa: SIM115 - closed by StudyRunner
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.seek(0)
@@ -236,9 +229,7 @@ def _locked(work_dir: Path) -> IO:
 
 
 def _last_lines(log: Path, count: int = 12) -> list[str]:
-    """The last lines of a log, without torchrun's own report of how it ended the ranks."""
-    lines = log.read_text(errors='replace').splitlines()
-    start = max(1, len(lines) - 60)
-    reports = [n for n in range(start, len(lines)) if 'torch/distributed/elastic/multiprocessing/api.py' in lines[n]]
-    end = reports[0] if reports else len(lines)
-    return lines[max(0, end - count) : end]
+    """Return the last lines of a log before torchrun's report of how it ended the ranks."""
+    lines = log.read_text(errors='replace').splitlines()[-60:]
+    reports = [n for n, line in enumerate(lines) if n and 'torch/distributed/elastic/multiprocessing/api.py' in line]
+    return lines[: reports[0] if reports else None][-count:]

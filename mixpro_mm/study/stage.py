@@ -1,4 +1,4 @@
-"""One stage that trains, in a process of its own: train or resume, test, and write ``done.json``."""
+"""The process of a stage: train or resume, test, and write ``done.json``."""
 
 import argparse
 import gc
@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
-from mixpro_mm.study.checkpoints import best_checkpoint, check_whole, last_checkpoint, needed_to_resume
+from mixpro_mm.study.checkpoints import best_checkpoint, check_match, keys_to_resume, last_checkpoint
 from mixpro_mm.study.configs import check_tests, fingerprint, settings_of, stage_config, starting_part
 from mixpro_mm.study.entries import DONE
 from mixpro_mm.study.evaluate import check_evaluation, evaluate, evaluation_mark, test_checkpoint, test_with_tta
@@ -32,26 +32,26 @@ PROGRESS, STARTED = 'progress.json', 'stage.json'
 
 
 class ProgressHook(Hook):
-    """Writes iterations done and in total, and the seconds spent so far, to ``progress.json`` about once a second."""
+    """Writes finished and total iterations and the time spent to ``progress.json``, about once a second."""
 
     def __init__(self, path: Path):
         self.path, self.start, self.written = path, time.monotonic(), 0.0
-        self.earlier = (read_json(path) or {}).get('seconds', 0.0)  # in runs that were interrupted
+        self.earlier = (read_json(path) or {}).get('seconds', 0.0)  # of interrupted runs
 
     @property
     def seconds(self) -> float:
-        """Time spent on this stage, including earlier runs."""
+        """Seconds spent on this stage, including interrupted runs."""
         return round(self.earlier + time.monotonic() - self.start, 1)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Write the progress of the training."""
+        """Write the progress if the last time was more than a second ago."""
         if time.monotonic() - self.written > 1:
             write_json(self.path, dict(done=runner.iter + 1, total=runner.max_iters, seconds=self.seconds))
             self.written = time.monotonic()
 
 
 def main(arguments=None) -> int:
-    """Train and test one stage; returns the exit code. With a launcher, every rank runs this and rank 0 decides."""
+    """Train and test a stage and return the exit code. Every rank of a launcher calls this."""
     args = _parser().parse_args(arguments)
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', torch.get_num_threads())))
     work_dir = args.work_dir.resolve()
@@ -65,17 +65,18 @@ def main(arguments=None) -> int:
     if mark is None:
         return 2
     config.launcher = args.launcher
-    _write_whole(config)
+    _use_atomic_checkpoints(config)
     if args.batch_size:
         config.train_dataloader.batch_size = args.batch_size
     accumulated = (config.get('optim_wrapper') or {}).get('accumulative_counts', 1)
-    if from_main(lambda: _keeps_total(work_dir, config.train_dataloader.batch_size * get_world_size() * accumulated)):
+    images = config.train_dataloader.batch_size * get_world_size() * accumulated
+    if from_main(lambda: _is_same_total(work_dir, images)):
         _allow_on_resume(config, 'train_dataloader.batch_size')
-    newest = from_main(lambda: last_checkpoint(work_dir, needed_to_resume(config)))
+    newest = from_main(lambda: last_checkpoint(work_dir, keys_to_resume(config)))
     config.resume, config.load_from = newest is not None, newest
     runner = Runner.from_cfg(config)
     if args.checkpoint and newest is None and starting_part(config.model)[1] == '':
-        check_whole(unwrap_model(runner.model), args.checkpoint)
+        check_match(unwrap_model(runner.model), args.checkpoint)
     progress = ProgressHook(work_dir / PROGRESS)
     if is_main_process():
         runner.register_hook(progress)
@@ -85,7 +86,7 @@ def main(arguments=None) -> int:
     if final is None:
         print(f'{args.config} saved no checkpoint in {work_dir}', file=sys.stderr)
         return 2
-    _free_memory()  # of the trained model, before there is a second one
+    _free_memory()  # before the next model is built
     metrics = test_checkpoint(config, final)
     if args.tta:
         _free_memory()
@@ -115,10 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('config')
     parser.add_argument('--work-dir', type=Path, required=True)
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--checkpoint', help='the backbone starts from this file')
-    parser.add_argument('--cfg-options', type=json.loads, help='JSON, dotted key -> value: merged into the config')
+    parser.add_argument('--checkpoint', help='file from which the backbone starts')
+    parser.add_argument(
+        '--cfg-options', type=json.loads, help='JSON of dotted keys and values to merge into the config'
+    )
     parser.add_argument('--batch-size', type=int, help="images per GPU, instead of the config's")
-    parser.add_argument('--tta', action='store_true', help="test a second time with the config's tta_pipeline")
+    parser.add_argument('--tta', action='store_true', help="test again with the config's tta_pipeline")
     test = dict(nargs=2, action='append', default=[], metavar=('NAME', 'CONFIG'))
     parser.add_argument('--evaluate', **test, help='also test with another config')
     parser.add_argument('--launcher', default='none', choices=['none', 'pytorch', 'slurm'])
@@ -126,23 +129,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _free_memory() -> None:
-    """A Runner and its hooks refer to each other, so that dropping the name is not enough."""
-    gc.collect()
+    gc.collect()  # Runner and hooks refer to each other
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def _init_dist(launcher: str, env: dict) -> None:
-    """Join the other ranks before there is a Runner, which does it otherwise: they agree on where to resume."""
+    """Initialise the process group before the Runner does, because the ranks must agree on the checkpoint."""
     if launcher == 'pytorch':
-        die_with_parent(os.getppid())  # a rank outlives a torchrun that is killed with its study
+        die_with_parent(os.getppid())  # ranks survive a killed torchrun
     if launcher != 'none' and not is_distributed():
         set_multi_processing(**env.get('mp_cfg', {}), distributed=True)
         init_dist(launcher, **env.get('dist_cfg', {}))
 
 
 def _claim(config: Config, work_dir: Path, checkpoint: str | None) -> str | None:
-    """Write the fingerprint of the stage to its folder and return it; None if the folder holds another stage."""
+    """Write the fingerprint of the stage to its folder and return it, or None if the folder has another stage."""
     sha256 = sha256_of(checkpoint) if checkpoint else None
     mark = fingerprint(config, sha256)
     started = read_json(work_dir / STARTED) or dict(fingerprint=mark, settings=flat(settings_of(config, sha256)))
@@ -154,30 +156,30 @@ def _claim(config: Config, work_dir: Path, checkpoint: str | None) -> str | None
 
 
 def other_stage(work_dir: Path, config: Config, checkpoint_sha256: str | None) -> str:
-    """The message for a folder that holds another stage than ``config``, with the settings that differ."""
+    """Return the message for a folder with another stage than ``config``, with the settings that differ."""
     before = (read_json(work_dir / STARTED) or {}).get('settings', {})
     found = flat_differences(before, flat(settings_of(config, checkpoint_sha256))) if before else []
     what = f' ({some_of(found)})' if found else ''
     return f'{work_dir} holds a stage of another config, seed or checkpoint{what}: remove that folder'
 
 
-def _write_whole(config: Config) -> None:
-    """Replace mmengine's own checkpoint hook by one that writes atomically; other hooks of the config stay."""
+def _use_atomic_checkpoints(config: Config) -> None:
+    """Replace mmengine's checkpoint hook by one that writes atomically; keep other hooks."""
     hooks = dict(config.get('default_hooks') or {})
     hook = hooks.get('checkpoint', dict(interval=1))  # mmengine's default
     if hook is not None and hook.get('type', 'CheckpointHook') == 'CheckpointHook':
         config.default_hooks = hooks | dict(checkpoint=dict(hook, type='mixpro_mm.AtomicCheckpointHook'))
 
 
-def _keeps_total(work_dir: Path, images: int) -> bool:
-    """Whether an optimizer step takes as many images, of all GPUs and accumulated batches, as when the stage began."""
+def _is_same_total(work_dir: Path, images: int) -> bool:
+    """Return whether the images of an optimizer step are as many as when the stage first started."""
     started = dict(images_a_step=images) | read_json(work_dir / STARTED)
     write_json(work_dir / STARTED, started)
     return started['images_a_step'] == images
 
 
 def _allow_on_resume(config: Config, setting: str) -> None:
-    """Exempt ``setting`` from CheckpointCheckHook: another number of GPUs changes the batch size of each."""
+    """Exempt ``setting`` from CheckpointCheckHook, because the batch size per GPU depends on their number."""
     for hook in (*(config.get('default_hooks') or {}).values(), *(config.get('custom_hooks') or ())):
         kind = hook.get('type') if isinstance(hook, dict) else None
         if getattr(kind, '__name__', str(kind)).split('.')[-1] == 'CheckpointCheckHook':

@@ -1,4 +1,4 @@
-"""A classifier small enough to be timed in a test: 64 patches of 4 px and a class token."""
+"""A small classifier with 64 patches of 4 px and a class token."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Labelling makes no map of tokens x tokens in a training step: neither an operator's result nor saved for backward."""
+"""Labelling does not add an attention map to a training step, neither as a result nor saved for backward."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ SHAPES = {(145, 145), (144, 144)}  # patches of 4 px in an image of 48 px, with 
 
 
 class Maps(TorchDispatchMode):
-    """Collects where tensors come from whose last two dimensions are those of an attention map."""
+    """Collects the operators whose results have the shape of an attention map."""
 
     def __init__(self):
         super().__init__()
@@ -36,7 +36,7 @@ def maps_of_a_step(session):
 
 
 @pytest.mark.parametrize('name', ['CutMix', 'TransMix', 'MixPro'])
-def test_training_makes_no_map_unless_attention_is_computed_in_the_open(name, settings):
+def test_attention_maps_exist_only_with_the_math_kernel(name, settings):
     settings.size = 48
     session = Session(Workbench(settings), name)
     assert maps_of_a_step(session) == set()

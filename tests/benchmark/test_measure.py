@@ -1,4 +1,4 @@
-"""Records of every section: figures follow from the clock, labels from the formula, bytes from counts by hand."""
+"""Records of all sections: times with a fake clock, labels by the formula, and counted bytes."""
 
 import io
 import itertools
@@ -19,14 +19,14 @@ from tests.config_rows import CONFIGS, read
 
 
 def play(settings):
-    """Calls in their order by rounds, and what was kept; a task gives the number of its call."""
+    """Return the order of calls in each round, and the results, which are the numbers of the calls."""
     calls, counters = [], {name: itertools.count() for name in 'abc'}
     tasks = {name: lambda name=name: calls.append(name) or next(counters[name]) for name in 'abc'}
     kept = interleave(tasks, settings)
     return [''.join(calls[i : i + 3]) for i in range(0, len(calls), 3)], kept
 
 
-def test_every_round_has_every_task_once_in_an_order_of_its_own(settings):
+def test_each_round_runs_all_tasks_in_random_order(settings):
     settings.rounds = 60
     orders, kept = play(settings)
     assert kept == {name: list(range(1, 61)) for name in 'abc'}  # the first round is dropped
@@ -37,18 +37,18 @@ def test_every_round_has_every_task_once_in_an_order_of_its_own(settings):
 
 
 @pytest.mark.parametrize(('rounds', 'minutes', 'kept'), [(50, 1e-9, 3), (2, 1e-9, 2), (50, 10 / 60, 13), (50, 9, 50)])
-def test_minutes_end_it_after_the_least_number_of_rounds(rounds, minutes, kept, settings, monkeypatch):
+def test_the_time_limit_ends_after_at_least_three_rounds(rounds, minutes, kept, settings, monkeypatch):
     seconds = itertools.count()
-    monkeypatch.setattr(measure.time, 'perf_counter', lambda: next(seconds))  # a second a look, from the fourth round
+    monkeypatch.setattr(measure.time, 'perf_counter', lambda: next(seconds))  # one second for each call
     settings.rounds, settings.minutes = rounds, minutes
     assert len(play(settings)[1]['a']) == kept
 
 
-def test_spread_and_ratio_are_those_worked_out_by_hand():
+def test_spread_and_ratio():
     std = pytest.approx((50 / 3) ** 0.5)
     assert spread([1.0, 2.0, 3.0, 10.0]) == dict(rounds=4, median_s=2.5, mean_s=4.0, std_s=std)
     assert spread([7.0]) == dict(rounds=1, median_s=7.0, mean_s=7.0, std_s=0.0)
-    base, seconds = [1.0, 3.0, 1.0], [1.1, 3.6, 1.1]  # a machine three times slower in the middle round
+    base, seconds = [1.0, 3.0, 1.0], [1.1, 3.6, 1.1]  # the middle round is three times slower
     found = ratio(seconds, base)
     assert found['ratio_to_cutmix'] == pytest.approx((1.1 * 1.2 * 1.1) ** (1 / 3))
     logs = np.log(np.divide(seconds, base))
@@ -61,7 +61,7 @@ def test_spread_and_ratio_are_those_worked_out_by_hand():
 
 @pytest.fixture
 def fake_times(monkeypatch):
-    """A step takes a second an image with CutMix, half as long again with others, and twice that with the update."""
+    """A step takes 1 s for each image with CutMix, 1.5 s with other methods, and twice that with the update."""
 
     def step(session, batch=None):
         value = (batch or session.bench.settings.batch) * (1.0 if session.name == 'CutMix' else 1.5)
@@ -70,7 +70,7 @@ def fake_times(monkeypatch):
     monkeypatch.setattr(Session, 'step', step)
 
 
-def test_steps_become_speed_and_paired_ratio(bench, fake_times):
+def test_records_of_steps(bench, fake_times):
     records = measure.steps(bench, ['CutMix', 'MixPro'])
     assert [(r['method'], r['part']) for r in records] == [(n, p) for p in measure.PARTS for n in ('CutMix', 'MixPro')]
     cutmix, mixpro, _, update = records
@@ -81,33 +81,33 @@ def test_steps_become_speed_and_paired_ratio(bench, fake_times):
     assert (mixpro['backbone'], mixpro['batch_images'], mixpro['size_px']) == ('deit-micro_mixpro_digits', 4, 32)
 
 
-def test_parameters_count_the_networks_a_method_keeps(bench, fake_times):
+def test_parameters_include_other_networks_of_a_method(bench, fake_times):
     own = sum(p.numel() for p in bench.model.parameters()) / 1e6
     records = measure.steps(bench, ['Baseline', 'SMMix', 'TokenMix', 'AttentiveCutMix'])[:4]
     expected = [own, own, 2 * own, own + 25.557032]  # with the average, with a ResNet-50
     assert [record['parameters_millions'] for record in records] == pytest.approx(expected)
 
 
-def test_the_peak_of_a_step_is_counted_to_the_byte(bench, monkeypatch):
+def test_peak_memory_is_exact(bench, monkeypatch):
     session = Session(bench, 'MixPro')
     peak = peak_bytes(session)
     weights = 4 * sum(p.numel() for p in bench.model.parameters())
     assert 4 * weights < peak < 4 * weights + 2**23  # weights, gradients, two moments; and activations
-    assert peak_bytes(session) == peak  # the same every time
+    assert peak_bytes(session) == peak  # deterministic
     kept, mix = [], session.augment.mix
 
     def hoarding(*args):
-        kept[:] = [torch.empty(250_000)]  # a megabyte that lives through the step
-        torch.empty(100_000)  # gone before the peak
+        kept[:] = [torch.empty(250_000)]  # 1 MB that is kept during the step
+        torch.empty(100_000)  # freed before the peak
         return mix(*args)
 
     monkeypatch.setattr(session.augment, 'mix', hoarding)
     assert peak_bytes(session) == peak + 1_000_000
     monkeypatch.setattr(session.augment, 'mix', lambda *args: torch.empty(10_000_000) is None or mix(*args))
-    assert 40_000_000 < peak_bytes(session) < 40_000_000 + peak  # a moment is enough
+    assert 40_000_000 < peak_bytes(session) < 40_000_000 + peak  # freed at once, but counted
 
 
-def test_growth_has_a_case_for_each_value_of_each_axis(bench, fake_times, monkeypatch):
+def test_records_of_growth(bench, fake_times, monkeypatch):
     monkeypatch.setattr(measure, 'peak_bytes', lambda session: session.bench.settings.size * 2**20)
     bench.settings.size = 96
     records = measure.growth(bench, [])
@@ -124,11 +124,11 @@ def test_growth_has_a_case_for_each_value_of_each_axis(bench, fake_times, monkey
         assert ours['peak_mib'] == ours['size_px']
 
 
-def test_mixing_is_compared_with_plain_torch_on_the_same_images(bench, monkeypatch):
+def test_mixing_is_compared_with_torch_where_on_the_same_images(bench, monkeypatch):
     seen, ticks, where = [], itertools.count(), torch.where
-    monkeypatch.setattr(bench, 'now', lambda: float(next(ticks)))  # every piece of work takes a second
+    monkeypatch.setattr(bench, 'now', lambda: float(next(ticks)))  # each task takes one second
     monkeypatch.setattr(torch, 'where', lambda *args, **out: seen.append(args[1].clone()) or where(*args, **out))
-    records = measure.mixing(bench, ['Baseline', 'CutMix', 'MaskMix', 'MixPro'])  # CutMix writes into its images
+    records = measure.mixing(bench, ['Baseline', 'CutMix', 'MaskMix', 'MixPro'])  # CutMix modifies its input
     assert [record['method'] for record in records] == ['CutMix', 'MaskMix', 'MixPro', 'torch.where']
     for record in records:
         assert (record['batch_images'], record['size_px'], record['rounds'], record['median_s']) == (6, 32, 3, 1)
@@ -136,7 +136,7 @@ def test_mixing_is_compared_with_plain_torch_on_the_same_images(bench, monkeypat
     assert all(torch.equal(images, seen[0]) for images in seen)
 
 
-def test_labelling_is_compared_with_the_faster_of_two_steps(bench, monkeypatch):
+def test_records_of_labelling(bench, monkeypatch):
     steps, ticks = iter([50.0, 40.0]), itertools.count()
     monkeypatch.setattr(Session, 'step', lambda session, batch: (next(steps), 99.0))
     monkeypatch.setattr(bench, 'now', lambda: float(next(ticks)))
@@ -148,7 +148,7 @@ def test_labelling_is_compared_with_the_faster_of_two_steps(bench, monkeypatch):
 
 
 @pytest.mark.parametrize('name', ['TransMix', 'MixPro'])
-def test_labels_are_those_of_the_open_formula(name, bench, monkeypatch):
+def test_labels_follow_the_formula(name, bench, monkeypatch):
     session, targets = Session(bench, name), []
     take = session.augment.pop_target
     monkeypatch.setattr(session.augment, 'pop_target', lambda: targets.append(take()) or targets[-1])
@@ -166,11 +166,11 @@ def test_labels_are_those_of_the_open_formula(name, bench, monkeypatch):
     lam = (factor * attended + (1 - factor) * area)[:, None]  # equation 9
     torch.testing.assert_close(given, lam * target.scores + (1 - lam) * target.partner_scores, rtol=0, atol=2e-6)
     assert seconds > 0
-    assert 'forward' not in {*vars(attn.qkv), *vars(bench.model.head.loss_module)}  # the stand-ins are gone
+    assert 'forward' not in {*vars(attn.qkv), *vars(bench.model.head.loss_module)}  # the replacements are removed
     session.step()
 
 
-def test_synthetic_images_have_the_usual_size_and_are_all_different():
+def test_synthetic_images():
     files = [loading.synthetic_jpeg(seed) for seed in (0, 0, 1)]
     assert files[0] == files[1] != files[2]
     assert len(files[2]) == pytest.approx(110_000, rel=0.05)
@@ -178,8 +178,8 @@ def test_synthetic_images_have_the_usual_size_and_are_all_different():
     assert (image.format, image.size, image.mode) == ('JPEG', (500, 375), 'RGB')
 
 
-def test_images_per_second_are_those_of_the_real_pipeline(bench, monkeypatch):
-    """Each look at the clock is 4 seconds later: a quarter of a second for each of 16 images."""
+def test_loading_runs_the_pipeline_of_imagenet(bench, monkeypatch):
+    """Each call of the clock adds 4 seconds, which is 0.25 seconds for each of 16 images."""
     ticks, made, packed, call = itertools.count(step=4), [], [], Compose.__call__
     monkeypatch.setattr(loading, 'Compose', lambda transforms: made.append(transforms) or Compose(transforms))
     monkeypatch.setattr(Compose, '__call__', lambda *args: packed.append((args[1]['img_path'], call(*args))))

@@ -1,4 +1,4 @@
-"""A timed step is a training step of its method, and leaves nothing behind."""
+"""A timed step is a training step of its method and leaves no hooks on the model."""
 
 import itertools
 
@@ -21,7 +21,7 @@ def count_hooks(model):
 
 
 @pytest.mark.parametrize('name', CHEAP)
-def test_a_step_trains_with_its_method_and_leaves_no_hook(name, bench, monkeypatch):
+def test_a_step_trains_with_its_method(name, bench, monkeypatch):
     session, hooks = Session(bench, name), count_hooks(bench.model)
     before = [p.detach().clone() for p in bench.model.parameters()]
     images, scores, given, taken, loss = [], [], [], [], LabelSmoothLoss.forward
@@ -40,14 +40,14 @@ def test_a_step_trains_with_its_method_and_leaves_no_hook(name, bench, monkeypat
         take = session.augment.pop_target
         monkeypatch.setattr(session.augment, 'pop_target', lambda: taken.append(take()) or taken[-1])
     handle = bench.model.register_forward_pre_hook(on_model, with_kwargs=True)
-    for _ in range(6):  # a mask may happen to show nothing of the partner
+    for _ in range(6):  # a single mask may be empty
         session.step()
     handle.remove()
 
     assert count_hooks(bench.model) == hooks
     assert (session.runner.iter, session.runner.model) == (6, bench.model)  # all methods train the same weights
     moments = [bench.optim.optimizer.state[p]['exp_avg'] for p in bench.model.parameters()]
-    assert all(moment.abs().max() > 0 for moment in moments)  # every parameter had a gradient
+    assert all(moment.abs().max() > 0 for moment in moments)  # all parameters had a gradient
     assert all((p != old).any() for p, old in zip(bench.model.parameters(), before, strict=True))
     unmixed = bench.model.data_preprocessor(bench.draw(4), training=False)['inputs']
     assert any((mixed != unmixed).any().item() for mixed in images) is (name != 'Baseline')
@@ -59,7 +59,7 @@ def test_a_step_trains_with_its_method_and_leaves_no_hook(name, bench, monkeypat
     assert sum(target is not None for target in taken) == (6 if METHODS[name][1] else 0)
 
 
-def test_hooks_go_even_if_a_step_fails(bench, monkeypatch):
+def test_hooks_are_removed_if_a_step_fails(bench, monkeypatch):
     before, session = count_hooks(bench.model), Session(bench, 'MixPro')
     monkeypatch.setattr(bench.model, 'train_step', lambda data, optim: dict(loss=torch.tensor(float('nan'))))
     with pytest.raises(FloatingPointError, match='MixPro is nan after 1 steps'):
@@ -67,7 +67,7 @@ def test_hooks_go_even_if_a_step_fails(bench, monkeypatch):
     assert count_hooks(bench.model) == before
 
 
-def test_the_clock_is_read_at_start_before_the_update_and_at_the_end(bench, monkeypatch):
+def test_the_clock_is_read_before_and_after_the_update(bench, monkeypatch):
     ticks, events = itertools.count(), []
     monkeypatch.setitem(workbench.CLOCKS, 'wall', lambda: events.append('tick') or next(ticks))
     session = Session(bench, 'TokenMix')
@@ -80,23 +80,23 @@ def test_the_clock_is_read_at_start_before_the_update_and_at_the_end(bench, monk
     assert events == ['tick', 'mix', 'gradient', 'tick', 'update', 'average', 'tick']
 
 
-def test_what_is_checked_once_a_training_is_not_timed(bench, monkeypatch):
+def test_checks_of_the_first_iteration_are_not_timed(bench, monkeypatch):
     events, verify = [], LabelingHook._verify
 
-    def noted(hook, *args):
+    def recorded(hook, *args):
         if not hook._tap.verified:
             events.append('verify')
         verify(hook, *args)
 
-    monkeypatch.setattr(LabelingHook, '_verify', noted)
+    monkeypatch.setattr(LabelingHook, '_verify', recorded)
     monkeypatch.setattr(bench, 'now', lambda: events.append('tick') or 0.0)
     Session(bench, 'MixPro').step()
     assert events == ['verify', 'tick', 'tick', 'tick']
 
 
-def test_batches_are_the_same_images_with_fresh_labels(bench):
+def test_batches_have_the_same_images_and_new_samples(bench):
     images = bench.draw(4)['inputs'].clone()
-    Session(bench, 'CutMix').step()  # it writes into the images it is given, the host into the samples
+    Session(bench, 'CutMix').step()  # modifies images and samples
     batch = bench.draw(4)
     assert images.dtype == torch.uint8
     assert torch.equal(batch['inputs'], images)
@@ -107,7 +107,7 @@ def test_batches_are_the_same_images_with_fresh_labels(bench):
 
 @pytest.mark.parametrize(('size', 'scale'), [(224, 4), (193, 4), (192, 3), (128, 2), (64, 1)])
 @pytest.mark.parametrize('name', ['MaskMix', 'MixPro'])
-def test_the_mask_leaves_four_cells_a_side_at_any_size(name, size, scale):
+def test_masks_have_at_least_four_cells_a_side(name, size, scale):
     config = classifier_config('deit-small', size, 5)
     assert (config.model.backbone.img_size, config.model.head.num_classes) == (size, 5)
     (augment,) = preprocessor_config(config, name, size)['batch_augments']['augments']
@@ -116,7 +116,7 @@ def test_the_mask_leaves_four_cells_a_side_at_any_size(name, size, scale):
 
 
 @pytest.mark.parametrize('backbone', ['pvt-tiny', 'xcit-tiny-24-p16'])
-def test_other_backbones_train_too(backbone, settings):
+def test_other_backbones(backbone, settings):
     settings.backbone, settings.size, settings.batch = backbone, 64, 2
     assert Session(Workbench(settings), 'MixPro').step()[0] > 0
 

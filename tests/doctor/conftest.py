@@ -11,9 +11,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def check_command(command):
-    """What a command names exists: options and specifiers of pip, modules, scripts, programs."""
+    """Check that the pip options, modules, scripts and programs of a command exist."""
     words = shlex.split(command, comments=True)
-    while re.fullmatch(r'[A-Z_]+=\S*', words[0]):  # settings in front
+    while re.fullmatch(r'[A-Z_]+=\S*', words[0]):  # environment variables
         words.pop(0)
     if words[:3] == ['python', '-m', 'pip']:
         known, names = create_command(words[3]).parser, [word for word in words[4:] if not word.startswith('-')]
@@ -29,7 +29,7 @@ def check_command(command):
 
 @pytest.fixture
 def fixes():
-    """The fix of a finding, after a check that every command in it exists and every config line is a setting."""
+    """Return the fix of a finding after checking its commands and config lines."""
 
     def of(finding):
         if finding.fix and finding.fix.startswith('--'):

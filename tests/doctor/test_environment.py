@@ -1,4 +1,4 @@
-"""What is installed, errors of imports in the words of true ones, and the command that fixes each."""
+"""Checks of installed distributions, and fixes of real import errors."""
 
 import importlib.metadata
 import re
@@ -17,7 +17,7 @@ BUILD = 'MMCV_WITH_OPS=1 python -m pip install --no-build-isolation'
 
 
 def environment(**owners):
-    """``mmcv='onedl-mmcv==2.3.6 mmcv==2.2.0'``: distributions of each module."""
+    """Return an environment from distributions of modules, such as ``mmcv='onedl-mmcv==2.3.6; mmcv==2.2.0'``."""
     pins = {module: [pin.split('==') for pin in text.split('; ')] for module, text in owners.items()}
     versions = {name: version for each in pins.values() for name, version in each}
     return Environment(versions, {module: [name for name, _ in each] for module, each in pins.items()})
@@ -31,17 +31,15 @@ def wrong(environment):
     return [finding for finding in check_environment(environment) if finding.status != 'ok']
 
 
-def test_the_known_set_is_that_of_the_constraints():
+def test_tested_versions_are_those_of_the_constraints():
     pins = (ROOT / 'requirements/constraints.txt').read_text().splitlines()
     assert set(KNOWN.values()) <= set(pins)
 
 
-def test_versions_are_compared_with_the_known_ones():
-    assert [(finding.status, finding.found) for finding in check_environment(ONEDL)] == [
-        ('ok', 'none differs from those known to work')
-    ]
+def test_versions():
+    assert [(finding.status, finding.found) for finding in check_environment(ONEDL)] == [('ok', 'all tested')]
     found = next(check_environment(environment(torch='torch==2.9.0+cu130', mmcv='onedl-mmcv==2.3.6'))).found
-    assert found == 'known to work, except torch 2.9.0+cu130 (2.11.0)'
+    assert found == 'tested, except torch 2.9.0+cu130 (2.11.0)'
     assert wrong(ORIGINAL) == wrong(environment()) == []
 
 
@@ -75,13 +73,13 @@ def test_torchvision_of_another_torch(monkeypatch, fixes):
     assert wrong(environment(torch='torch==2.11.0+cpu', torchvision='torchvision==0.26.0')) == []
 
 
-def test_distributions_are_read_from_their_metadata(tmp_path, monkeypatch):
+def test_distributions_are_read_from_metadata(tmp_path, monkeypatch):
     for name, version in (('Onedl_MMCV', '2.3.6'), ('mmcv.lite', '2.2.0')):
         folder = tmp_path / f'{name}-{version}.dist-info'
         folder.mkdir()
         (folder / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n')
         (folder / 'top_level.txt').write_text('mmcv\n')
-    (tmp_path / 'half-1.dist-info').mkdir()  # what an interrupted installation leaves behind
+    (tmp_path / 'half-1.dist-info').mkdir()  # of an interrupted installation
     monkeypatch.setattr('sys.path', [str(tmp_path)])
     found = Environment.read()
     assert found.versions == {'onedl-mmcv': '2.3.6', 'mmcv-lite': '2.2.0'}
@@ -118,7 +116,7 @@ NO_EXT = "ModuleNotFoundError: No module named 'mmcv._ext'"
         ('registries', 'TypeError: x', ONEDL, 'python -m pip install --no-build-isolation --no-deps -e .'),
     ],
 )  # fmt: skip
-def test_the_errors_that_people_meet(step, error, environment, fix, fixes):
+def test_fixes_of_import_errors(step, error, environment, fix, fixes):
     finding = evaluate_error(step, error, environment)
     assert (finding.status, finding.check) == ('problem', step)
     assert finding.found == re.sub(
@@ -127,19 +125,19 @@ def test_the_errors_that_people_meet(step, error, environment, fix, fixes):
     assert fix in fixes(finding)
 
 
-@pytest.mark.parametrize('hosts, status', [(None, 'problem'), (['mmdet'], 'problem'), (['mmpretrain'], 'warning')])
-def test_what_fails_counts_where_it_is_used(hosts, status):
-    assert evaluate_error('mmcv.ops', 'ImportError: x', ONEDL, hosts).status == status
-    assert evaluate_error('mmdet', "ModuleNotFoundError: No module named 'mmdet'", ONEDL, hosts).status == status
-    finding = evaluate_error('mmseg', "ModuleNotFoundError: No module named 'mmseg'", environment(), hosts)
+@pytest.mark.parametrize('toolkits, status', [(None, 'problem'), (['mmdet'], 'problem'), (['mmpretrain'], 'warning')])
+def test_errors_of_unused_toolkits_are_warnings(toolkits, status):
+    assert evaluate_error('mmcv.ops', 'ImportError: x', ONEDL, toolkits).status == status
+    assert evaluate_error('mmdet', "ModuleNotFoundError: No module named 'mmdet'", ONEDL, toolkits).status == status
+    finding = evaluate_error('mmseg', "ModuleNotFoundError: No module named 'mmseg'", environment(), toolkits)
     assert finding.status == 'warning' and 'onedl-mmsegmentation==1.4.2' in finding.fix
-    late = evaluate_error('data', 'did not finish within 600 seconds', ONEDL, hosts)
+    late = evaluate_error('data', 'did not finish within 600 seconds', ONEDL, toolkits)
     assert (late.status, late.fix) == ('warning', None)
 
 
 def test_gpus(monkeypatch, fixes):
     def found(seen=0, driver=0, version='2.11.0+cu130', cuda='13.0', error=None):
-        """With as many GPUs as torch sees and as the driver lists; an error of the first kernel."""
+        """Return the finding for numbers of GPUs in torch and in the driver, and an error of the first kernel."""
         ones = Mock(side_effect=RuntimeError(error)) if error else Mock()
         monkeypatch.setattr(torch, 'ones', ones)
         monkeypatch.setattr(torch, '__version__', version)
@@ -155,7 +153,7 @@ def test_gpus(monkeypatch, fixes):
     assert found(seen=8).found == '8 x NVIDIA H100; torch 2.11.0+cu130 built for CUDA 13.0'
     finding = found(driver=1, version='2.9.1+cpu', cuda=None)
     assert finding.found.startswith('torch 2.9.1 built without CUDA cannot use NVIDIA A100, driver 470.1: ')
-    remove = 'python -m pip uninstall -y torch torchvision'  # pip keeps 2.9.1+cpu where 2.9.1 is asked for
+    remove = 'python -m pip uninstall -y torch torchvision'
     assert fixes(finding) == f'{remove} && python -m pip install torch==2.9.1 torchvision'
     finding = found(seen=1, error='no kernel image is available')
     assert finding.found.endswith('for CUDA 13.0 cannot use NVIDIA H100: no kernel image is available')
@@ -164,7 +162,12 @@ def test_gpus(monkeypatch, fixes):
     assert found(driver=1).status == 'ok'
 
 
-def test_nvidia_smi_that_hangs_or_is_missing_lists_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize('step', ['mmengine', 'mmcv.ops', 'registries'])
+def test_steps_in_this_environment(step):
+    assert [(finding.status, finding.check) for finding in steps.TESTS[step]()] == [('ok', step)]
+
+
+def test_nvidia_smi_may_hang_or_be_missing(tmp_path, monkeypatch):
     monkeypatch.setenv('PATH', str(tmp_path))
     assert steps._nvidia_smi() == []
     (tmp_path / 'nvidia-smi').write_text('#!/bin/sh\necho "NVIDIA H100, 580.1"\n')

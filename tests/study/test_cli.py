@@ -1,9 +1,10 @@
-"""The command line: what it refuses before anything runs, its dry run, and which stages run."""
+"""The command line of studies: invalid calls, the dry run, selection of stages, and the files that a config needs."""
 
 import json
 import shlex
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
@@ -32,25 +33,18 @@ def study(tmp_path):
 @pytest.mark.parametrize(
     ('options', 'words'),
     [
-        (['--gpus', '8'], '--gpus 8 needs --launcher pytorch or slurm'),
-        (['--launcher', 'slurm'], '--launcher slurm needs srun'),
-        (['--jobs', '0'], '--jobs must be a whole number of at least 1, got 0'),
-        (['--only', 'd*'], "no stage of study.py matches 'd*'; there are a, b, c"),
-        (['--seeds', '0'], '--seeds must be a whole number of at least 1, got 0'),
+        (['--gpus', '8'], '--gpus 8 '),
+        (['--launcher', 'slurm'], 'srun'),
+        (['--jobs', '0'], '--jobs must .* 0'),
+        (['--only', 'd*'], 'a, b, c'),
     ],
 )
-def test_failures_are_one_sentence(study, tmp_path, options, words, monkeypatch, capsys):
+def test_invalid_options_write_nothing(study, tmp_path, options, words, monkeypatch, capsys):
     monkeypatch.setenv('PATH', str(tmp_path))  # no srun
     assert cli.main([str(study), '--work-dir', str(tmp_path / 'w'), *options]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith(words) and len(said.splitlines()) == 1
+    printed = capsys.readouterr().err
+    assert all(word in printed for word in words.split('.*')) and len(printed.splitlines()) == 1
     assert not (tmp_path / 'w').exists()
-
-
-def test_srun_args_that_cannot_be_parsed_are_refused(study, capsys):
-    with pytest.raises(SystemExit):
-        cli.main([str(study), '--dry-run', '--launcher', 'slurm', "--srun-args=--x='y"])
-    assert '--srun-args' in capsys.readouterr().err
 
 
 TESTS = 'test_dataloader = test_evaluator = test_cfg = dict()\n'
@@ -61,38 +55,40 @@ VALID = "model = dict(type='X', backbone=dict())\ntrain_dataloader = dict(batch_
     ('config', 'words'),
     [
         ('x = [', 'cannot be read: SyntaxError'),
-        (VALID.replace('test_cfg', 'other'), r'b.py has no test_cfg, which'),
+        (VALID.replace('test_cfg', 'other'), 'b.py has no test_cfg'),
         (VALID.replace('backbone', 'other'), 'stage b, which starts from a: model X has no backbone'),
         (VALID, 'b.py has no tta_model and no tta_pipeline'),
     ],
 )
 @pytest.mark.parametrize('dry', [[], ['--dry-run']])
 def test_configs_are_checked_before_anything_runs(tmp_path, config, words, dry, capsys):
-    row = "backbone='B', pretraining='p'"
-    tta = config == VALID
+    row = "task='segmentation', backbone='B', pretraining='p'"
     (tmp_path / 'study.py').write_text(
-        f"title = 'T'\nstages = [dict(name='a', config='a.py', task='segmentation', {row}), dict(name='b', "
-        f"config='b.py', task='segmentation', checkpoint='a', tta={tta}, {row})]"
+        f"title = 'T'\nstages = [dict(name='a', config='a.py', {row}), dict(name='b', config='b.py', "
+        f"checkpoint='a', tta={config == VALID}, {row})]"
     )
     (tmp_path / 'a.py').write_text(VALID)
     (tmp_path / 'b.py').write_text(config)
     assert cli.main([str(tmp_path / 'study.py'), '--work-dir', str(tmp_path / 'w'), *dry]) == 1
-    said = capsys.readouterr()
-    assert said.out == '' and len(said.err.splitlines()) == 1 and not (tmp_path / 'w').exists()
-    for part in words.split('.*'):
-        assert part in said.err
+    printed = capsys.readouterr()
+    assert printed.out == '' and len(printed.err.splitlines()) == 1 and words in printed.err
+    assert not (tmp_path / 'w').exists()
 
 
-def test_only_runs_what_matches_and_what_that_waits_for(study, tmp_path, capsys):
-    """The report needs a result, and commands give none: the run ends there, after its stages."""
-    assert cli.main([str(study), '--work-dir', str(tmp_path / 'w'), '--only', 'b']) == 1
-    assert 'No results to report' in capsys.readouterr().err
+def test_only_runs_selected_stages(study, tmp_path, monkeypatch):
+    drawn, reported = [], []
+    predictions = SimpleNamespace(draw_pictures=lambda plan, work_dir: drawn.append(plan))
+    report = SimpleNamespace(write_report=lambda work_dir, *_: reported.append(work_dir) or ['report.html'])
+    monkeypatch.setitem(sys.modules, 'mixpro_mm.report.figures.predictions', predictions)
+    monkeypatch.setitem(sys.modules, 'mixpro_mm.report.study', report)
+    assert cli.main([str(study), '--work-dir', str(tmp_path / 'w'), '--only', 'b']) == 0
     assert sorted(path.name for path in (tmp_path / 'w').glob('*.txt')) == ['a.txt', 'b.txt']
     results = json.loads((tmp_path / 'w' / 'results.json').read_text())
     assert results['records'] == [] and results['study']['settings']['stages at a time'] == '3'
+    assert [stage.name for stage in drawn[0].stages] == ['a', 'b', 'c'] and reported == [tmp_path / 'w']
 
 
-def test_the_study_of_a_report(tmp_path):
+def test_the_description_of_a_study(tmp_path):
     stages = tuple(Stage(name=name, config='x.py', backbone='B', seed=seed) for name, seed in (('a', 4), ('b', 5)))
     (tmp_path / 'a').mkdir()
     (tmp_path / 'a' / 'done.json').write_text(json.dumps(dict(seconds=5)))
@@ -129,7 +125,7 @@ model = dict(
 
 @pytest.fixture
 def dry(tmp_path, monkeypatch, capsys):
-    """Runs a dry run of three stages; its exit code and lines."""
+    """Return the exit code and the lines of a dry run of three stages."""
     monkeypatch.chdir(tmp_path)
     tested = "test_dataloader = dict(dataset=dict(data_root='nowhere/a'))"
     for name, text in (('study', DRY), ('pre', PRE), ('seg', SEG), ('a', tested)):
@@ -142,20 +138,20 @@ def dry(tmp_path, monkeypatch, capsys):
     return run
 
 
-def test_a_dry_run_is_a_shell_script_of_commands_in_order(dry, tmp_path):
+def test_a_dry_run_prints_a_shell_script(dry, tmp_path):
     code, lines = dry()
     assert code == 0 and lines[0].startswith('# Small: 3 stages')
     commands = [shlex.split(line) for line in lines if not line.startswith('#')]
     assert [command[1] for command in commands] == ['-c', '-m', '-m']
     assert str(tmp_path / 'my work' / 'pre' / 'epoch_300.pth') in commands[2]
     script = '\n'.join(line for line in lines if 'mixpro_mm.study.stage' not in line)
-    said = subprocess.run(['sh', '-e'], input=script, capture_output=True, text=True)
-    assert (said.returncode, said.stdout, said.stderr) == (0, 'from the script\n', '')
+    done = subprocess.run(['sh', '-e'], input=script, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, 'from the script\n', '')
     assert not (tmp_path / 'my work').exists()
 
 
-def test_a_dry_run_tells_what_is_finished_and_what_is_missing(dry, tmp_path):
-    """Not what another stage makes: the backbone's weights, and data that a command creates."""
+def test_a_dry_run_lists_finished_stages_and_missing_files(dry, tmp_path):
+    """Files that another stage creates are not listed."""
     (tmp_path / 'my work' / 'pre').mkdir(parents=True)
     done = dict(checkpoint='x.pth', evaluations=dict(A='mark'))
     (tmp_path / 'my work' / 'pre' / 'done.json').write_text(json.dumps(done))
@@ -166,34 +162,33 @@ def test_a_dry_run_tells_what_is_finished_and_what_is_missing(dry, tmp_path):
     ]  # fmt: skip
 
 
-def test_the_options_of_the_launcher_reach_the_commands(dry, capsys):
+def test_options_of_the_launcher_reach_the_commands(dry):
     options = ['--launcher=slurm', '--gpus=4', '--gpus-per-node=2', '--partition=p', "--srun-args=--time=3-0 --c='a b'"]
     code, lines = dry('--only', 'pre', *options)
     command = shlex.split(lines[-1])
     assert code == 0 and {'--ntasks=4', '--ntasks-per-node=2', '--partition=p', '--time=3-0', '--c=a b'} < set(command)
     assert command[command.index('--batch-size') + 1] == '256' and sys.executable in command
-    assert dry('--launcher', 'pytorch', '--gpus', '3') == (1, [])  # 1024 images cannot be divided
+    assert dry('--launcher', 'pytorch', '--gpus', '3') == (1, [])  # 1024 images do not divide by 3
 
 
 def needed(starts=False, **config):
     return [str(path) for path in files_needed(Config(config), starts)]
 
 
-def test_paths_of_data_are_joined_as_the_toolkits_join_them():
+def test_paths_of_data_are_joined_as_in_the_toolkits():
     image = dict(type='mixpro_mm.ImageNet1k', data_root='r', split='val')
     listed = dict(type='ImageNet', data_root='r', split='val', data_prefix='other', ann_file='/abs/list.txt')
-    cifar = dict(type='CIFAR10', data_root='r', split='train')
     scenes = dict(data_root='r/', ann_file='a.json', data_prefix=dict(img='train/', seg='', path='/abs'))
     assert needed(val_dataloader=dict(dataset=image)) == ['r', 'r/val']
     assert needed(train_dataloader=dict(dataset=listed)) == ['r', '/abs/list.txt', 'r/other']
-    assert needed(train_dataloader=dict(dataset=cifar)) == ['r']
+    assert needed(train_dataloader=dict(dataset=dict(image, type='CIFAR10'))) == ['r']
     assert needed(test_dataloader=dict(dataset=dict(dataset=scenes))) == ['r', 'r/a.json', 'r/train', '/abs']
     assert needed(test_dataloader=dict(dataset=dict(scenes, data_root='s3://r'))) == ['/abs']
     assert needed(test_evaluator=dict(ann_file='r/b.json')) == ['r/b.json']
 
 
-def test_weights_are_those_of_the_model_and_of_the_hooks():
+def test_weights_of_the_model_and_of_the_hooks():
     hook = dict(type='mixpro_mm.TransferCheckHook', checkpoint='hook.pth')
     model = dict(backbone=dict(pretrained='open-mmlab://resnet101_v1c'), teacher=dict(pretrained='t.pth'))
     assert needed(model=model, custom_hooks=[hook], load_from='l.pth') == ['t.pth', 'l.pth', 'hook.pth']
-    assert needed(starts=True, custom_hooks=[hook]) == []  # another stage makes what it compares with
+    assert needed(starts=True, custom_hooks=[hook]) == []  # another stage writes that checkpoint

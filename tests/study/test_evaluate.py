@@ -1,7 +1,6 @@
-"""Further tests of a stage: by the trained weights, under names of their own, once, and owed if asked for later."""
+"""Evaluations of the trained weights of a stage."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,7 @@ test_evaluator = dict(_delete_=True, type='mixpro_mm.CalibrationMetric', bin_siz
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp('stage')
-    # docs/examples/own_images.py has no visualizer either
+    # as in docs/examples/own_images.py
     (root / 'train.py').write_text(TRAIN + 'visualizer = vis_backends = log_processor = None\n')
     (root / 'a.py').write_text(CALIBRATION)
     arguments = [str(root / 'train.py'), '--work-dir', str(root / 'work' / 'pre'), '--seed', '3']
@@ -47,21 +46,22 @@ def of(root, **changes):
     return Stage(**row | dict(seed=3, evaluations={'A': str(root / 'a.py')}) | changes)
 
 
-def test_the_trained_weights_are_tested_by_the_other_config(trained):
+def test_the_evaluation_tests_the_trained_weights(trained):
     done = json.loads((trained / 'work' / 'pre' / 'done.json').read_text())
     config = Config.fromfile(trained / 'a.py')
-    config.work_dir, config.load_from = str(trained / 'by_hand'), done['checkpoint']
-    by_hand = Runner.from_cfg(config).test()
-    assert set(by_hand) == {f'calibration/{name}' for name in (
+    config.work_dir, config.load_from = str(trained / 'direct'), done['checkpoint']
+    direct = Runner.from_cfg(config).test()
+    assert set(direct) == {f'calibration/{name}' for name in (
         'top1', 'rms_calibration_error', 'rms_calibration_error_full', 'aurra', 'ece',
     )}  # fmt: skip
     evaluated = {name: value for name, value in done['metrics'].items() if name.startswith('A/')}
-    assert evaluated == {f'A/{name}': pytest.approx(value, abs=1e-6) for name, value in by_hand.items()}
+    assert evaluated == {f'A/{name}': pytest.approx(value, abs=1e-6) for name, value in direct.items()}
     assert set(done['metrics']) - set(evaluated) == {'accuracy/top1'}
 
 
-def test_a_test_is_of_what_the_checkpoint_holds_also_where_that_is_an_average(tmp_path):
-    """A Runner that has trained would begin the average anew when it tests."""
+@pytest.mark.long
+def test_tests_use_the_average_in_the_checkpoint(tmp_path):
+    """The Runner of the training would start a new average for the test."""
     evaluator = "test_evaluator = dict(_delete_=True, type='mixpro_mm.CalibrationMetric', bin_size=4)\n"
     average = "custom_hooks = [dict(type='EMAHook', momentum=0.01)]\n"
     (tmp_path / 'train.py').write_text(TRAIN + evaluator + average)
@@ -82,36 +82,34 @@ def test_a_test_is_of_what_the_checkpoint_holds_also_where_that_is_an_average(tm
     assert Runner.from_cfg(config).test()['calibration/ece'] != pytest.approx(of_stage, abs=1e-3)
 
 
-def test_an_evaluation_that_is_asked_for_later_is_owed(trained):
+def test_a_stage_without_a_new_evaluation_is_unfinished(trained):
     assert is_finished(of(trained), trained / 'work')
     assert is_finished(of(trained, evaluations={}), trained / 'work')
     more = {'A': str(trained / 'a.py'), 'O': str(trained / 'a.py')}
     assert not is_finished(of(trained, evaluations=more), trained / 'work')
 
 
-def test_an_evaluation_by_another_config_is_not_taken_for_this_one(trained):
+def test_an_evaluation_with_another_config_is_an_error(trained):
     plan = Plan('T', (of(trained),), seed=0, jobs=1, config='')
     runner = StudyRunner(plan, trained / 'work')
     try:
         runner.check_finished()
         with (trained / 'a.py').open('a') as config:
             config.write('test_cfg = dict(fp16=False)\n')
-        with pytest.raises(RuntimeError, match='stage pre is finished, but its evaluation A had another config'):
+        with pytest.raises(RuntimeError, match=r'stage pre .* evaluation A had another config'):
             runner.check_finished()
     finally:
         runner.close()
         (trained / 'a.py').write_text(CALIBRATION)
 
 
-def test_what_a_test_reads_is_looked_for_before_training(tmp_path):
+def test_files_of_an_evaluation_must_exist_before_training(tmp_path):
     (tmp_path / 'train.py').write_text(TRAIN)
     (tmp_path / 'o.py').write_text(
         "test_dataloader = dict(dataset=dict(type='mixpro_mm.ImageNetO', data_root='no/o', imagenet_root='no/i'))\n"
         "test_cfg = dict(saliency=dict(checkpoint='dino.pth'))\n"
     )
-    sentence = f'{tmp_path}/o.py, a test after the training, needs no/o, no/i, dino.pth, which do not exist'
-    with pytest.raises(FileNotFoundError, match=re.escape(sentence)):
-        stage.main(
-            [str(tmp_path / 'train.py'), '--work-dir', str(tmp_path / 'w'), '--evaluate', 'O', f'{tmp_path}/o.py']
-        )
+    arguments = [str(tmp_path / 'train.py'), '--work-dir', str(tmp_path / 'w')]
+    with pytest.raises(FileNotFoundError, match=r'o\.py.* no/o, no/i, dino\.pth'):
+        stage.main([*arguments, '--evaluate', 'O', f'{tmp_path}/o.py'])
     assert not list((tmp_path / 'w').iterdir())

@@ -1,3 +1,5 @@
+"""Records of finished stages."""
+
 import pytest
 
 from mixpro_mm.study.plan import Plan, Stage
@@ -9,7 +11,7 @@ ROW = dict(backbone='DeiT', pretraining='mixpro')
 
 @pytest.fixture
 def records(tmp_path):
-    """The records of stages that measured some metrics, or None; configs lie in the folder 'repo'."""
+    """Return the records of stages and their metrics; None is an unfinished stage."""
 
     def of(measured):
         for stage, metrics in measured:
@@ -22,7 +24,7 @@ def records(tmp_path):
     return of
 
 
-def test_records_carry_value_origin_and_cell(records, tmp_path):
+def test_records_have_value_origin_and_cell(records, tmp_path):
     cell = dict(table='table4', row='a', column='bbox', data='digits')
     pre = Stage(name='pre', config=str(tmp_path / 'repo' / 'a.py'), task='classification', **ROW)
     det = Stage(name='det', config='/elsewhere/d.py', task='detection', seed=4, **ROW, **cell)
@@ -31,23 +33,22 @@ def test_records_carry_value_origin_and_cell(records, tmp_path):
     found = records(
         [(pre, {'accuracy/top1': 95.5}), (det, measured), (unfinished, None), (Stage('x', command=('x',)), {})]
     )
+    of_pre = dict(task='classification', seed=7, config='a.py', checkpoint_sha256='prepre', **ROW)
     of_det = dict(task='detection', seed=4, config='/elsewhere/d.py', checkpoint_sha256='detdet', **cell, **ROW)
     assert found == [
-        dict(
-            task='classification', metric='top1', value=95.5, seed=7, config='a.py', checkpoint_sha256='prepre', **ROW
-        ),
+        dict(metric='top1', value=95.5, **of_pre),
         dict(metric='bbox_mAP', value=43.21, **of_det),
         dict(metric='segm_mAP', value=25.0, **of_det),
     ]
 
 
-def test_published_numbers_come_with_their_metric(records):
+def test_published_values(records):
+    """Optional metrics become records only if they are measured and published."""
     published = {'bbox_mAP': 41.4, 'bbox_mAP_50': 64.2, 'segm_mAP_75': 41.7}
     det = Stage(name='det', config='/c.py', task='detection', published=published, **ROW)
     seg = Stage(name='seg', config='/c.py', task='segmentation', published={'mIoU (MS)': 51.6}, **ROW)
     measured = {'coco/bbox_mAP': 0.4, 'coco/bbox_mAP_50': 0.6, 'coco/bbox_mAP_75': 0.5, 'coco/segm_mAP': 0.3}
     found = records([(det, measured), (seg, {'mIoU': 50.5, 'mIoU (MS)': 51.0, 'aAcc (MS)': 80.0})])
-    # bbox_mAP_75 was measured, but not published; segm_mAP_75 was published, but not measured
     assert [(record['metric'], record['value'], record.get('published')) for record in found] == [
         ('bbox_mAP', 40.0, 41.4), ('bbox_mAP_50', 60.0, 64.2), ('segm_mAP', 30.0, None),
         ('mIoU', 50.5, None), ('mIoU (MS)', 51.0, 51.6),
@@ -55,14 +56,13 @@ def test_published_numbers_come_with_their_metric(records):
     assert 'published' not in found[2]
 
 
-def test_further_tests_become_records_of_robustness(records, tmp_path):
-    """Each with the config of its test and without the cell of its stage; of a curve the points and their mean."""
+def test_records_of_evaluations(records, tmp_path):
     tests = dict(A='/r/a.py', occlusion='/r/occ.py')
     own = dict(evaluations=tests, published=dict(A_aurra=32.4), table='table1', data='digits')
     pre = Stage(name='pre', config='/c.py', task='classification', **own, **ROW)
     metrics = {'accuracy/top1': 90.0, 'A/calibration/top1': 12.34567, 'A/calibration/aurra': 20.0}
     metrics |= {'occlusion/calibration/ece': 3.0, 'occlusion/accuracy/top1': 90.0}
-    metrics |= {'A/calibration/ece': 7.0, 'O/ood/aupr': 50.0}  # no result; of a test the stage does not name
+    metrics |= {'A/calibration/ece': 7.0, 'O/ood/aupr': 50.0}  # not a result, and not an evaluation of this stage
     (tmp_path / 'pre' / 'occlusion').mkdir(parents=True)
     points = [dict(ratio=0.5, information_loss=q, top1=top1, std=None) for q, top1 in ((0.0, 90.0), (0.4951, 45.5))]
     write_json(tmp_path / 'pre' / 'occlusion' / 'occlusion.json', dict(curves={'random': points}))
@@ -74,5 +74,5 @@ def test_further_tests_become_records_of_robustness(records, tmp_path):
         'A_aurra': ('robustness', 20.0, '/r/a.py', None, 'digits'),
         'occlusion_random': ('robustness', 67.75, '/r/occ.py', None, 'digits'),
     }
-    assert [record.get('published') for record in found if record['metric'] == 'A_aurra'] == [32.4]
+    assert [record['published'] for record in found if 'published' in record] == [32.4]
     assert [record['curve'] for record in found if 'curve' in record] == [[[0.0, 90.0], [0.4951, 45.5]]]

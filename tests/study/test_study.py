@@ -1,4 +1,4 @@
-"""A whole study in miniature, on the real entry point: killed, continued, and called again when it is finished."""
+"""A small study that is killed, resumed, and run again after it has finished."""
 
 import json
 import os
@@ -35,16 +35,10 @@ default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))
 """
 TTA = """
 tta_model = dict(type='SegTTAModel')
+scales = [dict(type='Resize', scale=(size, size), keep_ratio=True) for size in (48, 64)]
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [dict(type='Resize', scale=(size, size), keep_ratio=True) for size in (48, 64)],
-            [dict(type='LoadAnnotations')],
-            [dict(type='PackSegInputs')],
-        ],
-    ),
+    dict(type='TestTimeAug', transforms=[scales, [dict(type='LoadAnnotations')], [dict(type='PackSegInputs')]]),
 ]
 """
 STUDY = """
@@ -60,64 +54,45 @@ stages = [
 """
 
 
-@pytest.fixture(scope='module')
-def study(tmp_path_factory):
-    root = tmp_path_factory.mktemp('study')
-    data = write_digit_scenes(root / 'scenes', num_train=4, num_val=2) / 'VOCdevkit' / 'VOC2010'
-    (root / 'pre.py').write_text(PRETRAIN)
+@pytest.mark.long
+def test_a_killed_study_resumes_and_writes_results_and_a_report(tmp_path):
+    data = write_digit_scenes(tmp_path / 'scenes', num_train=4, num_val=2) / 'VOCdevkit' / 'VOC2010'
+    (tmp_path / 'pre.py').write_text(PRETRAIN)
     for name, start in (('seg', 'mixpro'), ('scratch', 'scratch')):
         base = DIGITS / f'segmenter_deit-micro_{start}_digit-scenes.py'
-        (root / f'{name}.py').write_text(SEGMENTER.format(base=base, data=data) + TTA * (name == 'seg'))
-    (root / 'study.py').write_text(STUDY)
-    return root
+        (tmp_path / f'{name}.py').write_text(SEGMENTER.format(base=base, data=data) + TTA * (name == 'seg'))
+    (tmp_path / 'study.py').write_text(STUDY)
+    work, deadline = tmp_path / 'work', time.monotonic() + 300
+    command = [sys.executable, str(ROOT / 'tools' / 'study.py'), str(tmp_path / 'study.py'), '--work-dir', str(work)]
 
-
-def command(study):
-    return [
-        sys.executable,
-        str(ROOT / 'tools' / 'study.py'),
-        str(study / 'study.py'),
-        '--work-dir',
-        str(study / 'work'),
-    ]
-
-
-def run(study):
-    return subprocess.run(command(study), capture_output=True, text=True, timeout=400, cwd=study)
-
-
-@pytest.mark.slow
-def test_a_study_survives_a_kill_and_ends_with_results_and_a_report(study):
-    work, deadline = study / 'work', time.monotonic() + 300
-    first = subprocess.Popen(command(study), stdout=subprocess.DEVNULL, cwd=study, start_new_session=True)
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=tmp_path, start_new_session=True)
     while not (work / 'pre' / 'epoch_1.pth').exists():
-        assert first.poll() is None
-        assert time.monotonic() < deadline
+        assert first.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     first.send_signal(signal.SIGKILL)
     first.wait()
-    cut = max((work / 'pre').glob('*.pth'), key=os.path.getmtime)
-    cut.write_bytes(cut.read_bytes()[:1000])  # what a kill in the middle of writing leaves
+    newest = max((work / 'pre').glob('*.pth'), key=os.path.getmtime)
+    newest.write_bytes(newest.read_bytes()[:1000])  # as after a kill during writing
 
-    second = run(study)
+    def run():
+        return subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=tmp_path)
+
+    second = run()
     assert second.returncode == 0, second.stdout + second.stderr
-    results = json.loads((work / 'results.json').read_text())
-    records = results['records']
-    assert [(r['task'], r['pretraining'], r['metric'], r['seed']) for r in records] == [
-        ('classification', 'mixpro', 'top1', 5),
-        ('segmentation', 'scratch', 'mIoU', 5),
-        ('segmentation', 'mixpro', 'mIoU', 5),
-        ('segmentation', 'mixpro', 'mIoU (MS)', 5),
+    records = json.loads((work / 'results.json').read_text())['records']
+    assert [(r['task'], r['pretraining'], r['metric'], r['seed'], r.get('published')) for r in records] == [
+        ('classification', 'mixpro', 'top1', 5, None),
+        ('segmentation', 'scratch', 'mIoU', 5, None),
+        ('segmentation', 'mixpro', 'mIoU', 5, None),
+        ('segmentation', 'mixpro', 'mIoU (MS)', 5, 51.6),
     ]
-    assert [record.get('published') for record in records] == [None, None, None, 51.6]
     assert all(0 <= record['value'] <= 100 for record in records)
     assert records[0]['checkpoint_sha256'] == sha256_of(work / 'pre' / 'epoch_4.pth')
     transfer = json.loads((work / 'seg' / 'transfer.json').read_text())
-    assert transfer['complete']
-    assert transfer['sha256'] == records[0]['checkpoint_sha256']
+    assert transfer['complete'] and transfer['sha256'] == records[0]['checkpoint_sha256']
     assert 'Miniature' in (work / 'report.html').read_text() and (work / 'report.md').exists()
     assert list((work / 'figures').glob('*.png'))
 
-    third = run(study)
+    third = run()
     assert '3 stages, 3 finished already' in third.stdout
     assert json.loads((work / 'results.json').read_text())['records'] == records
