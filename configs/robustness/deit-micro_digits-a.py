@@ -3,7 +3,7 @@
 # Needs:    work_dirs/deit-micro_mixpro_digits-8/epoch_25.pth from configs/digits/evidence/deit-micro_mixpro_digits-8.py
 # Run:      mim test onedl-mmpretrain configs/robustness/deit-micro_digits-a.py --checkpoint work_dirs/deit-micro_mixpro_digits-8/epoch_25.pth
 # Read:     calibration/top1, calibration/rms_calibration_error and calibration/aurra, in percent
-# Others:   replace the first _base_ by another pre-training on digits-8
+# Others:   replace _base_ by another pre-training on digits-8
 _base_ = '../digits/evidence/deit-micro_mixpro_digits-8.py'
 
 test_dataloader = dict(

@@ -4,7 +4,7 @@
 # Needs:    work_dirs/deit-micro_mixpro_digits-8/epoch_25.pth from configs/digits/evidence/deit-micro_mixpro_digits-8.py
 # Run:      mim test onedl-mmpretrain configs/robustness/deit-micro_digits-o.py --checkpoint work_dirs/deit-micro_mixpro_digits-8/epoch_25.pth
 # Read:     ood/aupr, ood/auroc and ood/fpr95, in percent; 317 of the 887 images are of 8 or 9, so aupr is 35.7 by chance
-# Others:   replace the first _base_ by another pre-training on digits-8
+# Others:   replace _base_ by another pre-training on digits-8
 _base_ = '../digits/evidence/deit-micro_mixpro_digits-8.py'
 
 packed = dict(type='PackInputs', algorithm_keys=['ood'])
