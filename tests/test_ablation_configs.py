@@ -67,25 +67,6 @@ def test_rows_on_digits_equal_rows_on_imagenet(name):
     assert recipe(on_digits(name)) == recipe(on_imagenet(name))
 
 
-@pytest.mark.parametrize(
-    ('name', 'settings'),
-    [
-        ('table2_mixpro', dict(patch_size=4, mask_scale=2)),
-        ('table2_puzzlemix', dict(blocks=[2, 4, 8])),
-        ('table2_attentive-cutmix', dict(top_k=2, grid=4)),
-        ('table2_tokenmix', dict(patch_size=4, teacher='ema')),
-        ('table7_block', dict(patch_size=4, min_patches=5)),
-        ('table7_random', dict(patch_size=4, mask_scale=1)),
-        ('table8_a-aligned-transmix', dict(align=4)),
-        ('table8_b-misaligned-maskmix', dict(patch_size=4, mask_scale=2, offset=2)),
-        *((f'figure5a_scale-{n}', dict(patch_size=4, mask_scale=n)) for n in (1, 2, 4, 7)),
-    ],
-)
-def test_sizes_fit_the_digits(name, settings):
-    method = on_digits(name).model.train_cfg.augments[-1]
-    assert {key: method[key] for key in settings} == settings
-
-
 def distinct():
     """Return one row per method, labeling and loss, except those of Table 1 (test_pretrain_configs.py)."""
     seen = {}

@@ -8,7 +8,6 @@ import torch
 
 from mixpro_mm.transfer.keys import Renamed, last_line, rename, some, with_shape
 from mixpro_mm.transfer.layouts import LOSS, OWN_LAYOUT, TARGETS, recognise, vit, without_wrapping
-from mixpro_mm.transfer.layouts.family import check_ranks
 from mixpro_mm.transfer.proof import Proof, build, check_names, prove
 from mixpro_mm.utils.checkpoint import Checkpoint, CodeInCheckpointError, read_checkpoint
 from mixpro_mm.utils.files import replacing
@@ -115,12 +114,14 @@ def _convert(file: Checkpoint, target: str, heads: int | None) -> Conversion:
     try:
         hub = Renamed(tensors, {name: (name,) for name in tensors})
         hub = rename(hub, table) if (table := family.LAYOUTS[layout][1]) else hub
-        check_ranks(hub)
         size = family.measure(hub.tensors, heads)
         check_names(build(family.config(size, 'mmpretrain'), 'mmpretrain'), hub)
-    except (KeyError, ValueError) as error:
-        missing = f'lacks {error.args[0]} of mmpretrain'
-        raise ValueError(f'{what}, but {missing if isinstance(error, KeyError) else error}') from error
+    except KeyError as error:
+        raise ValueError(f'{what}, but lacks {error.args[0]} of mmpretrain') from error
+    except ValueError as error:
+        raise ValueError(f'{what}, but {error}') from error
+    except (ArithmeticError, IndexError, TypeError) as error:
+        raise ValueError(f'{what}, but has shapes from which no size can be read: {last_line(error)}') from error
     renamed = rename(hub, table) if (table := family.TARGETS[target]) else hub
     kept = {name: tensor for name, tensor in tensors.items() if name not in hub.dropped}
     proof = prove(family, layout, target, size, kept, hub, renamed)

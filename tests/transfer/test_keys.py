@@ -62,7 +62,7 @@ def test_a_second_table_keeps_the_origins():
 
 
 @pytest.mark.parametrize(
-    'name, shape, sentence',
+    'name, shape, words',
     [
         ('blocks.01.norm1.weight', (2,), r'has blocks\.1\.norm1\.weight and blocks\.01\.norm1\.weight for one place'),
         ('stage01.0.kv', (4, 3), r'has stage1\.0\.kv and stage01\.0\.kv for one place \(layers\.0\.1\.1\.in\)$'),
@@ -77,9 +77,9 @@ def test_a_second_table_keeps_the_origins():
         ('a.blocks.0.qkv', (6,), r'without a place: a\.blocks'),
     ],
 )
-def test_what_cannot_be_renamed_is_named(name, shape, sentence):
+def test_what_cannot_be_renamed_is_named(name, shape, words):
     given = tensors(**{name: torch.ones(shape)})
-    with pytest.raises(ValueError, match=f'^{sentence}' if sentence[:3] == 'has' else sentence):
+    with pytest.raises(ValueError, match=f'^{words}' if words[:3] == 'has' else words):
         renamed(given)
 
 

@@ -14,37 +14,21 @@ The module of a family defines:
 - ``maps(size)``: config of mmpretrain's backbone with feature maps, for mmseg and mmdet.
 """
 
-import re
 from math import inf, isqrt, nextafter
 from types import ModuleType
 
 from torch import Tensor
 
-from mixpro_mm.transfer.keys import Renamed, regex, with_shape
+from mixpro_mm.transfer.keys import regex
 
-__all__ = ['check_ranks', 'classifier', 'count', 'describe', 'ratio', 'square_side', 'uncommon', 'whole']
+__all__ = ['classifier', 'count', 'describe', 'ratio', 'square_side', 'uncommon', 'whole']
 
-RANKS = {  # end of a name in mmpretrain's classifiers -> dimensions, for the tensors that `measure` reads
-    r'(cls_token|pos_embed\d?|temperature)': 3,
-    r'(patch_embed\d?\.proj(ection)?|attn\.sr)\.weight': 4,
-    r'(ffn\.layers\.0\.0|mlp\.fc1|head|fc)\.weight|bias_table': 2,
-    r'(mlp\.fc1|proj_l)\.bias': 1,
-}
 EXTRA = (  # rows for unused tensors of released files
     ('token_head.', None, 'a second head that SMMix uses in training only'),
     ('head1.', None, 'not used by the released MixPro'),
     ('mask_token', None, 'not used by the released MixPro'),
 )
 NO_HEAD = {name: ('head.', None, f'a backbone of {name} has no classifier') for name in ('mmseg', 'mmdet')}
-
-
-def check_ranks(file: Renamed) -> None:
-    """Raise ``has ... of shape ... that does not fit`` if a tensor that ``measure`` reads has other dimensions."""
-    for name, tensor in file.tensors.items():
-        rank = next((rank for end, rank in RANKS.items() if re.search(rf'(^|\.)({end})$', name)), tensor.ndim)
-        if tensor.ndim != rank:
-            what = with_shape(file.origins[name][0], tensor)
-            raise ValueError(f'has {what} that does not fit: {rank} dimensions are expected')
 
 
 def classifier(size: dict, backbone: dict, channels: int, head: str = 'LinearClsHead', **more) -> dict:
