@@ -83,15 +83,11 @@ def built(model):
 
 
 @pytest.mark.parametrize('model', MODEL)
-def test_parameters_of_table_1(model):
+def test_parameters_and_drop_path(model):
+    params, top, blocks, even = MODEL[model]
     count = sum(parameter.numel() for parameter in built(model).parameters())
-    assert count == MODEL[model].params
+    assert count == params
     assert count / 1e6 == pytest.approx(TABLE_1[model].params, abs=0.05 if TABLE_1[model].params % 1 else 0.5)
-
-
-@pytest.mark.parametrize('model', MODEL)
-def test_drop_path_of_the_authors(model):
-    top, blocks, even = MODEL[model][1:]
     layers = {name: layer for name, layer in built(model).named_modules() if type(layer).__name__ == 'DropPath'}
     rates = {round(layer.drop_prob, 6) for layer in layers.values()} - {0.0}
     assert rates == ({top} if even else {round(top * n / (blocks - 1), 6) for n in range(1, blocks)})
@@ -213,8 +209,7 @@ def noise_of(std, numel):
     return std * (0.05 + 5 / math.sqrt(numel))
 
 
-NAMES_IN_TIMM = {'deit-tiny': 'deit_tiny_patch16_224', 'cait-xxs36': 'cait_xxs36_224'}
-NAMES_IN_TIMM |= {'xcit-small-12-p16': 'xcit_small_12_p16_224'}
+NAMES_IN_TIMM = {'deit-tiny': 'deit_tiny_patch16_224', 'xcit-small-12-p16': 'xcit_small_12_p16_224'}
 
 
 @pytest.mark.parametrize('model', NAMES_IN_TIMM)
