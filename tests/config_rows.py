@@ -1,4 +1,4 @@
-"""Shared by the tests of configs: a file read, its header, a run over few images."""
+"""Functions for tests of configs: reading, headers, and short runs."""
 
 import functools
 import itertools
@@ -15,18 +15,18 @@ from mmengine.runner import Runner
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 SERIAL = itertools.count()
-FIND = functools.cache(Config._get_cfg_path)  # without it every config reads all metafiles of mmpretrain again
+FIND = functools.cache(Config._get_cfg_path)  # otherwise each config reads all metafiles of mmpretrain
 
 
 @functools.cache
 def read(path):
-    """A config as it resolves; do not change it."""
+    """Return a resolved config; do not modify it."""
     with mock.patch.object(Config, '_get_cfg_path', FIND):
         return Config.fromfile(path)
 
 
 def fresh(path, options=None):
-    """A copy to change, with the ``cfg_options`` of a study's stage merged."""
+    """Return a copy with ``cfg_options`` merged."""
     config = Config(read(path).to_dict())
     config.merge_from_dict(options or {})
     return config
@@ -37,7 +37,7 @@ def header(path):
 
 
 def flat(value, path=''):
-    """Every leaf of a config by its dotted path; a list without dicts is a leaf."""
+    """Return the leaves of a config by dotted path; a list without dicts is a leaf."""
     if isinstance(value, list | tuple) and not any(isinstance(item, dict | list | tuple) for item in value):
         return {path[1:]: list(value)}
     if isinstance(value, dict | list | tuple) and value:
@@ -48,7 +48,7 @@ def flat(value, path=''):
 
 
 class Stop(Hook):
-    """Ends training after one epoch, whatever the schedule, and keeps the losses."""
+    """Stop training after one epoch, and store the losses."""
 
     def __init__(self):
         self.losses = []
@@ -61,10 +61,10 @@ class Stop(Hook):
 
 
 def runner_of(config, loader, work_dir):
-    """The Runner of a config over few images, with its own model, optimizer, schedule and hooks."""
-    config = Config(config.to_dict())  # a Runner writes into what it is given
+    """Build a Runner with model, optimizer, schedule and hooks of a config."""
+    config = Config(config.to_dict())  # a Runner modifies its config
     own = ('model', 'data_preprocessor', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'default_scope')
-    with mock.patch.object(Runner, '_log_env'):  # it looks for compilers
+    with mock.patch.object(Runner, '_log_env'):  # slow
         return Runner(
             work_dir=str(work_dir),
             train_dataloader=loader,
@@ -77,7 +77,7 @@ def runner_of(config, loader, work_dir):
 
 
 def loader_of(config, batch_size, **dataset):
-    """The training images and transforms of a config, in this process."""
+    """Build the training dataloader of a config without workers."""
     loader = dict(config.train_dataloader.to_dict(), batch_size=batch_size, num_workers=0)
     loader['dataset'].update(dataset)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -85,7 +85,7 @@ def loader_of(config, batch_size, **dataset):
 
 
 def write_imagenet(root):
-    """Two training images with a list that labels them, in the layout of ImageNet."""
+    """Write two training images and their list in the layout of ImageNet."""
     (root / 'meta').mkdir()
     (root / 'train').mkdir()
     generator = np.random.default_rng(0)
@@ -96,7 +96,7 @@ def write_imagenet(root):
 
 
 def train(config, loader, work_dir):
-    """Train one epoch with the last augment alone, check losses and logged weights; returns the runner."""
+    """Train one epoch with the last augment only, check losses and logged weights, and return the runner."""
     mixing = config.model.get('train_cfg') or {}
     if mixing:
         mixing.probs = [0.0] * (len(mixing.augments) - 1) + [1.0]

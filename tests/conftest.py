@@ -10,7 +10,7 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
-# models are tiny here; on a busy machine threads only wait for each other
+# models are small, so threads do not help
 torch.set_num_threads(1)
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # of child processes
 
@@ -32,23 +32,23 @@ def globals_kept():
 
 @pytest.fixture(autouse=True)
 def no_globals_left():
-    """A Runner enters itself, its scope and its log under global names; other tests want them as they were."""
+    """Restore the global instances that a Runner registers."""
     with globals_kept():
         yield
 
 
 @pytest.fixture(autouse=True, scope='module')
 def no_globals_left_by_a_module():
-    """The same of a Runner in a fixture that a whole file shares, and of one that a session shares."""
+    """Restore those of Runners in fixtures of a module or session."""
     with globals_kept():
-        for manager in MANAGERS:  # pytest sets up fixtures of the session before this one
+        for manager in MANAGERS:  # session fixtures are set up earlier
             manager._instance_dict.clear()
         yield
 
 
 @pytest.fixture
 def two_ranks(tmp_path):
-    """Runs a file as ``FILE RANK FOLDER`` in two processes at once; what each saved as ``FOLDER/rankN.pth``."""
+    """Return a function that runs ``FILE RANK FOLDER`` in two processes and loads ``FOLDER/rankN.pth`` of each."""
 
     def run(file):
         logs = [tmp_path / f'rank{rank}.log' for rank in range(2)]

@@ -1,4 +1,4 @@
-"""Micro classifiers and short trainings, shared by the tests of labels, losses and ranks."""
+"""Small classifiers and short trainings for tests of labels, losses and ranks."""
 
 import itertools
 import json
@@ -44,7 +44,7 @@ def pvt(loss=STOCK, img_size=128, depths=(1, 1, 1, 1), **kwargs):
 
 
 def lively(config, train_cfg=None):
-    """The model of a config, always the same, every parameter moved so that attention and logits are not uniform."""
+    """Build a deterministic model with noise on every parameter, so that attention and logits are not uniform."""
     torch.manual_seed(0)
     model = MODELS.build(deepcopy(config) | dict(data_preprocessor=dict(num_classes=CLASSES), train_cfg=train_cfg))
     model.init_weights()
@@ -60,12 +60,12 @@ def classifier(loss=STOCK, augments=None, probs=None, build=vit, **kwargs):
 
 
 def mixpro(method=MixPro, **kwargs):
-    """About half of each image stays, and partners in a batch of four have other labels."""
+    """Build a method that keeps about half of each image and has partners with other labels."""
     return method(**{'alpha': 20.0, 'partner': 'flip', 'patch_size': 8, 'mask_scale': 1, **kwargs})
 
 
 class Samples(Dataset):
-    """Random images, labelled in turn; samples are new on every access, because the host writes into them."""
+    """Random images with cyclic labels; samples are copies, because mmpretrain modifies them."""
 
     def __init__(self, count, size=(32, 32), seed=9):
         self.images = torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(seed))
@@ -78,7 +78,7 @@ class Samples(Dataset):
 
 
 class KeepGradients(OptimWrapper):
-    """Keeps what every step was taken with, by name."""
+    """Store the gradients of every step by name."""
 
     def __init__(self, optimizer, model, **kwargs):
         super().__init__(optimizer, **kwargs)
@@ -90,14 +90,14 @@ class KeepGradients(OptimWrapper):
 
 
 class HalfPrecision(KeepGradients):
-    """What AmpOptimWrapper does, on a CPU."""
+    """AmpOptimWrapper for the CPU."""
 
     def optim_context(self, model):
         return torch.autocast('cpu', dtype=torch.bfloat16)
 
 
 class KeepBatches:
-    """Keeps what the loss module and the model were given in training."""
+    """Store the inputs of the model and of the loss module in training."""
 
     def __init__(self, model):
         self.inputs, self.targets, self.logits, self.losses = [], [], [], []
@@ -105,7 +105,7 @@ class KeepBatches:
         (model.head if hasattr(model, 'head') else model).loss_module.register_forward_hook(self.on_loss)
 
     def on_model(self, module, args, kwargs):
-        if kwargs.get('mode') == 'loss':  # not the look at the class token before the first step
+        if kwargs.get('mode') == 'loss':  # not the probe before the first step
             self.inputs.append(kwargs['inputs'].clone())
 
     def on_loss(self, module, args, output):
@@ -140,22 +140,21 @@ def train(*args, **kwargs):
 
 
 def scalars(runner):
-    """What the run logged, line by line."""
+    """Return the logged lines of a run."""
     (file,) = Path(runner.log_dir).rglob('scalars.json')
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def count_hooks(model):
-    """Number of PyTorch hooks on all modules."""
+    """Count the PyTorch hooks of all modules."""
     return sum(len(hooks) for part in model.modules() for kind, hooks in vars(part).items() if kind.endswith('_hooks'))
 
 
 def train_on_a_rank(rank, folder, train_cfg, labeling, batches, loss=STOCK, prepare=None, **settings):
-    """Train a wrapped classifier on rank ``rank`` of two, with images of its own; ``FOLDER/rankN.pth`` is written.
+    """Train a classifier on rank ``rank`` of two, and write ``FOLDER/rankN.pth``.
 
-    Saved are ``inputs``, ``targets``, ``gradients`` after reduction, final ``parameters`` by name, ``hooks left`` and
-    ``alone``: the gradients that the first batch of this rank has without the other rank, its target a constant.
-    ``prepare(model)`` returns more to save.
+    It has ``inputs``, ``targets``, ``gradients`` after reduction, ``parameters``, ``hooks left``, the entries of
+    ``prepare(model)``, and ``alone``, the gradients of the first batch on one rank with constant targets.
     """
     from mmengine.model import MMDistributedDataParallel
 
@@ -164,13 +163,10 @@ def train_on_a_rank(rank, folder, train_cfg, labeling, batches, loss=STOCK, prep
     torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/store', rank=int(rank), world_size=2)
     model = lively(vit(loss), train_cfg)
     twin, kept = deepcopy(model), KeepBatches(model)
-    more, before, wrapper = (
-        prepare(model) if prepare else {},
-        count_hooks(model),
-        settings.pop('wrapper', KeepGradients),
-    )
+    more, before = prepare(model) if prepare else {}, count_hooks(model)
+    wrapper = settings.pop('wrapper', KeepGradients)
     runner = train(
-        MMDistributedDataParallel(model),  # find_unused_parameters is off: an unused one would stop step two
+        MMDistributedDataParallel(model),  # fails in step 2 if a parameter is unused
         f'{folder}/work',
         LabelingHook(labeling),
         data=Samples(4 * batches, seed=int(rank)),
@@ -190,7 +186,7 @@ def train_on_a_rank(rank, folder, train_cfg, labeling, batches, loss=STOCK, prep
 
 
 def check_that_ranks_agree(first, second):
-    """Gradients and parameters are equal, and the first gradients are the mean of what the ranks have alone."""
+    """Check that ranks are equal, and that the first gradients are the mean of those of single ranks."""
     for a, b in zip(*([*seen['gradients'], seen['parameters']] for seen in (first, second)), strict=True):
         assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
     for name, alone in first.get('alone', {}).items():

@@ -1,4 +1,4 @@
-"""The ablations: the rows on the digits are those on ImageNet-1k, and every method trains."""
+"""Ablation configs: rows on the digits equal those on ImageNet-1k, and every method trains."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ PARENT, CNN = (
     CONFIGS / 'digits' / 'extractor_resnet-micro_digits.py',
 )
 TABLES = ('table2', 'table6', 'table7', 'table8', 'table9', 'table10', 'figure5a', 'figure5b')
-LOCAL = 'table2_gridmix-local'  # optional, beside the row without it
+LOCAL = 'table2_gridmix-local'  # optional variant of a row
 
 
 def on_digits(name):
@@ -34,7 +34,7 @@ def on_imagenet(name):
 
 
 def recipe(config):
-    """What a row is about: augments, labelings and losses without the settings that follow the size of the image."""
+    """Return augments, labelings and losses of a config without the settings that depend on the image size."""
     sizes = ('patch_size', 'mask_scale', 'align', 'offset', 'blocks', 'min_patches', 'grid', 'top_k', 'extractor')
     sizes += ('checkpoint', 'teacher', 'smoothing', 'in_channels', 'num_classes', 'loss_weight', 'downsample')
 
@@ -53,59 +53,34 @@ def recipe(config):
     return dict(mixing=mixing, probs=config.model.train_cfg.probs, loss=loss, labelings=labelings)
 
 
-def test_the_study_has_every_row_once():
+def test_study_has_every_row_once():
     rows = [(stage.table, stage.row) for stage in DIGITS.values() if stage.name != LOCAL]
     assert sorted(rows) == sorted((table, row) for table in TABLES for row in PAPER[table])
-    columns = {(stage.table, stage.column) for stage in DIGITS.values()}
-    wanted = dict.fromkeys(TABLES, 'top1') | dict(table7='deit-micro', table10='error')
-    assert columns == set(wanted.items())
-    assert {(stage.data, stage.backbone, stage.task) for stage in DIGITS.values()} == {
-        ('digits', 'DeiT-micro', 'classification')
-    }
+    columns = dict.fromkeys(TABLES, 'top1') | dict(table7='deit-micro', table10='error')
+    assert {(stage.table, stage.column) for stage in DIGITS.values()} == set(columns.items())
+    kinds = {(stage.data, stage.backbone, stage.task) for stage in DIGITS.values()}
+    assert kinds == {('digits', 'DeiT-micro', 'classification')}
 
 
 @pytest.mark.parametrize('name', DIGITS)
-def test_a_row_on_the_digits_is_that_on_imagenet(name):
+def test_rows_on_digits_equal_rows_on_imagenet(name):
     assert recipe(on_digits(name)) == recipe(on_imagenet(name))
 
 
-@pytest.mark.parametrize(
-    ('name', 'settings'),
-    [
-        ('table2_mixpro', dict(patch_size=4, mask_scale=2)),
-        ('table2_puzzlemix', dict(blocks=[2, 4, 8])),
-        ('table2_attentive-cutmix', dict(top_k=2, grid=4)),
-        ('table2_tokenmix', dict(patch_size=4, teacher='ema')),
-        ('table7_block', dict(patch_size=4, min_patches=5)),
-        ('table7_random', dict(patch_size=4, mask_scale=1)),
-        ('table8_a-aligned-transmix', dict(align=4)),
-        ('table8_b-misaligned-maskmix', dict(patch_size=4, mask_scale=2, offset=2)),
-        *((f'figure5a_scale-{n}', dict(patch_size=4, mask_scale=n)) for n in (1, 2, 4, 7)),
-    ],
-)
-def test_sizes_fit_the_digits(name, settings):
-    method = on_digits(name).model.train_cfg.augments[-1]
-    assert {key: method[key] for key in settings} == settings
-
-
-# models are trained
-
-
 def distinct():
-    """One row of each method, labeling and loss; those of Table 1 are trained in test_pretrain_configs.py."""
+    """Return one row per method, labeling and loss, except those of Table 1 (test_pretrain_configs.py)."""
     seen = {}
     for name in DIGITS:
         config = on_imagenet(name)
         method, hooks = config.model.train_cfg.augments[-1], config.get('custom_hooks', [])
-        seen.setdefault(
-            repr([method.type, method.get('unit'), method.get('shuffle'), hooks, config.model.head.loss.type]), name
-        )
+        key = method.type, method.get('unit'), method.get('shuffle'), hooks, config.model.head.loss.type
+        seen.setdefault(repr(key), name)
     return [name for name in seen.values() if 'ablation' in str(on_imagenet(name).filename)]
 
 
 @pytest.fixture(scope='module')
 def imagenet(tmp_path_factory):
-    """Two images in the layout of ImageNet, through the whole pipeline of the recipe."""
+    """Return a loader of two images with the training pipeline."""
     root = tmp_path_factory.mktemp('imagenet')
     write_imagenet(root)
     return loader_of(read(CONFIGS / 'pretrain/deit-small_mixup-cutmix_8xb128_in1k.py'), 2, data_root=str(root))
@@ -127,17 +102,14 @@ def test_every_method_trains_on_images_of_imagenet(name, imagenet, tmp_path):
     if 'checkpoint' in method:
         method.checkpoint = False
     runner = train(config, imagenet, tmp_path)
-    decays = {
-        id(parameter): group['weight_decay']
-        for group in runner.optim_wrapper.param_groups
-        for parameter in group['params']
-    }
+    groups = runner.optim_wrapper.param_groups
+    decays = {id(parameter): group['weight_decay'] for group in groups for parameter in group['params']}
     tokens = {'backbone.cls_token', 'backbone.pos_embed'}
-    for key, parameter in runner.model.named_parameters():  # also those of a loss
+    for key, parameter in runner.model.named_parameters():  # includes parameters of the loss
         assert decays[id(parameter)] == (0.05 if parameter.ndim > 1 and key not in tokens else 0.0), key
 
 
-def test_attentive_cutmix_trains_from_the_extractor_that_the_study_trains_first(digits, tmp_path):
+def test_attentive_cutmix_uses_the_extractor_of_the_study(digits, tmp_path):
     name = 'table2_attentive-cutmix'
     config, extractor = on_digits(name), read(CNN)
     method = config.model.train_cfg.augments[-1]
@@ -156,7 +128,7 @@ def test_attentive_cutmix_trains_from_the_extractor_that_the_study_trains_first(
     assert runner.model.state_dict().keys() == plain.state_dict().keys()  # without the extractor
 
 
-def test_tokenmix_trains_with_the_average_of_its_model(digits, tmp_path):
+def test_tokenmix_trains_with_ema(digits, tmp_path):
     runner = train(on_digits('table2_tokenmix'), digits, tmp_path)
     assert any(isinstance(hook, EMAHook) for hook in runner.hooks)
 
@@ -165,10 +137,10 @@ def test_tokenmix_trains_with_the_average_of_its_model(digits, tmp_path):
     ('name', 'kind', 'key'),
     [('table10_learnable', LearnableFactor, 'raw_factor'), (LOCAL, LocalContextLoss, 'classifier.weight')],
 )
-def test_the_learned_factor_and_the_local_loss_learn(name, kind, key, digits, tmp_path):
+def test_parameters_of_losses_are_trained(name, kind, key, digits, tmp_path):
     config = on_digits(name)
-    config.model.train_cfg.augments[-1].update(alpha=20.0, partner='flip')  # two labels in every image,
-    config.model.head.init_cfg = dict(type='TruncNormal', layer='Linear', std=0.1)  # of which one is likelier
+    config.model.train_cfg.augments[-1].update(alpha=20.0, partner='flip')  # two labels in every image
+    config.model.head.init_cfg = dict(type='TruncNormal', layer='Linear', std=0.1)  # unequal logits
     config.model.train_cfg.probs = [0.0, 1.0]
     runner = runner_of(config, digits, tmp_path)
     loss = runner.model.head.loss_module

@@ -238,11 +238,10 @@ def test_the_plans_of_the_digits_hold_together():
         assert bool(stage.checkpoint) == (stage.pretraining == 'mixpro' and stage.task != 'classification')
 
 
-@pytest.mark.parametrize(('block', 'lines'), [(0, 2), (1, 3)])
-def test_the_lines_of_the_readme_work_on_a_stock_config(block, lines, tmp_path):
+def test_the_lines_of_the_readme_work_on_a_stock_config(tmp_path):
     readme = (ROOT / 'README.md').read_text(encoding='utf-8')
-    code = re.findall(r'```python\n(.*?)```', readme, flags=re.DOTALL)[block]
-    assert len(code.splitlines()) == len(ast.parse(code).body) == lines
+    code = re.search(r'```python\n(.*?)```', readme, flags=re.DOTALL)[1]
+    assert len(code.splitlines()) == len(ast.parse(code).body) == 2
     (tmp_path / 'mine.py').write_text(f"_base_ = 'mmpretrain::deit/deit-small_4xb256_in1k.py'\n{code}")
     config = Config.fromfile(tmp_path / 'mine.py')
     with DefaultScope.overwrite_default_scope('mmpretrain'):

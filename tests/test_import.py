@@ -1,4 +1,4 @@
-"""What an import costs, seen from fresh interpreters."""
+"""Imports in new processes."""
 
 import subprocess
 import sys
@@ -14,19 +14,18 @@ def modules_after(statement):
     return set(done.stdout.split())
 
 
-def test_the_package_alone_costs_nothing():
+def test_the_package_imports_nothing_else():
     before, after = modules_after('pass'), modules_after('import mixpro_mm; assert mixpro_mm.__version__')
     assert after - before == {'mixpro_mm'}  # no torch, no numpy, no mm* package
 
 
-def test_the_maths_needs_torch_only():
-    after = modules_after('import mixpro_mm.functional, mixpro_mm.labeling, mixpro_mm.labeling')
+def test_functional_and_labeling_need_torch_only():
+    after = modules_after('import mixpro_mm.functional, mixpro_mm.labeling')
     assert {'mixpro_mm', 'torch'} <= after
     assert not after & {'mmengine', 'mmcv', 'mmpretrain', 'mmseg', 'mmdet', 'timm', 'matplotlib', 'cv2'}
 
 
-def test_tools_leave_out_what_the_toolkits_print_on_import():
-    """Debug messages without a logger; others are printed as before."""
+def test_debug_messages_of_the_toolkits_on_import_are_not_printed():
     code = (
         'import mixpro_mm.utils.host_prints, mmpretrain.datasets, logging\n'
         'from mmengine.logging import print_log\n'

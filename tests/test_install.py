@@ -8,18 +8,18 @@ SCRIPT = Path(__file__).parents[1] / 'requirements' / 'install.sh'
 
 
 @pytest.mark.parametrize(
-    ('setting', 'sentence'),
+    ('setting', 'message'),
     [
         (dict(PYTHON='/no/such/python'), 'needs Python 3.10, 3.11 or 3.12, but /no/such/python is missing'),
         (dict(CXX='/no/such/compiler'), "needs a C++ compiler to build mmcv's ops"),
     ],
 )
-def test_a_missing_need_is_one_sentence_before_anything_is_installed(setting, sentence, tmp_path):
+def test_a_missing_requirement_is_reported_before_installation(setting, message, tmp_path):
     (tmp_path / 'requirements').mkdir()
     copy = tmp_path / 'requirements' / 'install.sh'
     copy.write_text(SCRIPT.read_text())
     result = subprocess.run(['bash', str(copy)], env=os.environ | setting, capture_output=True, text=True, timeout=60)
     assert result.returncode == 1
-    assert sentence in result.stderr
+    assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ['requirements']

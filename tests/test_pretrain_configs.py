@@ -1,4 +1,4 @@
-"""The ImageNet-1k recipes of the models of Table 1, against the paper and the code of the authors of each model."""
+"""Pre-training configs of Table 1, compared with the paper and the code of the authors of each model."""
 
 import functools
 import math
@@ -19,7 +19,7 @@ from tests.config_rows import CONFIGS, loader_of, runner_of, train, write_imagen
 
 
 class Model(NamedTuple):
-    """Parameters, drop path, blocks with drop path, and whether all have the same rate, which else rises from 0."""
+    """Parameters, drop path, blocks with drop path, and whether the rate is the same in all (else linear from 0)."""
 
     params: int
     drop_path: float
@@ -40,22 +40,22 @@ MODEL = {
     'xcit-small-12-p16': Model(26_253_304, 0.05, 12, even=True),
     'xcit-medium-24-p16': Model(84_395_752, 0.15, 24, even=True),
     'xcit-large-24-p16': Model(189_096_136, 0.25, 24, even=True),
-    # Swin's 28,288,354 and 49,606,258, less its last table of positions (13 x 13 x 24), plus a class token (768)
+    # Swin has 28,288,354 and 49,606,258; minus the last bias table (13 x 13 x 24), plus a class token (768)
     'ca-swin-tiny': Model(28_285_066, 0.2, 2 + 2 + 6 + 2),
     'ca-swin-small': Model(49_602_970, 0.3, 2 + 2 + 18 + 2),
 }
-UNDECAYED = {  # besides parameters of one dimension, by the code of the authors of each
+UNDECAYED = {  # besides one-dimensional parameters, in the authors' code
     'deit': {'cls_token', 'pos_embed'},
     'pvt': {'cls_token'},
     'cait': {'cls_token', 'pos_embed'},
-    'xcit': {'cls_token'},  # its position embedding is a convolution; the temperatures of its attention decay too
+    'xcit': {'cls_token'},  # position embedding and temperatures decay
     'ca': {'cls_token', 'relative_position_bias_table'},
 }
 TABLE_1 = config_rows.read(CONFIGS / '_base_' / 'paper.py').table1
 RELEASED = 'deit-small-p14_mixpro-released-code'
-# one model a family, each method, and the released code
+# one model per family, TransMix, and the released code
 TRAINED = [f'{model}_mixpro' for model in ('deit-tiny', 'pvt-tiny', 'cait-xxs36', 'xcit-small-12-p16', 'ca-swin-tiny')]
-TRAINED += ['deit-tiny_mixup-cutmix', 'deit-tiny_transmix', 'pvt-tiny_transmix', RELEASED]
+TRAINED += ['deit-tiny_transmix', RELEASED]
 
 
 def path_of(name):
@@ -72,8 +72,8 @@ def family(model):
 
 @functools.cache
 def built(model):
-    """The model of Table 1, in full size, without memory."""
-    linspace = functools.partial(torch.linspace, device='cpu')  # Swin takes single numbers out of it
+    """Build a model of Table 1 on the meta device."""
+    linspace = functools.partial(torch.linspace, device='cpu')  # Swin calls item()
     with (
         DefaultScope.overwrite_default_scope('mmpretrain'),
         torch.device('meta'),
@@ -83,15 +83,11 @@ def built(model):
 
 
 @pytest.mark.parametrize('model', MODEL)
-def test_models_have_the_parameters_of_table_1(model):
+def test_parameters_and_drop_path(model):
+    params, top, blocks, even = MODEL[model]
     count = sum(parameter.numel() for parameter in built(model).parameters())
-    assert count == MODEL[model].params
+    assert count == params
     assert count / 1e6 == pytest.approx(TABLE_1[model].params, abs=0.05 if TABLE_1[model].params % 1 else 0.5)
-
-
-@pytest.mark.parametrize('model', MODEL)
-def test_paths_are_dropped_at_the_rates_of_each_author(model):
-    top, blocks, even = MODEL[model][1:]
     layers = {name: layer for name, layer in built(model).named_modules() if type(layer).__name__ == 'DropPath'}
     rates = {round(layer.drop_prob, 6) for layer in layers.values()} - {0.0}
     assert rates == ({top} if even else {round(top * n / (blocks - 1), 6) for n in range(1, blocks)})
@@ -100,7 +96,7 @@ def test_paths_are_dropped_at_the_rates_of_each_author(model):
 
 
 @pytest.mark.parametrize('model', MODEL)
-def test_weights_decay_as_in_the_code_of_each_author(model):
+def test_weight_decay_of_the_authors(model):
     parameters = dict(built(model).named_parameters())
     names = {id(parameter): name for name, parameter in parameters.items()}
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -109,7 +105,7 @@ def test_weights_decay_as_in_the_code_of_each_author(model):
         names[id(parameter)]: group['weight_decay']
         for group in wrapper.param_groups
         for parameter in group['params']
-        if id(parameter) in names  # mmengine adds one of its own
+        if id(parameter) in names  # mmengine adds a parameter
     }
     assert {group['lr'] for group in wrapper.param_groups} == {1e-3}
     assert set(decays.values()) == {0.0, 0.05}
@@ -119,18 +115,15 @@ def test_weights_decay_as_in_the_code_of_each_author(model):
         if parameter.ndim == 1 or name.rsplit('.', 1)[-1] in UNDECAYED[family(model)]
     }
     assert len(decays) == len(parameters)
-    # batch norms of XCiT see all GPUs, as in the code of its authors
+    # synchronized batch norms in XCiT
     kinds = {type(layer) for layer in built(model).modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)}
     assert kinds == ({nn.BatchNorm2d} if family(model) == 'xcit' else set())
     assert baseline(model).get('sync_bn') == ('torch' if kinds else None)
 
 
-# models are trained
-
-
 @pytest.fixture(scope='module')
 def imagenet(tmp_path_factory):
-    """Two images through the whole training pipeline, at a size that has more than one mask cell."""
+    """Return a loader of two images with the training pipeline, at a given size."""
     root = tmp_path_factory.mktemp('imagenet')
     write_imagenet(root)
 
@@ -143,12 +136,12 @@ def imagenet(tmp_path_factory):
     return loader
 
 
-SHALLOW = dict(  # fewer blocks and nothing else
+SHALLOW = dict(  # fewer blocks only
     deit=dict(arch=dict(embed_dims=192, num_layers=2, num_heads=3, feedforward_channels=768)),
     pvt=dict(arch=dict(embed_dims=(64, 128, 320, 512), num_heads=(1, 2, 5, 8), mlp_ratios=(8, 8, 4, 4),
                        depths=(1, 1, 2, 1), sr_ratios=(8, 4, 2, 1))),
     ca=dict(arch=dict(embed_dims=96, depths=(1, 1, 2, 2), num_heads=(3, 6, 12, 24)), pad_small_map=True),
-    cait=dict(depth=2, img_size=128),  # its positions are not interpolated
+    cait=dict(depth=2, img_size=128),  # position embeddings are not interpolated
     xcit=dict(depth=2),
 )  # fmt: skip
 
@@ -161,7 +154,7 @@ def test_models_train(name, imagenet, tmp_path):
         config.model.head.in_channels = 192
     size = 64 if family(name) in ('pvt', 'ca') else 112 if name == RELEASED else 128  # 2 x 2 cells
     runner = train(config, imagenet(size), tmp_path)
-    state = runner.optim_wrapper.optimizer.state  # it stands still where no gradient came
+    state = runner.optim_wrapper.optimizer.state
     assert {key for key, p in runner.model.named_parameters() if p not in state or state[p]['step'] != 1} == set()
     linear = {key: layer for key, layer in runner.model.named_modules() if isinstance(layer, nn.Linear)}
     stds = {key: layer.weight.std().item() for key, layer in linear.items() if layer.weight.numel() > 5000}
@@ -169,9 +162,8 @@ def test_models_train(name, imagenet, tmp_path):
     assert {key: std for key, std in stds.items() if not 0.019 < std < 0.021} == {}
 
 
-@pytest.mark.parametrize('model', ['deit-tiny', 'cait-xxs36'])  # 300 and 400 epochs
-@pytest.mark.parametrize('scaled', [False, True])
-def test_the_schedule_is_that_of_timm_at_every_iteration(model, scaled, imagenet, tmp_path):
+@pytest.mark.parametrize(('model', 'scaled'), [('deit-tiny', False), ('cait-xxs36', True)])  # 300 and 400 epochs
+def test_learning_rates_equal_timm(model, scaled, imagenet, tmp_path):
     config = config_rows.fresh(path_of('deit-tiny_mixup-cutmix'))
     config.model.backbone.arch = dict(embed_dims=8, num_layers=1, num_heads=1, feedforward_channels=8)
     config.model.head.in_channels = 8
@@ -180,14 +172,14 @@ def test_the_schedule_is_that_of_timm_at_every_iteration(model, scaled, imagenet
     runner = runner_of(config, imagenet(64), tmp_path)
     runner._train_loop = runner.build_train_loop(config.train_cfg)
     runner.optim_wrapper = runner.build_optim_wrapper(config.optim_wrapper)
-    runner.scale_lr(runner.optim_wrapper, dict(base_batch_size=1024, enable=scaled))  # to batches of 2
-    released = CosineLRScheduler(  # as MixPro builds it
+    runner.scale_lr(runner.optim_wrapper, dict(base_batch_size=1024, enable=scaled))  # for a batch size of 2
+    released = CosineLRScheduler(  # arguments of the MixPro code
         torch.optim.AdamW([dict(params=[nn.Parameter(torch.zeros(1))], lr=1e-3 * scale)]),
         t_initial=epochs, lr_min=1e-5 * scale, warmup_lr_init=1e-6 * scale, warmup_t=20, cycle_limit=1,
         t_in_epochs=False,
     )  # fmt: skip
     (schedule,) = runner.build_param_scheduler(config.param_scheduler)
-    for step in range(epochs):  # of one iteration
+    for step in range(epochs):
         released.step_update(step)
         rates = {group['lr'] for group in runner.optim_wrapper.optimizer.param_groups}
         assert list(rates) == [pytest.approx(released.optimizer.param_groups[0]['lr'], abs=1e-12)], step
@@ -196,7 +188,7 @@ def test_the_schedule_is_that_of_timm_at_every_iteration(model, scaled, imagenet
 
 
 def started(model):
-    """A model of Table 1 as a run draws it."""
+    """Return an initialized model of Table 1."""
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         net = MODELS.build({**baseline(model).model.to_dict(), 'train_cfg': None})
@@ -205,7 +197,7 @@ def started(model):
 
 
 def spread(net):
-    """Shape -> (mean, std) of all tensors of that shape, in order of size."""
+    """Return shape -> sorted (std, mean) of all tensors of that shape."""
     found = defaultdict(list)
     for parameter in net.parameters():
         found[parameter.shape].append((parameter.std(correction=0).item(), parameter.mean().item()))
@@ -213,19 +205,18 @@ def spread(net):
 
 
 def noise_of(std, numel):
-    """How far mean and std of a drawn tensor may be off: 5 sigma, and 5 % for the few +-2 that trunc_normal_ draws."""
+    """Return the tolerance for mean and std of a random tensor: 5 sigma, and 5 % for outliers of trunc_normal_."""
     return std * (0.05 + 5 / math.sqrt(numel))
 
 
-NAMES_IN_TIMM = {'deit-tiny': 'deit_tiny_patch16_224', 'cait-xxs36': 'cait_xxs36_224'}
-NAMES_IN_TIMM |= {'xcit-small-12-p16': 'xcit_small_12_p16_224'}
+NAMES_IN_TIMM = {'deit-tiny': 'deit_tiny_patch16_224', 'xcit-small-12-p16': 'xcit_small_12_p16_224'}
 
 
 @pytest.mark.parametrize('model', NAMES_IN_TIMM)
 def test_weights_start_as_in_timm(model):
     torch.manual_seed(1)
     released = timm.create_model(NAMES_IN_TIMM[model])
-    nn.init.trunc_normal_(released.cls_token, std=0.02)  # as released with DeiT and with MixPro; in timm now 1e-6
+    nn.init.trunc_normal_(released.cls_token, std=0.02)  # as in DeiT and MixPro; now 1e-6 in timm
     ours, theirs = spread(started(model)), spread(released)
     assert ours.keys() == theirs.keys()
     for shape, pairs in ours.items():
@@ -235,7 +226,7 @@ def test_weights_start_as_in_timm(model):
 
 @pytest.mark.parametrize('model', ['pvt-tiny', 'ca-swin-tiny'])
 def test_weights_start_as_in_the_release(model):
-    """timm has no PVT v1 and no CA-Swin: linear layers, tokens and tables 0.02, convolutions as torch draws them."""
+    """Check std 0.02, and PyTorch's default for convolutions; timm has no PVT v1 and no CA-Swin."""
     seen = Counter()
     for name, layer in started(model).named_modules():
         for key, parameter in layer.named_parameters(recurse=False):

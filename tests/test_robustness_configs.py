@@ -1,5 +1,4 @@
-"""ImageNet-A and ImageNet-O (Table 5) and the tests of robustness on the digits: images as torchvision and Pillow give
-them, numbers against scikit-learn and definitions written out."""
+"""Robustness configs: images compared with torchvision, metrics with scikit-learn."""
 
 import hashlib
 import json
@@ -25,7 +24,7 @@ from tests.config_rows import CONFIGS, header, read
 
 INDICES = list(range(3, 1000, 5))
 WNIDS = [imagenet_wnids()[index] for index in INDICES]
-TORCHVISION = transforms.Compose(  # what the authors of the two sets start from
+TORCHVISION = transforms.Compose(  # as the authors of the two sets
     [
         transforms.Resize(256),
         transforms.CenterCrop(224),
@@ -40,7 +39,7 @@ def path_of(name):
 
 
 def small(name):
-    """A config with its own model, made small where it is that of ImageNet; it still knows its file."""
+    """Return a config; a model of ImageNet is reduced."""
     config = Config(read(path_of(name)).to_dict(), filename=str(path_of(name)))
     if 'small' in name:
         arch = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
@@ -51,13 +50,13 @@ def small(name):
 
 
 def drawn(name):
-    """The model of a config with weights that tell one image from another."""
+    """Build the model of a config with weights that distinguish images."""
     config = small(name)
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(dict(config.model, data_preprocessor=config.data_preprocessor)).eval()
     for key, parameter in model.named_parameters():
-        if key.endswith('weight') and parameter.ndim > 1:  # the rest adds the same to all images
+        if key.endswith('weight') and parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.5 if 'small' in name else 0.3)
     return model
 
@@ -74,7 +73,7 @@ def micro():
 
 @torch.no_grad()
 def scores_of(model, inputs):
-    """Softmax of normalised images (N, 3, H, W); of ImageNet's classes the 200."""
+    """Return softmax scores of normalized images (N, 3, H, W), for the 200 classes in ImageNet."""
     logits = model.head(model.extract_feat(inputs))
     return (logits[:, INDICES] if logits.shape[1] == 1000 else logits).double().softmax(1).numpy()
 
@@ -86,7 +85,7 @@ def of_digits(dataset):
 
 
 class Keep(Hook):
-    """Keeps the predictions."""
+    """Store the predictions."""
 
     def __init__(self):
         self.samples = []
@@ -96,25 +95,25 @@ class Keep(Hook):
 
 
 def run(name, model, tmp_path, **dataset):
-    """Test a model from a checkpoint by a config, as the host's tool does; metrics and predictions."""
+    """Test a model from a checkpoint; return metrics and predictions."""
     config = small(name)
     torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'epoch.pth')
     config.load_from = str(tmp_path / 'epoch.pth')
     if 'saliency' in config.test_cfg:
-        config.test_cfg.saliency.checkpoint = config.load_from
+        config.test_cfg.saliency.checkpoint, config.test_cfg.repeats = config.load_from, 1
     config.test_dataloader.dataset.update(dataset)
     config.test_dataloader.update(num_workers=0, persistent_workers=False)
     config.work_dir = str(tmp_path / 'work_dir')
     config.experiment_name = f'{tmp_path.name}-{next(config_rows.SERIAL)}'
     keep = Keep()
-    with mock.patch.object(Config, 'pretty_text', ''), mock.patch.object(Runner, '_log_env'):  # seconds each time
+    with mock.patch.object(Config, 'pretty_text', ''), mock.patch.object(Runner, '_log_env'):  # slow
         runner = Runner.from_cfg(config)
         runner.register_hook(keep)
         return runner.test(), keep.samples
 
 
 def picture(generator, width, height, mode='RGB'):
-    """Blots in shades of some colour, with sharp edges, where filters and half a pixel show."""
+    """Draw an image with sharp edges, which shows differences of half a pixel."""
     blots = generator.integers(0, 156, 3) + generator.integers(0, 100, (5, 7, 3))
     return Image.fromarray(blots.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST).convert(mode)
 
@@ -126,9 +125,9 @@ def as_by_torchvision(paths):
 @pytest.mark.parametrize('kind', 'ao')
 @pytest.mark.parametrize(
     ('width', 'height', 'mode', 'turned'),
-    [(640, 427, 'RGB', 1), (90, 61, 'RGB', 1), (501, 500, 'RGB', 6), (301, 256, 'CMYK', 1)],  # 6: on its side, by EXIF
+    [(640, 427, 'RGB', 1), (90, 61, 'RGB', 1), (501, 500, 'RGB', 6), (301, 256, 'CMYK', 1)],  # 6: rotated by EXIF
 )
-def test_images_are_those_of_torchvision(kind, width, height, mode, turned, classifier, tmp_path):
+def test_images_equal_torchvision(kind, width, height, mode, turned, classifier, tmp_path):
     path, exif = tmp_path / 'a.jpg', Image.Exif()
     exif[0x0112] = turned
     picture(np.random.default_rng(width), width, height, mode).save(path, exif=exif, quality=95)
@@ -140,14 +139,14 @@ def test_images_are_those_of_torchvision(kind, width, height, mode, turned, clas
     assert packed['data_samples'].ood == 1
 
 
-def test_imagenet_a_counts_among_its_200_classes(classifier, tmp_path):
+def test_imagenet_a_uses_its_200_classes(classifier, tmp_path):
     generator, paths = np.random.default_rng(1), []
     for label, wnid in enumerate(WNIDS):
         paths.append(tmp_path / 'imagenet-a' / wnid / '0.jpg')
         paths[-1].parent.mkdir(parents=True)
         picture(generator, 70 + label % 30, 60 + label % 40).save(paths[-1])
     predicted = scores_of(classifier, as_by_torchvision(paths)).argmax(1)
-    for number in range(0, 200, 2):  # every other image once more, where the model puts it
+    for number in range(0, 200, 2):  # every second image again, in the predicted class
         copy = tmp_path / 'imagenet-a' / WNIDS[predicted[number]] / f'{number}_copy.jpg'
         copy.symlink_to(paths[number])
     metrics, samples = run(
@@ -165,12 +164,13 @@ def test_imagenet_a_counts_among_its_200_classes(classifier, tmp_path):
         run('deit-small_imagenet-a', classifier, tmp_path, data_root=str(tmp_path / 'imagenet-a'))
 
 
-def test_imagenet_o_is_told_from_the_same_200_classes(classifier, tmp_path):
+@pytest.mark.long
+def test_imagenet_o_uses_the_same_200_classes(classifier, tmp_path):
     generator = np.random.default_rng(2)
     root, imagenet = tmp_path / 'imagenet-o', tmp_path / 'imagenet'
     for folder in ('meta', 'val'):
         (imagenet / folder).mkdir(parents=True)
-    (imagenet / 'val' / 'none.JPEG').touch()  # of another class, hence never opened
+    (imagenet / 'val' / 'none.JPEG').touch()  # of another class, not read
     outside, known, lines = [], [], ['none.JPEG 0']
     for label, wnid in enumerate(WNIDS):
         outside.append(root / wnid / 'x.jpg')
@@ -191,10 +191,8 @@ def test_imagenet_o_is_told_from_the_same_200_classes(classifier, tmp_path):
     assert metrics['ood/auroc'] == pytest.approx(100 * roc_auc_score(ood, -confidence), abs=0.02)
 
 
-def test_the_sets_of_filtered_digits_are_tested_as_such(micro, tmp_path):
-    for letter in 'AO':
-        text = ' '.join(line.removeprefix('# ') for line in header(path_of(f'deit-micro_digits-{letter.lower()}')))
-        assert f'filtered the way ImageNet-{letter} was, not ImageNet-{letter}: there is no published number' in text
+@pytest.mark.long
+def test_filtered_digits(micro, tmp_path):
     metrics, samples = run('deit-micro_digits-a', micro, tmp_path)
     dataset = DigitsA()
     labels = dataset.get_gt_labels()
@@ -206,13 +204,13 @@ def test_the_sets_of_filtered_digits_are_tested_as_such(micro, tmp_path):
     items = list(DigitsO())
     ood = np.array([item['ood'] for item in items])
     assert [sample.ood for sample in samples] == ood.tolist()
-    chance = f'{ood.sum()} of the {len(ood)} images are of 8 or 9, so chance of aupr is {100 * ood.mean():.1f}'
-    assert chance in ' '.join(header(path_of('deit-micro_digits-o')))
+    said = f'{ood.sum()} of the {len(ood)} images are of 8 or 9, so aupr is {100 * ood.mean():.1f} by chance'
+    assert said in ' '.join(header(path_of('deit-micro_digits-o')))
     confidence = scores_of(micro, of_digits(items)).max(1)
     assert metrics['ood/aupr'] == pytest.approx(100 * average_precision_score(ood, -confidence), abs=0.05)
 
 
-def test_occlusion_gives_curves_and_calibration_of_the_whole_scans_in_one_run(micro, tmp_path):
+def test_occlusion_measures_curves_and_calibration(micro, tmp_path):
     metrics, _ = run('deit-micro_occlusion_digits-8', micro, tmp_path, indices=40)
     dataset = Digits(split='test', classes=range(8), indices=40)
     correct = scores_of(micro, of_digits(dataset)).argmax(1) == dataset.get_gt_labels()

@@ -1,5 +1,4 @@
-"""The rows of Table 3 on Pascal Context: backbones are those of pre-training; miniatures train and are tested at one
-scale and at several with the scripts of mim."""
+"""Segmentation configs: backbones of pre-training, and training and testing of small models with mmseg's scripts."""
 
 import functools
 import json
@@ -39,8 +38,8 @@ def pretraining():
 
 
 @pytest.mark.parametrize('name', [LINEAR, SEGMENTER])
-def test_every_name_and_shape_of_the_backbone_is_that_of_pretraining(name):
-    linspace = functools.partial(torch.linspace, device='cpu')  # Segmenter takes single numbers out of it
+def test_backbone_has_the_names_and_shapes_of_pretraining(name):
+    linspace = functools.partial(torch.linspace, device='cpu')  # Segmenter calls item()
     with torch.device('meta'), mock.patch.object(torch, 'linspace', linspace):
         with DefaultScope.overwrite_default_scope('mmseg'):
             mine = MODELS.build(config_of(name).model.to_dict()).backbone.state_dict()
@@ -51,34 +50,31 @@ def test_every_name_and_shape_of_the_backbone_is_that_of_pretraining(name):
     assert shapes == wanted and len(shapes) == 12 * 12 + 5
 
 
-# miniatures: every length in pixels a tenth, patches as they are, narrow models
-
-
 def tenth(node):
+    """Divide all sizes in pixels by 10, except patches."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         if key in ('scale', 'crop_size', 'stride', 'size', 'img_size'):
             assert all(side % 10 == 0 for side in np.ravel(value))
             node[key] = value // 10 if isinstance(value, int) else tuple(side // 10 for side in value)
         elif value == 'SyncBN':
-            node[key] = 'BN'  # there is one process, and no GPU
+            node[key] = 'BN'  # one process on CPU
         elif isinstance(value, dict | list):
             tenth(value)
 
 
 @pytest.fixture(autouse=True)
-def no_time_for_looks(monkeypatch):
-    """Most of a short run is the layout of its config in logs, and the search for compilers."""
+def without_slow_logs(monkeypatch):
     monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda code, **_: (code, True))
     monkeypatch.setattr(Runner, '_log_env', lambda *_: None)
 
 
 def miniature(name, data, work_dir, checkpoint=None):
-    """A config of which nothing is changed but sizes, paths and the number of steps."""
+    """Change sizes, paths and the number of steps of a config."""
     config = config_of(name).to_dict()
     tenth(config)
     model, head = config['model'], config['model']['decode_head']
     if name == CNN:
-        model['pretrained'] = None  # mmseg would download it
+        model['pretrained'] = None  # no download
         model['backbone'].update(depth=50, stem_channels=8, base_channels=8)
         head.update(in_channels=256, channels=16, c1_in_channels=32, c1_channels=8)
         model['auxiliary_head'].update(in_channels=128, channels=16)
@@ -101,27 +97,26 @@ def miniature(name, data, work_dir, checkpoint=None):
 
 @pytest.fixture(scope='module')
 def voc(tmp_path_factory):
-    """Digit scenes have the layout of VOC 2010 and labels 0 to 10."""
     return write_digit_scenes(tmp_path_factory.mktemp('scenes') / 'set', 4, 3) / 'VOCdevkit' / 'VOC2010'
 
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
-    """What pre-training with MixPro leaves behind, of a narrow DeiT; no tensor is what a fresh one would be."""
+    """Write a checkpoint of pre-training of a narrow DeiT with random tensors."""
     config = pretraining().model.to_dict()
     config['backbone']['arch'], config['head']['in_channels'] = dict(ARCH), 24
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(dict(config, init_cfg=None, train_cfg=None))
     torch.manual_seed(0)
     state = {key: value + 0.1 * torch.randn_like(value) for key, value in model.state_dict().items()}
-    state['backbone.patch_embed.projection.weight'] *= 4  # so that patches differ in what is predicted
+    state['backbone.patch_embed.projection.weight'] *= 4  # so that predictions differ between patches
     path = tmp_path_factory.mktemp('pretrained') / 'epoch_300.pth'
     torch.save(dict(meta=dict(epoch=300), state_dict=state), path)
     return path
 
 
 def run_test_script(config, weights, work_dir, *flags):
-    """What ``mim test`` runs; returns the metrics it logs."""
+    """Run the script of ``mim test`` and return the logged metrics."""
     path = work_dir.with_suffix('.py')
     config.dump(path)
     command = ['test.py', path, weights, '--work-dir', work_dir, *flags]
@@ -131,8 +126,11 @@ def run_test_script(config, weights, work_dir, *flags):
     return json.loads(log.read_text())
 
 
-@pytest.mark.parametrize('name', [LINEAR, SEGMENTER, WITHOUT_GROUND, CNN])
-def test_miniatures_train_and_are_scored_at_one_scale_and_at_several(name, voc, checkpoint, tmp_path):
+LONG = [pytest.param(name, marks=pytest.mark.long) for name in (LINEAR, WITHOUT_GROUND, CNN)]
+
+
+@pytest.mark.parametrize('name', [SEGMENTER, *LONG])
+def test_small_models_train_and_are_tested_at_one_and_several_scales(name, voc, checkpoint, tmp_path):
     config = miniature(name, voc, tmp_path / 'run', checkpoint)
     runner = Runner.from_cfg(config)
     runner.train()
@@ -153,7 +151,7 @@ def test_miniatures_train_and_are_scored_at_one_scale_and_at_several(name, voc, 
 
 
 @pytest.mark.parametrize('name', [SEGMENTER, WITHOUT_GROUND])
-def test_labels_reach_the_loss_as_they_are_meant(name, voc, tmp_path):
+def test_labels_of_the_dataset(name, voc, tmp_path):
     config = miniature(name, voc, tmp_path)
     with DefaultScope.overwrite_default_scope('mmseg'):
         dataset = DATASETS.build(config.val_dataloader.dataset)

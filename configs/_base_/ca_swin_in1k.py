@@ -1,5 +1,5 @@
-# CA-Swin, a Swin whose last block is class attention, in the recipe of in1k.py; sizes add arch and drop path. Gradients
-# are clipped at 5, as in Swin's own recipe.
+# CA-Swin, a Swin whose last block is class attention, with the recipe of in1k.py. Size variants set arch and drop path.
+# Gradients are clipped at 5, as in the recipe of Swin.
 _base_ = 'in1k.py'
 
 model = dict(

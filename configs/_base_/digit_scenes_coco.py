@@ -1,6 +1,6 @@
 # Digit scenes in the layout of COCO 2017: 240 train and 80 val scenes of 96 px, 10 digits, masks of the visible parts.
-# Write them once: python -m mixpro_mm.datasets.digit_scenes data/digit_scenes
-# Scenes are read at 128 px and cut to 96: digits are then 32 to 75 px, about as large as in pre-training at 64 px.
+# Create them once: python -m mixpro_mm.datasets.digit_scenes data/digit_scenes
+# Scenes are resized to 128 px and cropped to 96 px: digits are then 32 to 75 px, similar to pre-training at 64 px.
 data_root = 'data/digit_scenes/coco/'
 metainfo = dict(
     classes=('0', '1', '2', '3', '4', '5', '6', '7', '8', '9'),
@@ -19,7 +19,7 @@ data_preprocessor = dict(
     pad_size_divisor=32,
 )
 
-train_pipeline = [  # no flip: these are digits
+train_pipeline = [  # no flip, because digits are not symmetric
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),  # RLE needs poly2mask=True, the default
     dict(type='RandomResize', scale=(128, 128), ratio_range=(0.8, 1.25), keep_ratio=True),

@@ -1,8 +1,7 @@
 # Digit scenes in the layout of Pascal Context (VOC 2010): 240 train and 80 val scenes of 96 px, background + 10 digits.
-# Write them once: python -m mixpro_mm.datasets.digit_scenes data/digit_scenes
-# The reader is the base class of mmseg's PascalContextDataset, which adds nothing to it but its 60 class names and
-# admits no others: same files, same loading, our 11 names.
-# Scenes are read at 64 px and cut to 32, the size of the pre-training images: digits and positions look the same there.
+# Create them once: python -m mixpro_mm.datasets.digit_scenes data/digit_scenes
+# The dataset class is the base class of mmseg's PascalContextDataset, whose 60 class names cannot be changed.
+# Scenes are resized to 64 px and cropped to 32 px, the size of the pre-training images.
 crop_size = (32, 32)
 metainfo = dict(
     classes=('background', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'),
@@ -22,7 +21,7 @@ data_preprocessor = dict(
     size=crop_size,
 )
 
-train_pipeline = [  # no flip: these are digits
+train_pipeline = [  # no flip, because digits are not symmetric
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
     dict(type='RandomResize', scale=(64, 64), ratio_range=(0.75, 1.5), keep_ratio=True),

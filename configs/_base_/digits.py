@@ -1,6 +1,6 @@
-# The digits inside scikit-learn at 32 px: 1,442 train and 355 test images, nothing to download.
-# Training shows them moved and scaled, in several inks on several dark papers, so that the features also serve the
-# coloured digits of the digit scenes. No flip: these are digits.
+# The digits of scikit-learn at 32 px: 1,442 train and 355 test images, no download.
+# Training images are shifted, scaled and coloured, so that the features transfer to the coloured digits of the digit
+# scenes. No flip, because digits are not symmetric.
 # Schedule: AdamW, warm-up, cosine, 50 epochs of 23 batches.
 _base_ = 'mmpretrain::_base_/default_runtime.py'
 
@@ -13,9 +13,9 @@ data_preprocessor = dict(
 
 contrasts = [[1, 1, 1], [1, 1, 1.6], [1, 1.6, 1], [1.6, 1, 1], [1, 1.6, 1.6], [1.6, 1, 1.6], [1.6, 1.6, 1]]
 train_pipeline = [
-    dict(type='RandomCrop', crop_size=40, padding=4),  # nothing to choose: this lays 4 px of paper all round
+    dict(type='RandomCrop', crop_size=40, padding=4),  # not random: pads 4 px on each side
     dict(type='RandomResizedCrop', scale=32, crop_ratio_range=(0.7, 1.0), aspect_ratio_range=(0.8, 1.25)),
-    # ink: divide each channel by its own number; paper: shift each on its own (on floats, for Lighting wraps integers)
+    # foreground: scale each channel; background: shift each channel (floats, because Lighting overflows integers)
     dict(
         type='RandomChoice',
         transforms=[[dict(type='Normalize', mean=[0, 0, 0], std=c, to_rgb=False)] for c in contrasts],

@@ -1,8 +1,8 @@
-# ImageNet-1k by the recipe of MixPro (Table 11), without a backbone: 8 GPUs x 128 images, 300 epochs, AdamW at 1e-3
-# after 20 epochs of warm-up from 1e-6, cosine to 1e-5, weight decay 0.05, RandAugment (9, 0.5), label smoothing 0.1, half
-# Mixup 0.8, half CutMix 1; no EMA, no repeated augmentation. Random erasing 0.25 is not in the table but in released
-# code. A model adds itself, its drop path, and what of it is not to decay beside biases, norms, other one-dimensional
-# parameters, class tokens and Swin's table of relative positions.
+# ImageNet-1k with the recipe of MixPro (Table 11), without a backbone: 8 GPUs x 128 images, 300 epochs, AdamW at 1e-3
+# after 20 epochs of warm-up from 1e-6, cosine to 1e-5, weight decay 0.05, RandAugment (9, 0.5), label smoothing 0.1,
+# half Mixup 0.8, half CutMix 1; no EMA, no repeated augmentation. Random erasing 0.25 is from the released code, not
+# from the table. One-dimensional parameters, class tokens and Swin's relative position biases do not decay. Model
+# configs add the backbone, its drop path, and further parameters without decay.
 # Data:     data/imagenet/{train,val}/<wnid>/*.JPEG, or any folders below train and val with lists meta/{train,val}.txt
 _base_ = [
     'mmpretrain::_base_/datasets/imagenet_bs64_swin_224.py',
@@ -20,7 +20,7 @@ train_dataloader = dict(batch_size=128, dataset=dict(type=dataset_type))
 val_dataloader = dict(dataset=dict(type=dataset_type))
 test_dataloader = val_dataloader
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'.cls_token': dict(decay_mult=0.0)}), clip_grad=None)
-# timm's cosine, as released: over all epochs, the warm-up in place of its first 20; Swin's own starts it after them
+# cosine of timm over all epochs, with the warm-up instead of the first 20, as released; Swin's starts after the warm-up
 param_scheduler = [
     dict(
         type='mixpro_mm.TimmCosineLR',
@@ -31,5 +31,5 @@ param_scheduler = [
         convert_to_iter_based=True,
     )
 ]
-randomness = dict(seed=0, diff_rank_seed=True)  # with one seed for all, every GPU would draw the same masks
+randomness = dict(seed=0, diff_rank_seed=True)  # one seed per GPU, so that GPUs draw different masks
 default_hooks = _base_.guards

@@ -1,5 +1,5 @@
-# What CaiT and XCiT change in the recipe: 400 epochs (section 4.1 of the paper), and tests on the whole image, at crop
-# ratio 1 in place of 0.875, where their published results, the baselines of Table 1, were measured.
+# Recipe of CaiT and XCiT: in1k.py with 400 epochs (section 4.1 of the paper) and evaluation at crop ratio 1 instead of
+# 0.875, as for their published results, the baselines of Table 1.
 _base_ = 'in1k.py'
 
 train_cfg = dict(max_epochs=400)

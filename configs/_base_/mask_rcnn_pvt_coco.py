@@ -1,10 +1,9 @@
-# Mask R-CNN on PVT-S, 1x schedule, COCO 2017, by the detection configs of the PVT release: 8 GPUs x 2 images, AdamW at
-# 2e-4 after 500 iterations of warm-up from a thousandth, a tenth of it from epochs 8 and 11, 12 epochs; weight decay
-# 1e-4 on every parameter, norms, biases and position embeddings included; no clipping, no layer-wise rates; drop path
-# 0.1; 1333 x 800 px, flips, fp32. All else is mmdet's Mask R-CNN R50-FPN. The text of the PVT paper has 1e-4 for the
-# learning rate; 2e-4 is what its release sets beside the APs it reports. mmdet itself ships PVT for RetinaNet only.
-# The maps go to a plain FPN as they are, un-normalised, as in the release. img_size stays at pre-training's 224: the
-# position embeddings then come over unchanged, and each input interpolates them to its own size.
+# Mask R-CNN on PVT-S, 1x schedule, COCO 2017, with the settings of the PVT release: 8 GPUs x 2 images, 12 epochs, AdamW
+# at 2e-4 after 500 iterations of warm-up from 2e-7, divided by 10 at epochs 8 and 11; weight decay 1e-4 on all
+# parameters; no clipping, no layer-wise learning rates; drop path 0.1; 1333 x 800 px, flips, fp32. The rest is mmdet's
+# Mask R-CNN R50-FPN. The PVT paper gives a learning rate of 1e-4, its release 2e-4 with the reported APs. mmdet has PVT
+# for RetinaNet only. Feature maps are not normalized before the FPN, as in the release. img_size is 224 as in
+# pre-training, so that position embeddings load unchanged; they are interpolated to the size of each input.
 # Data:     data/coco/{annotations/instances_{train,val}2017.json,train2017/*.jpg,val2017/*.jpg}
 _base_ = [
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
@@ -26,5 +25,5 @@ model = dict(
     neck=dict(in_channels=[64, 128, 320, 512]),
 )
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=2e-4, weight_decay=1e-4))
-randomness = dict(seed=0, diff_rank_seed=True)  # with one seed for all, every GPU would drop the same paths
+randomness = dict(seed=0, diff_rank_seed=True)  # one seed per GPU, so that GPUs drop different paths
 default_hooks = _base_.guards

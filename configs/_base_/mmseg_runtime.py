@@ -1,4 +1,4 @@
-# Runtime for mmseg. A copy, because `mmseg::` inheritance does not resolve with the onedl packages.
+# Runtime of mmseg. A copy, because `mmseg::` in _base_ does not resolve with the onedl packages.
 default_scope = 'mmseg'
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -1,7 +1,7 @@
-# The numbers of the paper, and the config of each: the only source for headers, docs/tables.md, metafile.yml, the study
-# and the report. Plain Python: it is also read without mmengine.
+# Numbers of the paper and their configs: the source of headers, docs/tables.md, metafile.yml, the study and the report.
+# Plain Python, because it is also read without mmengine.
 # Table 1, ImageNet-1k: parameters in millions, GFLOPs (multiply-adds), top-1 of each pre-training.
-# Its 1.6 G for DeiT-T fits neither patch 16 (1.25) nor 14 (1.70); every other row fits the model named here.
+# The 1.6 G of DeiT-T match neither patch 16 (1.25) nor 14 (1.70); all other rows match.
 table1 = {
     'deit-tiny': dict(name='DeiT-T', params=5.7, gflops=1.6, baseline=72.2, transmix=72.6, mixpro=73.8),
     'pvt-tiny': dict(name='PVT-T', params=13.2, gflops=1.9, baseline=75.1, transmix=75.5, mixpro=76.7),
@@ -30,14 +30,14 @@ table2 = {
     'tokenmix': dict(name='TokenMix', params=22, speed=322, top1=80.8),
     'mixpro': dict(name='MixPro', params=22, speed=322, top1=81.3),
 }
-# Table 3, Pascal Context, 60 classes: mIoU at one scale and at several.
+# Table 3, Pascal Context, 60 classes: mIoU, single-scale and multi-scale.
 table3 = {
     'deeplabv3plus_r101': dict(baseline=(47.3, 48.5)),
     'linear_deit-small': dict(baseline=(49.1, 49.6), transmix=(49.7, 50.3), mixpro=(50.3, 50.9)),
     'segmenter_deit-small': dict(baseline=(49.7, 50.5), transmix=(50.6, 51.2), mixpro=(51.1, 51.6)),
 }
-# Table 4, COCO, Mask R-CNN 1x: box AP, AP50, AP75, then mask AP, AP50, AP75. The text we have of the paper prints 571
-# for the mask AP50 of R-50; 55.1 is what is published elsewhere for that model.
+# Table 4, COCO, Mask R-CNN 1x: box AP, AP50, AP75, then mask AP, AP50, AP75. The paper prints 571 for the mask AP50 of
+# R-50; 55.1 is published elsewhere for that model.
 table4 = {
     'mask-rcnn_r50': dict(baseline=(38.0, 58.6, 41.4, 34.4, 55.1, 36.7)),
     'mask-rcnn_r101': dict(baseline=(40.4, 61.1, 44.2, 36.4, 57.7, 38.8)),
@@ -47,7 +47,8 @@ table4 = {
         mixpro=(41.4, 64.2, 44.4, 38.9, 61.1, 41.7),
     ),
 }
-# Table 5, DeiT-S, in percent: ImageNet-A top-1, calibration error, AURRA (there AURRAC), then ImageNet-O AUPR (AUPRC).
+# Table 5, DeiT-S, in percent: ImageNet-A top-1, calibration error, AURRA (AURRAC in the paper), ImageNet-O AUPR
+# (AUPRC).
 table5 = {
     'deit-small': dict(
         baseline=(19.1, 32.0, 23.8, 20.9),
@@ -55,7 +56,7 @@ table5 = {
         mixpro=(22.4, 30.3, 32.4, 23.1),
     ),
 }
-# Table 6, DeiT-S: which parts, top-1.
+# Table 6, DeiT-S: components, top-1.
 table6 = {
     'cutmix': dict(name='CutMix', top1=79.8),
     'cutmix-transmix': dict(name='CutMix + TransMix', top1=80.7),
@@ -63,14 +64,14 @@ table6 = {
     'cutmix-transmix-pal': dict(name='CutMix + TransMix + PAL', top1=81.1),
     'maskmix-pal': dict(name='MaskMix + PAL', top1=81.3),
 }
-# Table 7: top-1 of DeiT-T and DeiT-S by the shape of the mask, labels by area.
+# Table 7: top-1 of DeiT-T and DeiT-S by mask shape, area labels.
 table7 = {
     'region': {'name': 'region', 'deit-tiny': 72.2, 'deit-small': 79.8},
     'block': {'name': 'block', 'deit-tiny': 72.7, 'deit-small': 80.6},
     'random': {'name': 'random', 'deit-tiny': 72.7, 'deit-small': 80.6},
     'random-4x': {'name': 'random (4x scale)', 'deit-tiny': 73.2, 'deit-small': 80.8},
 }
-# Table 8, DeiT-T, top-1: A, borders of TransMix on those of patches; B, borders of MaskMix off them; C, smaller cells.
+# Table 8, DeiT-T, top-1: A, TransMix with boxes aligned to patches; B, misaligned MaskMix; C, smaller cells.
 table8 = {
     'transmix': dict(name='TransMix', top1=72.6),
     'a-aligned-transmix': dict(name='A', top1=73.1),
@@ -85,7 +86,7 @@ table9 = {
     'canvas': dict(name='Random shuffling on the patches of the canvas image', top1=69.7),
     'both': dict(name='Both', top1=67.3),
 }
-# Table 10, DeiT-T: the factor, T epochs of T_max, and the top-1 error.
+# Table 10, DeiT-T: factor at epoch T of T_max, top-1 error.
 table10 = {
     'equal': dict(name='Equal weight', factor='0.5', error=27.3),
     'linear': dict(name='Linear increment', factor='T / T_max', error=27.1),
@@ -93,8 +94,7 @@ table10 = {
     'learnable': dict(name='Learnable parameter', factor='-', error=27.0),
     'pal': dict(name='PAL', factor='cosine distance', error=26.2),
 }
-# Figure 5, DeiT-S, top-1 over the scale of the mask and over beta. Its points are drawn, not printed; the default, which
-# both panels share, is the 81.3 of Tables 1, 2 and 6.
+# Figure 5, DeiT-S, top-1 over mask scale and beta. Only the common default has a number, 81.3 of Tables 1, 2 and 6.
 figure5a = {
     'scale-1': dict(name='1x', top1=None),
     'scale-2': dict(name='2x', top1=None),
@@ -108,8 +108,8 @@ figure5b = {
     'beta-2': dict(name='beta 2', top1=None),
 }
 
-# (table, row, column) -> config, relative to configs/. Column None: every metric of the row. Table 5 tests the models of
-# Table 1. Rows that train the same model share one config.
+# (table, row, column) -> config, relative to configs/. Column None: all metrics of the row. Table 5 tests the models of
+# Table 1. Rows with the same model share a config.
 cells = {
     ('table1', model, method): f'pretrain/{model}_{files}_8xb128_in1k.py'
     for model in table1

@@ -1,9 +1,9 @@
-# Pascal Context (VOC 2010), 60 classes with the background as class 0; docs/hand_over.md says how to prepare it.
-# Settings of Segmenter's own recipe for this data: the short side is read at 520 px, whatever the long one, so that a
-# window of 480 px is never larger than an image. (mmseg's own base, (520, 520), bounds the long side instead.)
+# Pascal Context (VOC 2010), 60 classes with the background as class 0; see docs/hand_over.md for its preparation.
+# Settings of the Segmenter authors for this data: the short side is resized to 520 px, so that a window of 480 px is
+# never larger than an image. The base config of mmseg, (520, 520), limits the long side.
 # Data:     data/VOCdevkit/VOC2010/{JPEGImages,SegmentationClassContext,ImageSets/SegmentationContext}
 crop_size = (480, 480)
-scale = (4160, 520)  # long side at most, short side
+scale = (4160, 520)  # maximum long side, short side
 
 data_preprocessor = dict(
     type='SegDataPreProcessor',
@@ -27,12 +27,12 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=scale, keep_ratio=True),
-    dict(type='LoadAnnotations'),  # after Resize: scores count on untouched labels
+    dict(type='LoadAnnotations'),  # after Resize, because metrics use the original labels
     dict(type='PackSegInputs'),
 ]
 
 ratios = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-# Several scales, each with its mirror image. They multiply 520 px, as in mmseg 0.x; its 1.x multiplies the image itself.
+# Multi-scale test with flips. Ratios apply to 520 px, as in mmseg 0.x; in mmseg 1.x they apply to the image size.
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
@@ -45,9 +45,9 @@ tta_pipeline = [
         ],
     ),
 ]
-# At 0.5 and 0.75 sides are shorter than a window and no multiple of 16. The backbone pads them anyway, but only padding
-# done here is cut off again; else 272 px of map are squeezed into 260 px of image. (Segmenter's own code enlarges such
-# images to 480 px; mmseg does not.)
+# At ratios 0.5 and 0.75, sides are shorter than a window and not a multiple of 16. The padding must happen here:
+# padding in the backbone is not removed, and a map of 272 px would be resized to an image of 260 px. The Segmenter code
+# enlarges such images to 480 px; mmseg does not.
 tta_model = dict(type='SegTTAModel', data_preprocessor=dict(data_preprocessor, test_cfg=dict(size_divisor=16)))
 
 context = dict(

@@ -1,5 +1,5 @@
-# PVT v1 in the recipe of in1k.py; sizes add arch and drop path. As in the authors' code, position embeddings decay
-# and convolutions start as torch draws them.
+# PVT v1 with the recipe of in1k.py. Size variants set arch and drop path. As in the authors' code, position embeddings
+# decay and convolutions have the initialization of PyTorch.
 _base_ = 'in1k.py'
 
 model = dict(

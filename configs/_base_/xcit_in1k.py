@@ -1,7 +1,7 @@
-# XCiT with patches of 16 px in the recipe of in1k_400e.py; sizes add width, depth, drop path. mmpretrain's configs of
-# it are for testing: trained from them, linear layers would start at std 1 in place of 0.02, convolutions by Kaiming in
-# place of torch's default, labels would not be smoothed and no path dropped. As in the authors' code, batch norms see
-# all GPUs at once; temperatures and the position embedding, which is a convolution, decay.
+# XCiT with patches of 16 px and the recipe of in1k_400e.py. Size variants set width, depth and drop path. The XCiT
+# configs of mmpretrain are for testing: they initialize linear layers with std 1 instead of 0.02 and convolutions by
+# Kaiming instead of PyTorch's default, and have no label smoothing and no drop path. As in the authors' code, batch
+# norms are synchronized; temperatures and the position embedding, a convolution, decay.
 _base_ = 'in1k_400e.py'
 
 sync_bn = 'torch'

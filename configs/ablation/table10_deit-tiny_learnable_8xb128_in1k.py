@@ -1,7 +1,7 @@
-# MaskMix whose factor is one parameter, learned with the model, without weight decay.
+# MaskMix with a learnable factor, one parameter without weight decay.
 # Paper:    Table 10, Learnable parameter, DeiT-T: top-1 error 27.0; not run here
 # Run:      mim train onedl-mmpretrain configs/ablation/table10_deit-tiny_learnable_8xb128_in1k.py --gpus 8 --launcher pytorch
-# Unverified: its start at a half and the sigmoid that keeps it within bounds.
+# Unverified: the initial value of 0.5 and the sigmoid.
 _base_ = '../pretrain/deit-tiny_mixpro_8xb128_in1k.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# MaskMix labelled by class attention as far as the training has come: factor (T / T_max) squared.
+# MaskMix with labels by class attention with the factor (T / T_max) squared.
 # Paper:    Table 10, Parabolic increment, DeiT-T: top-1 error 26.9; not run here
 # Run:      mim train onedl-mmpretrain configs/ablation/table10_deit-tiny_parabolic_8xb128_in1k.py --gpus 8 --launcher pytorch
 _base_ = '../pretrain/deit-tiny_mixpro_8xb128_in1k.py'

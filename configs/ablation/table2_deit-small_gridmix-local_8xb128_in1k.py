@@ -1,7 +1,7 @@
-# Optional, beside the row without it: GridMix with its loss on local context, 4 x 4 cells each told by itself.
+# Optional variant of the GridMix row with its loss on local context: each of 4 x 4 cells is classified.
 # Paper:    Table 2, GridMix, DeiT-S: top-1 79.5; not run here
 # Run:      mim train onedl-mmpretrain configs/ablation/table2_deit-small_gridmix-local_8xb128_in1k.py --gpus 8 --launcher pytorch
-# Unverified: whether the paper's row had this loss, its weight of 0.15, and its grid.
+# Unverified: whether the paper uses this loss, its weight of 0.15, and its grid.
 _base_ = 'table2_deit-small_gridmix_8xb128_in1k.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# Puzzle Mix in place of CutMix: blocks cut by min-cut on gradient saliency, then moved; labels by area.
+# Puzzle Mix instead of CutMix: blocks selected by min-cut on gradient saliency, then transported; labels by area.
 # Paper:    Table 2, Puzzle-Mix, DeiT-S: top-1 79.8; not run here
 # Run:      mim train onedl-mmpretrain configs/ablation/table2_deit-small_puzzlemix_8xb128_in1k.py --gpus 8 --launcher pytorch
 _base_ = '../pretrain/deit-small_mixup-cutmix_8xb128_in1k.py'

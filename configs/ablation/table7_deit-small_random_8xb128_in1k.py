@@ -1,7 +1,7 @@
-# Labels by area under a random mask: single patches.
+# Random mask of single patches; labels by area.
 # Paper:    Table 7, random, DeiT-S: top-1 80.6; not run here
 # Run:      mim train onedl-mmpretrain configs/ablation/table7_deit-small_random_8xb128_in1k.py --gpus 8 --launcher pytorch
-# Unverified: the number is from TokenMix, which holds tau fixed; here it is drawn, as for the other masks.
+# Unverified: the number is from TokenMix, where tau is fixed; here it is random, as for the other masks.
 _base_ = '../pretrain/deit-small_mixup-cutmix_8xb128_in1k.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# Labels by area under the mask of MaskMix: cells of whole patches.
+# Mask of MaskMix: cells of 4 x 4 patches; labels by area.
 # Paper:    Table 7, random (4x scale), DeiT-T: top-1 73.2; not run here
 # Run:      mim train onedl-mmpretrain configs/ablation/table7_deit-tiny_random-4x_8xb128_in1k.py --gpus 8 --launcher pytorch
 _base_ = '../pretrain/deit-tiny_mixup-cutmix_8xb128_in1k.py'

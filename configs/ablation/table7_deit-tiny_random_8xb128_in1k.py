@@ -1,7 +1,7 @@
-# Labels by area under a random mask: single patches.
+# Random mask of single patches; labels by area.
 # Paper:    Table 7, random, DeiT-T: top-1 72.7; not run here
 # Run:      mim train onedl-mmpretrain configs/ablation/table7_deit-tiny_random_8xb128_in1k.py --gpus 8 --launcher pytorch
-# Unverified: the number is from TokenMix, which holds tau fixed; here it is drawn, as for the other masks.
+# Unverified: the number is from TokenMix, where tau is fixed; here it is random, as for the other masks.
 _base_ = '../pretrain/deit-tiny_mixup-cutmix_8xb128_in1k.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# TransMix with the borders of its box on those of the patches.
+# TransMix with boxes aligned to the patches.
 # Paper:    Table 8, A, DeiT-T: top-1 73.1; not run here
 # Run:      mim train onedl-mmpretrain configs/ablation/table8_deit-tiny_a-aligned-transmix_8xb128_in1k.py --gpus 8 --launcher pytorch
 _base_ = '../pretrain/deit-tiny_transmix_8xb128_in1k.py'

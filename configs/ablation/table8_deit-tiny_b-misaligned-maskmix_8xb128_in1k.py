@@ -1,7 +1,7 @@
-# MixPro with its cells moved by half a patch, so that their borders cut through patches.
+# MixPro with cells shifted by half a patch, so that their edges cross patches.
 # Paper:    Table 8, B, DeiT-T: top-1 73.1; not run here
 # Run:      mim train onedl-mmpretrain configs/ablation/table8_deit-tiny_b-misaligned-maskmix_8xb128_in1k.py --gpus 8 --launcher pytorch
-# Unverified: how far the cells are moved, and that labels are by PAL.
+# Unverified: the shift, and labels by PAL.
 _base_ = '../pretrain/deit-tiny_mixpro_8xb128_in1k.py'
 
 model = dict(

@@ -1,7 +1,7 @@
-# MixPro whose pasted squares are three quarters as wide as their cells, so that their borders cut through patches.
+# MixPro with pasted squares of three quarters of the cell width, so that their edges cross patches.
 # Paper:    Table 8, C, DeiT-T: top-1 73.4; not run here
 # Run:      mim train onedl-mmpretrain configs/ablation/table8_deit-tiny_c-smaller-units_8xb128_in1k.py --gpus 8 --launcher pytorch
-# Unverified: how much smaller the units are, that they stay centred in their cells, and that labels are by PAL.
+# Unverified: the size of the squares, their position at the centre of the cells, and labels by PAL.
 _base_ = '../pretrain/deit-tiny_mixpro_8xb128_in1k.py'
 
 model = dict(

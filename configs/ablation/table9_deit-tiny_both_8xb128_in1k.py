@@ -1,7 +1,7 @@
-# MaskMix with patches that change places: those of either image, each among its own.
+# MaskMix that shuffles the patches of both images, each image separately.
 # Paper:    Table 9, Both, DeiT-T: top-1 67.3; not run here
 # Run:      mim train onedl-mmpretrain configs/ablation/table9_deit-tiny_both_8xb128_in1k.py --gpus 8 --launcher pytorch
-# Unverified: labels by area; the baseline equals that of Table 7, which has them.
+# Unverified: labels by area, as in the row of Table 7 that equals the baseline.
 _base_ = 'table7_deit-tiny_random-4x_8xb128_in1k.py'
 
 model = dict(

@@ -1,7 +1,7 @@
-# MaskMix with patches that change places: those pasted from the partner.
+# MaskMix that shuffles the patches pasted from the partner.
 # Paper:    Table 9, Random shuffling on the cropped patches, DeiT-T: top-1 69.8; not run here
 # Run:      mim train onedl-mmpretrain configs/ablation/table9_deit-tiny_pasted_8xb128_in1k.py --gpus 8 --launcher pytorch
-# Unverified: labels by area; the baseline equals that of Table 7, which has them.
+# Unverified: labels by area, as in the row of Table 7 that equals the baseline.
 _base_ = 'table7_deit-tiny_random-4x_8xb128_in1k.py'
 
 model = dict(

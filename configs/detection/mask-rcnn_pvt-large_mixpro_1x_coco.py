@@ -1,9 +1,9 @@
-# PVT-L in place of PVT-S, from its MixPro pre-training; no drop path, 1 image on each of 8 GPUs at 2e-4 / 1.4, as in
-# the PVT release.
-# Paper:    not in the paper; the PVT release has box AP 42.9, mask AP 39.5, from its own weights (whai362/PVT)
+# PVT-L instead of PVT-S, from MixPro pre-training; no drop path, 8 GPUs x 1 image, learning rate 2e-4 / 1.4, as in the
+# PVT release.
+# Paper:    not in the paper; the PVT release reports box AP 42.9, mask AP 39.5 for its weights (whai362/PVT)
 # Needs:    the checkpoint of configs/pretrain/pvt-large_mixpro_8xb128_in1k.py, and data/coco
 # Run:      mim train onedl-mmdetection configs/detection/mask-rcnn_pvt-large_mixpro_1x_coco.py --gpus 8 --launcher pytorch
-# From another pre-training, end that line with
+# For another pre-training, append
 #           --cfg-options model.backbone.init_cfg.checkpoint=work_dirs/pvt-large_transmix_8xb128_in1k/epoch_300.pth
 _base_ = 'mask-rcnn_pvt-small_mixpro_1x_coco.py'
 

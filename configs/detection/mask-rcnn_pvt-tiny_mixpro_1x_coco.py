@@ -1,8 +1,8 @@
-# PVT-T in place of PVT-S, from its MixPro pre-training.
-# Paper:    not in the paper; the PVT release has box AP 36.7, mask AP 35.1, from its own weights (whai362/PVT)
+# PVT-T instead of PVT-S, from MixPro pre-training.
+# Paper:    not in the paper; the PVT release reports box AP 36.7, mask AP 35.1 for its weights (whai362/PVT)
 # Needs:    the checkpoint of configs/pretrain/pvt-tiny_mixpro_8xb128_in1k.py, and data/coco
 # Run:      mim train onedl-mmdetection configs/detection/mask-rcnn_pvt-tiny_mixpro_1x_coco.py --gpus 8 --launcher pytorch
-# From another pre-training, end that line with
+# For another pre-training, append
 #           --cfg-options model.backbone.init_cfg.checkpoint=work_dirs/pvt-tiny_transmix_8xb128_in1k/epoch_300.pth
 _base_ = 'mask-rcnn_pvt-small_mixpro_1x_coco.py'
 

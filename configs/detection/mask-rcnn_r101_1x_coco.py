@@ -1,5 +1,5 @@
-# Mask R-CNN on ResNet-101 by mmdet's own config, unchanged, for the row beside PVT-S: 8 GPUs x 2 images, SGD at 0.02.
-# The backbone starts from torchvision's ImageNet-1k weights, which the first run downloads.
+# Mask R-CNN on ResNet-101, the unchanged config of mmdet: 8 GPUs x 2 images, SGD at 0.02. The first run downloads the
+# ImageNet-1k weights of torchvision.
 # Paper:    Table 4, R-101: box AP 40.4, mask AP 36.4; not run here
 # Data:     data/coco/{annotations/instances_{train,val}2017.json,train2017/*.jpg,val2017/*.jpg}
 # Run:      mim train onedl-mmdetection configs/detection/mask-rcnn_r101_1x_coco.py --gpus 8 --launcher pytorch

@@ -1,9 +1,9 @@
-# ResNet-micro on the embedded digits, without mixing: the extractor of Attentive-CutMix; study_ablation.py trains it first.
+# ResNet-micro on the digits, without mixing: the extractor of Attentive-CutMix, trained by study_ablation.py.
 # Run:      mim train onedl-mmpretrain configs/digits/extractor_resnet-micro_digits.py
 # Result:   top-1 99.2, seed not fixed
 _base_ = '../_base_/digits.py'
 
-model = dict(  # its last map has 4 x 4 positions at 32 px
+model = dict(  # the last map is 4 x 4 at 32 px
     type='ImageClassifier',
     backbone=dict(type='ResNet_CIFAR', depth=18, stem_channels=8, base_channels=8),
     neck=dict(type='GlobalAveragePooling'),

@@ -1,6 +1,6 @@
-# Mask R-CNN on PVT-micro from scratch: the row beside the one from the MixPro checkpoint. Heads are narrow, for CPUs;
-# group norm in the FPN, because PVT's maps are not normalised and a pre-trained stage 4 is four times as large as a new
-# one; RoI levels for digits, not for objects of COCO's size.
+# Mask R-CNN on PVT-micro from scratch, to compare with the MixPro checkpoint. Narrow heads for CPUs; group norm in the
+# FPN, because the maps of PVT are not normalized and stage 4 of a pre-trained model is four times as large as of a new
+# one; RoI levels for the size of digits.
 # Data:     python -m mixpro_mm.datasets.digit_scenes data/digit_scenes
 # Run:      mim train onedl-mmdetection configs/digits/mask-rcnn_pvt-micro_scratch_digit-scenes.py
 # Result:   box AP 34.2, mask AP 29.6 as a stage of study_demo.py, seed 0

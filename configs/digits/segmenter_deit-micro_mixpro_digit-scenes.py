@@ -1,4 +1,4 @@
-# Segmenter on DeiT-micro from its MixPro checkpoint; stops before training if a backbone tensor does not come over.
+# Segmenter on DeiT-micro from its MixPro checkpoint. The run stops before training if a backbone tensor is not loaded.
 # Needs:    the checkpoint of deit-micro_mixpro_digits.py, and the data of the config below
 # Run:      mim train onedl-mmsegmentation configs/digits/segmenter_deit-micro_mixpro_digit-scenes.py
 # Result:   mIoU 20.1 as a stage of study_demo.py, seed 0

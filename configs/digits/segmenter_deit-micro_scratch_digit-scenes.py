@@ -1,4 +1,4 @@
-# Segmenter (mask transformer) on DeiT-micro from scratch: the row beside the one from the MixPro checkpoint.
+# Segmenter (mask transformer) on DeiT-micro from scratch, to compare with the MixPro checkpoint.
 # Data:     python -m mixpro_mm.datasets.digit_scenes data/digit_scenes
 # Run:      mim train onedl-mmsegmentation configs/digits/segmenter_deit-micro_scratch_digit-scenes.py
 # Result:   mIoU 12.2 as a stage of study_demo.py, seed 0
@@ -23,7 +23,7 @@ model = dict(
         num_layers=2,
         num_heads=4,
         dropout_ratio=0.0,
-        # nine pixels in ten are background
+        # 90 % of the pixels are background
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0, class_weight=[0.1] + [1.0] * 10),
     ),
     test_cfg=dict(mode='slide', crop_size=(32, 32), stride=(16, 16)),

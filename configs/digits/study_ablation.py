@@ -1,18 +1,18 @@
-# Every row of Tables 2 and 6 to 10 and every point of Figure 5 on the embedded digits: DeiT-micro, 50 epochs, one stage a
-# row, a few minutes each on one core. A stage is deit-micro_mixpro_digits.py with the cfg_options given here; rows of
-# different tables that train the same model are trained once a table.
+# All rows of Tables 2 and 6 to 10 and all points of Figure 5 on the digits: DeiT-micro, 50 epochs, one stage per row, a
+# few minutes each on one core. A stage is deit-micro_mixpro_digits.py with the cfg_options given here. Rows of
+# different tables with the same model are trained once per table.
 # Run:      python tools/study.py configs/digits/study_ablation.py
 # A part:   python tools/study.py configs/digits/study_ablation.py --only 'table2_*'
-# Unverified: as in the headers of configs/ablation, which has the same rows on ImageNet-1k.
+# Unverified: as in configs/ablation, which has the same rows on ImageNet-1k.
 _base_ = 'extractor_resnet-micro_digits.py'  # for its model
 
 title = 'The ablation of MixPro on embedded digits'
 seed = 0
-jobs = 0  # one per visible GPU, or per core without one
+jobs = 0  # one per visible GPU, else one per core
 
 mixup, cut = dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)
 box = dict(type='mixpro_mm.RegionMix', alpha=1.0)
-cells = dict(alpha=1.0, patch_size=4, mask_scale=2)  # a quarter of the image along a side
+cells = dict(alpha=1.0, patch_size=4, mask_scale=2)  # a quarter of the image side
 mask_mix, mix_pro = dict(type='mixpro_mm.MaskMix', **cells), dict(type='mixpro_mm.MixPro', **cells)
 smooth = dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')
 pal = dict(type='mixpro_mm.LabelingHook')
@@ -21,7 +21,7 @@ factor = {
     name: dict(pal, labeling=dict(type='ProgressiveAttentionLabeling', factor=name))
     for name in ('equal', 'linear', 'parabolic', 'learnable')
 }
-cnn = 'work_dirs/extractor_resnet-micro_digits'  # shows Attentive-CutMix where to look
+cnn = 'work_dirs/extractor_resnet-micro_digits'  # extractor of Attentive-CutMix
 
 
 def mixing(method, *hooks, **options):
@@ -35,7 +35,7 @@ rows = dict(
         gridmix=mixing(dict(type='mixpro_mm.GridMix', alpha=1.0, grid=4)),
         cutmix=cutmix,
         saliencymix=mixing(dict(type='mixpro_mm.SaliencyMix', alpha=1.0)),
-        # blocks of 2 px, below a patch, are left out
+        # without blocks of 2 px, which are smaller than a patch
         puzzlemix=mixing(dict(type='mixpro_mm.PuzzleMix', alpha=1.0, blocks=[2, 4, 8]), area),
         transmix=transmix,
         mixpro=mixpro,
@@ -64,7 +64,7 @@ rows = dict(
     | {what: mixing(dict(mask_mix, shuffle=what)) for what in ('pasted', 'canvas', 'both')},
     table10={name: {'custom_hooks': [factor[name]]} for name in ('equal', 'linear', 'parabolic', 'learnable')}
     | dict(pal=mixpro),
-    # 28 of 32 px at scale 7: one whole cell and what is cut off around it
+    # scale 7 is 28 of 32 px: one whole cell and cropped ones
     figure5a={f'scale-{n}': mixing(dict(mix_pro, mask_scale=n), pal) if n != 2 else mixpro for n in (1, 2, 4, 7)},
     figure5b={f'beta-{a}': mixing(dict(mix_pro, alpha=float(a)), pal) if a != 1 else mixpro for a in (0.5, 0.8, 1, 2)},
 )
@@ -78,13 +78,13 @@ rows['table2']['attentive-cutmix'] = mixing(
         grid=4,
     )
 )
-# the teacher is the moving average of the model itself, which EMAHook validates and saves
+# the teacher is the moving average of the model, which EMAHook validates and saves
 rows['table2']['tokenmix'] = mixing(
     dict(type='mixpro_mm.TokenMix', patch_size=4, teacher='ema', target='bce'),
     dict(type='EMAHook', momentum=0.02),
     area,
-) | {'model.head.loss.use_sigmoid': True, 'model.head.loss.loss_weight': 1 / 10}  # a mean over the classes
-# beside the row without it: the loss on local context, 4 x 4 cells each told by itself
+) | {'model.head.loss.use_sigmoid': True, 'model.head.loss.loss_weight': 1 / 10}  # mean over the classes
+# additional row with the loss on local context: each of 4 x 4 cells is classified
 rows['table2']['gridmix-local'] = rows['table2']['gridmix'] | {
     'custom_hooks': [area],
     'model.head.loss': dict(
@@ -97,12 +97,12 @@ rows['table2']['gridmix-local'] = rows['table2']['gridmix'] | {
         grid=4,
     ),
 }
-# one parameter, learned with the model, without weight decay
+# a parameter without weight decay
 rows['table10']['learnable'] |= {
     'model.head.loss': dict(_delete_=True, type='mixpro_mm.LearnableFactor', loss=smooth),
     'optim_wrapper.paramwise_cfg.custom_keys.raw_factor.decay_mult': 0.0,
 }
-columns = dict(table7='deit-micro', table10='error')  # else top1
+columns = dict(table7='deit-micro', table10='error')  # default: top1
 
 train_cnn = ['-m', 'mixpro_mm.study.stage', 'configs/digits/extractor_resnet-micro_digits.py', '--work-dir', cnn]
 stages = [dict(name='extractor', command=[*train_cnn, '--seed', '100'], creates=f'{cnn}/epoch_15.pth')]

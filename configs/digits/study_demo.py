@@ -1,9 +1,9 @@
-# The main job (`make demo`): pre-train DeiT-micro and PVT-micro with MixPro on the embedded digits, hand both to
-# segmentation and detection, and train the same from scratch beside them.
+# The demo (`make demo`): pre-train DeiT-micro and PVT-micro with MixPro on the digits, transfer them to segmentation
+# and detection, and train the same models from scratch.
 # Run:      python tools/study.py configs/digits/study_demo.py
 title = 'MixPro on embedded digits'
 seed = 0
-jobs = 0  # one per visible GPU, or per core without one
+jobs = 0  # one per visible GPU, else one per core
 
 deit, pvt, scenes = dict(backbone='DeiT'), dict(backbone='PVT'), dict(needs=['scenes'])
 pretrain = dict(task='classification', pretraining='mixpro')

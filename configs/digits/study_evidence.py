@@ -1,11 +1,11 @@
-# The evidence (`make study`): on the embedded digits, DeiT-micro pre-trained by six methods with five seeds, tested on
-# whole, occluded, adversarially filtered and unknown digits; by four of the methods, with three seeds, PVT-micro, and
-# Segmenter and Mask R-CNN from those checkpoints. docs/evidence.md is what came of it.
+# The evidence study (`make study`) on the digits: DeiT-micro pre-trained with six methods and five seeds, tested on
+# whole, occluded, adversarially filtered and unknown digits; PVT-micro with four methods and three seeds; Segmenter and
+# Mask R-CNN from these checkpoints. docs/evidence.md has the results.
 # Run:      python tools/study.py configs/digits/study_evidence.py
 # A part:   python tools/study.py configs/digits/study_evidence.py --seeds 3 --methods cutmix transmix mixpro
 title = 'MixPro against its rivals on embedded digits'
 seed = 0
-jobs = 0  # one per visible GPU, or per core without one
+jobs = 0  # one per visible GPU, else one per core
 
 methods = ('none', 'cutmix', 'transmix', 'tokenmix', 'maskmix', 'mixpro')
 transferred = ('none', 'cutmix', 'transmix', 'mixpro')
@@ -16,14 +16,20 @@ robustness = dict(
     O='../robustness/deit-micro_digits-o.py',
 )
 data = 'data/digit_scenes'
-judge = 'saliency_deit-micro_digits-8'  # says what is salient, for all models
-train_judge = ['-m', 'mixpro_mm.study.stage', f'configs/digits/evidence/{judge}.py', '--work-dir', f'work_dirs/{judge}']
+saliency = 'saliency_deit-micro_digits-8'  # defines the salient patches for all models
+train_it = [
+    '-m',
+    'mixpro_mm.study.stage',
+    f'configs/digits/evidence/{saliency}.py',
+    '--work-dir',
+    f'work_dirs/{saliency}',
+]
 stages = [
     dict(name='scenes', command=['-m', 'mixpro_mm.datasets.digit_scenes', data], creates=data),
     dict(
         name='saliency',
-        command=[*train_judge, '--seed', '100'],
-        creates=f'work_dirs/{judge}/epoch_25.pth',
+        command=[*train_it, '--seed', '100'],
+        creates=f'work_dirs/{saliency}/epoch_25.pth',
     ),
 ]
 stages += [

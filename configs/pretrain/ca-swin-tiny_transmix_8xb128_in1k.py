@@ -1,4 +1,4 @@
-# CA-Swin-T on ImageNet-1k with TransMix: CutMix's box, its labels weighed half by area, half by class attention.
+# CA-Swin-T on ImageNet-1k with TransMix: box of CutMix, labels half by area, half by class attention.
 # Paper:    Table 1, CA-Swin-T + TransMix: top-1 81.8; not run here
 # Run:      mim train onedl-mmpretrain configs/pretrain/ca-swin-tiny_transmix_8xb128_in1k.py --gpus 8 --launcher pytorch
 _base_ = ['ca-swin-tiny_mixup-cutmix_8xb128_in1k.py', '../_base_/transmix.py']

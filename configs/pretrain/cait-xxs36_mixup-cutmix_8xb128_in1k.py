@@ -1,9 +1,9 @@
-# CaiT-XXS on ImageNet-1k with half Mixup, half CutMix: the paper's baseline, and the parent of the others.
+# CaiT-XXS on ImageNet-1k with half Mixup, half CutMix: the baseline of the paper, and the base of the other configs.
 # Paper:    Table 1, CaiT-XXS: top-1 79.1; not run here
 # Needs:    timm (pip install timm)
 # Run:      mim train onedl-mmpretrain configs/pretrain/cait-xxs36_mixup-cutmix_8xb128_in1k.py --gpus 8 --launcher pytorch
-# Of the CaiT-XXS, this one of 36 blocks has the parameters and FLOPs of Table 1. Drop path is the same in all 36 and
-# absent from the two class-attention blocks behind them, as in the authors' code.
+# CaiT-XXS with 36 blocks has the parameters and FLOPs of Table 1. Drop path is the same in all 36 blocks and 0 in the
+# two class-attention blocks, as in the authors' code.
 _base_ = '../_base_/in1k_400e.py'
 
 model = dict(

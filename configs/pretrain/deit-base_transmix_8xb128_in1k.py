@@ -1,4 +1,4 @@
-# DeiT-B on ImageNet-1k with TransMix: CutMix's box, its labels weighed half by area, half by class attention.
+# DeiT-B on ImageNet-1k with TransMix: box of CutMix, labels half by area, half by class attention.
 # Paper:    Table 1, DeiT-B + TransMix: top-1 82.4; not run here
 # Run:      mim train onedl-mmpretrain configs/pretrain/deit-base_transmix_8xb128_in1k.py --gpus 8 --launcher pytorch
 _base_ = ['deit-base_mixup-cutmix_8xb128_in1k.py', '../_base_/transmix.py']

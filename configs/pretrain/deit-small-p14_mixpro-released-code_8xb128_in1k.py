@@ -1,11 +1,11 @@
-# DeiT-S with MixPro as the released code trains it where that differs from the paper; its label half, switched off there
-# as shipped, is on.
+# DeiT-S with MixPro as in the released code where it differs from the paper. Its progressive attention labeling, off by
+# default in the released code, is on.
 # Paper:    Table 1, DeiT-S + MixPro: top-1 81.3; not run here
 # Run:      mim train onedl-mmpretrain configs/pretrain/deit-small-p14_mixpro-released-code_8xb128_in1k.py --gpus 8 --launcher pytorch
-# Patches of 14 px, cells of 56, which tile 224 px; Mixup, CutMix and MixPro 25 : 25 : 50; cells rounded up; the mask
-# brought to the tokens by nearest neighbour, which changes nothing in such cells; the factor sees smoothed labels and
-# lets gradients through; labels of MixPro batches are hard. Partners and ratio are the defaults: flipped partners, and
-# one tau per sample, survive in that code in names and comments only.
+# Patches of 14 px; cells of 56 px, which tile 224 px; Mixup, CutMix and MixPro 25 : 25 : 50; number of cells rounded
+# up; mask downsampled to the tokens by nearest neighbour, which is exact for these cells; factor from smoothed labels,
+# with gradients; hard labels in MixPro batches. Partners and ratio are the defaults: flipped partners and one tau per
+# sample appear in the released code only in names and comments.
 _base_ = 'deit-small_mixup-cutmix_8xb128_in1k.py'
 
 released = dict(patch_size=14, mask_scale=4, rounding='ceil')

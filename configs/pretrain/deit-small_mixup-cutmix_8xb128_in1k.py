@@ -1,4 +1,4 @@
-# DeiT-S on ImageNet-1k with half Mixup, half CutMix: the paper's baseline, and the parent of the others.
+# DeiT-S on ImageNet-1k with half Mixup, half CutMix: the baseline of the paper, and the base of the other configs.
 # Paper:    Table 1, DeiT-S: top-1 79.8; not run here
 # Run:      mim train onedl-mmpretrain configs/pretrain/deit-small_mixup-cutmix_8xb128_in1k.py --gpus 8 --launcher pytorch
 _base_ = '../_base_/deit_in1k.py'

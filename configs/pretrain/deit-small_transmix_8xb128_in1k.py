@@ -1,4 +1,4 @@
-# DeiT-S on ImageNet-1k with TransMix: CutMix's box, its labels weighed half by area, half by class attention.
+# DeiT-S on ImageNet-1k with TransMix: box of CutMix, labels half by area, half by class attention.
 # Paper:    Table 1, DeiT-S + TransMix: top-1 80.7; not run here
 # Run:      mim train onedl-mmpretrain configs/pretrain/deit-small_transmix_8xb128_in1k.py --gpus 8 --launcher pytorch
 _base_ = ['deit-small_mixup-cutmix_8xb128_in1k.py', '../_base_/transmix.py']

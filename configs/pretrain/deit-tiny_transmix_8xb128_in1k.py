@@ -1,4 +1,4 @@
-# DeiT-T on ImageNet-1k with TransMix: CutMix's box, its labels weighed half by area, half by class attention.
+# DeiT-T on ImageNet-1k with TransMix: box of CutMix, labels half by area, half by class attention.
 # Paper:    Table 1, DeiT-T + TransMix: top-1 72.6; not run here
 # Run:      mim train onedl-mmpretrain configs/pretrain/deit-tiny_transmix_8xb128_in1k.py --gpus 8 --launcher pytorch
 _base_ = ['deit-tiny_mixup-cutmix_8xb128_in1k.py', '../_base_/transmix.py']

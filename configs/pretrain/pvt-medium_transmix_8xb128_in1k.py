@@ -1,4 +1,4 @@
-# PVT-M on ImageNet-1k with TransMix: CutMix's box, its labels weighed half by area, half by class attention.
+# PVT-M on ImageNet-1k with TransMix: box of CutMix, labels half by area, half by class attention.
 # Paper:    Table 1, PVT-M + TransMix: top-1 82.1; not run here
 # Run:      mim train onedl-mmpretrain configs/pretrain/pvt-medium_transmix_8xb128_in1k.py --gpus 8 --launcher pytorch
 _base_ = ['pvt-medium_mixup-cutmix_8xb128_in1k.py', '../_base_/transmix.py']

@@ -1,4 +1,4 @@
-# PVT-S on ImageNet-1k with TransMix: CutMix's box, its labels weighed half by area, half by class attention.
+# PVT-S on ImageNet-1k with TransMix: box of CutMix, labels half by area, half by class attention.
 # Paper:    Table 1, PVT-S + TransMix: top-1 80.5; not run here
 # Run:      mim train onedl-mmpretrain configs/pretrain/pvt-small_transmix_8xb128_in1k.py --gpus 8 --launcher pytorch
 _base_ = ['pvt-small_mixup-cutmix_8xb128_in1k.py', '../_base_/transmix.py']

@@ -1,7 +1,7 @@
-# XCiT-L on ImageNet-1k with half Mixup, half CutMix: the paper's baseline, and the parent of the others.
+# XCiT-L on ImageNet-1k with half Mixup, half CutMix: the baseline of the paper, and the base of the other configs.
 # Paper:    Table 1, XCiT-L: top-1 82.9; not run here
 # Run:      mim train onedl-mmpretrain configs/pretrain/xcit-large-24-p16_mixup-cutmix_8xb128_in1k.py --gpus 8 --launcher pytorch
-# Unverified: drop path 0.25, recalled from the XCiT paper.
+# Unverified: drop path 0.25, from memory of the XCiT paper.
 _base_ = '../_base_/xcit_in1k.py'
 
 model = dict(

@@ -1,7 +1,7 @@
-# XCiT-M on ImageNet-1k with half Mixup, half CutMix: the paper's baseline, and the parent of the others.
+# XCiT-M on ImageNet-1k with half Mixup, half CutMix: the baseline of the paper, and the base of the other configs.
 # Paper:    Table 1, XCiT-M: top-1 82.7; not run here
 # Run:      mim train onedl-mmpretrain configs/pretrain/xcit-medium-24-p16_mixup-cutmix_8xb128_in1k.py --gpus 8 --launcher pytorch
-# Unverified: drop path 0.15, taken from its authors' detection and UPerNet configs.
+# Unverified: drop path 0.15, from the detection and UPerNet configs of the XCiT authors.
 _base_ = '../_base_/xcit_in1k.py'
 
 model = dict(

@@ -1,7 +1,7 @@
-# XCiT-S on ImageNet-1k with half Mixup, half CutMix: the paper's baseline, and the parent of the others.
+# XCiT-S on ImageNet-1k with half Mixup, half CutMix: the baseline of the paper, and the base of the other configs.
 # Paper:    Table 1, XCiT-S: top-1 82.0; not run here
 # Run:      mim train onedl-mmpretrain configs/pretrain/xcit-small-12-p16_mixup-cutmix_8xb128_in1k.py --gpus 8 --launcher pytorch
-# Drop path 0.05 is that of the command in XCiT's README. LayerScale starts at 1 here, at 1e-5 in the deeper ones.
+# Drop path 0.05 is from the README of XCiT. LayerScale starts at 1; in the deeper models at 1e-5.
 _base_ = '../_base_/xcit_in1k.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# XCiT-S on ImageNet-1k with TransMix: CutMix's box, its labels weighed half by area, half by class attention.
+# XCiT-S on ImageNet-1k with TransMix: box of CutMix, labels half by area, half by class attention.
 # Paper:    Table 1, XCiT-S + TransMix: top-1 82.3; not run here
 # Run:      mim train onedl-mmpretrain configs/pretrain/xcit-small-12-p16_transmix_8xb128_in1k.py --gpus 8 --launcher pytorch
 _base_ = ['xcit-small-12-p16_mixup-cutmix_8xb128_in1k.py', '../_base_/transmix.py']

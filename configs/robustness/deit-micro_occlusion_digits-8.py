@@ -1,6 +1,6 @@
-# Occlusion of DeiT-micro on the digits 0 to 7, for the evidence study. What is salient, one model says for all: a DeiT-micro
-# that none of the methods has trained, as DINO does for the paper, so that at one loss all lose the same patches.
-# The pass over the whole images also gives top-1 and calibration on clean scans.
+# Occlusion of DeiT-micro on the digits 0 to 7, for the evidence study. A separate DeiT-micro defines the salient
+# patches of all models, as DINO in the paper, so that all models lose the same patches. The pass over whole images also
+# measures top-1 and calibration.
 # Needs:    work_dirs/saliency_deit-micro_digits-8/epoch_25.pth from configs/digits/evidence/saliency_deit-micro_digits-8.py
 # Needs:    work_dirs/deit-micro_mixpro_digits-8/epoch_25.pth from configs/digits/evidence/deit-micro_mixpro_digits-8.py
 # Run:      mim test onedl-mmpretrain configs/robustness/deit-micro_occlusion_digits-8.py --checkpoint work_dirs/deit-micro_mixpro_digits-8/epoch_25.pth

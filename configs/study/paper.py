@@ -1,6 +1,6 @@
-# Tables 1, 3, 4 and 5 and Figure 3 of the paper as one study: pre-train 14 models with three methods, hand two of them
-# over, test one on ImageNet-A, ImageNet-O and occluded images. Measured numbers stand beside the paper's in the report.
-# Not run here: its 42 pre-trainings alone take some 30,000 hours of a V100.
+# Tables 1, 3, 4 and 5 and Figure 3 of the paper as a study: pre-train 14 models with three methods, transfer two of
+# them, test one on ImageNet-A, ImageNet-O and occluded images. The report compares measured and published numbers. Not
+# run here: its 42 pre-trainings take about 30,000 V100 hours.
 # Data:     data/imagenet, data/imagenet-a, data/imagenet-o, data/VOCdevkit/VOC2010, data/coco
 # Needs:    checkpoints/dino_deit-small.pth, see configs/robustness/deit-small_occlusion_in1k.py
 # Look:     python tools/study.py configs/study/paper.py --dry-run
@@ -12,7 +12,7 @@ title = 'Tables 1, 3, 4 and 5 of MixPro'
 seed = 0
 jobs = 1  # on a cluster: --jobs
 
-methods = dict(baseline='mixup-cutmix', transmix='transmix', mixpro='mixpro')  # in the results, and in file names
+methods = dict(baseline='mixup-cutmix', transmix='transmix', mixpro='mixpro')  # in results: in file names
 ap = ('bbox_mAP', 'bbox_mAP_50', 'bbox_mAP_75', 'segm_mAP', 'segm_mAP_50', 'segm_mAP_75')
 table5 = ('A_top1', 'A_rms_calibration_error', 'A_aurra', 'O_aupr')
 robustness = dict(
@@ -63,7 +63,7 @@ stages += [
     )
     for method in methods
 ]
-# the rows beside them, from the weights their toolkits download
+# CNN rows, from weights that the toolkits download
 stages += [
     dict(
         name='deeplabv3plus_r101',

@@ -1,4 +1,4 @@
-"""Will this checkpoint fit: compare it with a model, convert it from other projects, and prove the conversion."""
+"""Compare a checkpoint with a model, convert checkpoints of other projects, and verify the conversion."""
 
 from mixpro_mm.transfer.coverage import Coverage, compare
 

@@ -1,4 +1,4 @@
-"""The converter of checkpoints as one command."""
+"""Command line of the checkpoint converter."""
 
 import argparse
 import sys
@@ -11,19 +11,19 @@ from mixpro_mm.transfer.proof import MAPS, TOLERANCE
 
 __all__ = ['main']
 
-TO = 'whose names; mixpro is another word for mmpretrain where a family has both; docs/hand_over.md has the pairs'
-TAKE = 'convert what the file has under KEY, such as model_ema or state_dict_ema, or KEY.*'
+TO = 'target layout; mixpro equals mmpretrain where a family has both; see docs/hand_over.md'
+TAKE = 'convert the entry KEY of the file, such as model_ema or state_dict_ema, or KEY.*'
 
 
 def main(arguments=None) -> int:
-    """Convert a checkpoint of DeiT, PVT, XCiT, CaiT or Swin into the names of another toolkit, and prove the result."""
+    """Convert a checkpoint of DeiT, PVT, XCiT, CaiT or Swin to the layout of another toolkit, and verify the result."""
     parser = argparse.ArgumentParser(prog='convert_checkpoint.py', description=main.__doc__)
     add = parser.add_argument
-    add('source', metavar='SRC', help='an official, timm, SMMix or released MixPro file, or one of ours')
+    add('source', metavar='SRC', help='an official, timm, SMMix, released MixPro or mixpro_mm checkpoint')
     add('destination', metavar='DST', help='the file to write')
     add('--to', required=True, choices=TARGETS, help=TO)
-    add('--trust', action='store_true', help='let code that is in the file run')
-    add('--heads', type=int, help='heads of a DeiT or ViT, if they are not of 64 channels each')
+    add('--trust', action='store_true', help='allow code in the file to run')
+    add('--heads', type=int, help='number of heads of a DeiT or ViT; default: one per 64 channels')
     add('--take', metavar='KEY', help=TAKE)
     args = parser.parse_args(arguments)
     try:
@@ -39,17 +39,16 @@ def main(arguments=None) -> int:
 
 
 def _report(conversion: Conversion, args: argparse.Namespace) -> list[str]:
-    """What was found, what became of each tensor, what was proved, and the config that takes the file."""
     file, family, renamed, proof = conversion.file, conversion.family, conversion.renamed, conversion.proof
-    taken = f' (what lies under {file.unusual})' if file.unusual else ''
-    taken += f' (with the prefix {conversion.prefix})' if conversion.prefix else ''
+    taken = f' (entry {file.unusual})' if file.unusual else ''
+    taken += f' (prefix {conversion.prefix})' if conversion.prefix else ''
     lines = [
         f'{args.source}{taken} is {family.LABEL} in the layout of {conversion.layout}: {describe(conversion.size)} '
         f'(SHA-256 {file.sha256[:12]})'
     ]
     if file.beside:
-        lines.append(f'not read, beside the model: {", ".join(file.beside)}')
-    lines += [f'note: {name} has averaged weights; --take {name} converts those instead' for name in file.averaged]
+        lines.append(f'not read: {", ".join(file.beside)}')
+    lines += [f'note: {name} has averaged weights; --take {name} converts them' for name in file.averaged]
     if remark := uncommon(family, conversion.size):
         lines.append(f'note: {remark}')
     moved = sum(origin != (name,) for name, origin in renamed.origins.items())
@@ -60,7 +59,7 @@ def _report(conversion: Conversion, args: argparse.Namespace) -> list[str]:
         names = some(name for name, reason in renamed.dropped.items() if reason == why)
         lines.append(f'dropped {number}: {names} ({why})')
     if proof.loaded:
-        lines.append(f'{proof.loaded} come from the new file')
+        lines.append(f'loaded: {proof.loaded}')
     if proof.skipped:
         lines.append(f'proof skipped: {proof.skipped}')
     else:
@@ -74,7 +73,6 @@ def _report(conversion: Conversion, args: argparse.Namespace) -> list[str]:
 
 
 def _as_code(value) -> str:
-    """A config as it is written in a config file."""
     if isinstance(value, dict):
         return f'dict({", ".join(f"{key}={_as_code(inner)}" for key, inner in value.items())})'
     return repr(value)

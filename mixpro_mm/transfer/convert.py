@@ -1,4 +1,4 @@
-"""Checkpoints from elsewhere into the names of another class: read, recognise, rename, prove, write."""
+"""Conversion of checkpoints from other projects."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +7,7 @@ from types import ModuleType
 import torch
 
 from mixpro_mm.transfer.keys import Renamed, last_line, rename, some, with_shape
-from mixpro_mm.transfer.layouts import OWN_LAYOUT, TARGETS, recognise, vit, without_loss, without_wrapping
-from mixpro_mm.transfer.layouts.family import check_ranks
+from mixpro_mm.transfer.layouts import LOSS, OWN_LAYOUT, TARGETS, recognise, vit, without_wrapping
 from mixpro_mm.transfer.proof import Proof, build, check_names, prove
 from mixpro_mm.utils.checkpoint import Checkpoint, CodeInCheckpointError, read_checkpoint
 from mixpro_mm.utils.files import replacing
@@ -19,7 +18,7 @@ __all__ = ['TARGETS', 'Conversion', 'convert']
 
 @dataclass
 class Conversion:
-    """What became of a file."""
+    """Result of :func:`convert`."""
 
     file: Checkpoint
     family: ModuleType
@@ -32,36 +31,44 @@ class Conversion:
 
     @property
     def config(self) -> dict:
-        """The config of the model that the proof was made with; of the backbone, for mmseg and mmdet."""
+        """Config of the verified model, or of its backbone for mmseg and mmdet."""
         return self.family.config(self.size, self.target)
 
 
 def convert(source, destination, target, trust=False, heads=None, take=None) -> Conversion:
-    """Convert a checkpoint file, prove the result, and only then write it.
+    """Convert a checkpoint, verify the result, and write it with the keys ``state_dict`` and ``meta``.
 
-    ``target`` is one of ``TARGETS``; ``trust`` lets code in the file run; ``heads`` are those of a DeiT or ViT, if they
-    are not of 64 channels each; ``take`` names the mapping in the file to convert, such as ``'model_ema'``. The new
-    file has ``state_dict`` and ``meta``. A FileNotFoundError or ValueError is one sentence; nothing is written then.
+    Args:
+        source: File to read.
+        destination: File to write; it is left alone if the conversion fails.
+        target: One of ``TARGETS``.
+        trust: Allow code in the file to run.
+        heads: Number of heads of a DeiT or ViT. Default: one per 64 channels.
+        take: Name of the mapping in the file to convert, such as ``'model_ema'``.
+
+    Raises:
+        FileNotFoundError, ValueError: If the file cannot be read, converted, verified or written.
     """
     source, destination = Path(source), Path(destination)
+    if destination.is_dir():
+        raise ValueError(f'{destination} is a folder, not a file to write to.')
     same = destination.exists() and source.exists() and destination.samefile(source)
-    if destination.is_dir() or same or destination.resolve() == source.resolve():
-        what = 'a folder' if destination.is_dir() else 'the source itself'
-        raise ValueError(f'{destination} is {what}: name another file to write to.')
+    if same or destination.resolve() == source.resolve():
+        raise ValueError(f'{destination} is the source itself; name another file to write to.')
     if destination.suffix == '.safetensors':
-        raise ValueError(f'{destination} would hold a checkpoint of torch.save, not safetensors: name it .pth.')
+        raise ValueError(f'{destination} must end in .pth; safetensors cannot be written.')
     try:
         file = read_checkpoint(source, trust, take)
     except CodeInCheckpointError as error:
-        raise ValueError(
-            f'{str(error).rstrip(".")}; with --trust it is unpickled all the same and whatever code is in it runs with '
-            'your rights, so say so only of a file whose author you trust.'
-        ) from error
+        warning = (
+            'with --trust this code runs with your permissions, so use it only if you trust the author of the file'
+        )
+        raise ValueError(f'{str(error).rstrip(".")}; {warning}.') from error
     try:
         conversion = _convert(file, target, heads)
     except ValueError as error:
         raise ValueError(f'Checkpoint {source} {error}.') from error
-    except Exception as error:  # whatever torch raises at tensors nobody thought of
+    except Exception as error:  # torch raises many types on malformed tensors
         what = f'has tensors that cannot be converted ({type(error).__name__}: {last_line(error)})'
         raise ValueError(f'Checkpoint {source} {what}.') from error
     meta = dict(
@@ -87,32 +94,37 @@ def convert(source, destination, target, trust=False, heads=None, take=None) -> 
 
 def _convert(file: Checkpoint, target: str, heads: int | None) -> Conversion:
     tensors, prefix, outside = without_wrapping(file.tensors)
-    as_it_is = file.found_by_host and tensors.keys() == file.tensors.keys()
-    tensors, loss = without_loss(tensors)
+    unchanged = file.found_by_host and tensors.keys() == file.tensors.keys()
+    loss = [name for name in tensors if name.startswith(LOSS)]
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in loss}
     family, layout = recognise(tensors)
     if heads is not None and family is not vit:
-        raise ValueError(f'is {family.LABEL}, whose number of heads can be read from the file: leave out --heads')
+        raise ValueError(f'is {family.LABEL}, whose number of heads is read from the file: omit --heads')
     if empty := [with_shape(name, tensor) for name, tensor in tensors.items() if not tensor.numel()]:
-        raise ValueError(f'has {some(empty)} that does not fit: there is nothing in it')
+        raise ValueError(f'has {some(empty)} that does not fit: no elements')
     if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
         raise ValueError(f'has values that are not finite in {some(broken)}')
-    what, as_it_is = f'is {family.LABEL} in the layout of {layout}', as_it_is and layout == OWN_LAYOUT
-    possible = [name for name, table in family.TARGETS.items() if not (as_it_is and table is None)]
+    what = f'is {family.LABEL} in the layout of {layout}'
+    loadable = unchanged and layout == OWN_LAYOUT
+    possible = [name for name, table in family.TARGETS.items() if not (loadable and table is None)]
     if target not in possible:
-        why = family.INSTEAD.get(target, "it has the names of mmpretrain's classifier already, use it as it is")
-        others = ', '.join(possible) or 'nothing'
-        raise ValueError(f'{what} and cannot be converted --to {target}: {why}; possible here: {others}')
+        why = family.INSTEAD.get(target, "it already has the names of mmpretrain's classifier, load it directly")
+        others = ', '.join(possible) or 'none'
+        raise ValueError(f'{what} and cannot be converted --to {target}: {why}; possible targets: {others}')
     try:
         hub = Renamed(tensors, {name: (name,) for name in tensors})
         hub = rename(hub, table) if (table := family.LAYOUTS[layout][1]) else hub
-        check_ranks(hub)
         size = family.measure(hub.tensors, heads)
         check_names(build(family.config(size, 'mmpretrain'), 'mmpretrain'), hub)
-    except (KeyError, ValueError) as error:
-        lacking = f'lacks what mmpretrain has as {error.args[0]}'
-        raise ValueError(f'{what}, but {lacking if isinstance(error, KeyError) else error}') from error
+    except KeyError as error:
+        raise ValueError(f'{what}, but lacks {error.args[0]} of mmpretrain') from error
+    except ValueError as error:
+        raise ValueError(f'{what}, but {error}') from error
+    except (ArithmeticError, IndexError, TypeError) as error:
+        raise ValueError(f'{what}, but has shapes from which no size can be read: {last_line(error)}') from error
     renamed = rename(hub, table) if (table := family.TARGETS[target]) else hub
     kept = {name: tensor for name, tensor in tensors.items() if name not in hub.dropped}
     proof = prove(family, layout, target, size, kept, hub, renamed)
-    renamed.dropped |= loss | dict.fromkeys(outside, f'outside of {prefix}, where the model is')
+    renamed.dropped |= dict.fromkeys(loss, 'belongs to the loss of pre-training')
+    renamed.dropped |= dict.fromkeys(outside, f'outside the prefix {prefix} of the model')
     return Conversion(file, family, layout, target, size, renamed, proof, prefix)

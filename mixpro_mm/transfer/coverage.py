@@ -1,4 +1,4 @@
-"""What a module holds against what a checkpoint file holds, tensor by tensor."""
+"""Comparison of the tensors of a module with those of a checkpoint."""
 
 import copy
 import re
@@ -13,74 +13,75 @@ from torch import Tensor, nn
 
 __all__ = ['Coverage', 'compare']
 
-NOT_FOR_FEATURES = ('cls_token', 'norm.*', 'head.*')  # what a model without class token and head leaves in the file
+NOT_FOR_FEATURES = ('cls_token', 'norm.*', 'head.*')  # not in a model without class token and head
 
 
 @dataclass
 class Coverage:
-    """How much of a file a module holds. Tensors of the module go by its names, entries of the file by the file's.
+    """Result of :func:`compare`.
 
-    Tensors of another shape are ``dict(name, file, module)`` with both shapes, and ``class_row_dropped`` where the file
-    has a class row and the module none.
+    Tensors of the module have its names, entries of the file have the names in the file. A tensor of another shape is
+    ``dict(name, file, module)`` with both shapes, and ``class_row_dropped`` if only the file has a class row.
     """
 
-    module: str  # its class
+    module: str  # class name
     checkpoint: str = ''
     sha256: str = ''
-    prefix: str = ''  # under which the file has the module
-    loaded: list[str] = field(default_factory=list)  # equal to the file's
-    resized: list[dict] = field(default_factory=list)  # equal to what the module's load hook makes of another shape
-    fresh: list[str] = field(default_factory=list)  # not in the file, and allowed to be
+    prefix: str = ''  # of the module in the file
+    loaded: list[str] = field(default_factory=list)  # equal in module and file
+    resized: list[dict] = field(default_factory=list)  # equal after a load hook changed the shape
+    fresh: list[str] = field(default_factory=list)  # not in the file, and allowed to be missing
     missing: list[str] = field(default_factory=list)  # not in the file
-    mismatched: list[dict] = field(default_factory=list)  # in the file, in a shape that cannot be loaded
-    altered: list[str] = field(default_factory=list)  # in the file, but the module holds other values
-    dropped: list[str] = field(default_factory=list)  # entries not for this module; outside of the prefix by first name
-    unexpected: list[str] = field(default_factory=list)  # entries under the prefix without a place in the module
+    mismatched: list[dict] = field(default_factory=list)  # of a shape that cannot be loaded
+    altered: list[str] = field(default_factory=list)  # of other values than in the file
+    dropped: list[str] = field(default_factory=list)  # not for this module; outside the prefix, by first name
+    unexpected: list[str] = field(default_factory=list)  # under the prefix, but not in the module
 
     @property
     def total(self) -> int:
-        """Number of tensors that should come over."""
+        """Number of tensors that should be loaded."""
         return sum(map(len, (self.loaded, self.resized, self.missing, self.mismatched, self.altered)))
 
     @property
     def ratio(self) -> float:
-        """Share of the tensors that should come over and did."""
+        """Share of ``total`` that is loaded."""
         return (len(self.loaded) + len(self.resized)) / max(self.total, 1)
 
     @property
     def complete(self) -> bool:
-        """Whether every tensor came over, and nothing of the file was lost."""
+        """Whether every tensor is loaded and no entry of the file is unexpected."""
         return self.ratio == 1 and not self.unexpected
 
     def to_dict(self) -> dict:
-        """All fields, ``ratio`` and ``complete``, ready for JSON."""
+        """Return all fields, ``ratio`` and ``complete`` for JSON."""
         return {**asdict(self), 'ratio': self.ratio, 'complete': self.complete}
 
     def summary(self) -> str:
-        """One line for the log."""
-        came = len(self.loaded) + len(self.resized)
+        """Return one line for the log."""
+        loaded = len(self.loaded) + len(self.resized)
         return (
-            f'{came} of {self.total} tensors of {self.module} ({self.ratio:.1%}) come from {self.checkpoint} '
-            f'(SHA-256 {self.sha256[:12]}), {len(self.resized)} of them resized; left in the file: '
+            f'{loaded} of {self.total} tensors of {self.module} ({self.ratio:.1%}) come from {self.checkpoint} '
+            f'(SHA-256 {self.sha256[:12]}), {len(self.resized)} of them resized; not loaded: '
             f'{", ".join(self.dropped + self.unexpected) or "nothing"}'
         )
 
 
 def compare(module: nn.Module, state_dict: dict, prefix: str = '', allow: str | Sequence[str] = ()) -> Coverage:
-    """Compare what ``module`` holds with what its own load hooks make of the file's tensors.
+    """Compare the tensors of ``module`` with those of a file.
 
-    A copy of the module on the CPU loads the file in the way mmengine does; the module must then hold what the copy
-    holds. ``num_batches_tracked`` of batch norms may be missing, as everywhere in mmengine.
-
-    Before initialisation all but ``loaded``, ``resized`` and ``altered`` are settled already.
+    A copy of the module on the CPU loads the file as mmengine does, and the module must have the values of the copy.
+    ``num_batches_tracked`` of batch norms may be missing, as in mmengine. Before initialization only the values are
+    still open: a tensor may be ``altered`` instead of ``loaded`` or ``resized``.
 
     Args:
-        module: Built, or initialised.
-        state_dict: Tensors of the file; entries that start with ``prefix``, such as ``'backbone.'``, are the module's.
-        allow: Pattern(s) (``'ln1.*'``) of module tensors that may be missing and of entries that may stay in the file.
+        module: The module to compare.
+        state_dict: Tensors of the file; entries that start with ``prefix`` belong to the module.
+        prefix: Prefix of the module in the file, such as ``'backbone.'``.
+        allow: Pattern(s), such as ``'ln1.*'``, of module tensors that may be missing and of entries that may be
+            unexpected.
 
     Raises:
-        ValueError: If a load hook of the module cannot take the file in.
+        ValueError: If a load hook of the module fails.
     """
     allow = [allow] if isinstance(allow, str) else list(allow)
     given = {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
@@ -114,7 +115,7 @@ def compare(module: nn.Module, state_dict: dict, prefix: str = '', allow: str | 
 
 
 def _load_copy(module: nn.Module, given: dict[str, Tensor]) -> tuple[dict[str, Tensor], set[str]]:
-    """What a copy of the module holds of ``given`` after loading it, and the entries it had no place for."""
+    """Load ``given`` into a copy of the module; return the tensors written and the unexpected entries."""
     reference, unplaced = copy.deepcopy(module).cpu(), set()
     reference.register_load_state_dict_post_hook(lambda _, keys: unplaced.update(keys.unexpected_keys))
     tensors = {name: value for name, value in reference.state_dict(keep_vars=True).items() if isinstance(value, Tensor)}
@@ -122,12 +123,12 @@ def _load_copy(module: nn.Module, given: dict[str, Tensor]) -> tuple[dict[str, T
     try:
         load_state_dict(reference, given, strict=False, logger='silent')
     except Exception as error:
-        raise ValueError(f'{type(module).__name__} cannot take in the tensors of the file: {error}') from error
+        raise ValueError(f'{type(module).__name__} cannot load the tensors of the file: {error}') from error
     return {name: value.detach() for name, value in tensors.items() if value._version > versions[name]}, unplaced
 
 
 def _has_class_row(shapes: dict) -> bool:
-    """Whether the file's tensor is a position embedding (1, 1 + n*n, C)."""
+    """Return whether the file's tensor is a position embedding (1, 1 + n*n, C)."""
     patches = shapes['file'][1] - 1 if shapes['name'].startswith('pos_embed') else 0
     return 0 < patches == isqrt(patches) ** 2
 

@@ -1,4 +1,4 @@
-"""Renaming of checkpoint tensors by a list of (pattern, replacement); messages follow the name of the file."""
+"""Renaming of checkpoint tensors by tables of patterns."""
 
 import re
 from collections import Counter
@@ -10,20 +10,21 @@ from typing import NamedTuple
 
 from torch import Tensor, cat
 
-__all__ = ['Operation', 'Renamed', 'last_line', 'prefixes', 'rename', 'saying', 'some', 'with_shape', 'without_place']
+__all__ = ['Operation', 'Renamed', 'last_line', 'one_line', 'prefixes', 'regex', 'rename', 'some', 'with_shape',
+           'without_place']  # fmt: skip
 
 
 class Operation(NamedTuple):
-    """What happens to the values of a tensor on its way."""
+    """Change of the values of a tensor."""
 
-    how: str = ''  # in few words
-    change: Callable[[Tensor], Tensor | tuple[Tensor, ...]] = lambda tensor: tensor  # one tensor for each target
-    part: int = 0  # place among the tensors of one target, which are concatenated along the first dimension
+    how: str = ''  # for the report
+    change: Callable[[Tensor], Tensor | tuple[Tensor, ...]] = lambda tensor: tensor  # returns one tensor per target
+    part: int = 0  # position among the tensors of one target, which are concatenated along the first dimension
 
 
 @dataclass
 class Renamed:
-    """Tensors under their new names, and where they come from."""
+    """Tensors under their new names, with their origins."""
 
     tensors: dict[str, Tensor]
     origins: dict[str, tuple[str, ...]]  # new name -> names in the file
@@ -32,11 +33,11 @@ class Renamed:
 
 
 def rename(file: Renamed, table: Sequence[tuple]) -> Renamed:
-    """Give every tensor the name that the first matching row of ``table`` says.
+    """Rename every tensor by the first matching row of ``table``.
 
-    A row is ``(pattern, replacement)`` or ``(pattern, replacement, operation)``. A pattern is the start of a name, in
-    which ``*`` is a number; the rest of the name stays. The replacement has the same numbers, also as ``*+1``, ``*-1``
-    or ``*/2``. A tensor that is split has a tuple of replacements; one that is left behind has None and the reason.
+    A row is ``(pattern, replacement)`` or ``(pattern, replacement, operation)``. A pattern matches the start of a name;
+    ``*`` is a number, and the rest of the name is kept. The replacement has the same numbers as ``*``, ``*+1``, ``*-1``
+    or ``*/2``. A tuple of replacements splits a tensor; None with a reason drops it.
 
     Raises:
         ValueError: ``has ... without a place``, ``has ... for one place`` or ``has ... that does not fit``.
@@ -45,7 +46,7 @@ def rename(file: Renamed, table: Sequence[tuple]) -> Renamed:
     places: dict[str, dict[int, tuple[str, Tensor]]] = {}
     for name, tensor in file.tensors.items():
         called = file.origins[name][0]
-        rows = ((match, *row) for pattern, *row in table if (match := _regex(pattern).match(name)))
+        rows = ((match, *row) for pattern, *row in table if (match := regex(pattern).match(name)))
         match, replacement, *operation = next(rows, (None, None))
         if match is None:
             unplaced.append(called)
@@ -54,10 +55,12 @@ def rename(file: Renamed, table: Sequence[tuple]) -> Renamed:
             result.dropped |= dict.fromkeys(file.origins[name], *operation)
             continue
         how, change, part = operation[0] if operation else Operation()
+        split = isinstance(replacement, tuple)
+        targets = replacement if split else (replacement,)
         does_not_fit = f'has {with_shape(called, tensor)} that does not fit'
-        with saying(does_not_fit):
-            values = change(tensor) if isinstance(replacement, tuple) else (change(tensor),)
-        if len(values) != len(targets := replacement if isinstance(replacement, tuple) else (replacement,)):
+        with one_line(does_not_fit):
+            values = change(tensor) if split else (change(tensor),)
+        if len(values) != len(targets):
             raise ValueError(does_not_fit)
         for target, value in zip(targets, values, strict=True):
             target = _fill(target, match.groups()) + name[match.end() :]
@@ -72,37 +75,37 @@ def rename(file: Renamed, table: Sequence[tuple]) -> Renamed:
         raise without_place(unplaced, file)
     for target, place in places.items():
         parts = [place[part] for part in sorted(place)]
-        with saying(f'has {" and ".join(with_shape(*part) for part in parts)} that do not fit'):
+        with one_line(f'has {" and ".join(with_shape(*part) for part in parts)} that do not fit'):
             result.tensors[target] = cat([value for _, value in parts]) if len(parts) > 1 else parts[0][1].contiguous()
     return result
 
 
 def without_place(names: Sequence[str], file: Renamed) -> ValueError:
-    """The error about tensors of the file that no name of the model is for."""
+    """Return the error about tensors of the file that have no name in the model."""
     return ValueError(f'has {len(names)} of {len(file.tensors)} tensors without a place: {some(names)}')
 
 
 def prefixes(keys: Iterable[str], names: Iterable[str]) -> Counter[str]:
-    """How many of ``names`` stand among ``keys`` under each prefix: '' or one that ends in a dot."""
+    """Count the ``names`` among ``keys`` under each prefix, which is '' or ends in a dot."""
     wanted = set(names)
     starts = ((key, [0, *(i + 1 for i, char in enumerate(key) if char == '.')]) for key in keys)
     return Counter(key[:i] for key, cuts in starts for i in cuts if key[i:] in wanted)
 
 
 def some(names: Iterable[str]) -> str:
-    """Up to three names, and how many more there are."""
+    """Return up to three names and the number of the others."""
     names = list(names)
     return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
 
 
 def with_shape(name: str, tensor: Tensor) -> str:
-    """Name and shape of a tensor in a message."""
+    """Return name and shape of a tensor for a message."""
     return f'{name} of shape {tuple(tensor.shape)}'
 
 
 @contextmanager
-def saying(what: str):
-    """Turn whatever torch, a toolkit or timm raises at odd tensors into a ValueError of one sentence."""
+def one_line(what: str):
+    """Convert any exception to a one-line ValueError that starts with ``what``."""
     try:
         yield
     except Exception as error:
@@ -110,17 +113,17 @@ def saying(what: str):
 
 
 def last_line(error: BaseException) -> str:
-    """The end of a message, in 200 characters at most."""
+    """Return the last line of a message, at most 200 characters of it."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip().rstrip('.')[:200]
 
 
 @cache
-def _regex(pattern: str) -> re.Pattern:
+def regex(pattern: str) -> re.Pattern:
+    """Compile a pattern in which ``*`` is a number."""
     return re.compile(re.escape(pattern).replace(r'\*', r'(\d+)'))
 
 
 def _fill(replacement: str, numbers: Iterable[str]) -> str:
-    """The replacement with numbers for ``*``, ``*+1``, ``*-1`` and ``*/2``."""
     numbers = map(int, numbers)
     steps = {None: lambda n: n, '+1': lambda n: n + 1, '-1': lambda n: n - 1, '/2': lambda n: n // 2}
     return re.sub(r'\*(\+1|-1|/2)?', lambda found: str(steps[found[1]](next(numbers))), replacement)

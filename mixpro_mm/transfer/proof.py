@@ -1,4 +1,4 @@
-"""The proof of a conversion: the original model and the target, each with its file, compute the same."""
+"""Verification of a conversion: the original and the converted model compute the same."""
 
 import importlib
 import warnings
@@ -11,33 +11,33 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from mixpro_mm.transfer.keys import Renamed, last_line, saying, some, without_place
+from mixpro_mm.transfer.keys import Renamed, last_line, one_line, some, without_place
 from mixpro_mm.transfer.layouts import OWN_LAYOUT
 
 __all__ = ['TOLERANCE', 'Proof', 'build', 'check_names', 'prove']
 
 TOLERANCE = 1e-5  # of the largest output
-HOSTS = dict(mmpretrain='mmpretrain', mixpro='mmpretrain', mmseg='mmseg', mmdet='mmdet')
+TOOLKITS = dict(mmpretrain='mmpretrain', mixpro='mmpretrain', mmseg='mmseg', mmdet='mmdet')
 PACKAGES = dict(timm='timm', mmpretrain='onedl-mmpretrain', mmseg='onedl-mmsegmentation', mmdet='onedl-mmdetection')
 TIMM_NAMES = dict(embed_dims='embed_dim', num_layers='depth')
-MAPS = ('mmseg', 'mmdet')  # targets that yield maps, not logits
+MAPS = ('mmseg', 'mmdet')  # targets with feature maps instead of logits
 
 
 @dataclass
 class Proof:
-    """What was shown."""
+    """Result of :func:`prove`."""
 
-    loaded: str = ''  # what of the target class comes from the file; '' where its package is missing
-    deviation: float | None = None  # largest difference, as a share of the largest output
-    what: str = ''  # what was compared
+    loaded: str = ''  # number of tensors loaded; '' if the package of the target is missing
+    deviation: float | None = None  # largest difference, relative to the largest output
+    what: str = ''  # outputs compared
     skipped: str = ''  # why there is no deviation
 
 
 def check_names(model: nn.Module, file: Renamed) -> None:
     """Raise ``lacks ...``, ``has ... without a place`` or ``has ... that does not fit`` if names or shapes differ."""
     held, toolkit = model.state_dict(), _name(model)
-    if lacking := [name for name in held if name not in file.tensors]:
-        raise ValueError(f'lacks what {toolkit} has as {some(lacking)}')
+    if missing := [name for name in held if name not in file.tensors]:
+        raise ValueError(f'lacks {some(missing)} of {toolkit}')
     if lost := [file.origins[name][0] for name in file.tensors if name not in held]:
         raise without_place(lost, file)
     for name, tensor in file.tensors.items():
@@ -49,22 +49,23 @@ def check_names(model: nn.Module, file: Renamed) -> None:
 def prove(
     family: ModuleType, layout: str, target: str, size: dict, source: dict[str, Tensor], hub: Renamed, result: Renamed
 ) -> Proof:
-    """Load both files strictly and let both models see the same two random images.
+    """Load both models strictly and compare their outputs for two random images.
 
-    ``source`` has the names of the file, ``hub`` those of mmpretrain's classifier, ``result`` those of the target. A
-    ValueError says what does not fit or agree, to follow the name of the file.
+    ``source`` has the names of the file, ``hub`` those of mmpretrain's classifier, ``result`` those of the target.
+
+    Raises:
+        ValueError: If a model cannot be built or loaded, or outputs differ.
     """
-    host, maps, config = HOSTS[target], target in MAPS, family.config(size, target)
-    # a class with maps takes the prefix away, or there is none
-    tensors = _without_prefix(result.tensors) if maps else result.tensors
+    toolkit, maps, config = TOOLKITS[target], target in MAPS, family.config(size, target)
+    tensors = _without_prefix(result.tensors) if maps else result.tensors  # as the class of the target loads them
     with_timm = family.TIMM_MODEL and layout != OWN_LAYOUT
-    for package in (host, 'timm') if with_timm else (host,):
+    for package in (toolkit, 'timm') if with_timm else (toolkit,):
         if why := _missing(package):
-            loaded = '' if package == host else _fill(build(config, host), tensors)
+            loaded = '' if package == toolkit else _fill(build(config, toolkit), tensors)
             return Proof(loaded, skipped=f'{package} is missing ({why}): pip install {PACKAGES[package]}')
-    model, side = build(config, host), size.get('maps_size', size['img_size']) if maps else size['img_size']
+    model, side = build(config, toolkit), size.get('maps_size', size['img_size']) if maps else size['img_size']
     loaded = _fill(model, tensors)
-    with saying(f'has shapes of which no {family.LABEL} can be built'):
+    with one_line(f'has shapes that {family.LABEL} does not support'):
         if with_timm:
             original, source = _timm(family, layout, size, source, side)
         else:
@@ -73,7 +74,7 @@ def prove(
             source = _without_prefix(source) if maps else source
     _fill(original, source)
     images = _images(side)
-    with torch.no_grad(), saying(f'fits {_name(model)} and {_name(original)}, which cannot run with it'):
+    with torch.no_grad(), one_line(f'can be loaded but not run by {_name(model)} and {_name(original)}'):
         if maps and with_timm:
             wanted = original.forward_intermediates(images, indices=1, norm=True, intermediates_only=True)
         else:
@@ -82,15 +83,15 @@ def prove(
     kind = 'feature maps' if maps else 'logits' if size['classes'] else 'features'
     what = f'{kind} of {_name(model)} and {_name(original)}'
     if not all(tensor.isfinite().all() and tensor.any() for tensor in wanted):
-        raise ValueError(f'cannot be proved: {what} are not finite or zero throughout in the latter')
+        raise ValueError(f'cannot be verified: {what} are not finite or all zero')
     proof = Proof(loaded, _deviation(wanted, found), f'{what} on 2 random images of {side} px')
-    if not proof.deviation <= TOLERANCE:  # NaN, too
+    if not proof.deviation <= TOLERANCE:  # also for NaN
         raise ValueError(f'was converted wrongly: {proof.what} differ by {proof.deviation:.1e} (limit {TOLERANCE:.0e})')
     return proof
 
 
 def _missing(package: str) -> str:
-    """Why a package cannot be imported, or ''."""
+    """Return why a package cannot be imported, or ''."""
     try:
         importlib.import_module(package if package == 'timm' else f'{package}.models')
     except (ImportError, AssertionError) as error:  # the toolkits assert the version of mmcv
@@ -98,40 +99,39 @@ def _missing(package: str) -> str:
     return ''
 
 
-def build(config: dict, host: str) -> nn.Module:
-    """The model of a config, in evaluation mode."""
-    # the host's scope, for in another's a registry builds the other's class of the same name
-    with warnings.catch_warnings(), DefaultScope.overwrite_default_scope(host):
-        warnings.simplefilter('ignore')  # mmcv's, about XCiT's own ways
-        registry = importlib.import_module(f'{host}.registry').MODELS
-        with saying(f'has shapes of which {host} can build no {config["type"]}'):
+def build(config: dict, toolkit: str) -> nn.Module:
+    """Build the model of a config in evaluation mode."""
+    # in the scope of another toolkit, a registry builds that toolkit's class of the same name
+    with warnings.catch_warnings(), DefaultScope.overwrite_default_scope(toolkit):
+        warnings.simplefilter('ignore')  # of mmcv about XCiT
+        registry = importlib.import_module(f'{toolkit}.registry').MODELS
+        with one_line(f'has shapes that {config["type"]} of {toolkit} does not support'):
             model = registry.build(ConfigDict(config))
-    model.eval()  # mmseg's ViT returns None
+    model.eval()  # returns None in mmseg's ViT
     return model
 
 
 def _timm(family: ModuleType, layout: str, size: dict, source: dict, side: int) -> tuple[nn.Module, dict[str, Tensor]]:
-    """The model of timm that a file is of, and the file under its names."""
+    """Return the timm model of a file, and the tensors under its names."""
     place, _, name = family.TIMM_MODEL.partition(':')
     module = importlib.import_module(f'timm.models.{place}')
     numbers = {TIMM_NAMES.get(key, key): number for key, number in size['numbers'].items()}
     sizes = dict(img_size=side, patch_size=size['patch_size'], num_classes=size['classes'])
     model = getattr(module, name)(**numbers, **sizes).eval()
     source = module.checkpoint_filter_fn(dict(source), model) if layout == 'official' else source
-    if 'head.fc.weight' in model.state_dict():  # Swin's; 'head' until timm 0.8
+    if 'head.fc.weight' in model.state_dict():  # Swin; 'head' before timm 0.8
         source = {name.replace('head.fc.', 'head.').replace('head.', 'head.fc.'): source[name] for name in source}
     return model, source
 
 
 def _fill(model: nn.Module, tensors: dict[str, Tensor]) -> str:
-    """Load all of ``tensors`` into all of ``model``, and say so."""
-    with saying(f'does not fit {_name(model)}'):
+    with one_line(f'does not fit {_name(model)}'):
         model.load_state_dict(tensors)
     return f'{len(tensors)} of {len(model.state_dict())} tensors of {type(model).__name__}'
 
 
 def _images(side: int) -> Tensor:
-    """Two images (2, 3, side, side), coarse and fine: of noise alone, most models make nearly the same."""
+    """Draw two images (2, 3, side, side) of coarse and fine noise, because models hardly react to fine noise alone."""
     generator = torch.Generator().manual_seed(0)
     coarse, fine = (torch.randn(2, 3, cells, cells, generator=generator) for cells in (4, side))
     return interpolate(coarse, size=(side, side), mode='nearest') + fine
@@ -146,11 +146,11 @@ def _outputs(value) -> tuple[Tensor, ...]:
 
 
 def _deviation(wanted: tuple[Tensor, ...], found: tuple[Tensor, ...]) -> float:
-    """Largest difference as a share of the largest output; not finite if anything in either is not."""
+    """Return the largest relative difference; not finite if shapes differ or a value is not finite."""
     if [tensor.shape for tensor in wanted] != [tensor.shape for tensor in found]:
         return float('inf')
     shares = [(a - b).abs().max() / a.abs().max() for a, b in zip(wanted, found, strict=True)]
-    return torch.stack(shares).max().item()  # of torch, whose max is NaN if any is
+    return torch.stack(shares).max().item()  # unlike Python's max, NaN if any is
 
 
 def _name(model: nn.Module) -> str:

@@ -1,4 +1,4 @@
-"""What mim search shows: the index against the configs that exist, and the numbers of the paper."""
+"""Index of mim search: all configs, with the numbers of the paper."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def index():
 
 @pytest.fixture(scope='module')
 def shown(index):
-    """By name of a model, what mim search shows of it."""
+    """Return the row of mim search for each model."""
     return {name: row.dropna().to_dict() for name, row in convert2df(index).iterrows()}
 
 
@@ -29,7 +29,7 @@ def test_the_index_is_current_and_well_formed(index):
     assert index.check(silent=True) == []
 
 
-def test_every_config_that_runs_is_in_the_index_once_and_nothing_else(index, shown):
+def test_the_index_has_every_config_once(index, shown):
     runs = {path.stem: path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts}
     studies = {name for name, path in runs.items() if path.parent.name == 'study' or name.startswith('study_')}
     assert sorted(model.name for model in index.models) == sorted(runs.keys() - studies)
@@ -39,12 +39,12 @@ def test_every_config_that_runs_is_in_the_index_once_and_nothing_else(index, sho
 
 
 def test_mim_finds_a_config_by_its_name():
-    """It takes the first match for a name below the root only if there is no second."""
+    """mim requires unique names."""
     names = [path.name for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts and path.parent.name != 'study']
     assert len(set(names)) == len(names)
     others = {path.name for path in CONFIGS.glob('_base_/*.py')} | {path.name for path in ROOT.glob('tools/*.py')}
     assert not others & set(names)
-    assert [name for name in names if name != name.lower()] == []  # mim search --config asks in lower case
+    assert [name for name in names if name != name.lower()] == []  # mim search --config converts to lower case
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,6 @@ def test_mim_finds_a_config_by_its_name():
             },
         ),
         ('table10_deit-tiny_equal_8xb128_in1k', {'imagenet-1k/top_1_accuracy': 72.7, 'model': 'ablation'}),
-        ('figure5a_deit-small_scale-1_8xb128_in1k', {'training_data': 'imagenet-1k'}),
         (
             'mask-rcnn_r50_1x_coco',
             {
@@ -74,18 +73,16 @@ def test_mim_finds_a_config_by_its_name():
             {'pascal context/miou': 50.6, 'pascal context/miou(ms)': 51.2, 'model': 'transmix'},
         ),
         ('linear_deit-small_smmix_4xb4-80k_pascal-context-480x480', {'model': 'smmix'}),
-        ('deit-micro_digits-a', {'model': 'robustness', 'training_data': 'digits'}),
-        ('mask-rcnn_pvt-micro_mixpro_digit-scenes', {'model': 'digits', 'training_data': 'digit scenes'}),
     ],
 )  # fmt: skip
-def test_a_model_is_shown_with_the_numbers_of_the_paper_and_no_others(name, expected, shown):
+def test_models_have_the_numbers_of_the_paper_only(name, expected, shown):
     row = shown[name]
     assert {key: row[key] for key in expected} == expected
     assert {key for key in row if '/' in key} == {key for key in expected if '/' in key}
 
 
-def test_weights_are_none_in_words_that_let_mim_fetch_the_config(shown):
-    """mim takes what follows the last slash of each part between commas for a file: here for the folder itself."""
+def test_weights_without_file_name_let_mim_download_the_config(shown):
+    """mim takes the part after the last slash as a file name."""
     for row in shown.values():
         assert row['weight'].startswith('none published')
         assert [part.split('/')[-1] for part in row['weight'].split(',')] == ['']

@@ -1,4 +1,4 @@
-"""Files of other implementations, with every tensor drawn at random, through the converter and into the toolkits."""
+"""Conversion of files with random tensors, compared with the original implementations."""
 
 import argparse
 import copy
@@ -26,21 +26,16 @@ from torch import nn
 
 from mixpro_mm import models
 from mixpro_mm.models import PVT, LossWrapper
-from mixpro_mm.transfer import compare, keys, proof
 from mixpro_mm.transfer import convert as convert_module
+from mixpro_mm.transfer import keys, proof
 from mixpro_mm.transfer.cli import main
 from mixpro_mm.transfer.convert import convert
 from mixpro_mm.utils.checkpoint import read_state_dict
 from mixpro_mm.version import __version__
 
 ROOT = Path(__file__).parents[2]
-PVT_ARCH = dict(
-    embed_dims=(8, 16, 24, 32),
-    num_heads=(1, 2, 3, 4),
-    mlp_ratios=(4, 3, 2, 2),
-    depths=(1, 2, 1, 2),
-    sr_ratios=(8, 4, 2, 1),
-)
+PVT_ARCH = dict(embed_dims=(8, 16, 24, 32), num_heads=(1, 2, 3, 4), mlp_ratios=(4, 3, 2, 2), depths=(1, 2, 1, 2))
+PVT_ARCH |= dict(sr_ratios=(8, 4, 2, 1))
 XCIT = dict(embed_dim=32, num_heads=2, cls_attn_layers=2, tokens_norm=True, num_classes=5)
 SWIN = dict(embed_dim=16, depths=(1, 2, 1, 2), num_heads=(1, 2, 4, 8), window_size=3, num_classes=5)
 
@@ -71,7 +66,7 @@ def own_names(family):
 
 
 def drawn(model, seed=0):
-    """The model with no two tensors alike: no bias zero, no norm the identity, no LayerScale small."""
+    """Draw every tensor, so that no two are equal and none is 0 or the identity."""
     torch.manual_seed(seed)
     for name, tensor in model.state_dict().items():
         if name.endswith('running_var'):
@@ -84,7 +79,7 @@ def drawn(model, seed=0):
 
 
 def official_names(family, state):
-    """The names of the authors' release for a model of timm's (or ours): written by hand, apart from the tables."""
+    """Return a state dict of timm (or PVT) under the names of the authors' release, independent of the tables."""
     if family == 'pvt':
         return {name.removeprefix('backbone.'): tensor for name, tensor in state.items()}
     if family == 'cait':
@@ -116,7 +111,7 @@ def official_names(family, state):
 
 @pytest.fixture
 def source(tmp_path):
-    """Writes a file of a family; returns (path, model)."""
+    """Return a function that writes the file of a family and returns (path, model)."""
 
     def write(family, layout='official', wrap=lambda state: dict(model=state), edit=None):
         model = drawn(MODELS[family]())
@@ -132,11 +127,11 @@ def source(tmp_path):
     return write
 
 
-def build(config, host, checkpoint=None):
-    """A model of a toolkit; loaded by its own init_cfg."""
+def build(config, toolkit, checkpoint=None):
+    """Build a model of a toolkit, loaded by its init_cfg."""
     if checkpoint:
         config = dict(config, init_cfg=dict(type='Pretrained', checkpoint=str(checkpoint)))
-    model = dict(mmpretrain=mmpretrain, mmseg=mmseg, mmdet=mmdet)[host].registry.MODELS.build(ConfigDict(config))
+    model = dict(mmpretrain=mmpretrain, mmseg=mmseg, mmdet=mmdet)[toolkit].registry.MODELS.build(ConfigDict(config))
     if checkpoint:
         model.init_weights()
     model.eval()
@@ -150,14 +145,14 @@ def images(side, seed=7):
 
 
 def close(a, b):
-    assert b.abs().max() > 0.1 and b.std(0).max() > 1e-3  # something to compare, and it depends on the image
+    assert b.abs().max() > 0.1 and b.std(0).max() > 1e-3  # not trivial, and depends on the image
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
 def maps_of(family, model):
-    """The images and the feature maps of the original, where the target yields maps."""
+    """Return images and the feature maps of the original model."""
     x = images(SIDES[family] * (2 if family == 'swin' else 1))
-    if family == 'swin':  # as wide as there are four windows in stage 4
+    if family == 'swin':  # four windows in stage 4
         wider = SwinTransformer(img_size=192, **SWIN).eval()
         wider.load_state_dict(model.state_dict(), strict=False)
         return x, [wider.forward_features(x).permute(0, 3, 1, 2)]
@@ -201,12 +196,9 @@ def test_a_converted_file_computes_the_same_in_the_class_of_the_target(source, t
         assert result.proof.what.startswith(f'feature maps of {target}.')
         x, wanted = maps_of(family, model)
         every = dict(out_indices=(0, 1, 2, 3)) if family == 'swin' else {}
-        for config in (
-            (result.config, dict(result.config, convert_weights=True)) if family == 'pvt' else [result.config]
-        ):
-            found = build(dict(config, **every), target, new)(x)
-            for a, b in zip(found[-len(wanted) :], wanted, strict=True):
-                close(a, b)
+        found = build(result.config | every, target, new)(x)
+        for a, b in zip(found[-len(wanted) :], wanted, strict=True):
+            close(a, b)
         return
     assert result.proof.what.startswith('logits of ')
     classifier, x = build(result.config, 'mmpretrain'), images(SIDES[family])
@@ -214,30 +206,7 @@ def test_a_converted_file_computes_the_same_in_the_class_of_the_target(source, t
     close(classifier(x), model['head'](model['backbone'](x)[0]) if family == 'pvt' else model(x))
 
 
-def test_published_models_go_by_their_names(tmp_path):
-    deit = vit(img_size=32, embed_dim=192, depth=12, num_heads=3, num_classes=1000)
-    swin = SwinTransformer(**dict(SWIN, embed_dim=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24)), img_size=96)
-    for model, name, size in ((deit, 'deit-tiny', 32), (swin, 'tiny', 96)):
-        torch.save(drawn(model).state_dict(), tmp_path / 'a.pth')
-        config = convert(tmp_path / 'a.pth', tmp_path / 'b.pth', 'mmpretrain').config
-        assert config['backbone']['arch'] == name and config['backbone']['img_size'] == size
-    assert config['head']['num_classes'] == 5
-
-
-def test_hook_accepts_a_converted_file_for_dense_prediction(source, tmp_path):
-    """Official names -> ours -> a backbone with maps, as the downstream configs do it."""
-    for family in ('deit', 'pvt'):
-        path, _ = source(family)
-        config = convert(path, tmp_path / 'a.pth', own_names(family)).config['backbone']
-        init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth'), prefix='backbone.')
-        backbone = build(dict(config, out_type='featmap', init_cfg=init_cfg), 'mmpretrain')
-        backbone.init_weights()
-        coverage = compare(backbone, read_state_dict(tmp_path / 'a.pth')[0], 'backbone.')
-        assert coverage.complete and 'head.*' in coverage.dropped
-        assert len(coverage.loaded + coverage.resized) == len(backbone.state_dict())
-
-
-def test_what_the_file_says_about_itself(source, tmp_path):
+def test_meta_of_the_written_file(source, tmp_path):
     path, _ = source('pvt')
     result = convert(path, tmp_path / 'a.pth', 'mmdet')
     content = torch.load(tmp_path / 'a.pth', weights_only=True)
@@ -254,7 +223,7 @@ def test_what_the_file_says_about_itself(source, tmp_path):
         deviation=result.proof.deviation,
     )
     sizes = sum(tensor.numel() * tensor.element_size() for tensor in content['state_dict'].values())
-    assert (tmp_path / 'a.pth').stat().st_size < 2 * sizes + 100_000  # no shared storage is dragged along
+    assert (tmp_path / 'a.pth').stat().st_size < 2 * sizes + 100_000  # no shared storage
 
 
 def beginning(prefix, state, more=()):
@@ -266,15 +235,12 @@ def other(state):
 
 
 def test_wrappings(source, tmp_path):
-    """What the reader takes off itself is in test_checkpoint.py."""
     criterion, last = {'criterion.weight': torch.ones(3)}, {'head.last_layer.weight_v': torch.ones(3)}
     wraps = (
         lambda state: dict(model=beginning('module._orig_mod.', state), args=argparse.Namespace(lr=1)),
         lambda state: dict(model=beginning('_orig_mod.module.', state)),
         lambda state: dict(state_dict=beginning('model.net._orig_mod.', state, criterion), hyper_parameters={}),
-        lambda state: {
-            name.replace('blocks.1.', 'blocks.1._checkpoint_wrapped_module.'): state[name] for name in state
-        },
+        lambda state: {name.replace('ks.1.', 'ks.1._checkpoint_wrapped_module.'): state[name] for name in state},
         lambda state: dict(  # DINO
             student=beginning('module.backbone.', other(state)),
             teacher=beginning('backbone.', state, last),
@@ -288,53 +254,50 @@ def test_wrappings(source, tmp_path):
         assert same(*(read_state_dict(tmp_path / f'{name}.pth')[0] for name in ('plain', 'wrapped')))
 
 
-def test_a_prefix_is_said_and_what_is_outside_of_it(source, tmp_path, capsys):
+def test_prefix_and_names_outside_it_are_reported(source, tmp_path, capsys):
     more = {'head.weight': torch.ones(2, 2), 'ema_steps': torch.ones(1)}
     path, _ = source('deit', wrap=lambda state: dict(teacher=beginning('backbone.', state, more), epoch=1))
     assert main([str(path), str(tmp_path / 'a.pth'), '--to', 'mmpretrain']) == 0
     out = capsys.readouterr().out
-    assert out.startswith(
-        f'{path} (what lies under teacher) (with the prefix backbone.) is DeiT / ViT in the layout of'
-    )
-    assert 'dropped 2: head.weight, ema_steps (outside of backbone., where the model is)\n' in out
+    assert out.startswith(f'{path} (entry teacher) (prefix backbone.) is DeiT / ViT in the layout of')
+    assert 'dropped 2: head.weight, ema_steps (outside the prefix backbone. of the model)\n' in out
     content = torch.load(tmp_path / 'a.pth')
     assert content['meta']['taken'] == 'teacher' and content['meta']['prefix'] == 'backbone.'
     assert content['state_dict']['head.layers.head.weight'].equal(torch.load(path)['teacher']['backbone.head.weight'])
 
 
-def test_of_several_models_one_must_be_taken(source, tmp_path):
+def test_several_models_require_take(source, tmp_path):
     both = lambda state: beginning('module.student.', state, beginning('module.teacher.', other(state)))  # noqa: E731
     path, _ = source('deit', wrap=both)
-    stopped(path, tmp_path / 'a.pth', 'mmseg', r'under the prefixes student\., teacher\.: name .* --take student\.$')
+    stopped(path, tmp_path / 'a.pth', 'mmseg', r'prefixes student\., teacher\.: .* --take student\.$')
     assert main([str(path), str(tmp_path / 'a.pth'), '--to', 'mmseg', '--take', 'teacher']) == 0
     tensors = torch.load(tmp_path / 'a.pth')['state_dict']
     assert tensors['ln1.bias'].equal(torch.load(path)['module.teacher.norm.bias'])
 
 
-@pytest.mark.parametrize('family', ['deit', 'pvt', 'xcit', 'swin'])
-def test_our_own_names_are_as_they_should_be_only_where_mmengine_finds_them(source, tmp_path, family):
+@pytest.mark.parametrize('family', ['deit', 'pvt', 'swin'])
+def test_own_names_are_refused_where_mmengine_loads_them(source, tmp_path, family):
     own, target = tmp_path / 'own.pth', own_names(family)
     convert(source(family)[0], own, target)
-    stopped(own, tmp_path / 'a.pth', 'mmpretrain', 'already, use it as it is')
-    stopped(own, tmp_path / 'a.pth', 'mixpro', 'CASwin' if family == 'swin' else 'already, use it as it is')
+    stopped(own, tmp_path / 'a.pth', 'mmpretrain', 'already has the names')
+    stopped(own, tmp_path / 'a.pth', 'mixpro', 'CASwin' if family == 'swin' else 'already has the names')
     tensors = torch.load(own)['state_dict']
     save_file(tensors, tmp_path / 'a.safetensors')
-    torch.save(dict(model=tensors), tmp_path / 'b.pth')
-    torch.save(dict(state_dict=beginning('model.', tensors)), tmp_path / 'c.pth')
-    for name in ('a.safetensors', 'b.pth', 'c.pth'):
+    torch.save(dict(state_dict=beginning('model.', tensors)), tmp_path / 'b.pth')
+    for name in ('a.safetensors', 'b.pth'):
         assert convert(tmp_path / name, tmp_path / 'out', target).proof.deviation == 0
         assert same(torch.load(tmp_path / 'out')['state_dict'], tensors)
 
 
 @pytest.mark.parametrize('family', ['deit', 'swin', 'cait', 'pvt', 'xcit'])
-def test_files_without_classifier_are_proved_by_their_features(source, tmp_path, family):
+def test_without_classifier_features_are_compared(source, tmp_path, family):
     path, _ = source(family, edit=lambda state: [state.pop(key) for key in list(state) if 'head.' in key])
     result = convert(path, tmp_path / 'a.pth', own_names(family))
     assert result.proof.what.startswith('features of') and result.proof.deviation <= 1e-5
     assert not any(name.startswith('head') for name in result.renamed.tensors)
 
 
-def test_second_heads_and_mask_tokens_are_dropped_by_name(source, tmp_path):
+def test_second_heads_and_mask_tokens_are_dropped(source, tmp_path):
     extra = dict(deit=('token_head.weight', 'head1.bias', 'mask_token'), swin=('mask_token',), pvt=('token_head.bias',))
     for family, names in extra.items():
         path, _ = source(family, edit=lambda state, names=names: state.update(dict.fromkeys(names, torch.ones(1))))
@@ -343,20 +306,17 @@ def test_second_heads_and_mask_tokens_are_dropped_by_name(source, tmp_path):
         assert all('SMMix' in why or 'MixPro' in why or 'constant' in why for why in dropped.values())
 
 
-def test_heads_of_other_width_must_be_told(source, tmp_path):
+def test_heads_of_other_width_need_the_option(source, tmp_path):
     path = tmp_path / 'micro.pth'
     torch.save(drawn(vit(embed_dim=48, num_heads=4)).state_dict(), path)
-    stopped(path, tmp_path / 'a.pth', 'mmseg', r'has 48 channels, which are no heads of 64 .* with --heads\.$')
+    stopped(path, tmp_path / 'a.pth', 'mmseg', r'has 48 channels, .* with --heads\.$')
     for heads in (5, 0, -1, 96):
-        sentence = f'has 48 channels, which cannot be shared by the {heads} heads of --heads\\.$'
-        stopped(path, tmp_path / 'a.pth', 'mmseg', sentence, heads=heads)
+        stopped(path, tmp_path / 'a.pth', 'mmseg', f'has 48 channels, which {heads} heads', heads=heads)
     assert convert(path, tmp_path / 'a.pth', 'mmseg', heads=4).config['num_heads'] == 4
     assert main([str(path), str(tmp_path / 'b.pth'), '--to', 'mmseg', '--heads', '4']) == 0
     assert same(*(torch.load(tmp_path / f'{name}.pth')['state_dict'] for name in 'ab'))
     for family in ('swin', 'cait', 'xcit', 'pvt'):
-        stopped(
-            source(family)[0], tmp_path / 'c.pth', own_names(family), r'number of heads .*: leave out --heads', heads=2
-        )
+        stopped(source(family)[0], tmp_path / 'c.pth', own_names(family), 'omit --heads', heads=2)
 
 
 PLAIN = dict(type='CrossEntropyLoss', use_soft=True)
@@ -371,13 +331,13 @@ LOSSES['nested'] = dict(LOSSES['LocalContextLoss'], loss=LOSSES['LearnableFactor
 WHY = 'belongs to the loss of pre-training'
 
 
-def test_no_loss_is_forgotten():
+def test_all_losses_are_tested():
     classes = (value for value in vars(models).values() if isinstance(value, type) and issubclass(value, nn.Module))
     assert {value.__name__ for value in classes} == (LOSSES.keys() - {'plain', 'nested'}) | {'PVT', 'CASwin'}
 
 
 @pytest.mark.parametrize('loss', LOSSES)
-def test_our_own_files_with_any_loss(tmp_path, loss):
+def test_own_files_with_a_loss(tmp_path, loss):
     arch = dict(embed_dims=64, num_layers=1, num_heads=1, feedforward_channels=64)
     backbone = dict(type='VisionTransformer', arch=arch, img_size=32, patch_size=16)
     head = 'LinearClsHead' if loss == 'plain' else 'VisionTransformerClsHead'
@@ -395,31 +355,25 @@ def test_our_own_files_with_any_loss(tmp_path, loss):
     assert result.proof.loaded == '18 of 18 tensors of VisionTransformer'
 
 
-@torch.no_grad()
-def test_our_own_cait_with_a_learned_factor(tmp_path):
+def test_own_cait_with_a_learnable_factor(tmp_path):
     numbers = dict(img_size=32, embed_dim=32, depth=2, num_heads=2, depth_token_only=2, num_classes=5)
     model = dict(type='TimmClassifier', model_name='cait_xxs24_224', loss=copy.deepcopy(LOSSES['LearnableFactor']))
-    model = drawn(build(model | numbers, 'mmpretrain'))
-    assert 'loss_module.raw_factor' in model.state_dict()
-    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'epoch_400.pth')
+    torch.save(drawn(build(model | numbers, 'mmpretrain')).state_dict(), tmp_path / 'epoch_400.pth')
     result = convert(tmp_path / 'epoch_400.pth', tmp_path / 'a.pth', 'mixpro')
-    assert result.renamed.dropped == {'loss_module.raw_factor': WHY}
-    fresh = build(result.config, 'mmpretrain')
-    fresh.load_state_dict(read_state_dict(tmp_path / 'a.pth')[0])
-    close(fresh(images(32)), model(images(32)))
+    assert result.renamed.dropped == {'loss_module.raw_factor': WHY} and result.proof.deviation <= 1e-5
 
 
-def test_a_broken_loss_is_no_obstacle_and_a_loss_alone_is_no_model(source, tmp_path):
+def test_a_broken_loss_is_dropped_and_a_loss_alone_refused(source, tmp_path):
     path, _ = source('deit', edit=lambda state: state.update({'loss_module.raw_factor': torch.tensor([torch.nan])}))
     assert 'loss_module.raw_factor' in convert(path, tmp_path / 'a.pth', 'mmseg').renamed.dropped
     torch.save({'head.loss_module.raw_factor': torch.zeros(1)}, tmp_path / 'loss.pth')
-    stopped(tmp_path / 'loss.pth', tmp_path / 'b.pth', 'mmseg', r'no layout known here \(.*\); it has a loss alone\.$')
+    stopped(tmp_path / 'loss.pth', tmp_path / 'b.pth', 'mmseg', r'no known layout \(.*only a loss\.$')
 
 
-def stopped(path, destination, target, sentence, **kwargs):
-    """One sentence, nothing written, nothing left."""
+def stopped(path, destination, target, words, **kwargs):
+    """Check that a conversion raises one line and writes nothing; return the message."""
     before = sorted(path.parent.rglob('*'))
-    with pytest.raises((ValueError, FileNotFoundError), match=sentence) as stop:
+    with pytest.raises((ValueError, FileNotFoundError), match=words) as stop:
         convert(path, destination, target, **kwargs)
     message = str(stop.value)
     assert '\n' not in message and message.endswith('.') and len(message) < 500
@@ -428,19 +382,17 @@ def stopped(path, destination, target, sentence, **kwargs):
 
 
 @pytest.mark.parametrize(
-    'family, target, sentence',
+    'family, target, words',
     [
-        ('deit', 'mmdet', r'DeiT / ViT .*mmpretrain\.VisionTransformer.*; possible here: mmpretrain, mixpro, mmseg\.$'),
-        ('xcit', 'mmseg', r'XCiT .*: mmseg has no XCiT .*mmpretrain\.XCiT'),
-        ('xcit', 'mmdet', r'XCiT .*: mmdet has no XCiT .*mmpretrain\.XCiT'),
-        ('cait', 'mmseg', r'CaiT .*: mmseg has no CaiT'),
-        ('cait', 'mmdet', r'CaiT .*: mmdet has no CaiT'),
-        ('swin', 'mixpro', r'Swin .*mixpro_mm\.CASwin .*possible here: mmpretrain, mmseg, mmdet\.$'),
-        ('pvt', 'mmseg', r"PVT .*: mmseg has no PVT; .*type='mixpro_mm\.PVT'"),
+        ('deit', 'mmdet', r'DeiT / ViT .*mmpretrain\.VisionTransformer.*: mmpretrain, mixpro, mmseg\.$'),
+        ('xcit', 'mmseg', r'XCiT .*mmseg has no XCiT.*mmpretrain\.XCiT'),
+        ('cait', 'mmdet', r'CaiT .*mmdet has no CaiT'),
+        ('swin', 'mixpro', r'Swin .*mixpro_mm\.CASwin .*: mmpretrain, mmseg, mmdet\.$'),
+        ('pvt', 'mmseg', r'PVT .*mmseg has no PVT.*mixpro_mm\.PVT'),
     ],
 )
-def test_impossible_pairs_name_what_is_possible(source, tmp_path, family, target, sentence):
-    stopped(source(family)[0], tmp_path / 'a.pth', target, sentence)
+def test_impossible_targets_name_the_possible_ones(source, tmp_path, family, target, words):
+    stopped(source(family)[0], tmp_path / 'a.pth', target, words)
 
 
 def without(*names):
@@ -457,46 +409,25 @@ def change(name, function):
 
 TABLE = 'layers.2.blocks.0.attn.relative_position_bias_table'
 DAMAGED = [
-    ('deit', without('blocks.1.norm1.bias'), r'layout of timm, but lacks .*backbone\.layers\.1\.ln1\.bias\.$'),
-    ('deit', without('head.bias'), r'lacks .*head\.layers\.head\.bias'),
+    ('deit', without('blocks.1.norm1.bias'), r'layout of timm, but lacks backbone\.layers\.1\.ln1\.bias '),
     ('deit', put('extra', 1), r'but has 1 of 33 tensors without a place: extra\.$'),
-    (
-        'deit',
-        put('blocks.1.norm1.weight2', 1),
-        r'but has 1 of 33 tensors without a place: blocks\.1\.norm1\.weight2\.$',
-    ),
-    ('deit', put('dist_token', 1), 'is a distilled DeiT'),
-    ('deit', put('pos_embed', 1, 8, 64), r'has 7 positions in pos_embed, which is no square grid\.$'),
+    ('deit', put('pos_embed', 1, 8, 64), r'has 7 positions in pos_embed'),
     ('deit', put('norm.weight', 9), r'has norm\.weight that does not fit: .*ln1\.weight .* \(64,\), not \(9,\)\.$'),
-    ('deit', change('norm.bias', lambda bias: bias * torch.nan), r'has values that are not finite in norm\.bias\.$'),
+    ('deit', change('norm.bias', lambda bias: bias * torch.nan), r'not finite in norm\.bias\.$'),
+    ('deit', change('norm.weight', torch.Tensor.to_sparse), r'cannot be converted \(NotImplementedError: '),
     ('xcit', without('patch_embed.proj.4.1.running_mean'), r'lacks .*patch_embed\.proj\.2\.bn\.running_mean'),
-    ('xcit', change('blocks.1.attn.temperature', torch.flatten), r'temperature of shape \(2,\) .*: 3 dimensions'),
-    ('cait', put('module.pos_embed', 1, 5, 32), r'has 5 positions in pos_embed, which is no square grid\.$'),
-    ('cait', without('module.blocks.1.attn.proj_w.bias'), r'lacks .*blocks\.1\.attn\.proj_w\.bias'),
-    ('cait', change('module.patch_embed.proj.weight', torch.flatten), r'proj\.weight of shape \(24576,\) .*: 4 dim'),
-    (
-        'swin',
-        put(TABLE, 9, 4),
-        r'has 1-2-1-2 blocks with windows of 2, 3; Swin has four stages with one size of window',
-    ),
+    ('cait', put('module.pos_embed', 1, 5, 32), r'has 5 positions in pos_embed'),
+    ('swin', put(TABLE, 9, 4), r'has 1-2-1-2 blocks with windows of 2, 3; '),
     ('swin', without('layers.2.downsample.reduction.weight'), r'lacks .*stages\.2\.downsample\.reduction'),
-    ('swin', without('layers.3.blocks.1.attn.relative_position_bias_table'), r'lacks .*stages\.3\.blocks\.1'),
-    ('swin', put('layers.0.downsample.norm.weight', 63), r'norm\.weight of shape \(63,\) that does not fit: '),
-    ('swin', put(TABLE, 25, 0), r' has layers\.2\.\S+ of shape \(25, 0\) that does not fit: there is nothing in it'),
+    ('swin', put(TABLE, 25, 0), r' has layers\.2\.\S+ of shape \(25, 0\) that does not fit: '),
     ('pvt', without('block2.1.attn.sr.weight'), r'lacks .*block2\.1\.attn\.sr\.weight'),
-    ('pvt', without('pos_embed3'), r'lacks .*pos_embed3'),
-    (
-        'pvt',
-        put('patch_embed2.proj.weight', 17, 8, 2, 2),
-        r'has \(8, 17, 24, 32\) channels in its stages; in a PVT the',
-    ),
-    ('pvt', put('norm2', 1), r'without a place: norm2'),
+    ('pvt', put('patch_embed2.proj.weight', 17, 8, 2, 2), r'has \(8, 17, 24, 32\) channels in its stages'),
 ]
 
 
-@pytest.mark.parametrize('family, edit, sentence', DAMAGED)
-def test_damaged_files_are_named(source, tmp_path, family, edit, sentence):
-    stopped(source(family, edit=edit)[0], tmp_path / 'a.pth', own_names(family), sentence)
+@pytest.mark.parametrize('family, edit, words', DAMAGED)
+def test_damaged_tensors_are_named(source, tmp_path, family, edit, words):
+    stopped(source(family, edit=edit)[0], tmp_path / 'a.pth', own_names(family), words)
 
 
 CUTS = dict(
@@ -506,7 +437,7 @@ CUTS = dict(
     scalar=lambda tensor: tensor.sum(),
     deep=lambda tensor: tensor[None],
 )
-READ = dict(  # what is read or changed on the way, apart from being renamed
+READ = dict(  # tensors that are read or changed, not only renamed
     deit='pos_embed patch_embed.proj.weight blocks.0.mlp.fc1.weight head.weight norm.weight',
     xcit='cls_token blocks.0.attn.temperature blocks.0.mlp.fc1.weight cls_attn_blocks.0.attn.qkv.weight',
     cait='cls_token pos_embed patch_embed.proj.weight blocks.0.attn.proj_l.bias',
@@ -518,34 +449,20 @@ READ = dict(  # what is read or changed on the way, apart from being renamed
 
 
 @pytest.mark.parametrize('family', READ)
-def test_damaged_shapes_are_one_sentence(source, tmp_path, family):
+def test_damaged_shapes_are_named(source, tmp_path, family):
     cuts, target = cycle(CUTS), 'mmdet' if family == 'pvt' else own_names(family)
     for name in READ[family].split():
         for cut in (next(cuts), next(cuts), next(cuts)):
             inside = f'module.{name}' if family == 'cait' else name
             path, _ = source(family, edit=change(inside, CUTS[cut]))
             message = stopped(path, tmp_path / 'a.pth', target, f'^Checkpoint {re.escape(str(path))} ')
-            assert 'cannot be converted (' not in message, (name, cut)  # whatever torch raises
-            if cut == 'empty':
-                assert f' has {name} of shape ' in message and 'there is nothing in it' in message
+            assert 'cannot be converted (' not in message, (name, cut)  # not the fallback
+            assert cut != 'empty' or f' has {name} of shape ' in message
 
 
-def test_whatever_torch_raises_is_one_sentence_too(source, tmp_path):
-    path, _ = source('deit', edit=change('norm.weight', torch.Tensor.to_sparse))
-    stopped(path, tmp_path / 'a.pth', 'mmseg', r'has tensors that cannot be converted \(NotImplementedError: ')
-
-
-def test_two_heads_for_one_place(source, tmp_path):
-    second = lambda state: state.update({'head.weight': torch.ones(5), 'head.bias': torch.ones(5)})  # noqa: E731
-    path, _ = source('swin', 'timm', edit=second)
-    stopped(
-        path, tmp_path / 'a.pth', 'mmseg', r'has head\.fc\.weight and head\.weight for one place \(head\.fc\.weight'
-    )
-
-
-def test_files_of_other_models_are_named(tmp_path):
+def test_other_models_and_missing_files_are_refused(tmp_path):
     torch.save({'conv1.weight': torch.ones(1)}, tmp_path / 'resnet.pth')
-    known = r'resnet\.pth has the names of no layout known here \(CaiT, DeiT / ViT, PVT, Swin, XCiT\); it has conv1\.w'
+    known = r'resnet\.pth .*\(CaiT, DeiT / ViT, PVT, Swin, XCiT\); it has conv1\.weight'
     stopped(tmp_path / 'resnet.pth', tmp_path / 'a.pth', 'mmseg', known)
     stopped(tmp_path / 'none.pth', tmp_path / 'a.pth', 'mmseg', r'is not an existing file')
 
@@ -561,18 +478,15 @@ class Code:
 def test_code_in_a_file_runs_only_with_trust(source, tmp_path):
     ran = tmp_path / 'ran'
     path, _ = source('deit', wrap=lambda state: dict(model=state, config=Code(ran)))
-    stopped(
-        path, tmp_path / 'a.pth', 'mmseg', r'is refused: to unpickle it is to run \S+, .*; with --trust it is unpick'
-    )
+    stopped(path, tmp_path / 'a.pth', 'mmseg', '; with --trust ')
     command = [str(path), str(tmp_path / 'b.pth'), '--to', 'mmseg']
     assert main(command) == 1 and not ran.exists()
     assert main([*command, '--trust']) == 0 and ran.exists()
 
 
-@pytest.mark.parametrize('scope', ['mmpretrain', 'mmdet', 'mmseg'])
-@pytest.mark.parametrize('family, target', [('deit', 'mmseg'), ('swin', 'mmseg'), ('swin', 'mmdet')])
-def test_proof_builds_the_class_of_the_host_in_any_scope(source, tmp_path, scope, family, target):
-    path, _ = source(family)
+@pytest.mark.parametrize('scope, target', [('mmpretrain', 'mmseg'), ('mmdet', 'mmseg'), ('mmseg', 'mmdet')])
+def test_proof_builds_the_class_of_the_target_in_any_scope(source, tmp_path, scope, target):
+    path, _ = source('swin')
     with DefaultScope.overwrite_default_scope(scope):
         result = convert(path, tmp_path / 'a.pth', target)
         assert DefaultScope.get_current_instance().scope_name == scope
@@ -593,8 +507,7 @@ def test_mlps_of_any_width(tmp_path, monkeypatch):
         for target in possible:
             assert convert(path, tmp_path / 'a.pth', target).proof.deviation <= 1e-5
         for _ in range(2 if refused else 0):  # the second time without the class
-            sentence = rf'has MLPs 2\.5 times as wide as their input; the class of {refused} takes whole numbers\.$'
-            stopped(path, tmp_path / 'b.pth', refused, sentence)
+            stopped(path, tmp_path / 'b.pth', refused, rf'has an MLP ratio of 2\.5; the class of {refused} ')
             monkeypatch.setitem(sys.modules, f'{refused}.models', None)
         monkeypatch.undo()
 
@@ -603,24 +516,19 @@ def test_mlps_of_any_width(tmp_path, monkeypatch):
     'family, target, pair',
     [
         ('deit', 'mmpretrain', ('layers.0.ln1.bias', 'layers.0.ln2.bias')),
-        ('deit', 'mmseg', ('layers.0.attn.proj.weight', 'layers.1.attn.proj.weight')),
-        ('xcit', 'mmpretrain', ('xca_layers.1.gamma2', 'xca_layers.1.gamma3')),
         ('xcit', 'mmpretrain', ('ca_layers.1.attn.q.bias', 'ca_layers.1.attn.v.bias')),
-        ('xcit', 'mmpretrain', ('patch_embed.proj.1.bn.running_mean', 'patch_embed.proj.1.bn.running_var')),
         ('swin', 'mmdet', ('stages.1.downsample.norm.weight', 'stages.1.downsample.norm.bias')),
-        ('swin', 'mmpretrain', ('stages.1.blocks.0.norm1.bias', 'stages.1.blocks.1.norm1.bias')),
     ],
 )
 def test_a_wrong_renaming_is_not_written(source, tmp_path, monkeypatch, family, target, pair):
     a, b = (f'backbone.{name}' for name in pair)
-
     done = []
 
     def swapped(file, table):
         result = keys.rename(file, table)
         if a in result.tensors and not done:
             done.append(a)
-            result.tensors[a], result.tensors[b] = result.tensors[b], result.tensors[a]
+            result.tensors |= {a: result.tensors[b], b: result.tensors[a]}
         return result
 
     monkeypatch.setattr(convert_module, 'rename', swapped)
@@ -629,21 +537,20 @@ def test_a_wrong_renaming_is_not_written(source, tmp_path, monkeypatch, family, 
 
 
 @pytest.mark.parametrize('value', [math.nan, math.inf])
-@pytest.mark.parametrize('place', [0, 1, 2])
 @pytest.mark.parametrize('spoiled', ['wanted', 'found', 'both'])
-def test_a_proof_needs_numbers_in_every_map(value, place, spoiled):
-    wanted, found = ([torch.ones(1, 2, 3, 3) for _ in range(3)] for _ in range(2))
-    assert proof._deviation(tuple(wanted), tuple(found)) == 0
-    for maps in dict(wanted=[wanted], found=[found], both=[wanted, found])[spoiled]:
-        maps[place][0, 1, 2, 0] = value
-    assert not math.isfinite(proof._deviation(tuple(wanted), tuple(found)))
+def test_proof_requires_finite_values_in_every_map(value, spoiled):
+    for place in range(3):
+        wanted, found = ([torch.ones(1, 2, 3, 3) for _ in range(3)] for _ in range(2))
+        assert proof._deviation(tuple(wanted), tuple(found)) == 0
+        for maps in dict(wanted=[wanted], found=[found], both=[wanted, found])[spoiled]:
+            maps[place][0, 1, 2, 0] = value
+        assert not math.isfinite(proof._deviation(tuple(wanted), tuple(found)))
 
 
-def test_outputs_that_are_zero_or_no_numbers_prove_nothing(source, tmp_path):
+def test_outputs_that_are_zero_or_not_finite_prove_nothing(source, tmp_path):
     for value in (0, 3e38):
         path, _ = source('deit', edit=lambda s, value=value: [s[f'head.{k}'].fill_(value) for k in ('weight', 'bias')])
-        sentence = r'cannot be proved: logits of .* timm\.VisionTransformer are not finite or zero'
-        stopped(path, tmp_path / 'a.pth', 'mmpretrain', sentence)
+        stopped(path, tmp_path / 'a.pth', 'mmpretrain', r'cannot be verified: logits of .* timm\.VisionTransformer ')
 
 
 def test_the_source_is_never_written_to(source, tmp_path):
@@ -653,8 +560,8 @@ def test_the_source_is_never_written_to(source, tmp_path):
     (tmp_path / 'hard.pth').hardlink_to(path)
     for destination in (path, tmp_path / 'x' / '..' / 'deit.pth', tmp_path / 'link.pth', tmp_path / 'hard.pth'):
         stopped(path, destination, 'mmseg', r'(deit|link|hard)\.pth is the source itself')
-    stopped(path, tmp_path, 'mmseg', r'is a folder: name another file')
-    stopped(path, tmp_path / 'out.safetensors', 'mmseg', r'would hold a checkpoint of torch\.save, not safetensors')
+    stopped(path, tmp_path, 'mmseg', r'is a folder')
+    stopped(path, tmp_path / 'out.safetensors', 'mmseg', r'out\.safetensors must end in \.pth')
     assert path.read_bytes() == before
 
 
@@ -678,14 +585,14 @@ def test_unwritable_destination_leaves_nothing_behind(source, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize('package, family, target', [('timm', 'deit', 'mmseg'), ('mmdet.models', 'pvt', 'mmdet')])
-def test_missing_packages_skip_the_proof_and_say_so(source, tmp_path, monkeypatch, capsys, package, family, target):
+def test_missing_packages_skip_the_proof(source, tmp_path, monkeypatch, capsys, package, family, target):
     path, _ = source(family)
     monkeypatch.setitem(sys.modules, package, None)
     assert main([str(path), str(tmp_path / 'a.pth'), '--to', target]) == 0
     out, timm_only = capsys.readouterr().out, package == 'timm'
     assert f'proof skipped: {package.partition(".")[0]} is missing (' in out
     assert f'pip install {"timm" if timm_only else "onedl-mmdetection"}' in out
-    assert ('tensors of VisionTransformer come from the new file' in out) == timm_only
+    assert ('tensors of VisionTransformer\n' in out) == timm_only
     assert torch.load(tmp_path / 'a.pth')['meta']['deviation'] is None
 
 
@@ -700,9 +607,9 @@ def test_command_reports_what_it_did(source, tmp_path, capsys):
     # stem 4, blocks 6 x 13, mergings 3 x 3, norm and head 4 make 95; with 6 indices and a mask 102; without head 99
     assert lines[1].startswith('102 tensors in, 99 out: ') and lines[1].endswith(', 9 dropped')
     assert {'9 re-ordered for nn.Unfold', '12 with window indices computed'} < set(lines[1].split(', ')), lines[1]
-    assert 'dropped 7: ' in out and '(constant, computed again)' in out
+    assert 'dropped 7: ' in out and '(constant, recomputed)' in out
     assert 'dropped 2: head.weight, head.bias (a backbone of mmdet has no classifier)' in out
-    assert '99 of 99 tensors of SwinTransformer come from the new file' in out
+    assert 'loaded: 99 of 99 tensors of SwinTransformer\n' in out
     proved = 'feature maps of mmdet.SwinTransformer and timm.SwinTransformer on 2 random images of 192 px differ by'
     assert f'proof: {proved}' in out
     settings = eval(next(line for line in lines if line.startswith('backbone=')).removeprefix('backbone='))
@@ -724,24 +631,23 @@ def test_averaged_weights_are_remarked_on_and_taken(tmp_path, capsys):
     command = [str(tmp_path / 'last.pth'), str(tmp_path / 'a.pth'), '--to', 'mmpretrain']
     assert main(command) == 0
     out = capsys.readouterr().out
-    assert 'note: state_dict_ema has averaged weights; --take state_dict_ema converts those instead\n' in out
+    assert 'note: state_dict_ema has averaged weights; --take state_dict_ema converts them\n' in out
     assert torch.load(tmp_path / 'a.pth')['state_dict']['backbone.cls_token'].equal(raw['cls_token'])
     assert main([*command, '--take', 'state_dict_ema']) == 0
     out = capsys.readouterr().out
-    assert 'averaged weights' not in out and 'not read, beside the model: state_dict, epoch, args_ema' in out
-    assert out.startswith(f'{tmp_path}/last.pth (what lies under state_dict_ema) is DeiT / ViT')
+    assert 'averaged weights' not in out and 'not read: state_dict, epoch, args_ema' in out
+    assert out.startswith(f'{tmp_path}/last.pth (entry state_dict_ema) is DeiT / ViT')
     taken = torch.load(tmp_path / 'a.pth')
     assert taken['state_dict']['backbone.cls_token'].equal(mean['cls_token'])
     assert taken['meta']['taken'] == 'state_dict_ema'
     assert main([*command, '--take', 'model_ema']) == 1
-    assert 'has nothing to take under `model_ema`; beside lie state_dict_ema, epoch' in capsys.readouterr().err
+    assert '`model_ema`' in capsys.readouterr().err
 
 
-def test_a_file_that_may_have_lost_its_end_is_remarked_on(tmp_path, capsys):
+def test_a_note_says_that_a_file_may_be_truncated(tmp_path, capsys):
     torch.save(drawn(vit(embed_dim=192, depth=2, num_heads=3, mlp_ratio=1)).state_dict(), tmp_path / 'cut.pth')
     assert main([str(tmp_path / 'cut.pth'), str(tmp_path / 'a.pth'), '--to', 'mmpretrain']) == 0
-    note = 'note: DeiT / ViT of 192 channels is published with 12 blocks and this one has 2: if it was not trained like'
-    assert note in capsys.readouterr().out
+    assert 'note: DeiT / ViT of 192 channels is published with 12 blocks, this one has 2;' in capsys.readouterr().out
 
 
 def test_interrupt_is_code_130_and_wrong_usage_2(tmp_path, monkeypatch, capsys):

@@ -18,7 +18,7 @@ class Net(nn.Module):
 
 
 def pair():
-    """A module, and the file that it holds completely: 9 tensors and a batch counter."""
+    """Return a module and a complete file of its 11 tensors."""
     net = Net()
     for tensor in net.state_dict().values():
         tensor.copy_(torch.randn_like(tensor.float()).mul(9))
@@ -33,8 +33,8 @@ def test_complete_file():
     assert coverage.dropped == ['head.*']
     assert coverage.to_dict()['complete'] is True
     assert '11 of 11 tensors of Net (100.0%)' in coverage.summary() and '\n' not in coverage.summary()
-    assert coverage.summary().endswith(', 0 of them resized; left in the file: head.*')
-    assert compare(net, file, 'backbone.').summary().endswith('; left in the file: nothing')
+    assert coverage.summary().endswith(', 0 of them resized; not loaded: head.*')
+    assert compare(net, file, 'backbone.').summary().endswith('; not loaded: nothing')
 
 
 @pytest.mark.parametrize('name', list(Net().state_dict()))
@@ -46,7 +46,7 @@ def test_every_kind_of_tensor_counts(name):
     assert coverage.ratio == 10 / 11
 
 
-def test_missing_unexpected_and_mismatched_are_told_apart():
+def test_missing_unexpected_and_mismatched_tensors():
     net, file = pair()
     del file['backbone.conv.bias'], file['backbone.norm1.num_batches_tracked']
     file['backbone.conv.extra'] = torch.ones(1)
@@ -58,7 +58,7 @@ def test_missing_unexpected_and_mismatched_are_told_apart():
     assert coverage.ratio == 8 / 10
 
 
-def test_lost_entries_make_it_incomplete_unless_allowed_or_made_for_classification():
+def test_unexpected_entries_unless_allowed_or_for_classification():
     net, file = pair()
     file |= {'backbone.cls_token': torch.ones(1), 'backbone.norm.bias': torch.ones(1)}
     coverage = compare(net, file, 'backbone.')
@@ -70,7 +70,7 @@ def test_lost_entries_make_it_incomplete_unless_allowed_or_made_for_classificati
     assert not compare(net, file, 'backbone.', allow='ln2.*').complete  # one pattern, not one per letter
 
 
-def test_tensors_may_be_allowed_to_stay_fresh():
+def test_missing_tensors_may_be_allowed():
     net, file = pair()
     del file['backbone.index']
     assert not compare(net, file, 'backbone.').complete
@@ -78,12 +78,12 @@ def test_tensors_may_be_allowed_to_stay_fresh():
     assert coverage.fresh == ['index'] and coverage.complete and coverage.total == 10
 
 
-def test_half_precision_file_equals_what_the_module_makes_of_it():
+def test_half_precision_files_are_compared_after_loading():
     net, file = pair()
     file = {key: value.half() if value.is_floating_point() else value for key, value in file.items()}
     held, given = {k: v.clone() for k, v in net.state_dict().items()}, {k: v.clone() for k, v in file.items()}
     assert not compare(net, file, 'backbone.').complete
-    assert all(torch.equal(value, held[name]) for name, value in net.state_dict().items())  # both are left alone
+    assert all(torch.equal(value, held[name]) for name, value in net.state_dict().items())  # neither is modified
     assert all(torch.equal(value, given[name]) for name, value in file.items()) and not net._load_state_dict_post_hooks
     net.load_state_dict({key[9:]: value for key, value in file.items()})
     assert compare(net, file, 'backbone.').complete
@@ -95,7 +95,7 @@ def pvt(img_size, out_type):
 
 
 @pytest.mark.parametrize('img_size', [64, (96, 128)])
-def test_pvt_hands_feature_maps_all_but_its_class_token(img_size):
+def test_pvt_with_feature_maps_drops_the_class_token(img_size):
     file = {f'backbone.{key}': value for key, value in pvt(64, 'cls_token').state_dict().items()}
     net = pvt(img_size, 'featmap')
     assert not compare(net, file, 'backbone.').complete
@@ -116,7 +116,7 @@ def test_pvt_hands_feature_maps_all_but_its_class_token(img_size):
     assert compare(net, file, 'backbone.').altered == ['pos_embed4']
 
 
-def test_what_a_load_hook_renames_or_takes_out_is_not_lost():
+def test_names_changed_or_removed_by_a_load_hook_are_not_unexpected():
     net, file = pair()
     file |= {'backbone.old_index': file.pop('backbone.index'), 'backbone.attn_mask': torch.ones(1)}
     assert compare(net, file, 'backbone.').unexpected == ['backbone.old_index', 'backbone.attn_mask']
@@ -131,8 +131,8 @@ def test_what_a_load_hook_renames_or_takes_out_is_not_lost():
     assert coverage.dropped == ['backbone.attn_mask', 'backbone.old_index']
 
 
-def test_load_hooks_that_fail_get_a_sentence():
+def test_failing_load_hook():
     net, file = pair()
     net._register_load_state_dict_pre_hook(lambda *_: 1 / 0)
-    with pytest.raises(ValueError, match='Net cannot take in the tensors of the file: division by zero'):
+    with pytest.raises(ValueError, match='Net cannot load the tensors of the file: division by zero'):
         compare(net, file, 'backbone.')

@@ -1,7 +1,4 @@
-"""What docs/hand_over.md says of somebody without mixpro_mm, in a process that cannot import it.
-
-Run as a script, this file is that process.
-"""
+"""Inference without mixpro_mm (docs/hand_over.md); run as a script, this file is a process that cannot import it."""
 
 import copy
 import json
@@ -23,7 +20,7 @@ IMAGE = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
 
 
 def open_without(folder, more):
-    """Scores of an image, by the inferencer; and what it says where train_cfg stays."""
+    """Write the scores of an image, and the error message with train_cfg."""
     sys.modules['mixpro_mm'] = None
     from mmpretrain import ImageClassificationInferencer
 
@@ -35,13 +32,13 @@ def open_without(folder, more):
 
 
 @pytest.mark.long
-def test_a_segmenter_is_opened_as_it_is():
+def test_a_segmenter_is_built():
     config = CONFIGS / 'digits' / 'segmenter_deit-micro_mixpro_digit-scenes.py'
     subprocess.run([sys.executable, __file__, config], check=True)
 
 
-@pytest.mark.parametrize('options, more', [({}, {}), (LEARNED, OWN_LOSS)])
-def test_a_classifier_is_opened_by_its_config_without_train_cfg(tmp_path, options, more):
+@pytest.mark.parametrize('options, more', [({}, {}), pytest.param(LEARNED, OWN_LOSS, marks=pytest.mark.long)])
+def test_a_classifier_is_built_without_train_cfg(tmp_path, options, more):
     from mmpretrain import ImageClassificationInferencer, get_model
 
     config = Config.fromfile(CONFIGS / 'digits' / MIXED)

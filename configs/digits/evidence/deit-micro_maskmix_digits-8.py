@@ -1,4 +1,4 @@
-# MaskMix with area labels: MixPro without its progressive attention labeling.
+# MaskMix with area labels: MixPro without progressive attention labeling.
 # Run:      mim train onedl-mmpretrain configs/digits/evidence/deit-micro_maskmix_digits-8.py
 _base_ = 'deit-micro_mixpro_digits-8.py'
 

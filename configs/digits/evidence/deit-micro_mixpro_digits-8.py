@@ -1,7 +1,7 @@
-# DeiT-micro on the digits 0 to 7 with MixPro, 25 epochs: one row of the evidence study. 8 and 9 stay unseen, for tests
-# of what a model says of classes it does not know: 1,158 train and 285 test images.
+# DeiT-micro on the digits 0 to 7 with MixPro, 25 epochs: one row of the evidence study. 1,158 train and 285 test
+# images; 8 and 9 are left out as unknown classes for the tests.
 # Run:      mim train onedl-mmpretrain configs/digits/evidence/deit-micro_mixpro_digits-8.py
-# Batches of 32, because at 64 these epochs are too few steps: models trained with mixing were then far from their end.
+# The batch size is 32, because with 64 models trained with mixing do not converge in 25 epochs.
 _base_ = '../deit-micro_mixpro_digits.py'
 
 classes = list(range(8))

@@ -1,4 +1,4 @@
-# The same recipe without any mixing.
+# The same recipe without mixing.
 # Run:      mim train onedl-mmpretrain configs/digits/evidence/deit-micro_none_digits-8.py
 _base_ = 'deit-micro_mixpro_digits-8.py'
 

@@ -1,5 +1,5 @@
-# Mask R-CNN on PVT-micro, 8 epochs: the detection of the evidence study, which puts the checkpoint of each method in
-# place of this one.
+# Mask R-CNN on PVT-micro, 8 epochs: the detection of the evidence study, which replaces the checkpoint by that of each
+# method.
 # Needs:    the checkpoint of pvt-micro_mixpro_digits-8.py
 # Data:     python -m mixpro_mm.datasets.digit_scenes data/digit_scenes
 # Run:      mim train onedl-mmdetection configs/digits/evidence/mask-rcnn_pvt-micro_digit-scenes.py

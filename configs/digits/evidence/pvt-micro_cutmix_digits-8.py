@@ -1,4 +1,4 @@
-# Half Mixup, half CutMix of the host: the standard recipe.
+# Half Mixup, half CutMix of mmpretrain: the standard recipe.
 # Run:      mim train onedl-mmpretrain configs/digits/evidence/pvt-micro_cutmix_digits-8.py
 _base_ = 'pvt-micro_mixpro_digits-8.py'
 

@@ -1,4 +1,4 @@
-# The same recipe without any mixing.
+# The same recipe without mixing.
 # Run:      mim train onedl-mmpretrain configs/digits/evidence/pvt-micro_none_digits-8.py
 _base_ = 'pvt-micro_mixpro_digits-8.py'
 

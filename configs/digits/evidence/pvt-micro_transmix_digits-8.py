@@ -1,4 +1,4 @@
-# TransMix in place of CutMix: CutMix's box, labels half by area, half by class attention.
+# TransMix instead of CutMix: box of CutMix, labels half by area, half by class attention.
 # Run:      mim train onedl-mmpretrain configs/digits/evidence/pvt-micro_transmix_digits-8.py
 _base_ = 'pvt-micro_mixpro_digits-8.py'
 

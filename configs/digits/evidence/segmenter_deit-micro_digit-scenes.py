@@ -1,5 +1,5 @@
-# Segmenter on DeiT-micro, 500 iterations: the segmentation of the evidence study, which puts the checkpoint of each
-# method in place of this one. Tested at one scale, and at three averaged (no mirror images: these are digits).
+# Segmenter on DeiT-micro, 500 iterations: the segmentation of the evidence study, which replaces the checkpoint by that
+# of each method. Tested at one scale and at three scales without flips.
 # Needs:    the checkpoint of deit-micro_mixpro_digits-8.py
 # Data:     python -m mixpro_mm.datasets.digit_scenes data/digit_scenes
 # Run:      mim train onedl-mmsegmentation configs/digits/evidence/segmenter_deit-micro_digit-scenes.py

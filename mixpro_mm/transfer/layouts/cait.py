@@ -1,4 +1,4 @@
-"""CaiT: official and timm names are the same, and mmpretrain's TimmClassifier keeps them."""
+"""CaiT: mmpretrain's TimmClassifier, timm and the official code use the same names."""
 
 from torch import Tensor
 
@@ -6,10 +6,10 @@ from mixpro_mm.transfer.layouts.family import count, square_side
 
 __all__ = ['INSTEAD', 'LABEL', 'LAYOUTS', 'PUBLISHED', 'TARGETS', 'TIMM_MODEL', 'config', 'measure']
 
-# (channels, blocks) -> end of timm's name; the published models
+# (channels, blocks) of the published models -> suffix of timm's name
 MODELS = {(192, 24): 'xxs24_224', (192, 36): 'xxs36_224', (288, 24): 'xs24_384', (384, 24): 's24_224'}
 MODELS |= {(384, 36): 's36_384', (768, 36): 'm36_384', (768, 48): 'm48_448'}
-NO_MAPS = '{} has no CaiT, and there is none with feature maps'
+NO_MAPS = '{} has no CaiT, and no CaiT has feature maps'
 LABEL = 'CaiT'
 LAYOUTS = dict(timm=('blocks_token_only.0.attn.q.weight', None))
 TARGETS = dict(mmpretrain=None, mixpro=None)

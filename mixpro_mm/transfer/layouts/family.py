@@ -1,55 +1,44 @@
-"""What the families of models share.
+"""Functions shared by the families of models.
 
-The module of a family has ``LABEL``, the name for people; ``LAYOUTS``, a tensor that only one layout has and the table
-from there to the names of mmpretrain's classifier (None if it has them); ``TARGETS``, the tables from those names;
-``INSTEAD``, why another target is impossible and what to do; ``PUBLISHED``, width to blocks of the published models;
-``TIMM_MODEL``, 'module:Class'; ``measure(tensors, heads)``, which reads the size from tensors under mmpretrain's names;
-``config(size, target)`` of the model, or of the backbone for mmseg and mmdet; and, where a target yields maps,
-``maps(size)``, the config of mmpretrain's backbone that does so. In every size are ``blocks`` and ``width`` for people,
-``img_size``, ``patch_size``, ``classes`` (0 without a classifier), and the other ``numbers`` of the class.
+The module of a family defines:
+
+- ``LABEL``: name in messages.
+- ``LAYOUTS``: layout -> (a tensor only this layout has, table to the names of mmpretrain's classifier or None).
+- ``TARGETS``: target -> table from the names of mmpretrain's classifier, or None.
+- ``INSTEAD``: target -> why it is not possible.
+- ``PUBLISHED``: width -> blocks of the published models.
+- ``TIMM_MODEL``: 'module:Class' or ''.
+- ``measure(tensors, heads)``: size of a model from tensors under mmpretrain's names, a dict of ``blocks``, ``width``,
+  ``patch_size``, ``img_size``, ``classes`` (0 without a classifier) and ``numbers``, further arguments of the class.
+- ``config(size, target)``: config of the model, or of the backbone for mmseg and mmdet.
+- ``maps(size)``: config of mmpretrain's backbone with feature maps, for mmseg and mmdet.
 """
 
-import re
 from math import inf, isqrt, nextafter
 from types import ModuleType
 
 from torch import Tensor
 
-from mixpro_mm.transfer.keys import Renamed, with_shape
+from mixpro_mm.transfer.keys import regex
 
-__all__ = ['check_ranks', 'classifier', 'count', 'describe', 'ratio', 'square_side', 'uncommon', 'whole']
+__all__ = ['classifier', 'count', 'describe', 'ratio', 'square_side', 'uncommon', 'whole']
 
-RANKS = {  # ends of names in mmpretrain's classifiers -> number of dimensions that the sizes are read from
-    r'(cls_token|pos_embed\d?|temperature)': 3,
-    r'(patch_embed\d?\.proj(ection)?|attn\.sr)\.weight': 4,
-    r'(ffn\.layers\.0\.0|mlp\.fc1|head|fc)\.weight|bias_table': 2,
-    r'(mlp\.fc1|proj_l)\.bias': 1,
-}
-EXTRA = (  # rows of tensors that released files have and no class needs
-    ('token_head.', None, 'SMMix trains this second head on patches and predicts without it'),
-    ('head1.', None, 'no forward pass of the released MixPro uses it'),
-    ('mask_token', None, 'no forward pass of the released MixPro uses it'),
+EXTRA = (  # rows for unused tensors of released files
+    ('token_head.', None, 'a second head that SMMix uses in training only'),
+    ('head1.', None, 'not used by the released MixPro'),
+    ('mask_token', None, 'not used by the released MixPro'),
 )
-NO_HEAD = {host: ('head.', None, f'a backbone of {host} has no classifier') for host in ('mmseg', 'mmdet')}
-
-
-def check_ranks(file: Renamed) -> None:
-    """Raise ``has ... of shape ... that does not fit`` for the tensors that sizes are read from."""
-    for name, tensor in file.tensors.items():
-        rank = next((rank for end, rank in RANKS.items() if re.search(rf'(^|\.)({end})$', name)), tensor.ndim)
-        if tensor.ndim != rank:
-            what = with_shape(file.origins[name][0], tensor)
-            raise ValueError(f'has {what} that does not fit: {rank} dimensions are expected')
+NO_HEAD = {name: ('head.', None, f'a backbone of {name} has no classifier') for name in ('mmseg', 'mmdet')}
 
 
 def classifier(size: dict, backbone: dict, channels: int, head: str = 'LinearClsHead', **more) -> dict:
-    """The config of mmpretrain's classifier; without a head where the file has none."""
+    """Return the config of mmpretrain's classifier, without a head if the file has none."""
     head = dict(head=dict(type=head, num_classes=size['classes'], in_channels=channels)) if size['classes'] else {}
     return dict(type='ImageClassifier', backbone=backbone, **more, **head)
 
 
 def describe(size: dict) -> str:
-    """A size in a few words."""
+    """Return a size in words."""
     window = f'window {size["numbers"]["window_size"]}, ' if 'window_size' in size['numbers'] else ''
     model = f'{size["blocks"]} blocks of {size["width"]} channels'
     classes = f'{size["classes"]} classes' if size['classes'] else 'no classifier'
@@ -57,39 +46,38 @@ def describe(size: dict) -> str:
 
 
 def uncommon(family: ModuleType, size: dict) -> str:
-    """The sentence about a published width with a depth that is not, or ''; such a file may have lost its end."""
+    """Return a note about a published width with an unpublished depth, or ''; such a file may be truncated."""
     known = family.PUBLISHED.get(size['width'], (size['blocks'],))
     if size['blocks'] in known:
         return ''
     return (
-        f'{family.LABEL} of {size["width"]} channels is published with {" or ".join(known)} blocks and this one has '
-        f'{size["blocks"]}: if it was not trained like that, the file was cut off'
+        f'{family.LABEL} of {size["width"]} channels is published with {" or ".join(known)} blocks, this one has '
+        f'{size["blocks"]}; the file may be truncated'
     )
 
 
 def ratio(hidden: int, dims: int) -> int | float:
-    """The number r for which int(r * dims) is ``hidden``."""
+    """Return the number r for which int(r * dims) is ``hidden``."""
     if hidden % dims == 0:
         return hidden // dims
     found = hidden / dims
     return found if int(found * dims) == hidden else nextafter(found, inf)
 
 
-def whole(number: int | float, host: str) -> int:
-    """An MLP ratio for a class that takes whole ones only; a ValueError for another."""
+def whole(number: int | float, toolkit: str) -> int:
+    """Return an MLP ratio for a class that supports integers only; raise ValueError for another number."""
     if number != int(number):
-        raise ValueError(f'has MLPs {number:.4g} times as wide as their input; the class of {host} takes whole numbers')
+        raise ValueError(f'has an MLP ratio of {number:.4g}; the class of {toolkit} supports integers only')
     return int(number)
 
 
 def count(tensors: dict[str, Tensor], pattern: str) -> int:
-    """Number of tensors of a name with one ``*``."""
-    regex = re.compile(re.escape(pattern).replace(r'\*', r'\d+'))
-    return sum(regex.fullmatch(name) is not None for name in tensors)
+    """Count the tensors of a name in which ``*`` is a number."""
+    return sum(regex(pattern).fullmatch(name) is not None for name in tensors)
 
 
 def square_side(name: str, rows: int) -> int:
-    """Side of the square grid with so many cells; a ValueError if there is none."""
+    """Return the side of a square grid of ``rows`` cells."""
     if isqrt(rows) ** 2 != rows or rows < 1:
-        raise ValueError(f'has {rows} positions in {name}, which is no square grid')
+        raise ValueError(f'has {rows} positions in {name}, not a square grid')
     return isqrt(rows)

@@ -1,4 +1,4 @@
-"""PVT v1: official and SMMix (the names of mixpro_mm.PVT), our pre-trainings, mmdet."""
+"""PVT v1: official and SMMix (the names of mixpro_mm.PVT), mmpretrain, mmdet."""
 
 from torch import Tensor
 
@@ -9,7 +9,7 @@ from mixpro_mm.transfer.layouts.family import EXTRA, NO_HEAD, classifier, count,
 __all__ = ['INSTEAD', 'LABEL', 'LAYOUTS', 'PUBLISHED', 'TARGETS', 'TIMM_MODEL', 'config', 'measure']
 
 OFFICIAL = (*EXTRA, ('head.', 'head.fc.'), ('', 'backbone.'))
-BLOCK, HERE = 'backbone.block*.*.', 'layers.*-1.1.*+1.'  # there, place 0 is the position embedding
+BLOCK, HERE = 'backbone.block*.*.', 'layers.*-1.1.*+1.'  # index 0 is the position embedding in mmdet
 CONVOLUTION = Operation('made a 1x1 convolution', lambda matrix: matrix[:, :, None, None])
 MMDET = (
     ('backbone.pos_embed4', 'layers.3.1.0.pos_embed', Operation('without its class row', lambda rows: rows[:, 1:])),
@@ -32,7 +32,7 @@ STAGES = (1, 2, 3, 4)
 LABEL = 'PVT'
 LAYOUTS = dict(official=('block1.0.attn.kv.weight', OFFICIAL), mmpretrain=('backbone.block1.0.attn.kv.weight', None))
 TARGETS = dict(mixpro=None, mmpretrain=None, mmdet=MMDET)
-INSTEAD = dict(mmseg="mmseg has no PVT; in its configs type='mixpro_mm.PVT' takes a file made with --to mixpro")
+INSTEAD = dict(mmseg="mmseg has no PVT; use --to mixpro and type='mixpro_mm.PVT' in its config")
 PUBLISHED = {'-'.join(map(str, ARCH['embed_dims'])): tuple('-'.join(map(str, depths)) for depths in DEPTHS.values())}
 TIMM_MODEL = ''
 
@@ -41,7 +41,7 @@ def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
     projections = [tensors[f'backbone.patch_embed{stage}.proj.weight'] for stage in STAGES]
     dims, patch_sizes = zip(*((len(weight), weight.shape[-1]) for weight in projections), strict=True)
     if any(width % dims[0] for width in dims):
-        raise ValueError(f'has {dims} channels in its stages; in a PVT the first of these divides the others')
+        raise ValueError(f'has {dims} channels in its stages; in a PVT the first number divides the others')
     hidden = [len(tensors[f'backbone.block{stage}.0.mlp.fc1.bias']) for stage in STAGES]
     reductions = [tensors.get(f'backbone.block{stage}.0.attn.sr.weight') for stage in STAGES]
     depths = tuple(count(tensors, f'backbone.block{stage}.*.norm1.weight') for stage in STAGES)
@@ -50,7 +50,7 @@ def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
         width='-'.join(map(str, dims)),
         numbers=dict(
             embed_dims=dims,
-            num_heads=tuple(width // dims[0] for width in dims),  # no tensor tells it; one head in stage 1
+            num_heads=tuple(width // dims[0] for width in dims),  # not in the file; stage 1 has one head
             mlp_ratios=tuple(map(ratio, hidden, dims)),
             sr_ratios=tuple(1 if weight is None else weight.shape[-1] for weight in reductions),
             patch_sizes=patch_sizes,

@@ -1,7 +1,7 @@
 """Swin: official and released MixPro (merging ends a stage), timm (merging begins a stage), mmpretrain, mmseg, mmdet.
 
-The four neighbours that are merged stand one after the other in the official weights, channel by channel in those of
-OpenMMLab, which merges by ``nn.Unfold``; and the official order goes down first, ``nn.Unfold`` to the right.
+Patch merging concatenates four neighbours. The official weights order their inputs by neighbour, column by column, then
+by channel; those of OpenMMLab by channel, then by neighbour, row by row, as in ``nn.Unfold``.
 """
 
 import torch
@@ -15,20 +15,20 @@ __all__ = ['INSTEAD', 'LABEL', 'LAYOUTS', 'PUBLISHED', 'TARGETS', 'TIMM_MODEL', 
 
 
 def _merged(tensor: Tensor) -> Tensor:
-    """(..., 4C) ordered by neighbour, then channel -> ordered by channel, then neighbour."""
+    """Reorder (..., 4C) from neighbour, then channel to channel, then neighbour."""
     return tensor.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :].transpose(-1, -2).flatten(-2)
 
 
 def _window(table: Tensor) -> int:
-    """Side w of the window of a bias table ((2w-1)**2, heads)."""
+    """Return the side w of the window of a bias table ((2w-1)**2, heads)."""
     window = (round(len(table) ** 0.5) + 1) // 2
     if (2 * window - 1) ** 2 != len(table):
-        raise ValueError(f'has a position bias table of {len(table)} rows, which is no square window')
+        raise ValueError(f'has a position bias table of {len(table)} rows, not a square window')
     return window
 
 
 def _with_index(table: Tensor) -> tuple[Tensor, Tensor]:
-    """The table, and for each pair of places in the window (w*w, w*w) the row that holds their bias."""
+    """Return the table, and its row for each pair of tokens in the window, (w*w, w*w)."""
     window = _window(table)
     row, column = torch.meshgrid(torch.arange(window), torch.arange(window), indexing='ij')
     down, right = (place.flatten()[:, None] - place.flatten()[None, :] + window - 1 for place in (row, column))
@@ -42,8 +42,8 @@ WITH_INDEX = Operation('with window indices computed', _with_index)
 COMMON = (
     ('patch_embed.proj.', 'backbone.patch_embed.projection.'),
     ('patch_embed.norm.', 'backbone.patch_embed.norm.'),
-    (f'{BLOCK}attn.relative_position_index', None, 'constant, computed again'),
-    (f'{BLOCK}attn_mask', None, 'constant, computed again'),
+    (f'{BLOCK}attn.relative_position_index', None, 'constant, recomputed'),
+    (f'{BLOCK}attn_mask', None, 'constant, recomputed'),
     (f'{BLOCK}attn.relative_position_bias_table', POSITIONS, WITH_INDEX),
     (f'{BLOCK}attn.', f'{HERE}attn.w_msa.'),
     (f'{BLOCK}mlp.fc1.', f'{HERE}ffn.layers.0.0.'),
@@ -51,24 +51,25 @@ COMMON = (
     (BLOCK, HERE),
     ('norm.', 'backbone.norm3.'),
     ('head.fc.', 'head.fc.'),
-    ('head.', 'head.fc.'),  # also in timm, until 0.8
+    ('head.', 'head.fc.'),  # also in timm before 0.8
     *EXTRA,
 )
 OFFICIAL = (*COMMON, ('layers.*.downsample.', 'backbone.stages.*.downsample.', MERGED))
 TIMM = (*COMMON, ('layers.*.downsample.', 'backbone.stages.*-1.downsample.', MERGED))
 MMSEG = (('backbone.', ''), NO_HEAD['mmseg'])
-# mmdet's class reads nothing that does not begin with 'backbone.'
+# mmdet's class loads only names that begin with 'backbone.'
 MMDET = (('backbone.', 'backbone.'), NO_HEAD['mmdet'])
 LABEL = 'Swin'
 LAYOUTS = dict(
-    official=('layers.0.downsample.reduction.weight', OFFICIAL),  # first, the next one is in both
+    official=(
+        'layers.0.downsample.reduction.weight',
+        OFFICIAL,
+    ),  # first, because files of it have the sign of timm, too
     timm=('layers.1.downsample.reduction.weight', TIMM),
     mmpretrain=('backbone.stages.0.blocks.0.attn.w_msa.qkv.weight', None),
 )
 TARGETS = dict(mmpretrain=None, mmseg=MMSEG, mmdet=MMDET)
-INSTEAD = dict(
-    mixpro='the last block of mixpro_mm.CASwin is class attention, a plain Swin has another window block there'
-)
+INSTEAD = dict(mixpro='the last block of mixpro_mm.CASwin is class attention, not window attention')
 PUBLISHED = {96: ('2-2-6-2', '2-2-18-2'), 128: ('2-2-18-2',), 192: ('2-2-18-2',)}
 TIMM_MODEL = 'swin_transformer:SwinTransformer'
 
@@ -80,7 +81,7 @@ def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
     if not all(depths) or len(windows) != 1:
         raise ValueError(
             f'has {"-".join(map(str, depths))} blocks with windows of {", ".join(map(str, windows))}; Swin has four '
-            'stages with one size of window'
+            'stages and one window size'
         )
     dims, patch_size = tensors['backbone.patch_embed.projection.weight'].shape[::3]
     first = [tables[f'backbone.stages.{stage}.blocks.0.attn.w_msa.relative_position_bias_table'] for stage in range(4)]
@@ -93,8 +94,7 @@ def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
         numbers=dict(numbers, window_size=windows[0], mlp_ratio=ratio(hidden, dims)),
         patch_size=patch_size,
         img_size=img_size,
-        # mmseg and mmdet shift windows in stage 4 even where one window is the whole map; so let there be four
-        maps_size=2 * img_size,
+        maps_size=2 * img_size,  # four windows in stage 4, because mmseg and mmdet shift even a single one
         classes=len(tensors.get('head.fc.weight', ())),
     )
 

@@ -29,23 +29,18 @@ ARCHS = {(192, 12, 3, 768): 'deit-tiny', (384, 12, 6, 1536): 'deit-small', (768,
 LABEL = 'DeiT / ViT'
 LAYOUTS = dict(timm=('blocks.0.attn.qkv.weight', TIMM), mmpretrain=('backbone.layers.0.attn.qkv.weight', None))
 TARGETS = dict(mmpretrain=None, mixpro=None, mmseg=MMSEG)
-INSTEAD = dict(
-    mmdet="mmdet has no ViT of its own; in its configs type='mmpretrain.VisionTransformer' takes a file in "
-    "mmpretrain's layout"
-)
+INSTEAD = dict(mmdet="mmdet has no ViT; use --to mmpretrain and type='mmpretrain.VisionTransformer' in its config")
 PUBLISHED = {192: ('12',), 384: ('12',), 768: ('12',), 1024: ('24',), 1280: ('32',)}
 TIMM_MODEL = 'vision_transformer:VisionTransformer'
 
 
 def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
     dims, patch_size = tensors['backbone.patch_embed.projection.weight'].shape[::3]
-    if heads is None and dims % 64:  # no tensor tells it; 64 channels each in every DeiT
-        raise ValueError(
-            f'has {dims} channels, which are no heads of 64 channels each: give the number of heads with --heads'
-        )
+    if heads is None and dims % 64:  # not in the file; every DeiT has 64 channels per head
+        raise ValueError(f'has {dims} channels, not a multiple of 64: give the number of heads with --heads')
     heads = dims // 64 if heads is None else heads
     if heads < 1 or dims % heads:
-        raise ValueError(f'has {dims} channels, which cannot be shared by the {heads} heads of --heads')
+        raise ValueError(f'has {dims} channels, which {heads} heads (--heads) do not divide')
     depth = count(tensors, 'backbone.layers.*.ln1.weight')
     hidden = len(tensors['backbone.layers.0.ffn.layers.0.0.weight'])
     head = 'head.fc.weight' if 'head.fc.weight' in tensors else 'head.layers.head.weight'

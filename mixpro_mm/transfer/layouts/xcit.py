@@ -10,7 +10,7 @@ __all__ = ['INSTEAD', 'LABEL', 'LAYOUTS', 'PUBLISHED', 'TARGETS', 'TIMM_MODEL', 
 SPLIT = Operation('split out of qkv', lambda tensor: tensor.chunk(3))
 TABLE = (
     ('cls_token', 'backbone.cls_token'),
-    ('patch_embed.proj.*.0.', 'backbone.patch_embed.proj.*/2.conv.'),  # an activation stands between two convolutions
+    ('patch_embed.proj.*.0.', 'backbone.patch_embed.proj.*/2.conv.'),  # an activation between two convolutions
     ('patch_embed.proj.*.1.', 'backbone.patch_embed.proj.*/2.bn.'),
     ('pos_embeder.token_projection.', 'backbone.pos_embed.token_projection.conv.'),
     ('pos_embed.token_projection.', 'backbone.pos_embed.token_projection.conv.'),
@@ -27,7 +27,7 @@ TABLE = (
     ('norm.', 'backbone.norm.'),
     ('head.', 'head.fc.'),
 )
-IN_PLACE = "{} has no XCiT of its own; in its configs type='mmpretrain.XCiT' takes a file in mmpretrain's layout"
+IN_PLACE = "{} has no XCiT; use --to mmpretrain and type='mmpretrain.XCiT' in its config"
 BOTH = ('12 + 2', '24 + 2')
 LABEL = 'XCiT'
 LAYOUTS = dict(
@@ -55,10 +55,10 @@ def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
             cls_attn_layers=class_depth,
             num_heads=len(tensors['backbone.xca_layers.0.attn.temperature']),
             mlp_ratio=ratio(len(tensors['backbone.xca_layers.0.ffn.layers.0.0.weight']), dims),
-            tokens_norm=dims != 128,  # no tensor tells it; only XCiT-nano goes without
+            tokens_norm=dims != 128,  # not in the file; False in XCiT-nano only
         ),
         patch_size=2**convolutions,
-        img_size=224,  # its positions are a function, any size will do
+        img_size=224,  # arbitrary, because position embeddings are computed
         classes=len(tensors.get('head.fc.weight', ())),
     )
 
