@@ -1,4 +1,4 @@
-"""The examples of the pages train: the code is the file that the page shows, only sizes and lengths are smaller."""
+"""The examples that pages show train at a smaller size."""
 
 import json
 import runpy
@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from mmengine import Config
-from mmengine.config import Config as ConfigClass
+from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 from mmengine.runner import Runner
 
+from mixpro_mm.registry import BATCH_AUGMENTS
 from tests.docs.pages import DOCS, blocks_of
 
 CLASSES = ('heron', 'kite', 'owl')
@@ -23,7 +24,7 @@ def log_of(work_dir):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_stripes_are_upright_as_many_as_wanted_and_labelled_by_their_area(own_method):
+def test_stripes_are_upright_and_labeled_by_area(own_method):
     torch.manual_seed(0)
     augment = own_method['StripeMix'](patch_size=4, ratio='sample')
     images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 8, 22).contiguous()
@@ -43,9 +44,10 @@ def test_stripes_are_upright_as_many_as_wanted_and_labelled_by_their_area(own_me
     assert len(set(own.tolist())) > 2  # one ratio for each sample
 
 
+@pytest.mark.long
 def test_own_method_trains_with_attention_labels(tmp_path, monkeypatch, own_method):
-    """The whole script, on 48 digits and a smaller model."""
-    read = ConfigClass.fromfile
+    """Run the script on 48 digits with a smaller model."""
+    read = Config.fromfile
 
     def smaller(path):
         config = read(path)
@@ -56,19 +58,17 @@ def test_own_method_trains_with_attention_labels(tmp_path, monkeypatch, own_meth
         config.default_hooks.logger.interval = 1
         return config
 
-    monkeypatch.setattr(ConfigClass, 'fromfile', staticmethod(smaller))
+    monkeypatch.setattr(Config, 'fromfile', staticmethod(smaller))
     monkeypatch.setattr(sys, 'argv', ['own_method.py', '6'])
     monkeypatch.chdir(tmp_path)
-    from mixpro_mm.registry import BATCH_AUGMENTS
-
-    for registry in (BATCH_AUGMENTS, BATCH_AUGMENTS.parent):  # the script registers it anew
+    for registry in (BATCH_AUGMENTS, BATCH_AUGMENTS.parent):  # the script registers it again
         registry._module_dict.pop('StripeMix')
     runpy.run_path(str(DOCS / 'examples' / 'own_method.py'), run_name='__main__')
     log = log_of(tmp_path / 'work_dirs' / 'stripe_mix')
     steps = [line for line in log if 'loss' in line]
     assert len(steps) == 18 and all(np.isfinite(line['loss']) for line in steps)
     assert all(0 <= line[name] <= 1 for line in steps for name in ('factor', 'lam_attn', 'lam_area'))
-    assert any(abs(line['lam_attn'] - line['lam_area']) > 1e-4 for line in steps)  # attention has a word of its own
+    assert any(abs(line['lam_attn'] - line['lam_area']) > 1e-4 for line in steps)
     assert all(line['pure_tokens'] == 1 for line in steps)  # stripes are as wide as patches
     assert np.mean([line['loss'] for line in steps[-6:]]) < steps[0]['loss']
     assert (tmp_path / 'work_dirs' / 'stripe_mix' / 'epoch_5.pth').exists()
@@ -76,7 +76,7 @@ def test_own_method_trains_with_attention_labels(tmp_path, monkeypatch, own_meth
 
 @pytest.fixture
 def own_images(tmp_path):
-    """The config of the page with its first values set, as its reader does, for a folder of JPEGs on disk."""
+    """Write the config with its first values set for a folder of JPEGs."""
     generator = np.random.default_rng(0)
     for split, count in (('train', 8), ('val', 4)):
         for shade, name in enumerate(CLASSES):
@@ -98,6 +98,7 @@ def own_images(tmp_path):
     return tmp_path / 'own_images.py'
 
 
+@pytest.mark.long
 def test_own_images_train_from_a_folder(own_images):
     config = Config.fromfile(own_images)
     config.model.backbone.update(arch=TINY, img_size=32, patch_size=8)  # a smaller model of smaller images
@@ -128,20 +129,7 @@ def test_own_images_train_from_a_folder(own_images):
     assert (own_images.parent / 'run' / 'epoch_15.pth').exists()
 
 
-def test_own_images_with_another_number_of_folders_are_one_sentence(own_images):
-    own_images.write_text(own_images.read_text().replace('num_classes = 3', 'num_classes = 10'))
-    config = Config.fromfile(own_images)
-    config.model.backbone.arch = TINY
-    config.model.head.in_channels = 16
-    config.train_dataloader.num_workers = config.val_dataloader.num_workers = config.test_dataloader.num_workers = 0
-    config.work_dir = str(own_images.parent / 'run')
-    with pytest.raises(RuntimeError, match=r'has 3 classes, heron to owl, but .*head has 10: set num_classes=3'):
-        Runner.from_cfg(config).train()
-
-
-def test_the_config_of_own_images_builds_at_full_size_and_takes_the_lines_of_its_page(own_images):
-    from mmengine.registry import MODELS, DefaultScope
-
+def test_own_images_build_at_full_size_with_the_lines_of_the_page(own_images):
     lines = [block.text for block in blocks_of(DOCS / 'your_config.md') if block.language == 'python']
     (start,) = (text for text in lines if 'init_cfg' in text)
     own_images.write_text(own_images.read_text() + start)
@@ -155,11 +143,8 @@ def test_the_config_of_own_images_builds_at_full_size_and_takes_the_lines_of_its
     assert sum(p.numel() for p in model.parameters()) == 22_050_664 - (1000 - len(CLASSES)) * 385  # DeiT-S of Table 1
 
 
-@pytest.mark.parametrize('epochs, warm_up', [(1, 0), (2, 1), (3, 1), (10, 1), (300, 20)])
-def test_the_schedule_of_own_images_for_any_number_of_epochs(own_images, epochs, warm_up):
-    """Per iteration, as Runner builds it, at the rate that auto_scale_lr leaves."""
-    from mmengine.registry import PARAM_SCHEDULERS
-
+@pytest.mark.parametrize('epochs, warm_up', [(1, 0), (2, 1), (300, 20)])
+def test_own_images_schedule_any_number_of_epochs(own_images, epochs, warm_up):
     own_images.write_text(own_images.read_text().replace('epochs = 15', f'epochs = {epochs}'))
     config = Config.fromfile(own_images)
     assert config.warm_up == warm_up
