@@ -44,7 +44,6 @@ def test_stripes_are_upright_and_labeled_by_area(own_method):
     assert len(set(own.tolist())) > 2  # one ratio for each sample
 
 
-@pytest.mark.long
 def test_own_method_trains_with_attention_labels(tmp_path, monkeypatch, own_method):
     """Run the script on 48 digits with a smaller model."""
     read = Config.fromfile
@@ -98,7 +97,6 @@ def own_images(tmp_path):
     return tmp_path / 'own_images.py'
 
 
-@pytest.mark.long
 def test_own_images_train_from_a_folder(own_images):
     config = Config.fromfile(own_images)
     config.model.backbone.update(arch=TINY, img_size=32, patch_size=8)  # a smaller model of smaller images

@@ -80,12 +80,19 @@ def test_switches_of_the_protocol_notes_exist():
     MixPro(**{name: settings[name] for name in ('rounding', 'partner', 'ratio')})
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of the headings, as MyST and code hosts make them."""
+    headings = re.findall(r'^#+ (.+)$', FENCE.sub('', page.read_text(encoding='utf-8')), re.MULTILINE)
+    return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-') for heading in headings}
+
+
 @pytest.mark.parametrize('page', pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_paths_in_a_page_exist(page):
-    """Links lead to files, not to folders, and files named as code exist."""
+def test_links_and_paths_in_a_page_exist(page):
+    """Links lead to files and headings, not to folders; files named as code exist."""
     text = page.read_text(encoding='utf-8')
-    links = re.findall(r'\]\((?!https?:|#|mailto:)([^)#\s]+)', FENCE.sub('', text))
-    assert [link for link in links if not (page.parent / link).is_file()] == []
+    for target, anchor in re.findall(r'\]\((?!https?:|mailto:)([^)#\s]*)#?([^)\s]*)\)', FENCE.sub('', text)):
+        path = page.parent / target if target else page
+        assert path.is_file() and (not anchor or anchor in anchors(path)), f'{target}#{anchor}'
     tops = '|'.join(('configs', 'tools', 'docs', 'tests', 'requirements', 'mixpro_mm'))
     named = re.findall(rf'(?<![\w/.-])(?:{tops})/[\w./-]+\.(?:py|md|txt|sh|json)\b', text)
     assert [path for path in named if not (ROOT / path).is_file()] == []
