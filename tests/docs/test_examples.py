@@ -29,19 +29,13 @@ def test_stripes_are_upright_and_labeled_by_area(own_method):
     augment = own_method['StripeMix'](patch_size=4, ratio='sample')
     images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 8, 22).contiguous()
     mixed, labels = augment(images, torch.eye(6))
-    stripes = mixed[:, 0]
-    assert torch.equal(stripes, stripes[:, :1].expand_as(stripes))  # upright
-    columns = stripes[:, 0]
+    columns = mixed[:, 0, 0]
+    assert torch.equal(mixed, columns[:, None, None].expand_as(mixed))  # upright
     for start in range(0, 22, 4):  # as wide as a patch, the last one cut
         assert (columns[:, start : start + 4] == columns[:, start : start + 1]).all()
-    own = (columns == torch.arange(6.0)[:, None]).float().mean(dim=1)
-    partner = columns.amax(dim=1).where(columns.amax(dim=1) != torch.arange(6.0), columns.amin(dim=1)).long()
-    for n in range(6):
-        if partner[n] != n:
-            assert labels[n, n] == pytest.approx(own[n].item())
-            assert labels[n, partner[n]] == pytest.approx(1 - own[n].item())
-    assert labels.sum(dim=1).tolist() == pytest.approx([1.0] * 6)
-    assert len(set(own.tolist())) > 2  # one ratio for each sample
+    area = torch.stack([(columns == n).float().mean(dim=1) for n in range(6)], dim=1)
+    torch.testing.assert_close(labels, area)
+    assert len(set(area.diagonal().tolist())) > 2  # one ratio per sample
 
 
 def test_own_method_trains_with_attention_labels(tmp_path, monkeypatch, own_method):
@@ -65,12 +59,9 @@ def test_own_method_trains_with_attention_labels(tmp_path, monkeypatch, own_meth
     runpy.run_path(str(DOCS / 'examples' / 'own_method.py'), run_name='__main__')
     log = log_of(tmp_path / 'work_dirs' / 'stripe_mix')
     steps = [line for line in log if 'loss' in line]
-    assert len(steps) == 18 and all(np.isfinite(line['loss']) for line in steps)
-    assert all(0 <= line[name] <= 1 for line in steps for name in ('factor', 'lam_attn', 'lam_area'))
+    assert len(steps) == 18 and all(line['pure_tokens'] == 1 for line in steps)  # stripes are as wide as patches
     assert any(abs(line['lam_attn'] - line['lam_area']) > 1e-4 for line in steps)
-    assert all(line['pure_tokens'] == 1 for line in steps)  # stripes are as wide as patches
     assert np.mean([line['loss'] for line in steps[-6:]]) < steps[0]['loss']
-    assert (tmp_path / 'work_dirs' / 'stripe_mix' / 'epoch_5.pth').exists()
 
 
 @pytest.fixture
@@ -117,14 +108,9 @@ def test_own_images_train_from_a_folder(own_images):
     runner = Runner.from_cfg(config)
     runner.train()
     assert tuple(runner.train_dataloader.dataset.CLASSES) == CLASSES
-    assert len(runner.train_dataloader.dataset) == 24 and len(runner.val_dataloader.dataset) == 12
     log = log_of(own_images.parent / 'run')
-    steps = [line for line in log if 'loss' in line]
-    assert len(steps) == 45 and all(np.isfinite(line['loss']) for line in steps)
-    labelled = [line for line in steps if 'factor' in line]
-    assert 10 < len(labelled) < 35  # half the batches are MixPro's
-    assert [line['accuracy/top1'] for line in log if 'accuracy/top1' in line][-1] > 60  # three shades of grey
-    assert (own_images.parent / 'run' / 'epoch_15.pth').exists()
+    assert 10 < sum('factor' in line for line in log) < 35  # half of 45 batches are MixPro's
+    assert [line['accuracy/top1'] for line in log if 'accuracy/top1' in line][-1] > 60  # three shades of gray
 
 
 def test_own_images_build_at_full_size_with_the_lines_of_the_page(own_images):
@@ -146,21 +132,19 @@ def test_own_images_schedule_any_number_of_epochs(own_images, epochs, warm_up):
     own_images.write_text(own_images.read_text().replace('epochs = 15', f'epochs = {epochs}'))
     config = Config.fromfile(own_images)
     assert config.warm_up == warm_up
-    rate = config.optim_wrapper.optimizer.lr * 64 / 1024
-    optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=rate)
+    optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)
     schedulers = []
     for scheduler in config.param_scheduler:
-        scheduler = dict(scheduler, optimizer=optimizer, epoch_length=5)
-        del scheduler['convert_to_iter_based']
-        cls = PARAM_SCHEDULERS.get(scheduler.pop('type'))
-        schedulers.append(cls.build_iter_from_epoch(**scheduler))
+        settings = dict(scheduler, optimizer=optimizer, epoch_length=5)
+        assert settings.pop('convert_to_iter_based')
+        schedulers.append(PARAM_SCHEDULERS.get(settings.pop('type')).build_iter_from_epoch(**settings))
     rates = []
     for _ in range(5 * epochs):
         optimizer.step()
         rates.append(optimizer.param_groups[0]['lr'])
         for scheduler in schedulers:
             scheduler.step()
-    assert max(rates) == pytest.approx(rate)
     steps = 5 * (epochs - warm_up)
-    above = (1 + np.cos(np.pi * (steps - 1) / steps)) / 2  # mmengine's cosine ends a step before its minimum
-    assert optimizer.param_groups[0]['lr'] == pytest.approx(rate * (0.01 + 0.99 * above))
+    above = (1 + np.cos(np.pi * (steps - 1) / steps)) / 2  # the cosine of mmengine ends a step before its minimum
+    assert max(rates) == pytest.approx(1)
+    assert optimizer.param_groups[0]['lr'] == pytest.approx(0.01 + 0.99 * above)
