@@ -1,9 +1,9 @@
-"""The documentation as a site: ``sphinx-build -W --keep-going -n -b html docs OUT``, without any network.
+"""Sphinx configuration: ``sphinx-build -W --keep-going -n -b html docs OUT`` builds the site without a network.
 
-A link to a file outside docs (``../configs/...``) works on a code host as it stands; here MyST puts a copy of
-the file into the site and links to that. Folders have no copy, so pages name them as code.
+MyST copies files outside docs that a page links to (``../configs/...``) into the site; it cannot copy folders.
 """
 
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +30,6 @@ source_suffix = {'.md': 'markdown', '.rst': 'restructuredtext'}  # the latter: p
 myst_heading_anchors = 4  # headings can be linked as on a code host
 myst_enable_extensions = ['dollarmath']
 myst_url_schemes = ['http', 'https']
-suppress_warnings = []  # each one is an error
 
 # the reference, from docstrings
 autodoc_default_options = {'show-inheritance': True}
@@ -40,7 +39,7 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 python_maximum_signature_line_length = 88
 nitpick_ignore_regex = [
-    ('py:.*', r'(?!mixpro_mm\b).*'),  # types of other libraries: nothing is fetched to find their pages
+    ('py:.*', r'(?!mixpro_mm\b).*'),  # types of other libraries; no inventory is downloaded
     ('py:class', r'mixpro_mm\..*\._\w+'),  # private bases of public classes
 ]
 
@@ -51,15 +50,19 @@ html_show_sourcelink = False
 
 
 def spare_stars(app, what, name, thing, options, lines: list[str]) -> None:
-    """``x, **kwargs: ...`` among arguments is not the beginning of bold text."""
+    """Escape ``**kwargs`` in a list of arguments, which is not bold text."""
     lines[:] = [line.replace(', **', r', \*\*') for line in lines]
 
 
 def skip_fields(app, what, name, thing, skip, options) -> bool | None:
-    """Fields of a named tuple that say nothing but their number; the signature has them."""
+    """Skip fields of a named tuple without a docstring."""
     return True if str(getattr(thing, '__doc__', '')).startswith('Alias for field number') else None
 
 
 def setup(app) -> None:
+    import mixpro_mm.models
+
+    # its function of the same name hides the module from autosummary
+    mixpro_mm.models.local_context = sys.modules['mixpro_mm.models.local_context']
     app.connect('autodoc-skip-member', skip_fields)
     app.connect('autodoc-process-docstring', spare_stars, priority=400)  # before napoleon

@@ -1,6 +1,6 @@
-"""Write what follows from code and configs: ``python docs/generate.py`` (a test compares it with what is there).
+"""Write docs/tables.md and configs/metafile.yml from configs: ``python docs/generate.py``.
 
-docs/tables.md: the tables of the paper, from ``configs/_base_/paper.py``. configs/metafile.yml: the index of ``mim search``.
+The tables are those of the paper, from ``configs/_base_/paper.py``; the metafile is the index of ``mim search``.
 """
 
 import re
@@ -16,14 +16,17 @@ PAPER = runpy.run_path(str(CONFIGS / '_base_' / 'paper.py'))
 
 INTRODUCTION = """# The tables of the paper
 
-Every row of every table: its config, the command that runs it, and the number the paper prints. None of these rows was
-trained here; [tools/report.py](study.md#reports-of-any-runs) puts numbers of your own beside them. CONFIG is the path of the file in the
-table. The header of a config names the data it needs; [protocol notes](protocol.md) list where paper and released code
-differ. Tables 1, 3, 4 and 5 are also [one study](study.md), and
-[study_ablation.py](../configs/digits/study_ablation.py) runs Tables 2 and 6 to 10 on embedded digits. Configs of other
-starts and sizes are in the same folders.
+Find the config of any row of the paper, the command that runs it, and the number that the paper prints. Replace CONFIG
+by the path in the table; the header of a config names the data it needs.
 
-Written by `python docs/generate.py` from `configs/_base_/paper.py`."""
+- None of these rows was trained here. [tools/report.py](study.md#reports-of-any-runs) shows your numbers beside
+  those of the paper.
+- [Protocol notes](protocol.md) list where paper and released code differ.
+- Tables 1, 3, 4 and 5 are also [one study](study.md); [study_ablation.py](../configs/digits/study_ablation.py) runs
+  Tables 2 and 6 to 10 on embedded digits.
+- The folders also contain configs for other checkpoints and model sizes.
+
+This page is written by `python docs/generate.py` from `configs/_base_/paper.py`."""
 TRAIN = 'mim train onedl-{} CONFIG --gpus {} --launcher pytorch'
 PRETRAIN = 'data/imagenet, 8 GPUs, days', TRAIN.format('mmpretrain', 8)
 CHECKPOINT = 'work_dirs/deit-small_mixpro_8xb128_in1k/epoch_300.pth'
@@ -47,7 +50,7 @@ TABLES = {  # title, needs and command
     ),
     'table6': ('Table 6: parts of MixPro, DeiT-S, top-1', *PRETRAIN),
     'table7': ('Table 7: shape of the mask, labels by area, top-1', *PRETRAIN),
-    'table8': ('Table 8: borders of masks and patches, DeiT-T, top-1', *PRETRAIN),
+    'table8': ('Table 8: edges of masks and patches, DeiT-T, top-1', *PRETRAIN),
     'table9': ('Table 9: shuffled patches, DeiT-T, top-1', *PRETRAIN),
     'table10': ('Table 10: progressive factor, DeiT-T, top-1 error', *PRETRAIN),
     'figure5a': ('Figure 5 (a): scale of the mask, DeiT-S, top-1', *PRETRAIN),
@@ -58,7 +61,7 @@ WORDS |= {'deit-tiny': 'DeiT-T', 'deit-small': 'DeiT-S', 'O_aupr': 'AUPR'}
 
 
 def published(table: str, row: str, column: str | None) -> tuple:
-    """The numbers that the paper prints for a cell, None where it draws one without printing it."""
+    """Return the numbers that the paper prints for a cell, or None for a point that it only draws."""
     numbers = PAPER[table]
     if table == 'table5':
         numbers = numbers['deit-small'][row]
@@ -79,17 +82,16 @@ def tables() -> str:
                 model, _, method = row.rpartition('/')
                 words = [model, PAPER[table].get(row, {}).get('name') or WORDS[method], WORDS.get(column, '')]
                 numbers = ['drawn only' if number is None else f'{number}' for number in published(table, row, column)]
-                said = ', '.join(word for word in words if word)
-                lines.append(f'| {said} | [{Path(config).stem}](../configs/{config}) | {", ".join(numbers)} |')
+                label = ', '.join(word for word in words if word)
+                lines.append(f'| {label} | [{Path(config).stem}](../configs/{config}) | {", ".join(numbers)} |')
     return '\n'.join(lines) + '\n'
 
 
 METAFILE = """\
-# The index of mim search and mim download, written by `python docs/generate.py`. Numbers are those of the paper, from
-# configs/_base_/paper.py (Table 10: 100 - error); none was measured here. Parameters and FLOPs (multiply-adds at 224 px)
-# are counted, from docs/development/models.md. Collections: the pre-training of a classifier, or the purpose of a config.
-# No weights are published; mim cannot download a config without Weights, and takes a text that ends with a slash for a
-# folder that is already there.
+# The index of mim search and mim download, written by `python docs/generate.py`. Results are numbers of the paper, from
+# configs/_base_/paper.py (Table 10: 100 - error); none was measured here. Parameters and FLOPs (multiply-adds at
+# 224 px) are from docs/development/models.md. mim cannot download a config without Weights, and treats a value that
+# ends with a slash as an existing folder.
 """
 COLLECTIONS = (
     'MixPro',
@@ -131,7 +133,7 @@ def collection(folder: str, name: str) -> str:
 
 
 def results() -> dict[str, tuple[list[dict], list[str]]]:
-    """Config -> its results, and the tables with them. Rows of Table 5 belong to the model that is tested."""
+    """Map a config to its results and their tables. Rows of Table 5 belong to the tested model."""
     found = {}
     for (table, row, column), config in PAPER['cells'].items():
         numbers = published(table, row, column)
@@ -145,7 +147,7 @@ def results() -> dict[str, tuple[list[dict], list[str]]]:
         numbers = iter(numbers)
         for task, data, metrics in METRICS.get(column, METRICS.get(table, TOP1)):
             entry = dict(Task=task, Dataset=data, Metrics=dict(zip(metrics, numbers, strict=False)))
-            if entry not in entries:  # tables that share a model print one number
+            if entry not in entries:  # tables may print the same number of one model
                 entries.append(entry)
         names.append(table)
     return found
@@ -181,7 +183,7 @@ def metafile() -> str:
 
 
 def pages() -> dict[Path, str]:
-    """All of them, path -> content."""
+    """Map the path of each generated file to its content."""
     return {DOCS / 'tables.md': tables(), CONFIGS / 'metafile.yml': metafile()}
 
 

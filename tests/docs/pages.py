@@ -1,4 +1,4 @@
-"""The pages as they are written: README, docs and the files for contributors, with their fenced blocks."""
+"""README, contributors' files and docs with their fenced code blocks."""
 
 import importlib.util
 import re
@@ -12,7 +12,7 @@ MARK = re.compile(r'<!-- *(?P<kind>needs|test): *(?P<words>[^>]+?) *-->\s*\Z')
 
 
 class Block(NamedTuple):
-    """A fenced block, its place, and the comment right before it: ('needs' | 'test', words), or None."""
+    """A fenced block and the comment right before it: ('needs' | 'test', words), or None."""
 
     page: Path
     line: int
@@ -46,13 +46,13 @@ def all_blocks(*languages: str) -> list[Block]:
 
 
 def commands_of(block: Block) -> list[str]:
-    """The shell commands of a block, without comments; lines that end in a backslash go on."""
+    """Return the shell commands of a block without comments; a backslash continues a line."""
     lines = re.sub(r'\s*\\\n\s*', ' ', block.text).splitlines()
     return [line for line in (re.sub(r'(^|\s)#.*', '', line).strip() for line in lines) if line]
 
 
 def load(path: Path):
-    """A script as a module."""
+    """Import a script as a module."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
