@@ -102,7 +102,7 @@ def test_a_config_for_no_known_toolkit_is_refused_in_one_sentence(tmp_path, caps
         ([], 'tools/test.py needs a config: python tools/test.py CONFIG [arguments]'),
         (['--launcher', 'none'], 'tools/test.py needs a config: python tools/test.py CONFIG [arguments]'),
         (['--out', 'r.json'], 'tools/test.py needs a config: python tools/test.py CONFIG [arguments]'),
-        (['no-such_config.py'], 'there is no config at no-such_config.py, nor one of that name in mixpro_mm'),
+        (['no-such_config.py'], 'there is no config at no-such_config.py and none with this name in mixpro_mm'),
     ],
 )
 def test_without_a_config_it_says_so(capsys, arguments, sentence):
@@ -183,7 +183,7 @@ def test_a_path_that_is_not_there_is_no_name(folder, tmp_path, monkeypatch, caps
 
 def test_a_config_that_is_not_there_has_neighbours(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match=f'near it are .*{NAME}'):
+    with pytest.raises(FileNotFoundError, match=f'similar names:  .*{NAME}'):
         find_config('deit-small_mixpr_8xb128_in1k.py')
     with pytest.raises(FileNotFoundError, match=r'there is no config at deit_in1k\.py'):
         find_config('deit_in1k.py')  # a part, not one to run

@@ -182,7 +182,7 @@ def test_sweep_of_finished_work_directories(write_log, tmp_path, drawn, monkeypa
         (['mixed', 'nowhere.py'], 'mixed: config nowhere.py cannot be read: '),
         (['mixed', '{none}'], 'mixed: this config mixes no images'),
         (['mixed', '{mix}', '--augment', 'CutMix'], 'mixed: this config has no augment CutMix; it has Mixup, MixPro'),
-        (['mixed', '{mix}', '--checkpoint', '{mix}'], 'cannot be read: it is a text file that begins with'),
+        (['mixed', '{mix}', '--checkpoint', '{mix}'], 'cannot be read: it is a text file that starts with'),
         (['mixed', '{mix}', '--checkpoint', 'gone.pth'], 'mixed: Checkpoint gone.pth is not an existing file.'),
         (['mixed', '{mix}', '--num', '1'], 'mixed: --num 1: from 2 to 16 images'),
         (['mixed', '{mix}', '--out', 'a.jpg'], 'mixed: --out a.jpg must end in .png or .svg'),
