@@ -141,9 +141,7 @@ def test_safetensors_are_read_and_their_end_is_missed(tmp_path):
 def test_another_protocol_of_pickle_is_named_and_read_on_trust(tmp_path, zipped):
     path = tmp_path / 'a.pth'
     torch.save(TENSORS, path, pickle_protocol=4, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(
-        CodeInCheckpointError, match='with pickle protocol 4, but torch reads only protocol 2'
-    ):
+    with pytest.raises(CodeInCheckpointError, match='with pickle protocol 4, but torch reads only protocol 2'):
         read_state_dict(path)
     assert read_state_dict(path, trust=True)[0].keys() == TENSORS.keys()
 
