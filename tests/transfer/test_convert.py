@@ -561,9 +561,7 @@ class Code:
 def test_code_in_a_file_runs_only_with_trust(source, tmp_path):
     ran = tmp_path / 'ran'
     path, _ = source('deit', wrap=lambda state: dict(model=state, config=Code(ran)))
-    stopped(
-        path, tmp_path / 'a.pth', 'mmseg', r'is refused: unpickling it runs \S+, .*; with --trust it is unpick'
-    )
+    stopped(path, tmp_path / 'a.pth', 'mmseg', r'is refused: unpickling it runs \S+, .*; with --trust it is unpick')
     command = [str(path), str(tmp_path / 'b.pth'), '--to', 'mmseg']
     assert main(command) == 1 and not ran.exists()
     assert main([*command, '--trust']) == 0 and ran.exists()
