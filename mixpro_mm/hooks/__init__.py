@@ -1,4 +1,4 @@
-"""Everything a config names in ``custom_hooks``, and the learning rate schedule of the recipes."""
+"""Hooks for ``custom_hooks`` and ``default_hooks`` of a config, and the learning rate schedule ``TimmCosineLR``."""
 
 from mixpro_mm.hooks.classes import ClassCheckHook
 from mixpro_mm.hooks.labeling import LabelingHook

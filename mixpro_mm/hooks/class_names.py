@@ -1,4 +1,4 @@
-"""Names of the classes of a data set compared with what its labels count: categories of a COCO file, or folders."""
+"""Comparison of the class names of a data set with its labels: COCO categories or class folders."""
 
 import difflib
 import json
@@ -10,14 +10,14 @@ from mmengine.fileio import get_file_backend, get_local_path
 
 __all__ = ['empty_folders', 'first_difference', 'own_fault']
 
-NO_CLASS = ('__MACOSX', '__pycache__', '@eaDir', 'lost+found')  # folders that tools leave; hidden ones beside them
+NO_CLASS = ('__MACOSX', '__pycache__', '@eaDir', 'lost+found')  # folders of tools; hidden folders count too
 WNID = re.compile(r'n\d{8}')
 
 
 def own_fault(dataset) -> str:
-    """Why labels of a data set are not those of its ``classes``; '' if they are, or if it cannot be said."""
+    """Return why the labels of a data set do not match its ``classes``, or '' if they match or cannot be compared."""
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
-    if folders := list(getattr(dataset, 'folder_to_idx', None) or ()):
+    if folders := _folders(dataset):
         return _fault_of_folders(dataset.img_prefix, folders, classes)
     if getattr(dataset, 'cat_ids', None) is not None and getattr(dataset, 'ann_file', '') and classes:
         return _fault_of_categories(dataset, list(classes))
@@ -25,18 +25,18 @@ def own_fault(dataset) -> str:
 
 
 def first_difference(dataset, reference, name: str) -> str:
-    """Where the classes of a data set differ first from those of another, which is called ``name``; '' if nowhere.
+    """Return the first difference between the classes of ``dataset`` and ``reference`` (called ``name``), or ''.
 
-    Spelling in other cases, and with blanks for underscores, is the same name. WordNet IDs and names of classes
-    cannot be compared, nor can the prompts of a data set with ``return_classes``.
+    The comparison ignores case and treats underscores as blanks. WordNet IDs are not compared with class names, and
+    the prompts of a data set with ``return_classes`` are not compared at all.
     """
     ours, theirs = dataset.metainfo['classes'], reference.metainfo['classes']
     prompts = any(getattr(each, 'return_classes', False) for each in (dataset, reference))
     if len(ours) == len(theirs) and (prompts or _wnids(ours) != _wnids(theirs)):
         return ''
-    folders = [list(getattr(each, 'folder_to_idx', None) or ()) for each in (dataset, reference)]
     pairs = zip_longest(map(_same, ours), map(_same, theirs))
     place = next((place for place, (one, other) in enumerate(pairs) if one != other), None)
+    folders = _folders(dataset), _folders(reference)
     if place is None and all(folders):
         ours, theirs = folders
         place = _misplaced(ours, theirs)
@@ -47,38 +47,40 @@ def first_difference(dataset, reference, name: str) -> str:
 
 
 def empty_folders(dataset) -> list[str]:
-    """Names of class folders in which there is no image."""
-    folders = getattr(dataset, 'folder_to_idx', None) or ()
+    """Return the names of class folders without an image."""
+    folders = _folders(dataset)
     backend = get_file_backend(dataset.img_prefix) if folders else None
-    return [name for name in folders if not _holds_image(dataset, backend, name)]
+
+    def has_image(name: str) -> bool:
+        folder = backend.join_path(dataset.img_prefix, name)
+        files = backend.list_dir_or_file(folder, list_dir=False, list_file=True, recursive=True)
+        return any(map(dataset.is_valid_file, files))
+
+    return [name for name in folders if not has_image(name)]
 
 
-def _holds_image(dataset, backend, name: str) -> bool:
-    folder = backend.join_path(dataset.img_prefix, name)
-    files = backend.list_dir_or_file(folder, list_dir=False, list_file=True, recursive=True)
-    return any(dataset.is_valid_file(file) for file in files)
+def _folders(dataset) -> list[str]:
+    return list(getattr(dataset, 'folder_to_idx', None) or ())
 
 
 def _fault_of_folders(root: str, folders: list[str], classes) -> str:
-    hidden = [name for name in folders if name.startswith('.') or name in NO_CLASS]
-    if hidden:
+    if hidden := [name for name in folders if name.startswith('.') or name in NO_CLASS]:
         them = ', '.join(map(repr, hidden))
-        return f'takes {them} in {root} for classes, which shifts the labels of the folders after: remove {them}'
+        return f'takes {them} in {root} for classes, which shifts the labels of later folders: remove {them}'
     place = _misplaced(folders, classes)
     if place is None:
         return ''
     return (
-        f'calls label {place} {classes[place]!r}, but the label counts the folders in {root}, in the order of their '
-        f'names, and that one is {folders[place]!r}: give `classes` the order of the folders'
+        f'calls label {place} {classes[place]!r}, but labels follow the sorted folders of {root}, where that one is '
+        f'{folders[place]!r}: list `classes` in the order of the folders'
     )
 
 
 def _fault_of_categories(dataset, classes: list) -> str:
-    ids = list(dataset.cat_ids)
+    ids, file = list(dataset.cat_ids), dataset.ann_file
     categories = _categories(dataset, ids)
     if categories is None:
         return ''
-    file = dataset.ann_file
     names = [categories[each] for each in ids]
     place = _misplaced(names, classes, str)
     if place is None:
@@ -87,11 +89,11 @@ def _fault_of_categories(dataset, classes: list) -> str:
     if missing := [name for name in classes if name not in there]:
         return _missing(missing, classes, there, file)
     if doubles := [name for name in names if names.count(name) > 1]:
-        double = [each for each in ids if categories[each] == doubles[0]]
+        double = [str(each) for each in ids if categories[each] == doubles[0]]
         return (
             f'reads {len(ids)} categories of {file} as {len(classes)} classes, because {doubles[0]!r} is the name '
-            f'of the categories with the ids {", ".join(map(str, double))}: rename or remove all but one '
-            '(a root category of Roboflow has the id 0)'
+            f'of the categories with the ids {", ".join(double)}: rename or remove all but one (a root category of '
+            'Roboflow has the id 0)'
         )
     if place >= len(names):
         return f'names {len(classes)} classes, {classes[place]!r} twice, but {file} has {len(names)} of them'
@@ -109,20 +111,19 @@ def _missing(missing: list, classes: list, there: list[str], file) -> str:
     shown = ', '.join(map(repr, there[:10])) + (', ...' if len(there) > 10 else '')
     return (
         f'names {len(missing)} of {len(classes)} classes that {file} lacks, first {missing[0]!r} at label '
-        f'{classes.index(missing[0])}{hint}, so that later labels shift: set metainfo.classes to names of its '
+        f'{classes.index(missing[0])}{hint}, which shifts later labels: set metainfo.classes to names of its '
         f'{len(there)} categories ({shown})'
     )
 
 
 def _categories(dataset, ids: list) -> dict | None:
-    """Names of the categories of a COCO file by id, in its order; None if they cannot be read.
+    """Return the category names of a COCO file by id, in file order, or None if they cannot be read.
 
-    mmdet does not keep them. A file may have gigabytes, so only this list is parsed.
+    mmdet does not keep them. The file may have gigabytes, so only this list is parsed.
     """
-    key = re.compile(rb'"categories"\s*:\s*(?=\[)')
     with get_local_path(dataset.ann_file, backend_args=getattr(dataset, 'backend_args', None)) as path:
         content = Path(path).read_bytes()
-    for match in key.finditer(content):
+    for match in re.finditer(rb'"categories"\s*:\s*(?=\[)', content):
         try:
             entries, _ = json.JSONDecoder().raw_decode(content[match.end() :].decode(errors='replace'))
             categories = {entry['id']: entry['name'] for entry in entries}
@@ -138,17 +139,16 @@ def _same(name) -> str:
 
 
 def _misplaced(names, classes, same=_same) -> int | None:
-    """First place where names differ of which one stands elsewhere in the other list, or where one list ends.
+    """Return the first place where the lists differ by a name that both have, or where the shorter list ends.
 
-    Classes may be called otherwise than folders; a name that stands at another place is another label.
+    A class may have another name than its folder, so a name that only one list has is no difference.
     """
     names, classes = [same(name) for name in names], [same(name) for name in classes]
-    pairs = list(zip_longest(names, classes))
-    if len(names) != len(classes):
-        return next(place for place, (one, other) in enumerate(pairs) if one != other)
-    known, called = set(names), set(classes)
-    odd = (one != other and (one in called or other in known) for one, other in pairs)
-    return next((place for place, each in enumerate(odd) if each), None)
+    equal_length, known, called = len(names) == len(classes), set(names), set(classes)
+    for place, (one, other) in enumerate(zip_longest(names, classes)):
+        if one != other and (not equal_length or one in called or other in known):
+            return place
+    return None
 
 
 def _wnids(names) -> bool:

@@ -1,4 +1,4 @@
-"""Whether model and data mean the same classes, before training begins."""
+"""``ClassCheckHook``, which compares the classes of model and data before training."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -13,30 +13,28 @@ from mixpro_mm.utils.unwrap_model import unwrap_model
 
 __all__ = ['ClassCheckHook']
 
-COUNT_OTHERS = ('rpn_head', 'semantic_head')  # object or not; stuff
+COUNT_OTHERS = ('rpn_head', 'semantic_head')  # object or background; stuff classes
 
 
 @register(HOOKS)
 class ClassCheckHook(Hook):
-    """Compares the classes of data sets and model: their number, their names and their order.
+    """Compare the number, names and order of classes in data sets and model.
 
-    Before training, ``num_classes`` of every head and of the data preprocessor is compared with ``classes`` of the
-    data sets, and the names of the training set with those of the validation set. A head with too many classes trains
-    without a word, one with too few ends in an IndexError, on a GPU in an assert of the device that names nothing.
-    mmpretrain's ``ClassNumCheckHook`` and mmdet's ``NumClassCheckHook`` compare numbers where a config lists them,
-    mmseg has none.
+    Before training, the hook compares ``num_classes`` of each head and of the data preprocessor with ``classes`` of
+    the data sets, and the names of the training set with those of the validation set. Without this check a head with
+    too many classes trains silently, and a head with too few ends in an IndexError or a CUDA assert.
 
-    Before every run, a test too, ``classes`` of each data set is compared with what its labels count: the categories
-    of a COCO file (mmdet leaves out names that the file lacks and takes the order of the file) or folders. Wrapped data
-    sets are looked into, each of a concatenation. Data sets that name no classes are passed over. A test of a
-    checkpoint compares the names of as many classes that it was trained on.
-    FlexibleRunner reads weights before it asks any hook, this one too.
+    Before each run, tests included, the hook compares ``classes`` of each data set with its labels: the categories of
+    a COCO file (mmdet drops names that the file lacks and follows the order of the file) or the class folders. It
+    unwraps data sets and checks each part of a concatenation. It skips data sets without class names. Before a test,
+    it compares the class names with those of the checkpoint if their numbers agree. FlexibleRunner reads weights
+    before any hook runs.
 
     Args:
-        ignore: Modules not to compare, by name or beginning of it: ``'decode_head.aux'``.
+        ignore: Modules to skip, by name or prefix, such as ``'decode_head.aux'``.
 
     Raises:
-        RuntimeError: in ``before_run``, if a number or a name differs; one sentence names what does.
+        RuntimeError: In ``before_run``, if a number or a name differs.
     """
 
     priority = 'VERY_HIGH'
@@ -45,88 +43,74 @@ class ClassCheckHook(Hook):
         self.ignore = patterns('ignore of ClassCheckHook', ignore)
 
     def before_run(self, runner) -> None:
-        """Compare, before training, and before weights are read where the Runner allows it."""
-        loops = {split: getattr(runner, f'_{split}_loop', None) for split in ('train', 'val', 'test')}
-        sets = {
-            split: list(_inner(getattr(getattr(loop, 'dataloader', None), 'dataset', None)))
-            for split, loop in loops.items()
-            if isinstance(loop, BaseLoop)
-        }
+        """Compare the classes."""
+        sets = {split: list(_datasets(runner, split)) for split in ('train', 'val', 'test')}
         for split, datasets in sets.items():
             for dataset in datasets:
                 if fault := own_fault(dataset):
                     raise RuntimeError(f'ClassCheckHook: {_called(split, dataset)} {fault}.')
-        if 'train' not in sets:
+        if not sets['train']:
             return
         counts = dict(self._counts(unwrap_model(runner.model)))
         first = next((('train', dataset) for dataset in sets['train'] if _classes(dataset)), None)
         for split in ('train', 'val'):
-            for dataset in sets.get(split, ()):
-                if _classes(dataset):
-                    _compare_numbers(counts, split, dataset, first)
-                    _compare_names(split, dataset, first)
+            for dataset in filter(_classes, sets[split]):
+                _compare(counts, split, dataset, first)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Before a test: compare the classes that the checkpoint was trained on, if it says so and has as many."""
+        """Before a test, compare the classes with those in the checkpoint."""
         if isinstance(runner._train_loop, BaseLoop):
             return
         classes = ((checkpoint.get('meta') or {}).get('dataset_meta') or {}).get('classes')
         trained = SimpleNamespace(metainfo=dict(classes=classes))
+        if not _classes(trained):
+            return
         for split in ('val', 'test'):
-            loop = getattr(runner, f'_{split}_loop', None)
-            for dataset in _inner(loop.dataloader.dataset) if isinstance(loop, BaseLoop) else ():
-                if not _classes(trained) or len(_classes(dataset)) != len(classes):
+            for dataset in _datasets(runner, split):
+                if len(_classes(dataset)) != len(classes):
                     continue
                 if difference := first_difference(dataset, trained, 'the training of the checkpoint'):
                     raise RuntimeError(
-                        f'ClassCheckHook: {_called(split, dataset)} has other classes, {difference}: test on the '
+                        f'ClassCheckHook: {_called(split, dataset)} has other classes, {difference}: test with the '
                         'classes of the training, in their order.'
                     )
 
     def _counts(self, model) -> Iterator[tuple[str, int]]:
-        """Names and ``num_classes`` of what answers for classes."""
         for name, module in model.named_modules():
             parts, count = name.split('.'), getattr(module, 'num_classes', None)
             is_timm = name == 'model' and 'timm' in type(module).__module__
-            answers = parts[0] == 'data_preprocessor' or any(part.endswith('head') for part in parts) or is_timm
+            classifies = parts[0] == 'data_preprocessor' or any(part.endswith('head') for part in parts) or is_timm
             skipped = any(part in COUNT_OTHERS for part in parts) or name.startswith(self.ignore)
-            if answers and not skipped and isinstance(count, int) and count > 0:
+            if classifies and not skipped and isinstance(count, int) and count > 0:
                 yield name, count
 
 
-def _compare_numbers(counts: dict[str, int], split: str, dataset, first) -> None:
-    classes = _classes(dataset)
+def _compare(counts: dict[str, int], split: str, dataset, first) -> None:
+    """Compare a data set with the model and with ``first``, the split and data set of the training."""
+    classes, called = _classes(dataset), _called(split, dataset)
+    other = first and first[1] is not dataset
+    difference = first_difference(dataset, first[1], _called(*first)) if other else ''
     wrong = [f'{name} has {count}' for name, count in counts.items() if count != len(classes)]
-    if not wrong:
+    if not wrong and not difference:
         return
-    found = (
-        f'ClassCheckHook: {_called(split, dataset)} has {len(classes)} classes, {classes[0]} to {classes[-1]}, but '
-        f'{", ".join(wrong)}'
-    )
+    empty = _empty((split, dataset), first)
+    if not wrong:
+        advice = f'{empty}give both the same classes in the same order'
+        raise RuntimeError(f'ClassCheckHook: {called} has other classes, {difference}: {advice}.')
     advice = f'set num_classes={len(classes)} there'
     if first and len(_classes(first[1])) != len(classes):
-        advice = f'{first_difference(dataset, first[1], _called(*first))}; give both the same classes'
-    if empty := _empty((split, dataset), first):
-        advice = f'{empty}, else {advice}'
-    raise RuntimeError(f'{found}: {advice}.')
-
-
-def _compare_names(split: str, dataset, first) -> None:
-    if not first or first[1] is dataset:
-        return
-    if difference := first_difference(dataset, first[1], _called(*first)):
-        advice = 'give both the same classes in the same order'
-        if empty := _empty((split, dataset), first):
-            advice = f'{empty}, else {advice}'
-        raise RuntimeError(f'ClassCheckHook: {_called(split, dataset)} has other classes, {difference}: {advice}.')
+        advice = f'{difference}; give both the same classes'
+    raise RuntimeError(
+        f'ClassCheckHook: {called} has {len(classes)} classes, {classes[0]} to {classes[-1]}, but {", ".join(wrong)}: '
+        f'{empty}{advice}.'
+    )
 
 
 def _empty(*sets) -> str:
-    """A clause on class folders without an image, '' if there are none."""
     for split, dataset in filter(None, sets):
         if names := empty_folders(dataset):
             folders = ', '.join(map(repr, names[:5]))
-            return f'{folders} in {dataset.img_prefix} ({split}) holds no image, remove it if it is no class'
+            return f'{folders} in {dataset.img_prefix} ({split}) holds no image, remove it if it is no class, else '
     return ''
 
 
@@ -134,8 +118,15 @@ def _called(split: str, dataset) -> str:
     return f'the {split} set ({type(dataset).__name__})'
 
 
+def _datasets(runner, split: str) -> Iterator:
+    """Yield the unwrapped data sets of a split, if its loop is built."""
+    loop = getattr(runner, f'_{split}_loop', None)
+    dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
+    if isinstance(loop, BaseLoop) and dataset is not None:
+        yield from _inner(dataset)
+
+
 def _inner(dataset) -> Iterator:
-    """The data sets in wrappers."""
     wrapped = getattr(dataset, 'dataset', None)
     parts = getattr(dataset, 'datasets', None) or ([] if wrapped is None else [wrapped])
     if not parts:
@@ -145,6 +136,5 @@ def _inner(dataset) -> Iterator:
 
 
 def _classes(dataset) -> tuple:
-    """Names of the classes, or () where the data set does not say."""
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
     return tuple(classes) if isinstance(classes, list | tuple) else ()

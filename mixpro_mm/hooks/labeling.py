@@ -1,4 +1,4 @@
-"""The label head hook: between the logits and the loss, it puts attention into the labels of mixed batches."""
+"""``LabelingHook``, which re-weights the labels of mixed batches by attention."""
 
 import logging
 from functools import partial
@@ -34,35 +34,34 @@ LOGGED = ('factor', 'lam_attn', 'lam_area', 'pure_tokens')
 
 @register(HOOKS)
 class LabelingHook(Hook):
-    """Labels batches mixed by this package's methods by what the model attends to, and shows the model to the methods.
+    """Re-weight the labels of batches that augments of this package mixed, by the attention of the model.
 
-    A forward pre-hook on the head's loss module takes the pending labels from the augment that mixed the batch, reads
-    the class attention of that same forward pass, and hands the loss the re-weighted target. Model, head, loss and
-    checkpoint keys stay the host's; unmixed batches, and those of Mixup, pass through.
+    A forward pre-hook on the loss module of the head takes the pending labels from the augment, reads the class
+    attention of the same forward pass, and replaces the target of the loss. Model, head, loss and checkpoint keys do
+    not change. Unmixed batches and batches of Mixup pass through.
 
-    An augment with ``bind`` is given the classifier and its moving average (or None) once, when it is found, and
-    released by ``unbind``. A loss of ``mixpro_mm.models`` gets the model and the target of each mixed batch, a labeling
-    the ``progress`` of the training and the ``learned`` factor if it asks for them.
+    The hook calls ``bind(model, moving_average_or_None)`` of each augment that has it, and ``unbind`` after training.
+    It passes the model and the target of each mixed batch to a loss of ``mixpro_mm.models``, and sets ``progress`` and
+    ``learned`` of a labeling that has these attributes.
 
-    The log shows, once per log interval, means over the mixed batches of this process since the last line: ``factor``
-    (the paper's Figure 2a), ``lam_attn``, ``lam_area`` and ``pure_tokens``, the share of tokens that show one image.
-    A method whose mask borders miss those of the attention's cells is named in a warning at its first batch.
+    Once per log interval the log shows means over the mixed batches of this process: ``factor`` (Figure 2a of the
+    paper), ``lam_attn``, ``lam_area`` and ``pure_tokens``, the fraction of tokens that show one image. A warning names
+    a method whose mask edges do not match the cells of the attention.
 
     Args:
         labeling: Name of a labeling or ``dict(type=name, ...)``: ProgressiveAttentionLabeling (PAL), AttentionLabeling
-            (TransMix) or AreaLabeling (labels as mixed, any model); or a callable of the same signature that returns
+            (TransMix) or AreaLabeling (labels by area, any model); or a callable with the same signature that returns
             ``LabelWeights``.
-        attention: None for the class token's row in the last block; 'query_mean' for the mean over image queries, which
-            needs no class token; the dotted name of an attention module, for models that are not known; or
+        attention: None for the row of the class token in the last block; ``'query_mean'`` for the mean over image
+            queries, without a class token; the dotted name of an attention module for an unknown model; or
             ``dict(reading='query_mean', path='path.to.attn')``.
 
     Raises:
-        ValueError: at construction for an unknown labeling; before training if no augment yields labels to weigh, the
-            model has no class attention, or one that nothing trains because the head does not read the class token, or
-            cannot be found in its wrapper, there is no loss module to hook, labeling and loss disagree about a learned
-            factor, a method runs a model that lies in shards, another LabelingHook does it already, or a plain Runner
-            would draw weights that FSDP has sharded; before an epoch if the loss was replaced by one with parameters of
-            its own.
+        ValueError: At construction, for an unknown labeling. Before training, if no augment has pending labels; the
+            model has no class attention, or an untrained one because the head does not read the class token; the model
+            or its loss module is not found; labeling and loss disagree about a learned factor; a method runs a sharded
+            model; there are two LabelingHooks; or a plain Runner would initialize weights after FSDP sharded them.
+            Before an epoch, if a loss with parameters was replaced.
     """
 
     priority = 55  # after SwitchRecipeHook (50), which replaces augments and loss; before LoggerHook (60)
@@ -78,13 +77,13 @@ class LabelingHook(Hook):
         self._patches = None
 
     def before_run(self, runner) -> None:
-        """Remember the loss that the optimizer was built for."""
+        """Keep the loss that the optimizer was built for."""
         refuse_late_weights(runner)
         self._built = loss_module(unwrap_model(runner.model))
 
     def before_train(self, runner) -> None:
-        """Find augments, attention and loss, or stop in one sentence before the first iteration."""
-        self.after_train(runner)  # which a run that stopped halfway never came to
+        """Find augments, attention and loss, or raise an error before the first iteration."""
+        self.after_train(runner)  # an interrupted run did not call it
         try:
             self._start(runner)
         except Exception:
@@ -92,11 +91,11 @@ class LabelingHook(Hook):
             raise
 
     def before_train_epoch(self, runner) -> None:
-        """Look augments and loss up again: SwitchRecipeHook may have replaced them."""
+        """Look up augments and loss again, because SwitchRecipeHook may have replaced them."""
         self._look_up(runner)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Forget labels that a look at the data between two steps, or an interrupted run, has left open."""
+        """Discard labels of an interrupted run or of batches mixed outside training."""
         for augment in self._augments:
             augment.pop_target()
         self._verify(runner, data_batch)
@@ -104,15 +103,15 @@ class LabelingHook(Hook):
             self.labeling.progress = progress_of(runner)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Push the means to the message hub whenever the logger is about to read them.
+        """Write the means to the message hub before the logger reads it.
 
         Raises:
-            RuntimeError: if this batch was mixed but never came to the loss that is hooked.
+            RuntimeError: If the batch was mixed but did not reach the hooked loss.
         """
         if self._pending():
             raise RuntimeError(
-                f'a mixed batch was trained on without its labels being weighed: {type(self._loss).__name__}, the loss '
-                'LabelingHook listens to, was not called'
+                f'the labels of a mixed batch were not re-weighted: {type(self._loss).__name__}, the hooked loss, was '
+                'not called'
             )
         if self._logger is None or not self._logs_now(runner, batch_idx):
             return
@@ -120,15 +119,15 @@ class LabelingHook(Hook):
             if name in self._sums:
                 total, batches = self._sums[name]
                 runner.message_hub.update_scalar(f'train/{name}', total.item() / batches)
-            else:  # nothing since the last line: show nothing, not the last value again
+            else:  # no mixed batch since the last line
                 runner.message_hub.log_scalars.pop(f'train/{name}', None)
         self._sums = {}
 
     def after_train(self, runner) -> None:
-        """Leave the model as it was found."""
+        """Restore the model."""
         if self._tap is not None:
             self._tap.release()
-        self._let_go_of_loss()
+        self._release_loss()
         each(self._augments, 'unbind')
         self._tap = self._logger = None
         self._augments, self._sums, self._checked = [], {}, []
@@ -136,28 +135,28 @@ class LabelingHook(Hook):
     def _start(self, runner) -> None:
         model = unwrap_model(runner.model)
         self._patches = patches_of(model)
-        if not label_augments(model) and runner.iter == 0:  # a recipe may have switched mixing off before a resume
+        if not label_augments(model) and runner.iter == 0:  # a resumed recipe may have no mixing
             raise ValueError(
-                'LabelingHook has nothing to label: no batch augment of this model keeps its labels open; add '
+                'LabelingHook has nothing to label: no batch augment of this model has pending labels; add '
                 "dict(type='mixpro_mm.MixPro') to model.train_cfg.augments (with probability 0 if SwitchRecipeHook "
-                'brings it in later), or remove the hook'
+                'adds it later), or remove the hook'
             )
         if sum(isinstance(hook, LabelingHook) for hook in runner.hooks) > 1:
-            raise ValueError('this run has two LabelingHooks, but a batch can be labelled only once: keep one of them')
+            raise ValueError('this run has two LabelingHooks, but a batch can be labelled only once: remove one')
         self._logger = next((hook for hook in runner.hooks if isinstance(hook, LoggerHook)), None)
         if getattr(self.labeling, 'uses_attention', True):
             self._tap = ClassAttentionTap(model, self.attention).attach(wanted=self._pending)
         self._look_up(runner)
 
     def _verify(self, runner, data_batch) -> None:
-        """Once, before the first step: stop if nothing trains the class attention."""
+        """Raise an error before the first step if nothing trains the class attention."""
         if self._tap is None or self._tap.verified:
             return
         model = unwrap_model(runner.model)
         image = first_image(model, data_batch)
         if image is None:
             return
-        # through the wrapper, which gathers the weights of FSDP; DeepSpeed's engine of mmengine cannot be called
+        # the wrapper gathers FSDP weights; mmengine's DeepSpeed engine is not callable
         forward = runner.model if callable(runner.model) else model
         try:
             with eval_mode(model):
@@ -184,20 +183,20 @@ class LabelingHook(Hook):
             connect_factor(loss, self.labeling)
 
     def _hook_loss(self, loss, model) -> None:
-        self._let_go_of_loss()
+        self._release_loss()
         wrappers = wrappers_of(loss)
         learned = [p for module in (loss, self._built) if module is not None for p in module.parameters()]
         if self._built is not None and loss is not self._built and learned:
             raise ValueError(
-                f'{type(self._built).__name__} cannot be replaced by {type(loss).__name__} during training: the '
-                'parameters of a loss have to be there from the beginning to the end; keep one loss in all recipes'
+                f'{type(self._built).__name__} cannot be replaced by {type(loss).__name__} during training, because '
+                'a loss has parameters: use one loss in all recipes'
             )
         self._loss, self._wrappers = loss, wrappers
         self._handle = loss.register_forward_pre_hook(self._label, with_kwargs=True)
         for wrapper in wrappers:
             wrapper.attach(model)
 
-    def _let_go_of_loss(self) -> None:
+    def _release_loss(self) -> None:
         if self._handle is not None:
             self._handle.remove()
         for wrapper in self._wrappers:
@@ -209,9 +208,9 @@ class LabelingHook(Hook):
     def _pending(self) -> bool:
         return any(augment.pending for augment in self._augments)
 
-    @torch.compiler.disable  # what is pending changes from step to step
+    @torch.compiler.disable  # pending labels change from step to step
     def _label(self, module, args, kwargs):
-        """Replace the second argument of ``loss(logits, target, ...)``; a batch without open labels is left alone."""
+        """Replace the target of ``loss(logits, target, ...)`` if the batch has pending labels."""
         augment = next((augment for augment in self._augments if augment.pending), None)
         if augment is None:
             return None
@@ -224,8 +223,8 @@ class LabelingHook(Hook):
             if row is None or len(row) != len(target.scores):
                 raise RuntimeError(
                     f'the attention module {type(self._tap.block.attn).__name__} gave '
-                    f'{0 if row is None else len(row)} rows for the {len(target.scores)} images of this batch, so its '
-                    'labels cannot be weighed; name a module with one row an image by attention='
+                    f'{0 if row is None else len(row)} rows for the {len(target.scores)} images of this batch; set '
+                    'attention= to a module with one row per image'
                 )
             grid = self._tap.block.grid(row.shape[1], tuple(target.mask.shape[2:]))
             self._check(augment, grid, tuple(target.mask.shape[2:]))
@@ -238,7 +237,7 @@ class LabelingHook(Hook):
         return call.args, call.kwargs
 
     def _check(self, augment, grid: tuple[int, int], size: tuple[int, int]) -> None:
-        """Say once of each augment if its masks do not fit the attention."""
+        """Warn once per augment if its masks do not match the cells of the attention."""
         if not any(augment is known for known in self._checked):
             self._checked.append(augment)
             if sentence := misfit(augment, grid, size):

@@ -1,4 +1,4 @@
-"""Stops training at a loss that is not finite and saves its batch."""
+"""``NonFiniteLossHook``, which stops training at a loss that is not finite and saves its batch."""
 
 import logging
 import random
@@ -25,18 +25,15 @@ from mixpro_mm.utils.unwrap_model import unwrap_model
 
 __all__ = ['NonFiniteLossError', 'NonFiniteLossHook']
 
-
-IN_A_ROW = 10  # steps that a GradScaler may skip
+IN_A_ROW = 10  # steps with a non-finite loss after which a run with a GradScaler stops
 
 
 class NonFiniteLossError(RuntimeError):
-    """A loss is NaN or infinite; the sentence names it, the iteration and the file with the batch."""
+    """A loss is NaN or infinite; the message names the loss, the iteration and the file with the batch."""
 
 
 @dataclass
 class _Step:
-    """What is kept of an iteration until its loss has been checked."""
-
     number: int
     epoch: int
     batch: object
@@ -47,28 +44,28 @@ class _Step:
 
 @register(HOOKS)
 class NonFiniteLossHook(Hook):
-    """Checks every training loss and stops the run where one is NaN or infinite.
+    """Check each training loss and stop the run if one is NaN or infinite.
 
-    On a CPU the check is between forward and backward pass: that step is not taken, so weights, optimizer and
-    checkpoints stay as they were. On an accelerator it is in the forward pass of the next step, so as not to wait for
-    the device: that one step has been taken by then. Before a checkpoint or the end of an epoch it is immediate, so
-    that no checkpoint comes from such a step. Each rank checks its own loss; the launcher ends the others.
+    On a CPU the check runs between the forward and backward pass, so the step is not taken and the weights do not
+    change. On an accelerator it runs in the forward pass of the next step to avoid synchronization, after one step
+    with the loss. Before a checkpoint and at the end of an epoch the check is immediate, so no checkpoint contains
+    such a step. Each rank checks its own loss; the launcher stops the others.
 
-    An optimizer wrapper with a ``loss_scaler`` (AmpOptimWrapper) skips steps that overflow by itself. Its losses are
-    named in a warning, and the run stops at the tenth in a row that is not finite.
+    An optimizer wrapper with a ``loss_scaler`` (AmpOptimWrapper) skips steps that overflow. The hook then logs a
+    warning, and stops the run at the tenth non-finite loss in a row.
 
-    ``nonfinite_loss_iter_N.pth`` in the work dir (``_rankR`` before the end with several ranks) can be opened by
-    ``torch.load(..., weights_only=True)``: ``iter`` (as logged, from 1), ``epoch``, ``losses``, ``batch`` (inputs and
-    labels from the data loader, ``img_path`` among the meta keys; a batch augment may have added ``gt_score``),
-    ``random_state`` at the start of the iteration (torch, cuda, numpy, python), and ``spoiled``, names of tensors of
-    the model (of this rank's shards) that were not finite before the step, or after it if it was taken.
+    ``nonfinite_loss_iter_N.pth`` in the work dir (``nonfinite_loss_iter_N_rankR.pth`` with several ranks) loads with
+    ``torch.load(..., weights_only=True)``. It has ``iter`` (as logged, from 1), ``epoch``, ``losses``, ``batch`` (from
+    the data loader, with ``img_path``; batch augments may add ``gt_score``), ``random_state`` at the start of the
+    iteration (torch, cuda, numpy, python) and ``spoiled``, the names of model tensors (on this rank) that were not
+    finite before the step, or after it if it was taken.
 
     Raises:
-        NonFiniteLossError: in training, instead of the step or of the next one; in ``before_save_checkpoint``, before
-            a validation and in ``after_train``, if the loss of the last step was not finite.
+        NonFiniteLossError: In training, instead of the step or the next step, or in ``before_save_checkpoint``,
+            ``before_val`` or ``after_train``, if the loss of the last step was not finite.
     """
 
-    priority = 'LOWEST'  # the state of the generators is read after others, IterSeedHook among them, have set it
+    priority = 'LOWEST'  # reads the generator state after other hooks, such as IterSeedHook, have set it
 
     def __init__(self):
         self._release()
@@ -88,20 +85,20 @@ class NonFiniteLossHook(Hook):
         self._model.parse_losses = checked
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Keep the batch and the state of the generators."""
+        """Save references to the batch and the generator states."""
         at_once = self._checkpoint_follows(runner, batch_idx)
         self._step = _Step(runner.iter + 1, runner.epoch + 1, data_batch, _random_state(), at_once)
 
     def before_val(self, runner) -> None:
-        """Check the loss of the last step, if it is still open."""
+        """Check the loss of the last step, if it is unchecked."""
         self._settle(runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Check the loss of the last step, if it is still open, so that no checkpoint comes from it."""
+        """Check the loss of the last step, if it is unchecked."""
         self._settle(runner)
 
     def after_train(self, runner) -> None:
-        """Check the loss of the last step, if it is still open, and leave the model as it was."""
+        """Check the loss of the last step, if it is unchecked, and restore the model."""
         self._settle(runner)
         self._release()
 
@@ -129,7 +126,6 @@ class NonFiniteLossHook(Hook):
             self._settle(runner, taken=False)
 
     def _settle(self, runner, taken: bool = True) -> None:
-        """Act on the loss that is still open, if one is."""
         if self._open is None:
             return
         (step, finite), self._open = self._open, None
@@ -141,8 +137,8 @@ class NonFiniteLossHook(Hook):
         if _skips_overflow(runner):
             if self._in_a_row < IN_A_ROW:
                 print_log(
-                    f'NonFiniteLossHook: {_named(step)}; GradScaler skips the step, the run stops at {IN_A_ROW} such '
-                    'steps in a row',
+                    f'NonFiniteLossHook: {_named(step)}; GradScaler skips the step, the run stops after {IN_A_ROW} '
+                    'such steps in a row',
                     'current',
                     logging.WARNING,
                 )
@@ -162,8 +158,11 @@ class NonFiniteLossHook(Hook):
         try:
             batch = _plain(step.batch)
             images = _images(batch)
-            _write(path, dict(content, batch=batch, random_state=step.random_state))
-        except Exception as error:  # whatever it is, the loss is the news
+            data = BytesIO()  # torch's own writer does not report a full disk
+            torch.save(dict(content, batch=batch, random_state=step.random_state), data)
+            with replacing(path) as draft:
+                draft.write_bytes(data.getbuffer())
+        except Exception as error:  # must not hide the non-finite loss
             why = getattr(error, 'strerror', None) or f'{type(error).__name__}: {shown(str(error))}'
             where = f'could not be written to {path} ({why})'
         last = find_latest_checkpoint(runner.work_dir)
@@ -177,12 +176,12 @@ class NonFiniteLossHook(Hook):
 
 
 def _is_late(finite: Tensor) -> bool:
-    """Whether to read a value would wait for a device that computes on its own."""
+    """Return whether reading the value would synchronize with an asynchronous device."""
     return finite.device.type != 'cpu'
 
 
 def _later(flag: Tensor) -> Callable[[], bool]:
-    """A function that reads ``flag``; on CUDA it waits for what was queued before, not for what was queued since."""
+    """Return a function that reads ``flag``; on CUDA it waits only for work that is queued by now."""
     if flag.device.type != 'cuda':
         return lambda: bool(flag)
     copy, event = flag.to('cpu', non_blocking=True), torch.cuda.Event()
@@ -212,22 +211,15 @@ def _named(step: _Step) -> str:
 
 
 def _spoiled(model: nn.Module) -> list[str]:
-    """Names of parameters and buffers that are not finite, of what lies in this process: ``state_dict`` would gather.
+    """Return the names of parameters and buffers of this process that are not finite.
 
-    Shards are looked at as such: of DTensor, of FSDP (whose wrappers are left out of the names) and of ZeRO 3.
+    ``state_dict`` would gather shards from all ranks, so the local shards of DTensor, FSDP and ZeRO 3 are read.
     """
     held = dict(model.named_parameters())
     for path, module in model.named_modules():
-        passing = module._non_persistent_buffers_set  # masks of -inf, for example
+        passing = module._non_persistent_buffers_set  # for example masks of -inf
         held |= {f'{path}.{n}'.lstrip('.'): value for n, value in module._buffers.items() if n not in passing}
     return [name.replace('_fsdp_wrapped_module.', '') for name, value in held.items() if _is_spoiled(value)]
-
-
-def _write(path: Path, content: dict) -> None:
-    data = BytesIO()  # torch's own writer does not say that a disk is full
-    torch.save(content, data)
-    with replacing(path) as draft:
-        draft.write_bytes(data.getbuffer())
 
 
 def _is_spoiled(value) -> bool:
@@ -237,7 +229,7 @@ def _is_spoiled(value) -> bool:
 
 
 def _random_state() -> dict:
-    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - the hosts' transforms draw from it
+    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  the toolkits' transforms use it
     state = dict(torch=torch.get_rng_state(), python=random.getstate())
     state['numpy'] = (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached)
     if torch.cuda.is_initialized():
@@ -246,7 +238,7 @@ def _random_state() -> dict:
 
 
 def _plain(thing):
-    """Tensors, numbers, names and containers of them, so that the file can be opened without the toolkits."""
+    """Convert to tensors, numbers, strings and containers, so that loading the file does not need the toolkits."""
     if isinstance(thing, BaseDataElement):
         return {key: _plain(value) for key, value in (*thing.metainfo_items(), *thing.items())}
     if isinstance(thing, Mapping):
@@ -266,7 +258,6 @@ def _plain(thing):
 
 
 def _images(batch) -> list[str]:
-    """Every ``img_path`` below, in order."""
     if isinstance(batch, dict):
         own = [batch['img_path']] if isinstance(batch.get('img_path'), str) else []
         return own + [path for key, value in batch.items() if key != 'img_path' for path in _images(value)]

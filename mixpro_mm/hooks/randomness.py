@@ -1,9 +1,4 @@
-"""Random numbers that depend on the iteration and on nothing before it, so that a resumed run draws the same.
-
-mmengine seeds the generators once and saves no state of theirs, so a resumed run draws masks, partners, drop path and
-transforms from the beginning again. Here every iteration has seeds of its own, made from a key by NumPy's
-``SeedSequence``, whose streams do not overlap as those of ``seed + iteration`` and ``seed + rank`` would.
-"""
+"""``IterSeedHook``, which seeds the generators in each iteration so that a resumed run is exact."""
 
 import logging
 import random
@@ -21,60 +16,62 @@ from mixpro_mm.registry import HOOKS, register
 
 __all__ = ['IterSeedHook', 'Purpose', 'seed_generators']
 
-ENTRY = 'iter_seed'  # beside 'state_dict' in a checkpoint
+ENTRY = 'iter_seed'  # key in a checkpoint
 
 
 class Purpose(IntEnum):
-    """What the numbers of an iteration are for; part of the key."""
+    """Use of the random numbers of an iteration."""
 
-    FETCH = 0  # load and transform its batch
-    STEP = 1  # mix it and train on it: partners, masks, drop path, dropout
+    FETCH = 0  # load and transform the batch
+    STEP = 1  # mix the batch and train: partners, masks, drop path, dropout
 
 
 def seed_generators(seed: int, rank: int, iteration: int, purpose: Purpose) -> None:
-    """Seed the global generators of Python, NumPy and torch (CPU, and the current GPU where CUDA is in use).
+    """Seed the global generators of Python, NumPy and torch (CPU, and the current GPU if CUDA is initialized).
+
+    ``SeedSequence`` gives independent streams, unlike ``seed + iteration`` or ``seed + rank``.
 
     Args:
-        seed: Of the run, the same on all ranks; at least 0, like the others.
-        rank: Of this process.
-        iteration: From 0, over the whole run.
-        purpose: What the numbers are for.
+        seed: Seed of the run, the same on all ranks.
+        rank: Rank of this process.
+        iteration: Iteration of the run, from 0.
+        purpose: Use of the random numbers.
 
     Raises:
-        ValueError: if a number is negative.
+        ValueError: If a number is negative.
     """
     words = np.random.SeedSequence(seed, spawn_key=(rank, iteration, purpose)).generate_state(8).tolist()
-    np.random.seed(words[:4])  # noqa: NPY002  the hosts draw from this one
+    np.random.seed(words[:4])  # noqa: NPY002  the toolkits use this generator
     random.seed(words[4] << 32 | words[5])
     of_torch = words[6] << 32 | words[7]
-    torch.default_generator.manual_seed(of_torch)  # torch.manual_seed takes ten times as long where CUDA sleeps
+    torch.default_generator.manual_seed(of_torch)  # torch.manual_seed is ten times slower without CUDA
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed(of_torch)
 
 
 @register(HOOKS)
 class IterSeedHook(Hook):
-    """Seeds everything random in training by (seed, rank, iteration, purpose): resumed runs continue bit by bit.
+    """Seed the generators in each iteration by (seed, rank, iteration, purpose), so that resumed runs are bit-exact.
 
-    The step of an iteration and the fetch of its batch each begin with freshly seeded generators: the numbers are the
-    same for any ``num_workers``, with and without ``persistent_workers``, and validation in between changes nothing.
-    The rank is always part of the key, whatever ``diff_rank_seed`` says. The seeds of the run and of the sampler, which
-    mmengine may draw at every start, are saved in the checkpoint and restored by a resume.
+    mmengine seeds the generators once and does not save their state. This hook seeds them before each training step
+    and before the loading of each batch. The numbers do not depend on ``num_workers``, ``persistent_workers`` or
+    validation, and differ between ranks for any ``diff_rank_seed``. The checkpoint stores the seeds of the run and of
+    the sampler; a resumed run restores them.
 
-    Not exact, with a warning: a resume in the middle of an epoch of a loop by epoch, which mmengine starts over; one of
-    a loop by iteration with worker processes and a sampler that cannot skip (``InfiniteSampler`` can); another number
-    of processes; a checkpoint written without this hook. ``docs/scale.md`` has the whole list.
+    A resumed run is not exact, and a warning says so, in the middle of an epoch of an epoch-based loop; in an
+    iteration-based loop with worker processes and a sampler that cannot skip (``InfiniteSampler`` can); with another
+    number of processes; and from a checkpoint without the seeds. See ``docs/scale.md``.
     """
 
-    priority = 95  # after hooks that draw (VERY_LOW is 90), before NonFiniteLossHook, which keeps the state (LOWEST)
+    priority = 95  # after hooks that draw numbers (VERY_LOW is 90), before NonFiniteLossHook (LOWEST)
 
     def __init__(self):
-        self._state: dict | None = None  # goes into the checkpoint
-        self._loaded: dict | None = None  # came out of it
+        self._state: dict | None = None  # written to the checkpoint
+        self._loaded: dict | None = None  # read from the checkpoint
         self._keys: _WorkerKeys | None = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Read the seeds of the run that is resumed."""
+        """Read the seeds of the resumed run."""
         if runner._resume:
             self._loaded = dict(checkpoint.get(ENTRY, {}))
 
@@ -84,24 +81,25 @@ class IterSeedHook(Hook):
             checkpoint[ENTRY] = dict(self._state)
 
     def before_train(self, runner) -> None:
-        """Agree on the seeds among all ranks, and hand them to the workers of the loader."""
-        self.after_train(runner)  # a run that stopped halfway did not
+        """Set the same seeds on all ranks and in the workers of the loader."""
+        self.after_train(runner)  # an interrupted run did not call it
         loop, loaded = runner.train_loop, self._loaded
         loader, sampler = loop.dataloader, _sampler_of(loop.dataloader)
         drawn = [dict(seed=runner.seed, sampler=getattr(sampler, 'seed', None), world_size=get_world_size())]
-        broadcast_object_list(drawn)  # with diff_rank_seed, the seed of rank 0 is that of the run
+        broadcast_object_list(drawn)  # with diff_rank_seed, ranks have other seeds
         seeds = {name: (loaded or {}).get(name, drawn[0][name]) for name in ('seed', 'sampler')}
         for sentence in _doubts(loop, sampler, loaded):
             print_log(f'IterSeedHook: {sentence}', 'current', logging.WARNING)
         if any(seeds[name] != drawn[0][name] for name in seeds):
-            print_log(f'IterSeedHook: goes on with the seeds of the checkpoint, {seeds}, not {drawn[0]}', 'current')
+            print_log(f'IterSeedHook: uses the seeds of the checkpoint, {seeds}, not {drawn[0]}', 'current')
         if seeds['sampler'] is not None and hasattr(sampler, 'seed'):
             sampler.seed = seeds['sampler']
         self._state, self._loaded = {**drawn[0], **seeds}, None
-        self._keys = _WorkerKeys(loader, seeds['seed'], _endless(loop, sampler))
+        endless = hasattr(sampler, 'skip') or isinstance(loader.dataset, IterableDataset)
+        self._keys = _WorkerKeys(loader, seeds['seed'], endless and isinstance(loop, IterBasedTrainLoop))
 
     def before_train_epoch(self, runner) -> None:
-        """Seed the fetch of the first batch."""
+        """Seed the loading of the first batch."""
         self._fetch(runner.iter)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
@@ -109,11 +107,11 @@ class IterSeedHook(Hook):
         seed_generators(self._state['seed'], get_rank(), runner.iter, Purpose.STEP)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Seed the fetch of the next batch."""
+        """Seed the loading of the next batch."""
         self._fetch(runner.iter + 1)
 
     def after_val(self, runner) -> None:
-        """Seed the fetch of the next batch again, if training goes on: validation may have drawn."""
+        """Seed the loading of the next batch again, because validation may draw numbers."""
         if self._keys is not None:
             self._fetch(runner.iter)
 
@@ -129,28 +127,26 @@ class IterSeedHook(Hook):
 
 
 class _WorkerKeys:
-    """Replaces ``worker_init_fn`` and ``collate_fn`` of a loader: its workers seed before each batch they fetch.
+    """Replace ``worker_init_fn`` and ``collate_fn`` of a loader so that workers seed before each batch.
 
-    Each of W workers fetches every W-th batch; one that persists continues with the next epoch.
+    Each of W workers loads every W-th batch. A persistent worker continues with the next epoch.
     """
 
     def __init__(self, loader: DataLoader, seed: int, endless: bool):
         self.seed, self.rank = seed, get_rank()
-        self.length = None if endless else len(loader)  # batches until the iterator of the loader ends
-        self.first = self.place = 0  # the iteration of its first batch, and the next batch of this worker after that
+        self.length = None if endless else len(loader)  # batches of one iterator
+        self.first = self.place = 0  # iteration of its first batch; next batch of this worker
         self.loader, self.found = loader, (loader.worker_init_fn, loader.collate_fn, loader.generator)
         self.init_worker, self.collate_samples, generator = self.found
         loader.worker_init_fn, loader.collate_fn = self.init, self.collate
-        if generator is None:  # torch draws from it at every new iterator, else from the global one
+        if generator is None:  # otherwise each new iterator draws from the global generator
             loader.generator = torch.Generator()
-        loader._iterator = None  # persistent workers were started without keys
+        loader._iterator = None  # restart persistent workers
 
     def __getstate__(self) -> dict:
-        """Goes to a worker without the loader."""
-        return {**self.__dict__, 'loader': None, 'found': None}
+        return {**self.__dict__, 'loader': None, 'found': None}  # not sent to workers
 
     def expect(self, iteration: int) -> None:
-        """An iterator made from now on begins with the batch of this iteration."""
         self.first = iteration
         if self.found[2] is None:
             self.loader.generator.manual_seed(torch.initial_seed())
@@ -178,32 +174,26 @@ class _WorkerKeys:
 
 
 def _sampler_of(loader: DataLoader):
-    """The sampler that shuffles, which a batch sampler may hold."""
+    """Return the seeded sampler, which may be inside a batch sampler."""
     inner = getattr(loader.batch_sampler, 'sampler', None)
     return inner if not hasattr(loader.sampler, 'seed') and hasattr(inner, 'seed') else loader.sampler
 
 
-def _endless(loop, sampler) -> bool:
-    """Whether the iterator of the loader never ends."""
-    without_end = hasattr(sampler, 'skip') or isinstance(loop.dataloader.dataset, IterableDataset)
-    return isinstance(loop, IterBasedTrainLoop) and without_end
-
-
 def _doubts(loop, sampler, loaded: dict | None) -> list[str]:
-    """Sentences on why a resumed run will not continue bit by bit."""
+    """Return the reasons why a resumed run is not bit-exact."""
     if loaded is None:
         return []
     found, loader = [], loop.dataloader
     if not loaded:
-        found.append('the checkpoint was written without this hook, so nothing says what its run would have drawn')
+        found.append('the checkpoint was written without this hook, so the seeds of its run are unknown')
     elif (before := loaded['world_size']) != (now := get_world_size()):
-        found.append(f'the checkpoint was written by {before} processes and this run has {now}, which see other images')
+        found.append(f'the checkpoint was written by {before} processes, but this run has {now}, so batches differ')
     if isinstance(loop, IterBasedTrainLoop):
         if loop.iter and loader.num_workers and not hasattr(sampler, 'skip'):
-            found.append(f'{type(sampler).__name__} cannot skip, so workers draw other numbers; InfiniteSampler can')
+            found.append(f'{type(sampler).__name__} cannot skip, so workers draw other numbers; use InfiniteSampler')
     elif done := loop.iter % len(loader):
         found.append(
-            f'the checkpoint was written {done} of {len(loader)} iterations into an epoch, which starts over; write '
+            f'the checkpoint was written {done} of {len(loader)} iterations into an epoch, which restarts; write '
             'checkpoints by epoch'
         )
     return found

@@ -1,4 +1,4 @@
-"""The learning rate of timm's ``CosineLRScheduler``, by which the released MixPro, DeiT, PVT, CaiT and XCiT train."""
+"""The learning rate of timm's ``CosineLRScheduler``, which MixPro, DeiT, PVT, CaiT and XCiT use in training."""
 
 import math
 
@@ -12,23 +12,23 @@ __all__ = ['TimmCosineLR']
 
 @register(PARAM_SCHEDULERS)
 class TimmCosineLR(LRSchedulerMixin, _ParamScheduler):
-    """One cosine over the whole training, with a linear warm-up in place of its beginning.
+    """Decay the learning rate by one cosine over the whole training, with a linear warm-up at the beginning.
 
-    At step t of T the rate is its base value times ``start_factor + (1 - start_factor) * t / warmup`` below ``warmup``,
-    then times ``eta_min_ratio + (1 - eta_min_ratio) * (1 + cos(pi * t / T)) / 2``. mmengine's ``LinearLR`` followed by
-    ``CosineAnnealingLR`` starts the cosine where the warm-up ends instead. Both ratios are of the rate of each
-    parameter group, so they follow ``auto_scale_lr`` and layer-wise rates. The rate is set, not multiplied: do not
-    combine it with other schedulers of the rate.
+    At step t of T the base rate is multiplied by ``start_factor + (1 - start_factor) * t / warmup`` if t < ``warmup``,
+    otherwise by ``eta_min_ratio + (1 - eta_min_ratio) * (1 + cos(pi * t / T)) / 2``. By contrast, mmengine's
+    ``LinearLR`` followed by ``CosineAnnealingLR`` starts the cosine after the warm-up. Both ratios are relative to the
+    rate of each parameter group, so they follow ``auto_scale_lr`` and layer-wise rates. The scheduler sets the rate; do
+    not combine it with other schedulers of the rate.
 
     Args:
-        optimizer (OptimWrapper | Optimizer): Given by the runner.
-        warmup (int): Epochs of warm-up (iterations with ``by_epoch=False``); 0 for none.
-        start_factor (float): Rate of the first step, as a ratio.
-        eta_min_ratio (float): Rate at the end, as a ratio.
+        optimizer (OptimWrapper | Optimizer): Set by the runner.
+        warmup (int): Epochs of warm-up (iterations with ``by_epoch=False``).
+        start_factor (float): Ratio of the first rate to the base rate.
+        eta_min_ratio (float): Ratio of the final rate to the base rate.
         begin (int): First step of the schedule.
-        end (int): Its end, so that T is ``end - begin``; the runner gives the length of the training.
-        by_epoch (bool): A new rate each epoch; with ``convert_to_iter_based=True`` in the config, each iteration.
-        last_step, verbose: As in all schedulers of mmengine.
+        end (int): Last step, with T = ``end - begin``; the runner sets it to the length of the training.
+        by_epoch (bool): Whether to update the rate each epoch; ``convert_to_iter_based=True`` does it each iteration.
+        last_step, verbose: As in all mmengine schedulers.
 
     Raises:
         ValueError: If ``warmup`` is negative or not shorter than the schedule, or a ratio is not in [0, 1].
@@ -57,21 +57,17 @@ class TimmCosineLR(LRSchedulerMixin, _ParamScheduler):
     def build_iter_from_epoch(
         cls, *args, epoch_length: int, warmup: int = 0, begin: int = 0, end: int = INF, by_epoch: bool = True, **kwargs
     ) -> 'TimmCosineLR':
-        """The schedule of these epochs of ``epoch_length`` iterations, with a new rate each iteration."""
+        """Build a scheduler that updates the rate each iteration, ``epoch_length`` times per epoch."""
         _check(warmup, end - begin, 'epochs')
         warmup, begin, end = (int(epochs * epoch_length) for epochs in (warmup, begin, end))
         return cls(*args, warmup=warmup, begin=begin, end=end, by_epoch=False, **kwargs)
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """As in mmengine, which would also load the state of another class, and with it the end of its warm-up.
-
-        Raises:
-            ValueError: If the state is not of this class.
-        """
+        """Load a state; raise a ValueError if it belongs to another class, which mmengine does not check."""
         if 'warmup' not in state_dict:
             raise ValueError(
-                'the checkpoint has another schedule of the learning rate than TimmCosineLR: resume with the '
-                'param_scheduler it was trained with, or start from its weights by load_from without resume'
+                'the checkpoint has another learning rate schedule than TimmCosineLR: resume with the param_scheduler '
+                'of its training, or start from its weights with load_from and without resume'
             )
         super().load_state_dict(state_dict)
 

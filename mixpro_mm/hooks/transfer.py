@@ -1,7 +1,7 @@
-"""The hook that stops a run whose backbone did not get the checkpoint it was promised."""
+"""``TransferCheckHook``, which stops a run whose backbone does not have the weights of its checkpoint."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -26,31 +26,32 @@ __all__ = ['TransferCheckHook']
 
 @register(HOOKS)
 class TransferCheckHook(Hook):
-    """Checks, tensor by tensor, that a module starts from its checkpoint, and stops the run if it does not.
+    """Check that each tensor of a module comes from its checkpoint, and stop the run otherwise.
 
-    Names and shapes are checked before the weights are initialised, values after it; the result is ``transfer.json`` in
-    the work dir. A resumed run is not checked and keeps its ``transfer.json``. Rank 0 reads the file, the other ranks
-    compare their values with those of rank 0, and all stop with the same sentence.
+    The hook checks names and shapes before the initialization of the weights, and values after it. It writes the
+    result to ``transfer.json`` in the work dir. It does not check a resumed run. Rank 0 reads the file; the other
+    ranks compare their values with those of rank 0, and all ranks raise the same error.
 
     The file is the one that is loaded last: ``load_from``, else ``model.init_cfg``, else the module's own ``init_cfg``
-    of type ``Pretrained``. Modules must load by their load hooks, not in ``init_weights``.
+    of type ``Pretrained``. Modules must load with load hooks, not in ``init_weights``.
 
     Args:
         module: Dotted name of the module in the model.
-        checkpoint: Local file, where the config does not name it.
-        prefix: Prefix of the module in the file, where it is not that of ``init_cfg`` or, for a file with a whole
-            model, ``module`` itself; '' for none.
-        allow: Pattern(s) of tensors that may stay behind, such as ``'ln1.*'`` for a backbone without final norm.
+        checkpoint: Local file, if the config does not name it.
+        prefix: Prefix of the module in the file; '' for none. Default: that of ``init_cfg`` or, for a file with a whole
+            model, ``module``.
+        allow: Pattern(s) of tensors that need not be transferred, such as ``'ln1.*'`` for a backbone without final
+            norm.
 
     Raises:
-        TypeError: at construction, if an argument is of another kind.
-        FileNotFoundError, ValueError: before the run, if mmengine cannot read the file (see ``read_for_host``).
-        RuntimeError: before the run, if no checkpoint is named, ``init_cfg`` is a list, names or shapes do not agree,
-            values in the file are not finite, or this process has only a shard of each tensor (FSDP, ZeRO 3); before
-            training, if the module does not hold the values of the file on every rank.
+        TypeError: At construction, if an argument has the wrong type.
+        FileNotFoundError, ValueError: Before the run, if mmengine cannot read the file (see ``read_for_host``).
+        RuntimeError: Before the run, if no checkpoint is named, ``init_cfg`` is a list, names or shapes differ, values
+            in the file are not finite, or the module is sharded (FSDP, ZeRO 3); before training, if the module does
+            not have the values of the file on every rank.
     """
 
-    priority = 'VERY_HIGH'  # before hooks that would be copied along with the module
+    priority = 'VERY_HIGH'  # before hooks that copy the module
 
     def __init__(self, module='backbone', checkpoint: str | None = None, prefix: str | None = None, allow=()):
         if not isinstance(module, str):
@@ -61,18 +62,18 @@ class TransferCheckHook(Hook):
             raise TypeError(f'TransferCheckHook: prefix must be a string or None, got {shown(prefix)}')
         self.module, self.checkpoint, self.prefix = module, checkpoint, prefix
         self.allow = patterns('allow of TransferCheckHook', allow)
-        self._checks = False  # whether this run is checked
-        self._file: tuple[str, str, Checkpoint] | None = None  # path, prefix and content between the checks, on rank 0
+        self._checks = False  # False for a test or a resumed run
+        self._file: tuple[str, str, Checkpoint] | None = None  # path, prefix and content, on rank 0
 
     def before_run(self, runner) -> None:
-        """Read the file and check names and shapes, before mmengine loads it."""
+        """Read the file and check names and shapes."""
         self._file = None
         self._checks = from_main(lambda: self._read(runner))
 
     def before_train(self, runner) -> None:
-        """Check the values, write ``transfer.json``, log one line."""
+        """Check the values, write ``transfer.json`` and log one line."""
         if not self._checks:
-            runner.logger.info('TransferCheckHook: this run is resumed, its transfer.json stays as it is')
+            runner.logger.info('TransferCheckHook: this run is resumed, its transfer.json is kept')
             return
         model, self._checks = unwrap_model(runner.model), False
         coverage, problem = from_main(lambda: self._check_values(runner, model))
@@ -82,20 +83,20 @@ class TransferCheckHook(Hook):
         digests = all_gather_object(_digest(_find(model, self.module), held))
         if others := [str(rank) for rank, digest in enumerate(digests) if digest != digests[0]]:
             problem = problem or (
-                f'{self.module} ({coverage.module}) holds other values on rank {", ".join(others)} than on rank 0, '
-                f'which has those of {coverage.checkpoint}: let every machine read the same file'
+                f'{self.module} ({coverage.module}) has other values on rank {", ".join(others)} than on rank 0, '
+                f'which has those of {coverage.checkpoint}: use the same file on every node'
             )
         _stop(problem)
 
     def _read(self, runner) -> bool:
-        """Whether this run is checked; if so, its file is read."""
+        """Read the file and check names and shapes; return False for a run without a check."""
         if not _starts_training(runner):
             return False
         model = unwrap_model(runner.model)
         if holder := in_shards(runner.model):
             _stop(
-                f'{holder} holds the tensors of {self.module} in shards, which cannot be compared with a file: let one '
-                'process without it check the hand-over (one iteration will do), then train without this hook'
+                f'{holder} shards the tensors of {self.module}, which cannot be compared with a file: check the '
+                'transfer in one process without sharding (one iteration is enough), then train without this hook'
             )
         checkpoint, prefix = self._source(runner, model)
         self._file = checkpoint, prefix, read_for_host(checkpoint)
@@ -117,7 +118,7 @@ class TransferCheckHook(Hook):
         return coverage
 
     def _source(self, runner, model: nn.Module) -> tuple[str, str]:
-        """Checkpoint and prefix of the module in it; what mmengine loads last comes first."""
+        """Return the checkpoint that mmengine loads last, and the prefix of the module in it."""
         own, whole, inside = _pretrained(_find(model, self.module), self.module), _pretrained(model), f'{self.module}.'
         candidates = (
             (self.checkpoint, inside),
@@ -128,48 +129,49 @@ class TransferCheckHook(Hook):
         checkpoint, prefix = next((found for found in candidates if found[0]), (None, ''))
         if checkpoint is None:
             _stop(
-                f'this run should start from a checkpoint and none is named: give {self.module}.init_cfg=dict('
+                f'no checkpoint is named: set {self.module}.init_cfg=dict('
                 "type='Pretrained', checkpoint=..., prefix='backbone.'), load_from, or this hook's checkpoint"
             )
         return str(checkpoint), prefix if self.prefix is None else _dotted(self.prefix)
 
     def _names_problem(self, coverage: Coverage) -> str:
-        """The sentence about names and shapes that do not agree, or ''."""
+        """Return the difference in names or shapes, or ''."""
         file, what, prefix = coverage.checkpoint, f'{self.module} ({coverage.module})', coverage.prefix
         missing, unexpected = coverage.missing, coverage.unexpected
         if len(missing) == coverage.total:
             keys = self._file[2].tensors.keys()
-            fits, tops = _fitting_prefix(keys, missing), ', '.join(sorted({key.partition('.')[0] for key in keys}))
-            if fits is not None:
+            tops = ', '.join(sorted({key.partition('.')[0] for key in keys}))
+            (fits, count), *_ = prefixes(keys, missing).most_common(1) or [('', 0)]
+            if 2 * count >= max(len(missing), 1):
                 return f"{file} has {what} under the prefix '{fits}', not '{prefix}'; its top-level names: {tops}"
             if not unexpected:
-                return f"{file} holds no {what} at all, neither under the prefix '{prefix}' nor elsewhere, only {tops}"
+                return f"{file} has no {what} under the prefix '{prefix}' or another; its top-level names: {tops}"
         if coverage.mismatched:
             first = coverage.mismatched[0]
             return (
-                f'{file} is of another architecture than {what}: {len(coverage.mismatched)} of {coverage.total} shapes '
+                f'{file} has another architecture than {what}: {len(coverage.mismatched)} of {coverage.total} shapes '
                 f'differ, {first["name"]} is {first["file"]} in the file and {first["module"]} in the module'
             )
         if missing and unexpected:
             return (
-                f'{file} has other names than {what}: {len(missing)} of {coverage.total} tensors are not found '
-                f'({some(missing)}), {len(unexpected)} of the file have no place ({some(unexpected)})'
+                f'{file} has other names than {what}: {len(missing)} of {coverage.total} tensors are missing '
+                f'({some(missing)}), {len(unexpected)} of the file are unexpected ({some(unexpected)})'
             )
         if missing:
             return f'{file} lacks {len(missing)} of {coverage.total} tensors of {what}: {some(missing)}'
         if unexpected:
-            return f'{file} has {len(unexpected)} tensors for which {what} has no place: {some(unexpected)}'
+            return f'{file} has {len(unexpected)} tensors that {what} does not have: {some(unexpected)}'
         return ''
 
     def _values_problem(self, coverage: Coverage) -> str:
-        """The sentence about tensors that hold other values than the file, or ''."""
-        altered, file, why = coverage.altered, self._file[2], 'they were drawn again after loading'
+        """Return the difference in values, or ''."""
+        altered, file, why = coverage.altered, self._file[2], 'they were initialized again after loading'
         if 2 * len(altered) > coverage.total:
             why = 'it was not loaded: init_weights of this class ignores `prefix`'
             if not file.found_by_host:
-                why = f'it was not loaded: the tensors lie under `{file.under}`, where mmengine does not look'
+                why = f'it was not loaded: the tensors are under `{file.under}`, where mmengine does not find them'
         counts = f'{len(altered)} of {coverage.total} tensors of {self.module} ({coverage.module})'
-        return f'{counts} do not hold what {coverage.checkpoint} has ({some(altered)}); {why}' if altered else ''
+        return f'{counts} differ from {coverage.checkpoint} ({some(altered)}); {why}' if altered else ''
 
 
 def _stop(problem: str) -> None:
@@ -178,7 +180,7 @@ def _stop(problem: str) -> None:
 
 
 def _starts_training(runner) -> bool:
-    """Whether this is the start of ``Runner.train``, not a test, a second call or a resumed run."""
+    """Return False for a test, a second call and a resumed run."""
     if not isinstance(runner._train_loop, BaseLoop) or runner.iter > 0:
         return False
     return not (runner._resume and (runner._load_from or find_latest_checkpoint(runner.work_dir)))
@@ -194,13 +196,13 @@ def _find(model: nn.Module, name: str) -> nn.Module:
 
 
 def _pretrained(owner: nn.Module, name: str = 'model') -> dict:
-    """The ``init_cfg`` that names a checkpoint, or {}."""
+    """Return the ``init_cfg`` with a checkpoint, or {}."""
     init_cfg = getattr(owner, 'init_cfg', None)
     parts = init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]
     found = next((cfg for cfg in parts if cfg and cfg.get('type') in ('Pretrained', PretrainedInit)), {})
     if found and found is not init_cfg:
         _stop(
-            f'{name}.init_cfg is a list, after which backbones such as VisionTransformer draw pos_embed again; make it '
+            f'{name}.init_cfg is a list, after which VisionTransformer and others initialize pos_embed again; use '
             "the dict(type='Pretrained', ...) alone"
         )
     return found
@@ -210,13 +212,7 @@ def _dotted(prefix: str | None) -> str:
     return f'{prefix}.' if prefix and not prefix.endswith('.') else prefix or ''
 
 
-def _fitting_prefix(keys: Iterable[str], names: Sequence[str]) -> str | None:
-    """The prefix under which at least half of the names stand among the keys."""
-    return next((prefix for prefix, count in prefixes(keys, names).most_common(1) if 2 * count >= len(names)), None)
-
-
 def _digest(module: nn.Module, names: Sequence[str]) -> str:
-    """SHA-256 of the values of these tensors."""
     digest, state_dict = hashlib.sha256(), module.state_dict()
     for name in names:
         digest.update(state_dict[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())

@@ -1,8 +1,4 @@
-"""Checkpoints that are written completely or not at all; none is removed before its successor is there.
-
-mmengine's ``CheckpointHook`` writes to the final name and removes the oldest file first: a full disk or a kill leaves
-a truncated file under a name that looks complete, and with ``max_keep_ckpts=1`` nothing else.
-"""
+"""``AtomicCheckpointHook``, which writes each checkpoint completely or not at all."""
 
 import contextlib
 import os
@@ -28,7 +24,7 @@ class _NotWrittenError(Exception):
 
 
 class _AtomicBackend(LocalBackend):
-    """Local files that appear complete; while ``outdated`` is a list, removals are collected there instead."""
+    """Write local files atomically; while ``outdated`` is a list, collect removals there."""
 
     outdated: list | None = None
 
@@ -38,7 +34,7 @@ class _AtomicBackend(LocalBackend):
             with replacing(filepath) as draft, open(draft, 'wb') as file:
                 file.write(obj)
                 file.flush()
-                os.fsync(file.fileno())  # before the rename, else a power cut may leave the name without the content
+                os.fsync(file.fileno())  # otherwise a power cut may leave the new name without its content
         except OSError as error:
             raise _NotWrittenError(str(filepath), len(obj), error) from error
 
@@ -58,18 +54,29 @@ class _AtomicBackend(LocalBackend):
 register_backend(BACKEND, _AtomicBackend, force=True)
 
 
+class _InFolder:
+    """A runner with another ``work_dir``."""
+
+    def __init__(self, runner, work_dir: Path):
+        self._runner, self.work_dir = runner, str(work_dir)
+
+    def __getattr__(self, name: str):
+        return getattr(self._runner, name)
+
+
 @register(HOOKS, 'WholeCheckpointHook')  # its former name
 class AtomicCheckpointHook(CheckpointHook):
     """mmengine's ``CheckpointHook`` with atomic writes; takes the same arguments.
 
-    A file appears under its name when all of it is on the disk, and older ones (``max_keep_ckpts``, ``save_best``) are
-    removed after that. Temporary files left by a kill are removed at the next start. In a config:
-    ``default_hooks = dict(checkpoint=dict(type='mixpro_mm.AtomicCheckpointHook', ...))``. Where ``out_dir`` is no local
-    folder, it writes as mmengine does. Under FlexibleRunner the strategy writes to the final name, so a kill or a full
-    disk may leave a truncated file there, and a warning says so; older ones are still removed only after that.
+    A checkpoint gets its name only after its content is on the disk. Older checkpoints (``max_keep_ckpts``,
+    ``save_best``) are removed afterwards, and ``last_checkpoint`` always names a complete file. The next start removes
+    temporary files that a killed process left. Use it in a config as
+    ``default_hooks = dict(checkpoint=dict(type='mixpro_mm.AtomicCheckpointHook', ...))``. If ``out_dir`` is not a local
+    folder, checkpoints are written as in mmengine. Under FlexibleRunner the strategy writes to the final name, so a
+    kill or a full disk may leave a truncated file; a warning says so.
 
     Raises:
-        RuntimeError: if a file cannot be written; the sentence says where, why, and which checkpoint there is.
+        RuntimeError: If a file cannot be written. The message names the file, the cause and the last checkpoint.
     """
 
     def before_train(self, runner) -> None:
@@ -77,18 +84,18 @@ class AtomicCheckpointHook(CheckpointHook):
         if isinstance(runner, FlexibleRunner):
             runner.logger.warning(
                 f'AtomicCheckpointHook: under FlexibleRunner {type(runner.strategy).__name__} writes checkpoints, so a '
-                'kill or a full disk may leave one that is not whole'
+                'kill or a full disk may leave a truncated file'
             )
         if type(self.file_backend) is LocalBackend:
             self.file_backend, self.backend_args = _AtomicBackend(), dict(backend=BACKEND)
             if is_main_process():
                 for left in Path(self.out_dir).glob('.*'):
-                    if re.fullmatch(r'\.\d+-.*\.(pth|tmp)', left.name):  # as `replacing` calls its drafts
+                    if re.fullmatch(r'\.\d+-.*\.(pth|tmp)', left.name):  # temporary names of `replacing`
                         left.unlink(missing_ok=True)
 
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
-        with self._removing_afterwards(runner):
-            super()._save_checkpoint_with_step(runner, step, meta)
+        with self._removing_afterwards(runner), _atomic_last_checkpoint(runner) as redirected:
+            super()._save_checkpoint_with_step(redirected, step, meta)
 
     def _save_best_checkpoint(self, runner, metrics) -> None:
         with self._removing_afterwards(runner):
@@ -96,9 +103,9 @@ class AtomicCheckpointHook(CheckpointHook):
 
     @contextlib.contextmanager
     def _removing_afterwards(self, runner):
-        """Removes outdated checkpoints once everything is written, and turns a failure to write into one sentence."""
+        """Remove outdated checkpoints after all writes, and convert a write error to a RuntimeError."""
         backend = self.file_backend
-        if not isinstance(backend, _AtomicBackend) or backend.outdated is not None:  # the best one calls the other
+        if not isinstance(backend, _AtomicBackend) or backend.outdated is not None:  # nested call of save_best
             yield
             return
         backend.outdated = outdated = []
@@ -121,3 +128,18 @@ class AtomicCheckpointHook(CheckpointHook):
         for remove, path in outdated:
             if path not in (self.last_ckpt, *best):
                 remove(path)
+
+
+@contextlib.contextmanager
+def _atomic_last_checkpoint(runner):
+    """Let mmengine write ``last_checkpoint`` in a folder beside it, then move the file over the old one."""
+    if not is_main_process():
+        yield runner
+        return
+    folder = Path(runner.work_dir, '.last_checkpoint')
+    folder.mkdir(exist_ok=True)
+    try:
+        yield _InFolder(runner, folder)
+        os.replace(folder / 'last_checkpoint', Path(runner.work_dir, 'last_checkpoint'))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,1 +1,1 @@
-"""Arguments, checkpoint files, JSON files and configs, read and checked; what is known of each backbone."""
+"""Functions to check arguments and to read checkpoints, JSON files and configs, and a table of backbones."""

@@ -1,4 +1,4 @@
-"""Where backbones keep what others want to look into: one table of those that are known."""
+"""A table of known backbones and the attributes that other modules read."""
 
 from typing import NamedTuple
 
@@ -11,9 +11,9 @@ class BackboneSpec(NamedTuple):
     """Attributes of a backbone.
 
     Args:
-        blocks: Its last blocks, or its last block, with an attention module ``attn``.
-        prefix: The number of tokens before the patches in them, or the attribute that counts them.
-        norm: The norm that puts out the final tokens (B, T, C), the patches among them; None if there is none.
+        blocks: Attribute of the last block or blocks, with an attention module ``attn``.
+        prefix: Number of tokens before the patches in these blocks, or the attribute with this number.
+        norm: Attribute of the norm that returns the final tokens (B, T, C), patches included, or None.
     """
 
     blocks: str
@@ -21,12 +21,12 @@ class BackboneSpec(NamedTuple):
     norm: str | None
 
     def last_block(self, backbone: nn.Module) -> nn.Module:
-        """The last block, a class-attention block where there are such."""
+        """Return the last block, which is a class-attention block if the backbone has any."""
         blocks = getattr(backbone, self.blocks)
         return blocks[-1] if isinstance(blocks, nn.ModuleList | nn.Sequential) else blocks
 
     def prefix_tokens(self, backbone: nn.Module) -> int:
-        """Number of tokens before the patches in the last blocks."""
+        """Return the number of tokens before the patches in the last blocks."""
         return self.prefix if isinstance(self.prefix, int) else getattr(backbone, self.prefix)
 
 
@@ -44,19 +44,19 @@ BACKBONE_SPECS = {  # class that defines the attributes -> spec
 
 
 def backbone_spec(backbone: nn.Module) -> BackboneSpec | None:
-    """The spec of a backbone, by its class or the nearest known class it extends; None for others."""
+    """Return the spec of the class of a backbone or of its nearest known base class, or None."""
     names = (f'{base.__module__}.{base.__qualname__}' for base in type(backbone).__mro__)
     return next((BACKBONE_SPECS[name] for name in names if name in BACKBONE_SPECS), None)
 
 
 def known_backbones(with_norm: bool = False) -> str:
-    """Names of all, or of those with a norm of the final tokens, for messages."""
+    """Return the names of all known backbones, or of those with a final norm, for messages."""
     names = [name for name, spec in BACKBONE_SPECS.items() if spec.norm or not with_norm]
     return ', '.join(f'{name.rsplit(".", 1)[1]} of {name.split(".")[0]}' for name in names)
 
 
 def find_backbone(model: nn.Module) -> nn.Module:
-    """The backbone inside a classifier, a wrapper or both; a backbone as it is."""
+    """Return the backbone inside a classifier or wrapper, or the backbone itself."""
     for name in ('module', 'backbone', 'timm_model', 'model'):
         inner = getattr(model, name, None)
         if isinstance(inner, nn.Module):

@@ -1,4 +1,4 @@
-"""Tensors out of a checkpoint file, without running any code that is in it."""
+"""Reading of checkpoint files without running their code."""
 
 import os
 import re
@@ -17,14 +17,14 @@ __all__ = ['Checkpoint', 'CodeInCheckpointError', 'load_exactly', 'read_checkpoi
 
 
 class Inert:
-    """Stands in for the harmless things that mmengine and the authors pickle beside the tensors."""
+    """Placeholder for harmless objects that are pickled beside the tensors."""
 
     def __init__(self, *args, **kwargs): ...
 
     def __setstate__(self, state): ...
 
 
-HARMLESS = [  # none of these is called or imported, Inert takes its place
+HARMLESS = [  # replaced by Inert, never imported or called
     'argparse.Namespace',
     'builtins.getattr',
     'builtins.slice',
@@ -34,63 +34,62 @@ HARMLESS = [  # none of these is called or imported, Inert takes its place
     'pathlib.PosixPath',
     *(f'numpy.{core}.multiarray.{name}' for core in ('core', '_core') for name in ('_reconstruct', 'scalar')),
 ]
-DICTS = ['yacs.config.CfgNode']  # filled like a dict, so a dict takes its place; released MixPro saves its config
-WRAPPERS = ('state_dict', 'model', 'teacher')  # the last of DINO, which evaluates it and not the student
+DICTS = ['yacs.config.CfgNode']  # replaced by a dict; checkpoints of the released MixPro have one
+WRAPPERS = ('state_dict', 'model', 'teacher')  # 'teacher' is in DINO, which evaluates it
 
 
 class CodeInCheckpointError(ValueError):
-    """A file that can only be read by running what is in it."""
+    """A file that cannot be read without running its code."""
 
 
 class Checkpoint(NamedTuple):
-    """What a file holds."""
+    """Content of a checkpoint file."""
 
     tensors: dict[str, Tensor]  # on the CPU
     sha256: str  # of the file
-    beside: list[str]  # what else lies beside the tensors, such as 'optimizer'
-    averaged: list[str]  # what of it holds averaged weights, by its name: 'model_ema', 'state_dict_ema'
-    config: str | None = None  # text of the config that mmengine notes under meta
-    under: str = ''  # names under which the tensors lay, such as 'state_dict' or 'model.state_dict'; '' for the top
-    safetensors: bool = False  # whether the file is one of safetensors
+    beside: list[str]  # names of other entries, such as 'optimizer'
+    averaged: list[str]  # entries with averaged weights: 'model_ema', 'state_dict_ema'
+    config: str | None = None  # text of the mmengine config
+    under: str = ''  # path of the tensors, such as 'model.state_dict'; '' for the top level
+    safetensors: bool = False
 
     @property
     def unusual(self) -> str | None:
-        """The part of ``under`` that is worth a word."""
+        """``under`` without the common names, or None."""
         return '.'.join(name for name in self.under.split('.') if name not in ('', 'state_dict', 'model')) or None
 
     @property
     def found_by_host(self) -> bool:
-        """Whether mmengine looks for the tensors where they are; elsewhere it loads nothing and trains on."""
+        """Whether mmengine finds the tensors; otherwise it silently loads nothing."""
         return self.under in ('', 'state_dict') and not self.safetensors
 
 
 def read_state_dict(path: str | os.PathLike, trust: bool = False) -> tuple[dict[str, Tensor], str]:
-    """Tensors of a checkpoint on the CPU, and the SHA-256 of the file; see ``read_checkpoint``."""
+    """Return the tensors of a checkpoint on the CPU and the SHA-256 of the file; see ``read_checkpoint``."""
     return read_checkpoint(path, trust)[:2]
 
 
 def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | None = None) -> Checkpoint:
-    """Read a checkpoint; no code of the file is run.
+    """Read a checkpoint without running its code.
 
-    The tensors lie under ``state_dict``, ``model`` or ``teacher``, under one in the other, at the top, or under the
-    only name that has tensors; where all names begin with ``module.``, it is taken away.
+    The tensors may be under ``state_dict``, ``model`` or ``teacher``, also nested, at the top level, or under the only
+    entry with tensors. A prefix ``module.`` of all names is removed.
 
     Args:
         path: A local file of torch.save or safetensors.
-        trust: Where a file cannot be read otherwise, let torch unpickle it, which runs whatever code is in it.
-        take: Read what lies under this name instead, such as ``'model_ema'``, or names that begin with it and a dot.
+        trust: Whether torch may unpickle a file that cannot be read otherwise, which runs its code.
+        take: Entry or prefix of names to read instead, such as ``'model_ema'``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        CodeInCheckpointError: A ValueError, if the file runs code and there is no ``trust``.
-        ValueError: If the address is remote, or the file is damaged, of another format (which is named), without
-            tensors, or without anything to ``take``.
+        FileNotFoundError: If the file does not exist.
+        CodeInCheckpointError: If the file runs code and ``trust`` is False; a ValueError.
+        ValueError: If the path is remote, or the file is damaged, has another format, no tensors or no ``take``.
     """
     path = os.path.expanduser(path)
     if '://' in path:
-        raise ValueError(f'Checkpoint {path} is a remote address: download it and name the local file.')
+        raise ValueError(f'Checkpoint {path} is a remote address: download it and use the local file.')
     if os.path.isdir(path):
-        raise ValueError(f'Checkpoint {path} is a folder: name the file in it.')
+        raise ValueError(f'Checkpoint {path} is a folder: use the file in it.')
     if not os.path.isfile(path):
         raise FileNotFoundError(f'Checkpoint {path} is not an existing file.')
     sha256 = sha256_of(path)
@@ -122,14 +121,14 @@ def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | No
         beside = dict.fromkeys(key.split('.')[0] for key in tensors if key not in inside) | beside
         tensors = {key.removeprefix(f'{wanted}.'): tensors[key] for key in inside}
         under, wanted = [*under, wanted], None
-    others = f'; beside lie {", ".join(map(str, [*beside][:5]))}' if beside else ''
+    others = f'; other entries: {", ".join(map(str, [*beside][:5]))}' if beside else ''
     others += f' and {len(beside) - 5} more' if len(beside) > 5 else ''
     if wanted:
-        raise ValueError(f'Checkpoint {path} has nothing to take under `{take}`{others}.')
+        raise ValueError(f'Checkpoint {path} has no tensors under `{take}`{others}.')
     if not tensors:
         where = f'under `{take}`' if take else 'under `state_dict`, under `model` or at its top'
-        several = f'; of {", ".join(map(str, holders))}, which hold tensors, one must be named' if holders else ''
-        raise ValueError(f'Checkpoint {path} holds no tensors {where}{others}{several}.')
+        several = f'; choose one of {", ".join(map(str, holders))}, which have tensors' if holders else ''
+        raise ValueError(f'Checkpoint {path} has no tensors {where}{others}{several}.')
     averages = (key for key, value in beside.items() if isinstance(value, Mapping))
     averaged = [str(key) for key in averages if re.search(r'(^|_)ema$', str(key), re.IGNORECASE)]
     config = meta.get('cfg') if isinstance(meta := beside.get('meta'), Mapping) else None
@@ -138,21 +137,21 @@ def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | No
 
 
 def read_for_host(path: str | os.PathLike) -> Checkpoint:
-    """A checkpoint that mmengine is about to read; as ``read_checkpoint``, and a ValueError if it is of safetensors."""
+    """Read a checkpoint for mmengine: like ``read_checkpoint``, but raise a ValueError for safetensors."""
     file = read_checkpoint(path)
     if file.safetensors:
         raise ValueError(
             f'Checkpoint {path} is a safetensors file, which mmengine does not read: convert it with '
-            'tools/convert_checkpoint.py, or torch.save what safetensors.torch.load_file makes of it.'
+            'tools/convert_checkpoint.py, or torch.save the result of safetensors.torch.load_file.'
         )
     return file
 
 
 def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
-    """Load ``tensors`` into all of ``module``; ``name`` is what a message calls them.
+    """Load ``tensors`` into ``module``; messages call them ``name``.
 
     Raises:
-        ValueError: if a tensor is missing, left over or of another shape.
+        ValueError: If a tensor is missing, unexpected or has another shape.
     """
     try:
         missing, unexpected = module.load_state_dict(tensors, strict=False)
@@ -168,18 +167,17 @@ def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], name: str) ->
 
 
 def _plain(value):
-    """The state dict of a pickled module, which only ``trust`` lets in; anything else as it is."""
     return value.state_dict() if isinstance(value, nn.Module) else value
 
 
 def _holds_tensors(value) -> bool:
-    """Whether tensors lie under names in it; those of an optimizer lie under numbers."""
+    """Return whether a mapping has tensors under string keys; optimizer states have integer keys."""
     entries = value.items() if isinstance(value := _plain(value), Mapping) else ()
     return any(isinstance(key, str) and (isinstance(inner, Tensor) or _holds_tensors(inner)) for key, inner in entries)
 
 
 def _check_sums(path: str) -> None:
-    """Of a zip file, as torch.save writes it: torch itself does not compare them when it loads."""
+    """Check the checksums of a zip file, which torch.load does not."""
     if not zipfile.is_zipfile(path):
         return
     try:
@@ -188,7 +186,7 @@ def _check_sums(path: str) -> None:
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         raise ValueError(_unreadable(path)) from error
     if damaged:
-        raise ValueError(f'Checkpoint {path} is damaged: its entry {damaged} has not the checksum it was saved with.')
+        raise ValueError(f'Checkpoint {path} is damaged: the checksum of its entry {damaged} differs.')
 
 
 def _load(path: str):
@@ -199,18 +197,26 @@ def _load(path: str):
         try:
             return torch.load(path, map_location='cpu', weights_only=True)
         except Exception as error:
-            if (global_ := re.search(r'GLOBAL (\S+)', str(error))) and not foreign(path):
-                why = 'which tensors do not need'
-                if pickles_module(path):
-                    why = 'for it holds a whole pickled module and not its tensors alone; where its class is at hand, '
-                    why += 'save its state_dict()'
-                refused = f'to unpickle it is to run {global_[1]}, {why}'
-            elif 'Unsupported operand' in str(error) and not foreign_pickle(path) and pickle_protocol(path) > 2:
-                refused = f'it was saved with pickle protocol {pickle_protocol(path)}, and torch reads no other than 2 '
-                refused += 'without running code; save it again without pickle_protocol'
-            else:
-                raise ValueError(_unreadable(path)) from error
-            raise CodeInCheckpointError(f'Checkpoint {path} is refused: {refused}.') from error
+            raise _refusal(path, error) from error
+
+
+def _refusal(path: str, error: Exception) -> ValueError:
+    """Return the error for a file that torch does not read without running its code."""
+    if (found := re.search(r'GLOBAL (\S+)', str(error))) and not foreign(path):
+        if pickles_module(path):
+            return CodeInCheckpointError(
+                f'Checkpoint {path} is refused: unpickling it runs {found[1]}, because it contains a pickled module; '
+                'save its state_dict() instead.'
+            )
+        return CodeInCheckpointError(
+            f'Checkpoint {path} is refused: unpickling it runs {found[1]}, which tensors do not need.'
+        )
+    if 'Unsupported operand' in str(error) and not foreign_pickle(path) and (protocol := pickle_protocol(path)) > 2:
+        return CodeInCheckpointError(
+            f'Checkpoint {path} is refused: it was saved with pickle protocol {protocol}, but torch reads only '
+            'protocol 2 without running code; save it again without pickle_protocol.'
+        )
+    return ValueError(_unreadable(path))
 
 
 def _load_safetensors(path: str) -> dict[str, Tensor]:
@@ -230,7 +236,9 @@ def _load_trusting(path: str):
     try:
         return torch.load(path, map_location='cpu', weights_only=False)
     except ImportError as error:
-        raise ValueError(f'Checkpoint {path} cannot be read: it needs code that is not installed ({error}).') from error
+        raise ValueError(
+            f'Checkpoint {path} cannot be read: it needs a package that is not installed ({error}).'
+        ) from error
     except Exception as error:
         raise ValueError(_unreadable(path)) from error
 

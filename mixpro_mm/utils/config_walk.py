@@ -1,7 +1,4 @@
-"""Reading a config file, and finding dicts, strings and paths in a config.
-
-Imports mmengine only to read a file: the doctor uses the rest when nothing else can be imported.
-"""
+"""Functions to read a config file and to find dicts, strings and paths in a config."""
 
 from __future__ import annotations
 
@@ -14,12 +11,12 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def read_config(path: str | os.PathLike):
-    """The mmengine ``Config`` in a file.
+    """Return the mmengine ``Config`` of a file.
 
     Raises:
-        ValueError: if it cannot be read, for any reason: a config is code.
+        ValueError: If the file cannot be read; a config is code and may raise any exception.
     """
-    from mmengine.config import Config
+    from mmengine.config import Config  # the doctor uses this module without mmengine
 
     try:
         return Config.fromfile(path)
@@ -29,7 +26,7 @@ def read_config(path: str | os.PathLike):
 
 
 def dicts(node, place: str = '') -> Iterator[tuple[str, dict]]:
-    """``('model.backbone', {...})`` at any depth, the node itself included; lists count as model.heads.0."""
+    """Yield the dotted path and content of each dict, such as ``('model.heads.0', {...})``, the node included."""
     if isinstance(node, dict):
         yield place, node
         children = node.items()
@@ -40,7 +37,7 @@ def dicts(node, place: str = '') -> Iterator[tuple[str, dict]]:
 
 
 def strings(node, place: str, *keys: str) -> Iterator[tuple[str, str]]:
-    """Place and value of every string under one of ``keys``, at any depth."""
+    """Yield the dotted path and value of each string under one of ``keys``."""
     for where, found in dicts(node, place):
         for key in keys:
             if isinstance(found.get(key), str) and found[key]:
@@ -48,7 +45,7 @@ def strings(node, place: str, *keys: str) -> Iterator[tuple[str, str]]:
 
 
 def data_paths(dataset: dict) -> dict[str, str]:
-    """Key and path of what a data set reads, joined as the toolkits do it: root, list, folders of images."""
+    """Return the paths of a data set by key, joined like in the toolkits: root, list, image folders."""
     root, prefix = dataset.get('data_root') or '', dataset.get('data_prefix')
     inside = dict(ann_file=dataset.get('ann_file'))
     if isinstance(prefix, dict):
@@ -56,12 +53,12 @@ def data_paths(dataset: dict) -> dict[str, str]:
     else:
         inside['data_prefix'] = prefix
     if not prefix and str(dataset.get('type')).rpartition('.')[2] in ('ImageNet', 'ImageNet1k'):
-        inside['split'] = dataset.get('split')  # its folder; the list of it is optional
+        inside['split'] = dataset.get('split')  # its folder; the list is optional
     paths = {key: dataset.get(key) for key in ('data_root', 'imagenet_root')}
     paths |= {key: os.path.join(root, part) for key, part in inside.items() if part and isinstance(part, str)}
     return {key: path for key, path in paths.items() if is_local(path)}
 
 
 def is_local(path) -> bool:
-    """Whether this is a path, and no address."""
+    """Return whether ``path`` is a local path."""
     return isinstance(path, str) and bool(path) and '://' not in path

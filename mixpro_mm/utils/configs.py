@@ -1,4 +1,4 @@
-"""Configs of this package, by name, wherever it is installed."""
+"""Functions to find the configs of this package by name."""
 
 import contextlib
 import difflib
@@ -11,10 +11,10 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def find_configs(package: Path = PACKAGE) -> Path:
-    """The folder of our configs: ``.mim/configs`` inside an installed package, ``configs`` beside it in a checkout.
+    """Return the folder of the configs: ``.mim/configs`` in an installed package, ``configs`` in a checkout.
 
     Raises:
-        FileNotFoundError: it is at neither place.
+        FileNotFoundError: If neither folder exists.
     """
     places = package / '.mim' / 'configs', package.parent / 'configs'
     for place in places:
@@ -24,14 +24,11 @@ def find_configs(package: Path = PACKAGE) -> Path:
 
 
 def find_config(name: str) -> Path:
-    """A config by its path, or one of mixpro_mm's own by its bare name, wherever that is installed.
-
-    Only our own configs are searched, not all that lies beside them: copies that runs leave behind do not count. A path
-    that is not there stands for no other file.
+    """Return the path of a config, given its path or the file name of a config of mixpro_mm.
 
     Raises:
-        FileNotFoundError: if there is none; the sentence has the names nearest to it.
-        ValueError: if there are several of that name.
+        FileNotFoundError: If there is no such config; the message has similar names.
+        ValueError: If several configs have this name.
     """
     if Path(name).is_file():
         return Path(name)
@@ -39,7 +36,7 @@ def find_config(name: str) -> Path:
     found = [path for path in own if path.name == Path(name).name]
     if found and name != Path(name).name:
         raise FileNotFoundError(
-            f'there is no config at {name}; for that of mixpro_mm give the name alone: {found[0].name}'
+            f'there is no config at {name}; for the config of mixpro_mm, give its name: {found[0].name}'
         )
     if len(found) > 1:
         raise ValueError(
@@ -47,16 +44,13 @@ def find_config(name: str) -> Path:
         )
     if not found:
         near = difflib.get_close_matches(Path(name).name, [path.name for path in own])
-        hint = f'; near it are {", ".join(near)}' if near else ''
-        raise FileNotFoundError(f'there is no config at {name}, nor one of that name in mixpro_mm{hint}')
+        hint = f'; similar names: {", ".join(near)}' if near else ''
+        raise FileNotFoundError(f'there is no config at {name} and none with this name in mixpro_mm{hint}')
     return found[0]
 
 
 def with_paths(arguments: Sequence[str]) -> list[str]:
-    """Arguments of a tool with the names of our own configs made paths, so that it runs from any directory.
-
-    What is a file, an option, or no config of ours stays as it is: the tool has its own sentence for that.
-    """
+    """Replace names of mixpro_mm configs in the arguments of a tool by paths; keep all other arguments."""
     arguments = list(arguments)
     for n, word in enumerate(arguments):
         if not word.startswith('-') and word.endswith('.py'):

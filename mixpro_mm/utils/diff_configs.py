@@ -1,4 +1,4 @@
-"""Settings of two runs, compared by their dotted names."""
+"""Differences between the settings of two runs, by dotted name."""
 
 import ast
 from typing import Any, NamedTuple
@@ -9,10 +9,10 @@ SHOWN = 4
 
 
 class Difference(NamedTuple):
-    """One setting that is not the same."""
+    """A setting with different values."""
 
     name: str  # 'optim_wrapper.optimizer.lr'
-    before: str  # as written in a config, or '(not set)'
+    before: str  # source text, or '(not set)'
     now: str
 
     def __str__(self) -> str:
@@ -20,10 +20,10 @@ class Difference(NamedTuple):
 
 
 def settings_in(text: str) -> dict[str, Any] | None:
-    """The settings of a config as mmengine writes it (``Config.pretty_text``), without running it.
+    """Parse ``Config.pretty_text`` of mmengine without running it.
 
     Returns:
-        Name -> value, values being numbers, strings, None, and lists and dicts of them; None if the text is not such.
+        Settings by name, made of numbers, strings, None, lists and dicts; None for any other text.
     """
     try:
         lines = ast.parse(text).body
@@ -33,21 +33,20 @@ def settings_in(text: str) -> dict[str, Any] | None:
 
 
 def diff_configs(before: dict, now: dict) -> list[Difference]:
-    """What differs between two dicts of settings, down to the single value, in the order of names.
+    """Return the differences between two nested dicts of settings, sorted by name.
 
-    A list that holds dicts or lists is compared item by item (``custom_hooks[0].type``), where an item that only one
-    side has is not set on the other; any other list is one value.
+    A list with dicts or lists is compared item by item (``custom_hooks[0].type``); any other list is one value.
     """
     return flat_differences(flat(before), flat(now))
 
 
 def flat(settings: dict) -> dict[str, str]:
-    """Dotted name -> value as written in a config."""
+    """Return the source text of each value by dotted name."""
     return dict(_flat(settings))
 
 
 def flat_differences(before: dict[str, str], now: dict[str, str]) -> list[Difference]:
-    """As :func:`diff_configs`, of settings that are flat already."""
+    """Return the differences between two results of :func:`flat`."""
     names = sorted(
         name for name in {*before, *now} if name not in before or name not in now or before[name] != now[name]
     )
@@ -55,7 +54,7 @@ def flat_differences(before: dict[str, str], now: dict[str, str]) -> list[Differ
 
 
 def some_of(found: list[Difference]) -> str:
-    """The first few as part of a sentence."""
+    """Return the first four differences and the number of others as text."""
     rest = len(found) - SHOWN
     return '; '.join(map(str, found[:SHOWN])) + (f'; and {rest} more' if rest > 0 else '')
 
@@ -76,7 +75,6 @@ def _short(text: str) -> str:
 
 
 def _value(node: ast.expr):
-    """A literal, or ``dict(...)`` or a container of such; ValueError for any other expression."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
         parts = [_value(part) for part in node.args] + [{word.arg: _value(word.value)} for word in node.keywords]
         return {name: value for part in parts for name, value in part.items()}

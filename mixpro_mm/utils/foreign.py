@@ -1,4 +1,4 @@
-"""What a file is that torch.save did not write: told by its first and last bytes, without running anything in it."""
+"""Names of file formats other than torch.save, by the first and last bytes of a file."""
 
 import os
 import re
@@ -6,33 +6,33 @@ import zipfile
 
 __all__ = ['foreign', 'foreign_pickle', 'is_safetensors', 'pickle_protocol', 'pickles_module']
 
-TENSORFLOW = 'is a checkpoint of TensorFlow: convert it to PyTorch with the code it is from'
-UNPACK = 'unpack it and name the file inside'
+TENSORFLOW = 'is a checkpoint of TensorFlow: convert it to PyTorch with its own code'
+UNPACK = 'unpack it and use the file inside'
 PACKED = {b'\x1f\x8b': 'gzip', b'BZh': 'bzip2', b'\xfd7zXZ': 'xz', b'\x28\xb5\x2f\xfd': 'zstd'}
-BEGINNINGS = {  # first bytes -> what the file is, and what to do
-    b'version https://git-lfs': 'is a git-lfs pointer, not the file itself: fetch that with git lfs pull',
-    b'\x89HDF\r\n\x1a\n': 'is an HDF5 file, as Keras writes them: convert it to PyTorch with the code it is from',
-    b'\x93NUMPY': 'is a NumPy array: convert it to a state dict with the code it is from',
-    b'GGUF': 'is a GGUF file, of llama.cpp: take the PyTorch or safetensors file of the model',
+BEGINNINGS = {  # first bytes -> format and advice
+    b'version https://git-lfs': 'is a git-lfs pointer: get the file with git lfs pull',
+    b'\x89HDF\r\n\x1a\n': 'is an HDF5 file, as written by Keras: convert it to PyTorch with its own code',
+    b'\x93NUMPY': 'is a NumPy array: convert it to a state dict with its own code',
+    b'GGUF': 'is a GGUF file of llama.cpp: use the PyTorch or safetensors file of the model',
     b'7z\xbc\xaf': f'is a 7z archive: {UNPACK}',
     b'Rar!': f'is a RAR archive: {UNPACK}',
     **{beginning: f'is compressed by {name}: {UNPACK}' for beginning, name in PACKED.items()},
 }
-ARCHIVES = {  # a name in a zip file -> what the file is
+ARCHIVES = {  # a name in a zip file -> format and advice
     'constants.pkl': 'is a TorchScript archive, which is code with tensors: save its tensors with '
     'torch.save(torch.jit.load(PATH).state_dict(), NEW_PATH) if you trust it',
     'archive_format': 'is a program of torch.export, which is code with tensors: save its state_dict with torch.save',
     'data.pkl': '',
 }
-TABLE_END = bytes.fromhex('57fb808b247547db')  # of the tables of key and value that TensorFlow writes
-TORCH_MAGIC = bytes.fromhex('6cfc9c46f9206aa85019')  # of torch.save before torch 1.6
+TABLE_END = bytes.fromhex('57fb808b247547db')  # end of a TensorFlow table
+TORCH_MAGIC = bytes.fromhex('6cfc9c46f9206aa85019')  # torch.save before torch 1.6
 
 
 def foreign(path: str) -> str:
-    """What a file is and what to do, to follow "it"; '' for one of torch.save, whole or cut short, and if unknown."""
+    """Return the format and advice as a clause after "it", or '' for torch.save and unknown formats."""
     size = os.path.getsize(path)
     if not size:
-        return 'is empty: fetch or copy it again'
+        return 'is empty: download or copy it again'
     with open(path, 'rb') as file:
         head = file.read(512)
         file.seek(max(size - len(TABLE_END), 0))
@@ -47,17 +47,17 @@ def foreign(path: str) -> str:
     if zipfile.is_zipfile(path):
         return _archive(path)
     if re.match(rb'\x08[\x01-\x1f][\x12:]', head) or path.endswith('.onnx'):
-        return 'is an ONNX model, a graph with renamed tensors: take the PyTorch file that it was exported from'
+        return 'is an ONNX model, a graph with renamed tensors: use the PyTorch file of its export'
     return _text(head)
 
 
 def foreign_pickle(path: str) -> str:
-    """The same of a pickle, whose code is to be named first."""
+    """Return the same clause for a pickle."""
     with open(path, 'rb') as file:
         head = file.read(64)
     if head[:1] != b'\x80' or TORCH_MAGIC in head:
         return ''
-    return 'is a pickle that torch.save did not write: load it with the code it is from, and torch.save its tensors'
+    return 'is a pickle that torch.save did not write: load it with its own code and torch.save its tensors'
 
 
 def _archive(path: str) -> str:
@@ -67,7 +67,7 @@ def _archive(path: str) -> str:
     if (known := next((what for name, what in ARCHIVES.items() if name in inside), None)) is not None:
         return known
     if names and all(name.endswith('.npy') for name in names):
-        return 'is a NumPy archive (.npz), as JAX code writes them: convert it to PyTorch with the code it is from'
+        return 'is a NumPy archive (.npz), as written by JAX code: convert it to PyTorch with its own code'
     more = f' and {len(names) - 3} more' if len(names) > 3 else ''
     return f'is a zip archive that torch.save did not write, of {", ".join(names[:3]) or "nothing"}{more}: {UNPACK}'
 
@@ -75,27 +75,29 @@ def _archive(path: str) -> str:
 def _text(head: bytes) -> str:
     text = head.decode('utf-8', errors='replace').strip().strip('\ufeff')
     if re.match(r'<(!doctype html|html|\?xml|!--)', text, re.IGNORECASE):
-        return 'is a web page, not the file that its link is for: download the file itself'
-    odd = sum(not (char.isprintable() or char.isspace()) or char == '\ufffd' for char in text)  # a letter may be cut
-    return f'is a text file that begins with {text[:40]!r}' if 20 * odd < len(text) else ''
+        return 'is a web page: download the file itself'
+    odd = sum(
+        not (char.isprintable() or char.isspace()) or char == '\ufffd' for char in text
+    )  # the last character may be cut
+    return f'is a text file that starts with {text[:40]!r}' if 20 * odd < len(text) else ''
 
 
 def is_safetensors(path: str) -> bool:
-    """Whether a file begins as safetensors do: with the length of a header (8 bytes), and the header, in JSON."""
+    """Return whether a file starts with the header of safetensors: its length (8 bytes), then JSON."""
     with open(path, 'rb') as file:
         head = file.read(10)
     return head[8:10] in (b'{"', b'{}', b'{ ') and 2 <= int.from_bytes(head[:8], 'little') <= 100_000_000
 
 
 def pickles_module(path: str) -> bool:
-    """Whether a file of torch.save holds a pickled nn.Module; looked for, not unpickled."""
+    """Return whether a file of torch.save contains a pickled nn.Module, without unpickling it."""
     data = _pickle_in(path)
-    # strings as pickle writes them, with their length before them
+    # pickle writes the length before each string
     return all(re.search(rb'%c(\0\0\0)?%s' % (len(name), name), data) for name in (b'_parameters', b'_modules'))
 
 
 def pickle_protocol(path: str) -> int:
-    """With which a file of torch.save was written; torch reads 2 without running code."""
+    """Return the pickle protocol of a file of torch.save; torch reads only 2 without running code."""
     data = _pickle_in(path)
     return data[1] if data[:1] == b'\x80' else 0
 

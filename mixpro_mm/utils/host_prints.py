@@ -1,7 +1,4 @@
-"""Imported by the tools: debug messages that the toolkits print on import ("Could not import OneDL") are left out.
-
-mmengine's ``print_log`` without a logger prints whatever the level.
-"""
+"""On import, make mmengine's ``print_log`` drop debug messages, which the toolkits print on import."""
 
 import functools
 import logging

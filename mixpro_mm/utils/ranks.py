@@ -1,4 +1,4 @@
-"""What one process does for all of them."""
+"""Work that rank 0 does for all ranks."""
 
 import pickle
 from collections.abc import Callable
@@ -10,7 +10,7 @@ __all__ = ['from_main']
 
 
 def from_main(work: Callable[[], Any]) -> Any:
-    """Do ``work`` on rank 0 alone; every rank returns what it returns there, or raises what it raises there."""
+    """Call ``work`` on rank 0; all ranks return its result or raise its exception."""
     result, error = None, None
     if is_main_process():
         try:
@@ -25,7 +25,6 @@ def from_main(work: Callable[[], Any]) -> Any:
 
 
 def _picklable(error: Exception) -> Exception:
-    """The error, or its text where it cannot be sent to other ranks, which would wait for it."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

@@ -1,4 +1,4 @@
-"""The model inside what a runner puts around it."""
+"""The model inside the wrapper of a runner."""
 
 from mmengine.model import is_model_wrapper
 from torch import nn
@@ -8,26 +8,26 @@ __all__ = ['in_shards', 'unwrap_model']
 
 
 def unwrap_model(model: nn.Module) -> nn.Module:
-    """The model itself, of one inside DDP, FSDP, DeepSpeed's engine or another wrapper that has it as ``module``.
+    """Return the model inside DDP, FSDP, the DeepSpeed engine or another wrapper with an attribute ``module``.
 
     Raises:
-        ValueError: for a wrapper that has not.
+        ValueError: If a wrapper has no ``module``.
     """
     if not is_model_wrapper(model):
         return model
     if not hasattr(model, 'module'):
         raise ValueError(
-            f'{type(model).__name__} does not show the model that it wraps, so nothing of mixpro_mm can look at it: '
-            'train with SingleDeviceStrategy, DDPStrategy, FSDPStrategy or DeepSpeedStrategy'
+            f'{type(model).__name__} has no attribute `module` with its model, which mixpro_mm needs: train with '
+            ' SingleDeviceStrategy, DDPStrategy, FSDPStrategy or DeepSpeedStrategy'
         )
     return model.module
 
 
 def in_shards(model: nn.Module) -> str:
-    """Who has left this process a shard of the tensors only, or ''.
+    """Return the name of what shards the parameters of a model, or ''.
 
-    ``fully_shard`` and tensor parallelism make each parameter a DTensor, which has a ``device_mesh``; ZeRO 3 marks what
-    it cuts by ``ds_id``.
+    ``fully_shard`` and tensor parallelism convert parameters to DTensor, which has a ``device_mesh``; ZeRO 3 sets
+    ``ds_id``.
     """
     if any(isinstance(module, FullyShardedDataParallel) for module in (model, *unwrap_model(model).modules())):
         return type(model).__name__ if isinstance(model, FullyShardedDataParallel) else 'FullyShardedDataParallel'

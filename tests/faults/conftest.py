@@ -1,4 +1,4 @@
-"""A run in miniature, in this process or in one of its own."""
+"""Fixtures for small trainings."""
 
 import contextlib
 import os
@@ -39,7 +39,7 @@ Runner.from_cfg(Config.fromfile(sys.argv[1])).train()
 
 @pytest.fixture(scope='session')
 def tiny():
-    """The config of DeiT-micro on twelve digits: three epochs of three iterations, with every guard."""
+    """Return a config of DeiT-micro on twelve digits: three epochs of three iterations."""
 
     def config(work_dir, **changes):
         config = Config.fromfile(CONFIG)
@@ -52,7 +52,7 @@ def tiny():
 
 @pytest.fixture(scope='session')
 def train(tiny):
-    """Train that here; the Runner when it is done."""
+    """Train in this process and return the Runner."""
 
     def run(work_dir, **changes):
         runner = Runner.from_cfg(tiny(work_dir, **changes))
@@ -64,7 +64,7 @@ def train(tiny):
 
 @pytest.fixture
 def train_apart(tiny, tmp_path):
-    """Train that in a process of its own, after some lines of code; its exit code and what it wrote to stderr."""
+    """Train in a new process after some code; return its exit code and stderr."""
 
     def run(work_dir, before='', **changes):
         tiny(work_dir, **changes).dump(tmp_path / 'config.py')
@@ -77,32 +77,15 @@ def train_apart(tiny, tmp_path):
 
 @pytest.fixture(scope='session')
 def undisturbed(train, tmp_path_factory):
-    """The work dir of a run that nothing disturbed, all its checkpoints kept."""
+    """Return the work dir of an uninterrupted run with all checkpoints."""
     work_dir = tmp_path_factory.mktemp('undisturbed')
     train(work_dir, **{'default_hooks.checkpoint.max_keep_ckpts': -1})
     return work_dir
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of its own, and a function that sets its size in megabytes."""
-    folder = tmp_path / 'disk'
-    folder.mkdir()
-
-    def mount(*options):
-        return subprocess.run(['mount', *options], capture_output=True, check=False).returncode == 0
-
-    if os.getuid() or not mount('-t', 'tmpfs', '-o', 'size=32m', 'tmpfs', str(folder)):
-        pytest.skip('mounting a small disk is not allowed here')
-    try:
-        yield folder, lambda size: mount('-o', f'remount,size={size}m', str(folder))
-    finally:
-        subprocess.run(['umount', '-l', str(folder)], check=True)
-
-
-@pytest.fixture
 def bomb(tmp_path):
-    """Writes a checkpoint with tensors and code beside them, and tells whether the code was run."""
+    """Return a function that writes a checkpoint with code, and a function that tells whether the code ran."""
 
     class Bomb:
         def __reduce__(self):

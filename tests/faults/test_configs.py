@@ -1,4 +1,4 @@
-"""Which of our configs are guarded: all that train at the size of the paper, but for the rows that are a host's own."""
+"""Paper-scale configs have the check hooks, except configs of the toolkits."""
 
 import pytest
 

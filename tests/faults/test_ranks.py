@@ -1,4 +1,4 @@
-"""The guards on two ranks, as torchrun starts them (gloo): one checkpoint of both, and a NaN that only one of them has.
+"""Hooks on two ranks (torchrun, gloo): one checkpoint, and a NaN on one rank.
 
 Run as a script, this file is one of the ranks.
 """
@@ -19,7 +19,7 @@ from mixpro_mm.utils.checkpoint import read_checkpoint
 
 
 class Poison(Hook):
-    """Makes the images of the second rank NaN in one iteration, counted from 0."""
+    """Set the images of rank 1 to NaN in iteration 5."""
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if runner.iter == 5 and distributed.get_rank() == 1:
@@ -27,9 +27,9 @@ class Poison(Hook):
 
 
 def one_rank(path, folder):
-    """Train two epochs, then resume for a third in which the poison comes."""
+    """Train two epochs, then resume for a third with NaN images."""
     torch.set_num_threads(1)
-    distributed.init_process_group('gloo')  # mmengine's own way gives every rank a GPU
+    distributed.init_process_group('gloo')  # mmengine's function needs a GPU per rank
     rank = distributed.get_rank()
     (folder / f'pid{rank}').write_text(str(os.getpid()))
     config = Config.fromfile(path)
@@ -56,7 +56,7 @@ def test_two_ranks_keep_one_checkpoint_and_end_at_the_nan_of_one(tiny, tmp_path)
     run = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', __file__]
     done = subprocess.run([*run, tmp_path / 'config.py', tmp_path], capture_output=True, text=True, timeout=600)
 
-    # two epochs of two iterations: one file, whole, of the weights that both have
+    # one complete checkpoint with the weights of both ranks
     path = work_dir / 'epoch_2.pth'
     tensors = read_checkpoint(path).tensors
     for rank in range(2):
@@ -64,7 +64,7 @@ def test_two_ranks_keep_one_checkpoint_and_end_at_the_nan_of_one(tiny, tmp_path)
         assert mine.keys() == tensors.keys() and all(torch.equal(mine[name], tensors[name]) for name in mine)
     assert (work_dir / 'last_checkpoint').read_text() == str(path)
 
-    # the second iteration of the third epoch: the rank with the NaN says so and keeps its batch, both end
+    # the rank with the NaN reports it and saves its batch; both ranks stop
     assert done.returncode != 0
     kept = work_dir / 'nonfinite_loss_iter_6_rank1.pth'
     sentence = (

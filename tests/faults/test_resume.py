@@ -1,4 +1,4 @@
-"""A run resumed with other settings: what differs is named, and nothing is written."""
+"""A run resumed with other settings names the differences and writes nothing."""
 
 import pytest
 from mmengine.config import Config
@@ -9,7 +9,7 @@ from mixpro_mm.utils.diff_configs import diff_configs, settings_in
 
 @pytest.fixture
 def cut(tmp_path, undisturbed):
-    """A work dir in which a run was cut after two epochs."""
+    """Return the work dir of a run interrupted after two epochs."""
     work_dir = tmp_path / 'work'
     work_dir.mkdir()
     (work_dir / 'epoch_2.pth').write_bytes((undisturbed / 'epoch_2.pth').read_bytes())
@@ -42,15 +42,15 @@ def test_what_differs_is_named(tiny, cut, name):
         Runner.from_cfg(tiny(cut, resume=True, **{name: value})).train()
     first = what.split(' was ')[0]
     assert str(error.value) == (
-        f'CheckpointCheckHook: {cut}/epoch_2.pth was made with other settings: {what}; set them back, start in another '
-        f"work dir than {cut}, or say allow=['{first}'] to this hook."
+        f'CheckpointCheckHook: {cut}/epoch_2.pth was made with other settings: {what}; restore them, use another work '
+        f"dir than {cut}, or set allow=['{first}'] of this hook."
     )
     assert {name: (cut / name).read_bytes() for name in before} == before
 
 
 @pytest.mark.slow
-def test_what_may_differ_and_what_is_allowed_goes_on(tiny, cut):
-    """A longer run, other hooks and places; and a rate that the user says may change."""
+def test_settings_that_may_differ_are_accepted(tiny, cut):
+    """Length, hooks, paths and an allowed learning rate may change."""
     config = tiny(cut, resume=True, **{'train_cfg.max_epochs': 4, 'optim_wrapper.optimizer.lr': 0.1})
     config.default_hooks.checkpoint_check.allow = ['optim_wrapper.*']
     config.custom_hooks.append(dict(type='mixpro_mm.NonFiniteLossHook'))

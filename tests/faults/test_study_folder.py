@@ -1,4 +1,4 @@
-"""Two studies in one work dir, at once and one after the other; a stage whose config has changed."""
+"""Two studies in one work dir, and stages with changed configs."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ def plan(*stages):
 
 
 def test_the_second_of_two_studies_at_once_stops_and_names_the_first(tmp_path):
-    """Real processes; the first is held up by its only stage and then let go."""
+    """The first process waits in its only stage."""
     (tmp_path / 'study.py').write_text(
         "title = 'T'\nstages = [dict(name='wait', command=['-c', 'import os, time\\n"
         f'open("{tmp_path}/begun", "w").close()\\n'
@@ -69,7 +69,7 @@ def test_another_command_of_the_same_name_is_not_taken_for_finished(tmp_path):
 
 @pytest.fixture
 def claimed(tmp_path):
-    """Claims the folder of a stage with a config and a seed, as a stage does before anything else; what is said."""
+    """Return a function that claims the folder of a stage and returns its output."""
     (tmp_path / 'start.pth').write_bytes(b'one')
 
     def claim(capsys, lr=0.1, seed=0, start=None):

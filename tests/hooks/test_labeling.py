@@ -1,4 +1,4 @@
-"""LabelingHook in mmengine's Runner: when it acts, what it leaves alone, what it leaves behind, what it logs."""
+"""LabelingHook in mmengine's Runner."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -8,7 +8,6 @@ import torch
 from mmengine.hooks import EMAHook, Hook
 from mmpretrain.engine.hooks import SwitchRecipeHook
 from mmpretrain.models import GlobalAveragePooling, LabelSmoothLoss, Mixup
-from mmpretrain.registry import MODELS
 
 from mixpro_mm.augments import MaskMix, MixAugment, MixPro, RegionMix
 from mixpro_mm.hooks.labeling import LabelingHook
@@ -25,7 +24,7 @@ def regions():
 
 
 class Bound(MixPro):
-    """Writes down what it is shown, and whether it was when a batch came."""
+    """Record the calls of ``bind`` and ``unbind``, and the last call before each batch."""
 
     def __init__(self, **kwargs):
         super().__init__(alpha=20.0, partner='flip', patch_size=8, mask_scale=1, **kwargs)
@@ -43,7 +42,7 @@ class Bound(MixPro):
 
 
 class Token(torch.nn.Module):
-    """A neck of a user's own between a backbone that puts out every token and the head."""
+    """A custom neck that selects from all tokens."""
 
     def __init__(self, mean):
         super().__init__()
@@ -54,7 +53,7 @@ class Token(torch.nn.Module):
 
 
 def classifier(train_cfg, backbone=VIT, head='VisionTransformerClsHead', neck=None):
-    """A micro classifier, always the same, with attention and logits far from uniform."""
+    """Return a deterministic micro classifier with non-uniform attention and logits."""
     head = dict(type=head, num_classes=CLASSES, in_channels=32, loss=STOCK)
     return lively(dict(type='ImageClassifier', backbone=dict(backbone), neck=neck, head=head), train_cfg)
 
@@ -68,7 +67,7 @@ def parameters(model):
 
 
 class Watch(Hook):
-    """Per iteration: which augment mixed the batch, the labels it returned, and those the loss was given."""
+    """Record for each iteration the augment, the mixed labels and the labels of the loss."""
 
     priority = 'VERY_LOW'  # after LabelingHook
 
@@ -101,29 +100,21 @@ class Watch(Hook):
     def on_model(self, module, args, kwargs):
         if kwargs['mode'] == 'loss':
             self.returned.append(torch.stack([sample.gt_score for sample in kwargs['data_samples']]))
-            self.mixed_by += ['nobody'] * (len(self.returned) - len(self.mixed_by))
+            self.mixed_by += ['none'] * (len(self.returned) - len(self.mixed_by))
 
     @property
     def relabelled(self):
         return [not torch.equal(a, b) for a, b in zip(self.returned, self.given, strict=True)]
 
 
-def test_batches_mixed_by_others_or_by_nobody_pass_through(tmp_path, monkeypatch):
+def test_batches_mixed_by_other_augments_or_unmixed_pass_through(tmp_path, monkeypatch):
     watch = Watch(monkeypatch)
     model = classifier(dict(augments=[Mixup(alpha=0.8), mixpro()], probs=[0.4, 0.4]))
     train(model, tmp_path, LabelingHook(), watch, batches=20)
-    assert set(watch.mixed_by) == {'Mixup', 'MixPro', 'nobody'}
+    assert set(watch.mixed_by) == {'Mixup', 'MixPro', 'none'}
     assert watch.relabelled == [name == 'MixPro' for name in watch.mixed_by]
     for target in watch.given:
         torch.testing.assert_close(target.sum(1), torch.ones(4))
-
-
-def test_two_labelled_augments_take_turns(tmp_path, monkeypatch):
-    watch = Watch(monkeypatch)
-    train(classifier(dict(augments=[regions(), mixpro()])), tmp_path, LabelingHook(), watch, batches=10)
-    assert len(watch.given) == 10
-    assert set(watch.mixed_by) == {'RegionMix', 'MixPro'}
-    assert all(watch.relabelled)
 
 
 def test_training_without_the_hook_stops_at_the_second_batch(tmp_path):
@@ -198,7 +189,7 @@ def test_what_cannot_be_labelled_stops_before_the_first_iteration(model, hook, s
     assert runner.iter == 0
     assert torch.equal(parameters(model), before)
     assert count_hooks(model) == hooks
-    assert augment.shown in ([], [(model, None), None])  # unbound, too
+    assert augment.shown in ([], [(model, None), None])
 
 
 @pytest.mark.parametrize('same_hook', [True, False], ids=['same hook', 'new hook'])
@@ -217,14 +208,14 @@ def test_nothing_is_left_after_training_and_the_model_trains_again(same_hook, tm
 
 
 class Stop(Hook):
-    """What Ctrl-C does to a run."""
+    """Interrupt a run like Ctrl-C."""
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         raise KeyboardInterrupt
 
 
 def test_an_interrupted_run_can_be_started_again(tmp_path, monkeypatch):
-    """``after_train`` never comes then; the hook starts over and still leaves nothing."""
+    """The interrupted run does not call ``after_train``."""
     model, hook = classifier(dict(augments=mixpro())), LabelingHook()
     hooks = count_hooks(model)
     with pytest.raises(KeyboardInterrupt):
@@ -234,17 +225,19 @@ def test_an_interrupted_run_can_be_started_again(tmp_path, monkeypatch):
     assert watch.relabelled == [True, True]
     assert count_hooks(model) == hooks
     records = scalars(runner)
-    assert records[0]['lam_area'] == pytest.approx(lam_of(watch.returned[0], 0), abs=1e-6)  # nothing of the cut run
+    assert records[0]['lam_area'] == pytest.approx(
+        lam_of(watch.returned[0], 0), abs=1e-6
+    )  # without the interrupted run
 
 
 def lam_of(labels, batch):
-    """Mean weight of the samples themselves in the labels (4, C) of a batch."""
+    """Return the mean label weight of the own class over a batch (4, C)."""
     own = (4 * batch + torch.arange(4)) % CLASSES
     return labels[torch.arange(4), own].mean().item()
 
 
 def test_a_batch_mixed_for_a_look_does_not_leak(tmp_path, monkeypatch):
-    """Somebody mixes a batch before training and between two steps; the batches of training are not mixed at all."""
+    """Batches mixed outside training do not change the labels of training batches."""
     augment = mixpro()
 
     class Look(Hook):
@@ -274,7 +267,7 @@ def test_checkpoints_have_the_keys_of_a_stock_run(tmp_path):
 
 
 class Scripted:
-    """Says in the factor which batch it is: 0.01 for the first, 0.02 for the second, ..."""
+    """A labeling whose factor is the number of the batch in hundredths."""
 
     def __init__(self):
         self.calls = 0
@@ -286,7 +279,7 @@ class Scripted:
 
 
 def test_log_shows_the_mean_since_the_last_line(tmp_path):
-    """Five batches an epoch, a line every two: the fifth of one epoch counts into the first line of the next."""
+    """With five batches per epoch and a line every two, the fifth batch counts in the first line of the next epoch."""
     runner = train(
         classifier(dict(augments=mixpro())), tmp_path, LabelingHook(Scripted()), batches=5, epochs=2, interval=2
     )
@@ -296,7 +289,7 @@ def test_log_shows_the_mean_since_the_last_line(tmp_path):
     assert [record['factor'] for record in records] == pytest.approx(means, abs=1e-6)
     assert [record['lam_attn'] for record in records] == pytest.approx([1 - mean for mean in means], abs=1e-6)
     history = runner.message_hub.get_scalar('train/factor').data
-    assert history[0].tolist() == pytest.approx(means, abs=1e-6)  # once a line, not once a batch
+    assert history[0].tolist() == pytest.approx(means, abs=1e-6)  # one value per line
 
 
 ITERATIONS = dict(train_cfg=dict(by_epoch=False, max_iters=6), log_processor=dict(by_epoch=False))
@@ -320,7 +313,7 @@ def test_log_follows_the_logger_at_the_end_of_an_epoch(batches, interval, ignore
 
 
 def test_masks_that_miss_the_tokens_are_named_once_in_the_log_and_counted(tmp_path):
-    """This box cuts two of sixteen tokens, cells of MaskMix none."""
+    """The box covers parts of two of the sixteen tokens."""
 
     class Box(RegionMix):
         def draw_mask(self, images, index):
@@ -336,21 +329,10 @@ def test_masks_that_miss_the_tokens_are_named_once_in_the_log_and_counted(tmp_pa
 
     assert logged('box', Box(partner='flip')) == ([], {14 / 16})
     assert logged('fit', mixpro(mask_scale=2)) == ([], {1.0})
-    assert logged('area', mixpro(), 'AreaLabeling') == ([], {None})  # which asks for no tokens
+    assert logged('area', mixpro(), 'AreaLabeling') == ([], {None})
     (warning,), _ = logged('misfit', mixpro(patch_size=4, mask_scale=3))
     assert 'WARNING' in warning and 'are 8 px wide' in warning
     assert 'LabelingHook: MixPro has mask edges at multiples of 12 px' in warning
-
-
-def test_batches_without_open_labels_do_not_count_into_the_mean(tmp_path, monkeypatch):
-    watch = Watch(monkeypatch)
-    model = classifier(dict(augments=[Mixup(alpha=0.8), mixpro()], probs=[0.5, 0.5]))
-    labeling = Scripted()
-    runner = train(model, tmp_path, LabelingHook(labeling), watch, batches=8, interval=8)
-    labelled = watch.mixed_by.count('MixPro')
-    assert 0 < labelled < 8 and vars(labeling) == dict(calls=labelled)  # who asks for nothing is told nothing
-    (record,) = scalars(runner)
-    assert record['factor'] == pytest.approx(sum(range(1, labelled + 1)) / labelled / 100, abs=1e-6)
 
 
 def recipes(*schedule):
@@ -387,27 +369,12 @@ def test_a_run_resumes_after_mixing_was_switched_off(tmp_path, monkeypatch):
     before = count_hooks(model)
     runner = train(model, tmp_path, *hooks(), watch, epochs=4, resume=True, default_hooks=dict(checkpoint=None))
     assert runner.epoch == 4
-    assert watch.mixed_by == ['nobody'] * 4
+    assert watch.mixed_by == ['none'] * 4
     assert count_hooks(model) == before
 
 
-def test_the_averaged_model_is_a_plain_copy(tmp_path, monkeypatch):
-    """EMAHook deep-copies the model in ``before_run``; neither our hooks nor what they hold come along."""
-    watch, ema, labeling = Watch(monkeypatch), EMAHook(momentum=0.5), LabelingHook()
-    model = classifier(dict(augments=mixpro()))
-    start, hooks = parameters(model), count_hooks(model)
-    train(model, tmp_path, ema, labeling, watch)
-    assert watch.relabelled == [True, True]
-    copy = ema.ema_model.module
-    assert count_hooks(copy) == count_hooks(model) == hooks
-    averaged = parameters(copy)
-    assert not torch.equal(averaged, start)
-    assert not torch.equal(averaged, parameters(model))
-    copy(torch.rand(2, 3, 32, 32))
-
-
 def test_a_labeling_of_ones_own_decides(tmp_path, monkeypatch):
-    """A callable that always sides with the partner: the loss is given the partner's labels alone."""
+    """The labeling gives all weight to the partner."""
 
     def partner(target, class_attention, grid, logits):
         assert grid == (4, 4)
@@ -426,15 +393,6 @@ def test_an_attention_module_that_takes_no_part_is_one_sentence(tmp_path):
     model.spare = type(model.backbone.layers[1].attn)(32, 2)
     with pytest.raises(RuntimeError, match=r'^the attention module MultiheadAttention gave 0 rows for the '):
         train(model, tmp_path, LabelingHook(attention='spare'))
-
-
-def test_two_labeling_hooks_are_one_too_many(tmp_path):
-    runner = make_runner(
-        classifier(dict(augments=mixpro())), tmp_path, LabelingHook(), LabelingHook('AttentionLabeling')
-    )
-    with pytest.raises(ValueError, match=r'^this run has two LabelingHooks'):
-        runner.train()
-    assert runner.iter == 0
 
 
 def test_a_loss_called_by_keyword_is_labelled_too(tmp_path, monkeypatch):
@@ -460,9 +418,9 @@ def test_a_loss_called_by_keyword_is_labelled_too(tmp_path, monkeypatch):
 
 def test_mixed_batches_that_never_meet_the_loss_stop_training(tmp_path):
     model = classifier(dict(augments=mixpro(MaskMix)))
-    model.head.loss = lambda feats, data_samples: dict(loss=model.head(feats).square().mean())  # a loss of its own
+    model.head.loss = lambda feats, data_samples: dict(loss=model.head(feats).square().mean())
     runner = make_runner(model, tmp_path, LabelingHook())
-    with pytest.raises(RuntimeError, match=r'without its labels being weighed: LabelSmoothLoss'):
+    with pytest.raises(RuntimeError, match=r'labels of a mixed batch were not re-weighted: LabelSmoothLoss'):
         runner.train()
     assert runner.iter == 0
 
@@ -473,7 +431,7 @@ def test_an_augment_is_shown_the_model_and_its_average(averaged, tmp_path):
     model = classifier(dict(augments=augment))
     for run in (1, 2):
         train(model, tmp_path / str(run), LabelingHook(), *[ema] * averaged, epochs=3)
-        assert len(augment.shown) == 2 * run  # once a training, whatever its epochs
+        assert len(augment.shown) == 2 * run  # once per training
         (shown, average), end = augment.shown[-2:]
         assert shown is model
         assert average is (ema.ema_model.module if averaged else None)
@@ -482,22 +440,11 @@ def test_an_augment_is_shown_the_model_and_its_average(averaged, tmp_path):
     assert len(augment.seen) == 12
 
 
-def test_an_average_that_does_not_exist_yet_is_none(tmp_path):
-    """EMAHook makes it in ``before_run``; who calls the hooks alone gets that far without it."""
-    augment, hook = Bound(), LabelingHook()
-    model = classifier(dict(augments=augment))
-    runner = make_runner(model, tmp_path, hook, EMAHook())
-    hook.before_train(runner)
-    assert augment.shown == [(model, None)]
-    hook.after_train(runner)
-    assert augment.shown[1:] == [None]
-
-
 def test_augments_that_come_and_go_are_bound_and_unbound(tmp_path):
     early, late = Bound(), Bound()
     model = classifier(dict(augments=early))
     (schedule,) = (recipes((2, dict(batch_augments=dict(augments=late)))),)
-    schedule.schedule[2]['batch_augments'].augments = [late]  # the hook of the host works on a copy
+    schedule.schedule[2]['batch_augments'].augments = [late]  # SwitchRecipeHook copies it
     gone = []
 
     class Look(Hook):
@@ -512,26 +459,6 @@ def test_augments_that_come_and_go_are_bound_and_unbound(tmp_path):
     assert early.shown == late.shown == [shown, None]
 
 
-def test_an_augment_of_ones_own_needs_no_more_than_its_labels(tmp_path, monkeypatch):
-    class Own:
-        def __init__(self):
-            self.inner = mixpro()
-
-        def __call__(self, images, scores):
-            return self.inner(images, scores)
-
-        @property
-        def pending(self):
-            return self.inner.pending
-
-        def pop_target(self):
-            return self.inner.pop_target()
-
-    watch = Watch(monkeypatch)
-    train(classifier(dict(augments=Own())), tmp_path, LabelingHook(), watch)
-    assert watch.relabelled == [True, True]
-
-
 def test_area_labels_need_no_attention(tmp_path, monkeypatch):
     watch = Watch(monkeypatch)
     model = classifier(dict(augments=mixpro()), RESNET, 'LinearClsHead')
@@ -539,31 +466,18 @@ def test_area_labels_need_no_attention(tmp_path, monkeypatch):
     hooks = count_hooks(model)
     runner = train(model, tmp_path, LabelingHook('mixpro_mm.AreaLabeling'), watch)
     assert watch.relabelled == [False, False]
-    assert all(((target > 0).sum(1) == 2).all() for target in watch.given)  # and they are mixed
+    assert all(((target > 0).sum(1) == 2).all() for target in watch.given)
     for batch, record in enumerate(scalars(runner)):
         assert record['lam_area'] == pytest.approx(lam_of(watch.returned[batch], batch), abs=1e-6)
         assert not {'factor', 'lam_attn'} & set(record)
     assert count_hooks(model) == hooks
 
 
-def test_area_labels_listen_to_no_attention_where_there_is_one(tmp_path):
-    hook, counts = LabelingHook('AreaLabeling'), []
-    model = classifier(dict(augments=mixpro()))
-    before = sum(count_hooks(model).values())
-
-    class Count(Hook):
-        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-            counts.append(sum(count_hooks(model).values()) - before)
-
-    train(model, tmp_path, hook, Count())
-    assert counts == [1, 1]  # the loss, and nothing else
-
-
 def test_labels_a_method_knows_better_stay_under_area_labeling(tmp_path, monkeypatch):
     class Knows(MaskMix):
         def mix(self, images, scores, index):
             mixed, target = super().mix(images, scores, index)
-            weights = torch.tensor([[0.25, 0.5]]).expand(len(images), 2)  # not the areas, and not one in sum
+            weights = torch.tensor([[0.25, 0.5]]).expand(len(images), 2)  # neither areas nor summing to 1
             return mixed, type(target)(target.scores, target.partner_scores, target.mask, weights)
 
     watch = Watch(monkeypatch)
@@ -573,7 +487,7 @@ def test_labels_a_method_knows_better_stay_under_area_labeling(tmp_path, monkeyp
 
 
 def test_a_labeling_that_says_less_is_logged_for_what_it_said(tmp_path):
-    """Only every second batch has a factor; its mean is over those, and a line without any shows none."""
+    """Batches without a factor do not count in its mean."""
 
     class Sometimes(Scripted):
         def __call__(self, *args):
@@ -587,7 +501,7 @@ def test_a_labeling_that_says_less_is_logged_for_what_it_said(tmp_path):
 
 
 class Clock(ProgressiveAttentionLabeling):
-    """Writes down how far the training is at every batch."""
+    """Record the progress at each batch."""
 
     def __init__(self, factor='linear'):
         super().__init__(factor=factor)
@@ -616,7 +530,7 @@ IN_EPOCHS = dict(
         (IN_ITERATIONS, 5, [i / 8 for i in range(5)], [5 / 8, 6 / 8, 7 / 8]),
     ],
 )
-def test_a_labeling_is_told_how_far_the_training_is_also_after_a_resume(settings, stop, before, after, tmp_path):
+def test_a_labeling_gets_the_progress_of_the_training_also_after_a_resume(settings, stop, before, after, tmp_path):
     class StopAt(Hook):
         priority = 'VERY_LOW'
 
@@ -629,29 +543,6 @@ def test_a_labeling_is_told_how_far_the_training_is_also_after_a_resume(settings
         train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(first), StopAt(), **settings)
     train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(second), resume=True, **settings)
     assert first.times == before and second.times == after
-
-
-@pytest.mark.parametrize(
-    ('factor', 'expected'),
-    [('linear', [0, 0.25, 0.5, 0.75]), ('parabolic', [0, 0.0625, 0.25, 0.5625]), ('equal', [0.5] * 4)],
-)
-def test_scheduled_factors_reach_the_labels_and_the_log(factor, expected, tmp_path, monkeypatch):
-    watch, kept = Watch(monkeypatch), []
-
-    class Keep(ProgressiveAttentionLabeling):
-        def __call__(self, *args):
-            kept.append(super().__call__(*args))
-            return kept[-1]
-
-    runner = train(
-        classifier(dict(augments=mixpro())), tmp_path, LabelingHook(Keep(factor=factor)), watch, batches=1, epochs=4
-    )
-    assert [record['factor'] for record in scalars(runner)] == pytest.approx(expected)
-    y = torch.eye(CLASSES)[:4]
-    for given, weights, share in zip(watch.given, kept, expected, strict=True):
-        lam = (share * weights.lam_attn + (1 - share) * weights.lam_area)[:, None]
-        torch.testing.assert_close(given, lam * y + (1 - lam) * y.flip(0))
-    assert watch.relabelled == [share > 0 for share in expected]
 
 
 def test_a_copy_of_the_model_made_on_the_way_lives_on_its_own(tmp_path, monkeypatch):
@@ -700,7 +591,7 @@ def test_attention_that_is_trained_is_read(out_type, neck, attention, tmp_path):
 
 
 def test_the_look_at_the_class_token_leaves_training_as_it_was(tmp_path, monkeypatch):
-    """A first step with it and without has the same batch, the same draws and the same weights after."""
+    """The weights after the first steps do not depend on the verification."""
     after = []
     for verified in (False, True):
         if verified:
@@ -709,23 +600,3 @@ def test_the_look_at_the_class_token_leaves_training_as_it_was(tmp_path, monkeyp
         train(model, tmp_path / str(verified), LabelingHook())
         after.append(parameters(model))
     assert torch.equal(*after)
-
-
-def test_dropped_patches_stop_before_the_first_step(tmp_path):
-    model = dict(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=2, num_classes=CLASSES)
-    loss = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=CLASSES, mode='original')
-    model = MODELS.build(
-        dict(
-            type='TimmClassifier',
-            model_name='vit_tiny_patch16_224',
-            patch_drop_rate=0.75,
-            loss=loss,
-            data_preprocessor=dict(num_classes=CLASSES),
-            train_cfg=dict(augments=mixpro()),
-            **model,
-        )
-    )
-    runner = make_runner(model, tmp_path, LabelingHook())
-    with pytest.raises(ValueError, match=r'^4 patch tokens do not fit .* 4x4 = 16 .*patch_drop_rate=0'):
-        runner.train()
-    assert runner.iter == 0

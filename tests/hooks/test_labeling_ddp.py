@@ -1,4 +1,4 @@
-"""Two processes on one machine (gloo): every rank labels its own batches, and the gradients agree.
+"""Two processes (gloo): each rank labels its own batches, and the gradients agree.
 
 Run as a script, this file is one of the processes.
 """

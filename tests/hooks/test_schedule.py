@@ -1,7 +1,4 @@
-"""TimmCosineLR against timm's own scheduler: at every step, for several groups, resumed; what it refuses.
-
-tests/test_pretrain_configs.py has it in the recipes, through a Runner.
-"""
+"""TimmCosineLR against the scheduler of timm."""
 
 import pytest
 import torch
@@ -12,11 +9,11 @@ from timm.scheduler import CosineLRScheduler
 from mixpro_mm.hooks.schedule import TimmCosineLR
 
 RATE, STEPS, WARM_UP = 1e-3, 60, 8
-MULTIPLES = (1.0, 0.1, 0.75**5)  # as of paramwise_cfg or layer-wise decay
+MULTIPLES = (1.0, 0.1, 0.75**5)  # like paramwise_cfg or layer-wise decay
 
 
 def optimizer(key):
-    """Three groups whose rates are multiples of RATE, in the words of mmengine ('lr') or timm ('lr_scale')."""
+    """Return an optimizer with three groups of other rates, by the key of mmengine ('lr') or timm ('lr_scale')."""
     parts = [RATE * n for n in MULTIPLES] if key == 'lr' else MULTIPLES
     groups = [{'params': [torch.nn.Parameter(torch.zeros(1))], key: part} for part in parts]
     return torch.optim.SGD(groups, lr=RATE)
@@ -31,7 +28,7 @@ def rates_of(optimizer):
 
 
 def released(warm_up=WARM_UP):
-    """Rates of each step, (STEPS, groups)."""
+    """Return timm's rates (STEPS, groups)."""
     sgd = optimizer('lr_scale')
     scheduler = CosineLRScheduler(
         sgd, STEPS, lr_min=RATE / 100, warmup_t=warm_up, warmup_lr_init=RATE / 1000, t_in_epochs=False
@@ -57,7 +54,7 @@ def test_every_step_is_that_of_timm_for_every_group(warm_up):
     sgd = optimizer('lr')
     found = stepped(sgd, TimmCosineLR(sgd, warmup=warm_up, end=STEPS, by_epoch=False), STEPS)
     assert torch.allclose(table(found), table(released(warm_up)), rtol=0, atol=1e-12)
-    assert max(rate for rate, *_ in found) < RATE or warm_up == 0  # the cosine has fallen when the warm-up ends
+    assert max(rate for rate, *_ in found) < RATE or warm_up == 0  # the cosine decays during the warm-up
 
 
 @pytest.mark.parametrize('name', ['TimmCosineLR', 'mixpro_mm.TimmCosineLR'])
@@ -83,8 +80,8 @@ def test_it_resumes_where_it_stopped(stop):
 
 
 def test_the_state_of_another_schedule_is_refused():
-    warm_up = LinearLR(optimizer('lr'), start_factor=1e-3, end=20)  # of the recipe before
-    with pytest.raises(ValueError, match='another schedule of the learning rate than TimmCosineLR'):
+    warm_up = LinearLR(optimizer('lr'), start_factor=1e-3, end=20)
+    with pytest.raises(ValueError, match='another learning rate schedule than TimmCosineLR'):
         TimmCosineLR(optimizer('lr'), end=STEPS).load_state_dict(warm_up.state_dict())
 
 
@@ -109,9 +106,3 @@ def test_it_starts_where_it_begins():
 def test_what_does_not_fit_is_one_sentence(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         TimmCosineLR(optimizer('lr'), **settings)
-
-
-def test_a_warm_up_longer_than_the_training_is_told_in_epochs():
-    config = dict(type='mixpro_mm.TimmCosineLR', warmup=20, end=10, by_epoch=True, convert_to_iter_based=True)
-    with pytest.raises(ValueError, match='warmup of 20 epochs in a schedule of 10:'):
-        PARAM_SCHEDULERS.build(config, default_args=dict(optimizer=optimizer('lr'), epoch_length=4))

@@ -18,25 +18,22 @@ from mixpro_mm.hooks import transfer as hook
 ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
 SENTENCES = {
     'prefix': r"has backbone \(VisionTransformer\) under the prefix 'backbone\.', not 'encoder\.'; .*: backbone, head",
-    'head only': r"holds no backbone \(VisionTransformer\) at all, neither under the prefix 'backbone\.' .*, only head",
+    'head only': r"has no backbone \(VisionTransformer\) under the prefix 'backbone\.' or another; .* names: head",
     'renamed': r'has other names than .*: 24 of 30 .* \(layers\.0\.ln1\.weight, .*\), 24 .* \(backbone\.blocks\.0\.',
     'shape': r'another architecture .*: 6 of 30 .*, layers\.0\.ffn.* is \[96, 32\] in the file and \[64, 32\] in',
     'shallow': r'lacks 12 of 30 tensors of backbone \(VisionTransformer\): layers\.1\.ln1\.weight',
-    'deep': r'has 12 tensors for which backbone \(VisionTransformer\) has no place: backbone\.layers\.2\.',
-    'list': r'backbone\.init_cfg is a list, after which .* pos_embed again; make it the dict\(type=.Pretrained',
-    'none': r'this run should start from a checkpoint and none is named: give backbone\.init_cfg=dict\('
+    'deep': r'has 12 tensors that backbone \(VisionTransformer\) does not have: backbone\.layers\.2\.',
+    'list': r'backbone\.init_cfg is a list, after which .* pos_embed again; use the dict\(type=.Pretrained',
+    'none': r'no checkpoint is named: set backbone\.init_cfg=dict\('
     r"type='Pretrained', checkpoint=\.\.\., prefix='backbone\.'\), load_from, or this hook's checkpoint\.$",
-    'gone': r'Checkpoint .* is not an existing file',
-    'truncated': r'Checkpoint .* cannot be read: it is truncated',
-    'bomb': r'Checkpoint .* is refused: to unpickle it is to run',
-    'ignored': r'do not hold what .* has \(.*\); it was not loaded: init_weights of this class ignores `prefix`',
-    'elsewhere': r'do not hold what .* has \(.*\); it was not loaded: the tensors lie under `model`',
-    'redrawn': r'1 of 30 .* do not hold what .* has \(pos_embed\); they were drawn again after loading',
+    'ignored': r'differ from .* \(.*\); it was not loaded: init_weights of this class ignores `prefix`',
+    'elsewhere': r'differ from .* \(.*\); it was not loaded: the tensors are under `model`',
+    'redrawn': r'1 of 30 .* differ from .* \(pos_embed\); they were initialized again after loading',
 }
 
 
 class Model(BaseModel):
-    """A backbone, and the number of steps it was trained for."""
+    """A backbone with a step counter."""
 
     def __init__(self, backbone, init_cfg=None):
         super().__init__(init_cfg=init_cfg)
@@ -58,7 +55,7 @@ def pretrained(path, prefix='backbone.', **kwargs):
 
 
 def write(path, backbone=None, rename=lambda key: f'backbone.{key}'):
-    """A checkpoint with every tensor drawn at random, so that no fresh value equals it by chance."""
+    """Write a checkpoint with random tensors, which differ from initial values."""
     state_dict = MODELS.build(backbone or vit(out_type='cls_token')).state_dict()
     state_dict = {rename(key): torch.randn_like(value) for key, value in state_dict.items()}
     torch.save(dict(state_dict={**state_dict, 'head.layers.head.weight': torch.randn(3, 32)}), path)
@@ -94,7 +91,7 @@ def train(tmp_path):
 
 
 def stopped(train, tmp_path, model, sentence, **kwargs):
-    """The run stops before its first step with this sentence and no other, and leaves no draft."""
+    """Check that the run stops before its first step with this message only."""
     with pytest.raises((RuntimeError, ValueError, FileNotFoundError)) as stop:
         train(model, **kwargs)
     message = str(stop.value)
@@ -140,7 +137,7 @@ def test_what_is_loaded_last_is_what_counts(train, good, tmp_path):
         assert model.steps == 2
 
 
-def test_file_and_prefix_may_be_told_to_the_hook(train, tmp_path):
+def test_file_and_prefix_are_arguments_of_the_hook(train, tmp_path):
     bare = write(tmp_path / 'bare.pth', rename=lambda key: key)
 
     class Own(Model):
@@ -160,9 +157,7 @@ def official(key):
     return 'backbone.' + key.replace('layers.', 'blocks.', 1) if key.startswith('layers') else f'backbone.{key}'
 
 
-@pytest.mark.parametrize(
-    'sentence', ['prefix', 'head only', 'renamed', 'shape', 'shallow', 'deep', 'truncated', 'gone']
-)
+@pytest.mark.parametrize('sentence', ['prefix', 'head only', 'renamed', 'shape', 'shallow', 'deep'])
 def test_a_wrong_file_stops_the_run(train, tmp_path, sentence):
     path, cfg = tmp_path / 'wrong.pth', dict(prefix='encoder.' if sentence == 'prefix' else 'backbone.')
     if sentence == 'head only':
@@ -173,22 +168,10 @@ def test_a_wrong_file_stops_the_run(train, tmp_path, sentence):
         write(path, vit(arch=dict(ARCH, feedforward_channels=96), layer_scale_init_value=0.0))
     elif sentence in ('shallow', 'deep'):
         write(path, vit(arch=dict(ARCH, num_layers=1 if sentence == 'shallow' else 3)))
-    elif sentence != 'gone':
+    else:
         write(path)
-    if sentence == 'truncated':
-        path.write_bytes(path.read_bytes()[:-1000])
     stopped(train, tmp_path, Model(vit(init_cfg=pretrained(path, **cfg))), sentence)
     assert not list(tmp_path.rglob('transfer.json'))
-
-
-def test_a_file_that_runs_code_stops_the_run_before_mmengine_falls_back(train, tmp_path):
-    class Bomb:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / 'ran'),)
-
-    torch.save(dict(state_dict={'backbone.cls_token': torch.ones(1, 1, 32)}, meta=Bomb()), tmp_path / 'bomb.pth')
-    stopped(train, tmp_path, Model(vit(init_cfg=pretrained(tmp_path / 'bomb.pth'))), 'bomb')
-    assert not (tmp_path / 'ran').exists()
 
 
 def test_list_form_stops_the_run_even_where_it_would_work(train, tmp_path, good):
@@ -206,13 +189,8 @@ def test_arguments_of_another_kind_stop_at_construction(wrong):
     assert hook.TransferCheckHook(checkpoint=Path('a.pth')).checkpoint == Path('a.pth')
 
 
-def test_no_such_module(train, good):
-    with pytest.raises(RuntimeError, match=r"Model has no 'neck', only data_preprocessor, backbone\."):
-        train(Model(vit(init_cfg=pretrained(good))), hook_cfg=dict(module='neck'))
-
-
 def test_redrawn_position_embedding_is_named(train, tmp_path, good):
-    init_cfg = pretrained(good) | dict(type=PretrainedInit)  # the class: mmpretrain only knows the string
+    init_cfg = pretrained(good) | dict(type=PretrainedInit)  # mmpretrain compares with the string only
     stopped(train, tmp_path, Model(vit(init_cfg=init_cfg)), 'redrawn')
     report = json.loads((tmp_path / 'run' / 'transfer.json').read_text())
     assert report['altered'] == ['pos_embed'] and report['ratio'] == 29 / 30 and not report['complete']
@@ -230,15 +208,6 @@ def test_tensors_under_model_are_not_what_mmengine_loads(train, tmp_path):
     state_dict = torch.load(write(tmp_path / 'a.pth', rename=lambda key: key))['state_dict']
     torch.save(dict(model=state_dict), tmp_path / 'a.pth')
     stopped(train, tmp_path, Model(vit(init_cfg=pretrained(tmp_path / 'a.pth', prefix=None))), 'elsewhere')
-
-
-def test_a_backbone_without_tensors_is_not_a_success(train, tmp_path, good):
-    model = Model(vit(), init_cfg=pretrained(good, prefix=None))
-    model.backbone, model.head = torch.nn.Identity(), torch.nn.Linear(1, 1)
-    with pytest.raises(RuntimeError, match=r'has 29 tensors for which backbone \(Identity\) has no place'):
-        train(model)
-    with pytest.raises(RuntimeError, match=r'holds no backbone \(Identity\) at all'):
-        train(model, 'run2', hook_cfg=dict(prefix='encoder'))
 
 
 @pytest.mark.parametrize('told', [False, True])
@@ -263,7 +232,7 @@ def test_test_time_needs_no_checkpoint(train, tmp_path, good):
     good.unlink()
     runner = train.runner
     runner.call_hook('before_run')  # a test after training
-    runner._train_loop = dict(by_epoch=True, max_epochs=1)  # a test alone: the loop was never built
+    runner._train_loop = dict(by_epoch=True, max_epochs=1)  # a test without training
     runner.call_hook('before_run')
     assert runner._train_loop == dict(by_epoch=True, max_epochs=1)
 
@@ -279,7 +248,7 @@ def test_wrapped_model_is_unwrapped(train, tmp_path, good):
 
 
 def one_of_two(rank, folder):
-    """Three runs on a rank of two, and how each of them ended."""
+    """Run three trainings on one of two ranks and save the outcome of each."""
     torch.set_num_threads(1)
     distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)
     if rank:
@@ -311,11 +280,11 @@ def one_of_two(rank, folder):
 def test_rank_0_reads_and_both_ranks_end_alike(tmp_path, two_ranks):
     write(tmp_path / 'good.pth')
     write(tmp_path / 'of_rank0.pth')
-    write(tmp_path / 'of_rank1.pth')  # other values under the same names, as a local disk may have them
+    write(tmp_path / 'of_rank1.pth')  # other values with the same names
     first, second = two_ranks(__file__)
     assert first == second and first[0] == 2
     assert re.search(SENTENCES['prefix'], first[1]) and first[1].startswith('RuntimeError: TransferCheckHook')
-    other = r'backbone \(VisionTransformer\) holds other values on rank 1 than on rank 0, .*rank0\.pth'
+    other = r'backbone \(VisionTransformer\) has other values on rank 1 than on rank 0, .*rank0\.pth'
     assert re.search(other, first[2])
 
 

@@ -1,4 +1,4 @@
-"""Micro trainings that draw at random wherever training can: order, transforms, mixing, dropout, drop path."""
+"""Micro trainings with random order, transforms, mixing, dropout and drop path."""
 
 import gc
 import itertools
@@ -41,7 +41,7 @@ CNN = dict(
 
 
 class Noisy(Dataset):
-    """Images with noise of all three generators, drawn anew on every access; ``count`` of them."""
+    """``count`` images with noise of all three generators, drawn on each access."""
 
     def __init__(self, count=BATCH * BATCHES):
         self.images = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(9))
@@ -56,7 +56,7 @@ class Noisy(Dataset):
 
 
 def disturb(seed=4711):
-    """Leave the generators as another program might have left them."""
+    """Set the generators to another state."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     torch.manual_seed(seed)
@@ -76,7 +76,7 @@ def loader(workers=0, sampler='DefaultSampler', dataset=None, **settings):
 def runner(
     folder, hooks=(), augments=(), probs=None, model=VIT, loss=None, data=None, by_epoch=True, built=None, **settings
 ):
-    """A Runner of two epochs of three iterations, or of six iterations, with a checkpoint every three.
+    """Build a Runner with six iterations and a checkpoint after three.
 
     Args:
         folder: Work directory.
@@ -119,7 +119,7 @@ def runner(
 
 
 def train(folder, *args, start=None, **kwargs):
-    """Train to the end, or on from a checkpoint with generators that something else has used; what the run leaves.
+    """Train, or resume from a checkpoint with disturbed generators; return the last checkpoint.
 
     Args:
         folder: Work directory.
@@ -132,32 +132,32 @@ def train(folder, *args, start=None, **kwargs):
     if start is not None:
         disturb()
     built.train()
-    if built.train_dataloader.num_workers:  # those that persist end here, not in a later test
+    if built.train_dataloader.num_workers:  # stop persistent workers
         built.train_dataloader._iterator = None
         gc.collect()
     return last_of(folder)
 
 
 def last_of(folder):
-    """The last checkpoint of a folder, as far as it says how training goes on."""
+    """Return the parts of the last checkpoint that determine further training."""
     path = (folder / 'last_checkpoint').read_text()
     checkpoint = torch.load(path, weights_only=False)
     return {key: checkpoint[key] for key in KEPT if key in checkpoint} | dict(losses=losses_of(checkpoint))
 
 
 def losses_of(checkpoint):
-    """Losses of all iterations so far."""
+    """Return the losses of all iterations."""
     return checkpoint['message_hub']['log_scalars']['train/loss']._log_history.tolist()
 
 
 def half(folder):
-    """The checkpoint in the middle of a run."""
+    """Return the checkpoint in the middle of a run."""
     (path,) = [*folder.glob('epoch_1.pth'), *folder.glob(f'iter_{BATCHES}.pth')]
     return path
 
 
 def differences(one, other, path=''):
-    """Where two nested states differ in any bit; no tolerance."""
+    """Return the paths at which two nested states differ in any bit."""
     if isinstance(one, dict) and isinstance(other, dict):
         found = [path] * (one.keys() != other.keys())
         return found + [

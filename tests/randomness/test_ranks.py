@@ -1,4 +1,4 @@
-"""Two processes on one machine (gloo): they draw different masks, and the same run gives the same numbers.
+"""Two processes (gloo): ranks draw different masks, and a run is reproducible.
 
 Run as a script, this file is one of the processes.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-SETTINGS = {  # run -> randomness, whether it has the hook, and whose checkpoint it resumes
+SETTINGS = {  # run -> randomness, with the hook, run to resume
     'plain': (dict(seed=3), True, None),
     'again': (dict(seed=3), True, None),
     'resumed': (dict(seed=3), True, 'plain'),
@@ -20,7 +20,7 @@ SETTINGS = {  # run -> randomness, whether it has the hook, and whose checkpoint
 
 
 def one_rank(rank, folder):
-    """Train a micro model some times; save what was mixed in every iteration and the weights at the end."""
+    """Train micro models; save the masks of each iteration and the final weights."""
     sys.path.insert(0, str(Path(__file__).parent))
     import kit
     from mmengine.hooks import Hook
@@ -28,7 +28,7 @@ def one_rank(rank, folder):
     from mmpretrain.registry import MODELS
 
     class Watch(Hook):
-        """Keeps the mask of every mixed batch, before LabelingHook takes it."""
+        """Record the mask of each mixed batch."""
 
         def before_run(self, runner):
             augments = runner.model.module.data_preprocessor.batch_augments.augments
@@ -69,7 +69,7 @@ def one_rank(rank, folder):
 
 
 def equal(one, other):
-    """Whether two trainings mixed the same partners by the same masks in every iteration."""
+    """Return for each iteration whether partners and masks are equal."""
     pairs = zip(one, other, strict=True)
     return [torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in pairs]
 
@@ -78,11 +78,11 @@ def test_ranks_draw_different_masks_and_runs_repeat_bit_by_bit(two_ranks):
     first, second = two_ranks(__file__)
     for name in ('plain', 'diff'):
         assert equal(first[name]['masks'], second[name]['masks']) == [False] * 6
-    assert equal(first['without']['masks'], second['without']['masks']) == [True] * 6  # what the hook is for
+    assert equal(first['without']['masks'], second['without']['masks']) == [True] * 6
 
     for rank in (first, second):
         assert equal(rank['plain']['masks'], rank['again']['masks']) == [True] * 6
-        assert equal(rank['plain']['masks'], rank['diff']['masks']) == [True] * 6  # the rank is in the key anyway
+        assert equal(rank['plain']['masks'], rank['diff']['masks']) == [True] * 6  # the key has the rank
         for whole, rest in (('plain', 'resumed'), ('diff', 'diff resumed')):
             assert equal(rank[whole]['masks'][3:], rank[rest]['masks']) == [True] * 3
         for one, other in (('plain', 'again'), ('plain', 'resumed'), ('diff', 'diff resumed')):

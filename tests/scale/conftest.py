@@ -1,4 +1,4 @@
-"""Runs on one, two and four processes: each number of processes is started once for all tests, as torchrun does it."""
+"""Runs on one, two and four processes, each started once for all tests."""
 
 import json
 import os
@@ -14,8 +14,7 @@ from tests.scale import runs
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parents[1] / 'configs'
-LIMIT = 1500  # seconds; only a run that hangs comes near it
-# what these runs need for having no GPU, and nothing more
+LIMIT = 1500  # seconds
 ON_CPU = dict(
     custom_imports=dict(imports=['on_cpu']),
     env_cfg=dict(dist_cfg=dict(backend='gloo')),
@@ -24,7 +23,7 @@ ON_CPU = dict(
 
 
 class Bench:
-    """A folder with configs, data and the runs over them."""
+    """A folder with configs, data and runs."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -33,7 +32,7 @@ class Bench:
             self.environment.pop(name, None)
 
     def config(self, name, base, **settings):
-        """Write ``base`` with other settings as a config file; its path."""
+        """Write a config file that changes settings of ``base``; return its path."""
         lines = [f'_base_ = {str(CONFIGS / base)!r}']
         lines += [f'{key} = {value!r}' for key, value in (ON_CPU | settings).items()]
         path = self.folder / f'{name}.py'
@@ -41,12 +40,12 @@ class Bench:
         return path
 
     def job(self, name, host, tool, config, *arguments):
-        """A run of a host's own script, with a work dir of its own."""
+        """Return a job: a script of a toolkit with its work dir."""
         arguments = [str(config), *map(str, arguments), '--work-dir', str(self.folder / name)]
         return dict(name=name, host=host, tool=tool, arguments=arguments)
 
     def run(self, processes, jobs):
-        """Do the jobs, all by the same processes; the error of each job on each rank, '' if there was none."""
+        """Run the jobs in the same processes; return the error of each job by rank, or ''."""
         launcher = ['--launcher', 'none' if processes == 1 else 'pytorch']
         jobs = [job | dict(arguments=job['arguments'] + launcher) for job in jobs]
         path = self.folder / f'jobs{processes}-{jobs[0]["name"]}.json'
@@ -57,7 +56,7 @@ class Bench:
         return {job['name']: [self.error(job['name'], rank) for rank in range(processes)] for job in jobs}
 
     def call(self, *command):
-        """Run a command to its end; what it printed."""
+        """Run a command and return its output."""
         log = self.folder / 'log.txt'
         with log.open('w') as out:
             done = subprocess.run(
@@ -75,17 +74,17 @@ class Bench:
         return (self.folder / f'{name}.rank{rank}').read_text()
 
     def seen(self, name, rank=0):
-        """What the witness of a rank saw of a run."""
+        """Return the observations of a rank."""
         return json.loads((self.folder / name / f'rank{rank}.json').read_text())
 
     def parameters(self, name, rank=0):
-        """The parameters a rank ended with."""
+        """Return the final parameters of a rank."""
         return torch.load(self.folder / name / f'rank{rank}.pth')
 
 
 @pytest.fixture(scope='session')
 def bench(tmp_path_factory):
-    """The folder, with scenes whose number no number of processes divides."""
+    """Return the folder, with 7 validation scenes, which is no multiple of 2."""
     folder = tmp_path_factory.mktemp('scale')
     write_digit_scenes(folder / 'scenes', num_train=8, num_val=7)
     return Bench(folder)
@@ -93,7 +92,7 @@ def bench(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def alone(bench):
-    """All runs by one process: the errors of the runs by name. Its checkpoints serve the others."""
+    """Run all jobs in one process; other jobs use the checkpoints."""
     jobs = [
         runs.pretrain(bench, 'deit1', runs.DEIT, 1),
         runs.pretrain(bench, 'pvt1', runs.PVT, 1),
@@ -111,7 +110,7 @@ def alone(bench):
 
 @pytest.fixture(scope='session', params=[2, 4])
 def together(bench, alone, request):
-    """(number of processes, errors of their runs by name)."""
+    """Return the number of processes and the errors of their runs by name."""
     count = request.param
     jobs = [
         runs.pretrain(bench, f'deit{count}', runs.DEIT, count),

@@ -1,10 +1,7 @@
-"""What the runs of these tests import beside their config: ranks without a GPU, equal masks, and witnesses.
+"""Sampler and hooks of the runs, and a script for one rank.
 
-As a script, ``on_cpu.py JOBS.json`` is one rank that does several runs, one after the other, each by the host's own
-script, because importing the toolkits is most of what a short run costs. A run that fails leaves its sentence.
-
-The launchers of mmengine give every rank a GPU before anything else; where there is none, that one call is left out.
-All else is the host's: its launcher, gloo, its wrapper of the model.
+``on_cpu.py JOBS.json`` runs several jobs in one process, each with the script of its toolkit, because imports take most
+of the time of a short run. Without a GPU, ``torch.cuda.set_device``, which mmengine's launchers call, does nothing.
 """
 
 import importlib.util
@@ -36,7 +33,7 @@ if not torch.cuda.is_available():
 
 @DATA_SAMPLERS.register_module()
 class Dealt(Sampler):
-    """Deals whole batches out to the ranks, so that the batches of a run do not depend on how many ranks there are."""
+    """Distribute whole batches to ranks, so that the batches do not depend on the number of ranks."""
 
     def __init__(self, dataset, batch, batches, **_):
         self.batch, self.batches = batch, batches
@@ -54,21 +51,21 @@ class Dealt(Sampler):
 
 @HOOKS.register_module()
 class SeedByBatch(Hook):
-    """Draws the same for the same batch, whichever rank has it; one process takes the batches of all ranks in turn."""
+    """Seed by the number of the batch, which does not depend on the number of ranks."""
 
-    priority = 'LOWEST'  # after any hook of the config that seeds, too
+    priority = 'LOWEST'  # after other hooks that seed
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         rank, world = get_dist_info()
         number = runner.iter * world + rank
         torch.manual_seed(number)
-        np.random.seed(number)  # noqa: NPY002, the host draws the augment with it
+        np.random.seed(number)  # noqa: NPY002  mmpretrain draws the augment with it
         random.seed(number)
 
 
 @HOOKS.register_module()
 class Witness(Hook):
-    """Leaves in the work dir what a rank has seen: ``rankN.json`` in the end, ``rankN.pth`` with the parameters."""
+    """Write the observations of a rank to ``rankN.json`` and its parameters to ``rankN.pth``."""
 
     priority = 'VERY_LOW'
 
@@ -78,7 +75,7 @@ class Witness(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.seen['iterations'] += 1
         self.seen['loss'] = float(outputs['loss'])
-        lam = runner.message_hub.log_scalars.get('train/lam_attn')  # logged every iteration, and only of mixed batches
+        lam = runner.message_hub.log_scalars.get('train/lam_attn')  # only for mixed batches
         self.seen['mixed'].append(math.nan if lam is None else float(lam.current()))
 
     def after_train(self, runner):
@@ -105,7 +102,7 @@ class Witness(Hook):
 
 @FUNCTIONS.register_module()
 def by_size(module, recurse, nonwrapped_numel):
-    """FSDP units of every module of some size, so that blocks, projections and the head are wrapped one by one."""
+    """Wrap blocks, projections and the head as FSDP units."""
     return size_based_auto_wrap_policy(module, recurse, nonwrapped_numel, min_num_params=600)
 
 
@@ -113,7 +110,7 @@ MANAGERS = DefaultScope, MMLogger, MessageHub, Visualizer
 
 
 def do(job):
-    """Run the host's script; '' or the error that ended it."""
+    """Run the script of a toolkit; return its error or ''."""
     saved = [dict(manager._instance_dict) for manager in MANAGERS]
     folder = Path(importlib.util.find_spec(job['host']).submodule_search_locations[0])
     sys.argv = [str(folder / '.mim' / 'tools' / f'{job["tool"]}.py'), *job['arguments']]
@@ -130,15 +127,15 @@ def do(job):
 
 
 def main(path):
-    """Do all jobs and leave ``NAME.rankN`` with the error, empty if there was none."""
+    """Run all jobs and write the error of each, or '', to ``NAME.rankN``."""
     torch.set_num_threads(1)
     for job in json.loads(Path(path).read_text()):
         error = do(job)
         Path(path).with_name(f'{job["name"]}.rank{os.environ.get("RANK", "0")}').write_text(error)
         if is_distributed():
-            barrier()  # whoever is late must not meet the next run's messages
+            barrier()  # keep the ranks in the same job
 
 
 if __name__ == '__main__':
-    sys.modules['on_cpu'] = sys.modules['__main__']  # which configs import
+    sys.modules['on_cpu'] = sys.modules['__main__']  # for the configs
     main(sys.argv[1])

@@ -1,4 +1,4 @@
-"""The runs whose outcome these tests compare: real configs, shortened."""
+"""Jobs of shortened configs."""
 
 NO_VALIDATION = dict(val_dataloader=None, val_evaluator=None, val_cfg=None)
 LABEL, WITNESS = dict(type='mixpro_mm.LabelingHook'), dict(type='Witness')
@@ -6,8 +6,8 @@ PACK = [dict(type='PackInputs')]
 LARGER = [dict(type='Resize', scale=64, interpolation='bicubic'), *PACK]
 DEIT, PVT = 'digits/deit-micro_mixpro_digits.py', 'digits/pvt-micro_mixpro_digits.py'
 EIGHT = 'digits/evidence/deit-micro_none_digits-8.py'
-BATCHES, BATCH = 8, 8  # in an epoch, of all ranks
-ACCUMULATED = 4  # batches in a step: one process takes them in turn, four take one each
+BATCHES, BATCH = 8, 8  # per epoch, of all ranks
+ACCUMULATED = 4  # batches per step
 SCENES = dict(
     segmentation=('segmenter_deit-micro_mixpro_digit-scenes.py', 'mmseg', 'scenes/VOCdevkit/VOC2010'),
     detection=('mask-rcnn_pvt-micro_mixpro_digit-scenes.py', 'mmdet', 'scenes/coco'),
@@ -15,7 +15,7 @@ SCENES = dict(
 
 
 def pretrain(bench, name, base, processes, **settings):
-    """Two epochs of mixed batches, the same batches and masks whatever the number of processes."""
+    """Return a job of two epochs whose batches and masks do not depend on the number of processes."""
     plain = dict(
         custom_hooks=[LABEL, dict(type='SeedByBatch'), WITNESS],
         optim_wrapper=dict(
@@ -28,7 +28,7 @@ def pretrain(bench, name, base, processes, **settings):
         train_dataloader=dict(
             batch_size=BATCH,
             sampler=dict(_delete_=True, type='Dealt', batch=BATCH, batches=BATCHES),
-            dataset=dict(pipeline=LARGER if base == PVT else PACK),  # nothing random but the mixing
+            dataset=dict(pipeline=LARGER if base == PVT else PACK),  # only the mixing is random
         ),
         **NO_VALIDATION,
         default_hooks=dict(logger=dict(interval=1), checkpoint=dict(interval=2) if processes == 1 else None),
@@ -38,7 +38,7 @@ def pretrain(bench, name, base, processes, **settings):
 
 
 def learn(bench, name, base, **settings):
-    """A classifier that has learned a little of the digits as they are, as `epoch_1.pth`."""
+    """Return a job that trains a classifier for one epoch."""
     plain = dict(
         custom_hooks=[],
         train_cfg=dict(max_epochs=1, val_interval=100),
@@ -56,7 +56,7 @@ def learn(bench, name, base, **settings):
 
 
 def transfer(bench, name, task, checkpoint, length):
-    """Fine-tune on scenes from a checkpoint, two to a batch; ``length`` in iterations, for detection in epochs."""
+    """Return a fine-tuning job; ``length`` is in iterations, for detection in epochs."""
     base, host, data = SCENES[task]
     loader = dict(batch_size=2, dataset=dict(data_root=str(bench.folder / data)))
     if task == 'detection':
@@ -80,7 +80,7 @@ def transfer(bench, name, task, checkpoint, length):
 
 
 def evaluations(bench, suffix):
-    """Everything that can be measured of the checkpoints of one process, each as a run of its own."""
+    """Return the evaluation jobs of the checkpoints."""
     folder = bench.folder
     eight, ten = folder / 'eight/epoch_1.pth', folder / 'ten/epoch_1.pth'
 

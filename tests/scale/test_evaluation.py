@@ -1,11 +1,11 @@
-"""The same checkpoint, tested by one, two and four processes, has the same metrics: no image counts twice."""
+"""One, two and four processes compute the same metrics."""
 
 import json
 
 import pytest
 
 pytestmark = pytest.mark.long
-# images of each test; neither two nor four divide these numbers, so that samplers fill up with images seen before
+# images of each test; not multiples of 2, so that samplers pad with repeated images
 IMAGES = dict(accuracy=355, calibration=439, ood=887, naseer=285, count=355)
 RECORDS = dict(calibration='calibration.json', ood='ood.json', naseer='occlusion.json', count='occlusion.json')
 
@@ -20,21 +20,13 @@ def test_metrics_are_those_of_one_process(bench, together, name):
         assert bench.seen(f'{name}{count}', rank)['metrics'] == pytest.approx(alone, rel=1e-5, abs=1e-5)
 
 
-def test_the_numbers_could_have_differed(bench, alone):
-    """Of models that have learned a little: no metric is 0, 100 or chance, where a miscount would not show."""
-    measured = {name: bench.seen(f'{name}1')['metrics'] for name in IMAGES}
-    assert 15 < measured['accuracy']['accuracy/top1'] < 100
-    assert 15 < measured['naseer']['accuracy/top1'] < 100
-    assert measured['naseer']['occlusion/random_0.5'] != measured['naseer']['accuracy/top1']
-
-
 @pytest.mark.parametrize('name', RECORDS)
 def test_one_rank_writes_one_whole_record(bench, together, name):
     count, _ = together
     alone, mine = (json.loads((bench.folder / f'{name}{n}' / RECORDS[name]).read_text()) for n in (1, count))
     assert (alone['settings'].pop('processes'), mine['settings'].pop('processes')) == (1, count)
     for record in (alone, mine):
-        del record['config'], record['label']  # the file that says all this again
+        del record['config'], record['label']
     for numbers in ('metrics', 'whole'):
         assert (numbers in mine) == (numbers in alone)
         assert mine.pop(numbers, {}) == pytest.approx(alone.pop(numbers, {}), rel=1e-5, abs=1e-5)

@@ -1,4 +1,4 @@
-"""mmengine's strategies: labels are weighed under each that can be had without a GPU, or the run says why not."""
+"""LabelingHook and TransferCheckHook under mmengine's strategies on CPU."""
 
 import importlib.util
 import re
@@ -11,7 +11,7 @@ from tests.scale import runs
 pytestmark = pytest.mark.long
 DDP = dict(type='MMDistributedDataParallel', device_ids=None)
 FSDP = dict(type='MMFullyShardedDataParallel', device_id='cpu', use_orig_params=True)
-BY_SIZE = dict(auto_wrap_policy=dict(type='by_size'))  # every projection is a unit of its own
+BY_SIZE = dict(auto_wrap_policy=dict(type='by_size'))  # each projection is an FSDP unit
 SMOOTH = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=10, mode='original')
 LABELING = dict(type='ProgressiveAttentionLabeling', factor='learnable')
 LEARNED = dict(
@@ -29,14 +29,14 @@ TURNS = dict(model=dict(train_cfg=dict(augments=METHODS, probs=None)), randomnes
 
 
 def flexible(bench, name, processes, strategy, **settings):
-    """A pre-training run as of the other tests, under FlexibleRunner; what it does not take is left out."""
+    """Return a pre-training job under FlexibleRunner."""
     settings |= dict(runner_type='FlexibleRunner', strategy=strategy, model_wrapper_cfg=None)
     return runs.pretrain(bench, name, runs.DEIT, processes, **settings)
 
 
 @pytest.fixture(scope='module')
 def errors(bench, alone):
-    """The error of every run on every rank."""
+    """Return the errors of each run by rank."""
     one = [
         flexible(bench, 'single', 1, dict(type='SingleDeviceStrategy')),
         runs.pretrain(bench, 'learned1', runs.DEIT, 1, **LEARNED),
@@ -80,7 +80,7 @@ def test_a_strategy_trains_what_a_plain_runner_trains(bench, errors, name, proce
 
 
 def test_the_attention_was_read_off_sharded_projections(bench, errors):
-    """Every projection of the last block was a unit of FSDP, and the factor was learned."""
+    """Each projection of the last block is an FSDP unit, and the factor is learned."""
     units = bench.seen('fsdp')['units']
     assert 'backbone.layers.3.attn.qkv' in units and 'head.layers.head' in units
     assert not bench.seen('fsdp-flat')['units'] and bench.seen('ddp')['units'] is None
@@ -94,9 +94,9 @@ def test_the_attention_was_read_off_sharded_projections(bench, errors):
         ('late', r"ValueError: MMFullyShardedDataParallel as model_wrapper_cfg .*runner_type='FlexibleRunner'"),
         (
             'fsdp-checked',
-            r'RuntimeError: TransferCheckHook: MMFullySharded\w+ holds the tensors of backbone in shards, ',
+            r'RuntimeError: TransferCheckHook: MMFullySharded\w+ shards the tensors of backbone, ',
         ),
-        ('fsdp-puzzle', 'ValueError: PuzzleMix runs the model in training on its own, but MMFullySharded'),
+        ('fsdp-puzzle', 'ValueError: PuzzleMix runs the model in training, but MMFullySharded'),
     ],
 )
 def test_what_does_not_go_in_shards_is_one_sentence_on_every_rank(bench, errors, name, sentence):

@@ -1,4 +1,4 @@
-"""One, two and four processes (gloo, started as torchrun does it) train the same model from the same batches."""
+"""One, two and four processes (gloo) train the same model from the same batches."""
 
 import json
 import re
@@ -13,8 +13,8 @@ pytestmark = pytest.mark.long
 
 
 @pytest.mark.parametrize('name', ['deit', 'pvt'])
-def test_ranks_train_what_one_process_trains_that_takes_their_batches_in_turn(bench, together, name):
-    """MixPro and LabelingHook, the masks of a batch equal: every rank ends where gradient accumulation ends."""
+def test_ranks_train_like_one_process(bench, together, name):
+    """Each rank ends with the parameters of gradient accumulation in one process."""
     count, errors = together
     assert errors[f'{name}{count}'] == [''] * count
     alone, first = bench.parameters(f'{name}1'), bench.parameters(f'{name}{count}')
@@ -26,16 +26,15 @@ def test_ranks_train_what_one_process_trains_that_takes_their_batches_in_turn(be
         seen = bench.seen(f'{name}{count}', rank)
         assert seen['iterations'] == 2 * BATCHES // count
         losses.add(seen['loss'])
-        # the masks of a run are drawn batch by batch, so ranks log what one process logs
         assert seen['mixed'] == pytest.approx(bench.seen(f'{name}1')['mixed'][rank::count], rel=1e-4, nan_ok=True)
-    assert len(losses) == count  # each had a batch of its own
+    assert len(losses) == count  # other batches
     for key in alone:
         torch.testing.assert_close(first[key], alone[key], rtol=1e-4, atol=1e-6)
     assert sum(not isnan(value) for value in bench.seen(f'{name}1')['mixed']) > BATCHES // 2
 
 
 @pytest.mark.parametrize('task', ['segmentation', 'detection'])
-def test_a_transfer_trains_on_ranks_and_checks_the_hand_over_once(bench, together, task):
+def test_ranks_check_a_transfer_once(bench, together, task):
     count, errors = together
     name = f'{task}{count}'
     assert errors[name] == [''] * count
@@ -50,10 +49,10 @@ def test_a_transfer_trains_on_ranks_and_checks_the_hand_over_once(bench, togethe
     assert len(list((bench.folder / name).glob('20*'))) == 1  # ranks log in one folder
 
 
-def test_a_hand_over_that_fails_stops_every_rank(bench, together):
+def test_a_failed_transfer_check_stops_every_rank(bench, together):
     count, errors = together
     for error in errors[f'refused{count}']:
-        assert re.match(r'RuntimeError: TransferCheckHook: .*pvt1/epoch_2\.pth is of another architecture', error)
+        assert re.match(r'RuntimeError: TransferCheckHook: .*pvt1/epoch_2\.pth has another architecture', error)
     assert len(set(errors[f'refused{count}'])) == 1
     left = bench.folder / f'refused{count}'
     assert not (left / 'transfer.json').exists() and not list(left.glob('*.pth'))

@@ -19,7 +19,7 @@ from mixpro_mm.utils.arguments import (
     within,
 )
 
-HUGE = 10**400  # no float holds it
+HUGE = 10**400  # beyond float
 
 
 @pytest.mark.parametrize('value', [0, -1, 2.5, 10**300, Fraction(1, 3), np.float32(0.5), np.int64(2)])

@@ -42,7 +42,7 @@ def test_a_layout_leads_to_attention_and_counts_the_tokens(name):
     spec = backbone_spec(backbone)
     assert spec is BACKBONE_SPECS[next(path for path in BACKBONE_SPECS if name_of(path) == name)]
     attention = [module for module in backbone.modules() if hasattr(module, 'num_heads')]
-    assert attention[-1] is spec.last_block(backbone).attn  # the last of the model
+    assert attention[-1] is spec.last_block(backbone).attn
     assert spec.prefix_tokens(backbone) == prefix
     if spec.norm:
         assert isinstance(getattr(backbone, spec.norm), nn.LayerNorm)

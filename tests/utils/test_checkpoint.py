@@ -46,7 +46,7 @@ def test_reads_what_wrappers_leave(tmp_path, wrap):
     path = save(wrap(TENSORS), tmp_path / 'a.pth')
     state_dict, sha256 = read_state_dict(path)
     assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest() and same(state_dict, TENSORS)
-    mixed = {'module.weight': torch.ones(1), 'head.weight': torch.ones(1)}  # taken away only where all names have it
+    mixed = {'module.weight': torch.ones(1), 'head.weight': torch.ones(1)}  # removed only if all names have it
     assert read_state_dict(save(mixed, tmp_path / 'a.pth'))[0].keys() == mixed.keys()
 
 
@@ -67,7 +67,7 @@ def test_missing_and_remote_files_have_their_sentence(tmp_path):
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     for path, error, sentence in (
         (tmp_path / 'none.pth', FileNotFoundError, r'^Checkpoint .*none\.pth is not an existing file\.$'),
-        (tmp_path, ValueError, r'is a folder: name the file in it\.$'),
+        (tmp_path, ValueError, r'is a folder: use the file in it\.$'),
         ('https://x.org/a.pth', ValueError, r'^Checkpoint https://x\.org/a\.pth is a remote address: download it'),
         (cut, ValueError, r'^Checkpoint .*a\.pth cannot be read: it is truncated or was not written by torch\.save\.$'),
     ):
@@ -91,7 +91,7 @@ def zipped(path, **content):
 
 
 def saved(path, save, *args, **kwargs):
-    with open(path, 'wb') as file:  # by its name, NumPy would add a suffix
+    with open(path, 'wb') as file:  # with a path, NumPy adds a suffix
         save(file, *args, **kwargs)
 
 
@@ -100,8 +100,8 @@ FOREIGN = {
     'is empty': lambda path: path.write_bytes(b''),
     'is a git-lfs pointer': lambda path: path.write_bytes(POINTER),
     'is a web page': lambda path: path.write_text('\n<!DOCTYPE html>\n<html><body>Sign in</body></html>'),
-    "is a text file that begins with 'Entry not found'": lambda path: path.write_text('Entry not found'),
-    r'is a text file that begins with \'\{"error": ': lambda path: path.write_text('{"error": "no such repository"}'),
+    "is a text file that starts with 'Entry not found'": lambda path: path.write_text('Entry not found'),
+    r'is a text file that starts with \'\{"error": ': lambda path: path.write_text('{"error": "no such repository"}'),
     'is a TorchScript archive': lambda path: torch.jit.save(torch.jit.trace(Net(), torch.ones(2, 3)), path),
     r'is a NumPy archive \(\.npz\)': lambda path: saved(path, np.savez, kernel=np.ones(3)),
     'is a NumPy array': lambda path: saved(path, np.save, np.ones(3)),
@@ -141,9 +141,7 @@ def test_safetensors_are_read_and_their_end_is_missed(tmp_path):
 def test_another_protocol_of_pickle_is_named_and_read_on_trust(tmp_path, zipped):
     path = tmp_path / 'a.pth'
     torch.save(TENSORS, path, pickle_protocol=4, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(
-        CodeInCheckpointError, match='was saved with pickle protocol 4, and torch reads no other than 2'
-    ):
+    with pytest.raises(CodeInCheckpointError, match='with pickle protocol 4, but torch reads only protocol 2'):
         read_state_dict(path)
     assert read_state_dict(path, trust=True)[0].keys() == TENSORS.keys()
 
@@ -153,16 +151,12 @@ def test_another_protocol_of_pickle_is_named_and_read_on_trust(tmp_path, zipped)
 def test_a_pickled_module_says_so_and_is_read_on_trust(tmp_path, wrap, zipped):
     path = tmp_path / 'a.pth'
     torch.save(wrap(Net()), path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CodeInCheckpointError, match=r'to run \S*Net, for it holds a whole pickled module') as stop:
+    with pytest.raises(
+        CodeInCheckpointError, match=r'unpickling it runs \S*Net, because it contains a pickled'
+    ) as stop:
         read_state_dict(path)
     assert 'save its state_dict()' in str(stop.value)
     assert read_state_dict(path, trust=True)[0].keys() == {'weight'}
-
-
-@pytest.mark.parametrize('content', [dict(epoch=3), [torch.ones(1)], dict(state_dict={})])
-def test_files_without_tensors_are_named(tmp_path, content):
-    with pytest.raises(ValueError, match='holds no tensors under `state_dict`, under `model` or at its top'):
-        read_state_dict(save(content, tmp_path / 'a.pth'))
 
 
 class Bomb:
@@ -184,17 +178,11 @@ def test_no_code_of_a_file_is_run(tmp_path, function, raw):
         path.write_bytes(pickle.dumps(content, protocol=2))
     else:
         torch.save(content, path)
-    with pytest.raises(ValueError, match=r'is refused: to unpickle it is to run'):
+    with pytest.raises(ValueError, match=r'is refused: unpickling it runs'):
         read_state_dict(path)
     assert not target.exists()
-    pickle.loads(path.read_bytes()) if raw else torch.load(path, weights_only=False)  # the bomb is live
+    pickle.loads(path.read_bytes()) if raw else torch.load(path, weights_only=False)  # the code runs without the check
     assert target.exists()
-
-
-def test_names_what_lies_beside_the_tensors(tmp_path):
-    path = save(dict(model=dict(state_dict=TENSORS, epoch=1), optimizer={}, args=argparse.Namespace()), tmp_path / 'a')
-    assert read_checkpoint(path).beside == ['optimizer', 'args', 'epoch']
-    assert read_checkpoint(save(TENSORS, tmp_path / 'b.pth')).beside == []
 
 
 def test_names_what_lies_among_the_tensors_and_is_none(tmp_path):
@@ -204,9 +192,9 @@ def test_names_what_lies_among_the_tensors_and_is_none(tmp_path):
         assert file.tensors.keys() == TENSORS.keys() and file.beside == ['steps', 'extra', 'list', '7']
     file = read_checkpoint(save(dict(lost=torch.ones(1), model=TENSORS, more=TENSORS), tmp_path / 'top.pth'))
     assert file.tensors.keys() == TENSORS.keys() and file.beside == ['lost', 'more']
-    with pytest.raises(ValueError, match=r'holds no tensors under .* or at its top; beside lie weight, epoch\.$'):
+    with pytest.raises(ValueError, match=r'has no tensors under .* or at its top; other entries: weight, epoch\.$'):
         read_checkpoint(save(dict(weight=torch.ones(1), model=dict(epoch=3)), tmp_path / 'none.pth'))
-    with pytest.raises(ValueError, match=r'; beside lie a, b, c, d, e and 2 more\.$'):
+    with pytest.raises(ValueError, match=r'; other entries: a, b, c, d, e and 2 more\.$'):
         read_checkpoint(save(dict.fromkeys('abcdefg', 1), tmp_path / 'none.pth'))
 
 
@@ -239,29 +227,29 @@ def test_takes_the_names_that_begin_with_what_is_asked_for(tmp_path):
         assert file.under == f'state_dict.{name}' and file.beside == [left, 'epoch']
         assert same(file.tensors, wanted)
     assert read_checkpoint(path).under == 'state_dict' and read_checkpoint(path).tensors.keys() == both.keys()
-    with pytest.raises(ValueError, match=r'has nothing to take under `a\.c`'):
+    with pytest.raises(ValueError, match=r'has no tensors under `a\.c`'):
         read_checkpoint(path, take='a.c')
 
 
 def test_of_several_that_hold_tensors_one_must_be_named(tmp_path):
     path = save(dict(online=TENSORS, target=AVERAGE, epoch=1), tmp_path / 'a.pth')
-    with pytest.raises(ValueError, match=r'of online, target, which hold tensors, one must be named\.$'):
+    with pytest.raises(ValueError, match=r'choose one of online, target, which have tensors\.$'):
         read_checkpoint(path)
     assert torch.equal(read_checkpoint(path, take='target').tensors['head.fc.weight'], AVERAGE['head.fc.weight'])
 
 
 def test_only_a_mapping_can_be_an_average(tmp_path):
-    others = dict(model_ema=None, schema=TENSORS, ema_state_dict=TENSORS)  # the last is what mmengine averaged from
+    others = dict(model_ema=None, schema=TENSORS, ema_state_dict=TENSORS)
     path = save(dict(model=TENSORS, **others), tmp_path / 'a.pth')
     assert read_checkpoint(path).averaged == []
-    with pytest.raises(ValueError, match=r'has nothing to take under `model_ema`; beside lie model_ema, schema, ema_'):
+    with pytest.raises(ValueError, match=r'has no tensors under `model_ema`; other entries: model_ema, schema, ema_'):
         read_checkpoint(path, take='model_ema')
-    with pytest.raises(ValueError, match=r'holds no tensors under `model_ema`; beside lie model\.$'):
+    with pytest.raises(ValueError, match=r'has no tensors under `model_ema`; other entries: model\.$'):
         read_checkpoint(save(dict(model=TENSORS, model_ema={}), tmp_path / 'b.pth'), take='model_ema')
 
 
 def test_config_of_released_code_is_no_obstacle(tmp_path, monkeypatch):
-    """Swin's code, and MixPro's after it, saves its yacs config in the file; yacs need not be there to read it."""
+    """The released code saves a yacs config; reading it does not need yacs."""
     module, name = types.ModuleType('yacs.config'), 'yacs.config'
     node = type('CfgNode', (dict,), dict(__module__=name))
     module.CfgNode = node
@@ -285,14 +273,4 @@ def test_trust_reads_what_is_refused_and_nothing_else_changes(tmp_path):
     assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(ValueError, match=r'cannot be read: it is truncated'):
-        read_state_dict(path, trust=True)
-
-
-def test_trust_names_code_that_is_not_installed(tmp_path, monkeypatch):
-    module = types.ModuleType('not_there')
-    module.Thing = type('Thing', (), dict(__module__='not_there'))
-    with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, 'not_there', module)
-        path = save(dict(model=TENSORS, thing=module.Thing()), tmp_path / 'a.pth')
-    with pytest.raises(ValueError, match=r"needs code that is not installed \(No module named 'not_there'\)\.$"):
         read_state_dict(path, trust=True)

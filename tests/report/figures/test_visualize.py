@@ -174,7 +174,7 @@ def test_sweep_of_finished_work_directories(write_log, tmp_path, drawn, monkeypa
         (['mixed', 'nowhere.py'], 'mixed: nowhere.py cannot be read: '),
         (['mixed', '{none}'], 'mixes no images'),
         (['mixed', '{mix}', '--augment', 'CutMix'], 'mixed: this config has no augment CutMix; it has Mixup, MixPro'),
-        (['mixed', '{mix}', '--checkpoint', '{mix}'], 'cannot be read: it is a text file that begins with'),
+        (['mixed', '{mix}', '--checkpoint', '{mix}'], 'cannot be read: it is a text file that starts with'),
         (['mixed', '{mix}', '--checkpoint', 'gone.pth'], 'mixed: Checkpoint gone.pth is not an existing file.'),
         (['mixed', '{mix}', '--num', '1'], '--num 1: must be 2 to 16'),
         (['mixed', '{mix}', '--out', 'a.jpg'], 'mixed: --out a.jpg must end in .png or .svg'),
