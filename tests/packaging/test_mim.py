@@ -117,7 +117,7 @@ def test_scopes_of_configs():
 @pytest.mark.parametrize('scope', ['mmpretrain', 'mmseg', 'mmdet'])
 @pytest.mark.parametrize('script', ['train', 'test'])
 def test_options_with_a_value_are_known(scope, script):
-    path = host_script(scope, script)
+    path = toolkit_script(scope, script)
     assert path.parts[-4:] == (scope, '.mim', 'tools', f'{script}.py')
     calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
     added = [call for call in calls if getattr(call.func, 'attr', '') == 'add_argument']
@@ -140,13 +140,13 @@ def test_scripts_of_a_toolkit_installed_from_its_checkout(toolkit):
     assert toolkit_script('some_toolkit', 'train') == beside
     beside.unlink()
     with pytest.raises(FileNotFoundError, match=r'\.mim/tools/train\.py: .*some-toolkit'):
-        host_script('some_toolkit', 'train')
+        toolkit_script('some_toolkit', 'train')
 
 
 def test_a_missing_toolkit(monkeypatch):
     monkeypatch.setitem(mim.HOSTS, 'no_toolkit', 'no-toolkit')
     with pytest.raises(FileNotFoundError, match=r'no_toolkit.*mim install no-toolkit'):
-        host_script('no_toolkit', 'train')
+        toolkit_script('no_toolkit', 'train')
 
 
 def test_a_config_is_a_path_or_a_name(tmp_path, monkeypatch):
