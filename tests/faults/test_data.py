@@ -178,8 +178,9 @@ def test_ids_that_8_bits_do_not_hold_are_named(tmp_path, kind):
     for more in (dict(reduce_zero_label=True), dict(label_map={1: 0, 2: 1})) if ids.dtype == np.uint16 else ():
         with pytest.raises(ValueError, match=f'holds ids {real}'):
             CheckSegmentation(num_classes=4)(loaded(path, **more))
-    results = loaded(path) | dict(gt_seg_map=RAMP % 3)  # by a transform that reads 16 bits
-    assert CheckSegmentation(num_classes=3)(results) is results
+    if kind == 'ids from 257':
+        results = loaded(path) | dict(gt_seg_map=RAMP % 3)  # by a transform that reads 16 bits
+        assert CheckSegmentation(num_classes=3)(results) is results
 
 
 @pytest.mark.parametrize('more', [{}, dict(reduce_zero_label=True), dict(label_map={1: 0, 2: 1})])

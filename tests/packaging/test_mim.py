@@ -144,7 +144,7 @@ def test_scripts_of_a_toolkit_installed_from_its_checkout(toolkit):
 
 
 def test_a_missing_toolkit(monkeypatch):
-    monkeypatch.setitem(mim.HOSTS, 'no_toolkit', 'no-toolkit')
+    monkeypatch.setitem(mim.TOOLKITS, 'no_toolkit', 'no-toolkit')
     with pytest.raises(FileNotFoundError, match=r'no_toolkit.*mim install no-toolkit'):
         toolkit_script('no_toolkit', 'train')
 
