@@ -57,7 +57,7 @@ def saliency_tap(model: nn.Module, head: int | str = 'mean') -> ClassAttentionTa
     try:
         tap = ClassAttentionTap(backbone, head=head)
     except ValueError as error:
-        reason = str(error).split('; ')[0].split(': attention=')[0]
+        reason = str(error).split('; ')[0].split(': use attention=')[0]
         raise ValueError(
             f'{name} has no class attention, which determines the salient patches ({reason}); '
             "give a ViT with saliency=dict(type='VisionTransformer', ..., checkpoint=...)"
