@@ -201,6 +201,8 @@ def test_a_loss_with_parameters_cannot_be_swapped_on_the_way(built, late, resume
         model, tmp_path, switch, LabelingHook(labeling), epochs=3, resume=resume, default_hooks=saver
     )
     names = [x['type'].removeprefix('mixpro_mm.') for x in (built, late)]
-    with pytest.raises(ValueError, match=f'^{names[0]} cannot be replaced by {names[1]} during training, because a loss has parameters'):
+    with pytest.raises(
+        ValueError, match=f'^{names[0]} cannot be replaced by {names[1]} during training, because a loss has parameters'
+    ):
         runner.train()
     assert runner.epoch == (2 if resume else 1)
