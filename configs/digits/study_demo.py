@@ -6,9 +6,9 @@ seed = 0
 jobs = 0  # one per visible GPU, else one per core
 
 deit, pvt, scenes = dict(backbone='DeiT'), dict(backbone='PVT'), dict(needs=['scenes'])
-pretrain = dict(task='classification', pretraining='mixpro')
-detect = dict(task='detection', **pvt, **scenes)
-segment = dict(task='segmentation', **deit, **scenes)
+pretrain = dict(task='classification', pretraining='mixpro', data='digits')
+detect = dict(task='detection', data='digit scenes', **pvt, **scenes)
+segment = dict(task='segmentation', data='digit scenes', **deit, **scenes)
 from_pvt, from_deit = (dict(pretraining='mixpro', checkpoint=stage) for stage in ('pvt_mixpro', 'deit_mixpro'))
 
 data = 'data/digit_scenes'
