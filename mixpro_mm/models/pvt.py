@@ -128,22 +128,19 @@ class PVT(BaseBackbone):
 
     Args:
         arch (str | dict): 'tiny', 'small', 'medium' or 'large', or a dict of ``embed_dims``, ``num_heads``,
-        ``mlp_ratios``,
-            ``depths``, ``sr_ratios`` and optionally ``patch_sizes`` (4, 2, 2, 2); four numbers each.
+            ``mlp_ratios``, ``depths``, ``sr_ratios`` and optionally ``patch_sizes`` (4, 2, 2, 2); four numbers each.
         img_size (int | tuple): Input size, or (H, W), that sets the grids of the position embeddings.
         in_channels (int): Channels of the input.
         out_type (str): 'cls_token' for classification, 'featmap' for dense prediction (without class token and final
-        norm,
-            so that no parameter is unused).
+            norm, so that no parameter is unused).
         drop_rate (float): Dropout after position embeddings, attention projections and in the MLPs.
         attn_drop_rate (float): Dropout of attention weights.
         drop_path_rate (float): Stochastic depth of the last block; it increases linearly from 0 over all blocks.
         norm_eps (float): Epsilon of the norms in blocks and of the final norm.
         conv_norm_eps (float): Epsilon of the norms after a convolution (patch embedding, spatial reduction).
         init_cfg (dict, optional): Initialisation config of mmengine. By default, linear layers, class token and
-        positions
-            are drawn from a truncated normal (std 0.02), convolutions normal by fan-out as in mmdet; ``TimmInit`` draws
-            the weights of the release.
+            positions are drawn from a truncated normal (std 0.02), convolutions normal by fan-out as in mmdet;
+            ``TimmInit`` draws the weights of the release.
 
     Raises:
         ValueError: If ``arch`` or ``out_type`` is invalid.

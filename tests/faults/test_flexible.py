@@ -49,7 +49,7 @@ def test_the_strategy_writes_and_a_resume_with_other_settings_is_refused(flexibl
         with pytest.raises(
             RuntimeError,
             match=rf'^CheckpointCheckHook: {left} was made with other settings: optim_wrapper\.optimizer\.lr was '
-            r'0\.002 and is 0\.1; set',
+            r'0\.002 and is 0\.1',
         ):
             flexible(resume=resume, **{'optim_wrapper.optimizer.lr': 0.1}).train()
     assert [path.name for path in (tmp_path / 'work').glob('*.pth')] == ['epoch_2.pth']

@@ -26,7 +26,7 @@ class Bench:
     """A folder with configs, data and runs."""
 
     def __init__(self, folder):
-        self.folder = folder
+        self.folder, self.together = folder, {}
         self.environment = dict(os.environ, PYTHONPATH=str(HERE), OMP_NUM_THREADS='1', MPLBACKEND='agg')
         for name in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'):
             self.environment.pop(name, None)
@@ -112,6 +112,8 @@ def alone(bench):
 def together(bench, alone, request):
     """Return the number of processes and the errors of their runs by name."""
     count = request.param
+    if count in bench.together:  # pytest sets up a parameter again after another
+        return count, bench.together[count]
     jobs = [
         runs.pretrain(bench, f'deit{count}', runs.DEIT, count),
         runs.pretrain(bench, f'pvt{count}', runs.PVT, count),
@@ -120,4 +122,5 @@ def together(bench, alone, request):
         runs.transfer(bench, f'refused{count}', 'segmentation', bench.folder / 'pvt1/epoch_2.pth', 3),
         *runs.evaluations(bench, str(count)),
     ]
-    return count, bench.run(count, jobs)
+    bench.together[count] = bench.run(count, jobs)
+    return count, bench.together[count]

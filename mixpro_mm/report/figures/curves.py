@@ -78,7 +78,7 @@ def draw_curves(work_dirs: Sequence[str], out: str | None = None, width: str = '
 
 
 def factor_curves(stages: list[dict], path: str | Path) -> list[Path]:
-    """Draw the factor of each epoch and |lam_attn - lam_area|; more than five lines get a panel per backbone."""
+    """Draw the factor of each epoch and ``|lam_attn - lam_area|``; more than five lines get a panel per backbone."""
     runs, groups = _logged(stages, 'factor'), {}
     names = {(stage['backbone'], stage['pretraining']) for stage, _ in runs}
     if len(names) > LINES:
