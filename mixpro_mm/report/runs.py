@@ -10,7 +10,7 @@ from mixpro_mm.evaluation.measures import METRIC_NAMES
 from mixpro_mm.report.figures.logs import read_scalars
 from mixpro_mm.utils.files import read_json
 
-__all__ = ['Training', 'run_records', 'training_of']
+__all__ = ['Training', 'logged_settings', 'run_records', 'training_of']
 
 ROBUSTNESS = {
     **{f'calibration/{name}': name for name in ('top1', 'rms_calibration_error', 'aurra', 'ece')},
@@ -59,10 +59,10 @@ def training_of(checkpoint: str | Path, near: Path, was: str | None = None) -> T
     folder = folder.resolve()
     logs = list(folder.glob(LOGS))
     trained = [log for log in logs if log.with_name('scalars.json').is_file()]  # tests have none
-    copies = [copy for copy in _copies(folder, trained) if not _robust(_settings(copy))] if logs else []
+    copies = [copy for copy in _copies(folder, trained) if not _robust(logged_settings(copy))] if logs else []
     if len(copies) != 1:
         return Training(folder)
-    return Training(folder, copies[0].stem, _get(_settings(copies[0]), 'randomness', 'seed'))
+    return Training(folder, copies[0].stem, _get(logged_settings(copies[0]), 'randomness', 'seed'))
 
 
 def run_records(work_dir: Path) -> list[dict]:
@@ -73,7 +73,7 @@ def run_records(work_dir: Path) -> list[dict]:
     """
     newest = {}
     for stamp, log_dir, metrics, origin, source in sorted(_measured(work_dir), key=lambda found: found[:2]):
-        settings, config = _settings(log_dir / 'vis_data' / 'config.py'), _config_of(work_dir, log_dir)
+        settings, config = logged_settings(log_dir / 'vis_data' / 'config.py'), _config_of(work_dir, log_dir)
         checkpoint = settings.get('load_from') if origin == 'test' else None
         training = Training(work_dir.resolve(), config.stem)
         if checkpoint:
@@ -138,7 +138,7 @@ def _robust(settings: dict) -> bool:
     return str(_get(settings, 'test_cfg', 'type')).rpartition('.')[2] in ROBUST_LOOPS
 
 
-def _settings(config: Path) -> dict:
+def logged_settings(config: Path) -> dict:
     """Parse the constants of a config written by mmengine, without executing it."""
     nodes = [node for node in ast.parse(config.read_text('utf-8')).body if isinstance(node, ast.Assign)]
     return {node.targets[0].id: _value(node.value) for node in nodes if isinstance(node.targets[0], ast.Name)}

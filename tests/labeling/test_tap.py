@@ -14,15 +14,10 @@ from torch.utils._pytree import tree_leaves
 
 from mixpro_mm.labeling import ClassAttentionTap
 from mixpro_mm.models import PVT
+from tests import micro
+from tests.micro import ARCH
 
-ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
-PVT_ARCH = dict(
-    embed_dims=(8, 16, 16, 32),
-    num_heads=(1, 1, 2, 4),
-    mlp_ratios=(2, 2, 2, 2),
-    depths=(1, 1, 1, 2),
-    sr_ratios=(4, 2, 1, 1),
-)
+PVT_ARCH = dict(micro.PVT_ARCH, depths=(1, 1, 1, 2))
 TIMM = dict(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=2, num_classes=10)
 MODELS = {
     'vit': lambda: VisionTransformer(ARCH, img_size=32, patch_size=8),

@@ -8,6 +8,7 @@ from mixpro_mm.report.figures.canvas import PAPER, Panel, line_figure, outputs, 
 from mixpro_mm.report.figures.logs import split_name
 from mixpro_mm.report.paper import read_paper
 from mixpro_mm.report.records import collect
+from mixpro_mm.report.runs import logged_settings
 
 __all__ = ['draw_sweep']
 
@@ -51,9 +52,7 @@ def _finished(record: dict) -> bool:
     step = record.get('from', '').partition('validation at step ')[2]
     if not step:
         return True
-    from mmengine.config import Config
-
-    loop = Config.fromfile(Path(record['source']).with_name('config.py'), import_custom_modules=False).train_cfg
+    loop = logged_settings(Path(record['source']).with_name('config.py'))['train_cfg']
     length = loop.get('max_epochs') or loop.get('max_iters')
     if length and int(step) >= length:
         return True
