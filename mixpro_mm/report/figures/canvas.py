@@ -112,7 +112,8 @@ def line_figure(
                 axes.plot(x, y, **style)
                 axes.fill_between(x, y - deviation, y + deviation, color=style['color'], alpha=0.18, linewidth=0)
         axes.set(xlabel=panel.xlabel, ylabel=panel.ylabel, title=panel.title)
-        axes.xaxis.set_major_locator(MaxNLocator(5 if columns == 1 else 3, integer=True, steps=[1, 2, 5, 10]))
+        at_most = 5 if columns == 1 else 3
+        axes.xaxis.set_major_locator(MaxNLocator(at_most, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
         axes.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
         axes.set_ylim(bottom=panel.bottom)
         if panel.ticks:
