@@ -1,13 +1,18 @@
-"""Sphinx configuration: ``sphinx-build -W --keep-going -n -b html docs OUT`` builds the site without a network.
+"""Sphinx configuration: ``sphinx-build -W --keep-going -n -b html docs OUT`` builds the site without a network."""
 
-MyST copies files outside docs that a page links to (``../configs/...``) into the site; it cannot copy folders.
-"""
-
+import re
+import subprocess
 import sys
+from html import escape
 from pathlib import Path
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.util.osutil import relative_uri
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSION = {}
+SHOWN = {}  # pages of Python files that other pages link to
 exec((ROOT / 'mixpro_mm' / 'version.py').read_text(encoding='utf-8'), VERSION)
 
 project = 'mixpro_mm'
@@ -49,6 +54,18 @@ html_copy_source = False
 html_show_sourcelink = False
 
 
+def repository() -> str:
+    """Return the web address of the git remote ``origin``, or ''."""
+    command = ['git', '-C', str(ROOT), 'config', '--get', 'remote.origin.url']
+    address = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    found = re.fullmatch(r'(?:https://|(?:ssh://)?git@)([\w.-]+)[:/](.+?)(?:\.git)?', address)
+    return 'https://{}/{}'.format(*found.groups()) if found else ''
+
+
+if address := repository():
+    html_theme_options = {'footer_icons': [dict(name='Repository', url=address, html='Repository', **{'class': ''})]}
+
+
 def spare_stars(app, what, name, thing, options, lines: list[str]) -> None:
     """Escape ``**kwargs`` in a list of arguments, which is not bold text."""
     lines[:] = [line.replace(', **', r', \*\*') for line in lines]
@@ -59,10 +76,31 @@ def skip_fields(app, what, name, thing, skip, options) -> bool | None:
     return True if str(getattr(thing, '__doc__', '')).startswith('Alias for field number') else None
 
 
+def show_files(app, doctree, docname: str) -> None:
+    """Let links to Python files (configs, examples) open a page with the file instead of a download."""
+    for node in list(doctree.findall(addnodes.download_reference)):
+        path = (Path(app.srcdir, docname).parent / node['reftarget']).resolve()
+        if path.suffix == '.py' and path.is_relative_to(ROOT):
+            page = f'files/{path.relative_to(ROOT).as_posix()}'
+            SHOWN[page] = path
+            uri = relative_uri(app.builder.get_target_uri(docname), app.builder.get_target_uri(page))
+            node.replace_self(nodes.reference('', '', *node.children, refuri=uri, internal=True))
+
+
+def file_pages(app):
+    """Yield a page for each of these files."""
+    for page, path in SHOWN.items():
+        name, code = page.removeprefix('files/'), path.read_text(encoding='utf-8')
+        body = f'<h1>{escape(name)}</h1>\n{app.builder.highlighter.highlight_block(code, "python")}'
+        yield page, dict(title=name, body=body), 'page.html'
+
+
 def setup(app) -> None:
     import mixpro_mm.models
 
     # its function of the same name hides the module from autosummary
     mixpro_mm.models.local_context = sys.modules['mixpro_mm.models.local_context']
     app.connect('autodoc-skip-member', skip_fields)
+    app.connect('doctree-resolved', show_files)
+    app.connect('html-collect-pages', file_pages)
     app.connect('autodoc-process-docstring', spare_stars, priority=400)  # before napoleon
