@@ -1,8 +1,7 @@
 """Records from work directories of ``mim train`` and ``mim test``."""
 
 import ast
-from collections.abc import Iterable, Iterator
-from os.path import normpath
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,66 +38,59 @@ class Training(NamedTuple):
         return str(self.folder) if self.seed is None else self.seed
 
 
-def training_of(checkpoint: str | Path, near: Path, was: str | None = None) -> Training:
+def training_of(checkpoint: str | Path, near: Path) -> Training:
     """Return the training that wrote a checkpoint.
 
     Args:
         checkpoint: Its path at the time of the test.
         near: Folder of the test. A training that was moved or copied with it is found relative to it.
-        was: Path of ``near`` at the time of the test.
     """
-    folder, near = Path(checkpoint).parent, near.resolve()
-    if was is not None and normpath(was) == normpath(folder):
-        folder = near
-    elif near.parent.name == folder.name:
-        folder = near.parent
-    elif not folder.is_dir():
-        around = (near, near.parent, near.parent.parent)
-        places = [place if place.name == folder.name else place / folder.name for place in around]
-        folder = next(filter(Path.is_dir, places), folder)
-    folder = folder.resolve()
-    logs = list(folder.glob(LOGS))
-    trained = [log for log in logs if log.with_name('scalars.json').is_file()]  # tests have none
-    copies = [copy for copy in _copies(folder, trained) if not _robust(logged_settings(copy))] if logs else []
-    if len(copies) != 1:
-        return Training(folder)
-    return Training(folder, copies[0].stem, _get(logged_settings(copies[0]), 'randomness', 'seed'))
+    folder, near = Path(checkpoint).parent.resolve(), near.resolve()
+    around = near, *near.parents[:2]
+    for place in (*(place for place in around if place.name == folder.name), folder, near.parent / folder.name):
+        logs = [log for log in place.glob(LOGS) if log.with_name('scalars.json').is_file()]  # tests have none
+        if logs and len(copies := _copies(place, logs)) == 1:
+            return Training(place, copies[0].stem, _get(logged_settings(copies[0]), 'randomness', 'seed'))
+    return Training(folder)
 
 
-def run_records(work_dir: Path) -> list[dict]:
-    """Return the records of a work directory: of each run the newest test, otherwise the last validation.
+def run_records(work_dir: Path) -> Iterator[dict]:
+    """Yield the records of all tests in a work directory, and of the last validation.
 
     Besides the keys listed in ``report.records``, each has ``key`` (newer records replace older ones with the same
     key), ``stamp`` (time) and ``from`` ('test' or 'validation at step N').
     """
-    newest = {}
-    for stamp, log_dir, metrics, origin, source in sorted(_measured(work_dir), key=lambda found: found[:2]):
-        settings, config = logged_settings(log_dir / 'vis_data' / 'config.py'), _config_of(work_dir, log_dir)
+    for stamp, log_dir, metrics, origin, source in _measured(work_dir):
+        settings, copies = (
+            logged_settings(log_dir / 'vis_data/config.py'),
+            _copies(work_dir, [log_dir / 'vis_data/config.py']),
+        )
+        if len(copies) > 1:
+            names = ', '.join(copy.name for copy in copies)
+            raise ValueError(f'{log_dir} may be a run of any of {names}: use one --work-dir per config')
+        config = [*copies, work_dir / f'{work_dir.name}.py'][0]  # mim names the folder after the config
         checkpoint = settings.get('load_from') if origin == 'test' else None
-        training = Training(work_dir.resolve(), config.stem)
-        if checkpoint:
-            training = training_of(checkpoint, work_dir, settings.get('work_dir'))
+        training = training_of(checkpoint, work_dir) if checkpoint else Training(work_dir.resolve(), config.stem)
         if not checkpoint or training.config is None:
             training = training._replace(seed=_get(settings, 'randomness', 'seed'))
         tta = 'module' in (settings.get('model') or {})
         for task, metric, value in _numbers(metrics, settings):
             metric += ' (MS)' * tta
-            key = config.stem, str(training.folder), metric
-            newest[key] = dict(
+            yield dict(
                 task=task, metric=metric, value=value, seed=training.run, config=str(config), source=source,
-                training=training.config, name=training.name, checkpoint=checkpoint, key=key, stamp=stamp,
-                **{'from': origin},
+                training=training.config, name=training.name, checkpoint=checkpoint, stamp=stamp,
+                key=(config.stem, str(training.folder), metric), **{'from': origin},
             )  # fmt: skip
-    return list(newest.values())
 
 
 def _numbers(metrics: dict, settings: dict) -> Iterator[tuple[str, str, float]]:
     """Yield task, metric and value in percent."""
     data = str(_get(settings, 'test_dataloader', 'dataset', 'type')).rpartition('.')[2]
+    robust = str(_get(settings, 'test_cfg', 'type')).rpartition('.')[2] in ROBUST_LOOPS
     for reported, value in metrics.items():
         if reported in ROBUSTNESS:
             yield 'robustness', PREFIXES.get(data, '') + ROBUSTNESS[reported], round(value, 4)
-        elif reported in METRIC_NAMES and not _robust(settings):
+        elif reported in METRIC_NAMES and not robust:
             task, metric, factor = METRIC_NAMES[reported]
             yield task, metric, round(value * factor, 4)
 
@@ -118,24 +110,10 @@ def _measured(work_dir: Path) -> Iterator[tuple]:
         yield log_dir.name, log_dir, last, f'validation at step {last["step"]}', str(logs[-1])
 
 
-def _copies(folder: Path, logs: Iterable[Path]) -> list[Path]:
+def _copies(folder: Path, logs: list[Path]) -> list[Path]:
     """Return the configs that mmengine copied to a folder; of several, those equal to a logged config if any is."""
     copies, texts = sorted(folder.glob('*.py')), {log.read_text('utf-8') for log in logs}
-    same = [copy for copy in copies if copy.read_text('utf-8') in texts]
-    return same if same and len(copies) > 1 else copies
-
-
-def _config_of(work_dir: Path, log_dir: Path) -> Path:
-    """Return the copied config of a run. Raises ValueError if it is ambiguous."""
-    copies = _copies(work_dir, [log_dir / 'vis_data' / 'config.py'])
-    if len(copies) > 1:
-        names = ', '.join(copy.name for copy in copies)
-        raise ValueError(f'{log_dir} may be a run of any of {names}: use one --work-dir per config')
-    return copies[0] if copies else work_dir / f'{work_dir.name}.py'  # mim names the folder after the config
-
-
-def _robust(settings: dict) -> bool:
-    return str(_get(settings, 'test_cfg', 'type')).rpartition('.')[2] in ROBUST_LOOPS
+    return [copy for copy in copies if len(copies) > 1 and copy.read_text('utf-8') in texts] or copies
 
 
 def logged_settings(config: Path) -> dict:

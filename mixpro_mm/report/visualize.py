@@ -5,8 +5,9 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
-from mixpro_mm.report.figures.canvas import WIDTHS
+from mixpro_mm.report.figures.canvas import METADATA, WIDTHS, write_figure
 
 __all__ = ['main']
 
@@ -34,15 +35,19 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw mixed images, masks, class attention, training curves or results. See docs/pictures.md."""
     args = vars(_parser().parse_args(arguments))
-    command = args.pop('command')
+    command, out = args.pop('command'), args.pop('out')
     try:
+        out = Path(out or f'work_dirs/pictures/{command}')
+        if out.is_dir() or out.suffix.lower() not in ('', *METADATA):
+            raise ValueError(f'--out {out} must be a file that ends in .png or .svg, or has no suffix')
         module = import_module(f'mixpro_mm.report.figures.{"curves" if command == "factor" else command}')
         if command in ('mixed', 'attention', 'factor'):
             from mmengine.logging import MMLogger
 
             MMLogger.get_current_instance().setLevel(logging.WARNING)  # no messages of model building
-        for path in getattr(module, f'draw_{command}')(**args):
-            print(path)
+        figure = getattr(module, f'draw_{command}')(**args)
+        for path in [out] if out.suffix else [out.with_suffix(suffix) for suffix in METADATA]:
+            print(write_figure(figure, path, dpi=300))
     except KeyboardInterrupt:
         print('interrupted; no figure was written', file=sys.stderr)
         return 130

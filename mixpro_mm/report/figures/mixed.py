@@ -7,19 +7,18 @@ import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.runner import find_latest_checkpoint
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, one_hot
 
-from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.functional import MixedTarget
 from mixpro_mm.hooks.loss_modules import each, label_augments, loss_module
 from mixpro_mm.labeling import ClassAttentionTap, LabelWeights, patches_of, token_grid
 from mixpro_mm.labeling.rules import build_labeling
 from mixpro_mm.models import connect_factor
 from mixpro_mm.report.figures import models
-from mixpro_mm.report.figures.canvas import WIDTHS, fit, outputs, save
+from mixpro_mm.report.figures.canvas import WIDTHS, fit
 from mixpro_mm.report.figures.images import image_table
-from mixpro_mm.report.figures.logs import checkpoint_of, config_of
 
 __all__ = ['Mix', 'attention_maps', 'choose_augment', 'draw_mixed', 'factors_of_a_batch', 'mix', 'mixed_table', 'weigh']
 
@@ -28,15 +27,14 @@ BOTH = (0.35, 0.65)  # area of the first image at which both are visible
 
 
 class Mix(NamedTuple):
-    """Mixed images (B, 3, H, W), partners (B,), weights (B, 2) of both labels, and the target of our own augments."""
+    """Mixed images (B, 3, H, W), partners (B,) and labels."""
 
     images: Tensor
     partner: Tensor
-    weights: Tensor
-    target: MixedTarget | None
+    target: MixedTarget
 
 
-def draw_mixed(config, checkpoint=None, augment=None, num=4, seed=0, out=None, width='column') -> list[Path]:
+def draw_mixed(config, checkpoint=None, augment=None, num=4, seed=0, width='column') -> Figure:
     """Draw training images of a config before and after its augment.
 
     Raises:
@@ -44,36 +42,31 @@ def draw_mixed(config, checkpoint=None, augment=None, num=4, seed=0, out=None, w
     """
     if not 2 <= num <= 16:
         raise ValueError(f'--num {num}: must be 2 to 16')
-    paths, settings = outputs(out, 'mixed'), models.load_config(config)
+    settings = models.load_config(config)
     model = models.load_model(settings, checkpoint)
     chosen, dataset = choose_augment(model, augment), models.build_dataset(settings, 'train')
-    note = f'{type(chosen).__name__} of {Path(config).stem}, training images, seed {seed}. '
-    note += f'Model: {Path(checkpoint).name}.' if checkpoint else 'No checkpoint: outputs are not shown.'
-    figure = mixed_table(model, settings, chosen, dataset, num, seed, WIDTHS[width], note, trained=bool(checkpoint))
-    return save(figure, paths)
+    return mixed_table(model, settings, chosen, dataset, num, seed, WIDTHS[width], trained=bool(checkpoint))
 
 
-def mixed_table(model, config, augment, dataset, num, seed, width, note='', trained=True) -> Figure:
+def mixed_table(model, config, augment, dataset, num, seed, width, trained=True) -> Figure:
     """Draw a column per image; with ``trained=False`` without attention and the weights that depend on it."""
     images, scores = preprocess(model, models.take_items(dataset, num, seed))
-    found = mix(model, config, augment, images, scores, visible=True)
-    names, rgb = models.class_names(dataset, scores.shape[1]), models.to_rgb(model.data_preprocessor, images)
-    names = [fit(names[i], (width - 0.65) / num) for i in scores.argmax(1).tolist()]
-    partners, weights, maps, numbers = found.partner.tolist(), found.weights, None, {}
-    rows = [('image', rgb), ('partner', [rgb[i] for i in partners])]
-    if found.target is not None:
-        rows.append(('mask', [mask[0].numpy() for mask in found.target.mask]))
-        numbers['lam_area'] = found.target.lam_area
-        if trained:
-            labels, maps = weigh(model, config, found)
-            numbers |= dict(lam_attn=labels.lam_attn, factor=labels.factor)
-            weights = weights if labels.lam is None else torch.stack([labels.lam, 1 - labels.lam], dim=1)
-    rows.append(('mixed', models.to_rgb(model.data_preprocessor, found.images)))
-    rows += [] if maps is None else [('attention', list(maps.numpy()))]
-    if trained or found.target is None or found.target.weights is None:  # TokenMix weights are those of its teacher
-        numbers |= {'own label': weights[:, 0], 'partner label': weights[:, 1]}
+    mixed = mix(model, config, augment, images, scores, visible=True)
+    names = [fit(name, (width - 0.65) / num) for name in models.class_names(dataset, scores)]
+    (first, shown), partners = (models.to_rgb(model, each) for each in (images, mixed.images)), mixed.partner.tolist()
+    rows = [('image', first), ('partner', [first[i] for i in partners])]
+    rows += [('mask', [mask[0].numpy() for mask in mixed.target.mask]), ('mixed', shown)]
+    own, teacher = mixed.target.lam_area, mixed.target.weights
+    numbers = dict(lam_area=own)
+    if trained:
+        labels, maps = weigh(model, config, mixed)
+        rows += [] if maps is None else [('attention', list(maps.numpy()))]
+        numbers |= dict(lam_attn=labels.lam_attn, factor=labels.factor)
+        own = labels.lam if labels.lam is not None else own if teacher is None else teacher[:, 0]
+    if trained or teacher is None:  # without a checkpoint, the weights of a teacher are random
+        numbers |= {'own label': own, 'partner label': 1 - own}
     texts = {name: [f'{v:.2f}' for v in values.tolist()] for name, values in numbers.items() if values is not None}
-    return image_table(rows, {0: names, 1: [names[i] for i in partners]}, texts, width=width, note=note)
+    return image_table(rows, {0: names, 1: [names[i] for i in partners]}, texts, width=width)
 
 
 def factors_of_a_batch(folder: Path, num: int | None = None, seed: int = 0) -> list[float]:
@@ -82,14 +75,14 @@ def factors_of_a_batch(folder: Path, num: int | None = None, seed: int = 0) -> l
     Raises:
         ValueError: if the directory has no config or checkpoint, or its labels have no factor.
     """
-    config = models.load_config(config_of(folder))
-    if not (checkpoint := checkpoint_of(folder)):
-        raise ValueError(f'{folder} has no checkpoint')
+    configs, checkpoint = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime), None
+    if not configs or not (checkpoint := find_latest_checkpoint(folder)):
+        raise ValueError(f'{folder} has no {"checkpoint" if configs else "config"}')
+    config = models.load_config(configs[-1])
     model, dataset = models.load_model(config, checkpoint), models.build_dataset(config, 'train')
     items = models.take_items(dataset, num or config.train_dataloader.batch_size, seed)
     mixed = mix(model, config, choose_augment(model), *preprocess(model, items))
-    factor = None if mixed.target is None else weigh(model, config, mixed)[0].factor
-    if factor is None:
+    if (factor := weigh(model, config, mixed)[0].factor) is None:
         raise ValueError(f'the labels of {config.filename} have no factor')
     return factor.tolist()
 
@@ -104,15 +97,14 @@ def preprocess(model: nn.Module, items: list[dict]) -> tuple[Tensor, Tensor]:
 
 
 def choose_augment(model: nn.Module, name: str | None = None):
-    """Return the augment ``name``, or the first that re-weights labels, or the first. Raises ValueError if missing."""
-    augments = getattr(getattr(model.data_preprocessor, 'batch_augments', None), 'augments', None) or []
-    known = {type(augment).__name__: augment for augment in augments if augment is not None}
-    if not known:
-        raise ValueError('this config mixes no images: model.train_cfg has no augments')
-    found = [known[each] for each in known if name and each.lower() == name.split('.')[-1].lower()]
-    if name and not found:
-        raise ValueError(f'this config has no augment {name}; it has {", ".join(known)}')
-    return [*found, *label_augments(model), *known.values()][0]
+    """Return the augment of this package with a class name, or the first. Raises ValueError if it is missing."""
+    known = {type(augment).__name__: augment for augment in label_augments(model)}
+    name = name.split('.')[-1] if name else next(iter(known), None)
+    if name not in known:
+        raise ValueError(
+            f'this config mixes no images with {name or "mixpro_mm"}; its augments: {", ".join(known) or "none"}'
+        )
+    return known[name]
 
 
 def hook_settings(config: Config, name: str = 'LabelingHook') -> dict | None:
@@ -131,28 +123,14 @@ def mix(model: nn.Module, config: Config, augment, images: Tensor, scores: Tenso
     each([augment], 'bind', model, model if hook_settings(config, 'EMAHook') else None)
     try:
         for _ in range(DRAWS if visible else 1):
+            partner = torch.randperm(len(images))
             with torch.enable_grad():  # PuzzleMix takes a gradient
-                found = _draw(augment, images, scores)
-            share = (found.weights[:, 0] if found.target is None else found.target.lam_area).mean()
-            if BOTH[0] < share < BOTH[1] and (found.partner != torch.arange(len(images))).all():
+                mixed, target = augment.mix(images, scores, partner)
+            if BOTH[0] < target.lam_area.mean() < BOTH[1] and (partner != torch.arange(len(images))).all():
                 break
     finally:
         each([augment], 'unbind')
-    return found
-
-
-def _draw(augment, images: Tensor, scores: Tensor) -> Mix:
-    if isinstance(augment, MixAugment):
-        partner = torch.randperm(len(images))
-        mixed, target = augment.mix(images, scores, partner)
-        weights = torch.stack([target.lam_area, 1 - target.lam_area], 1) if target.weights is None else target.weights
-        return Mix(mixed.detach(), partner, weights, target)
-    # mmpretrain returns labels only; with one class per image they contain partner and weight
-    mixed, labels = augment(images.clone(), torch.eye(len(images)))  # CutMix writes to its input
-    own = labels.float().diagonal()
-    others = labels.float() - torch.diag(own)
-    partner = torch.where(others.amax(1) == 0, torch.arange(len(images)), others.argmax(1))
-    return Mix(mixed, partner, torch.stack([own, others.sum(1)], 1), None)
+    return Mix(mixed.detach(), partner, target)
 
 
 @torch.no_grad()
