@@ -6,13 +6,12 @@ A report is a list of blocks: ('title', text, date), ('heading', text), ('subhea
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
-from PIL import Image
 
 from mixpro_mm.report.tables import markdown_table, markdown_text, numeric_columns
 from mixpro_mm.utils.files import write_text
@@ -31,9 +30,7 @@ DOCUMENT = r"""\documentclass{article}
 \usepackage[margin=2cm,landscape]{geometry}
 \begin{document}
 \scriptsize
-
 %s
-
 \end{document}
 """
 
@@ -55,7 +52,7 @@ def render_html(blocks: Sequence[tuple]) -> str:
     """Render blocks as one HTML page without external files; the first block must be a title."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(breakable=_breakable, picture=_picture, numeric=numeric_columns)
+    environment.filters.update(breakable=_breakable, base64=_base64, numeric=numeric_columns)
     return environment.get_template('page.html.j2').render(blocks=blocks)
 
 
@@ -63,36 +60,34 @@ def _breakable(text: str) -> Markup:  # long names break after / and _
     return Markup(re.sub(r'([/_])', r'\1<wbr>', str(escape(text))))
 
 
-def _picture(path: Path) -> dict:
-    with Image.open(path) as image:
-        return dict(data=base64.b64encode(path.read_bytes()).decode('ascii'), width=image.width, height=image.height)
+def _base64(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode('ascii')
 
 
 def render_markdown(blocks: Sequence[tuple]) -> str:
     """Render blocks as Markdown with pictures in ``figures``."""
-    marks, parts = {'title': '# ', 'heading': '## ', 'subheading': '### '}, []
-    for kind, *content in blocks:
-        if kind == 'table':
-            parts.append(markdown_table(content[0].columns, content[0].values, numeric_columns(content[0])))
-        elif kind == 'figure':
-            title, caption = map(markdown_text, content[1:])
-            parts += [f'![{title}](figures/{content[0].name})', f'**{title}.** {caption}']
-        else:
-            parts += [marks.get(kind, '') + markdown_text(content[0]), *map(markdown_text, content[1:])]
-    return '\n\n'.join(parts) + '\n'
+    marks = {'title': '# {}', 'heading': '## {}', 'subheading': '### {}'}
+    figure = '![{1}](figures/{0})\n\n**{1}.** {2}'
+    return _render(blocks, marks, markdown_text, markdown_table, figure) + '\n'
 
 
 def render_latex(blocks: Sequence[tuple]) -> str:
     """Render blocks as a LaTeX document with booktabs; wide tables are scaled to the text width."""
-    marks, parts = {'title': r'\section*{%s}', 'heading': r'\section*{%s}', 'subheading': r'\subsection*{%s}'}, []
+    marks = {'title': r'\section*{{{}}}', 'heading': r'\section*{{{}}}', 'subheading': r'\subsection*{{{}}}'}
+    figure = r'\includegraphics[width=\linewidth]{{figures/{0}}} {1}. {2}'
+    return DOCUMENT % _render(blocks, marks, _latex, _latex_table, figure)
+
+
+def _render(blocks: Sequence[tuple], marks: dict, escaped: Callable, table: Callable, figure: str) -> str:
+    parts = []
     for kind, *content in blocks:
         if kind == 'table':
-            parts.append(_latex_table(content[0]))
+            parts.append(table(content[0]))
         elif kind == 'figure':
-            parts += [f'\\includegraphics[width=\\linewidth]{{figures/{content[0].name}}}', *map(_latex, content[1:])]
+            parts.append(figure.format(content[0].name, *map(escaped, content[1:])))
         else:
-            parts += [marks.get(kind, '%s') % _latex(content[0]), *map(_latex, content[1:])]
-    return DOCUMENT % '\n\n'.join(parts)
+            parts += [marks.get(kind, '{}').format(escaped(content[0])), *map(escaped, content[1:])]
+    return '\n\n'.join(parts)
 
 
 def _latex(text: str) -> str:

@@ -141,13 +141,10 @@ def table_blocks(data: str, tables: dict[str, dict], paper: Paper) -> list[tuple
 
 
 def paper_table(table: str, cells: dict[tuple[str, str], Cell], paper: Paper, published: bool = True) -> pd.DataFrame:
-    """Return a table of the paper as text. Additional rows and columns come after those of the paper.
+    """Return 'table1' to 'table10', 'figure3', 'figure5a' or 'figure5b' with measured cells (row, column) -> cell.
 
-    Args:
-        table: 'table1' to 'table10', 'figure3', 'figure5a' or 'figure5b'.
-        cells: (row, column) -> measured cell.
-        paper: The published numbers.
-        published: Show all rows of the paper and its numbers, not only measured ones.
+    Additional rows and columns come after those of the paper. With ``published``, all rows and numbers of the paper are
+    shown, not only measured ones.
     """
     names, titles = paper.rows(table), COLUMNS.get(table, {'top1': 'top-1'})
     rows = [row for row in names if published or any(row == measured for measured, _ in cells)]

@@ -6,20 +6,29 @@ Records of a study also have ``backbone`` and ``pretraining``, and may have ``ta
 accuracy under occlusion, pairs (information loss in [0, 1], top-1 in percent).
 """
 
+import ast
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
+from mixpro_mm.evaluation.measures import METRIC_NAMES
+from mixpro_mm.report.figures.logs import read_scalars
 from mixpro_mm.report.labels import canonical
-from mixpro_mm.report.runs import run_records, training_of
 from mixpro_mm.utils.files import read_json
 
-__all__ = ['collect', 'normalised']
+__all__ = ['Training', 'collect', 'logged_settings', 'normalised', 'run_records', 'training_of']
 
 RESULTS = 'results.json'  # of a study
-STEP = 'forward and backward'  # the part of a training step that Table 2 times
 NEEDED = ('task', 'backbone', 'pretraining', 'metric', 'value')
+ROBUSTNESS = {
+    **{f'calibration/{name}': name for name in ('top1', 'rms_calibration_error', 'aurra', 'ece')},
+    **{f'ood/{name}': name for name in ('aupr', 'auroc', 'fpr95')},
+}
+PREFIXES = {'ImageNetA': 'A_', 'DigitsA': 'A_', 'ImageNetO': 'O_', 'DigitsO': 'O_'}  # by test data set
+ROBUST_LOOPS = ('RecordedTestLoop', 'OcclusionTestLoop')  # their top-1 is not that of the standard test
+LOGS = '*/vis_data/config.py'
 
 
 def normalised(record: dict) -> dict:
@@ -42,33 +51,32 @@ def collect(paths: Iterable[str | Path]) -> list[dict]:
     """
     files, runs, paths = {}, [], list(map(Path, paths))
     for path in paths:
-        if path.is_dir():
-            _search(path, files, runs)
-        elif not path.is_file():
+        if not path.exists():
             raise ValueError(f'no such file or folder: {path}')
-        elif (records := _read(path)) is None:
-            raise ValueError(f'{path} has no results of a study, an occlusion test or a benchmark')
-        else:
-            files.setdefault(path.resolve(), records)
+        for place in _places(path) if path.is_dir() else [path]:
+            if place.is_dir():
+                runs += run_records(place)
+            elif (records := _read(place)) is not None:
+                files.setdefault(place.resolve(), records)
+            elif place == path:
+                raise ValueError(f'{path} has no results of a study, an occlusion test or a benchmark')
     newest = {record['key']: record for record in sorted(runs, key=lambda record: record['stamp'])}
     found = [normalised(record) for records in (*files.values(), newest.values()) for record in records]
     if not found:
-        places = ', '.join(map(str, paths))
-        raise ValueError(f'nothing to report in {places}: no results.json, occlusion.json, benchmark or log of a test')
+        raise ValueError(
+            f'nothing to report in {", ".join(map(str, paths))}: no results, occlusion test, benchmark or log'
+        )
     return found
 
 
-def _search(top: Path, files: dict, runs: list) -> None:
-    """Add the records below a folder to ``files`` (resolved path -> records) and ``runs``."""
+def _places(top: Path) -> Iterator[Path]:
+    """Yield the JSON files and folders that may have results; a study has them in one file."""
     for place, folders, names in os.walk(top):
-        folders[:] = sorted(name for name in folders if not name.startswith('.') and name != 'vis_data')
-        place = Path(place)
-        for name in sorted(name for name in names if name.endswith('.json') and not name.startswith('.')):
-            if (records := _read(place / name)) is not None:
-                files.setdefault((place / name).resolve(), records)
-        if RESULTS in names:
-            folders.clear()  # the stages of a study
-        runs += run_records(place)
+        folders[:] = (
+            [] if RESULTS in names else sorted(name for name in folders if name[0] != '.' and name != 'vis_data')
+        )
+        yield from (Path(place, name) for name in sorted(names) if name.endswith('.json') and name[0] != '.')
+        yield Path(place)
 
 
 def _read(file: Path) -> list[dict] | None:
@@ -115,6 +123,113 @@ def _speed_records(content: dict) -> list[dict]:
         dict(task='benchmark', backbone=record['backbone'], pretraining=record['method'], metric=metric, seed=0,
              value=record[key], config=f'tools/benchmark.py: {setting}', **{'from': 'benchmark'})
         for record in content['records']
-        if record.get('section') == 'step' and record.get('part') == STEP
+        if record.get('section') == 'step' and record.get('part') == 'forward and backward'  # as in Table 2
         for metric, key in (('speed', 'images_per_s'), ('params', 'parameters_millions'))
     ]  # fmt: skip
+
+
+class Training(NamedTuple):
+    """Work directory of a training, and the name and seed of its config."""
+
+    folder: Path
+    config: str | None = None
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the folder without the ``_s0``, ``_s1``, ... of a study."""
+        return self.folder.name.removesuffix(f'_s{self.seed}')
+
+    @property
+    def run(self) -> int | str:
+        """The seed; the folder if there is no seed, because two trainings without a seed differ."""
+        return str(self.folder) if self.seed is None else self.seed
+
+
+def training_of(checkpoint: str | Path, near: Path) -> Training:
+    """Return the training that wrote a checkpoint; one that was moved with the test in ``near`` is found beside it."""
+    folder, near = Path(checkpoint).parent.resolve(), near.resolve()
+    around = near, *near.parents[:2]
+    for place in (*(place for place in around if place.name == folder.name), folder, near.parent / folder.name):
+        logs = [log for log in place.glob(LOGS) if log.with_name('scalars.json').is_file()]  # tests have none
+        if logs and len(copies := _copies(place, logs)) == 1:
+            return Training(place, copies[0].stem, _get(logged_settings(copies[0]), 'randomness', 'seed'))
+    return Training(folder)
+
+
+def run_records(work_dir: Path) -> Iterator[dict]:
+    """Yield the records of all tests in a work directory, and of the last validation.
+
+    Each also has ``key`` (newer records replace older ones), ``stamp`` (time) and ``from`` ('test' or 'validation at
+    step N').
+    """
+    for stamp, log_dir, metrics, origin, source in _measured(work_dir):
+        log = log_dir / 'vis_data' / 'config.py'
+        settings, copies = logged_settings(log), _copies(work_dir, [log])
+        if len(copies) > 1:
+            names = ', '.join(copy.name for copy in copies)
+            raise ValueError(f'{log_dir} may be a run of any of {names}: use one --work-dir per config')
+        config = [*copies, work_dir / f'{work_dir.name}.py'][0]  # mim names the folder after the config
+        checkpoint = settings.get('load_from') if origin == 'test' else None
+        training = training_of(checkpoint, work_dir) if checkpoint else Training(work_dir.resolve(), config.stem)
+        if not checkpoint or training.config is None:
+            training = training._replace(seed=_get(settings, 'randomness', 'seed'))
+        tta = 'module' in (settings.get('model') or {})
+        for task, metric, value in _numbers(metrics, settings):
+            metric += ' (MS)' * tta
+            yield dict(
+                task=task, metric=metric, value=value, seed=training.run, config=str(config), source=source,
+                training=training.config, name=training.name, checkpoint=checkpoint, stamp=stamp,
+                key=(config.stem, str(training.folder), metric), **{'from': origin},
+            )  # fmt: skip
+
+
+def _numbers(metrics: dict, settings: dict) -> Iterator[tuple[str, str, float]]:
+    """Yield task, metric and value in percent."""
+    data = str(_get(settings, 'test_dataloader', 'dataset', 'type')).rpartition('.')[2]
+    robust = str(_get(settings, 'test_cfg', 'type')).rpartition('.')[2] in ROBUST_LOOPS
+    for reported, value in metrics.items():
+        if reported in ROBUSTNESS:
+            yield 'robustness', PREFIXES.get(data, '') + ROBUSTNESS[reported], round(value, 4)
+        elif reported in METRIC_NAMES and not robust:
+            task, metric, factor = METRIC_NAMES[reported]
+            yield task, metric, round(value * factor, 4)
+
+
+def _measured(work_dir: Path) -> Iterator[tuple]:
+    """Yield (time, log folder, metrics, origin, file) of every test and of the last validation."""
+    log_dirs = sorted(config.parents[1] for config in work_dir.glob(LOGS))
+    for log_dir in log_dirs:
+        file = log_dir / f'{log_dir.name}.json'
+        if isinstance(tested := read_json(file), dict):
+            yield f'{log_dir.name} test', log_dir, tested, 'test', str(file)
+    names = METRIC_NAMES.keys() | ROBUSTNESS.keys()
+    validated = [line for line in read_scalars(work_dir) if 'iter' not in line and names & line.keys()]
+    logs = [file for log_dir in log_dirs if (file := log_dir / 'vis_data' / 'scalars.json').is_file()]
+    if validated and logs:
+        log_dir, last = logs[-1].parents[1], validated[-1]
+        yield log_dir.name, log_dir, last, f'validation at step {last["step"]}', str(logs[-1])
+
+
+def _copies(folder: Path, logs: list[Path]) -> list[Path]:
+    """Return the configs that mmengine copied to a folder; of several, those equal to a logged config if any is."""
+    copies, texts = sorted(folder.glob('*.py')), {log.read_text('utf-8') for log in logs}
+    return [copy for copy in copies if len(copies) > 1 and copy.read_text('utf-8') in texts] or copies
+
+
+def logged_settings(config: Path) -> dict:
+    """Parse the constants of a config written by mmengine, without executing it."""
+    nodes = [node for node in ast.parse(config.read_text('utf-8')).body if isinstance(node, ast.Assign)]
+    return {node.targets[0].id: _value(node.value) for node in nodes}
+
+
+def _value(node: ast.expr):
+    if isinstance(node, ast.Call):
+        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+    return node.value if isinstance(node, ast.Constant) else None
+
+
+def _get(settings, *path: str):
+    for name in path:
+        settings = settings.get(name) if isinstance(settings, dict) else None
+    return settings

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy import stats
 from mixpro_mm.report.labels import canonical, in_order, label, measure
 
 __all__ = [
-    'Cell', 'Table', 'by_task', 'comparisons', 'gather', 'has_published', 'markdown_table', 'markdown_text',
+    'Cell', 'Table', 'comparisons', 'gather', 'markdown_table', 'markdown_text',
     'numeric_columns', 'origins', 'paired_difference', 'results_frame', 'results_table', 'signed',
 ]  # fmt: skip
 
@@ -38,20 +38,16 @@ class Cell(NamedTuple):
 
 
 class PairedDifference(NamedTuple):
-    """Mean and sample standard deviation of ``n`` differences, and Student's 95 % interval of the mean.
+    """Mean and sample standard deviation of ``n`` differences, and Student's 95 % interval ``low`` to ``high``.
 
-    ``sd`` is 0 if the differences are equal up to rounding; the interval is then (nan, nan).
+    ``sd`` is 0 if the differences are equal up to rounding; the interval is then unknown (nan).
     """
 
     n: int
     mean: float
     sd: float
-    interval: tuple[float, float]
-
-    @property
-    def min_detectable_difference(self) -> float:
-        """Half the width of the interval; infinite if ``sd`` is 0, because a few seeds can agree by chance."""
-        return (self.interval[1] - self.interval[0]) / 2 if self.sd else math.inf
+    low: float = math.nan
+    high: float = math.nan
 
 
 # (task, backbone, metric) -> pre-training -> cell
@@ -89,28 +85,13 @@ def results_table(records: list[dict]) -> Table:
     """Compute means over seeds by task, backbone, metric and pre-training.
 
     Raises:
-        ValueError: if there are no records, or two of one cell and seed differ.
+        ValueError: if two records of one cell and seed differ.
     """
-    if not records:
-        raise ValueError('no results to report: the list of records is empty')
     table: Table = {}
     keys = [(r['task'], r['backbone'], r['metric'], canonical(r['pretraining'])) for r in records]
     for (*row, name), cell in gather(zip(keys, records, strict=True)).items():
         table.setdefault(tuple(row), {})[name] = cell
-    order = [*TASKS, *(task for task, *_ in table)]
-    return dict(sorted(table.items(), key=lambda item: order.index(item[0][0])))
-
-
-def by_task(table: Table) -> dict[str, Table]:
-    """Return a table for each task."""
-    return {
-        task: {row: table[row] for row in table if row[0] == task} for task in dict.fromkeys(row[0] for row in table)
-    }
-
-
-def has_published(table: Table) -> bool:
-    """Return whether any cell has a published number."""
-    return any(cell.published is not None for cells in table.values() for cell in cells.values())
+    return {row: table[row] for row in sorted(table, key=lambda row: (*TASKS, row[0]).index(row[0]))}
 
 
 def results_frame(table: Table) -> pd.DataFrame:
@@ -144,8 +125,8 @@ def paired_difference(values: dict[int, float], base: dict[int, float]) -> Paire
         raise ValueError(f'a paired difference needs finite results of two shared seeds, got {a} and {b}')
     mean, sd = float((a - b).mean()), float((a - b).std(ddof=1))
     if sd <= ROUNDING * max(np.abs(a).max(), np.abs(b).max()):
-        return PairedDifference(len(seeds), mean, 0.0, (math.nan, math.nan))
-    return PairedDifference(len(seeds), mean, sd, tuple(map(float, stats.ttest_rel(a, b).confidence_interval(0.95))))
+        return PairedDifference(len(seeds), mean, 0.0)
+    return PairedDifference(len(seeds), mean, sd, *map(float, stats.ttest_rel(a, b).confidence_interval(0.95)))
 
 
 def comparisons(table: Table) -> dict[str, pd.DataFrame]:
@@ -167,9 +148,9 @@ def comparisons(table: Table) -> dict[str, pd.DataFrame]:
                 'metric': measure(metric),
                 'difference': f'{label(name)} - {label(other)}',
                 'mean ± sd': f'{pairs.mean + 0.0:+.2f} ± {pairs.sd:.2f}',
-                '95 % interval': '{:+.2f} to {:+.2f}'.format(*pairs.interval) if pairs.sd else '-',
+                '95 % interval': f'{pairs.low:+.2f} to {pairs.high:+.2f}' if pairs.sd else '-',
                 'n': str(pairs.n),
-                'detectable': f'{pairs.min_detectable_difference:.2f}' if pairs.sd else '-',
+                'detectable': f'{(pairs.high - pairs.low) / 2:.2f}' if pairs.sd else '-',
             }
             parts.setdefault(f'{label(task)}, {backbone}', []).append(line)
     return {title: pd.DataFrame(lines) for title, lines in parts.items()}
@@ -208,8 +189,11 @@ def markdown_text(text: str) -> str:
     return re.sub(r'[\\`*\[\]<>&|]|\b_|_\b', r'\\\g<0>', ' '.join(text.split()))
 
 
-def markdown_table(header: Iterable[str], rows: Iterable[Iterable[str]], numeric: Container[int] = ()) -> str:
-    """Return a Markdown table of escaped text, with the columns in ``numeric`` aligned right."""
-    lines = [[markdown_text(cell) for cell in row] for row in (header, *rows)]
+def markdown_table(frame: pd.DataFrame) -> str:
+    """Return a Markdown table of escaped text, with numbers aligned right."""
+    lines, numeric = (
+        [[markdown_text(cell) for cell in row] for row in (frame.columns, *frame.values)],
+        numeric_columns(frame),
+    )
     rule = ['---:' if i in numeric else '---' for i in range(len(lines[0]))]
     return '\n'.join(f'| {" | ".join(line)} |' for line in (lines[0], rule, *lines[1:]))

@@ -88,7 +88,6 @@ def test_records_without_a_cell_are_listed_with_their_sources(tmp_path):
     sections = tables(tmp_path, *mine)
     assert '| X | top-1 | 70.5 ± 0.7 (n=2) | 77.5 ± 0.7 (n=2) |' in sections['Classification']
     assert '| MixPro - CutMix | +7.00 ± 0.00 |' in sections['Classification, X']
-    assert lines(sections['Single runs'])[2] == ['vit', 'vit', 'mIoU', '3', '50.0']
     origins = [row[1:] for row in lines(sections['Sources'])]
     assert ['configs/mine/vit.py', '0123456789', '1', 'test', 'top-1 71, top-1 78'] in origins
     assert any(row[1:] == [str(runs / 'e.pth'), '3', 'test', 'mIoU 50'] for row in origins)
@@ -119,7 +118,6 @@ def test_occlusion_of_a_study_and_of_single_tests(tmp_path):
     assert [text.count(f'(figures/occlusion-{number}.png)') for number in (1, 2, 3, 4)] == [1, 1, 1, 0]
     assert all((tmp_path / 'out' / 'figures' / f'occlusion-{number}.png').is_file() for number in (1, 2, 3))
     assert 'naseer, 14 patches a side' in text and f'results of {tmp_path / "in" / "results.json"}' in text
-    assert lines(sections['Single runs'])[2] == ['deit-small', 'mine', 'mean top-1: random occlusion', '-', '45.0']
 
 
 def test_reports_are_reproducible(tmp_path):

@@ -12,8 +12,7 @@ from mmengine.registry import METRICS, MODELS
 from mmengine.runner import Runner
 
 from mixpro_mm.report.paper import read_paper
-from mixpro_mm.report.records import collect, normalised
-from mixpro_mm.report.runs import Training, run_records, training_of
+from mixpro_mm.report.records import Training, collect, normalised, run_records, training_of
 from tests.report.made_up import BENCHMARK, occlusion, stage, study_record, write
 
 CONFIG = """

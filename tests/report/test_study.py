@@ -98,8 +98,8 @@ def test_html_is_complete_offline_and_escaped(tmp_path, study, records, picture)
 def test_what_was_trained_and_the_sources_of_the_numbers(tmp_path, study, records):
     text, _, markdown = report(tmp_path / 'out', study, records)
     sentence = (
-        'DeiT-S was pre-trained with MixPro; DeiT-S was trained for segmentation on digits and scenes from scratch '
-        'and from checkpoints pre-trained with MixPro.'
+        'DeiT-S was pre-trained with MixPro; DeiT-S was trained for segmentation on digits and scenes, starting from '
+        'scratch and MixPro.'
     )
     for content in (text, markdown):
         assert content.count(sentence) == 1 and content.count('single seed') == 1

@@ -46,7 +46,7 @@ def test_a_run_without_a_finite_result_is_shown():
 def test_order_of_rows_and_columns():
     tasks = ('robustness', 'new', 'detection', 'classification')
     table = results_table([record(1.0, task=task, metric=m) for task in tasks for m in ('b', 'a')])
-    assert list(tables.by_task(table)) == ['classification', 'detection', 'robustness', 'new']
+    assert [task for task, *_ in table][::2] == ['classification', 'detection', 'robustness', 'new']
     assert [metric for _, _, metric in table][:2] == ['b', 'a']
     methods = ['mixpro', 'new', 'maskmix', 'other', 'transmix', 'none', 'scratch', 'new']
     assert in_order(methods) == ['scratch', 'none', 'transmix', 'maskmix', 'new', 'other', 'mixpro']
@@ -89,13 +89,12 @@ def test_a_paired_difference_worked_by_hand():
     found = paired_difference({7: 51.0, 3: 62.0, 5: 76.0, 8: 90.0}, {3: 60.0, 5: 70.0, 7: 50.0, 9: -90.0})
     assert (found.n, found.mean, found.sd) == (3, pytest.approx(3), pytest.approx(math.sqrt(7)))
     half = 4.302653 * math.sqrt(7 / 3)  # t(2), two-sided 95 %, from a printed table
-    assert found.interval == pytest.approx((3 - half, 3 + half), rel=1e-6)
-    assert found.min_detectable_difference == pytest.approx(half, rel=1e-6)
+    assert (found.low, found.high) == pytest.approx((3 - half, 3 + half), rel=1e-6)
 
 
 def test_the_interval_has_95_percent_coverage():
     draws = np.random.default_rng(1).normal(2, 3, (600, 4))
-    found = [paired_difference(dict(enumerate(row)), dict.fromkeys(range(4), 0.0)).interval for row in draws]
+    found = [paired_difference(dict(enumerate(row)), dict.fromkeys(range(4), 0.0))[-2:] for row in draws]
     assert np.mean([low <= 2 <= high for low, high in found]) == pytest.approx(0.95, abs=0.025)
     expected = stats.ttest_1samp(draws[0], 0).confidence_interval()
     assert found[0] == pytest.approx((expected.low, expected.high))
@@ -104,9 +103,9 @@ def test_the_interval_has_95_percent_coverage():
 def test_differences_that_are_equal_up_to_rounding_have_no_interval():
     values, base = {0: 98.9474, 1: 99.6491, 2: 98.5965}, {0: 98.2456, 1: 98.9474, 2: 97.8947}  # two of 285 images
     for found in (paired_difference(values, base), paired_difference(values, values)):
-        assert found.sd == 0 and found.min_detectable_difference == math.inf and np.isnan(found.interval).all()
+        assert found.sd == 0 and np.isnan(found[-2:]).all()
     found = paired_difference({0: 51.0, 1: 51.001, 2: 50.999}, dict.fromkeys(range(3), 50.0))
-    assert found.sd == pytest.approx(1e-3) and found.interval[0] > 0.99
+    assert found.sd == pytest.approx(1e-3) and found.low > 0.99
 
 
 @pytest.mark.parametrize(
@@ -118,9 +117,7 @@ def test_a_difference_needs_two_finite_pairs(values, base):
         paired_difference(values, base)
 
 
-def test_no_records_and_contradictory_records_raise():
-    with pytest.raises(ValueError, match='no results to report'):
-        results_table([])
+def test_contradictory_records_raise():
     twice = [record(1.0, seed=3, source='a.json'), record(2.0, seed=3, source='b.json')]
     with pytest.raises(ValueError, match=r'mIoU of configs/mine/vit\.py .*seed 3, 1 and 2; .* a\.json and b\.json'):
         gather((('key',), each) for each in twice)
@@ -138,6 +135,6 @@ def test_numbers_are_aligned_right_and_text_is_escaped():
     rows = [['<b>_a|b*/c_d', '1.0 ± 0.2 (n=3)', '-', 'nan'], ['2 x', '+1.00 to 2', '-', '5']]
     frame = pd.DataFrame(rows, columns=list('wxyz'))
     assert tables.numeric_columns(frame) == {1, 2, 3}
-    assert tables.markdown_table(frame.columns, frame.values, {1}).splitlines()[1:3] == [
-        '| --- | ---: | --- | --- |', r'| \<b\>\_a\|b\*/c_d | 1.0 ± 0.2 (n=3) | - | nan |',
+    assert tables.markdown_table(frame).splitlines()[1:3] == [
+        '| --- | ---: | ---: | ---: |', r'| \<b\>\_a\|b\*/c_d | 1.0 ± 0.2 (n=3) | - | nan |',
     ]  # fmt: skip

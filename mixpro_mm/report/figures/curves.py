@@ -1,5 +1,6 @@
 """Loss, validation metric and progressive factor over training (MixPro, Figure 2)."""
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,6 @@ from mixpro_mm.report.labels import label
 
 __all__ = ['draw_curves', 'draw_factor', 'training_curves']
 
-LONG = 60  # longer losses are smoothed
 GAP = '|lam_attn - lam_area|'
 Runs = list[tuple[str, list[dict]]]  # pairs of the name of a run and the records of its log
 # task -> key of the validation lines, metric, factor to percent
@@ -25,14 +25,10 @@ VALIDATION = {
 
 
 def training_curves(stages: list[dict], folder: Path) -> list[Path]:
-    """Draw ``pre-training.png``, ``factor.png`` and ``transfer.png``: a row of panels per backbone, a line per method.
+    """Draw ``pre-training.png``, ``factor.png`` and ``transfer.png``, as far as there are logs, and return their paths.
 
-    Args:
-        stages: Dicts with ``task, backbone, pretraining, work_dir``. Seeds of one method become mean and band.
-        folder: Folder of the files.
-
-    Returns:
-        The written files; those without logs are left out.
+    There is a row of panels per backbone and a line per method. ``stages`` are dicts with ``task, backbone,
+    pretraining, work_dir``; seeds of one method become mean and band.
     """
     groups, figures = {}, {'pre-training': [], 'factor': [], 'transfer': []}
     for stage in stages:
@@ -48,7 +44,8 @@ def training_curves(stages: list[dict], folder: Path) -> list[Path]:
 def _progress(runs: Runs, task: str, title: str = '', error: bool = False) -> list[Panel]:
     """Return the panels of loss and of metric (100 - metric for ``error``) that have values."""
     key, metric, scale = VALIDATION[task]
-    losses = over_runs((name, _smooth(epoch_means(records, 'loss'))) for name, records in runs)
+    losses = [(name, pd.Series(epoch_means(records, 'loss'), dtype=float)) for name, records in runs]
+    losses = over_runs((name, y.rolling(1 + len(y) // 60, center=True, min_periods=1).mean()) for name, y in losses)
     scores = [(name, series(records, 'step', key)) for name, records in runs]
     scores = over_runs((name, {x: 100 - y if error else y * scale for x, y in run.items()}) for name, run in scores)
     ylabel = f'validation {label(metric)}{" error" * error} (%)'
@@ -58,7 +55,7 @@ def _progress(runs: Runs, task: str, title: str = '', error: bool = False) -> li
 
 def _factor(runs: Runs, title: str = '') -> list[Panel]:
     """Return the panels of the factor and of the difference of the label weights, if they were logged."""
-    logged = [(name, [record | _gap(record) for record in records if 'factor' in record]) for name, records in runs]
+    logged = [(name, [r | {GAP: _gap(**r)} for r in records if 'factor' in r]) for name, records in runs]
     panels = [
         Panel(over_runs((name, epoch_means(records, key)) for name, records in logged), _unit(logged), key, title, 0)
         for key, title in (('factor', title), (GAP, ''))
@@ -66,18 +63,12 @@ def _factor(runs: Runs, title: str = '') -> list[Panel]:
     return [panel for panel in panels if panel.lines]
 
 
-def _gap(record: dict) -> dict:
-    return {GAP: abs(record['lam_attn'] - record['lam_area'])} if 'lam_attn' in record else {}
+def _gap(lam_attn: float = math.nan, lam_area: float = math.nan, **other) -> float:
+    return abs(lam_attn - lam_area)
 
 
 def _unit(runs: Runs) -> str:
     return 'epoch' if any(by_epoch(records) for _, records in runs) else 'iteration'
-
-
-def _smooth(line: dict) -> dict:
-    """Return the running mean of a long line over a thirtieth of its length."""
-    window = len(line) // 30 if len(line) > LONG else 1
-    return pd.Series(line, dtype=float).rolling(window, center=True, min_periods=1).mean().to_dict()
 
 
 def draw_curves(work_dirs: Sequence[str], width: str = 'column') -> Figure:
@@ -93,8 +84,6 @@ def draw_factor(work_dirs: Sequence[str], num=None, seed=0, width='column') -> F
 
     A run without config, checkpoint or data is in the first panel only. Raises ValueError if no log has a factor.
     """
-    if num is not None and num < 2:
-        raise ValueError(f'--num {num}: mixing needs at least two images')
     from mixpro_mm.report.figures.mixed import factors_of_a_batch  # imports torch, which reports do not need
 
     runs, batches = named_runs(work_dirs), []

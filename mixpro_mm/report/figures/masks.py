@@ -5,8 +5,7 @@ from matplotlib.figure import Figure
 
 from mixpro_mm.functional import random_mask, to_pixels
 from mixpro_mm.functional.masks import block_mask, region_mask
-from mixpro_mm.report.figures.canvas import WIDTHS
-from mixpro_mm.report.figures.images import image_table
+from mixpro_mm.report.figures.canvas import WIDTHS, image_table
 
 __all__ = ['draw_masks', 'make_masks']
 

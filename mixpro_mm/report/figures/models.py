@@ -39,10 +39,7 @@ def load_config(path: str | Path) -> Config:
 def load_model(config: Config, checkpoint: str | Path | None = None, headless: bool = False) -> nn.Module:
     """Build the model of a config in evaluation mode, with random weights without a checkpoint.
 
-    Args:
-        config: Its scope must be active.
-        checkpoint: Must have all tensors of the model, with ``headless`` all but those of the head.
-        headless: Accept a checkpoint without the head.
+    A checkpoint must have all tensors of the model, with ``headless`` all but those of the head.
 
     Raises:
         ValueError: if the model cannot be built, or the checkpoint cannot be read or lacks a tensor.

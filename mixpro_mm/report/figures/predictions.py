@@ -13,8 +13,7 @@ from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
 from mixpro_mm.hooks.loss_modules import label_augments
 from mixpro_mm.report.figures import models
-from mixpro_mm.report.figures.canvas import WIDTHS, fit, write_figure
-from mixpro_mm.report.figures.images import image_table
+from mixpro_mm.report.figures.canvas import WIDTHS, fit, image_table, write_figure
 from mixpro_mm.report.figures.mixed import mixed_table
 from mixpro_mm.report.labels import label
 from mixpro_mm.utils.files import read_json
@@ -62,11 +61,10 @@ def _mixed(stage, path: Path, load, seed: int) -> dict | None:
     if not (augments := label_augments(model)):
         return None
     write_figure(mixed_table(model, config, augments[0], dataset, IMAGES, seed, WIDTHS['column']), path)
-    return dict(
-        title=f'Mixed images, {stage.backbone}, {label(stage.pretraining)}',
-        caption='Test images, partners, mask (white: the image), mixed images and, if labels depend on it, the '
-        'attention that weights them. Below: label weights.',
+    caption = (
+        'Test images, partners, mask (white: the image), mixed images, label weights, and attention if these use it.'
     )
+    return dict(title=f'Mixed images, {stage.backbone}, {label(stage.pretraining)}', caption=caption)
 
 
 @torch.no_grad()

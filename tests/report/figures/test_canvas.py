@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mixpro_mm.report.figures import canvas
-from mixpro_mm.report.figures.images import image_table
 
 # Machado et al., A physiologically-based model for simulation of color vision deficiency, 2009, severity 1; linear RGB
 VISIONS = {
@@ -81,7 +80,7 @@ def test_the_text_of_a_table_of_images_stays_inside_and_off_the_images(width):
     image, mask = np.full((8, 8, 3), 0.25), np.eye(8, dtype=bool)
     rows = [('partner', [image] * 4), ('mask', [mask] * 4), ('heat', [np.arange(64.0).reshape(8, 8)] * 4)]
     numbers, legend = {'partner label': ['0.25'] * 4, 'lam_area': ['0.75'] * 4}, dict.fromkeys('abcdefghi', (0, 0, 0))
-    figure = image_table(rows, {0: ['2\n3'] * 4}, numbers, width=width, legend=legend)
+    figure = canvas.image_table(rows, {0: ['2\n3'] * 4}, numbers, width=width, legend=legend)
     FigureCanvasAgg(figure).draw()
     axes = figure.axes
     assert [axis.get_title() for axis in axes[:4]] == ['2\n3'] * 4

@@ -33,12 +33,12 @@ def test_a_masked_mix_shows_the_partner_where_the_mask_is_false(made):
     augment = mixed.choose_augment(model)
     assert type(augment).__name__ == 'MixPro'
     torch.manual_seed(0)
-    found = mixed.mix(model, config, augment, images, scores, visible=True)
-    assert torch.equal(found.images, torch.where(found.target.mask, images, images[found.partner]))
-    assert torch.equal(found.target.partner_scores, scores[found.partner])
-    assert 0.35 < found.target.lam_area.mean() < 0.65 and (found.partner != torch.arange(12)).all()
+    shown, partner, target = mixed.mix(model, config, augment, images, scores, visible=True)
+    assert torch.equal(shown, torch.where(target.mask, images, images[partner]))
+    assert torch.equal(target.partner_scores, scores[partner])
+    assert 0.35 < target.lam_area.mean() < 0.65 and (partner != torch.arange(12)).all()
     assert not augment.pending
-    first = [mixed.mix(model, config, augment, images, scores).target.lam_area.mean() for _ in range(12)]
+    first = [mixed.mix(model, config, augment, images, scores)[2].lam_area.mean() for _ in range(12)]
     assert min(first) < 0.35 and max(first) > 0.65  # without ``visible`` the first draw counts
 
 
@@ -46,9 +46,9 @@ def test_the_model_replaces_the_moving_average_of_a_teacher(made):
     token = "type='mixpro_mm.TokenMix', patch_size=4, teacher='ema', target='ce'"
     hooks = HOOK.replace('[', "[dict(type='EMAHook'), ")
     model, config, images, scores = made(MIX.format(token, hooks))
-    found = mixed.mix(model, config, mixed.choose_augment(model), images, scores)
-    torch.testing.assert_close(found.target.weights.sum(1), torch.ones(12))
-    assert (found.target.weights[:, 0] - found.target.lam_area).abs().max() > 0.001
+    _, _, target = mixed.mix(model, config, mixed.choose_augment(model), images, scores)
+    torch.testing.assert_close(target.weights.sum(1), torch.ones(12))
+    assert (target.weights[:, 0] - target.lam_area).abs().max() > 0.001
     model, config, images, scores = made(MIX.format(token, HOOK))
     with pytest.raises(ValueError, match='moving average'):
         mixed.mix(model, config, mixed.choose_augment(model), images, scores)
@@ -56,13 +56,13 @@ def test_the_model_replaces_the_moving_average_of_a_teacher(made):
 
 def test_label_weights_follow_equations_5_8_and_9(made):
     model, config, images, scores = made()
-    found = mixed.mix(model, config, mixed.choose_augment(model), images, scores, visible=True)
-    weights, maps = mixed.weigh(model, config, found)
-    mask = found.target.mask[:, 0].float()
+    shown, _, target = mixed.mix(model, config, mixed.choose_augment(model), images, scores, visible=True)
+    weights, maps = mixed.weigh(model, config, shown, target)
+    mask = target.mask[:, 0].float()
     on_own, area = (maps * mask).sum((1, 2)) / maps.sum((1, 2)), mask.mean((1, 2))
     with torch.no_grad():
-        prediction = softmax(model(found.images), dim=1)
-    label = area[:, None] * found.target.scores + (1 - area)[:, None] * found.target.partner_scores
+        prediction = softmax(model(shown), dim=1)
+    label = area[:, None] * target.scores + (1 - area)[:, None] * target.partner_scores
     cosine = (prediction * label).sum(1) / prediction.norm(dim=1) / label.norm(dim=1)
     torch.testing.assert_close(weights.lam_attn, on_own)
     torch.testing.assert_close(weights.factor, cosine)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mixpro_mm.report.figures.occlusion import occlusion_figure
+from mixpro_mm.report.figures.results import occlusion_figure
 from mixpro_mm.report.visualize import main
 from tests.report.made_up import occlusion, write
 

@@ -10,9 +10,9 @@ import torch
 from matplotlib.text import Text
 from PIL import Image
 
-from mixpro_mm.report.figures import sweep
-from mixpro_mm.report.figures.attention import parse_words
+from mixpro_mm.report.figures import results
 from mixpro_mm.report.figures.masks import make_masks
+from mixpro_mm.report.figures.mixed import parse_words
 from mixpro_mm.report.visualize import main
 
 NO_HOOK = 'custom_hooks = []'
@@ -140,8 +140,8 @@ def test_sweep_shows_published_numbers_on_the_same_data(tmp_path, drawn):
 
 def test_sweep_of_finished_work_directories(write_log, tmp_path, drawn, monkeypatch, capsys):
     configs = {f'figure5a_scale-{i}.py': [('figure5a', f'scale-{i}', None)] for i in (2, 4)}
-    paper = sweep.read_paper()._replace(configs=configs)
-    monkeypatch.setattr(sweep, 'read_paper', lambda: paper)
+    paper = results.read_paper()._replace(configs=configs)
+    monkeypatch.setattr(results, 'read_paper', lambda: paper)
     places = []
     for scale, steps in ((4, 2), (2, 1)):
         scores = [(step, {'accuracy/top1': 90.0 + step}) for step in range(1, 1 + steps)]
