@@ -104,12 +104,12 @@ class Paper(NamedTuple):
         ]
 
 
-def read_paper(configs: Path | None = None) -> Paper:
-    """Read ``_base_/paper.py`` from a folder of configs, by default that of this package."""
-    names = runpy.run_path(str((configs or find_configs()) / '_base_' / 'paper.py'))
+def read_paper() -> Paper:
+    """Read ``_base_/paper.py`` from the configs of this package."""
+    names = runpy.run_path(str(find_configs() / '_base_' / 'paper.py'))
     tables = {name: value for name, value in names.items() if name.startswith(('table', 'figure'))}
     found = {}
-    for cell, config in names.get('cells', {}).items():
+    for cell, config in names['cells'].items():
         found.setdefault(Path(config).name, []).append(cell)
     return Paper(tables, found)
 

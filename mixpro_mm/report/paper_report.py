@@ -41,9 +41,8 @@ def record_blocks(records: list[dict], figures: Path) -> list[tuple]:
     for data, tables in sorted(placed.items()):
         blocks.append(('heading', data or 'ImageNet, Pascal Context and COCO'))
         blocks += [('note', NOT_IN_PAPER if data else PUBLISHED), *table_blocks(data, tables, paper)]
-    blocks += [('heading', 'Results outside the tables of the paper' if placed else 'Results')] if rest else []
-    if studies := [record for record in rest if record.get('backbone')]:
-        table = results_table(studies)
+    if table := results_table([record for record in rest if record.get('backbone')]):
+        blocks.append(('heading', 'Results outside the tables of the paper' if placed else 'Results'))
         blocks += [*results_blocks(table), *comparison_blocks(table)]
     return blocks + _occlusion(records, figures)
 

@@ -13,14 +13,12 @@ TABLES = PAPER.tables
 
 def test_configs_of_the_package_come_before_those_beside_it(tmp_path):
     package = tmp_path / 'package'
-    package.mkdir()
     with pytest.raises(FileNotFoundError, match=r'\.mim/configs or .+/configs'):
         find_configs(package)
-    for number, folder in enumerate((tmp_path / 'configs', package / '.mim' / 'configs')):
+    for folder in (tmp_path / 'configs', package / '.mim' / 'configs'):
         (folder / '_base_').mkdir(parents=True)
-        (folder / '_base_' / 'paper.py').write_text(f'table1 = dict(a=dict(top1={number}))\nfigure9 = 2\nother = 3\n')
+        (folder / '_base_' / 'paper.py').touch()
         assert find_configs(package) == folder
-        assert read_paper(folder).tables == dict(table1=dict(a=dict(top1=number)), figure9=2)
 
 
 def test_mmengine_reads_the_same_numbers():

@@ -38,8 +38,6 @@ def test_a_masked_mix_shows_the_partner_where_the_mask_is_false(made):
     assert torch.equal(target.partner_scores, scores[partner])
     assert 0.35 < target.lam_area.mean() < 0.65 and (partner != torch.arange(12)).all()
     assert not augment.pending
-    first = [mixed.mix(model, config, augment, images, scores)[2].lam_area.mean() for _ in range(12)]
-    assert min(first) < 0.35 and max(first) > 0.65  # without ``visible`` the first draw counts
 
 
 def test_the_model_replaces_the_moving_average_of_a_teacher(made):
@@ -49,9 +47,6 @@ def test_the_model_replaces_the_moving_average_of_a_teacher(made):
     _, _, target = mixed.mix(model, config, mixed.choose_augment(model), images, scores)
     torch.testing.assert_close(target.weights.sum(1), torch.ones(12))
     assert (target.weights[:, 0] - target.lam_area).abs().max() > 0.001
-    model, config, images, scores = made(MIX.format(token, HOOK))
-    with pytest.raises(ValueError, match='moving average'):
-        mixed.mix(model, config, mixed.choose_augment(model), images, scores)
 
 
 def test_label_weights_follow_equations_5_8_and_9(made):

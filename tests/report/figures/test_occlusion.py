@@ -24,15 +24,6 @@ def test_every_test_is_a_line_in_each_panel(tmp_path, drawn):
         assert lines(axes) == {'MixPro': [x, y.tolist()], 'c': [x, (y * 5 / 6).tolist()], 'Ours': [x, y.tolist()]}
 
 
-def test_tests_of_one_config_are_named_by_their_training(tmp_path, drawn):
-    words = []
-    for name in ('deit_none_s0', 'deit_mixpro_s0'):
-        content = occlusion('digits.py', 'digits', checkpoint=f'/w/{name}/epoch_9.pth')
-        words.append(str(write(tmp_path / name / 'occlusion.json', content)))
-    assert main(['occlusion', *words, '--out', str(tmp_path / 'o.png')]) == 0
-    assert list(lines(drawn[0].axes[0])) == ['no mixing', 'MixPro']
-
-
 def test_files_that_share_no_axis(tmp_path, capsys):
     words = [str(write(tmp_path / f'{grid}.json', occlusion('a.py', grid=grid))) for grid in (14, 7)]
     assert main(['occlusion', *words, '--out', str(tmp_path / 'o.png')]) == 1

@@ -26,12 +26,11 @@ CUTMIX = MIX.format("type='CutMix', alpha=1.0") + '\ncustom_hooks = []'
 def stage(digits, tmp_path):
     """Make a finished stage with a config and a checkpoint."""
 
-    def make(name, *args, backbone='DeiT', cfg_options=None, **kwargs):
-        config, checkpoint = digits(name, *args, **kwargs)
+    def make(name, *args):
+        config, checkpoint = digits(name, *args)
         (tmp_path / name).mkdir()
         write_json(tmp_path / name / 'done.json', dict(checkpoint=checkpoint))
-        row = dict(task='classification', backbone=backbone, pretraining='mixpro')
-        return Stage(name=name, config=config, cfg_options=cfg_options or {}, **row)
+        return Stage(name=name, config=config, task='classification', backbone='DeiT', pretraining='mixpro')
 
     return make
 
@@ -84,17 +83,12 @@ def test_a_stage_without_augments_of_this_package_is_not_drawn(stage, draw, delt
 
 
 def test_an_error_becomes_a_note(stage, draw, tmp_path):
-    stages = [stage(name) for name in ('broken', 'gone', 'other')]
-    (tmp_path / 'broken.pth').write_bytes(b'no checkpoint')
-    Path(stages[1].config).unlink()
-    weights = torch.load(tmp_path / 'other.pth')['state_dict']
-    torch.save(dict(state_dict={'net.' + key: value for key, value in weights.items()}), tmp_path / 'other.pth')
-    found = draw(*stages)[0]
-    assert [next(iter(picture)) for picture in found] == ['note'] * 3
-    for picture, name in zip(found, ('broken', 'gone', 'other'), strict=False):
-        start = f'mixed-{name}.png could not be drawn: ValueError: '
-        assert picture['note'].startswith(start) and '\n' not in picture['note']
-    assert 'does not fit' in found[2]['note']
+    stages = [stage(name) for name in ('gone', 'other')]
+    Path(stages[0].config).unlink()
+    (tmp_path / 'other.pth').write_bytes(b'no checkpoint')
+    notes = [picture['note'] for picture in draw(*stages)[0]]
+    for note, name in zip(notes, ('gone', 'other'), strict=True):
+        assert note.startswith(f'mixed-{name}.png could not be drawn: ValueError: ') and '\n' not in note
 
 
 @pytest.mark.parametrize('task', ['segmentation', 'detection'])
