@@ -95,8 +95,6 @@ def _latex(text: str) -> str:
 
 
 def _latex_table(frame: pd.DataFrame) -> str:
-    numeric = numeric_columns(frame)
-    kinds = ''.join('r' if i in numeric else 'l' for i in range(frame.shape[1]))
-    frame = frame.map(_latex).set_axis(map(_latex, frame.columns), axis=1)
-    body = frame.to_latex(index=False, escape=False, column_format=kinds).strip()
+    kinds = ''.join('r' if i in numeric_columns(frame) else 'l' for i in range(frame.shape[1]))
+    body = frame.map(_latex).rename(columns=_latex).to_latex(index=False, escape=False, column_format=kinds).strip()
     return f'\\noindent\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{{body}}}'

@@ -173,5 +173,5 @@ def _text(cells: dict[tuple[str, str], Cell], row: str, column: str, reference: 
         return '-'
     cell, other = cells[row, column], cells.get(reference)
     if column in ('params', 'speed'):
-        return f'{cell.mean:.3g}' if cell.mean < 100 else f'{cell.mean:.0f}'
+        return f'{cell.mean:.0f}' if cell.mean >= 100 or cell.mean == round(cell.mean) else f'{cell.mean:#.3g}'
     return cell.text(cell.mean - other.mean if other and reference != (row, column) else None)

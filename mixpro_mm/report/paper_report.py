@@ -19,7 +19,8 @@ __all__ = ['comparison_blocks', 'main', 'record_blocks', 'results_blocks', 'sour
 
 PUBLISHED = (
     "In percent; 'paper' is the published number. ± is the sample standard deviation over n seeds. "
-    'Signed numbers are gains over the row or column that the paper compares with.'
+    'Signed numbers are gains over the row or column that the paper compares with. Speeds were measured on the device '
+    'listed under Sources; in the paper on a Tesla V100 with batches of 128.'
 )
 NOT_IN_PAPER = 'In percent, in the layout of the paper, which has no results on these data.'
 COMPARED = (

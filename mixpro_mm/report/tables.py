@@ -17,7 +17,6 @@ __all__ = [
 ]  # fmt: skip
 
 TASKS = ('classification', 'segmentation', 'detection', 'robustness')
-ROUNDING = 1e-5  # relative; results have four decimals, so equal differences may differ by 2e-4
 REFERENCES = ('scratch', 'baseline', 'cutmix', 'none')  # methods are compared with the first that was measured
 
 
@@ -124,7 +123,7 @@ def paired_difference(values: dict[int, float], base: dict[int, float]) -> Paire
     if len(seeds) < 2 or not np.isfinite(a + b).all():
         raise ValueError(f'a paired difference needs finite results of two shared seeds, got {a} and {b}')
     mean, sd = float((a - b).mean()), float((a - b).std(ddof=1))
-    if sd <= ROUNDING * max(np.abs(a).max(), np.abs(b).max()):
+    if sd <= 1e-5 * np.abs([a, b]).max():  # results have four decimals, so equal differences may differ by 2e-4
         return PairedDifference(len(seeds), mean, 0.0)
     return PairedDifference(len(seeds), mean, sd, *map(float, stats.ttest_rel(a, b).confidence_interval(0.95)))
 

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from mixpro_mm.report.paper import read_paper
 from mixpro_mm.report.records import collect, normalised, run_records
-from tests.report.made_up import BENCHMARK, occlusion, stage, study_record, write
+from tests.report.made_up import occlusion, stage, study_record, write
 
 CONFIG = """
 model = dict(type='ToyModel')
@@ -82,11 +82,6 @@ def test_a_test_in_another_folder_belongs_to_the_training_of_its_checkpoint(tmp_
         ('mine.py', 'segm_mAP_50'): (50.0, 'validation at step 1'),
     }
     assert {record['seed'] for record in found} == {str(logs.resolve())}  # the folder replaces a missing seed
-    for start, name in enumerate(('first', 'second')):
-        weights = stage(tmp_path / 'two' / name, name) / 'e.pth'
-        stage(tmp_path / 'two' / 'test', 'test', {'mIoU': float(start)}, 0, str(weights), start=start)
-    found = {record['training']: record['value'] for record in collect([tmp_path / 'two'])}
-    assert found == dict(first=0.0, second=1.0)
 
 
 def test_configs_that_share_a_folder(tmp_path):
@@ -172,13 +167,6 @@ def test_an_occlusion_test_is_named_by_its_label_or_its_training(tmp_path):
         write(tmp_path / name / 'occlusion' / 'occlusion.json', content)
     found = {(r['name'], r['training'], isinstance(r['seed'], int)) for r in collect([tmp_path])}
     assert found == {('a', 'vit', True), ('wide', 'vit', True), ('c_s1', None, False)}
-
-
-def test_a_benchmark_gives_the_speed_of_table_2(tmp_path):
-    write(tmp_path / '2026_any.json', BENCHMARK)
-    found = collect([tmp_path])
-    assert {record['metric']: record['value'] for record in found} == dict(speed=3.0, params=22.0)
-    assert 'a CPU, 1 of 2 cores, 2026-01-01, batches of 8' in found[0]['config']
 
 
 @pytest.mark.parametrize(

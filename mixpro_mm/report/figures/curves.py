@@ -1,6 +1,5 @@
 """Loss, validation metric and progressive factor over training (MixPro, Figure 2)."""
 
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,16 +54,14 @@ def _progress(runs: Runs, task: str, title: str = '', error: bool = False) -> li
 
 def _factor(runs: Runs, title: str = '') -> list[Panel]:
     """Return the panels of the factor and of the difference of the label weights, if they were logged."""
-    logged = [(name, [r | {GAP: _gap(**r)} for r in records if 'factor' in r]) for name, records in runs]
+    logged = [
+        (name, [r | {GAP: abs(r['lam_attn'] - r['lam_area'])} for r in log if 'factor' in r]) for name, log in runs
+    ]
     panels = [
         Panel(over_runs((name, epoch_means(records, key)) for name, records in logged), _unit(logged), key, title, 0)
         for key, title in (('factor', title), (GAP, ''))
     ]
     return [panel for panel in panels if panel.lines]
-
-
-def _gap(lam_attn: float = math.nan, lam_area: float = math.nan, **other) -> float:
-    return abs(lam_attn - lam_area)
 
 
 def _unit(runs: Runs) -> str:

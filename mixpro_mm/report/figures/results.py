@@ -14,8 +14,7 @@ from mixpro_mm.report.records import collect, logged_settings
 
 __all__ = ['draw_occlusion', 'draw_sweep', 'occlusion_figure']
 
-REFERENCE = 'cutmix'
-XLABEL = 'information loss (%)'
+REFERENCE, XLABEL = 'cutmix', 'information loss (%)'
 PANELS = {'figure5a': 'side of a mask cell (patches)', 'figure5b': 'beta of the mixing ratio'}
 
 

@@ -1,7 +1,6 @@
 """Tests of training curves."""
 
 import numpy as np
-import pytest
 
 from mixpro_mm.report.figures.curves import training_curves
 from mixpro_mm.report.visualize import main
@@ -9,29 +8,24 @@ from mixpro_mm.report.visualize import main
 TRANSMIX = "custom_hooks = [dict(type='mixpro_mm.LabelingHook', labeling='AttentionLabeling')]"
 
 
-@pytest.fixture
-def stage(write_log):
-    """Write the log of a stage with two iterations per epoch; ``val`` is the key and the values of validations."""
-
-    def make(task, pretraining, backbone='DeiT-S', losses=(2.0, 1.5, 1.2, 1.1), val=(None, ())):
-        weights = [dict(factor=0.2 * i, lam_attn=0.4, lam_area=0.6 - 0.4 * (i > 2)) for i in range(1, 1 + len(losses))]
-        weights = weights if (task, pretraining) == ('classification', 'mixpro') else [{}] * len(losses)
-        train = [(i, (i + 1) // 2, dict(loss=loss) | weights[i - 1]) for i, loss in enumerate(losses, 1)]
-        tests = [(i, {val[0]: v}) for i, v in enumerate(val[1], 1)]
-        folder = write_log(f'{task}_{backbone}_{pretraining}', train, tests)
-        return dict(task=task, backbone=backbone, pretraining=pretraining, work_dir=folder)
-
-    return make
-
-
 def lines(axes):
     return {line.get_label(): (list(line.get_xdata()), np.round(line.get_ydata(), 6).tolist()) for line in axes.lines}
 
 
-def test_the_curves_of_a_study(stage, tmp_path, drawn):
-    stages = [stage('classification', name, val=('accuracy/top1', [50, 60])) for name in ('cutmix', 'mixpro')]
-    stages += [stage('segmentation', name, val=('mIoU', [30, 40])) for name in ('scratch', 'mixpro')]
-    stages += [stage('detection', 'mixpro', 'PVT', val=('coco/bbox_mAP', [0.25, 0.5]))]
+def test_the_curves_of_a_study(write_log, tmp_path, drawn):
+    """Two iterations per epoch."""
+    stages = []
+    for task, pretraining, backbone, key, scores in (
+        ('classification', 'cutmix', 'DeiT-S', 'accuracy/top1', (50, 60)),
+        ('classification', 'mixpro', 'DeiT-S', 'accuracy/top1', (50, 60)),
+        ('segmentation', 'scratch', 'DeiT-S', 'mIoU', (30, 40)), ('segmentation', 'mixpro', 'DeiT-S', 'mIoU', (30, 40)),
+        ('detection', 'mixpro', 'PVT', 'coco/bbox_mAP', (0.25, 0.5)),
+    ):  # fmt: skip
+        train = [(i, (i + 1) // 2, dict(loss=loss)) for i, loss in enumerate((2.0, 1.5, 1.2, 1.1), 1)]
+        for i, _, values in train if (task, pretraining) == ('classification', 'mixpro') else ():
+            values |= dict(factor=0.2 * i, lam_attn=0.4, lam_area=0.6 - 0.4 * (i > 2))
+        folder = write_log(f'{task}_{pretraining}', train, [(i, {key: score}) for i, score in enumerate(scores, 1)])
+        stages.append(dict(task=task, backbone=backbone, pretraining=pretraining, work_dir=folder))
     paths = training_curves(stages, tmp_path / 'figures')
     assert [path.name for path in paths] == ['pre-training.png', 'factor.png', 'transfer.png']
     loss, top1 = drawn[0].axes
@@ -75,7 +69,9 @@ def test_curves_are_the_mean_loss_of_an_epoch_and_the_error(write_log, tmp_path,
 
 
 def test_factor_of_the_log_and_of_a_mini_batch(digits, write_log, tmp_path, drawn, capsys):
-    folder = write_log('run', [(step, (step + 1) // 2, dict(factor=0.1 * step, loss=1)) for step in (1, 2, 3, 4)])
+    folder = write_log(
+        'run', [(step, (step + 1) // 2, dict(factor=0.1 * step, lam_attn=0, lam_area=0)) for step in (1, 2, 3, 4)]
+    )
     command = ['factor', folder, '--num', '6', '--out', str(tmp_path / 'a.png')]
     assert main(command) == 0 and len(drawn[0].axes) == 1
     assert f'{folder} has no config' in capsys.readouterr().err

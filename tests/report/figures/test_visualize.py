@@ -95,14 +95,12 @@ def test_attention_has_a_column_for_each_model(digits, tmp_path, drawn):
     np.testing.assert_allclose(heat.sum(-1).max(), hottest.sum(), atol=1e-6)
 
 
-def test_attention_of_named_images(digits, tmp_path, drawn, capsys):
+def test_attention_of_named_images(digits, tmp_path, drawn):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(tmp_path / 'noise.png')
     config, checkpoint = digits('deit')
     command = ['attention', f'{config}:{checkpoint}', str(tmp_path / 'noise.png'), '--out', str(tmp_path / 'a.png')]
     assert main(command) == 0
     assert drawn[0].axes[0].get_ylabel() == 'noise' and shown(drawn[0].axes[0]).shape == (32, 32, 3)
-    command[1] = f'{config}:{digits("pvt", base="pvt-micro_mixpro_digits.py")[1]}'
-    assert main(command) == 1 and 'does not fit the model of' in capsys.readouterr().err
 
 
 def record(row, value, seed=0, **more):
@@ -157,14 +155,12 @@ def test_sweep_of_finished_work_directories(write_log, tmp_path, drawn, monkeypa
             'mixed: this config mixes no images with CutMix; its augments: MixPro',
         ),
         (['mixed', '{mix}', '--checkpoint', '{mix}'], 'cannot be read: it is a text file that starts with'),
-        (['mixed', '{mix}', '--checkpoint', 'gone.pth'], 'mixed: Checkpoint gone.pth is not an existing file.'),
         (['mixed', '{mix}', '--num', '1'], '--num 1: must be 2 to 16'),
         (['mixed', '{mix}', '--out', 'a.jpg'], 'mixed: --out a.jpg must be a file that ends in .png or .svg'),
         (['masks', '--patch', '15'], 'patches of 15 px and cells of 4 of them do not fit an image of 224 px'),
         (['masks', '--lam', '1.5'], 'lam is 1.5'),
         (['attention', 'a.png'], 'no config (CONFIG.py:CHECKPOINT) in a.png'),
         (['attention', '{mix}'], 'has no checkpoint'),
-        (['factor', '{folder}'], 'has no log'),
         (['curves', 'nowhere'], 'curves: nowhere has no log'),
         (['occlusion', '{mix}'], 'has no results of a study, an occlusion test'),
         (['sweep', '{mix}'], 'sweep: '),
@@ -172,7 +168,7 @@ def test_sweep_of_finished_work_directories(write_log, tmp_path, drawn, monkeypa
 )
 def test_invalid_input_prints_one_line_and_writes_no_file(config_file, tmp_path, monkeypatch, capsys, words, sentence):
     monkeypatch.chdir(tmp_path)
-    known = dict(mix=config_file('mix'), folder=str(tmp_path))
+    known = dict(mix=config_file('mix'))
     if '{none}' in words:
         known['none'] = config_file('none', 'model = dict(train_cfg=None)\n' + NO_HOOK)
     assert main([word.format(**known) for word in words]) == 1
