@@ -97,7 +97,7 @@ def _predictions(stages: list, path: Path, load) -> dict:
 
 def _segments(image: torch.Tensor, sample, part: str, colors: list[tuple], seen: set) -> torch.Tensor:
     """Return the class map in colors (3, H, W); ids without a class, such as 255, are grey."""
-    ids = sample.get(f'{part}sem_seg').data[0].clamp(max=len(colors))
+    ids = sample.get(f'{part}sem_seg').data[0].long().clamp(max=len(colors))
     seen.update(ids.unique().tolist())
     return torch.tensor([*colors, GREY])[ids].permute(2, 0, 1)
 

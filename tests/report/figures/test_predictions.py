@@ -92,7 +92,7 @@ def test_an_error_becomes_a_note(stage, draw, tmp_path):
 
 
 @pytest.mark.parametrize('task', ['segmentation', 'detection'])
-def test_predictions_have_the_colours_of_their_classes_and_a_legend(tmp_path, drawn, task):
+def test_predictions_have_the_colors_of_their_classes_and_a_legend(tmp_path, drawn, task):
     Image.new('RGB', (4, 4)).save(tmp_path / 'scene.png')
     labels, boxes = torch.zeros(1, 4, 4, dtype=torch.long), torch.tensor([[0.0, 0, 3, 3], [0, 0, 4, 4]])
     labels[0, 0, 0] = 255

@@ -90,7 +90,7 @@ def test_attention_has_a_column_for_each_model(digits, tmp_path, drawn):
     image = shown(grid[0][1])
     heat = shown(grid[0][2]) - 0.3 * (image @ np.array([0.299, 0.587, 0.114]))[..., None]
     tokens = heat.reshape(8, 4, 8, 4, 3)
-    np.testing.assert_allclose(tokens - tokens[:, :1, :, :1], 0, atol=1e-6)  # one colour a token over the image
+    np.testing.assert_allclose(tokens - tokens[:, :1, :, :1], 0, atol=1e-6)  # one color a token over the image
     hottest = 0.7 * np.array(matplotlib.colormaps['inferno'](1.0)[:3])
     np.testing.assert_allclose(heat.sum(-1).max(), hottest.sum(), atol=1e-6)
 
