@@ -17,6 +17,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pandas as pd
+
 from mixpro_mm.report.tables import markdown_table
 from mixpro_mm.utils.files import write_json, write_text
 
@@ -113,7 +115,7 @@ def _report(facts: dict) -> str:
     kinds = sorted({kind for counter in counts.values() for kind in counter})
     rows = [[module, *(str(counts[module][kind]) for kind in kinds)] for module in sorted(counts)]
     total = f'{facts["noticed"]:.1%} of {facts["sample"]} noticed; drawn of {facts["of"]:,} with seed {facts["seed"]}.'
-    lines = [markdown_table(['module', *kinds], rows, range(1, 1 + len(kinds))), '', total, '']
+    lines = [markdown_table(pd.DataFrame(rows, columns=['module', *kinds])), '', total, '']
     for name, difference in facts['left'].items():
         changed = [line for line in difference.splitlines() if line[:1] in '+-' and line[:3] not in ('+++', '---')]
         lines += [f'### {name}', '', '```diff', *changed, '```', '']

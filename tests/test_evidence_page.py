@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 from mixpro_mm.report.page import render_markdown
+from mixpro_mm.report.paper_report import comparison_blocks, results_blocks
 from mixpro_mm.report.records import normalised
-from mixpro_mm.report.study import comparison_blocks, results_blocks
 from mixpro_mm.report.tables import results_table
 from mixpro_mm.study.plan import read_plan
 

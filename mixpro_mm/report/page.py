@@ -1,22 +1,20 @@
 """Reports as a self-contained HTML page, as Markdown and as LaTeX.
 
 A report is a list of blocks: ('title', text, date), ('heading', text), ('subheading', text), ('note', text),
-('table', DataFrame of text) or ('figure', path of a PNG file, title, caption).
+('table', DataFrame of text) or ('figure', path of a PNG file, title, caption). Figures are in ``figures`` beside it.
 """
 
 import base64
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
-from PIL import Image
 
 from mixpro_mm.report.tables import markdown_table, markdown_text, numeric_columns
-from mixpro_mm.utils.files import replacing, write_text
+from mixpro_mm.utils.files import write_text
 
 __all__ = ['render_html', 'render_latex', 'render_markdown', 'write_pages']
 
@@ -32,42 +30,29 @@ DOCUMENT = r"""\documentclass{article}
 \usepackage[margin=2cm,landscape]{geometry}
 \begin{document}
 \scriptsize
-
 %s
-
 \end{document}
 """
 
 
-def write_pages(
-    out_dir: Path, name: str, make_blocks: Callable[[Path], Sequence[tuple]], latex: bool = False
-) -> tuple[Path, ...]:
-    """Write NAME.html, NAME.md, with ``latex`` NAME.tex, and ``figures/*.png``; return the paths of the texts.
+def write_pages(out_dir: Path, name: str, blocks: Sequence[tuple], latex: bool = False) -> list[Path]:
+    """Write NAME.html, NAME.md and with ``latex`` NAME.tex to a folder; return their paths.
 
-    ``make_blocks`` returns the blocks and draws their figures to the given folder. All texts are rendered before the
-    first file is written, so a failure keeps the previous report.
+    All are rendered before the first is written, so an error keeps the previous report.
     """
+    texts = {f'{name}.html': render_html(blocks), f'{name}.md': render_markdown(blocks)}
+    texts |= {f'{name}.tex': render_latex(blocks)} if latex else {}
     out_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out_dir, prefix='.report-') as staging:
-        blocks = make_blocks(Path(staging))
-        texts = {f'{name}.html': render_html(blocks), f'{name}.md': render_markdown(blocks)}
-        texts |= {f'{name}.tex': render_latex(blocks)} if latex else {}
-        for picture in sorted(Path(staging).glob('*.png')):
-            (out_dir / 'figures').mkdir(exist_ok=True)
-            with replacing(out_dir / 'figures' / picture.name) as temporary:
-                temporary.write_bytes(picture.read_bytes())
     for file, text in texts.items():
         write_text(out_dir / file, text)
-    return tuple(out_dir / file for file in texts)
+    return [out_dir / file for file in texts]
 
 
 def render_html(blocks: Sequence[tuple]) -> str:
     """Render blocks as one HTML page without external files; the first block must be a title."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters.update(breakable=_breakable, picture=_picture, numeric=numeric_columns)
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(breakable=_breakable, base64=_base64, numeric=numeric_columns)
     return environment.get_template('page.html.j2').render(blocks=blocks)
 
 
@@ -75,37 +60,34 @@ def _breakable(text: str) -> Markup:  # long names break after / and _
     return Markup(re.sub(r'([/_])', r'\1<wbr>', str(escape(text))))
 
 
-def _picture(path: Path) -> dict:
-    with Image.open(path) as image:
-        return dict(data=base64.b64encode(path.read_bytes()).decode('ascii'), width=image.width, height=image.height)
+def _base64(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode('ascii')
 
 
-def render_markdown(blocks: Sequence[tuple], folder: str = 'figures') -> str:
-    """Render blocks as Markdown with pictures in ``folder``."""
-    marks, parts = {'title': '# ', 'heading': '## ', 'subheading': '### '}, []
-    for kind, *content in blocks:
-        if kind == 'table':
-            parts.append(markdown_table(content[0].columns, content[0].values, numeric_columns(content[0])))
-        elif kind == 'figure':
-            title, caption = map(markdown_text, content[1:])
-            parts += [f'![{title}]({folder}/{content[0].name})', f'**{title}.** {caption}']
-        else:
-            parts += [marks.get(kind, '') + markdown_text(content[0]), *map(markdown_text, content[1:])]
-    return '\n\n'.join(parts) + '\n'
+def render_markdown(blocks: Sequence[tuple]) -> str:
+    """Render blocks as Markdown with pictures in ``figures``."""
+    marks = {'title': '# {}', 'heading': '## {}', 'subheading': '### {}'}
+    figure = '![{1}](figures/{0})\n\n**{1}.** {2}'
+    return _render(blocks, marks, markdown_text, markdown_table, figure) + '\n'
 
 
 def render_latex(blocks: Sequence[tuple]) -> str:
     """Render blocks as a LaTeX document with booktabs; wide tables are scaled to the text width."""
+    marks = {'title': r'\section*{{{}}}', 'heading': r'\section*{{{}}}', 'subheading': r'\subsection*{{{}}}'}
+    figure = r'\includegraphics[width=\linewidth]{{figures/{0}}} {1}. {2}'
+    return DOCUMENT % _render(blocks, marks, _latex, _latex_table, figure)
+
+
+def _render(blocks: Sequence[tuple], marks: dict, escaped: Callable, table: Callable, figure: str) -> str:
     parts = []
     for kind, *content in blocks:
         if kind == 'table':
-            parts.append(_latex_table(content[0].map(_latex).set_axis(map(_latex, content[0].columns), axis=1)))
+            parts.append(table(content[0]))
         elif kind == 'figure':
-            parts += [f'\\includegraphics[width=\\linewidth]{{figures/{content[0].name}}}', *map(_latex, content[1:])]
+            parts.append(figure.format(content[0].name, *map(escaped, content[1:])))
         else:
-            mark = {'title': '\\section*{%s}', 'heading': '\\section*{%s}', 'subheading': '\\subsection*{%s}'}
-            parts += [mark.get(kind, '%s') % _latex(content[0]), *map(_latex, content[1:])]
-    return DOCUMENT % '\n\n'.join(parts)
+            parts += [marks.get(kind, '{}').format(escaped(content[0])), *map(escaped, content[1:])]
+    return '\n\n'.join(parts)
 
 
 def _latex(text: str) -> str:
@@ -114,5 +96,5 @@ def _latex(text: str) -> str:
 
 def _latex_table(frame: pd.DataFrame) -> str:
     kinds = ''.join('r' if i in numeric_columns(frame) else 'l' for i in range(frame.shape[1]))
-    body = frame.to_latex(index=False, escape=False, column_format=kinds).strip()
+    body = frame.map(_latex).rename(columns=_latex).to_latex(index=False, escape=False, column_format=kinds).strip()
     return f'\\noindent\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{{body}}}'

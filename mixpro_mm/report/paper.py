@@ -1,13 +1,32 @@
-"""Published numbers, and the cells of the paper's tables that a record belongs to."""
+"""Published numbers, the cells of the paper that a record belongs to, and tables in the layout of the paper."""
 
 import runpy
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
+
+from mixpro_mm.report.labels import in_order, label
+from mixpro_mm.report.tables import Cell, gather
 from mixpro_mm.utils.configs import find_configs
 
-__all__ = ['COLUMNS', 'ERRORS', 'METRICS', 'Cell', 'Paper', 'read_paper']
+__all__ = ['COLUMNS', 'ERRORS', 'METRICS', 'Paper', 'paper_table', 'place', 'read_paper', 'table_blocks']
 
+TITLES = {
+    'table1': 'Table 1. Top-1 accuracy by model, ImageNet-1k',
+    'table2': 'Table 2. Mixing methods on DeiT-S: training speed and top-1 accuracy',
+    'table3': 'Table 3. Semantic segmentation on Pascal Context',
+    'table4': 'Table 4. Object detection and instance segmentation on COCO, Mask R-CNN',
+    'table5': 'Table 5. DeiT-S on ImageNet-A and ImageNet-O',
+    'figure3': 'Figure 3. Top-1 accuracy under occlusion, mean over the occluded points of a curve',
+    'table6': 'Table 6. The parts of MixPro, DeiT-S',
+    'table7': 'Table 7. Mask strategies, top-1 accuracy',
+    'figure5a': 'Figure 5 (a). Scale of the mask patches, DeiT-S',
+    'figure5b': 'Figure 5 (b). The parameter β, DeiT-S',
+    'table8': 'Table 8. Borders of mask patches and image patches, DeiT-T',
+    'table9': 'Table 9. More random patterns, DeiT-T',
+    'table10': 'Table 10. Strategies for the factor \N{GREEK SMALL LETTER ALPHA}, DeiT-T',
+}  # in the order of the paper
 ERRORS = ('table10', 'figure5a', 'figure5b')  # report the top-1 error, 100 - top-1
 # table -> column -> title; other tables have one column, top-1. The paper does not have the last three of Table 5.
 COLUMNS = {
@@ -31,15 +50,6 @@ TASKS = {'table3': 'segmentation', 'table4': 'detection', 'table5': 'robustness'
 ROBUST = 'deit-small'  # the model of Table 5 and Figure 3
 
 
-class Cell(NamedTuple):
-    """A cell of a table. ``data`` is '' for the data of the paper."""
-
-    data: str
-    table: str
-    row: str
-    column: str
-
-
 class Paper(NamedTuple):
     """Published numbers, and file name of a config -> list of (table, row, column)."""
 
@@ -57,16 +67,28 @@ class Paper(NamedTuple):
             return 100 - numbers['top1']
         return numbers.get(column)
 
-    def cells(self, record: dict) -> list[Cell]:
+    def rows(self, table: str) -> dict[str, str]:
+        """Return the rows of a table in the order of the paper, and their titles."""
+        if table in ('table5', 'figure3'):
+            return {start: label(start) for start in self.tables['table5'][ROBUST]}
+        if table in ('table3', 'table4'):
+            starts = [(model, start) for model, numbers in self.tables[table].items() for start in numbers]
+            return {f'{model}/{start}': f'{model}, {label(start)}' for model, start in starts}
+        return {key: row['name'] for key, row in self.tables.get(table, {}).items()}
+
+    def cells(self, record: dict) -> list[tuple[str, str, str, str]]:
         """Return the cells of a record, named by its ``table``, ``row`` and ``column`` or otherwise by its config.
 
         The config of a robustness record is that of the test, so its row is the tested pre-training.
+
+        Returns:
+            Tuples (data, table, row, column); data is '' for the data of the paper.
         """
         task, metric = record['task'], record['metric']
         if task == 'benchmark':
             rows = {row.replace('-', ''): row for row in self.tables['table2']}
             row = rows.get(record['pretraining'].lower().replace('-', ''))
-            return [Cell('', 'table2', row, metric)] if row and record['backbone'] == ROBUST else []
+            return [('', 'table2', row, metric)] if row and record['backbone'] == ROBUST else []
         found = self.configs.get(Path(record['config']).name, ())
         if record.get('table'):
             found = [(record['table'], record.get('row') or record['pretraining'], record.get('column'))]
@@ -76,17 +98,80 @@ class Paper(NamedTuple):
             rows += [record.get('pretraining')] * (record.get('backbone') == self.tables['table1'][ROBUST]['name'])
             found = [(table, row, None) for row in rows for table in ('table5', 'figure3')]
         return [
-            Cell(record.get('data') or '', table, row, 'error' if table in ERRORS else column or metric)
+            (record.get('data') or '', table, row, 'error' if table in ERRORS else column or metric)
             for table, row, column in found
             if TASKS.get(table, 'classification') == task and metric in METRICS.get(table, ('top1',))
         ]
 
 
-def read_paper(configs: Path | None = None) -> Paper:
-    """Read ``_base_/paper.py`` from a folder of configs, by default that of this package."""
-    names = runpy.run_path(str((configs or find_configs()) / '_base_' / 'paper.py'))
+def read_paper() -> Paper:
+    """Read ``_base_/paper.py`` from the configs of this package."""
+    names = runpy.run_path(str(find_configs() / '_base_' / 'paper.py'))
     tables = {name: value for name, value in names.items() if name.startswith(('table', 'figure'))}
     found = {}
-    for cell, config in names.get('cells', {}).items():
+    for cell, config in names['cells'].items():
         found.setdefault(Path(config).name, []).append(cell)
     return Paper(tables, found)
+
+
+def place(records: list[dict], paper: Paper) -> tuple[dict[str, dict[str, dict]], list[dict]]:
+    """Return data -> table -> (row, column) -> cell, and the records without a cell.
+
+    Raises:
+        ValueError: if two records of one cell and seed differ.
+    """
+    pairs, rest, placed = [], [], {}
+    for record in records:
+        cells = paper.cells(record)
+        error = record | {'value': 100 - record['value']}
+        pairs += [(cell, error if cell[-1] == 'error' else record) for cell in cells]
+        rest += [record] * (not cells and record['task'] != 'benchmark')
+    for (data, table, row, column), cell in gather(pairs).items():
+        placed.setdefault(data, {}).setdefault(table, {})[row, column] = cell
+    return placed, rest
+
+
+def table_blocks(data: str, tables: dict[str, dict], paper: Paper) -> list[tuple]:
+    """Return the blocks of the tables measured on ``data``, in the order of the paper."""
+    blocks = []
+    for table in filter(tables.get, TITLES):
+        title = f'{TITLES[table].partition(". ")[0]} on {data}' if data else TITLES[table]
+        blocks += [('subheading', title), ('table', paper_table(table, tables[table], paper, not data))]
+    return blocks
+
+
+def paper_table(table: str, cells: dict[tuple[str, str], Cell], paper: Paper, published: bool = True) -> pd.DataFrame:
+    """Return 'table1' to 'table10', 'figure3', 'figure5a' or 'figure5b' with measured cells (row, column) -> cell.
+
+    Additional rows and columns come after those of the paper. With ``published``, all rows and numbers of the paper are
+    shown, not only measured ones.
+    """
+    names, titles = paper.rows(table), COLUMNS.get(table, {'top1': 'top-1'})
+    rows = [row for row in names if published or any(row == measured for measured, _ in cells)]
+    rows += in_order(row for row, _ in cells if row not in names)
+    columns = [*titles, *in_order(column for _, column in cells if column not in titles)]
+    numbers = {(row, name): paper.number(table, row, name) for row in names for name in titles if published}
+    printed = {cell: Cell(number, None, {}) for cell, number in numbers.items() if number is not None}
+    frame = pd.DataFrame({'row': [names.get(row, label(row)) for row in rows]})
+    for column in columns:
+        for title, found in ((titles.get(column, label(column)), cells), ('paper', printed)):
+            texts = [_text(found, row, column, _reference(table, row, column)) for row in rows]
+            if set(texts) != {'-'} or (title != 'paper' and any(column == name for _, name in printed)):
+                frame.insert(frame.shape[1], title, texts, allow_duplicates=True)
+    return frame
+
+
+def _reference(table: str, row: str, column: str) -> tuple[str, str]:
+    """Return the row and column that the paper compares a cell with."""
+    if table == 'table1' and column == 'mixpro':
+        return row, 'transmix'
+    return dict(table2='baseline', table6='cutmix').get(table, row), column
+
+
+def _text(cells: dict[tuple[str, str], Cell], row: str, column: str, reference: tuple[str, str]) -> str:
+    if (row, column) not in cells:
+        return '-'
+    cell, other = cells[row, column], cells.get(reference)
+    if column in ('params', 'speed'):
+        return f'{cell.mean:.0f}' if cell.mean >= 100 or cell.mean == round(cell.mean) else f'{cell.mean:#.3g}'
+    return cell.text(cell.mean - other.mean if other and reference != (row, column) else None)

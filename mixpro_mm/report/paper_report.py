@@ -1,103 +1,79 @@
-"""A report in the layout of the paper's tables: ``tables.html``, ``tables.md`` and optionally ``tables.tex``."""
+"""Reports of any runs: ``tables.html``, ``tables.md`` and optionally ``tables.tex``, and the blocks of all reports."""
 
 import argparse
-import functools
+import itertools
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
-import pandas as pd
-
-from mixpro_mm.report.figures import occlusion_bands
+from mixpro_mm.report.figures.canvas import write_figure
+from mixpro_mm.report.figures.results import occlusion_figure
 from mixpro_mm.report.labels import label
 from mixpro_mm.report.page import write_pages
-from mixpro_mm.report.paper import Paper, read_paper
-from mixpro_mm.report.paper_tables import TITLES, place, table_blocks
-from mixpro_mm.report.records import Collected, collect
-from mixpro_mm.report.study import comparison_blocks, results_blocks
-from mixpro_mm.report.tables import gather, origins, results_table
+from mixpro_mm.report.paper import place, read_paper, table_blocks
+from mixpro_mm.report.records import collect
+from mixpro_mm.report.tables import Table, comparisons, origins, results_frame, results_table
 from mixpro_mm.utils.arguments import counted
 
-__all__ = ['main', 'write_paper_report']
+__all__ = ['comparison_blocks', 'main', 'record_blocks', 'results_blocks', 'source_blocks', 'write_paper_report']
 
-TITLE = 'Results in the tables of MixPro'
 PUBLISHED = (
     "In percent; 'paper' is the published number. ± is the sample standard deviation over n seeds. "
-    'Signed numbers are gains over the row or column that the paper compares with.'
+    'Signed numbers are gains over the row or column that the paper compares with. Speeds were measured on the device '
+    'listed under Sources; in the paper on a Tesla V100 with batches of 128.'
 )
 NOT_IN_PAPER = 'In percent, in the layout of the paper, which has no results on these data.'
-SPEED = 'Speed was measured on the device listed under Sources; in the paper on a Tesla V100 with batches of 128.'
+COMPARED = (
+    'First method minus second in points, paired by seed: mean ± standard deviation, 95 % interval of the mean '
+    '(Student), number of seeds, and the smallest detectable mean difference (half the width of the interval). The '
+    'intervals cover the variation between seeds, not between test images. If no method differed from another, about '
+    '{chance:.1f} of these {count} intervals would exclude zero.'
+)
 
 
-def write_paper_report(
-    paths: Iterable[str | Path], out_dir: str | Path, latex: bool = False, warn: Callable[[str], object] | None = None
-) -> list[Path]:
-    """Collect the results below ``paths`` and write a report to ``out_dir``.
-
-    Args:
-        paths: Folders or JSON files, see ``collect``.
-        out_dir: Created if missing.
-        latex: Also write ``tables.tex``.
-        warn: Called with a message for each study whose report is not complete.
-
-    Returns:
-        The written HTML, Markdown and LaTeX files.
+def record_blocks(records: list[dict], figures: Path) -> list[tuple]:
+    """Return tables of the paper for records with a cell, tables by task for others, and curves.
 
     Raises:
-        ValueError: if nothing is found, or two records of one cell and seed differ.
+        ValueError: if two records of one cell and seed differ.
     """
-    found = collect(paths)
-    written = write_pages(Path(out_dir), 'tables', functools.partial(_blocks, found, read_paper()), latex)
-    for sentence in _unreported(found) if warn else ():
-        warn(sentence)
-    return list(written)
-
-
-def _blocks(found: Collected, paper: Paper, figures: Path) -> list[tuple]:
-    placed, rest = place(found.records, paper)
-    sources = {record['source'] for record in found.records}
-    count = f'{counted(len(found.records), "number")} from {counted(len(sources), "file")}'
-    blocks = [('title', TITLE, count), *(('note', sentence) for sentence in _unreported(found))]
+    paper = read_paper()
+    (placed, rest), blocks = place(records, paper), []
     for data, tables in sorted(placed.items()):
-        blocks += [('heading', data or 'ImageNet, Pascal Context and COCO')]
-        blocks += [
-            (
-                'note',
-                NOT_IN_PAPER if data else PUBLISHED,
-            )
-        ]
-        blocks += table_blocks(data, tables, paper)
-        if any(column == 'speed' for _, column in tables.get('table2', ())):
-            blocks += [('note', SPEED)]
-    missing = [title.partition('. ')[0] for table, title in TITLES.items() if table not in placed.get('', {})]
-    if placed and missing:
-        blocks += [('note', f'Not measured: {", ".join(missing)}.')]
-    blocks += _occlusion(found.records, figures)
-    blocks += [*_rest(rest), ('heading', 'Sources'), ('table', origins(found.records))]
-    return [*blocks, ('note', 'Checkpoint: the first ten digits of its SHA-256, or its path.')]
+        blocks.append(('heading', data or 'ImageNet, Pascal Context and COCO'))
+        blocks += [('note', NOT_IN_PAPER if data else PUBLISHED), *table_blocks(data, tables, paper)]
+    if table := results_table([record for record in rest if record.get('backbone')]):
+        blocks.append(('heading', 'Results outside the tables of the paper' if placed else 'Results'))
+        blocks += [*results_blocks(table), *comparison_blocks(table)]
+    return blocks + _occlusion(records, figures)
 
 
-def _rest(records: list[dict]) -> list[tuple]:
-    """Return tables of records without a cell: studies by backbone and pre-training, single runs one by one."""
-    studies = [record for record in records if record.get('backbone')]
-    runs = [record for record in records if not record.get('backbone')]
-    keys = [((Path(r['config']).stem, r.get('name') or '-', r['metric'], str(r['seed'])), r) for r in runs]
-    lines = [
-        (config, name, label(metric), seed if len(seed) < 6 else '-', f'{cell.mean:.1f}')
-        for (config, name, metric, seed), cell in gather(keys).items()
-    ]
-    blocks = [('heading', 'Results outside the tables of the paper')] if records else []
-    if studies:
-        blocks += [*results_blocks(results_table(studies)), *comparison_blocks(results_table(studies))]
-    header = ['config', 'run', 'metric', 'seed', 'value']
-    return blocks + ([('subheading', 'Single runs'), ('table', pd.DataFrame(lines, columns=header))] if lines else [])
+def results_blocks(table: Table) -> list[tuple]:
+    """Return a table of results for each task, and a note on units and seeds."""
+    cells = [cell for row in table.values() for cell in row.values()]
+    seeds = any(cell.std is not None for cell in cells)
+    note = 'In percent' + (': mean ± sample standard deviation over n seeds.' if seeds else '; a single seed.')
+    note += " 'paper' is the published number, not measured here." * any(cell.published is not None for cell in cells)
+    blocks = []
+    for task in dict.fromkeys(task for task, *_ in table):
+        part = {row: cells for row, cells in table.items() if row[0] == task}
+        blocks += [('subheading', label(task)), ('table', results_frame(part))]
+    return [*blocks, ('note', note)]
 
 
-def _unreported(found: Collected) -> list[str]:
-    return [
-        f'{results} has no record of these finished stages: {", ".join(folders)}. Run the study again to include them.'
-        for results, folders in found.unreported.items()
-    ]
+def comparison_blocks(table: Table) -> list[tuple]:
+    """Return the differences between methods for each task and backbone; nothing without two shared seeds."""
+    found = comparisons(table)
+    count = sum(map(len, found.values()))
+    note = COMPARED.format(count=count, chance=0.05 * count)
+    tables = [(('subheading', title), ('table', frame)) for title, frame in found.items()]
+    return [('heading', 'Differences between methods'), ('note', note), *itertools.chain(*tables)] if count else []
+
+
+def source_blocks(records: list[dict]) -> list[tuple]:
+    """Return a table of the checkpoints, configs and files of records."""
+    note = 'Checkpoint: the first ten digits of its SHA-256, or its path.'
+    return [('heading', 'Sources'), ('table', origins(records)), ('note', note)]
 
 
 def _occlusion(records: list[dict], figures: Path) -> list[tuple]:
@@ -106,14 +82,26 @@ def _occlusion(records: list[dict], figures: Path) -> list[tuple]:
     for record in records:
         if record.get('curve'):
             named = dict(backbone=Path(record['config']).stem, pretraining=record.get('name'))
-            record = named | record | {'metric': record['metric'].partition(' (')[0]}
-            groups.setdefault(record.get('protocol') or f'results of {record["source"]}', []).append(record)
+            origin = record.get('protocol') or f'results of {record.get("source", "this study")}'
+            groups.setdefault(origin, []).append(named | record)
     blocks = [('heading', 'Accuracy under occlusion')] if groups else []
     for number, (origin, same) in enumerate(sorted(groups.items()), start=1):
-        path = occlusion_bands(same, figures / f'occlusion-{number}.png')
+        path = write_figure(occlusion_figure(same), figures / f'occlusion-{number}.png')
         caption = f'Mean ± one standard deviation over seeds; {origin}. Compare Figure 3 of the paper.'
         blocks += [('figure', path, 'Top-1 accuracy under occlusion', caption)]
     return blocks
+
+
+def write_paper_report(paths: Iterable[str | Path], out_dir: str | Path, latex: bool = False) -> list[Path]:
+    """Collect the results below ``paths`` and write a report to ``out_dir``; return the paths of the texts.
+
+    Raises:
+        ValueError: if nothing is found, or two records of one cell and seed differ.
+    """
+    records, out_dir = collect(paths), Path(out_dir)
+    count = f'{counted(len(records), "number")} from {counted(len({r["source"] for r in records}), "file")}'
+    blocks = [('title', 'Results in the tables of MixPro', count), *record_blocks(records, out_dir / 'figures')]
+    return write_pages(out_dir, 'tables', [*blocks, *source_blocks(records)], latex)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -124,8 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--latex', action='store_true', help='also write tables.tex')
     args = parser.parse_args(arguments)
     try:
-        warn = functools.partial(print, file=sys.stderr)
-        print(*write_paper_report(args.paths, args.out, args.latex, warn), sep='\n')
+        print(*write_paper_report(args.paths, args.out, args.latex), sep='\n')
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -6,31 +6,29 @@ Records of a study also have ``backbone`` and ``pretraining``, and may have ``ta
 accuracy under occlusion, pairs (information loss in [0, 1], top-1 in percent).
 """
 
-import math
+import ast
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from numbers import Real
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
 
+from mixpro_mm.evaluation.measures import METRIC_NAMES
+from mixpro_mm.report.figures.logs import read_scalars
 from mixpro_mm.report.labels import canonical
-from mixpro_mm.report.runs import run_records, training_of
 from mixpro_mm.utils.files import read_json
 
-__all__ = ['Collected', 'collect', 'normalised']
+__all__ = ['Training', 'collect', 'logged_settings', 'normalised', 'run_records', 'training_of']
 
-RESULTS, DONE = 'results.json', 'done.json'  # of a study, of a stage
-LARGEST = 1 << 22  # bytes; larger JSON files are annotations
-STEP = 'forward and backward'  # the part of a training step that Table 2 times
+RESULTS = 'results.json'  # of a study
 NEEDED = ('task', 'backbone', 'pretraining', 'metric', 'value')
-
-
-@dataclass
-class Collected:
-    """Records, and ``results.json`` -> folders of finished stages without a record."""
-
-    records: list[dict] = field(default_factory=list)
-    unreported: dict[str, list[str]] = field(default_factory=dict)
+ROBUSTNESS = {
+    **{f'calibration/{name}': name for name in ('top1', 'rms_calibration_error', 'aurra', 'ece')},
+    **{f'ood/{name}': name for name in ('aupr', 'auroc', 'fpr95')},
+}
+PREFIXES = {'ImageNetA': 'A_', 'DigitsA': 'A_', 'ImageNetO': 'O_', 'DigitsO': 'O_'}  # by test data set
+ROBUST_LOOPS = ('RecordedTestLoop', 'OcclusionTestLoop')  # their top-1 is not that of the standard test
+LOGS = '*/vis_data/config.py'
 
 
 def normalised(record: dict) -> dict:
@@ -39,12 +37,11 @@ def normalised(record: dict) -> dict:
     The point at loss 0, accuracy on whole images, has its own record.
     """
     occluded = [top1 for loss, top1 in record.get('curve') or () if loss > 0]
-    value = math.fsum(occluded) / len(occluded) if occluded else record['value']
-    name = record.get('pretraining')
-    return record | {'value': value} | ({'pretraining': canonical(name)} if name else {})
+    value, name = fmean(occluded) if occluded else record['value'], record.get('pretraining')
+    return record | dict(value=value) | (dict(pretraining=canonical(name)) if name else {})
 
 
-def collect(paths: Iterable[str | Path]) -> Collected:
+def collect(paths: Iterable[str | Path]) -> list[dict]:
     """Search folders, or read JSON files. Files that are found twice count once.
 
     Stages below the ``results.json`` of a study are not read from their logs.
@@ -52,47 +49,38 @@ def collect(paths: Iterable[str | Path]) -> Collected:
     Raises:
         ValueError: if a path does not exist, a file has no results, or nothing is found.
     """
-    found, runs, seen, paths = Collected(), {}, set(), list(map(Path, paths))
+    files, runs, paths = {}, [], list(map(Path, paths))
     for path in paths:
-        if path.is_dir():
-            _search(path, found, runs, seen)
-        elif not path.is_file():
+        if not path.exists():
             raise ValueError(f'no such file or folder: {path}')
-        elif _read(path, found, seen) is None:
-            raise ValueError(f'{path} has no results of a study, an occlusion test or a benchmark')
-    newest = {record['key']: record for record in sorted(runs.values(), key=lambda record: record['stamp'])}
-    found.records = [normalised(record) for record in (*found.records, *newest.values())]
-    if not found.records:
-        places = ', '.join(map(str, paths))
-        raise ValueError(f'nothing to report in {places}: no results.json, occlusion.json, benchmark or log of a test')
+        for place in _places(path) if path.is_dir() else [path]:
+            if place.is_dir():
+                runs += run_records(place)
+            elif (records := _read(place)) is not None:
+                files.setdefault(place.resolve(), records)
+            elif place == path:
+                raise ValueError(f'{path} has no results of a study, an occlusion test or a benchmark')
+    newest = {record['key']: record for record in sorted(runs, key=lambda record: record['stamp'])}
+    found = [normalised(record) for records in (*files.values(), newest.values()) for record in records]
+    if not found:
+        raise ValueError(
+            f'nothing to report in {", ".join(map(str, paths))}: no results, occlusion test, benchmark or log'
+        )
     return found
 
 
-def _search(top: Path, found: Collected, runs: dict, seen: set) -> None:
-    studies = {}  # folder -> hashes of the checkpoints in its results
-    for place, folders, files in os.walk(top):
-        folders[:] = sorted(name for name in folders if not name.startswith('.') and name != 'vis_data')
-        place = Path(place)
-        study = next((parent for parent in place.parents if parent in studies), None)
-        for name in sorted(files, key=lambda name: (name != RESULTS, name)):
-            file = place / name
-            if name.startswith('.') or not name.endswith('.json'):
-                continue
-            if name == RESULTS or file.stat().st_size <= LARGEST:
-                records = _read(file, found, seen, in_study=study is not None)
-                if name == RESULTS and records is not None:
-                    studies[place] = {record.get('checkpoint_sha256') for record in records}
-        if study is None:
-            runs.update({(*record['key'], str(place.resolve())): record for record in run_records(place)})
-            continue
-        done = read_json(place / DONE)
-        if isinstance(done, dict) and 'metrics' in done and done.get('checkpoint_sha256') not in studies[study]:
-            stages = found.unreported.setdefault(str(study / RESULTS), [])
-            stages += [str(place)] * (str(place) not in stages)
+def _places(top: Path) -> Iterator[Path]:
+    """Yield the JSON files and folders that may have results; a study has them in one file."""
+    for place, folders, names in os.walk(top):
+        folders[:] = (
+            [] if RESULTS in names else sorted(name for name in folders if name[0] != '.' and name != 'vis_data')
+        )
+        yield from (Path(place, name) for name in sorted(names) if name.endswith('.json') and name[0] != '.')
+        yield Path(place)
 
 
-def _read(file: Path, found: Collected, seen: set, in_study: bool = False) -> list[dict] | None:
-    """Add the records of a file to ``found`` and return them; None if it is not a result file."""
+def _read(file: Path) -> list[dict] | None:
+    """Return the records of a file, or None if it is not a result file."""
     content = read_json(file)
     if content is None and file.name == RESULTS:
         raise ValueError(f'{file} cannot be read: it is not complete JSON')
@@ -100,20 +88,13 @@ def _read(file: Path, found: Collected, seen: set, in_study: bool = False) -> li
     listed = isinstance(records, list) and all(isinstance(record, dict) for record in records)
     if isinstance(content, dict) and listed and 'device' in content:
         records = _speed_records(content)
-    elif listed and (file.name == RESULTS or any('task' in record for record in records)):
-        for record in records:
-            if missing := [key for key in NEEDED if key not in record]:
-                raise ValueError(f'{file} has a record without {", ".join(missing)}: {record!s:.120}')
-            if not isinstance(record['value'], Real):
-                raise ValueError(f'{file} has a record whose value is not a number: {record!s:.120}')
     elif isinstance(content, dict) and content.get('kind') == 'occlusion' and 'curves' in content:
-        records = [] if in_study else _occlusion_records(content, file)
-    else:
+        records = _occlusion_records(content, file)
+    elif not (listed and (file.name == RESULTS or any('task' in record for record in records))):
         return None
-    if file.resolve() not in seen:
-        seen.add(file.resolve())
-        found.records += [record | {'source': str(file)} for record in records]
-    return records
+    elif faults := [(record, key) for record in records for key in NEEDED if key not in record]:
+        raise ValueError(f'{file} has a record without {", ".join(key for _, key in faults)}: {faults[0][0]!s:.120}')
+    return [record | {'source': str(file)} for record in records]
 
 
 def _occlusion_records(content: dict, file: Path) -> list[dict]:
@@ -142,6 +123,113 @@ def _speed_records(content: dict) -> list[dict]:
         dict(task='benchmark', backbone=record['backbone'], pretraining=record['method'], metric=metric, seed=0,
              value=record[key], config=f'tools/benchmark.py: {setting}', **{'from': 'benchmark'})
         for record in content['records']
-        if record.get('section') == 'step' and record.get('part') == STEP
+        if record.get('section') == 'step' and record.get('part') == 'forward and backward'  # as in Table 2
         for metric, key in (('speed', 'images_per_s'), ('params', 'parameters_millions'))
     ]  # fmt: skip
+
+
+class Training(NamedTuple):
+    """Work directory of a training, and the name and seed of its config."""
+
+    folder: Path
+    config: str | None = None
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the folder without the ``_s0``, ``_s1``, ... of a study."""
+        return self.folder.name.removesuffix(f'_s{self.seed}')
+
+    @property
+    def run(self) -> int | str:
+        """The seed; the folder if there is no seed, because two trainings without a seed differ."""
+        return str(self.folder) if self.seed is None else self.seed
+
+
+def training_of(checkpoint: str | Path, near: Path) -> Training:
+    """Return the training that wrote a checkpoint; one that was moved with the test in ``near`` is found beside it."""
+    folder, near = Path(checkpoint).parent.resolve(), near.resolve()
+    around = near, *near.parents[:2]
+    for place in (*(place for place in around if place.name == folder.name), folder, near.parent / folder.name):
+        logs = [log for log in place.glob(LOGS) if log.with_name('scalars.json').is_file()]  # tests have none
+        if logs and len(copies := _copies(place, logs)) == 1:
+            return Training(place, copies[0].stem, _get(logged_settings(copies[0]), 'randomness', 'seed'))
+    return Training(folder)
+
+
+def run_records(work_dir: Path) -> Iterator[dict]:
+    """Yield the records of all tests in a work directory, and of the last validation.
+
+    Each also has ``key`` (newer records replace older ones), ``stamp`` (time) and ``from`` ('test' or 'validation at
+    step N').
+    """
+    for stamp, log_dir, metrics, origin, source in _measured(work_dir):
+        log = log_dir / 'vis_data' / 'config.py'
+        settings, copies = logged_settings(log), _copies(work_dir, [log])
+        if len(copies) > 1:
+            names = ', '.join(copy.name for copy in copies)
+            raise ValueError(f'{log_dir} may be a run of any of {names}: use one --work-dir per config')
+        config = [*copies, work_dir / f'{work_dir.name}.py'][0]  # mim names the folder after the config
+        checkpoint = settings.get('load_from') if origin == 'test' else None
+        training = training_of(checkpoint, work_dir) if checkpoint else Training(work_dir.resolve(), config.stem)
+        if not checkpoint or training.config is None:
+            training = training._replace(seed=_get(settings, 'randomness', 'seed'))
+        tta = 'module' in (settings.get('model') or {})
+        for task, metric, value in _numbers(metrics, settings):
+            metric += ' (MS)' * tta
+            yield dict(
+                task=task, metric=metric, value=value, seed=training.run, config=str(config), source=source,
+                training=training.config, name=training.name, checkpoint=checkpoint, stamp=stamp,
+                key=(config.stem, str(training.folder), metric), **{'from': origin},
+            )  # fmt: skip
+
+
+def _numbers(metrics: dict, settings: dict) -> Iterator[tuple[str, str, float]]:
+    """Yield task, metric and value in percent."""
+    data = str(_get(settings, 'test_dataloader', 'dataset', 'type')).rpartition('.')[2]
+    robust = str(_get(settings, 'test_cfg', 'type')).rpartition('.')[2] in ROBUST_LOOPS
+    for reported, value in metrics.items():
+        if reported in ROBUSTNESS:
+            yield 'robustness', PREFIXES.get(data, '') + ROBUSTNESS[reported], round(value, 4)
+        elif reported in METRIC_NAMES and not robust:
+            task, metric, factor = METRIC_NAMES[reported]
+            yield task, metric, round(value * factor, 4)
+
+
+def _measured(work_dir: Path) -> Iterator[tuple]:
+    """Yield (time, log folder, metrics, origin, file) of every test and of the last validation."""
+    log_dirs = sorted(config.parents[1] for config in work_dir.glob(LOGS))
+    for log_dir in log_dirs:
+        file = log_dir / f'{log_dir.name}.json'
+        if isinstance(tested := read_json(file), dict):
+            yield f'{log_dir.name} test', log_dir, tested, 'test', str(file)
+    names = METRIC_NAMES.keys() | ROBUSTNESS.keys()
+    validated = [line for line in read_scalars(work_dir) if 'iter' not in line and names & line.keys()]
+    logs = [file for log_dir in log_dirs if (file := log_dir / 'vis_data' / 'scalars.json').is_file()]
+    if validated and logs:
+        log_dir, last = logs[-1].parents[1], validated[-1]
+        yield log_dir.name, log_dir, last, f'validation at step {last["step"]}', str(logs[-1])
+
+
+def _copies(folder: Path, logs: list[Path]) -> list[Path]:
+    """Return the configs that mmengine copied to a folder; of several, those equal to a logged config if any is."""
+    copies, texts = sorted(folder.glob('*.py')), {log.read_text('utf-8') for log in logs}
+    return [copy for copy in copies if len(copies) > 1 and copy.read_text('utf-8') in texts] or copies
+
+
+def logged_settings(config: Path) -> dict:
+    """Parse the constants of a config written by mmengine, without executing it."""
+    nodes = [node for node in ast.parse(config.read_text('utf-8')).body if isinstance(node, ast.Assign)]
+    return {node.targets[0].id: _value(node.value) for node in nodes}
+
+
+def _value(node: ast.expr):
+    if isinstance(node, ast.Call):
+        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+    return node.value if isinstance(node, ast.Constant) else None
+
+
+def _get(settings, *path: str):
+    for name in path:
+        settings = settings.get(name) if isinstance(settings, dict) else None
+    return settings

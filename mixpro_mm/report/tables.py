@@ -1,20 +1,19 @@
-"""Tables of results: means over seeds, and differences between methods paired by seed."""
+"""Tables of results: means over seeds, and differences between methods paired by seed with Student's 95 % interval."""
 
 import math
 import re
-import statistics
-from collections.abc import Container, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from mixpro_mm.report.labels import canonical, in_order, label, measure
-from mixpro_mm.report.statistics import paired_difference
 
 __all__ = [
-    'Cell', 'ResultsTable', 'Row', 'comparisons', 'gather', 'markdown_table', 'markdown_text', 'numeric_columns',
-    'origins', 'results_table', 'signed',
+    'Cell', 'Table', 'comparisons', 'gather', 'markdown_table', 'markdown_text',
+    'numeric_columns', 'origins', 'paired_difference', 'results_frame', 'results_table', 'signed',
 ]  # fmt: skip
 
 TASKS = ('classification', 'segmentation', 'detection', 'robustness')
@@ -22,75 +21,40 @@ REFERENCES = ('scratch', 'baseline', 'cutmix', 'none')  # methods are compared w
 
 
 class Cell(NamedTuple):
-    """Mean and sample standard deviation (None for a single seed) over ``count`` seeds; seed -> value in ``seeds``."""
+    """Mean and sample standard deviation (None for one seed) over ``seeds``, a dict seed -> value, in percent."""
 
     mean: float
     std: float | None
-    count: int
     seeds: dict
+    published: float | None = None
 
     def text(self, gain: float | None = None) -> str:
         """Return the cell as text, such as ``81.3``, ``81.3 ± 0.1 (n=3)`` or ``81.3 ± 0.1 (n=3, +0.5)``."""
-        notes = [f'n={self.count}'] * (self.count > 1) + [signed(gain)] * (gain is not None)
-        return (
-            f'{self.mean:.1f}' + f' ± {self.std or 0:.1f}' * (self.count > 1) + f' ({", ".join(notes)})' * bool(notes)
-        )
+        text = f'{self.mean:.1f}' if self.std is None else f'{self.mean:.1f} ± {self.std:.1f}'
+        notes = [] if self.std is None else [f'n={len(self.seeds)}']
+        notes += [] if gain is None else [signed(gain)]
+        return f'{text} ({", ".join(notes)})' if notes else text
 
 
-@dataclass(frozen=True)
-class Row:
-    """Results of one task, backbone and metric: pre-training -> cell, pre-training -> published number."""
+class PairedDifference(NamedTuple):
+    """Mean and sample standard deviation of ``n`` differences, and Student's 95 % interval ``low`` to ``high``.
 
-    task: str
-    backbone: str
-    metric: str
-    cells: dict[str, Cell]
-    published: dict[str, float] = field(default_factory=dict)
+    ``sd`` is 0 if the differences are equal up to rounding; the interval is then unknown (nan).
+    """
 
-    def difference(self, other: str) -> float | None:
-        """Return the mean of MixPro minus that of ``other`` in points, or None if one is missing."""
-        return self.cells['mixpro'].mean - self.cells[other].mean if {'mixpro', other} <= self.cells.keys() else None
+    n: int
+    mean: float
+    sd: float
+    low: float = math.nan
+    high: float = math.nan
 
 
-@dataclass(frozen=True)
-class ResultsTable:
-    """Rows by task, backbone and metric."""
-
-    rows: tuple[Row, ...]
-
-    @property
-    def pretrainings(self) -> tuple[str, ...]:
-        """The columns, MixPro last."""
-        return tuple(in_order(name for row in self.rows for name in row.cells))
-
-    @property
-    def has_published(self) -> bool:
-        """Whether any row has a published number."""
-        return any(row.published for row in self.rows)
-
-    def by_task(self) -> dict[str, 'ResultsTable']:
-        """Return a table for each task."""
-        tasks = dict.fromkeys(row.task for row in self.rows)
-        return {task: ResultsTable(tuple(row for row in self.rows if row.task == task)) for task in tasks}
-
-    def frame(self) -> pd.DataFrame:
-        """Return the table as text, with published numbers next to measured ones."""
-        lines = []
-        for row in self.rows:
-            line = {'backbone': row.backbone, 'metric': measure(row.metric)}
-            for name in self.pretrainings:
-                line[label(name)] = row.cells[name].text() if name in row.cells else '-'
-                if any(name in other.published for other in self.rows):
-                    line[f'{label(name)}, paper'] = f'{row.published[name]:.1f}' if name in row.published else '-'
-            for other in REFERENCES[:2]:
-                if any(each.difference(other) is not None for each in self.rows):
-                    line[f'MixPro - {other}'] = signed(row.difference(other))
-            lines.append(line)
-        return pd.DataFrame(lines)
+# (task, backbone, metric) -> pre-training -> cell
+Table = dict[tuple[str, str, str], dict[str, Cell]]
 
 
 def gather(records: Iterable[tuple[tuple, dict]]) -> dict[tuple, Cell]:
-    """Group (key, record) pairs into cells. Equal records count once; a value that is not finite makes the cell nan.
+    """Group (key, record) pairs into cells. Equal records count once.
 
     Raises:
         ValueError: if two records with the same key and seed differ.
@@ -99,7 +63,7 @@ def gather(records: Iterable[tuple[tuple, dict]]) -> dict[tuple, Cell]:
     for key, record in records:
         other = found.setdefault(key, {}).setdefault(record.get('seed'), record)
         values = other['value'], record['value']
-        if not (math.isclose(*values, rel_tol=1e-6) or all(map(math.isnan, values))):
+        if not np.isclose(*values, rtol=1e-6, atol=0, equal_nan=True):
             files = dict.fromkeys(each['source'] for each in (other, record) if 'source' in each)
             raise ValueError(
                 f'two results for {record["metric"]} of {record.get("config")} ({", ".join(filter(None, key))}) with '
@@ -109,80 +73,107 @@ def gather(records: Iterable[tuple[tuple, dict]]) -> dict[tuple, Cell]:
     cells = {}
     for key, same in found.items():
         seeds = {seed: float(record['value']) for seed, record in same.items()}
-        values = list(seeds.values()) if all(map(math.isfinite, seeds.values())) else [math.nan] * len(seeds)
-        std = statistics.stdev(values) if len(values) > 1 and math.isfinite(values[0]) else None
-        cells[key] = Cell(
-            statistics.fmean(values), math.nan if len(values) > 1 and std is None else std, len(seeds), seeds
-        )
+        values = list(seeds.values())
+        std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        published = [record['published'] for record in same.values() if 'published' in record]
+        cells[key] = Cell(math.fsum(values) / len(values), std, seeds, *published[-1:])
     return cells
 
 
-def results_table(records: list[dict]) -> ResultsTable:
+def results_table(records: list[dict]) -> Table:
     """Compute means over seeds by task, backbone, metric and pre-training.
 
     Raises:
-        ValueError: if there are no records, or two of one cell and seed differ.
+        ValueError: if two records of one cell and seed differ.
     """
-    if not records:
-        raise ValueError('no results to report: the list of records is empty')
+    table: Table = {}
     keys = [(r['task'], r['backbone'], r['metric'], canonical(r['pretraining'])) for r in records]
-    published = {key: record['published'] for key, record in zip(keys, records, strict=True) if 'published' in record}
-    rows: dict[tuple, Row] = {}
     for (*row, name), cell in gather(zip(keys, records, strict=True)).items():
-        found = rows.setdefault(tuple(row), Row(*row, {}, {}))
-        found.cells[name] = cell
-        found.published.update({name: published[*row, name]} if (*row, name) in published else {})
-    order = [*TASKS, *dict.fromkeys(row.task for row in rows.values())]
-    return ResultsTable(tuple(sorted(rows.values(), key=lambda row: order.index(row.task))))
+        table.setdefault(tuple(row), {})[name] = cell
+    return {row: table[row] for row in sorted(table, key=lambda row: (*TASKS, row[0]).index(row[0]))}
 
 
-def comparisons(table: ResultsTable) -> dict[str, pd.DataFrame]:
+def results_frame(table: Table) -> pd.DataFrame:
+    """Return the rows of a table as text, with published numbers beside measured ones."""
+    columns, lines = ['backbone', 'metric'], []
+    for name in in_order(name for cells in table.values() for name in cells):
+        columns += [label(name), f'{label(name)}, paper']
+    for (_, backbone, metric), cells in table.items():
+        line = dict(backbone=backbone, metric=measure(metric))
+        for name, cell in cells.items():
+            line[label(name)] = cell.text()
+            line |= {} if cell.published is None else {f'{label(name)}, paper': f'{cell.published:.1f}'}
+        for other in REFERENCES[:2]:
+            if {'mixpro', other} <= cells.keys():
+                line[f'MixPro - {other}'] = signed(cells['mixpro'].mean - cells[other].mean)
+        lines.append(line)
+    columns += [f'MixPro - {other}' for other in REFERENCES[:2]]
+    frame = pd.DataFrame(lines)
+    return frame[[column for column in columns if column in frame]].fillna('-')
+
+
+def paired_difference(values: dict[int, float], base: dict[int, float]) -> PairedDifference:
+    """Compute ``values`` - ``base``, both seed -> result, over the seeds that both have.
+
+    Raises:
+        ValueError: if there are fewer than two shared seeds, or one of their values is not finite.
+    """
+    seeds = sorted(values.keys() & base.keys())
+    a, b = (np.array([side[seed] for seed in seeds], dtype=float) for side in (values, base))
+    if len(seeds) < 2 or not np.isfinite(a + b).all():
+        raise ValueError(f'a paired difference needs finite results of two shared seeds, got {a} and {b}')
+    mean, sd = float((a - b).mean()), float((a - b).std(ddof=1))
+    if sd <= 1e-5 * np.abs([a, b]).max():  # results have four decimals, so equal differences may differ by 2e-4
+        return PairedDifference(len(seeds), mean, 0.0)
+    return PairedDifference(len(seeds), mean, sd, *map(float, stats.ttest_rel(a, b).confidence_interval(0.95)))
+
+
+def comparisons(table: Table) -> dict[str, pd.DataFrame]:
     """Return 'Task, backbone' -> differences of all methods to the reference and of MixPro to all methods, in points.
 
     Pairs of methods with fewer than two shared finite seeds are left out.
     """
     parts: dict[str, list[dict]] = {}
-    for row in table.rows:
-        names = in_order(row.cells)
-        reference = next((name for name in REFERENCES if name in names), None)
-        compared = [(name, reference) for name in names if reference] + [('mixpro', name) for name in names]
-        for name, other in dict.fromkeys(compared):
+    for (task, backbone, metric), cells in table.items():
+        names, reference = in_order(cells), [name for name in REFERENCES if name in cells][:1]
+        compared = [(name, other) for other in reference for name in names]
+        compared += [('mixpro', name) for name in names if 'mixpro' in cells]
+        for name, other in dict.fromkeys(pair for pair in compared if pair[0] != pair[1]):
             try:
-                pairs = paired_difference(row.cells[name].seeds, row.cells[other].seeds)
-            except (ValueError, KeyError):
+                pairs = paired_difference(cells[name].seeds, cells[other].seeds)
+            except ValueError:
                 continue
             line = {
-                'metric': measure(row.metric),
+                'metric': measure(metric),
                 'difference': f'{label(name)} - {label(other)}',
                 'mean ± sd': f'{pairs.mean + 0.0:+.2f} ± {pairs.sd:.2f}',
-                '95 % interval': '{:+.2f} to {:+.2f}'.format(*pairs.interval) if pairs.sd else '-',
+                '95 % interval': f'{pairs.low:+.2f} to {pairs.high:+.2f}' if pairs.sd else '-',
                 'n': str(pairs.n),
-                'detectable': f'{pairs.min_detectable_difference:.2f}' if pairs.sd else '-',
+                'detectable': f'{(pairs.high - pairs.low) / 2:.2f}' if pairs.sd else '-',
             }
-            if name != other:
-                parts.setdefault(f'{label(row.task)}, {row.backbone}', []).append(line)
+            parts.setdefault(f'{label(task)}, {backbone}', []).append(line)
     return {title: pd.DataFrame(lines) for title, lines in parts.items()}
 
 
 def origins(records: list[dict]) -> pd.DataFrame:
     """Return a row per tested checkpoint with its config, seed and numbers."""
-    groups: dict[tuple, list[str]] = {}
+    lines = []
     for record in records:
-        checkpoint = (record.get('checkpoint_sha256') or '')[:10] or record.get('checkpoint') or '-'
-        seed = str(record['seed']) if isinstance(record.get('seed'), int) else '-'
         number = f'{label(record["metric"])} {record["value"]:.4g}'
-        number = f'{record["pretraining"]} {number}' if record['task'] == 'benchmark' else number
-        key = record.get('source', '-'), str(record['config']), checkpoint, seed, record.get('from', 'test')
-        groups.setdefault(key, []).append(number)
-    header = ['file', 'config', 'checkpoint', 'seed', 'from', 'numbers']
-    frame = pd.DataFrame([[*key, ', '.join(numbers)] for key, numbers in groups.items()], columns=header)
+        lines.append({
+            'file': record.get('source', '-'), 'config': str(record['config']),
+            'checkpoint': (record.get('checkpoint_sha256') or '')[:10] or record.get('checkpoint') or '-',
+            'seed': str(record['seed']) if isinstance(record.get('seed'), int) else '-',
+            'from': record.get('from', 'test'),
+            'numbers': f'{record["pretraining"]} {number}' if record['task'] == 'benchmark' else number,
+        })  # fmt: skip
+    frame = pd.DataFrame(lines)
+    frame = frame.groupby([*frame.columns[:-1]], sort=False, as_index=False).agg(', '.join)
     return frame if any('source' in record for record in records) else frame.drop(columns=['file', 'from'])
 
 
-def signed(difference: float | None) -> str:
-    """Format a difference in points with sign and one decimal; ``'-'`` for None, ``'0.0'`` without sign."""
-    if difference is None:
-        return '-'
+def signed(difference: float) -> str:
+    """Format a difference in points with sign and one decimal; ``'0.0'`` without sign."""
     return '0.0' if round(difference, 1) == 0 else f'{difference:+.1f}'
 
 
@@ -197,8 +188,11 @@ def markdown_text(text: str) -> str:
     return re.sub(r'[\\`*\[\]<>&|]|\b_|_\b', r'\\\g<0>', ' '.join(text.split()))
 
 
-def markdown_table(header: Iterable[str], rows: Iterable[Iterable[str]], numeric: Container[int] = ()) -> str:
-    """Return a Markdown table of escaped text, with the columns in ``numeric`` aligned right."""
-    lines = [[markdown_text(cell) for cell in row] for row in (header, *rows)]
+def markdown_table(frame: pd.DataFrame) -> str:
+    """Return a Markdown table of escaped text, with numbers aligned right."""
+    lines, numeric = (
+        [[markdown_text(cell) for cell in row] for row in (frame.columns, *frame.values)],
+        numeric_columns(frame),
+    )
     rule = ['---:' if i in numeric else '---' for i in range(len(lines[0]))]
     return '\n'.join(f'| {" | ".join(line)} |' for line in (lines[0], rule, *lines[1:]))

@@ -5,8 +5,9 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
-from mixpro_mm.report.figures.canvas import WIDTHS
+from mixpro_mm.report.figures.canvas import METADATA, WIDTHS, write_figure
 
 __all__ = ['main']
 
@@ -14,8 +15,7 @@ RUN, SEED = '[NAME=]WORK_DIR', (0, 'random seed of images, masks and mix')
 # command -> help, positional argument (name, metavar, help), numbers (default, help)
 COMMANDS = {
     'mixed': ('images, partners, mask, mixed images and label weights (Figure 6)',
-              ('config', 'CONFIG', 'config of mmpretrain'),
-              dict(num=(4, 'images'), seed=SEED)),
+              ('config', 'CONFIG', 'config of mmpretrain'), dict(num=(4, 'images'), seed=SEED)),
     'masks': ('region, block, random and larger random masks (Figure 4)', None,
               dict(size=(224, 'image size in pixels'), patch=(16, 'patch size in pixels'), seed=SEED,
                    scale=(4, 'cell size of the last mask in patches'), lam=(0.5, 'fraction of the first image'))),
@@ -29,23 +29,25 @@ COMMANDS = {
     'sweep': ('top-1 over mask scale and over beta (Figure 5)',
               ('places', '[NAME=]DIR', 'work directory, results.json, or its folder'), {}),
 }  # fmt: skip
+MODULES = dict(attention='mixed', factor='curves', occlusion='results', sweep='results')
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw mixed images, masks, class attention, training curves or results. See docs/pictures.md."""
     args = vars(_parser().parse_args(arguments))
-    command = args.pop('command')
+    command, out = args.pop('command'), args.pop('out')
     try:
-        module = import_module(f'mixpro_mm.report.figures.{"curves" if command == "factor" else command}')
+        out = Path(out or f'work_dirs/pictures/{command}')
+        if out.is_dir() or out.suffix.lower() not in ('', *METADATA):
+            raise ValueError(f'--out {out} must be a file that ends in .png or .svg, or has no suffix')
+        module = import_module(f'mixpro_mm.report.figures.{MODULES.get(command, command)}')
         if command in ('mixed', 'attention', 'factor'):
             from mmengine.logging import MMLogger
 
             MMLogger.get_current_instance().setLevel(logging.WARNING)  # no messages of model building
-        for path in getattr(module, f'draw_{command}')(**args):
-            print(path)
-    except KeyboardInterrupt:
-        print('interrupted; no figure was written', file=sys.stderr)
-        return 130
+        figure = getattr(module, f'draw_{command}')(**args)
+        for path in [out] if out.suffix else [out.with_suffix(suffix) for suffix in METADATA]:
+            print(write_figure(figure, path, dpi=300))
     except (ValueError, RuntimeError, OSError) as error:
         print(f'{command}: {" ".join(str(error).split())}', file=sys.stderr)
         return 1
@@ -62,14 +64,12 @@ def _parser() -> argparse.ArgumentParser:
             one.add_argument(word, metavar=metavar, help=meaning, **({} if word == 'config' else {'nargs': '+'}))
         if name == 'mixed':
             one.add_argument('--checkpoint', metavar='FILE', help='draw its attention and label weights')
-            one.add_argument('--augment', metavar='NAME', help='default: the first that re-weights labels')
+            one.add_argument('--augment', metavar='NAME', help='default: the first of the config')
         if name == 'attention':
             one.add_argument('--mixed', action='store_true', help='mix the images first')
         for option, (default, meaning) in numbers.items():
             meaning += '' if default is None else f' ({default})'
             one.add_argument(f'--{option}', type=type(default or 0), default=default, help=meaning)
-        where = f'.png or .svg; both without a suffix (work_dirs/pictures/{name})'
-        one.add_argument('--out', metavar='FILE', help=where)
-        sizes = ', '.join(f'{size}: {inches} in' for size, inches in WIDTHS.items())
-        one.add_argument('--width', choices=WIDTHS, default='column', help=f'{sizes} (column)')
+        one.add_argument('--out', metavar='FILE', help=f'.png, .svg, or both without (work_dirs/pictures/{name})')
+        one.add_argument('--width', choices=WIDTHS, default='column', help='3.25 or 6.75 inches (column)')
     return parser

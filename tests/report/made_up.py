@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from mixpro_mm.report.paper import METRICS, read_paper
+from mixpro_mm.report.paper import METRICS, TASKS, read_paper
 
 STUDY = dict(task='classification', backbone='X', pretraining='mixpro', metric='top1', value=80.0, seed=0)
 
@@ -23,28 +23,19 @@ def study_record(config='mine/vit', **changes):
 
 
 def paper_records(offset=0.0, seed=0):
-    """Return a record for each published number, shifted by ``offset``."""
+    """Return a record for each published number, shifted by ``offset``, and for the rows of Figure 3."""
     paper, records = read_paper(), []
-    robust = {config for (table, *_), config in cells().items() if table == 'table5'}
-    for (table, row, column), config in cells().items():
-        task = dict(table3='segmentation', table4='detection', table5='robustness').get(table, 'classification')
-        for metric in METRICS.get(table, ('top1',)) if column not in METRICS.get(table, ()) else (column,):
+    rows = [*cells(), *(('figure3', name, None) for name in paper.tables['table5']['deit-small'])]
+    for table, row, column in rows:
+        metrics = METRICS.get(table, ('top1',))
+        for metric in (column,) if column in metrics else metrics:
             number = paper.number(table, row, column or metric)
-            if number is None and table in METRICS:
+            if number is None and table in METRICS and table != 'figure3':
                 continue
             value = 80.5 if number is None else 100 - number if column == 'error' else number
-            record = study_record(config[:-3], task=task, metric=metric, value=value + offset, seed=seed)
-            if config in robust:
-                record |= dict(backbone='DeiT-S', pretraining=row)
-            records.append(record)
-    for name in paper.tables['table5']['deit-small']:
-        records += [
-            study_record('robustness/deit-small_occlusion_in1k', task='robustness', metric=metric, value=50.0 + offset,
-                         seed=seed, backbone='DeiT-S', pretraining=name)
-            for metric in METRICS['figure3']
-        ]  # fmt: skip
-    unique = {(r['config'], r['metric'], r['pretraining']): r for r in records}
-    return list(unique.values())
+            named = dict(task=TASKS.get(table, 'classification'), table=table, row=row, column=column, metric=metric)
+            records.append(study_record(**named, value=value + offset, seed=seed))
+    return records
 
 
 def cells():

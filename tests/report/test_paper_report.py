@@ -2,7 +2,6 @@
 
 import re
 
-from mixpro_mm.report import page
 from mixpro_mm.report.paper_report import main, write_paper_report
 from tests.report.made_up import BENCHMARK, cells, occlusion, paper_records, stage, study_record, write
 
@@ -37,14 +36,12 @@ def test_the_layout_of_the_paper(tmp_path):
             assert row[place] in (row[place - 1], '-'), f'{title}: {row}'
             checked += row[place] != '-'
     assert checked == 14 * 3 + 9 + 7 * 2 + 5 * 6 + 3 * 4 + 1 + 5 + 8 + 1 + 5 + 4 + 5
-    assert of['Table 1'][2][:3] == ['DeiT-T', '5.7', '1.6'] and of['Table 1'][2][-1] == '73.8 (+1.2)'
+    assert (of['Table 1'][2][0], of['Table 1'][2][-1]) == ('DeiT-T', '73.8 (+1.2)')
     assert of['Table 2'][4] == ['CutMix', '22', '22', '3', '322', '79.8 (+1.2)', '79.8 (+1.2)']
-    assert of['Table 3'][2][:2] == ['ResNet101, DeepLabV3+', 'baseline']
+    assert of['Table 3'][2][0] == r'deeplabv3plus_r101, baseline'
     assert [row[0] for row in of['Table 5'][2:]] == ['baseline', 'TransMix', 'MixPro']
-    assert of['Table 6'][4][:4] == ['-', '✓', '✓', '-'] and of['Table 6'][6][:4] == ['-', '-', '✓', '✓']
     assert of['Table 7'][5] == ['random (4x scale)', '73.2', '73.2', '80.8', '80.8']
-    assert of['Table 10'][6] == ['PAL (ours)', 'cosine distance', '26.2', '26.2']
-    assert 'a CPU, 1 of 2 cores' in sections['Sources'] and 'Not measured' not in str(sections)
+    assert of['Table 10'][6] == ['PAL', '26.2', '26.2'] and 'a CPU, 1 of 2 cores' in sections['Sources']
 
 
 def test_seeds_and_gains(tmp_path):
@@ -57,7 +54,7 @@ def test_seeds_and_gains(tmp_path):
     sections = tables(tmp_path, *records)
     found = {row[0]: row[-2:] for row in lines(sections['Table 2'])}
     assert found['Baseline'] == ['78.5 ± 0.7 (n=2)', '78.6']
-    assert found['MixPro (ours)'] == ['81.0 ± 1.4 (n=2, +2.5)', '81.3 (+2.7)']
+    assert found['MixPro'] == ['81.0 ± 1.4 (n=2, +2.5)', '81.3 (+2.7)']
     assert found['CutMix'] == ['78.5 (0.0)', '79.8 (+1.2)'] and found['GridMix'] == ['-', '79.5 (+0.9)']
 
 
@@ -67,18 +64,15 @@ def test_other_data_have_tables_without_published_numbers(tmp_path):
         for table, row, column, value in (
             ('table2', 'mixpro', 'top1', 96.0), ('table2', 'baseline', 'top1', 95.0), ('table2', 'mine', 'top1', 94.0),
             ('table7', 'block', 'deit-micro', 93.0), ('table10', 'pal', 'error', 96.0),
-            ('table1', 'mine', 'mixpro', 9.0),
         )
     ]  # fmt: skip
     sections = tables(tmp_path, *digits)
-    assert list(sections)[:5] == ['digits', *(f'Table {number} on digits' for number in (1, 2, 7, 10))]
+    assert list(sections)[:4] == ['digits', *(f'Table {number} on digits' for number in (2, 7, 10))]
     assert [row[:2] for row in lines(sections['Table 2 on digits'])] == [
-        ['Method', 'top-1'], ['---', '---:'], ['Baseline', '95.0'], ['MixPro (ours)', '96.0 (+1.0)'],
-        ['mine', '94.0 (-1.0)'],
+        ['row', 'top-1'], ['---', '---:'], ['Baseline', '95.0'], ['MixPro', '96.0 (+1.0)'], ['mine', '94.0 (-1.0)'],
     ]  # fmt: skip
-    assert lines(sections['Table 7 on digits'])[::2] == [['Mask', 'deit-micro'], ['block', '93.0']]
-    assert lines(sections['Table 10 on digits'])[2] == ['PAL (ours)', 'cosine distance', '4.0']
-    assert lines(sections['Table 1 on digits'])[2][0] == 'mine' and 'paper' not in str(lines(str(sections)))
+    assert lines(sections['Table 7 on digits'])[::2] == [['row', 'deit-micro'], ['block', '93.0']]
+    assert lines(sections['Table 10 on digits'])[2] == ['PAL', '4.0'] and 'paper' not in str(lines(str(sections)))
 
 
 def test_records_without_a_cell_are_listed_with_their_sources(tmp_path):
@@ -92,7 +86,6 @@ def test_records_without_a_cell_are_listed_with_their_sources(tmp_path):
     sections = tables(tmp_path, *mine)
     assert '| X | top-1 | 70.5 ± 0.7 (n=2) | 77.5 ± 0.7 (n=2) |' in sections['Classification']
     assert '| MixPro - CutMix | +7.00 ± 0.00 |' in sections['Classification, X']
-    assert lines(sections['Single runs'])[2] == ['vit', 'vit', 'mIoU', '3', '50.0']
     origins = [row[1:] for row in lines(sections['Sources'])]
     assert ['configs/mine/vit.py', '0123456789', '1', 'test', 'top-1 71, top-1 78'] in origins
     assert any(row[1:] == [str(runs / 'e.pth'), '3', 'test', 'mIoU 50'] for row in origins)
@@ -123,23 +116,9 @@ def test_occlusion_of_a_study_and_of_single_tests(tmp_path):
     assert [text.count(f'(figures/occlusion-{number}.png)') for number in (1, 2, 3, 4)] == [1, 1, 1, 0]
     assert all((tmp_path / 'out' / 'figures' / f'occlusion-{number}.png').is_file() for number in (1, 2, 3))
     assert 'naseer, 14 patches a side' in text and f'results of {tmp_path / "in" / "results.json"}' in text
-    assert lines(sections['Single runs'])[2] == ['deit-small', 'mine', 'mean top-1: random occlusion', '-', '45.0']
 
 
-def test_unreported_stages_are_named(tmp_path, capsys):
-    results = write(tmp_path / 'study' / 'results.json', [study_record(checkpoint_sha256='aa')])
-    for name, sha256 in (('vit_a_s0', 'aa'), ('vit_b_s0', 'bb')):
-        write(results.parent / name / 'done.json', dict(metrics={'accuracy/top1': 1.0}, checkpoint_sha256=sha256))
-    assert main([str(results.parent), '--out', str(tmp_path / 'out')]) == 0
-    printed = capsys.readouterr()
-    assert printed.out.split() == [str(tmp_path / 'out' / f'tables.{kind}') for kind in ('html', 'md')]
-    assert printed.err.startswith(str(results)) and printed.err.count('\n') == 1
-    for name in ('tables.md', 'tables.html'):
-        text = (tmp_path / 'out' / name).read_text(encoding='utf-8')
-        assert 'b_s0' in text and 'a_s0' not in text
-
-
-def test_reports_are_reproducible_and_a_failure_keeps_the_previous_one(tmp_path, monkeypatch):
+def test_reports_are_reproducible(tmp_path):
     write(tmp_path / 'in' / 'results.json', [study_record(pretraining='<b>mine</b>')])
     write(tmp_path / 'in' / 'occlusion.json', occlusion('deit-small.py'))
     runs = []
@@ -149,7 +128,3 @@ def test_reports_are_reproducible_and_a_failure_keeps_the_previous_one(tmp_path,
         runs.append({str(file.relative_to(tmp_path / out)): file.read_bytes() for file in files})
     assert runs[0] == runs[1] and list(runs[0]) == ['figures/occlusion-1.png', 'tables.html', 'tables.md', 'tables.tex']
     assert b'<b>' not in runs[0]['tables.html']
-    write(tmp_path / 'in' / 'results.json', [study_record()])
-    monkeypatch.setattr(page, 'render_latex', lambda *_: (_ for _ in ()).throw(OSError('disk full')))
-    assert main([str(tmp_path / 'in'), '--out', str(tmp_path / 'b'), '--latex']) == 1
-    assert {name: (tmp_path / 'b' / name).read_bytes() for name in runs[1]} == runs[1]

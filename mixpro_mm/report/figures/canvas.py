@@ -1,4 +1,4 @@
-"""Style and output files of all figures, and line figures."""
+"""Style and output files of all figures, line figures and tables of images."""
 
 import re
 import textwrap
@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from mixpro_mm.report.labels import label
 from mixpro_mm.utils.files import replacing
 
-__all__ = [
-    'WIDTHS', 'Panel', 'fit', 'line_figure', 'line_styles', 'outputs', 'over_runs', 'save', 'spread', 'write_figure',
-]  # fmt: skip
+__all__ = ['WIDTHS', 'Panel', 'fit', 'image_table', 'line_figure', 'line_styles', 'over_runs', 'write_figure']
 
 WIDTHS = {'column': 3.25, 'text': 6.75}  # inches; a column is readable on a phone
 SMALLEST = 7  # points
@@ -41,6 +41,8 @@ MARKERS, DASHES = 'oDs^vPX', ('-', '--', '-.', ':', (0, (4, 1, 1, 1, 1, 1)), (0,
 PAPER = 'in the paper'
 HOLLOW = dict(color='#555555', linestyle='none', marker='s', markersize=7, markerfacecolor='none', label=PAPER)
 FEW = 12  # longer lines have no markers
+GAP = 0.04  # inches between two images
+LINE = 1.3 * SMALLEST / 72  # inches
 
 
 class Panel(NamedTuple):
@@ -55,74 +57,90 @@ class Panel(NamedTuple):
 
 
 def over_runs(runs: Iterable[tuple[str, dict]]) -> dict[str, tuple]:
-    """Average runs, pairs (name, {x: y}), that share a name, over the x that all of them have.
+    """Average runs, pairs (name, {x: y}), that share a name.
 
     Returns:
-        Name -> x, mean and sample standard deviation (0 for a single run), each (N,). Empty runs are skipped.
+        Name -> x, mean and sample standard deviation (0 for a single value), each (N,). Empty runs are skipped.
     """
-    groups = {}
-    for name, run in runs:
-        if run:
-            groups.setdefault(name, []).append(run)
-    return {
-        name: spread({x: [run[x] for run in same] for x in sorted(set(same[0]).intersection(*same[1:]))})
-        for name, same in groups.items()
-    }
-
-
-def spread(values: dict[float, list[float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return x, mean and sample standard deviation (0 for a single value), each (N,), of {x: values}."""
-    deviations = [np.std(y, ddof=1) if len(y) > 1 else 0 for y in values.values()]
-    return np.array(list(values)), np.array([np.mean(y) for y in values.values()]), np.array(deviations)
+    rows = [(name, x, y) for name, run in runs for x, y in run.items()]
+    frame, lines = pd.DataFrame(rows, columns=['name', 'x', 'y']), {}
+    for name, same in frame.groupby('name', sort=False):
+        line = same.groupby('x')['y'].agg(['mean', 'std'])
+        lines[name] = line.index.to_numpy(), line['mean'].to_numpy(), line['std'].fillna(0).to_numpy()
+    return lines
 
 
 def line_styles(names: Iterable[str]) -> dict[str, dict]:
-    """Return colour, marker, dashes and label of each name. The last method in a name sets its colour."""
-    names, colors = list(dict.fromkeys(name for name in names if name != PAPER)), {}
-    words = {name: re.split('[^a-z0-9]+', name.lower().replace('no mixing', 'none')) for name in names}
-    methods = {name: [word for word in words[name] if word in METHODS][-1:] for name in names}
-    for name in sorted(names, key=lambda name: methods[name] != words[name]):  # exact names first
-        if methods[name] and METHODS[methods[name][0]] not in colors.values():
-            colors[name] = METHODS[methods[name][0]]
-    free = [color for color in PALETTE if color not in colors.values()] or PALETTE
-    for place, name in enumerate(name for name in names if name not in colors):
-        colors[name] = free[place % len(free)]
-    return {PAPER: HOLLOW} | {
-        name: dict(color=colors[name], marker=MARKERS[i % 7], linestyle=DASHES[i % 7], label=label(name))
-        for i, name in enumerate(names)
-    }
+    """Return color, marker, dashes and label of each name. The last method in a name sets its color."""
+    styles = {}
+    for i, name in enumerate(dict.fromkeys(names)):
+        words = re.split('[^a-z0-9]+', name.lower().replace('no mixing', 'none'))
+        color = [PALETTE[i % 7], *(METHODS[word] for word in words if word in METHODS)][-1]
+        styles[name] = dict(color=color, marker=MARKERS[i % 7], linestyle=DASHES[i % 7], label=label(name))
+    return styles | {PAPER: HOLLOW}
 
 
 @styled
-def line_figure(
-    panels: Sequence[Panel], width='column', columns=None, styles=None, height: float = 1.75, note: str = ''
-) -> Figure:
+def line_figure(panels: Sequence[Panel], width: str = 'column', columns: int | None = None) -> Figure:
     """Draw panels stacked at column width or side by side at text width. Bands are one standard deviation."""
-    styles = styles or line_styles(name for panel in panels for name in panel.lines)
-    columns, note = columns or (1 if width == 'column' else len(panels)), fit(note, WIDTHS[width], 12)
+    styles = line_styles(name for panel in panels for name in panel.lines)
+    columns = columns or (1 if width == 'column' else len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(WIDTHS[width], 0.3 + height * rows + 0.14 * note.count('\n') + 0.2 * bool(note)))
-    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes, panel in zip(grid, panels, strict=False):
+    figure = Figure(figsize=(WIDTHS[width], 0.3 + 1.75 * rows))
+    for axes, panel in zip(figure.subplots(rows, columns, squeeze=False).flat, panels, strict=True):
         for name, (x, y, deviation) in panel.lines.items():
             style = styles[name] | ({} if len(x) <= FEW else {'marker': None})
-            if any(deviation) and len(x) <= FEW:
-                axes.errorbar(x, y, yerr=deviation, elinewidth=0.6, **style)
-            else:
-                axes.plot(x, y, **style)
-                axes.fill_between(x, y - deviation, y + deviation, color=style['color'], alpha=0.18, linewidth=0)
+            axes.plot(x, y, **style)
+            axes.fill_between(x, y - deviation, y + deviation, color=style['color'], alpha=0.18, linewidth=0)
         axes.set(xlabel=panel.xlabel, ylabel=panel.ylabel, title=panel.title)
+        axes.set_ylim(bottom=panel.bottom)
         at_most = 5 if columns == 1 else 3
         axes.xaxis.set_major_locator(MaxNLocator(at_most, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
         axes.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
-        axes.set_ylim(bottom=panel.bottom)
         if panel.ticks:
             axes.set_xticks(range(len(panel.ticks)), panel.ticks)
-    for axes in grid[len(panels) :]:
-        axes.set_visible(False)
-    if note:
-        figure.supxlabel(note, fontsize=SMALLEST, x=0.01, ha='left', color='#444444')
     return share_legend(figure)
+
+
+@styled
+def image_table(
+    rows: Sequence[tuple[str, list[np.ndarray]]], titles: dict[int, list[str]],
+    numbers: dict[str, list[str]] | None = None, *, width: float, legend: dict[str, tuple] | None = None,
+) -> Figure:  # fmt: skip
+    """Draw rows of images, each with a name and equally many images, in a figure of ``width`` inches.
+
+    Images are (H, W, 3) in [0, 1], masks (H, W) bool, or maps (H, W), which are scaled to their own maximum. ``titles``
+    has texts above the images of a row, by its index, and ``numbers`` texts below each column, by name. ``legend`` is
+    name -> color.
+    """
+    numbers, columns = numbers or {}, len(rows[0][1])
+    margin = (max(len(name) for name in [*(name for name, _ in rows), *numbers]) * 0.62 * SMALLEST + 6) / 72
+    cell = (width - margin) / columns - GAP
+    heights = [np.divide(*row[1][0].shape[:2]) * cell + GAP for row in rows]
+    texts = sum(max(text.count('\n') + 2 for text in above) for above in titles.values()) + len(numbers) + 1
+    texts += 2 + sum(len(name) + 6 for name in legend) * 0.11 // width if legend else 0
+    figure = Figure(figsize=(width, sum(heights) + LINE * texts))
+    figure.get_layout_engine().set(w_pad=GAP / 2, h_pad=GAP / 2, wspace=0, hspace=0)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for number, (name, images) in enumerate(rows):
+        for axes, image in zip(grid[number], images, strict=True):
+            colors = 'gray' if image.dtype == bool else 'viridis'
+            axes.imshow(image, cmap=colors, vmin=0, vmax=max(float(image.max()), 1e-6), interpolation='nearest')
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set(color='#999999', linewidth=0.5, visible=True)
+            axes.grid(visible=False)
+        for axes, text in zip(grid[number], titles.get(number, ()), strict=False):
+            axes.set_title(text, fontsize=SMALLEST, pad=2, loc='center', fontweight='normal')
+        grid[number][0].set_ylabel(name, fontsize=SMALLEST, rotation=0, ha='right', va='center', labelpad=4)
+    for axes, texts in zip(grid[-1], zip(*numbers.values(), strict=True), strict=bool(numbers)):
+        axes.set_xlabel('\n'.join(texts), fontsize=SMALLEST, labelpad=4)
+    if numbers:
+        beside = dict(xycoords='axes fraction', textcoords='offset points', ha='right', va='top', fontsize=SMALLEST)
+        grid[-1][0].annotate('\n'.join(numbers), (0, 0), (-4, -4), **beside)
+    if legend:
+        handles = {name: Patch(facecolor=color) for name, color in legend.items()}
+        add_legend(figure, handles, 'outside lower center', handlelength=1, handleheight=1)
+    return figure
 
 
 def share_legend(figure: Figure) -> Figure:
@@ -136,12 +154,9 @@ def share_legend(figure: Figure) -> Figure:
 
 
 def add_legend(figure: Figure, handles: dict, loc: str, **settings) -> None:
-    """Draw a legend of {label: handle} in as many columns as fit."""
-    for count in range(len(handles), 0, -1):
-        legend = figure.legend(handles.values(), handles.keys(), loc=loc, ncols=count, **settings)
-        if count == 1 or legend.get_window_extent().width <= figure.bbox.width:
-            return
-        legend.remove()
+    """Draw a legend of {label: handle} in as many columns as fit, estimated from the longest label."""
+    columns = figure.get_figwidth() // (0.35 + 0.06 * max(map(len, handles)))
+    figure.legend(handles.values(), handles.keys(), loc=loc, ncols=max(1, int(columns)), **settings)
 
 
 def fit(text: str, inches: float, lines: int = 2) -> str:
@@ -150,27 +165,11 @@ def fit(text: str, inches: float, lines: int = 2) -> str:
     return '\n'.join(textwrap.wrap(text, letters, max_lines=lines, placeholder='…'))
 
 
-def outputs(out: str | None, command: str) -> list[Path]:
-    """Return the file named by ``--out``; without a suffix, a PNG and an SVG file. Raises ValueError otherwise."""
-    path = Path(out or Path('work_dirs') / 'pictures' / command)
-    if path.is_dir():
-        raise ValueError(f'--out {path} is a folder, not a file')
-    if path.suffix and path.suffix.lower() not in METADATA:
-        raise ValueError(f'--out {path} must end in .png or .svg, or have no suffix')
-    return [path] if path.suffix else [path.with_suffix(suffix) for suffix in METADATA]
-
-
-def save(figure: Figure, paths: Iterable[Path]) -> list[Path]:
-    """Write a figure at print resolution."""
-    return [write_figure(figure, path, 300) for path in paths]
-
-
 def write_figure(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
-    """Save a figure atomically as PNG or SVG. Raises ValueError for any other suffix."""
+    """Save a figure atomically as PNG or SVG."""
     path = Path(path)
-    if (suffix := path.suffix.lower()) not in METADATA:
-        raise ValueError(f'{path} is neither .png nor .svg')
+    kind = path.suffix.lower()
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, matplotlib.rc_context(STYLE):
-        figure.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=METADATA[suffix])
+        figure.savefig(temporary, format=kind[1:], dpi=dpi, metadata=METADATA[kind])
     return path

@@ -1,18 +1,13 @@
 """The four kinds of masks (MixPro, Figure 4)."""
 
-from pathlib import Path
-
 import torch
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from mixpro_mm.functional import random_mask, to_pixels
 from mixpro_mm.functional.masks import block_mask, region_mask
-from mixpro_mm.report.figures.canvas import SMALLEST, WIDTHS, outputs, save, styled
+from mixpro_mm.report.figures.canvas import WIDTHS, image_table
 
 __all__ = ['draw_masks', 'make_masks']
-
-TWO = ListedColormap(['#3B4C63', '#F2D16B'])
 
 
 def make_masks(size=224, patch=16, scale=4, lam=0.5, seed=0) -> dict[str, torch.Tensor]:
@@ -38,16 +33,8 @@ def make_masks(size=224, patch=16, scale=4, lam=0.5, seed=0) -> dict[str, torch.
     return {name: mask[0, 0] for name, mask in drawn.items()}
 
 
-@styled
-def draw_masks(out=None, width='column', size=224, patch=16, **settings) -> list[Path]:
-    """Draw the masks of :func:`make_masks` with a grid of patches."""
-    paths, masks = outputs(out, 'masks'), make_masks(size, patch, **settings)
-    figure = Figure(figsize=(WIDTHS[width], WIDTHS[width] / len(masks) + 0.28))
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
-    for letter, axes, (name, mask) in zip('abcd', figure.subplots(1, len(masks)), masks.items(), strict=True):
-        axes.imshow(mask.numpy(), cmap=TWO, vmin=0, vmax=1, interpolation='nearest', extent=(0, size, size, 0))
-        axes.set(xticks=[], yticks=[])
-        axes.hlines(range(patch, size, patch), 0, size, color='black', alpha=0.35, linewidth=0.25)
-        axes.vlines(range(patch, size, patch), 0, size, color='black', alpha=0.35, linewidth=0.25)
-        axes.set_xlabel(f'({letter}) {name}\n{mask.float().mean():.0%} kept', fontsize=SMALLEST, labelpad=2)
-    return save(figure, paths)
+def draw_masks(width='column', **settings) -> Figure:
+    """Draw the masks of :func:`make_masks`; white pixels are those of the first image."""
+    masks = make_masks(**settings)
+    titles = [f'{name}\n{mask.float().mean():.0%} kept' for name, mask in masks.items()]
+    return image_table([('', [mask.numpy() for mask in masks.values()])], {0: titles}, width=WIDTHS[width])

@@ -1,42 +1,35 @@
-"""Images mixed by the augment of a config, with class attention and label weights (MixPro, Figure 6)."""
+"""Images mixed by the augment of a config, and class attention of several checkpoints (MixPro, Figure 6)."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
+import matplotlib
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.runner import find_latest_checkpoint, set_random_seed
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, one_hot
 
-from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.functional import MixedTarget
 from mixpro_mm.hooks.loss_modules import each, label_augments, loss_module
 from mixpro_mm.labeling import ClassAttentionTap, LabelWeights, patches_of, token_grid
 from mixpro_mm.labeling.rules import build_labeling
 from mixpro_mm.models import connect_factor
 from mixpro_mm.report.figures import models
-from mixpro_mm.report.figures.canvas import WIDTHS, fit, outputs, save
-from mixpro_mm.report.figures.images import image_table
-from mixpro_mm.report.figures.logs import checkpoint_of, config_of
+from mixpro_mm.report.figures.canvas import WIDTHS, fit, image_table
+from mixpro_mm.report.figures.logs import display_names
 
-__all__ = ['Mix', 'attention_maps', 'choose_augment', 'draw_mixed', 'factors_of_a_batch', 'mix', 'mixed_table', 'weigh']
+__all__ = ['draw_attention', 'draw_mixed', 'factors_of_a_batch', 'mix', 'mixed_table', 'weigh']
 
-DRAWS = 50  # of the mixing ratio, at most, until both images are visible
-BOTH = (0.35, 0.65)  # area of the first image at which both are visible
-
-
-class Mix(NamedTuple):
-    """Mixed images (B, 3, H, W), partners (B,), weights (B, 2) of both labels, and the target of our own augments."""
-
-    images: Tensor
-    partner: Tensor
-    weights: Tensor
-    target: MixedTarget | None
+OPACITY = 0.7  # of the attention over the image
+MARGIN = 0.65  # inches, for row names
 
 
-def draw_mixed(config, checkpoint=None, augment=None, num=4, seed=0, out=None, width='column') -> list[Path]:
+def draw_mixed(config, checkpoint=None, augment=None, num=4, seed=0, width='column') -> Figure:
     """Draw training images of a config before and after its augment.
 
     Raises:
@@ -44,36 +37,31 @@ def draw_mixed(config, checkpoint=None, augment=None, num=4, seed=0, out=None, w
     """
     if not 2 <= num <= 16:
         raise ValueError(f'--num {num}: must be 2 to 16')
-    paths, settings = outputs(out, 'mixed'), models.load_config(config)
+    settings = models.load_config(config)
     model = models.load_model(settings, checkpoint)
     chosen, dataset = choose_augment(model, augment), models.build_dataset(settings, 'train')
-    note = f'{type(chosen).__name__} of {Path(config).stem}, training images, seed {seed}. '
-    note += f'Model: {Path(checkpoint).name}.' if checkpoint else 'No checkpoint: outputs are not shown.'
-    figure = mixed_table(model, settings, chosen, dataset, num, seed, WIDTHS[width], note, trained=bool(checkpoint))
-    return save(figure, paths)
+    return mixed_table(model, settings, chosen, dataset, num, seed, WIDTHS[width], trained=bool(checkpoint))
 
 
-def mixed_table(model, config, augment, dataset, num, seed, width, note='', trained=True) -> Figure:
+def mixed_table(model, config, augment, dataset, num, seed, width, trained=True) -> Figure:
     """Draw a column per image; with ``trained=False`` without attention and the weights that depend on it."""
     images, scores = preprocess(model, models.take_items(dataset, num, seed))
-    found = mix(model, config, augment, images, scores, visible=True)
-    names, rgb = models.class_names(dataset, scores.shape[1]), models.to_rgb(model.data_preprocessor, images)
-    names = [fit(names[i], (width - 0.65) / num) for i in scores.argmax(1).tolist()]
-    partners, weights, maps, numbers = found.partner.tolist(), found.weights, None, {}
-    rows = [('image', rgb), ('partner', [rgb[i] for i in partners])]
-    if found.target is not None:
-        rows.append(('mask', [mask[0].numpy() for mask in found.target.mask]))
-        numbers['lam_area'] = found.target.lam_area
-        if trained:
-            labels, maps = weigh(model, config, found)
-            numbers |= dict(lam_attn=labels.lam_attn, factor=labels.factor)
-            weights = weights if labels.lam is None else torch.stack([labels.lam, 1 - labels.lam], dim=1)
-    rows.append(('mixed', models.to_rgb(model.data_preprocessor, found.images)))
-    rows += [] if maps is None else [('attention', list(maps.numpy()))]
-    if trained or found.target is None or found.target.weights is None:  # TokenMix weights are those of its teacher
-        numbers |= {'own label': weights[:, 0], 'partner label': weights[:, 1]}
+    mixed, partner, target = mix(model, config, augment, images, scores, visible=True)
+    names = [fit(name, (width - MARGIN) / num) for name in models.class_names(dataset, scores)]
+    (first, shown), partners = (models.to_rgb(model, each) for each in (images, mixed)), partner.tolist()
+    rows = [('image', first), ('partner', [first[i] for i in partners])]
+    rows += [('mask', [mask[0].numpy() for mask in target.mask]), ('mixed', shown)]
+    own, teacher = target.lam_area, target.weights
+    numbers = dict(lam_area=own)
+    if trained:
+        labels, maps = weigh(model, config, mixed, target)
+        rows += [] if maps is None else [('attention', list(maps.numpy()))]
+        numbers |= dict(lam_attn=labels.lam_attn, factor=labels.factor)
+        own = labels.lam if labels.lam is not None else own if teacher is None else teacher[:, 0]
+    if trained or teacher is None:  # without a checkpoint, the weights of a teacher are random
+        numbers |= {'own label': own, 'partner label': 1 - own}
     texts = {name: [f'{v:.2f}' for v in values.tolist()] for name, values in numbers.items() if values is not None}
-    return image_table(rows, {0: names, 1: [names[i] for i in partners]}, texts, width=width, note=note)
+    return image_table(rows, {0: names, 1: [names[i] for i in partners]}, texts, width=width)
 
 
 def factors_of_a_batch(folder: Path, num: int | None = None, seed: int = 0) -> list[float]:
@@ -82,14 +70,14 @@ def factors_of_a_batch(folder: Path, num: int | None = None, seed: int = 0) -> l
     Raises:
         ValueError: if the directory has no config or checkpoint, or its labels have no factor.
     """
-    config = models.load_config(config_of(folder))
-    if not (checkpoint := checkpoint_of(folder)):
-        raise ValueError(f'{folder} has no checkpoint')
+    configs, checkpoint = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime), None
+    if not configs or not (checkpoint := find_latest_checkpoint(folder)):
+        raise ValueError(f'{folder} has no {"checkpoint" if configs else "config"}')
+    config = models.load_config(configs[-1])
     model, dataset = models.load_model(config, checkpoint), models.build_dataset(config, 'train')
     items = models.take_items(dataset, num or config.train_dataloader.batch_size, seed)
-    mixed = mix(model, config, choose_augment(model), *preprocess(model, items))
-    factor = None if mixed.target is None else weigh(model, config, mixed)[0].factor
-    if factor is None:
+    images, _, target = mix(model, config, choose_augment(model), *preprocess(model, items))
+    if (factor := weigh(model, config, images, target)[0].factor) is None:
         raise ValueError(f'the labels of {config.filename} have no factor')
     return factor.tolist()
 
@@ -104,15 +92,14 @@ def preprocess(model: nn.Module, items: list[dict]) -> tuple[Tensor, Tensor]:
 
 
 def choose_augment(model: nn.Module, name: str | None = None):
-    """Return the augment ``name``, or the first that re-weights labels, or the first. Raises ValueError if missing."""
-    augments = getattr(getattr(model.data_preprocessor, 'batch_augments', None), 'augments', None) or []
-    known = {type(augment).__name__: augment for augment in augments if augment is not None}
-    if not known:
-        raise ValueError('this config mixes no images: model.train_cfg has no augments')
-    found = [known[each] for each in known if name and each.lower() == name.split('.')[-1].lower()]
-    if name and not found:
-        raise ValueError(f'this config has no augment {name}; it has {", ".join(known)}')
-    return [*found, *label_augments(model), *known.values()][0]
+    """Return the augment of this package with a class name, or the first. Raises ValueError if it is missing."""
+    known = {type(augment).__name__: augment for augment in label_augments(model)}
+    name = name.split('.')[-1] if name else next(iter(known), None)
+    if name not in known:
+        raise ValueError(
+            f'this config mixes no images with {name or "mixpro_mm"}; its augments: {", ".join(known) or "none"}'
+        )
+    return known[name]
 
 
 def hook_settings(config: Config, name: str = 'LabelingHook') -> dict | None:
@@ -122,37 +109,23 @@ def hook_settings(config: Config, name: str = 'LabelingHook') -> dict | None:
 
 
 @torch.no_grad()
-def mix(model: nn.Module, config: Config, augment, images: Tensor, scores: Tensor, visible: bool = False) -> Mix:
-    """Mix images (B, 3, H, W) with labels (B, C) by one augment of a model, without writing to them.
+def mix(model, config: Config, augment, images: Tensor, scores: Tensor, visible: bool = False) -> tuple:
+    """Mix images (B, 3, H, W) with labels (B, C) by one augment; return images, partners (B,) and ``MixedTarget``.
 
     With ``visible``, repeat up to 50 times until the mean area is in [0.35, 0.65] and no image is its own partner. The
     model replaces the moving average of an augment, because checkpoints contain the average.
     """
     each([augment], 'bind', model, model if hook_settings(config, 'EMAHook') else None)
     try:
-        for _ in range(DRAWS if visible else 1):
+        for _ in range(50 if visible else 1):
+            partner = torch.randperm(len(images))
             with torch.enable_grad():  # PuzzleMix takes a gradient
-                found = _draw(augment, images, scores)
-            share = (found.weights[:, 0] if found.target is None else found.target.lam_area).mean()
-            if BOTH[0] < share < BOTH[1] and (found.partner != torch.arange(len(images))).all():
+                mixed, target = augment.mix(images, scores, partner)
+            if 0.35 < target.lam_area.mean() < 0.65 and (partner != torch.arange(len(images))).all():
                 break
     finally:
         each([augment], 'unbind')
-    return found
-
-
-def _draw(augment, images: Tensor, scores: Tensor) -> Mix:
-    if isinstance(augment, MixAugment):
-        partner = torch.randperm(len(images))
-        mixed, target = augment.mix(images, scores, partner)
-        weights = torch.stack([target.lam_area, 1 - target.lam_area], 1) if target.weights is None else target.weights
-        return Mix(mixed.detach(), partner, weights, target)
-    # mmpretrain returns labels only; with one class per image they contain partner and weight
-    mixed, labels = augment(images.clone(), torch.eye(len(images)))  # CutMix writes to its input
-    own = labels.float().diagonal()
-    others = labels.float() - torch.diag(own)
-    partner = torch.where(others.amax(1) == 0, torch.arange(len(images)), others.argmax(1))
-    return Mix(mixed, partner, torch.stack([own, others.sum(1)], 1), None)
+    return mixed.detach(), partner, target
 
 
 @torch.no_grad()
@@ -174,15 +147,86 @@ def attention_maps(model: nn.Module, images: Tensor, attention) -> tuple[Tensor,
 
 
 @torch.no_grad()
-def weigh(model: nn.Module, config: Config, mixed: Mix) -> tuple[LabelWeights, Tensor | None]:
-    """Return the label weights at the end of training, and the attention (B, H, W) if they depend on it."""
+def weigh(model, config: Config, images: Tensor, target: MixedTarget) -> tuple[LabelWeights, Tensor | None]:
+    """Return label weights of mixed images at the end of training, and attention (B, H, W) if they depend on it."""
     hook = hook_settings(config) or dict(labeling='AreaLabeling')  # without the hook, labels are mixed by area
     labeling = build_labeling(hook.get('labeling', 'ProgressiveAttentionLabeling'))
     if hasattr(labeling, 'progress'):
         labeling.progress = 1.0
     connect_factor(loss_module(model), labeling)
     if not getattr(labeling, 'uses_attention', True):
-        return labeling(mixed.target, None, None, model(mixed.images)), None
-    row, maps, logits = attention_maps(model, mixed.images, hook.get('attention'))
-    grid = token_grid(row.shape[1], tuple(mixed.images.shape[2:]), patches_of(model))
-    return labeling(mixed.target, row, grid, logits), maps
+        return labeling(target, None, None, model(images)), None
+    row, maps, logits = attention_maps(model, images, hook.get('attention'))
+    grid = token_grid(row.shape[1], tuple(images.shape[2:]), patches_of(model))
+    return labeling(target, row, grid, logits), maps
+
+
+def parse_words(words: Sequence[str]) -> tuple[list[tuple[str | None, str, str]], list[str]]:
+    """Split the arguments into models (name, config, checkpoint) and image files.
+
+    A model is ``[NAME=]CONFIG:CHECKPOINT`` or ``[NAME=]CONFIG CHECKPOINT``. Raises ValueError if either is missing.
+    """
+    nets, images, words = [], [], iter(words)
+    for word in words:
+        found = re.fullmatch(r'(?:([^=]+)=)?(.+?\.py)(?::(.+))?', word)
+        if found is None:
+            images.append(word)
+        elif checkpoint := found[3] or next(words, None):
+            nets.append((found[1], found[2], checkpoint))
+        else:
+            raise ValueError(f'config {found[2]} has no checkpoint')
+    if not nets:
+        raise ValueError(f'no config (CONFIG.py:CHECKPOINT) in {" ".join(images)}')
+    return nets, images
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Draw attention (H, W), scaled to its maximum, over an image (H, W, 3) in grey; return (H, W, 3)."""
+    grey = image @ np.array([0.299, 0.587, 0.114])
+    colors = matplotlib.colormaps['inferno'](heat / max(float(heat.max()), 1e-12))[..., :3]
+    return (1 - OPACITY) * grey[..., None] + OPACITY * colors
+
+
+@torch.no_grad()
+def draw_attention(words, mixed=False, num=4, seed=0, width='column') -> Figure:
+    """Draw a row per image and a column per model: the attention that the config's LabelingHook reads.
+
+    ``words`` are those of :func:`parse_words`; without image files, ``num`` test images (1 to 16) are drawn. With
+    ``mixed``, the images are mixed first, by the augment of the first config.
+
+    Raises:
+        ValueError: if a config, checkpoint or image cannot be used.
+    """
+    given, files = parse_words(words)
+    if not 1 <= num <= 16 or (mixed and len(files or range(num)) < 2):
+        raise ValueError(f'--num {num}: must be 1 to 16, with --mixed at least 2')
+    configs = [models.load_config(config) for _, config, _ in given]
+    nets = [models.load_model(c, file, headless=True) for c, (_, _, file) in zip(configs, given, strict=True)]
+    inputs, names = [], [Path(file).stem for file in files]
+    for config, net in zip(configs, nets, strict=True):
+        if files:
+            batch = pseudo_collate([models.read_image(config, file) for file in files])
+            inputs.append(net.data_preprocessor(batch)['inputs'])
+        else:
+            dataset = models.build_dataset(config, 'test')
+            images, scores = preprocess(net, models.take_items(dataset, num, seed))
+            inputs.append(images)
+            names = models.class_names(dataset, scores)
+    titles, columns = ['image'], [models.to_rgb(nets[0], inputs[0])]
+    if mixed:
+        set_random_seed(seed)
+        logits = nets[0](inputs[0])
+        scores = one_hot(logits.argmax(1), logits.shape[1]).float()
+        shown = mix(nets[0], configs[0], choose_augment(nets[0]), inputs[0], scores, visible=True)[0]
+        pixels = models.pixels_of(nets[0], shown).flip(1)  # data preprocessors take BGR
+        inputs = [net.data_preprocessor(dict(inputs=pixels))['inputs'] for net in nets]
+        titles, columns = [*titles, 'mixed'], [*columns, models.to_rgb(nets[0], shown)]
+    for config, net, images in zip(configs, nets, inputs, strict=True):
+        maps = attention_maps(net, images, (hook_settings(config) or {}).get('attention'))[1].numpy()
+        columns.append(list(map(overlay, models.to_rgb(net, images), maps)))
+    paths = [config for _, config, _ in given]
+    paths = [file for _, _, file in given] if len(set(paths)) < len(paths) else paths
+    titles += display_names([name for name, _, _ in given], [Path(path).with_suffix('') for path in paths])
+    titles = [fit(name, (WIDTHS[width] - MARGIN) / len(columns)) for name in titles]
+    rows = [(fit(name, MARGIN, 1), list(row)) for name, row in zip(names, zip(*columns, strict=True), strict=True)]
+    return image_table(rows, {0: titles}, width=WIDTHS[width])

