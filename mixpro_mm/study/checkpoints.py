@@ -28,7 +28,8 @@ def last_checkpoint(work_dir: Path, needed: Sequence[str] = ()) -> str | None:
         found = [path for path in (work_dir / noted.name, noted) if path.is_file()][:1] + found
     for path in dict.fromkeys(found):
         try:
-            missing = [name for name in needed if name not in read_checkpoint(path).beside]
+            present = read_checkpoint(path).beside
+            missing = [name for name in needed if name not in present]
         except ValueError as error:  # for example, truncated by a kill
             print(f'skipped: {error}')
             continue

@@ -44,8 +44,6 @@ def test_tests_use_the_average_in_the_checkpoint(trained):
     config = Config.fromfile(trained / 'a.py')
     config.work_dir, config.load_from = str(trained / 'direct'), done['checkpoint']
     direct = Runner.from_cfg(config).test()
-    names = ('top1', 'rms_calibration_error', 'rms_calibration_error_full', 'aurra', 'ece')
-    assert set(direct) == {f'calibration/{name}' for name in names}
     expected = {f'{prefix}{name}': value for name, value in direct.items() for prefix in ('', 'A/')}
     assert done['metrics'] == pytest.approx(expected, abs=1e-6)
     saved = torch.load(done['checkpoint'], weights_only=False)
@@ -71,13 +69,10 @@ def test_a_stage_with_new_or_changed_evaluations(trained):
     runner.close()
 
 
-def test_files_of_an_evaluation_must_exist_before_training(tmp_path):
-    (tmp_path / 'train.py').write_text(TRAIN)
-    (tmp_path / 'o.py').write_text(
-        "test_dataloader = dict(dataset=dict(type='mixpro_mm.ImageNetO', data_root='no/o', imagenet_root='no/i'))\n"
-        "test_cfg = dict(saliency=dict(checkpoint='dino.pth'))\n"
-    )
-    arguments = [str(tmp_path / 'train.py'), '--work-dir', str(tmp_path / 'w')]
+def test_files_of_an_evaluation_must_exist_before_training(trained, tmp_path):
+    dataset = dict(type='mixpro_mm.ImageNetO', data_root='no/o', imagenet_root='no/i')
+    (tmp_path / 'o.py').write_text(f"test_dataloader = {dict(dataset=dataset)}\ntest_cfg = dict(checkpoint='dino.pth')")
+    arguments = [str(trained / 'train.py'), '--work-dir', str(tmp_path / 'w')]
     with pytest.raises(FileNotFoundError, match=r'o\.py.* no/o, no/i, dino\.pth'):
         stage.main([*arguments, '--evaluate', 'O', f'{tmp_path}/o.py'])
     assert not list((tmp_path / 'w').iterdir())

@@ -1,7 +1,5 @@
 """Records of finished stages."""
 
-import pytest
-
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.results import records_of
 from mixpro_mm.utils.files import write_json
@@ -9,22 +7,17 @@ from mixpro_mm.utils.files import write_json
 ROW = dict(backbone='DeiT', pretraining='mixpro')
 
 
-@pytest.fixture
-def records(tmp_path):
+def records(folder, *measured):
     """Return the records of stages and their metrics; None is an unfinished stage."""
-
-    def of(measured):
-        for stage, metrics in measured:
-            if metrics is not None:
-                (tmp_path / stage.name).mkdir(exist_ok=True)
-                write_json(tmp_path / stage.name / 'done.json', dict(metrics=metrics, checkpoint_sha256=stage.name * 2))
-        stages = tuple(stage for stage, _ in measured)
-        return records_of(Plan('t', stages, seed=7, jobs=1, config=''), tmp_path, tmp_path / 'repo')
-
-    return of
+    for stage, metrics in measured:
+        if metrics is not None:
+            (folder / stage.name).mkdir(exist_ok=True)
+            write_json(folder / stage.name / 'done.json', dict(metrics=metrics, checkpoint_sha256=stage.name * 2))
+    plan = Plan('t', tuple(stage for stage, _ in measured), seed=7, jobs=1, config='')
+    return records_of(plan, folder, folder / 'repo')
 
 
-def test_records_have_value_origin_and_cell(records, tmp_path):
+def test_records_have_value_origin_and_cell(tmp_path):
     """Optional metrics become records only if they are measured and published."""
     cell = dict(table='table4', row='a', column='bbox', data='digits')
     published = {'bbox_mAP': 41.4, 'bbox_mAP_50': 64.2, 'segm_mAP_75': 41.7}
@@ -33,10 +26,11 @@ def test_records_have_value_origin_and_cell(records, tmp_path):
     seg = Stage(name='seg', config='/c.py', task='segmentation', published={'mIoU (MS)': 51.6}, **ROW)
     unfinished = Stage(name='cut', config='c.py', task='segmentation', **ROW)
     measured = {'coco/bbox_mAP': 0.4321, 'coco/bbox_mAP_50': 0.6, 'coco/bbox_mAP_75': 0.5, 'coco/segm_mAP': 0.25}
-    found = records([
+    found = records(
+        tmp_path,
         (pre, {'accuracy/top1': 95.5}), (det, measured), (unfinished, None), (Stage('x', command=('x',)), {}),
         (seg, {'mIoU': 50.5, 'mIoU (MS)': 51.0, 'aAcc (MS)': 80.0}),
-    ])  # fmt: skip
+    )  # fmt: skip
     of_pre = dict(task='classification', seed=7, config='a.py', checkpoint_sha256='prepre', **ROW)
     of_det = dict(task='detection', seed=4, config='/elsewhere/d.py', checkpoint_sha256='detdet', **cell, **ROW)
     of_seg = dict(task='segmentation', seed=7, config='/c.py', checkpoint_sha256='segseg', **ROW)
@@ -50,7 +44,7 @@ def test_records_have_value_origin_and_cell(records, tmp_path):
     ]
 
 
-def test_records_of_evaluations(records, tmp_path):
+def test_records_of_evaluations(tmp_path):
     tests = dict(A='/r/a.py', occlusion='/r/occ.py')
     own = dict(evaluations=tests, published=dict(A_aurra=32.4), table='table1', data='digits')
     pre = Stage(name='pre', config='/c.py', task='classification', **own, **ROW)
@@ -60,7 +54,7 @@ def test_records_of_evaluations(records, tmp_path):
     (tmp_path / 'pre' / 'occlusion').mkdir(parents=True)
     points = [dict(ratio=0.5, information_loss=q, top1=top1, std=None) for q, top1 in ((0.0, 90.0), (0.4951, 45.5))]
     write_json(tmp_path / 'pre' / 'occlusion' / 'occlusion.json', dict(curves={'random': points}))
-    found = records([(pre, metrics)])
+    found = records(tmp_path, (pre, metrics))
     assert {r['metric']: (r['task'], r['value'], r['config'], r.get('table'), r['data']) for r in found} == {
         'top1': ('classification', 90.0, '/c.py', 'table1', 'digits'),
         'ece': ('robustness', 3.0, '/r/occ.py', None, 'digits'),

@@ -22,17 +22,13 @@ from mixpro_mm.study.plan import Stage
 from tests.config_rows import CONFIGS
 
 
-@pytest.fixture
-def config(tmp_path):
-    def write(**settings):
-        (tmp_path / 'a.py').write_text('\n'.join(f'{key} = {value!r}' for key, value in settings.items()))
-        return str(tmp_path / 'a.py')
-
-    return write
+def write(folder, **settings):
+    (folder / 'a.py').write_text('\n'.join(f'{key} = {value!r}' for key, value in settings.items()))
+    return str(folder / 'a.py')
 
 
-def test_the_fingerprint_ignores_launcher_and_logging(config, tmp_path):
-    path = config(model=dict(backbone={}), lr=1, randomness=dict(seed=None, deterministic=True, diff_rank_seed=False))
+def test_the_fingerprint_ignores_launcher_and_logging(tmp_path):
+    path = write(tmp_path, model=dict(backbone={}), lr=1, randomness=dict(seed=None, deterministic=True))
     plain = configs.fingerprint(configs.stage_config(path, tmp_path, 0, None), None)
     launched = configs.stage_config(path, tmp_path / 'other', 0, None)
     launched.launcher, launched.resume, launched.load_from, launched.log_level = 'slurm', True, 'x.pth', 'WARNING'
@@ -43,8 +39,8 @@ def test_the_fingerprint_ignores_launcher_and_logging(config, tmp_path):
         assert configs.fingerprint(Config(launched.to_dict() | changes), None) != plain
 
 
-def test_options_are_merged(config, tmp_path):
-    path = config(model=dict(backbone={}), hooks=[dict(type='A', n=1), dict(type='B')], optimizer=dict(lr=1))
+def test_options_are_merged(tmp_path):
+    path = write(tmp_path, model=dict(backbone={}), hooks=[dict(type='A', n=1), dict(type='B')], optimizer=dict(lr=1))
     options = {'hooks.0.n': 3, 'optimizer': dict(_delete_=True, type='C'), 'new.key': 'x'}
     given = copy.deepcopy(options)
     merged = configs.stage_config(path, tmp_path, 0, None, options)
@@ -56,14 +52,12 @@ def test_options_are_merged(config, tmp_path):
         configs.stage_config(path, tmp_path, 0, None, {'hooks.7.n': 3})
 
 
-@pytest.mark.parametrize('hook', [None, dict(type='Other')])
-def test_models_are_freed_and_test_time_augmentation_is_configured(config, tmp_path, monkeypatch, hook):
+def test_models_are_freed_and_test_time_augmentation_is_configured(tmp_path, monkeypatch):
     """A checkpoint hook other than mmengine's is kept."""
-    loader = dict(batch_size=4, dataset=dict(pipeline=['one'], data_root='d'))
-    tests = dict(
-        test_dataloader=loader, test_evaluator={}, test_cfg={}, tta_model=dict(type='T'), tta_pipeline=['many']
-    )
-    path = config(model=dict(type='Net'), train_dataloader=loader, default_hooks=dict(checkpoint=hook), **tests)
+    hook, loader = dict(type='Other'), dict(batch_size=4, dataset=dict(pipeline=['one'], data_root='d'))
+    settings = dict(test_dataloader=loader, train_dataloader=loader, test_evaluator={}, test_cfg={})
+    settings |= dict(model=dict(type='Net'), tta_model=dict(type='T'), tta_pipeline=['many'])
+    path = write(tmp_path, default_hooks=dict(checkpoint=hook), **settings)
     trained, emptied, built = [], [], []
 
     class Runner:
@@ -108,10 +102,11 @@ class Interrupt(Hook):
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_stage_resumes_with_the_same_total_batch(config, tmp_path, monkeypatch):
+def test_an_interrupted_stage_resumes_with_the_same_total_batch(tmp_path, monkeypatch):
     """After 2 GPUs x 2 images, interrupted at epoch 2, 1 x 8 is refused and 1 x 4 resumes after epoch 1."""
     check = dict(type='mixpro_mm.CheckpointCheckHook', allow='model.head.*')
-    path = config(
+    path = write(
+        tmp_path,
         _base_=str(CONFIGS / 'digits' / 'deit-micro_mixpro_digits.py'),
         train_dataloader=dict(batch_size=2, dataset=dict(indices=4)),
         val_dataloader=dict(dataset=dict(indices=2)),
@@ -235,12 +230,12 @@ def test_best_checkpoints_are_tested_but_not_resumed(tmp_path, capsys):
 TIMM = dict(type='TimmClassifier', model_name='vit_tiny_patch16_224', img_size=32, embed_dim=24, depth=1, num_heads=3)
 
 
-def test_a_timm_classifier_starts_from_another(config, tmp_path, capsys):
+def test_a_timm_classifier_starts_from_another(tmp_path, capsys):
     """The head is not loaded if the number of classes differs."""
     register_all_modules()
     parent = MODELS.build(dict(TIMM, num_classes=3))
     torch.save(dict(state_dict=parent.state_dict(), meta={}), tmp_path / 'parent.pth')
-    path = config(model=dict(TIMM, num_classes=5))
+    path = write(tmp_path, model=dict(TIMM, num_classes=5))
     child_config = configs.stage_config(path, tmp_path, 0, str(tmp_path / 'parent.pth'))
     assert configs.settings_of(child_config, 'hash')['model']['init_cfg'] == dict(type='Pretrained', checkpoint='hash')
     child = MODELS.build(child_config.model)
@@ -262,8 +257,8 @@ def test_a_timm_classifier_starts_from_another(config, tmp_path, capsys):
         (dict(TIMM, type='mmpretrain.TimmClassifier'), TIMM, None),
     ],
 )
-def test_models_must_have_the_same_tensor_names(config, tmp_path, child, parent, words):
+def test_models_must_have_the_same_tensor_names(tmp_path, child, parent, words):
     (tmp_path / 'parent.py').write_text(f'model = {parent!r}')
-    path = config(model=child)
+    path = write(tmp_path, model=child)
     with pytest.raises(ValueError, match=words) if words else contextlib.nullcontext():
         configs.check_start(Stage(name='s', config=path), Stage(name='p', config=str(tmp_path / 'parent.py')))
