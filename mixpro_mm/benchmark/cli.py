@@ -60,8 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         write_json(args.out / 'benchmark.json', content)
         write_text(args.out / 'benchmark.md', text)
-    except KeyboardInterrupt:
-        return 130
     except (ValueError, RuntimeError, OSError, ArithmeticError) as error:
         print(f'benchmark: {error}', file=sys.stderr)
         return 1

@@ -78,9 +78,8 @@ def steps(bench: Workbench, names: Sequence[str]) -> list[dict]:
         timed = {name: [figures[part] for figures in seconds[name]] for name in names}
         for name in names:
             own = dict(origin(bench, 'step', name), part=title, **spread(timed[name]))
-            own['images_per_s'] = bench.settings.batch / own['median_s']
-            parameters = {id(p): p.numel() for net in sessions[name].networks() for p in net.parameters()}
-            own['parameters_millions'] = sum(parameters.values()) / 1e6
+            numbers = {id(p): p.numel() for net in sessions[name].networks() for p in net.parameters()}.values()
+            own |= dict(images_per_s=bench.settings.batch / own['median_s'], parameters_millions=sum(numbers) / 1e6)
             records.append(own | ratio(timed[name], timed.get(BASE)))
     return records
 
@@ -134,9 +133,8 @@ def growth(bench: Workbench, names: Sequence[str]) -> list[dict]:
     for along, value in [(along, value) for along, values in axes.items() for value in sorted(values)]:
         case = SimpleNamespace(**{**vars(own), 'minutes': own.minutes / 9, along: value})
         bench = Workbench(case)
-        peaks = [record['peak_mib'] for record in memory(bench, COMPARED)]
-        for step, peak in zip(steps(bench, COMPARED)[len(COMPARED) :], peaks, strict=True):
-            records.append(dict(step, section='growth', along=along, classes=case.classes, peak_mib=peak))
+        for peak, step in zip(memory(bench, COMPARED), steps(bench, COMPARED)[len(COMPARED) :], strict=True):
+            records.append(peak | step | dict(section='growth', along=along, classes=case.classes))
     return records
 
 
@@ -176,8 +174,7 @@ def labelling(bench: Workbench, names: Sequence[str]) -> list[dict]:
     block, outputs = find_attention_block(bench.model), {}
     with ExitStack() as stack, torch.no_grad(), bench.optim.optim_context(bench.model):
         for layer in (getattr(block.attn, name) for name in block.projections):
-            note = layer.register_forward_hook(lambda layer, args, output: outputs.update({layer: output.detach()}))
-            stack.callback(note.remove)
+            stack.enter_context(layer.register_forward_hook(lambda at, _, out: outputs.update({at: out.detach()})))
         logits = bench.model(images, mode='tensor')
     tasks = {s.name: lambda s=s: label(s, images, scores, outputs, logits)[1] for s in sessions}
     seconds = interleave(tasks, bench.settings)

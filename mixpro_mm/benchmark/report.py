@@ -57,11 +57,8 @@ def render(content: dict) -> str:
     parts += _table('Training', TRAINING, list(training.values()))
     for title, keys in OTHERS.items():
         section, *keys = keys.split()
-        rows = [
-            {key: f'{value:.4g}' if isinstance(value, float) else value for key, value in record.items()}
-            for record in content['records']
-            if record['section'] == section
-        ]
+        found = [record for record in content['records'] if record['section'] == section]
+        rows = [{k: f'{v:.4g}' if isinstance(v, float) else v for k, v in record.items()} for record in found]
         parts += _table(title, {key: f'{{{key}}}' for key in keys}, rows)
     return '\n\n'.join(parts) + '\n'
 

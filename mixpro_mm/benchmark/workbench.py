@@ -25,11 +25,7 @@ CLOCKS = {'wall': time.perf_counter, 'cpu': time.process_time}
 
 
 class Workbench:
-    """The model that all methods train. Copies of it would differ in speed by their place in memory.
-
-    Args:
-        settings: The options of ``tools/benchmark.py``.
-    """
+    """The model that all methods train (copies differ in speed), for the options of ``tools/benchmark.py``."""
 
     def __init__(self, settings: SimpleNamespace):
         torch.set_num_threads(settings.threads)
@@ -84,9 +80,7 @@ class Session:
         try:
             self._call('before_train')
             self._call('before_train_epoch')
-            self._call(
-                'before_train_iter', 0, self.bench.draw(self.bench.settings.batch)
-            )  # includes checks done once a run
+            self._call('before_train_iter', 0, self.bench.draw(self.bench.settings.batch))  # has checks done once a run
             yield
         finally:
             self._call('after_train')

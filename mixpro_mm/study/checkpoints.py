@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 
 from mixpro_mm.utils.checkpoint import read_checkpoint
 
-__all__ = ['best_checkpoint', 'check_match', 'keys_to_resume', 'last_checkpoint']
+__all__ = ['best_checkpoint', 'check_match', 'last_checkpoint']
 
 
 def last_checkpoint(work_dir: Path, needed: Sequence[str] = ()) -> str | None:
@@ -22,45 +21,29 @@ def last_checkpoint(work_dir: Path, needed: Sequence[str] = ()) -> str | None:
         work_dir: Folder of the stage.
         needed: Keys besides the weights, such as 'optimizer'. Checkpoints without them are skipped.
     """
-    skipped = []
-    for path in _candidates(work_dir):
-        try:
-            present = read_checkpoint(path).beside
-        except ValueError as error:  # for example, truncated by a kill
-            skipped.append(str(error))
-            continue
-        missing = [name for name in needed if name not in present]
-        if missing:
-            skipped.append(f'{path} has no {" and no ".join(missing)}')
-            continue
-        if skipped:
-            print(f'{path} is used; skipped: {"; ".join(skipped)}')
-        return str(path)
-    if needed and (skipped or best_checkpoint(work_dir)):
-        reasons = skipped or [f'{work_dir} has only best_*.pth, without optimizer']
-        print(f'no checkpoint can be resumed, so the stage starts from the beginning: {"; ".join(reasons)}')
-    return None
-
-
-def _candidates(work_dir: Path) -> list[Path]:
     found = [path for path in work_dir.glob('*.pth') if not path.name.startswith(('.', 'best_'))]  # '.': unfinished
     found.sort(key=os.path.getmtime, reverse=True)
-    note = work_dir / 'last_checkpoint'
-    if not note.is_file():
-        return found
-    noted = Path(note.read_text().strip())  # work_dir may have been moved since
-    first = [path for path in (work_dir / noted.name, noted) if path.is_file()][:1]
-    return first + [path for path in found if path not in first]
+    if (note := work_dir / 'last_checkpoint').is_file():
+        noted = Path(note.read_text().strip())  # work_dir may have been moved since
+        found = [path for path in (work_dir / noted.name, noted) if path.is_file()][:1] + found
+    for path in dict.fromkeys(found):
+        try:
+            present = read_checkpoint(path).beside
+            missing = [name for name in needed if name not in present]
+        except ValueError as error:  # for example, truncated by a kill
+            print(f'skipped: {error}')
+            continue
+        if not missing:
+            return str(path)
+        print(f'skipped: {path} has no {" and no ".join(missing)}')
+    if needed and any(work_dir.glob('*.pth')):
+        print(f'{work_dir} has no checkpoint with optimizer, so the stage starts from the beginning')
+    return None
 
 
 def best_checkpoint(work_dir: Path) -> str | None:
     """Return the newest ``best_*.pth``, or None."""
     return max(map(str, work_dir.glob('best_*.pth')), key=os.path.getmtime, default=None)
-
-
-def keys_to_resume(config: Config) -> list[str]:
-    """Return the keys besides the weights without which a resumed training silently differs."""
-    return ['meta', 'message_hub', 'optimizer', *(['param_schedulers'] if config.get('param_scheduler') else [])]
 
 
 def check_match(model: torch.nn.Module, checkpoint: str) -> None:

@@ -19,23 +19,14 @@ from mixpro_mm.study.runner import StudyRunner, is_finished
 from mixpro_mm.utils.arguments import counted, positive_int
 from mixpro_mm.utils.files import read_json, write_json
 
-__all__ = ['main', 'run_study']
+__all__ = ['main']
 
-TOOLKITS = ('onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain', 'onedl-mmsegmentation', 'onedl-mmdetection')
-PACKAGES = ('mixpro-mm', 'torch', *TOOLKITS, 'numpy', 'scipy', 'scikit-learn')
+PACKAGES = ('mixpro-mm', 'torch', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain', 'onedl-mmsegmentation')
+PACKAGES += ('onedl-mmdetection', 'numpy', 'scipy', 'scikit-learn')
 
 
-def run_study(plan: Plan, selected: Plan, work_dir: Path, launch: Launch) -> Path:
-    """Run the unfinished stages of ``selected``, then report all finished stages of ``plan``.
-
-    Returns:
-        The path of the HTML report.
-
-    Raises:
-        StageError: if stages fail. The others run before, but no report is written.
-        RuntimeError: if another process uses ``work_dir``, or the launcher or its GPUs are not available.
-    """
-    work_dir = work_dir.resolve()
+def _run(plan: Plan, selected: Plan, work_dir: Path, launch: Launch) -> Path:
+    """Run the unfinished stages of ``selected``, report all finished ones of ``plan``, and return the HTML page."""
     launch.check_machine(stage for stage in selected.stages if stage.config)
     with contextlib.closing(StudyRunner(plan, work_dir, launch=launch)) as runner:
         if selected is not plan:
@@ -63,36 +54,27 @@ def main(arguments=None) -> int:
         if args.jobs is not None:
             plan = replace(plan, jobs=positive_int('--jobs', args.jobs))
         selected = select(plan, args.only) if args.only else plan
-        _check(selected, launch)
+        for stage in (stage for stage in selected.stages if stage.config):
+            launch.check_fit(stage)
+            check_tests(stage.settings, stage.tta)
+            if stage.checkpoint:
+                check_start(stage, selected.stage(stage.checkpoint))
         if args.dry_run:
             _dry_run(selected, work_dir.resolve(), launch)
             return 0
-        report = run_study(plan, selected, work_dir, launch)
+        report = _run(plan, selected, work_dir.resolve(), launch)
     except KeyboardInterrupt:
         print('interrupted; the same command resumes the study', file=sys.stderr)
         return 130
-    except (RuntimeError, ValueError, FileNotFoundError) as error:
+    except (RuntimeError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f'results: {work_dir / "results.json"}\nreport:  {report}')
     return 0
 
 
-def _check(plan: Plan, launch: Launch) -> None:
-    """Raise ValueError if a config cannot be read or does not fit its stage or the launcher."""
-    for stage in plan.stages:
-        if stage.config:
-            launch.check_fit(stage)
-            check_tests(stage.settings, stage.tta)
-            if stage.checkpoint:
-                check_start(stage, plan.stage(stage.checkpoint))
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=main.__doc__,
-        epilog='If a stage fails, those that do not wait for it continue. Failures are listed at the end.',
-    )
+    parser = argparse.ArgumentParser(description=main.__doc__)
     add = parser.add_argument
     add('config', help='study config, such as configs/digits/study_demo.py')
     add('--work-dir', type=Path, help='default: work_dirs/<name of the config>')
@@ -139,7 +121,6 @@ def _describe(plan: Plan, work_dir: Path) -> dict:
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-    seeds = dict.fromkeys(str(stage['seed']) for stage in stages)
-    settings = {'seed': ', '.join(seeds), 'stages at a time': str(plan.jobs)}
-    date = datetime.date.today().isoformat()
+    seeds = ', '.join(dict.fromkeys(str(stage['seed']) for stage in stages))
+    settings, date = {'seed': seeds, 'stages at a time': str(plan.jobs)}, datetime.date.today().isoformat()
     return dict(title=plan.title, date=date, stages=stages, versions=versions, settings=settings)

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from mixpro_mm.utils.config_walk import data_paths, dicts, is_local, read_config, strings
 
-__all__ = ['cached_config', 'check_start', 'check_tests', 'files_needed', 'fingerprint', 'last_name', 'stage_config']
+__all__ = ['cached_config', 'check_start', 'check_tests', 'files_needed', 'fingerprint', 'stage_config']
 
 NO_BACKBONE = ('TimmClassifier', 'HuggingFaceClassifier')  # these save tensors without the prefix 'backbone.'
 # settings that do not change the result of a stage
@@ -74,10 +74,7 @@ def starting_part(model: dict) -> tuple[dict, str]:
         return model['backbone'], 'backbone.'
     if name in NO_BACKBONE:
         return model, ''
-    raise ValueError(
-        f'model {name} has no backbone, so it cannot start from a checkpoint or provide one; of models without a '
-        f'backbone, only {" and ".join(NO_BACKBONE)} are supported'
-    )
+    raise ValueError(f'model {name} has no backbone; of such models, only {" and ".join(NO_BACKBONE)} are supported')
 
 
 def check_start(stage, parent) -> None:
@@ -89,8 +86,7 @@ def check_start(stage, parent) -> None:
     if needed != found:
         raise ValueError(
             f'stage {stage.name} cannot start from {parent.config}: its tensors have the prefix {found!r}, those of '
-            f'{stage.config} {needed!r}; either both models have a backbone, or both are one of '
-            f'{" and ".join(NO_BACKBONE)}'
+            f'{stage.config} {needed!r}'
         )
 
 
@@ -142,9 +138,3 @@ def settings_of(config: Config, checkpoint_sha256: str | None) -> dict:
     if checkpoint_sha256:
         starting_part(settings['model'])[0]['init_cfg']['checkpoint'] = checkpoint_sha256
     return settings
-
-
-def last_name(config: Config) -> str:
-    """Return the file name of the last checkpoint of a training, such as 'epoch_300.pth' or 'iter_80000.pth'."""
-    epochs = config.train_cfg.get('max_epochs')
-    return f'epoch_{epochs}.pth' if epochs else f'iter_{config.train_cfg.max_iters}.pth'

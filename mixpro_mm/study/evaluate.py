@@ -5,8 +5,10 @@ training, ``EMAHook`` would start a new average, so the tested weights would dif
 """
 
 import copy
+import gc
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -52,6 +54,9 @@ def evaluate(name: str, path: str, checkpoint: str, work_dir: Path, seed: int, l
 
 def test_checkpoint(config: Config, checkpoint: str, name: str = 'test') -> dict[str, float]:
     """Test a checkpoint with the test part of ``config``, in the folder ``name`` of its work dir."""
+    gc.collect()  # of the last model, whose Runner and hooks refer to each other
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
     config = copy.deepcopy(config)
     config.work_dir, config.resume, config.load_from = str(Path(config.work_dir) / name), False, checkpoint
     # Visualizer is a singleton for each name
@@ -61,19 +66,14 @@ def test_checkpoint(config: Config, checkpoint: str, name: str = 'test') -> dict
 
 def test_with_tta(config: Config, checkpoint: str) -> dict[str, float]:
     """Test a checkpoint with test-time augmentation, in the folder ``tta``, and append ``' (MS)'`` to each metric."""
-    metrics = test_checkpoint(tta_config(config), checkpoint, 'tta')
+    config = copy.deepcopy(config)
+    config.test_dataloader.dataset.pipeline = config.tta_pipeline
+    config.model = dict(config.tta_model, module=config.model)
+    metrics = test_checkpoint(config, checkpoint, 'tta')
     return {f'{name}{MULTI_SCALE}': value for name, value in metrics.items()}
 
 
 test_checkpoint.__test__ = test_with_tta.__test__ = False  # not tests of pytest
-
-
-def tta_config(config: Config) -> Config:
-    """Return the config of a test with test-time augmentation, as the toolkits' test scripts build it."""
-    config = copy.deepcopy(config)
-    config.test_dataloader.dataset.pipeline = config.tta_pipeline
-    config.model = dict(config.tta_model, module=config.model)
-    return config
 
 
 def evaluation_mark(path: str) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixpro_mm.study.configs import last_name
 from mixpro_mm.study.entries import DONE
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.processes import visible_gpus
@@ -67,9 +66,7 @@ class Launch:
         count, meant = self.processes(stage), stage.gpus or 1
         if meant == count:
             return None
-        batch = stage.settings.get('train_dataloader', {}).get('batch_size')
-        if batch is None:
-            raise ValueError(f'stage {stage.name}: {stage.config} has no train_dataloader.batch_size to divide')
+        batch = stage.settings.train_dataloader.batch_size
         if meant * batch % count:
             raise ValueError(
                 f'stage {stage.name} takes {meant} x {batch} = {meant * batch} images a step, which cannot be divided '
@@ -90,10 +87,8 @@ class Launch:
             raise RuntimeError('--launcher slurm needs srun, which is not on the PATH')
         available = len(visible_gpus())
         for stage in stages if self.launcher == 'pytorch' else ():
-            if self.processes(stage) > available:
-                raise RuntimeError(
-                    f'stage {stage.name} needs {self.processes(stage)} GPUs, but {available} are visible'
-                )
+            if (count := self.processes(stage)) > available:
+                raise RuntimeError(f'stage {stage.name} needs {count} GPUs, but {available} are visible')
 
     def command(self, stage: Stage, arguments: list[str], port_of: str = '') -> list[str]:
         """Return the command line that runs ``python ARGUMENTS`` in the processes of ``stage``.
@@ -131,10 +126,9 @@ def stage_command(plan: Plan, stage: Stage, work_dir: Path, launch: Launch) -> l
         return [sys.executable, *(part.replace('{work_dir}', str(work_dir)) for part in stage.command)]
     command = ['-m', 'mixpro_mm.study.stage', stage.config, '--work-dir', str(work_dir / stage.name)]
     if stage.checkpoint:
-        folder = work_dir / stage.checkpoint
-        done = read_json(folder / DONE)
-        last = done['checkpoint'] if done else str(folder / last_name(plan.stage(stage.checkpoint).settings))
-        command += ['--checkpoint', last]
+        folder, train = work_dir / stage.checkpoint, plan.stage(stage.checkpoint).settings.train_cfg
+        last = f'epoch_{train.max_epochs}.pth' if train.get('max_epochs') else f'iter_{train.max_iters}.pth'
+        command += ['--checkpoint', (read_json(folder / DONE) or dict(checkpoint=str(folder / last)))['checkpoint']]
     command += ['--seed', str(plan.seed_of(stage))]
     command += ['--cfg-options', json.dumps(stage.cfg_options)] if stage.cfg_options else []
     command += ['--batch-size', str(batch)] if (batch := launch.batch_size(stage)) else []

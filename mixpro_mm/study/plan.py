@@ -1,6 +1,5 @@
 """The plan of a study, read from its config and validated before any stage runs."""
 
-import difflib
 import math
 import os
 from collections.abc import Sequence
@@ -98,9 +97,6 @@ def _repeat(stages: list[Stage], seed: int, seeds: int | None, study: str) -> li
                 result.append(replace(stage, **own, needs=needs, checkpoint=start))
             elif number == 0:
                 result.append(stage)
-    names = [stage.name for stage in result]
-    if len(set(names)) < len(names):
-        raise ValueError(f'{study} has two stages with one name among {", ".join(names)}')
     return result
 
 
@@ -114,8 +110,7 @@ def select(plan: Plan, patterns: list[str]) -> Plan:
     for pattern in patterns:
         matching = [name for name in names if fnmatchcase(name, pattern)]
         if not matching:
-            near = difflib.get_close_matches(pattern.strip('*?'), names) or [*names[:5], '...']
-            raise ValueError(f'no stage of {Path(plan.config).name} matches {pattern!r}; known: {", ".join(near)}')
+            raise ValueError(f'no stage of {Path(plan.config).name} matches {pattern!r}; known: {", ".join(names)}')
         wanted.update(matching)
     for stage in reversed(plan.stages):  # a stage waits only for earlier ones
         if stage.name in wanted:

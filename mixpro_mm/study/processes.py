@@ -1,15 +1,13 @@
-"""Processes that end with their parent, visible GPUs, and deferred Ctrl-C."""
+"""Processes that end with their parent, and visible GPUs."""
 
-import contextlib
 import ctypes
 import os
 import signal
 import sys
-from collections.abc import Iterator
 
 import torch
 
-__all__ = ['bound_command', 'defer_sigint', 'die_with_parent', 'visible_gpus']
+__all__ = ['bound_command', 'die_with_parent', 'visible_gpus']
 
 # instead of preexec_fn: Python code between fork and exec can deadlock on a lock that another thread held
 BOUND = """
@@ -34,25 +32,13 @@ def visible_gpus() -> list[str]:
     return [name for name in names if name] if names[0].startswith('MIG-') else names[:count]
 
 
-def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
-    """Receive signal ``number`` in this process when its parent process ends (Linux)."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, number)
+def die_with_parent(parent: int) -> None:
+    """Kill this process when its parent process ends (Linux)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
     if os.getppid() != parent:  # the parent ended before the call
         os._exit(1)
 
 
 def bound_command(command: list[str], number: int = signal.SIGKILL) -> list[str]:
-    """Return ``command`` with :func:`die_with_parent` in front. Start it from this process."""
+    """Return ``command`` so that it receives ``number`` when this process, its parent, ends."""
     return [sys.executable, '-I', '-S', '-c', BOUND, str(int(number)), str(os.getpid()), *command]
-
-
-@contextlib.contextmanager
-def defer_sigint() -> Iterator[list]:
-    """Collect SIGINT in a list: Python ignores a KeyboardInterrupt that is raised in a finaliser."""
-    received = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -14,7 +14,7 @@ from mixpro_mm.study.entries import DONE
 from mixpro_mm.study.evaluate import evaluation_mark
 from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.plan import Plan, Stage
-from mixpro_mm.study.processes import bound_command, defer_sigint, visible_gpus
+from mixpro_mm.study.processes import bound_command, visible_gpus
 from mixpro_mm.study.stage import PROGRESS, other_stage
 from mixpro_mm.utils.arguments import counted, format_duration
 from mixpro_mm.utils.files import read_json, write_json
@@ -31,15 +31,11 @@ class StageError(RuntimeError):
 
 
 class StudyRunner:
-    """Runs a plan in a work directory.
-
-    Args:
-        plan: The plan.
-        work_dir: Folder of the study, with one folder for each stage.
-        launch: Launcher of the stages. Default: one process for each stage.
+    """Runs a plan in the folder of the study, ``work_dir``, with one folder for each stage.
 
     Raises:
-        RuntimeError: if another process runs a study in this folder, or the folder cannot be locked.
+        RuntimeError: if another process runs a study in this folder.
+        OSError: if the folder cannot be created or locked.
     """
 
     def __init__(self, plan: Plan, work_dir: Path, launch: Launch | None = None):
@@ -55,32 +51,35 @@ class StudyRunner:
             StageError: at the end, if stages failed. The next run resumes them.
         """
         self.check_finished()
-        stages = self.plan.stages
-        waiting = [stage for stage in stages if not is_finished(stage, self.work_dir)]
+        waiting = [stage for stage in self.plan.stages if not is_finished(stage, self.work_dir)]
         self.failed: dict[str, str] = {}  # name -> message
-        dropped: list[str] = []
         self.begin = self.printed = time.monotonic()
-        self.done, self.todo = 0, len(waiting)
-        skipped = f', {len(stages) - len(waiting)} finished already' if len(waiting) < len(stages) else ''
-        print(f'{self.plan.title}: {counted(len(stages), "stage")}{skipped}', flush=True)
-        self.gpus = self._gpus(waiting)
-        with defer_sigint() as interrupted:
-            try:
-                while waiting or self.jobs:
-                    if interrupted:
-                        raise KeyboardInterrupt
-                    for stage in list(waiting):
-                        if {*stage.waits_for} & {*self.failed, *dropped}:
-                            dropped.append(stage.name)
-                            waiting.remove(stage)
-                        elif self._start(stage):
-                            waiting.remove(stage)
-                    time.sleep(0.5)
-                    self._collect()
-                    if time.monotonic() - self.printed > QUIET:
-                        self._print(', '.join(f'{name} {self._share(name):.0%}' for name in self.jobs))
-            finally:
-                self._stop()
+        self.done, self.todo, dropped, interrupts = 0, len(waiting), [], []
+        total = len(self.plan.stages)
+        skipped = f', {total - self.todo} finished already' if self.todo < total else ''
+        print(f'{self.plan.title}: {counted(total, "stage")}{skipped}', flush=True)
+        self.gpus = [] if self.launch.launcher == 'slurm' else visible_gpus()
+        shares = -(-min(self.plan.jobs, self.todo) // max(len(self.gpus), 1)) if self.launch.launcher == 'none' else 1
+        self.slots = self.gpus * shares  # those that are free
+        # deferred, because Python ignores a KeyboardInterrupt that is raised in a finaliser
+        before = signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
+        try:
+            while waiting or self.jobs:
+                if interrupts:
+                    raise KeyboardInterrupt
+                for stage in list(waiting):
+                    if {*stage.waits_for} & {*self.failed, *dropped}:
+                        dropped.append(stage.name)
+                    elif not self._start(stage):
+                        continue
+                    waiting.remove(stage)
+                time.sleep(0.5)
+                self._collect()
+                if time.monotonic() - self.printed > QUIET:
+                    self._print(', '.join(f'{name} {self._share(name):.0%}' for name in self.jobs))
+        finally:
+            self._stop()
+            signal.signal(signal.SIGINT, before)
         if self.failed:
             several = [f'{len(self.failed)} stages failed: {", ".join(self.failed)}'] if len(self.failed) > 1 else []
             skipped = [f'not run because they wait for a failed stage: {", ".join(dropped)}'] if dropped else []
@@ -94,9 +93,8 @@ class StudyRunner:
         """Raise RuntimeError if a finished stage had another config, seed, checkpoint, evaluation or command."""
         for stage in (stage for stage in self.plan.stages if is_finished(stage, self.work_dir)):
             folder, problem = self.work_dir / stage.name, ''
-            done, parent = read_json(folder / DONE), {}
-            if stage.checkpoint:
-                parent = read_json(self.work_dir / stage.checkpoint / DONE)
+            done = read_json(folder / DONE)
+            parent = read_json(self.work_dir / stage.checkpoint / DONE) if stage.checkpoint else {}
             if stage.command and done.get('command') not in (None, list(stage.command)):
                 problem = f'by another command ({" ".join(done["command"])[:80]}): remove {folder} to run it again'
             elif parent is None:
@@ -113,35 +111,23 @@ class StudyRunner:
             if problem:
                 raise RuntimeError(f'stage {stage.name} is finished, but {problem}; or choose another work dir')
 
-    def _gpus(self, waiting: list[Stage]) -> list[str] | None:
-        """Return the free slots of the local GPUs, several for each if stages share them; None without local GPUs."""
-        names = [] if self.launch.launcher == 'slurm' else visible_gpus()
-        at_once = min(self.plan.jobs, len(waiting))
-        if not names or self.launch.launcher == 'pytorch' or at_once <= len(names):
-            return names or None
-        self._print(f'{at_once} stages at a time share {counted(len(names), "GPU")}')
-        return names * -(-at_once // len(names))
-
     def _start(self, stage: Stage) -> bool:
         """Start a stage if it is ready and enough GPUs are free."""
         ready = all(is_finished(self.plan.stage(name), self.work_dir) for name in stage.waits_for)
         if len(self.jobs) >= self.plan.jobs or not ready:
             return False
-        ranks, own = self.launch.processes(stage) if stage.config else 1, {}
-        at_once = min(self.plan.jobs, len(self.plan.stages))
-        taken = []
-        if self.gpus is not None:  # take the GPUs with the most free slots
-            names = visible_gpus()
-            taken = sorted((name for name in names if name in self.gpus), key=self.gpus.count, reverse=True)[:ranks]
-            if len(taken) < ranks:
-                return False
-            own = dict(CUDA_VISIBLE_DEVICES=','.join(taken))
-            for name in taken:
-                self.gpus.remove(name)
-            if self.launch.launcher == 'pytorch':
-                at_once = max(1, min(at_once, len(names) // ranks))
+        ranks, at_once = self.launch.processes(stage) if stage.config else 1, min(self.plan.jobs, len(self.plan.stages))
+        # the GPUs with the most free slots
+        taken = sorted((name for name in self.gpus if name in self.slots), key=self.slots.count, reverse=True)[:ranks]
+        if self.gpus and len(taken) < ranks:
+            return False
+        for name in taken:
+            self.slots.remove(name)
+        if self.gpus and self.launch.launcher == 'pytorch':
+            at_once = min(at_once, len(self.gpus) // ranks)
         threads = str(max(1, len(os.sched_getaffinity(0)) // (at_once * ranks)))
-        environment = os.environ | dict(PYTHONUNBUFFERED='1', OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads) | own
+        environment = os.environ | dict(PYTHONUNBUFFERED='1', OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
+        environment |= dict(CUDA_VISIBLE_DEVICES=','.join(taken)) if taken else {}
         # srun must be able to end the ranks on other nodes
         signal_of_death = signal.SIGTERM if self.launch.launcher == 'slurm' else signal.SIGKILL
         command = bound_command(stage_command(self.plan, stage, self.work_dir, self.launch), signal_of_death)
@@ -157,29 +143,26 @@ class StudyRunner:
     def _collect(self) -> None:
         """Remove the stages that have ended, whether they finished or failed."""
         for name, (process, begin, gpus) in list(self.jobs.items()):
-            code, stage, folder = process.poll(), self.plan.stage(name), self.work_dir / name
-            if code is None:
+            if (code := process.poll()) is None:
                 continue
             del self.jobs[name]
-            if self.gpus is not None:
-                self.gpus += gpus
-            end = time.monotonic()
+            self.slots += gpus
+            stage, folder, end = self.plan.stage(name), self.work_dir / name, time.monotonic()
+            product, took = Path(stage.creates or folder / DONE), format_duration(end - begin)
             if stage.command and not code:
                 write_json(folder / DONE, dict(command=stage.command, seconds=round(end - begin, 1)))
             while not code and not is_finished(stage, self.work_dir) and time.monotonic() < end + PATIENCE:
                 time.sleep(0.5)
-                os.listdir(Path(stage.creates or folder / DONE).parent)  # makes NFS look for the file again
+                os.listdir(product.parent)  # makes NFS look for the file again
             if not code and is_finished(stage, self.work_dir):
                 self.done += 1
                 left = format_duration((end - self.begin) / self.done * (self.todo - self.done))
-                text = f'finished in {format_duration(end - begin)}, {self.done} of {self.todo}, about {left} left'
+                self._print(f'{name}: finished in {took}, {self.done} of {self.todo}, about {left} left')
             else:
-                missing = '' if code else f' and no {stage.creates or folder / DONE} after {PATIENCE} s'
+                how = f'exit code {code}' if code else f'exit code 0 and no {product} after {PATIENCE} s'
                 lines = '\n  '.join(_last_lines(folder / LOG))
-                how = f'exit code {code}{missing}'
                 self.failed[name] = f'stage {name} failed ({how}); its last lines:\n  {lines}\nlog: {folder / LOG}'
-                text = f'failed after {format_duration(end - begin)} ({how})'
-            self._print(f'{name}: {text}')
+                self._print(f'{name}: failed after {took} ({how})')
 
     def _print(self, text: str) -> None:
         self.printed = time.monotonic()
@@ -194,7 +177,6 @@ class StudyRunner:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self.jobs.clear()
 
     def _share(self, name: str) -> float:
         progress = read_json(self.work_dir / name / PROGRESS) or dict(done=0, total=1)
@@ -211,25 +193,23 @@ def is_finished(stage: Stage, work_dir: Path) -> bool:
 
 def _lock(work_dir: Path) -> IO:
     """Return an open file that locks a work directory until it is closed."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    lock = open(work_dir / '.lock', 'a+')  # noqa: SIM115 - closed by StudyRunner
     try:
-        work_dir.mkdir(parents=True, exist_ok=True)
-        lock = open(work_dir / '.lock', 'a+')  # noqa: SIM115 - closed by StudyRunner
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.seek(0)
         raise RuntimeError(
             f'another process runs a study in {work_dir} ({lock.read()}); wait for it or choose another work dir'
         ) from None
-    except OSError as error:
-        raise RuntimeError(f'{work_dir} cannot be written to and locked: {error.strerror}') from None
     lock.truncate(0)
     lock.write(f'process {os.getpid()} on {socket.gethostname()}')
     lock.flush()
     return lock
 
 
-def _last_lines(log: Path, count: int = 12) -> list[str]:
+def _last_lines(log: Path) -> list[str]:
     """Return the last lines of a log before torchrun's report of how it ended the ranks."""
     lines = log.read_text(errors='replace').splitlines()[-60:]
     reports = [n for n, line in enumerate(lines) if n and 'torch/distributed/elastic/multiprocessing/api.py' in line]
-    return lines[: reports[0] if reports else None][-count:]
+    return lines[: reports[0] if reports else None][-12:]

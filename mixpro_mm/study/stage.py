@@ -1,7 +1,6 @@
 """The process of a stage: train or resume, test, and write ``done.json``."""
 
 import argparse
-import gc
 import json
 import os
 import sys
@@ -15,7 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
-from mixpro_mm.study.checkpoints import best_checkpoint, check_match, keys_to_resume, last_checkpoint
+from mixpro_mm.study.checkpoints import best_checkpoint, check_match, last_checkpoint
 from mixpro_mm.study.configs import check_tests, fingerprint, settings_of, stage_config, starting_part
 from mixpro_mm.study.entries import DONE
 from mixpro_mm.study.evaluate import check_evaluation, evaluate, evaluation_mark, test_checkpoint, test_with_tta
@@ -72,7 +71,8 @@ def main(arguments=None) -> int:
     images = config.train_dataloader.batch_size * get_world_size() * accumulated
     if from_main(lambda: _is_same_total(work_dir, images)):
         _allow_on_resume(config, 'train_dataloader.batch_size')
-    newest = from_main(lambda: last_checkpoint(work_dir, keys_to_resume(config)))
+    needed = ['meta', 'message_hub', 'optimizer', *(['param_schedulers'] if config.get('param_scheduler') else [])]
+    newest = from_main(lambda: last_checkpoint(work_dir, needed))
     config.resume, config.load_from = newest is not None, newest
     runner = Runner.from_cfg(config)
     if args.checkpoint and newest is None and starting_part(config.model)[1] == '':
@@ -81,57 +81,38 @@ def main(arguments=None) -> int:
     if is_main_process():
         runner.register_hook(progress)
     runner.train()
-    runner = None
+    runner = None  # frees its model before the next is built
     final = from_main(lambda: last_checkpoint(work_dir) or best_checkpoint(work_dir))
     if final is None:
         print(f'{args.config} saved no checkpoint in {work_dir}', file=sys.stderr)
         return 2
-    _free_memory()  # before the next model is built
     metrics = test_checkpoint(config, final)
     if args.tta:
-        _free_memory()
         metrics = metrics | test_with_tta(config, final)
     for name, path in args.evaluate:
-        _free_memory()
         metrics = metrics | evaluate(name, path, final, work_dir, args.seed, args.launcher)
     if is_main_process():
-        done = dict(
-            fingerprint=mark,
-            metrics={name: float(value) for name, value in metrics.items()},
-            checkpoint=final,
-            checkpoint_sha256=sha256_of(final),
-            seconds=progress.seconds,
-            tta=args.tta,
-            evaluations={name: evaluation_mark(path) for name, path in args.evaluate},
-            gpus=get_world_size(),
-            batch_size=config.train_dataloader.batch_size,
-            accumulated=accumulated,
-        )
+        done = dict(fingerprint=mark, metrics={name: float(value) for name, value in metrics.items()})
+        done |= dict(checkpoint=final, checkpoint_sha256=sha256_of(final), seconds=progress.seconds, tta=args.tta)
+        done |= dict(evaluations={name: evaluation_mark(path) for name, path in args.evaluate}, gpus=get_world_size())
+        done |= dict(batch_size=config.train_dataloader.batch_size, accumulated=accumulated)
         write_json(work_dir / DONE, done)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument('config')
-    parser.add_argument('--work-dir', type=Path, required=True)
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--checkpoint', help='file from which the backbone starts')
-    parser.add_argument(
-        '--cfg-options', type=json.loads, help='JSON of dotted keys and values to merge into the config'
-    )
-    parser.add_argument('--batch-size', type=int, help="images per GPU, instead of the config's")
-    parser.add_argument('--tta', action='store_true', help="test again with the config's tta_pipeline")
-    test = dict(nargs=2, action='append', default=[], metavar=('NAME', 'CONFIG'))
-    parser.add_argument('--evaluate', **test, help='also test with another config')
-    parser.add_argument('--launcher', default='none', choices=['none', 'pytorch', 'slurm'])
+    add = parser.add_argument
+    add('config')
+    add('--work-dir', type=Path, required=True)
+    add('--seed', type=int, default=0)
+    add('--checkpoint', help='file from which the backbone starts')
+    add('--cfg-options', type=json.loads, help='JSON of dotted keys and values to merge into the config')
+    add('--batch-size', type=int, help="images per GPU, instead of the config's")
+    add('--tta', action='store_true', help="test again with the config's tta_pipeline")
+    add('--evaluate', nargs=2, action='append', default=[], metavar=('NAME', 'CONFIG'), help='another test config')
+    add('--launcher', default='none', choices=['none', 'pytorch', 'slurm'])
     return parser
-
-
-def _free_memory() -> None:
-    gc.collect()  # Runner and hooks refer to each other
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _init_dist(launcher: str, env: dict) -> None:

@@ -11,7 +11,6 @@ from mmengine.config import Config
 
 from mixpro_mm.study import cli
 from mixpro_mm.study.configs import files_needed
-from mixpro_mm.study.plan import Plan, Stage
 
 STUDY = """
 title = 'T'
@@ -19,82 +18,26 @@ jobs = 3
 stages = [
     dict(name='a', command=['-c', 'open("{work_dir}/a.txt", "w")']),
     dict(name='b', command=['-c', 'open("{work_dir}/b.txt", "w")'], needs=['a']),
-    dict(name='c', command=['-c', 'open("{work_dir}/c.txt", "w")']),
+    dict(name='c', config='study.py', task='detection', backbone='B', pretraining='p'),
 ]
 """
 
 
-@pytest.fixture
-def study(tmp_path):
+def test_only_runs_selected_stages(tmp_path, monkeypatch):
     (tmp_path / 'study.py').write_text(STUDY)
-    return tmp_path / 'study.py'
-
-
-@pytest.mark.parametrize(
-    ('options', 'words'),
-    [
-        (['--gpus', '8'], '--gpus 8 '),
-        (['--launcher', 'slurm'], 'srun'),
-        (['--jobs', '0'], '--jobs must .* 0'),
-        (['--only', 'd*'], 'a, b, c'),
-    ],
-)
-def test_invalid_options_write_nothing(study, tmp_path, options, words, monkeypatch, capsys):
-    monkeypatch.setenv('PATH', str(tmp_path))  # no srun
-    assert cli.main([str(study), '--work-dir', str(tmp_path / 'w'), *options]) == 1
-    printed = capsys.readouterr().err
-    assert all(word in printed for word in words.split('.*')) and len(printed.splitlines()) == 1
-    assert not (tmp_path / 'w').exists()
-
-
-TESTS = 'test_dataloader = test_evaluator = test_cfg = dict()\n'
-VALID = "model = dict(type='X', backbone=dict())\ntrain_dataloader = dict(batch_size=4)\n" + TESTS
-
-
-@pytest.mark.parametrize(
-    ('config', 'words'),
-    [
-        ('x = [', 'cannot be read: SyntaxError'),
-        (VALID.replace('test_cfg', 'other'), 'b.py has no test_cfg'),
-        (VALID.replace('backbone', 'other'), 'stage b, which starts from a: model X has no backbone'),
-        (VALID, 'b.py has no tta_model and no tta_pipeline'),
-    ],
-)
-@pytest.mark.parametrize('dry', [[], ['--dry-run']])
-def test_configs_are_checked_before_anything_runs(tmp_path, config, words, dry, capsys):
-    row = "task='segmentation', backbone='B', pretraining='p'"
-    (tmp_path / 'study.py').write_text(
-        f"title = 'T'\nstages = [dict(name='a', config='a.py', {row}), dict(name='b', config='b.py', "
-        f"checkpoint='a', tta={config == VALID}, {row})]"
-    )
-    (tmp_path / 'a.py').write_text(VALID)
-    (tmp_path / 'b.py').write_text(config)
-    assert cli.main([str(tmp_path / 'study.py'), '--work-dir', str(tmp_path / 'w'), *dry]) == 1
-    printed = capsys.readouterr()
-    assert printed.out == '' and len(printed.err.splitlines()) == 1 and words in printed.err
-    assert not (tmp_path / 'w').exists()
-
-
-def test_only_runs_selected_stages(study, tmp_path, monkeypatch):
     drawn, reported = [], []
     predictions = SimpleNamespace(draw_pictures=lambda plan, work_dir: drawn.append(plan))
     report = SimpleNamespace(write_report=lambda work_dir, *_: reported.append(work_dir) or ['report.html'])
     monkeypatch.setitem(sys.modules, 'mixpro_mm.report.figures.predictions', predictions)
     monkeypatch.setitem(sys.modules, 'mixpro_mm.report.study', report)
-    assert cli.main([str(study), '--work-dir', str(tmp_path / 'w'), '--only', 'b']) == 0
+    assert cli.main([str(tmp_path / 'study.py'), '--work-dir', str(tmp_path / 'w'), '--only', 'b']) == 0
     assert sorted(path.name for path in (tmp_path / 'w').glob('*.txt')) == ['a.txt', 'b.txt']
     results = json.loads((tmp_path / 'w' / 'results.json').read_text())
-    assert results['records'] == [] and results['study']['settings']['stages at a time'] == '3'
+    assert results['records'] == [] and {'Python', 'torch'} <= set(results['study']['versions'])
+    assert results['study']['settings'] == {'seed': '0', 'stages at a time': '3'}
+    row = dict(task='detection', backbone='B', pretraining='p')
+    assert results['study']['stages'] == [dict(name='c', seed=0, seconds=None, **row)]
     assert [stage.name for stage in drawn[0].stages] == ['a', 'b', 'c'] and reported == [tmp_path / 'w']
-
-
-def test_the_description_of_a_study(tmp_path):
-    stages = tuple(Stage(name=name, config='x.py', backbone='B', seed=seed) for name, seed in (('a', 4), ('b', 5)))
-    (tmp_path / 'a').mkdir()
-    (tmp_path / 'a' / 'done.json').write_text(json.dumps(dict(seconds=5)))
-    described = cli._describe(Plan('T', (Stage(name='c', command=('x',)), *stages), 0, jobs=1, config=''), tmp_path)
-    assert [(stage['name'], stage['seconds']) for stage in described['stages']] == [('a', 5), ('b', None)]
-    assert described['settings']['seed'] == '4, 5' and {'Python', 'torch'} <= set(described['versions'])
 
 
 DRY = """
@@ -103,17 +46,16 @@ row = dict(backbone='DeiT', pretraining='mixpro')
 stages = [
     dict(name='data', command=['-c', 'print("from the script")'], creates='nowhere/made'),
     dict(name='pre', config='pre.py', task='classification', gpus=8, evaluations=dict(A='a.py'), **row),
-    dict(name='seg', config='seg.py', task='segmentation', gpus=4, checkpoint='pre', needs=['data'], **row),
+    dict(name='seg', config='seg.py', task='segmentation', gpus=4, checkpoint='pre', needs=['data'], tta=True, **row),
 ]
 """
-PRE = f"""
-{TESTS}
+TESTS = 'test_dataloader = test_evaluator = test_cfg = tta_model = tta_pipeline = dict()\n'
+PRE = f"""{TESTS}
 train_cfg = dict(max_epochs=300)
 train_dataloader = dict(batch_size=128, dataset=dict(data_root='nowhere/imagenet', ann_file='list.txt'))
 model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18')))
 """
-SEG = f"""
-{TESTS}
+SEG = f"""{TESTS}
 train_cfg = dict(max_iters=80000)
 train_dataloader = dict(batch_size=4, dataset=[dict(data_root='.'), dict(data_root='nowhere/made/voc')])
 model = dict(
@@ -125,7 +67,7 @@ model = dict(
 
 @pytest.fixture
 def dry(tmp_path, monkeypatch, capsys):
-    """Return the exit code and the lines of a dry run of three stages."""
+    """Return the exit code and the lines of a dry run of three stages, or of its error."""
     monkeypatch.chdir(tmp_path)
     tested = "test_dataloader = dict(dataset=dict(data_root='nowhere/a'))"
     for name, text in (('study', DRY), ('pre', PRE), ('seg', SEG), ('a', tested)):
@@ -133,12 +75,33 @@ def dry(tmp_path, monkeypatch, capsys):
 
     def run(*options):
         code = cli.main([str(tmp_path / 'study.py'), '--dry-run', '--work-dir', str(tmp_path / 'my work'), *options])
-        return code, capsys.readouterr().out.splitlines()
+        printed = capsys.readouterr()
+        return code, (printed.err or printed.out).splitlines()
 
     return run
 
 
+@pytest.mark.parametrize(
+    ('option', 'old', 'new', 'words'),
+    [
+        ('--launcher=none', '', '', '--gpus 8 needs --launcher'),
+        ('--jobs=0', '', '', '--jobs must be a whole number of at least 1, got 0'),
+        ('--only=d', '', '', "'d'"),
+        ('--jobs=1', 'train_cfg', 'x = [', 'cannot be read: SyntaxError'),
+        ('--jobs=1', 'test_cfg', 'other', 'seg.py has no test_cfg'),
+        ('--jobs=1', 'tta_model = tta_pipeline', 'other', 'seg.py has no tta_model and no tta_pipeline'),
+        ('--jobs=1', 'backbone=', 'other=', 'stage seg, which starts from pre: model None has no backbone'),
+        ('--jobs=1', 'batch_size=4', 'batch_size=3', 'stage seg takes 4 x 3 = 12 images a step, which cannot be'),
+    ],
+)
+def test_options_and_configs_are_checked_before_anything_runs(dry, tmp_path, option, old, new, words):
+    (tmp_path / 'seg.py').write_text(SEG.replace(old, new, 1))
+    code, (error,) = dry('--launcher', 'pytorch', '--gpus', '8', option)
+    assert code == 1 and words in error and not (tmp_path / 'my work').exists()
+
+
 def test_a_dry_run_prints_a_shell_script(dry, tmp_path):
+    """Its comments list finished stages and missing files, but not those that another stage creates."""
     code, lines = dry()
     assert code == 0 and lines[0].startswith('# Small: 3 stages')
     commands = [shlex.split(line) for line in lines if not line.startswith('#')]
@@ -148,15 +111,10 @@ def test_a_dry_run_prints_a_shell_script(dry, tmp_path):
     done = subprocess.run(['sh', '-e'], input=script, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, 'from the script\n', '')
     assert not (tmp_path / 'my work').exists()
-
-
-def test_a_dry_run_lists_finished_stages_and_missing_files(dry, tmp_path):
-    """Files that another stage creates are not listed."""
     (tmp_path / 'my work' / 'pre').mkdir(parents=True)
-    done = dict(checkpoint='x.pth', evaluations=dict(A='mark'))
-    (tmp_path / 'my work' / 'pre' / 'done.json').write_text(json.dumps(done))
-    comments = [line for line in dry('--only', 'se?')[1][1:] if line.startswith('#')]
-    assert comments == [
+    finished = dict(checkpoint='x.pth', evaluations=dict(A='mark'))
+    (tmp_path / 'my work' / 'pre' / 'done.json').write_text(json.dumps(finished))
+    assert [line for line in dry('--only', 'se?')[1][1:] if line.startswith('#')] == [
         '# data', '# pre: finished already', '# missing: nowhere/imagenet', '# missing: nowhere/a',
         '# seg: after data, pre', '# missing: nowhere/neck.pth',
     ]  # fmt: skip
@@ -168,27 +126,23 @@ def test_options_of_the_launcher_reach_the_commands(dry):
     command = shlex.split(lines[-1])
     assert code == 0 and {'--ntasks=4', '--ntasks-per-node=2', '--partition=p', '--time=3-0', '--c=a b'} < set(command)
     assert command[command.index('--batch-size') + 1] == '256' and sys.executable in command
-    assert dry('--launcher', 'pytorch', '--gpus', '3') == (1, [])  # 1024 images do not divide by 3
 
 
-def needed(starts=False, **config):
-    return [str(path) for path in files_needed(Config(config), starts)]
+def test_files_that_a_config_needs():
+    """Data are joined as in the toolkits. A checkpoint of a hook is not needed if another stage writes it."""
 
+    def needed(starts=False, **config):
+        return [str(path) for path in files_needed(Config(config), starts)]
 
-def test_paths_of_data_are_joined_as_in_the_toolkits():
-    image = dict(type='mixpro_mm.ImageNet1k', data_root='r', split='val')
-    listed = dict(type='ImageNet', data_root='r', split='val', data_prefix='other', ann_file='/abs/list.txt')
+    images = dict(type='mixpro_mm.ImageNet1k', data_root='r', split='val')
+    listed = dict(images, type='ImageNet', data_prefix='other', ann_file='/abs/list.txt')
     scenes = dict(data_root='r/', ann_file='a.json', data_prefix=dict(img='train/', seg='', path='/abs'))
-    assert needed(val_dataloader=dict(dataset=image)) == ['r', 'r/val']
+    assert needed(val_dataloader=dict(dataset=images)) == ['r', 'r/val']
     assert needed(train_dataloader=dict(dataset=listed)) == ['r', '/abs/list.txt', 'r/other']
-    assert needed(train_dataloader=dict(dataset=dict(image, type='CIFAR10'))) == ['r']
     assert needed(test_dataloader=dict(dataset=dict(dataset=scenes))) == ['r', 'r/a.json', 'r/train', '/abs']
     assert needed(test_dataloader=dict(dataset=dict(scenes, data_root='s3://r'))) == ['/abs']
     assert needed(test_evaluator=dict(ann_file='r/b.json')) == ['r/b.json']
-
-
-def test_weights_of_the_model_and_of_the_hooks():
     hook = dict(type='mixpro_mm.TransferCheckHook', checkpoint='hook.pth')
     model = dict(backbone=dict(pretrained='open-mmlab://resnet101_v1c'), teacher=dict(pretrained='t.pth'))
     assert needed(model=model, custom_hooks=[hook], load_from='l.pth') == ['t.pth', 'l.pth', 'hook.pth']
-    assert needed(starts=True, custom_hooks=[hook]) == []  # another stage writes that checkpoint
+    assert needed(starts=True, custom_hooks=[hook]) == []

@@ -1,6 +1,5 @@
 """The study of the paper: all rows of Tables 1, 3, 4 and 5, with their published values and configs."""
 
-import functools
 import re
 from pathlib import Path
 from unittest import mock
@@ -11,16 +10,16 @@ from mmengine.config import Config
 from mixpro_mm.study.cli import main
 from mixpro_mm.study.configs import cached_config, check_start, check_tests, stage_config
 from mixpro_mm.study.plan import read_plan
+from tests.config_rows import CONFIGS, FIND
 
-ROOT = Path(__file__).parents[2]
-PAPER = ROOT / 'configs' / 'study' / 'paper.py'
-TABLES = Config.fromfile(ROOT / 'configs' / '_base_' / 'paper.py')
+PAPER = CONFIGS / 'study' / 'paper.py'
+TABLES = Config.fromfile(CONFIGS / '_base_' / 'paper.py')
 METHODS = dict(baseline='mixup-cutmix', transmix='transmix', mixpro='mixpro')
 
 
 @pytest.fixture(scope='module')
 def plan():
-    with mock.patch.object(Config, '_get_cfg_path', functools.cache(Config._get_cfg_path)):
+    with mock.patch.object(Config, '_get_cfg_path', FIND):
         yield read_plan(PAPER)
 
 
@@ -37,13 +36,12 @@ def test_each_row_is_a_stage_with_its_published_values(plan):
     assert plan.stage('deit-small_mixpro').published == dict(
         top1=81.3, A_top1=22.4, A_rms_calibration_error=30.3, A_aurra=32.4, O_aupr=23.1
     )
-    assert plan.stage('segmenter_deit-small_mixpro').published == {'mIoU': 51.1, 'mIoU (MS)': 51.6}
     assert plan.stage('mask-rcnn_pvt-small_mixpro').published == dict(
         bbox_mAP=41.4, bbox_mAP_50=64.2, bbox_mAP_75=44.4, segm_mAP=38.9, segm_mAP_50=61.1, segm_mAP_75=41.7
     )
 
 
-def test_robustness_of_deit_small(plan):
+def test_robustness_of_deit_small_and_transfers_from_their_pretraining(plan, tmp_path):
     tested = [stage for stage in plan.stages if stage.evaluations]
     assert [stage.name for stage in tested] == [f'deit-small_{method}' for method in METHODS]
     for stage in tested:
@@ -52,16 +50,9 @@ def test_robustness_of_deit_small(plan):
         )
         for path in stage.evaluations.values():
             assert cached_config(path).model.backbone == stage.settings.model.backbone
-
-
-def test_transfers_start_from_their_pretraining(plan, tmp_path):
     starts = {stage.name: stage.checkpoint for stage in plan.stages if stage.waits_for}
-    models = {
-        'linear_deit-small': 'deit-small',
-        'segmenter_deit-small': 'deit-small',
-        'mask-rcnn_pvt-small': 'pvt-small',
-    }
-    assert starts == {f'{task}_{m}': f'{model}_{m}' for task, model in models.items() for m in METHODS}
+    models = {'linear': 'deit-small', 'segmenter': 'deit-small', 'mask-rcnn': 'pvt-small'}
+    assert starts == {f'{task}_{model}_{m}': f'{model}_{m}' for task, model in models.items() for m in METHODS}
     for name, start in starts.items():
         stage, parent = plan.stage(name), plan.stage(start)
         assert stage.pretraining == parent.pretraining and stage.backbone.startswith(parent.backbone)
@@ -82,40 +73,18 @@ def test_each_config_fits_its_stage(plan):
         assert stage.gpus == (int(written[1]) if written else 8), name
         total = config.train_dataloader.batch_size * stage.gpus
         assert total == dict(classification=1024, segmentation=16, detection=16)[stage.task], name
-        assert config.get('auto_scale_lr', {}).get('base_batch_size') in (None, total), name
         assert stage.tta == (stage.task == 'segmentation')
         check_tests(config, stage.tta)
-        if stage.task == 'classification':
-            assert config.randomness.diff_rank_seed, name  # without it, all GPUs draw the same masks
-            assert config.train_cfg.max_epochs == (400 if name[:4] in ('xcit', 'cait') else 300), name
-        elif stage.task == 'segmentation':
-            assert config.train_cfg.max_iters == (40_000 if name == 'deeplabv3plus_r101' else 80_000), name
-        else:
-            assert config.train_cfg.max_epochs == 12, name
 
 
 def test_the_dry_run_lists_missing_data(plan, monkeypatch, capsys, tmp_path):
     """Below an existing root, the missing parts are listed."""
     monkeypatch.chdir(tmp_path)
-    for root in ('imagenet/train', 'VOCdevkit/VOC2010/JPEGImages', 'coco/annotations'):
+    for root in ('imagenet/train', 'coco/annotations'):
         (tmp_path / 'data' / root).mkdir(parents=True)
-    (tmp_path / 'data' / 'coco' / 'annotations' / 'instances_train2017.json').touch()
     assert main([str(PAPER), '--dry-run', '--only', 'segmenter_deit-small_mixpro', 'mask-rcnn_r50']) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('# missing: data')]
     assert [line.removeprefix('# missing: data/') for line in lines] == [
-        'imagenet/val', 'imagenet-a', 'imagenet-o', 'VOCdevkit/VOC2010/ImageSets/SegmentationContext/train.txt',
-        'VOCdevkit/VOC2010/SegmentationClassContext', 'VOCdevkit/VOC2010/ImageSets/SegmentationContext/val.txt',
+        'imagenet/val', 'imagenet-a', 'imagenet-o', 'VOCdevkit/VOC2010', 'coco/annotations/instances_train2017.json',
         'coco/train2017', 'coco/annotations/instances_val2017.json', 'coco/val2017',
     ]  # fmt: skip
-
-
-@pytest.mark.long
-def test_the_dry_run_adds_up(plan, monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    assert main([str(PAPER), '--dry-run', '--launcher', 'slurm', '--gpus', '16']) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert sum('srun' in line and not line.startswith('#') for line in lines) == 54
-    assert {line.removeprefix('# missing: ') for line in lines if line.startswith('# missing')} == {
-        'data/imagenet', 'data/VOCdevkit/VOC2010', 'data/coco', 'data/imagenet-a', 'data/imagenet-o',
-        'checkpoints/dino_deit-small.pth',
-    }  # fmt: skip

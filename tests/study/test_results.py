@@ -1,7 +1,5 @@
 """Records of finished stages."""
 
-import pytest
-
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.results import records_of
 from mixpro_mm.utils.files import write_json
@@ -9,54 +7,44 @@ from mixpro_mm.utils.files import write_json
 ROW = dict(backbone='DeiT', pretraining='mixpro')
 
 
-@pytest.fixture
-def records(tmp_path):
+def records(folder, *measured):
     """Return the records of stages and their metrics; None is an unfinished stage."""
-
-    def of(measured):
-        for stage, metrics in measured:
-            if metrics is not None:
-                (tmp_path / stage.name).mkdir(exist_ok=True)
-                write_json(tmp_path / stage.name / 'done.json', dict(metrics=metrics, checkpoint_sha256=stage.name * 2))
-        stages = tuple(stage for stage, _ in measured)
-        return records_of(Plan('t', stages, seed=7, jobs=1, config=''), tmp_path, tmp_path / 'repo')
-
-    return of
+    for stage, metrics in measured:
+        if metrics is not None:
+            (folder / stage.name).mkdir(exist_ok=True)
+            write_json(folder / stage.name / 'done.json', dict(metrics=metrics, checkpoint_sha256=stage.name * 2))
+    plan = Plan('t', tuple(stage for stage, _ in measured), seed=7, jobs=1, config='')
+    return records_of(plan, folder, folder / 'repo')
 
 
-def test_records_have_value_origin_and_cell(records, tmp_path):
+def test_records_have_value_origin_and_cell(tmp_path):
+    """Optional metrics become records only if they are measured and published."""
     cell = dict(table='table4', row='a', column='bbox', data='digits')
+    published = {'bbox_mAP': 41.4, 'bbox_mAP_50': 64.2, 'segm_mAP_75': 41.7}
     pre = Stage(name='pre', config=str(tmp_path / 'repo' / 'a.py'), task='classification', **ROW)
-    det = Stage(name='det', config='/elsewhere/d.py', task='detection', seed=4, **ROW, **cell)
+    det = Stage('det', '/elsewhere/d.py', task='detection', seed=4, published=published, **ROW, **cell)
+    seg = Stage(name='seg', config='/c.py', task='segmentation', published={'mIoU (MS)': 51.6}, **ROW)
     unfinished = Stage(name='cut', config='c.py', task='segmentation', **ROW)
-    measured = {'coco/bbox_mAP': 0.4321, 'coco/segm_mAP': 0.25}
+    measured = {'coco/bbox_mAP': 0.4321, 'coco/bbox_mAP_50': 0.6, 'coco/bbox_mAP_75': 0.5, 'coco/segm_mAP': 0.25}
     found = records(
-        [(pre, {'accuracy/top1': 95.5}), (det, measured), (unfinished, None), (Stage('x', command=('x',)), {})]
-    )
+        tmp_path,
+        (pre, {'accuracy/top1': 95.5}), (det, measured), (unfinished, None), (Stage('x', command=('x',)), {}),
+        (seg, {'mIoU': 50.5, 'mIoU (MS)': 51.0, 'aAcc (MS)': 80.0}),
+    )  # fmt: skip
     of_pre = dict(task='classification', seed=7, config='a.py', checkpoint_sha256='prepre', **ROW)
     of_det = dict(task='detection', seed=4, config='/elsewhere/d.py', checkpoint_sha256='detdet', **cell, **ROW)
+    of_seg = dict(task='segmentation', seed=7, config='/c.py', checkpoint_sha256='segseg', **ROW)
     assert found == [
         dict(metric='top1', value=95.5, **of_pre),
-        dict(metric='bbox_mAP', value=43.21, **of_det),
+        dict(metric='bbox_mAP', value=43.21, published=41.4, **of_det),
+        dict(metric='bbox_mAP_50', value=60.0, published=64.2, **of_det),
         dict(metric='segm_mAP', value=25.0, **of_det),
+        dict(metric='mIoU', value=50.5, **of_seg),
+        dict(metric='mIoU (MS)', value=51.0, published=51.6, **of_seg),
     ]
 
 
-def test_published_values(records):
-    """Optional metrics become records only if they are measured and published."""
-    published = {'bbox_mAP': 41.4, 'bbox_mAP_50': 64.2, 'segm_mAP_75': 41.7}
-    det = Stage(name='det', config='/c.py', task='detection', published=published, **ROW)
-    seg = Stage(name='seg', config='/c.py', task='segmentation', published={'mIoU (MS)': 51.6}, **ROW)
-    measured = {'coco/bbox_mAP': 0.4, 'coco/bbox_mAP_50': 0.6, 'coco/bbox_mAP_75': 0.5, 'coco/segm_mAP': 0.3}
-    found = records([(det, measured), (seg, {'mIoU': 50.5, 'mIoU (MS)': 51.0, 'aAcc (MS)': 80.0})])
-    assert [(record['metric'], record['value'], record.get('published')) for record in found] == [
-        ('bbox_mAP', 40.0, 41.4), ('bbox_mAP_50', 60.0, 64.2), ('segm_mAP', 30.0, None),
-        ('mIoU', 50.5, None), ('mIoU (MS)', 51.0, 51.6),
-    ]  # fmt: skip
-    assert 'published' not in found[2]
-
-
-def test_records_of_evaluations(records, tmp_path):
+def test_records_of_evaluations(tmp_path):
     tests = dict(A='/r/a.py', occlusion='/r/occ.py')
     own = dict(evaluations=tests, published=dict(A_aurra=32.4), table='table1', data='digits')
     pre = Stage(name='pre', config='/c.py', task='classification', **own, **ROW)
@@ -66,7 +54,7 @@ def test_records_of_evaluations(records, tmp_path):
     (tmp_path / 'pre' / 'occlusion').mkdir(parents=True)
     points = [dict(ratio=0.5, information_loss=q, top1=top1, std=None) for q, top1 in ((0.0, 90.0), (0.4951, 45.5))]
     write_json(tmp_path / 'pre' / 'occlusion' / 'occlusion.json', dict(curves={'random': points}))
-    found = records([(pre, metrics)])
+    found = records(tmp_path, (pre, metrics))
     assert {r['metric']: (r['task'], r['value'], r['config'], r.get('table'), r['data']) for r in found} == {
         'top1': ('classification', 90.0, '/c.py', 'table1', 'digits'),
         'ece': ('robustness', 3.0, '/r/occ.py', None, 'digits'),
