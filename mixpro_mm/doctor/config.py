@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from mixpro_mm.doctor import data, names, training
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem
 from mixpro_mm.doctor.steps import TOOLKITS
-from mixpro_mm.utils.config_walk import dicts
+from mixpro_mm.utils.configs import dicts
 
 __all__ = ['CHECKS', 'check_config', 'check_contents', 'load', 'run', 'toolkits_of']
 

@@ -11,7 +11,7 @@ from mixpro_mm.doctor.finding import Finding, ok, one_line, problem, warning
 from mixpro_mm.doctor.training import check_masks
 from mixpro_mm.hooks.class_names import first_difference, own_fault
 from mixpro_mm.utils.checkpoint import read_checkpoint
-from mixpro_mm.utils.config_walk import LOADERS, data_paths, dicts, is_local, strings
+from mixpro_mm.utils.configs import LOADERS, data_paths, dicts, is_local, strings
 
 __all__ = ['check_data', 'check_paths', 'check_weights', 'data_places']
 

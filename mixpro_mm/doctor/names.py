@@ -10,7 +10,7 @@ from mmengine.registry import Registry
 from mmpretrain.registry import BATCH_AUGMENTS
 
 from mixpro_mm.doctor.finding import Finding, one_line, problem
-from mixpro_mm.utils.config_walk import dicts
+from mixpro_mm.utils.configs import dicts
 
 __all__ = ['PACKAGES', 'check_types', 'class_of']
 

@@ -11,7 +11,7 @@ import mixpro_mm.augments as ours
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem, warning
 from mixpro_mm.doctor.names import class_of
 from mixpro_mm.hooks.labeling import LabelingHook
-from mixpro_mm.utils.config_walk import LOADERS, dicts
+from mixpro_mm.utils.configs import LOADERS, dicts
 
 __all__ = ['check_batch', 'check_deterministic', 'check_labels', 'check_masks', 'check_schedule', 'check_workers']
 

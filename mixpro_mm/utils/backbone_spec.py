@@ -8,17 +8,11 @@ __all__ = ['BACKBONE_SPECS', 'BackboneSpec', 'backbone_spec', 'find_backbone', '
 
 
 class BackboneSpec(NamedTuple):
-    """Attributes of a backbone.
+    """Attributes of a backbone."""
 
-    Args:
-        blocks: Attribute of the last block or blocks, with an attention module ``attn``.
-        prefix: Number of tokens before the patches in these blocks, or the attribute with this number.
-        norm: Attribute of the norm that returns the final tokens (B, T, C), patches included, or None.
-    """
-
-    blocks: str
-    prefix: str | int
-    norm: str | None
+    blocks: str  # attribute of the last block or blocks, with an attention module ``attn``
+    prefix: str | int  # number of tokens before the patches in these blocks, or the attribute with this number
+    norm: str | None  # attribute of the norm that returns the final tokens (B, T, C), patches included
 
     def last_block(self, backbone: nn.Module) -> nn.Module:
         """Return the last block, which is a class-attention block if the backbone has any."""

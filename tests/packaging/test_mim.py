@@ -175,15 +175,6 @@ def test_a_missing_config_suggests_similar_names(tmp_path, monkeypatch):
         find_config('deit_in1k.py')  # in _base_
 
 
-def test_two_configs_with_one_name_are_reported(tmp_path, monkeypatch):
-    for folder in ('a', 'b'):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / 'same.py').touch()
-    monkeypatch.setattr('mixpro_mm.utils.configs.find_configs', lambda: tmp_path)
-    with pytest.raises(ValueError, match=r'2 .*same\.py.*/same\.py, .+/same\.py'):
-        find_config('same.py')
-
-
 def test_names_among_the_arguments_of_a_tool_become_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path('mine.py').touch()

@@ -9,9 +9,8 @@ from mixpro_mm.utils.backbone_spec import BACKBONE_SPECS, backbone_spec, find_ba
 
 XCIT = dict(patch_size=16, embed_dims=32, depth=1, num_heads=2)
 SMALL = dict(embed_dim=32, depth=1, num_heads=2, num_classes=3)
-PVT_MICRO = dict(
-    embed_dims=(8, 8, 8, 16), num_heads=(1,) * 4, mlp_ratios=(1,) * 4, depths=(1,) * 4, sr_ratios=(1, 1, 1, 1)
-)
+FOUR = dict.fromkeys(('num_heads', 'mlp_ratios', 'depths', 'sr_ratios'), (1, 1, 1, 1))
+PVT_MICRO = dict(embed_dims=(8, 8, 8, 16), **FOUR)
 CA_SWIN = dict(embed_dims=8, depths=[1, 1, 1, 2], num_heads=[1, 1, 1, 2])
 # spec -> (a backbone that has it, tokens before the patches)
 MODELS = {
