@@ -165,7 +165,7 @@ def _load(path: str, trust: bool):
     try:  # torch.load does not compare the checksums of a zip file
         damaged = zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip()
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        raise _unreadable(path) from error
+        raise _refusal(path, str(error)) from error
     if damaged:
         raise ValueError(f'Checkpoint {path} is damaged: the checksum of its entry {damaged} differs.')
     with torch.serialization.safe_globals(STAND_INS):
@@ -183,18 +183,15 @@ def _load(path: str, trust: bool):
 
 def _refusal(path: str, error: str) -> ValueError:
     """Return the error for a file that torch does not read without running its code."""
-    if (found := re.search(r'GLOBAL (\S+)', error)) and not _foreign(path):
+    what = _foreign(path)
+    if (found := re.search(r'GLOBAL (\S+)', error)) and not what:
         why = f'unpickling it runs {found[1]}, which tensors do not need; save only the state_dict() of a model.'
     elif 'Unsupported operand 149' in error:  # FRAME of protocol 4
         why = 'it was saved with pickle protocol 4 or 5, but torch reads only protocol 2 without running code.'
     else:
-        return _unreadable(path)
+        what = what or 'is truncated or was not written by torch.save'
+        return ValueError(f'Checkpoint {path} cannot be read: it {what}.')
     return CodeInCheckpointError(f'Checkpoint {path} is refused: {why}')
-
-
-def _unreadable(path: str) -> ValueError:
-    what = _foreign(path) or 'is truncated or was not written by torch.save'
-    return ValueError(f'Checkpoint {path} cannot be read: it {what}.')
 
 
 def _is_safetensors(path: str) -> bool:

@@ -12,9 +12,19 @@ from mmengine.registry import VISBACKENDS
 
 from mixpro_mm.datasets.digit_scenes import write_digit_scenes
 from mixpro_mm.doctor import training
-from mixpro_mm.doctor.config import CHECKS, check_config, check_contents, load, run, toolkits_of
-from mixpro_mm.doctor.data import check_data, check_paths, check_weights, data_places
-from mixpro_mm.doctor.names import PACKAGES, check_types
+from mixpro_mm.doctor.config import (
+    CHECKS,
+    check_config,
+    check_contents,
+    check_data,
+    check_paths,
+    check_weights,
+    data_places,
+    load,
+    run,
+    toolkits_of,
+)  # fmt: skip
+from mixpro_mm.doctor.training import PACKAGES, check_types
 from mixpro_mm.registry import BATCH_AUGMENTS
 
 ROOT = Path(__file__).parents[2]
@@ -59,22 +69,19 @@ def test_our_configs(name):
 
 
 @pytest.mark.parametrize(
-    'text, words, fix',
+    'text, words',
     [
-        ("_base_ = 'gone.py'", 'gone.py', None),
-        ("custom_imports = dict(imports=['no_such_module'])", 'no_such_module', None),
-        ('x = (', 'SyntaxError', None),
-        ("model = dict(type='A')", 'has no model or no data', None),
-        ("title = ''\nstages = []", 'is a study', '--dry-run'),
-        ("_base_ = 'mmseg::segmenter/none.py'", 'mmsegmentation is not installed', '_base_ = '),
+        ("_base_ = 'gone.py'", 'gone.py'),
+        ("custom_imports = dict(imports=['no_such_module'])", 'no_such_module'),
+        ('x = (', 'SyntaxError'),
+        ("model = dict(type='A')", 'has no model or no data'),
     ],
 )
-def test_invalid_configs(text, words, fix, tmp_path, fixes):
+def test_invalid_configs(text, words, tmp_path):
     path = tmp_path / 'config.py'
     path.write_text(text)
     (finding,) = check_config(str(path))
     assert finding.status == 'problem' and words in finding.found and str(path) in finding.found
-    assert fixes(finding) is None if fix is None else fix in fixes(finding)
 
 
 PLAIN = "model = dict(train_cfg=dict(augments=[dict(type='MixPro', patch_size=4, mask_scale=2)], probs=[1.0]))"
@@ -159,8 +166,6 @@ def test_hooks_of_mixing_methods(method, hooks, missing, fixes):
         (dict(type='mixpro_mm.SMMix', patch_size=32), 32, 'problem', 'patch_size 32'),
         (dict(type='mixpro_mm.TokenMix', teacher='ema', patch_size=32), 32, 'problem', 'patch_size 32'),
         (dict(type='mixpro_mm.TokenMix', teacher='torchvision.resnet18', patch_size=4), 32, None, ''),
-        (dict(type='mixpro_mm.AttentiveCutMix', extractor='torchvision.resnet18'), 6, 'problem', '7x7'),
-        (dict(type='mixpro_mm.AttentiveCutMix', extractor='torchvision.resnet18'), 32, None, ''),
         (dict(type='CutMix', alpha=1.0), 8, None, ''),
     ],
 )
@@ -267,8 +272,8 @@ def test_weights(tmp_path, fixes):
         assert (finding.status, fixes(finding)) == (status, None if status == 'ok' else fix)
     extractor = dict(train_cfg=dict(augments=[dict(checkpoint='a.pth')]))
     found = [finding.found for finding in check_weights(dict(load_from='b.pth', model=extractor))]
-    place = 'model.train_cfg.augments.0.checkpoint'
-    assert found == [f'a.pth does not exist ({place})', 'b.pth does not exist (load_from)']
+    assert found[0] == 'model.train_cfg.augments.0.checkpoint: Checkpoint a.pth is not an existing file.'
+    assert found[1] == 'load_from: Checkpoint b.pth is not an existing file.'
     (finding,) = check_weights(dict(model=dict(type='TimmClassifier', model_name='resnet18', pretrained=True)))
     assert finding.status == 'warning' and 'resnet18' in finding.found and fixes(finding)
 

@@ -42,7 +42,7 @@ def test_an_empty_environment(empty, tmp_path):
     assert (rest['status'], rest['found']) == ('warning', 'the checks that need torch did not run')
     assert not list(tmp_path.iterdir())
     done = doctor(empty[0], 'no/such.py', cwd=tmp_path)
-    assert done.returncode == 2 and 'no/such.py is not a file: ' in done.stderr
+    assert done.returncode == 2 and 'there is no config no/such.py' in done.stderr
     assert doctor(empty[0], '--repair', cwd=tmp_path).returncode == 2
 
 
