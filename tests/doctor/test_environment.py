@@ -43,12 +43,7 @@ def test_versions():
 @pytest.mark.parametrize(
     'module, pins, status, fix',
     [
-        (
-            'mmdet',
-            'mmdet==3.3.0; onedl-mmdetection==3.5.1',
-            'problem',
-            'uninstall -y mmdet onedl-mmdetection && python',
-        ),
+        ('mmdet', 'mmdet==3.3.0; onedl-mmdetection==3.5.1', 'problem', 'uninstall -y mmdet onedl-mmdetection && '),
         ('mmcv', 'mmcv==2.1.0; mmcv-lite==2.2.0', 'problem', f'uninstall -y mmcv mmcv-lite && {BUILD}'),
         ('cv2', 'opencv-python==4.9.0.80; opencv-python-headless==4.12.0.88', 'warning', 'opencv-python==4.12.0.88 '),
         ('cv2', 'opencv-python==4.12.0.88; opencv-python-headless==4.12.0.88', None, ''),
