@@ -24,14 +24,9 @@ def at_root(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
-@pytest.fixture
-def config(tmp_path):
-    def of(text):
-        path = tmp_path / 'mine.py'
-        path.write_text(f"_base_ = '{DIGITS}'\n{text}\n")
-        return checks.load(str(path))
-
-    return of
+def write(path, text):
+    path.write_text(f"_base_ = '{DIGITS}'\n{text}\n")
+    return str(path)
 
 
 def lines(*checked, config):
@@ -59,11 +54,7 @@ def test_our_configs(name, toolkits):
 
 @pytest.mark.parametrize(
     'text, words',
-    [
-        ("_base_ = 'gone.py'", 'gone.py'),
-        ('x = (', 'SyntaxError'),
-        ("model = dict(type='A')", 'has no model or no data'),
-    ],
+    [("_base_ = 'gone.py'", 'gone.py'), ('x = (', 'SyntaxError'), ("model = dict(type='A')", 'no model or no data')],
 )
 def test_invalid_configs(text, words, tmp_path):
     (tmp_path / 'config.py').write_text(text)
@@ -97,10 +88,10 @@ OWN_AUGMENT = "model.train_cfg.augments.0.type='mixpro_mm.MixPro'"
         ("model = dict(train_cfg=dict(augments=[dict(type='Mixup', alfa=1)], probs=[1.0]))", 'dict(alpha=...)'),
     ],
 )
-def test_types_and_arguments(text, fix, config, tmp_path, monkeypatch):
+def test_types_and_arguments(text, fix, tmp_path, monkeypatch):
     (tmp_path / 'broken_when_imported.py').write_text('1 / 0\n')
     monkeypatch.syspath_prepend(tmp_path)
-    found = lines(training.check_types, config=config(text))
+    found = lines(training.check_types, config=checks.load(write(tmp_path / 'mine.py', text)))
     assert all(line.startswith('problem') for line in found) and bool(found) == (fix != '')
     assert not fix or any(fix in line for line in found)
 
@@ -115,15 +106,15 @@ def test_missing_packages(monkeypatch):
     assert theirs - set(training.PACKAGES) <= {'BaseVisBackend', 'LocalVisBackend'}
 
 
-def augmented(*hooks, **method):
+def augmented(*hooks, size=None, **method):
     augment = dict(method, type=f'mixpro_mm.{method["type"]}')
-    return dict(model=dict(train_cfg=dict(augments=[augment])), custom_hooks=list(hooks), default_scope='mmpretrain')
+    model = dict(train_cfg=dict(augments=[augment]))
+    return dict(model=model, custom_hooks=list(hooks), default_scope='mmpretrain', size=size)
 
 
 def schedule(probs, warmup):
     model = dict(train_cfg=dict(augments=[dict(type='Mixup'), dict(type='CutMix')], probs=probs))
-    schedules = [dict(type='mixpro_mm.TimmCosineLR', warmup=warmup)]
-    return dict(model=model, param_scheduler=schedules, train_cfg=dict(max_epochs=10))
+    return dict(model=model, param_scheduler=dict(warmup=warmup), train_cfg=dict(max_epochs=10))
 
 
 def workers(scope, **loader):
@@ -150,10 +141,17 @@ CASES = [  # check, config, pattern of each line
     ('labels', augmented(EMA, HOOK, type='TokenMix')),
     ('labels', augmented(type='TokenMix', teacher='torchvision.resnet18', checkpoint=False)),
     ('labels', augmented(type='MaskMix')),
+    ('masks', augmented(size=64, type='MixPro'), 'problem mask: .*patch_size=16 and mask_scale=1'),
+    ('masks', augmented(size=128, type='MixPro'), 'warning mask: .*2x2 cells of 64 px in an image of 128x128 pixels'),
+    ('masks', augmented(size=32, type='PuzzleMix', blocks=(3, 5)), 'problem mask: .*(3, 5)'),
+    ('masks', augmented(size=32, type='SMMix', patch_size=32), 'problem mask: .*patch_size 32'),
+    ('masks', augmented(size=32, type='TokenMix', teacher='ema', patch_size=32), 'problem mask: .*patch_size 32'),
+    ('masks', augmented(size=32, type='TokenMix', teacher='torchvision.resnet18', patch_size=4)),
+    ('masks', augmented(size=32, type='AttentiveCutMix', extractor='torchvision.resnet18')),
     ('schedule', schedule([0.5, 0.5], 9)),
     ('schedule', schedule([0.5, 0.7], 9), 'sum to 1.2 -> model.train_cfg.probs'),
     ('schedule', schedule([0.5], 9), '2 augments and 1 probs'),
-    ('schedule', schedule(None, 10), 'param_scheduler.0.warmup is 10, .* 10 epochs .* = dict.warmup=...'),
+    ('schedule', schedule(None, 10), 'param_scheduler.warmup is 10, .* 10 epochs .* = dict.warmup=...'),
     ('workers', workers('mmpretrain', num_workers=0), 'train_dataloader.persistent_workers=False'),  # its default
     ('workers', workers('mmseg', num_workers=0, persistent_workers=True), 'train_dataloader.persistent_workers=False'),
     ('workers', workers(None, num_workers=0, prefetch_factor=2), '--cfg-options train_dataloader.prefetch_factor=None'),
@@ -187,26 +185,11 @@ def test_checks_of_values(case, monkeypatch):
     name, config, *patterns = case
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: config.get('gpus', 0))
     monkeypatch.delenv('CUBLAS_WORKSPACE_CONFIG', raising=False)
-    found = lines(getattr(checks, f'check_{name}', None) or getattr(training, f'check_{name}'), config=config)
+    check = getattr(checks, f'check_{name}', None) or getattr(training, f'check_{name}')
+    size = [(config['size'],) * 2] if name == 'masks' else []
+    found = lines(lambda config: check(config, *size), config=config)
     assert len(found) == len(patterns)
     assert all(re.search(pattern, line) for pattern, line in zip(patterns, found, strict=True)), found
-
-
-@pytest.mark.parametrize(
-    'augment, size, words',
-    [
-        (dict(type='MixPro', patch_size=16), 64, 'problem mask: .*patch_size=16 and mask_scale=1'),
-        (dict(type='MixPro', patch_size=16), 128, 'warning mask: .*2x2 cells of 64 px in an image of 128x128 pixels'),
-        (dict(type='PuzzleMix', blocks=(3, 5)), 32, r'problem mask: .*\(3, 5\)'),
-        (dict(type='SMMix', patch_size=32), 32, 'problem mask: .*patch_size 32'),
-        (dict(type='TokenMix', teacher='ema', patch_size=32), 32, 'problem mask: .*patch_size 32'),
-        (dict(type='TokenMix', patch_size=4, teacher='torchvision.resnet18'), 32, '^$'),
-        (dict(type='AttentiveCutMix', extractor='torchvision.resnet18'), 32, '^$'),
-    ],
-)
-def test_masks(augment, size, words):
-    config = augmented(**augment)
-    assert re.search(words, ''.join(lines(lambda config: training.check_masks(config, (size, size)), config=config)))
 
 
 @pytest.fixture(scope='module')
@@ -256,9 +239,9 @@ def test_images_and_annotations(scenes, tmp_path):
     assert image.startswith('problem data: val_dataloader: FileNotFoundError: ') and 'gone.jpg' in image
 
 
-def test_masks_are_checked_with_a_sample(config):
-    large = config("model = dict(train_cfg=dict(augments=[dict(type='mixpro_mm.MixPro', patch_size=32)], probs=[1.0]))")
-    (finding,) = [finding for finding in checks.check_contents(large['filename']) if finding.status != 'ok']
+def test_masks_are_checked_with_a_sample(tmp_path):
+    large = "model = dict(train_cfg=dict(augments=[dict(type='mixpro_mm.MixPro', patch_size=32)], probs=[1.0]))"
+    (finding,) = [each for each in checks.check_contents(write(tmp_path / 'mine.py', large)) if each.status != 'ok']
     assert finding.check == 'mask' and 'model.train_cfg.augments.0 (MixPro)' in finding.found
 
 

@@ -28,12 +28,8 @@ def wrong(environment):
     return [finding for finding in check_environment(environment) if finding.status != 'ok']
 
 
-def test_tested_versions_are_those_of_the_constraints():
-    pins = (ROOT / 'requirements/constraints.txt').read_text().splitlines()
-    assert set(KNOWN.values()) <= set(pins)
-
-
 def test_versions():
+    assert set(KNOWN.values()) <= {*(ROOT / 'requirements/constraints.txt').read_text().splitlines()}
     assert [(finding.status, finding.found) for finding in check_environment(ONEDL)] == [('ok', 'all tested')]
     found = next(check_environment(environment(torch='torch==2.9.0+cu130', mmcv='onedl-mmcv==2.3.6'))).found
     assert found == 'tested, except torch 2.9.0+cu130 (2.11.0)'
@@ -73,9 +69,7 @@ def test_distributions_are_read_from_metadata(tmp_path, monkeypatch):
         (folder / 'top_level.txt').write_text('mmcv\n')
     (tmp_path / 'half-1.dist-info').mkdir()  # of an interrupted installation
     monkeypatch.setattr('sys.path', [str(tmp_path)])
-    assert {name: found for name, found in installed().items() if found} == {
-        'mmcv': {'mmcv-lite': '2.2.0', 'onedl-mmcv': '2.3.6'}
-    }
+    assert installed()['mmcv'] == {'mmcv-lite': '2.2.0', 'onedl-mmcv': '2.3.6'}
 
 
 LIBGL = 'ImportError: libGL.so.1: cannot open shared object file: No such file or directory'
@@ -119,10 +113,8 @@ def test_fixes_of_import_errors(step, error, environment, fix, fixes):
 def test_errors_of_unused_toolkits_are_warnings(toolkits, status):
     assert evaluate_error('mmcv.ops', 'ImportError: x', ONEDL, toolkits).status == status
     assert evaluate_error('mmdet', "ModuleNotFoundError: No module named 'mmdet'", ONEDL, toolkits).status == status
-    finding = evaluate_error('mmseg', "ModuleNotFoundError: No module named 'mmseg'", environment(), toolkits)
-    assert finding.status == 'warning' and 'onedl-mmsegmentation==1.4.2' in finding.fix
-    late = evaluate_error('data', 'did not finish within 600 seconds', ONEDL, toolkits)
-    assert (late.status, late.fix) == ('warning', None)
+    assert evaluate_error('mmseg', "ModuleNotFoundError: No module named 'mmseg'", {}, toolkits).status == 'warning'
+    assert evaluate_error('data', 'did not finish within 600 seconds', ONEDL, toolkits).status == 'warning'
 
 
 def test_gpus(monkeypatch, fixes):
