@@ -61,13 +61,12 @@ def evaluate_error(step: str, error: str, environment: dict, toolkits: list[str]
     A toolkit is optional if the config does not use it, or, without a config, if it is not installed.
     """
     absent = f"No module named '{step}'" in error and not environment.get(step)
-    text = one_line(error)
     if 'did not finish' in error:
         return (warning if step == 'data' else problem)(step, error)
     fix = fix_import('mixpro_mm' if step in (*CONFIG_STEPS, 'registries') else step, error, environment)
     if step in OPTIONAL and (absent if toolkits is None else not {*toolkits} & {*OPTIONAL[step]}):
-        return warning(step, f'{text} (not needed{" by this config" if toolkits else ""})', fix)
-    return problem(step, 'not installed' if absent else text, fix)
+        return warning(step, f'{one_line(error)} (not needed{" by this config" if toolkits else ""})', fix)
+    return problem(step, 'not installed' if absent else one_line(error), fix)
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Findings, installed distributions, tested versions, and the commands that install them."""
+"""Findings, installed distributions and their fixes; this module imports only the standard library and packaging."""
 
 import importlib.metadata
 import re

@@ -47,12 +47,9 @@ def run_steps(steps: list[str], config: str | None = None, timeout_s: float = 60
 
 
 def main(config: str, *steps: str) -> None:
-    """Run steps and print a line of JSON for each, with ``findings``, ``toolkits`` or ``error``.
-
-    Output of libraries is redirected to stderr.
-    """
+    """Run steps and print a line of JSON for each, with ``findings``, ``toolkits`` or ``error``."""
     answers = os.fdopen(os.dup(1), 'w', encoding='utf-8')
-    os.dup2(2, 1)
+    os.dup2(2, 1)  # output of libraries goes to stderr
     for step in steps:
         try:
             answer = _run(step, config)
@@ -69,17 +66,14 @@ def _run(step: str, path: str) -> dict:
         if step == 'toolkits':
             return dict(toolkits=sorted(config.toolkits_of(config.load(path))))
         findings = config.check_config(path) if step == 'config' else config.check_contents(path)
+    elif step in TESTS:
+        findings = TESTS[step]()
     else:
-        findings = TESTS.get(step, lambda: [_import(step)])()
+        imported = importlib.import_module(step)
+        for part in ('models', 'datasets', 'engine', 'evaluation') if step in TOOLKITS else ():
+            importlib.import_module(f'{step}.{part}')  # as its registries do
+        findings = [ok(step, getattr(imported, '__version__', 'imports'))]
     return dict(findings=[asdict(finding) for finding in findings])
-
-
-def _import(module: str) -> Finding:
-    """Import a package and, for a toolkit, all modules that its registries import."""
-    imported = importlib.import_module(module)
-    for part in ('models', 'datasets', 'engine', 'evaluation') if module in TOOLKITS else ():
-        importlib.import_module(f'{module}.{part}')
-    return ok(module, getattr(imported, '__version__', 'imports'))
 
 
 def _test_torch() -> list[Finding]:

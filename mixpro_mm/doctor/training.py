@@ -41,7 +41,7 @@ def check_types(config: dict) -> Iterator[Finding]:
     imports = (config.get('custom_imports') or {}).get('imports') or ()
     imports = [imports] if isinstance(imports, str) else imports
     imported = set(REGISTRIES) if any(each.startswith('mixpro_mm.') for each in imports) else set()
-    for place, node, scope in _typed(config):
+    for place, node, scope in (each for section in SECTIONS for each in _typed(config.get(section), section)):
         name = node['type']
         prefix, _, plain = name.rpartition('.')
         if (package := PACKAGES.get(plain)) and importlib.util.find_spec(package) is None:
@@ -62,25 +62,25 @@ def check_types(config: dict) -> Iterator[Finding]:
             found = f"{place}.type = '{name}' is a class of mixpro_mm, which this config does not import"
             yield problem('types', found, f"{place}.type='mixpro_mm.{plain}'")
         elif kind in CALLED:
-            yield from _check_arguments(place, node, cls)
+            known = inspect.signature(cls).parameters
+            any_other = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+            unknown = set(node) - {*known, 'type', '_scope_', 'priority'}  # handled by mmengine
+            for key in sorted(unknown) if not any_other else ():
+                near = difflib.get_close_matches(key, known, 1)
+                found = f'{place}.{key}: {cls.__name__} has no argument {key}; known: {", ".join(known)}'
+                yield problem('arguments', found, f'{place} = dict({near[0] if near else ""}=...)')
 
 
-def _typed(config: dict) -> Iterator[tuple[str, dict, str | None]]:
+def _typed(node, place: str, scope: str | None = None) -> Iterator[tuple[str, dict, str | None]]:
     """Yield place, dict and ``_scope_`` of each type that is a string."""
-    for section in SECTIONS:
-        foreign, scopes = (), {}
-        for place, node in dicts(config.get(section), section):
-            below = f'{place}.'
-            if place.rpartition('.')[2] in FOREIGN:
-                foreign += (below,)
-            if below.startswith(foreign):
-                continue
-            if isinstance(node.get('_scope_'), str):
-                scopes[below] = node['_scope_']
-            if isinstance(node.get('type'), str):
-                if node['type'].rpartition('.')[2].startswith('Albu'):  # types of another library
-                    foreign += (f'{below}transforms.',)
-                yield place, node, next((scopes[at] for at in reversed(scopes) if below.startswith(at)), None)
+    children = node if isinstance(node, dict) else dict(enumerate(node if isinstance(node, list | tuple) else ()))
+    foreign = FOREIGN
+    if isinstance(node, dict) and isinstance(node.get('type'), str):
+        foreign += ('transforms',) if node['type'].rpartition('.')[2].startswith('Albu') else ()
+        yield place, node, node.get('_scope_', scope)
+    for key in children:
+        if key not in foreign:
+            yield from _typed(children[key], f'{place}.{key}', children.get('_scope_', scope))
 
 
 def _get(kind: str, name: str, scope: str | None = None):
@@ -105,15 +105,6 @@ def _suggestion(prefix: str, plain: str) -> str | None:
         return f'{scopes[0]}.{plain}'
     near = difflib.get_close_matches(plain, [key for key, scope in known if prefix in ('', scope)], 1)
     return f'{prefix}.{near[0]}'.lstrip('.') if near else None
-
-
-def _check_arguments(place: str, node: dict, cls: type) -> Iterator[Finding]:
-    known = inspect.signature(cls).parameters
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-        for key in sorted(set(node) - {*known, 'type', '_scope_', 'priority'}):  # handled by mmengine
-            near = difflib.get_close_matches(key, known, 1)
-            found = f'{place}.{key}: {cls.__name__} has no argument {key}; known: {", ".join(known)}'
-            yield problem('arguments', found, f'{place} = dict({near[0] if near else ""}=...)')
 
 
 def _augments(config: dict) -> list[tuple[str, dict, type]]:

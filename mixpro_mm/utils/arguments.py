@@ -6,13 +6,11 @@ from numbers import Integral, Real
 __all__ = ['counted', 'flag', 'format_duration', 'fraction', 'is_number', 'not_negative', 'one_of', 'patterns']
 __all__ += ['positive', 'positive_int', 'shown', 'within']
 
-LONGEST = 100  # characters of a value in a message
-
 
 def shown(value) -> str:
     """Return ``repr(value)`` on one line, truncated to 100 characters."""
     text = ' '.join(repr(value).split())
-    return text if len(text) <= LONGEST else f'{text[: LONGEST - 3]}...'
+    return text if len(text) <= 100 else f'{text[:97]}...'
 
 
 def counted(number: int, noun: str) -> str:
@@ -22,8 +20,7 @@ def counted(number: int, noun: str) -> str:
 
 def format_duration(seconds: float) -> str:
     """Format seconds as minutes and seconds: ``125`` as ``'2:05'``."""
-    minutes, seconds = divmod(round(seconds), 60)
-    return f'{minutes}:{seconds:02d}'
+    return '{}:{:02d}'.format(*divmod(round(seconds), 60))
 
 
 def is_number(value) -> bool:

@@ -51,8 +51,6 @@ def known_backbones(with_norm: bool = False) -> str:
 
 def find_backbone(model: nn.Module) -> nn.Module:
     """Return the backbone inside a classifier or wrapper, or the backbone itself."""
-    for name in ('module', 'backbone', 'timm_model', 'model'):
-        inner = getattr(model, name, None)
-        if isinstance(inner, nn.Module):
-            return find_backbone(inner)
-    return model
+    inner = (getattr(model, name, None) for name in ('module', 'backbone', 'timm_model', 'model'))
+    found = next((each for each in inner if isinstance(each, nn.Module)), None)
+    return model if found is None else find_backbone(found)

@@ -125,8 +125,8 @@ def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | No
 def read_for_host(path: str | os.PathLike) -> Checkpoint:
     """Read a checkpoint for mmengine: like ``read_checkpoint``, but raise a ValueError for safetensors."""
     if (file := read_checkpoint(path)).safetensors:
-        how = 'convert it with tools/convert_checkpoint.py'
-        raise ValueError(f'Checkpoint {path} is a safetensors file, which mmengine does not read: {how}.')
+        what = 'is a safetensors file, which mmengine does not read: convert it with tools/convert_checkpoint.py'
+        raise ValueError(f'Checkpoint {path} {what}.')
     return file
 
 
@@ -152,31 +152,25 @@ def _holds_tensors(value) -> bool:
 
 
 def _load(path: str, trust: bool):
-    if _is_safetensors(path):
-        try:
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        except ImportError as error:
-            raise ValueError(f'Checkpoint {path} needs safetensors to be read: pip install safetensors.') from error
-        except Exception as error:
-            what = f'it is a truncated or altered safetensors file ({error})'
-            raise ValueError(f'Checkpoint {path} cannot be read: {what}.') from error
-    try:  # torch.load does not compare the checksums of a zip file
-        damaged = zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip()
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        raise _refusal(path, str(error)) from error
-    if damaged:
-        raise ValueError(f'Checkpoint {path} is damaged: the checksum of its entry {damaged} differs.')
+    safetensors = _is_safetensors(path)
     with torch.serialization.safe_globals(STAND_INS):
         try:
-            return torch.load(path, map_location='cpu', weights_only=True)
+            if zipfile.is_zipfile(path) and (damaged := zipfile.ZipFile(path).testzip()):
+                raise zipfile.BadZipFile(f'the checksum of its entry {damaged} differs')  # torch.load ignores it
+            if not safetensors:
+                return torch.load(path, map_location='cpu', weights_only=True)
+        except zipfile.BadZipFile as error:
+            raise ValueError(f'Checkpoint {path} is damaged: {error}.') from error
         except Exception as error:
             refusal = _refusal(path, str(error))
             if not trust or not isinstance(refusal, CodeInCheckpointError):
                 raise refusal from error
     try:
-        return torch.load(path, map_location='cpu', weights_only=False)
+        if not safetensors:
+            return torch.load(path, map_location='cpu', weights_only=False)
+        from safetensors.torch import load_file
+
+        return load_file(path)
     except Exception as error:
         raise ValueError(f'Checkpoint {path} cannot be read: {type(error).__name__}: {error}') from error
 
@@ -186,12 +180,9 @@ def _refusal(path: str, error: str) -> ValueError:
     what = _foreign(path)
     if (found := re.search(r'GLOBAL (\S+)', error)) and not what:
         why = f'unpickling it runs {found[1]}, which tensors do not need; save only the state_dict() of a model.'
-    elif 'Unsupported operand 149' in error:  # FRAME of protocol 4
-        why = 'it was saved with pickle protocol 4 or 5, but torch reads only protocol 2 without running code.'
-    else:
-        what = what or 'is truncated or was not written by torch.save'
-        return ValueError(f'Checkpoint {path} cannot be read: it {what}.')
-    return CodeInCheckpointError(f'Checkpoint {path} is refused: {why}')
+        return CodeInCheckpointError(f'Checkpoint {path} is refused: {why}')
+    what = what or 'is truncated or was not written by torch.save'
+    return ValueError(f'Checkpoint {path} cannot be read: it {what}.')
 
 
 def _is_safetensors(path: str) -> bool:

@@ -103,25 +103,19 @@ def test_safetensors_are_read_and_their_end_is_missed(tmp_path):
     file = read_checkpoint(path)
     assert same(file.tensors, tensors) and file.beside == []
     path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(ValueError, match='cannot be read: it is a truncated or altered safetensors file'):
+    with pytest.raises(ValueError, match='cannot be read: SafetensorError: '):
         read_checkpoint(path)
 
 
 @pytest.mark.parametrize('zipped', [True, False])
-@pytest.mark.parametrize(
-    ('content', 'protocol', 'words', 'keys'),
-    [
-        (TENSORS, 4, 'saved with pickle protocol 4 ', set(TENSORS)),
-        (NET, 2, r'unpickling it runs \S*Linear, .* save only the state_dict\(\)', {'weight', 'bias'}),
-        (dict(model=NET, epoch=1), 2, r'unpickling it runs \S*Linear, ', {'weight', 'bias'}),
-    ],
-)
-def test_pickled_modules_and_other_protocols_are_read_on_trust(tmp_path, content, protocol, words, keys, zipped):
+@pytest.mark.parametrize('content', [NET, dict(model=NET, epoch=1)], ids=['module', 'entry'])
+def test_a_pickled_module_is_read_on_trust(tmp_path, content, zipped):
     path = tmp_path / 'a.pth'
-    torch.save(content, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CodeInCheckpointError, match=f'is refused: .*{words}'):
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    words = r'is refused: unpickling it runs \S*Linear, .* save only the state_dict\(\)'
+    with pytest.raises(CodeInCheckpointError, match=words):
         read_state_dict(path)
-    assert read_state_dict(path, trust=True)[0].keys() == keys
+    assert read_state_dict(path, trust=True)[0].keys() == {'weight', 'bias'}
 
 
 class Bomb:
