@@ -1,11 +1,14 @@
 """Checks of installed distributions, and fixes of real import errors."""
 
 import importlib.metadata
+import re
+import shlex
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 import torch
+from pip._internal.commands import create_command
 
 from mixpro_mm.doctor import steps
 from mixpro_mm.doctor.__main__ import evaluate_error
@@ -15,12 +18,22 @@ ROOT = Path(__file__).parents[2]
 BUILD = 'MMCV_WITH_OPS=1 python -m pip install --no-build-isolation'
 
 
+def checked(fix):
+    """Return a fix after checking that the options of its pip commands exist."""
+    for command in fix.split(' && '):
+        words = [word for word in shlex.split(command, comments=True) if not re.fullmatch(r'[A-Z_]+=\S*', word)]
+        assert words[:3] == ['python', '-m', 'pip']
+        assert create_command(words[3]).parser.parse_args(words[4:])[1] or '-e' in words, command
+    return fix
+
+
 def environment(**owners):
     """Return an environment from distributions of modules, such as ``mmcv='onedl-mmcv==2.3.6; mmcv==2.2.0'``."""
     return {module: dict(pin.split('==') for pin in text.split('; ')) for module, text in owners.items()}
 
 
 ONEDL = environment(**KNOWN)
+VISION = 'torchvision 0.26.0 requires torch==2.11.0, but torch 2.9.1+cu126 is installed'
 ORIGINAL = environment(torch='torch==2.1.2', mmengine='mmengine==0.10.7', mmcv='mmcv==2.2.0', mmdet='mmdet==3.3.0')
 
 
@@ -37,28 +50,27 @@ def test_versions():
 
 
 @pytest.mark.parametrize(
-    'module, pins, status, fix',
+    'pins, found, fix',
     [
-        ('mmdet', 'mmdet==3.3.0; onedl-mmdetection==3.5.1', 'problem', 'uninstall -y mmdet onedl-mmdetection && '),
-        ('mmcv', 'mmcv==2.1.0; mmcv-lite==2.2.0', 'problem', f'uninstall -y mmcv mmcv-lite && {BUILD}'),
-        ('cv2', 'opencv-python==4.9.0.80; opencv-python-headless==4.12.0.88', 'warning', 'opencv-python==4.12.0.88 '),
-        ('cv2', 'opencv-python==4.12.0.88; opencv-python-headless==4.12.0.88', None, ''),
+        (
+            dict(mmdet='mmdet==3.3.0; onedl-mmdetection==3.5.1'),
+            'mmdet 3.3.0 and onedl-mmdetection 3.5.1 ins',
+            'y mmdet on',
+        ),
+        (dict(mmcv='mmcv==2.1.0; mmcv-lite==2.2.0'), 'install the same package mmcv', f'-y mmcv mmcv-lite && {BUILD}'),
+        (dict(cv2='opencv-python==4.9.0.80; headless==4.12.0.88'), 'same package cv2', 'opencv-python==4.12.0.88 head'),
+        (dict(cv2='opencv-python==4.12.0.88; opencv-python-headless==4.12.0.88'), None, None),
+        (dict(torch='torch==2.9.1+cu126', torchvision='torchvision==0.26.0'), VISION, 'torch==2.9.1+cu126 torchvision'),
+        (dict(torch='torch==2.11.0+cpu', torchvision='torchvision==0.26.0'), None, None),
     ],
 )
-def test_two_distributions_of_one_package(module, pins, status, fix, fixes):
-    found = wrong(environment(**{module: pins}))
-    assert [finding.status for finding in found] == [status] * bool(status)
-    for finding in found:
-        assert finding.found == f'{pins.replace("==", " ").replace(";", " and")} install the same package {module}'
-        assert fix in fixes(finding)
-
-
-def test_torchvision_of_another_torch(monkeypatch, fixes):
+def test_conflicts(pins, found, fix, monkeypatch):
     monkeypatch.setattr(importlib.metadata, 'requires', lambda name: ['numpy', 'torch==2.11.0', 'gdown; extra == "x"'])
-    (finding,) = wrong(environment(torch='torch==2.9.1+cu126', torchvision='torchvision==0.26.0'))
-    assert finding.found == 'torchvision 0.26.0 requires torch==2.11.0, but torch 2.9.1+cu126 is installed'
-    assert fixes(finding) == 'python -m pip install torch==2.9.1+cu126 torchvision'
-    assert wrong(environment(torch='torch==2.11.0+cpu', torchvision='torchvision==0.26.0')) == []
+    conflicts = wrong(environment(**pins))
+    assert len(conflicts) == (found is not None)
+    for conflict in conflicts:
+        assert found in conflict.found and fix in checked(conflict.fix)
+        assert conflict.status == ('warning' if 'cv2' in pins else 'problem')
 
 
 def test_distributions_are_read_from_metadata(tmp_path, monkeypatch):
@@ -102,11 +114,9 @@ NO_EXT = "ModuleNotFoundError: No module named 'mmcv._ext'"
         ('registries', 'TypeError: x', ONEDL, 'python -m pip install --no-build-isolation --no-deps -e .'),
     ],
 )  # fmt: skip
-def test_fixes_of_import_errors(step, error, environment, fix, fixes):
+def test_fixes_of_import_errors(step, error, environment, fix):
     finding = evaluate_error(step, error, environment)
-    assert (finding.status, finding.check) == ('problem', step)
-    assert finding.found == error
-    assert fix in fixes(finding)
+    assert (finding.status, finding.check, finding.found) == ('problem', step, error) and fix in checked(finding.fix)
 
 
 @pytest.mark.parametrize('toolkits, status', [(None, 'problem'), (['mmdet'], 'problem'), (['mmpretrain'], 'warning')])
@@ -117,30 +127,31 @@ def test_errors_of_unused_toolkits_are_warnings(toolkits, status):
     assert evaluate_error('data', 'did not finish within 600 seconds', ONEDL, toolkits).status == 'warning'
 
 
-def test_gpus(monkeypatch, fixes):
-    def found(seen=0, devices=0, cuda='13.0', error=None):
-        """Return the finding for numbers of GPUs in torch and in /dev, and an error of the first kernel."""
-        failing = Mock(side_effect=RuntimeError(error))
-        monkeypatch.setattr(torch, 'ones', lambda *shape, device=None: failing() if device and error else Mock())
-        monkeypatch.setattr(torch, '__version__', '2.9.1')
-        monkeypatch.setattr(torch.version, 'cuda', cuda)
-        monkeypatch.setattr(torch.cuda, 'is_available', lambda: seen > 0)
-        monkeypatch.setattr(torch.cuda, 'device_count', lambda: seen)
-        monkeypatch.setattr(torch.cuda, 'get_device_name', lambda index: 'NVIDIA H100')
-        monkeypatch.setattr(steps.glob, 'glob', lambda pattern: ['/dev/nvidia0'] * devices)
-        return steps.TESTS['torch']()[1]
-
+@pytest.mark.parametrize(
+    'seen, devices, cuda, error, words',
+    [
+        (0, 0, '13.0', None, 'ok none: training runs on the CPU'),
+        (8, 8, '13.0', None, 'ok 8 x NVIDIA H100; torch 2.9.1 built for CUDA 13.0'),
+        (0, 1, None, None, 'problem torch 2.9.1 built without CUDA cannot use /dev/nvidia0: CUDA is not available'),
+        (0, 1, '13.0', None, 'problem torch 2.9.1 built for CUDA 13.0 cannot use /dev/nvidia0: CUDA is not available'),
+        (1, 1, '13.0', 'no kernel', 'problem torch 2.9.1 built for CUDA 13.0 cannot use NVIDIA H100: no kernel'),
+    ],
+)
+def test_gpus(seen, devices, cuda, error, words, monkeypatch):
+    """The GPUs are those that torch and /dev have; the error is that of the first kernel."""
+    failing = Mock(side_effect=RuntimeError(error))
+    monkeypatch.setattr(torch, 'ones', lambda *shape, device=None: failing() if device and error else Mock())
+    monkeypatch.setattr(torch, '__version__', '2.9.1')
+    monkeypatch.setattr(torch.version, 'cuda', cuda)
+    for name, value in dict(is_available=seen > 0, device_count=seen, get_device_name='NVIDIA H100').items():
+        monkeypatch.setattr(torch.cuda, name, lambda *args, value=value: value)
+    monkeypatch.setattr(steps.glob, 'glob', lambda pattern: ['/dev/nvidia0'] * devices)
     monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
-    assert found().found == 'none: training runs on the CPU'
-    assert found(seen=8).found == '8 x NVIDIA H100; torch 2.9.1 built for CUDA 13.0'
-    finding = found(devices=1, cuda=None)
-    assert finding.found == 'torch 2.9.1 built without CUDA cannot use /dev/nvidia0: CUDA is not available'
-    assert fixes(finding).startswith('python -m pip uninstall -y torch torchvision  # ')
-    finding = found(seen=1, error='no kernel image is available')
-    assert finding.found.endswith('for CUDA 13.0 cannot use NVIDIA H100: no kernel image is available')
-    assert finding.status == found(devices=1).status == 'problem'
+    _, gpu = steps.TESTS['torch']()
+    assert f'{gpu.status} {gpu.found}' == words
+    assert gpu.status == 'ok' or 'uninstall -y torch torchvision  # ' in checked(gpu.fix)
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
-    assert found(devices=1).status == 'ok'
+    assert error or steps.TESTS['torch']()[1].status == 'ok'
 
 
 @pytest.mark.parametrize('step', ['mmengine', 'mmcv.ops', 'registries'])
