@@ -14,6 +14,8 @@ from mixpro_mm.hooks.loss_modules import refuse_shards
 from mixpro_mm.utils.ranks import from_main
 from mixpro_mm.utils.unwrap_model import in_shards, unwrap_model
 
+CPU = torch.device('cpu')
+
 
 @pytest.fixture
 def process():
@@ -41,15 +43,10 @@ def zero_3():
     return model
 
 
-def root(**settings):
-    return MMFullyShardedDataParallel(nn.Sequential(nn.Linear(2, 2)), device_id=torch.device('cpu'), **settings)
-
-
 @pytest.mark.parametrize(
     ('wrapped', 'holder'),
     [
-        (root, 'MMFullyShardedDataParallel'),
-        (lambda: root(use_orig_params=True), 'MMFullyShardedDataParallel'),
+        (lambda: MMFullyShardedDataParallel(nn.Linear(2, 2), device_id=CPU), 'MMFullyShardedDataParallel'),
         (lambda: fully_shard(nn.Linear(2, 2), mesh=init_device_mesh('cpu', (1,))), r'fully_shard \(DTensor\)'),
         (zero_3, 'ZeRO 3 of DeepSpeed'),
     ],
