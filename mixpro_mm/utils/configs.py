@@ -34,7 +34,7 @@ def find_config(name: str) -> Path:
     found = [path for path in own if path.name == Path(name).name]
     if not found or name != Path(name).name:
         near = difflib.get_close_matches(Path(name).name, [path.name for path in found or own])
-        raise FileNotFoundError(f'there is no config {name}; similar names in mixpro_mm: {", ".join(near) or "none"}')
+        raise FileNotFoundError(f'there is no config at {name}; similar names: {", ".join(near) or "none"}')
     return found[0]
 
 

@@ -41,7 +41,7 @@ def test_an_empty_environment(empty, tmp_path):
     assert (torch['status'], torch['check'], torch['found']) == ('problem', 'torch', 'not installed')
     assert (rest['status'], rest['found']) == ('warning', 'the checks that need torch did not run')
     done = doctor(empty[0], 'no/such.py', cwd=tmp_path)
-    assert done.returncode == 2 and 'there is no config no/such.py' in done.stderr
+    assert done.returncode == 2 and 'there is no config at no/such.py' in done.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -17,7 +17,6 @@ def index():
 
 @pytest.fixture(scope='module')
 def shown(index):
-    """Return the row of mim search for each model."""
     return {name: row.dropna().to_dict() for name, row in convert2df(index).iterrows()}
 
 
@@ -64,7 +63,6 @@ def test_mim_finds_a_config_by_its_name():
             'segmenter_deit-small_transmix_4xb4-80k_pascal-context-480x480',
             {'pascal context/miou': 50.6, 'pascal context/miou(ms)': 51.2, 'model': 'transmix'},
         ),
-        ('linear_deit-small_smmix_4xb4-80k_pascal-context-480x480', {'model': 'smmix'}),
     ],
 )  # fmt: skip
 def test_models_have_the_numbers_of_the_paper_only(name, expected, shown):
