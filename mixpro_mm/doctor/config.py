@@ -23,21 +23,17 @@ COMMANDS = dict(digit_scenes='python -m mixpro_mm.datasets.digit_scenes {path}')
 COMMANDS |= dict(SegmentationClassContext='python tools/prepare_pascal_context.py {path.parent.parent}')
 
 
-def data_places(config: dict) -> dict[str, str]:
-    """Return the places in the config of all paths that data sets and metrics read, as path -> place."""
-    found = []
-    for loader in LOADERS:
-        nodes = dicts(config.get(loader), loader)
-        found += [(path, f'{place}.{key}') for place, node in nodes for key, path in data_paths(node).items()]
-        evaluator = loader.replace('dataloader', 'evaluator')
-        files = strings(config.get(evaluator), evaluator, 'ann_file')
-        found += [(path, place) for place, path in files if is_local(path)]
-    return {os.path.normpath(path): place for path, place in reversed(found)}
-
-
 def check_paths(config: dict) -> Iterator[Finding]:
-    """Check that data exists. For a missing folder, only the outermost is reported."""
-    missing = {Path(path): place for path, place in data_places(config).items() if not os.path.exists(path)}
+    """Check that the data of data sets and metrics exist. For a missing folder, only the outermost is reported."""
+    found = {}
+    for loader in LOADERS:
+        for place, node in dicts(config.get(loader), loader):
+            found |= {f'{place}.{key}': path for key, path in data_paths(node).items()}
+        evaluator = loader.replace('dataloader', 'evaluator')
+        found |= {
+            place: path for place, path in strings(config.get(evaluator), evaluator, 'ann_file') if is_local(path)
+        }
+    missing = {Path(found[place]): place for place in reversed(found) if not os.path.exists(found[place])}
     for path, place in missing.items():
         if not set(path.parents) & set(missing):
             made = [COMMANDS[each.name].format(path=each) for each in (path, *path.parents) if each.name in COMMANDS]

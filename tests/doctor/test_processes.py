@@ -52,6 +52,7 @@ def test_an_import_that_aborts(empty, tmp_path):
         folder.mkdir()
         (folder / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n')
         (folder / 'top_level.txt').write_text('cv2')
+    (packages / 'half-1.dist-info').mkdir()  # of an interrupted installation
     (packages / 'torch.py').write_text('import os\nprint("on stdout")\nos.write(2, b"CUDA: no good\\n")\nos.abort()\n')
     done = doctor(python, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, '')

@@ -50,7 +50,6 @@ def test_mim_finds_a_config_by_its_name():
                 'parameters': 22_050_664, 'flops': 4_599_000_000, 'training_data': 'imagenet-1k',
             },
         ),
-        ('table10_deit-tiny_equal_8xb128_in1k', {'imagenet-1k/top_1_accuracy': 72.7, 'model': 'ablation'}),
         (
             'mask-rcnn_r50_1x_coco',
             {
