@@ -50,8 +50,7 @@ def check_weights(config: dict) -> Iterator[Finding]:
             yield warning('weights', found, fix)
     parts = ('model', 'custom_hooks', 'test_cfg')
     paths = [pair for part in parts for pair in strings(config.get(part), part, 'checkpoint', 'pretrained')]
-    if config.get('load_from'):
-        paths.append(('load_from', config['load_from']))
+    paths += [('load_from', config['load_from'])] if config.get('load_from') else []
     for place, path in paths:
         fix = f'--cfg-options {place}=/path/to/{os.path.basename(path) or "checkpoint.pth"}'
         if not is_local(path):

@@ -25,10 +25,7 @@ OPTIONAL = {'mmcv.ops': ['mmdet'], 'mmseg': ['mmseg'], 'mmdet': ['mmdet'], 'mim'
 
 
 def run_steps(steps: list[str], config: str | None = None, timeout_s: float = 600) -> Iterator[tuple[str, dict]]:
-    """Yield each step with the dict that :func:`main` prints, or ``{'error': ...}`` if its process ended.
-
-    The limit of ``timeout_s`` seconds for a process is high, because packages and data may be on a network disk.
-    """
+    """Yield each step with the dict that :func:`main` prints, or with ``error`` if its process ended or timed out."""
     steps = list(steps)
     while steps:
         command = [sys.executable, '-m', 'mixpro_mm.doctor.steps', config or '', *steps]

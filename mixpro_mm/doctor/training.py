@@ -23,7 +23,6 @@ __all__ += ['check_workers']
 
 SECTIONS = ('model', 'data_preprocessor', 'tta_model', *LOADERS, 'val_evaluator', 'test_evaluator', 'train_cfg')
 SECTIONS += ('val_cfg', 'test_cfg', 'optim_wrapper', 'param_scheduler', 'default_hooks', 'custom_hooks', 'visualizer')
-SECTIONS += ('log_processor', 'strategy')
 REGISTRIES = {key: value for key, value in vars(mmengine.registry).items() if isinstance(value, Registry)}
 REGISTRIES['BATCH_AUGMENTS'] = BATCH_AUGMENTS
 CALLED = ('HOOKS', 'BATCH_AUGMENTS', 'OPTIMIZERS', 'METRICS')  # registries that pass the dict as arguments

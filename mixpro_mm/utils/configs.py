@@ -23,11 +23,7 @@ def find_configs(package: Path = PACKAGE) -> Path:
 
 
 def find_config(name: str) -> Path:
-    """Return the path of a config, given its path or the file name of a config of mixpro_mm.
-
-    Raises:
-        FileNotFoundError: If there is no such config; the message has similar names.
-    """
+    """Return the path of a config, given its path or its file name in mixpro_mm, or raise a FileNotFoundError."""
     if Path(name).is_file():
         return Path(name)
     own = [path for path in find_configs().rglob('*.py') if '_base_' not in path.parts]

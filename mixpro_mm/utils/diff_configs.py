@@ -5,8 +5,6 @@ from typing import Any, NamedTuple
 
 __all__ = ['Difference', 'diff_configs', 'flat', 'flat_differences', 'settings_in', 'some_of']
 
-SHOWN = 4
-
 
 class Difference(NamedTuple):
     """A setting with different values."""
@@ -55,8 +53,8 @@ def flat_differences(before: dict[str, str], now: dict[str, str]) -> list[Differ
 
 def some_of(found: list[Difference]) -> str:
     """Return the first four differences and the number of others as text."""
-    rest = [f'and {len(found) - SHOWN} more'] if len(found) > SHOWN else []
-    return '; '.join([*map(str, found[:SHOWN]), *rest])
+    rest = [f'and {len(found) - 4} more'] if len(found) > 4 else []
+    return '; '.join([*map(str, found[:4]), *rest])
 
 
 def _value(node: ast.expr):
