@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixpro_mm.utils.configs import find_config
+from mixpro_mm.utils.configs import find_config, read_config
 
 __all__ = ['main', 'scope_of', 'toolkit_script']
 
@@ -96,8 +96,6 @@ def scope_of(config: str | Path) -> str:
     Raises:
         ValueError: If its ``default_scope`` is missing or unknown, or the config cannot be read.
     """
-    from mixpro_mm.utils.config_walk import read_config  # late import: mim asks for help before each run
-
     scope = read_config(config).get('default_scope')
     if scope not in TOOLKITS:
         found = 'no default_scope' if scope is None else f'default_scope {scope!r}'

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import mmpretrain.datasets  # noqa: F401  registers the transforms
 import numpy as np
-from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmengine.runner import set_random_seed
@@ -16,7 +15,7 @@ from PIL import Image
 
 from mixpro_mm.benchmark.measure import interleave, spread
 from mixpro_mm.benchmark.workbench import Workbench
-from mixpro_mm.utils.configs import find_configs
+from mixpro_mm.utils.configs import find_configs, read_config
 
 __all__ = ['loading', 'synthetic_jpeg']
 
@@ -34,7 +33,7 @@ def synthetic_jpeg(seed: int) -> bytes:
 
 def loading(bench: Workbench, names: Sequence[str] = ()) -> list[dict]:
     """Return one record with the images per second of CPU time, from cached file to packed sample."""
-    pipeline = Config.fromfile(find_configs() / CONFIG).train_dataloader.dataset.pipeline
+    pipeline = read_config(find_configs() / CONFIG).train_dataloader.dataset.pipeline
     with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope('mmpretrain'):
         load, paths = Compose(pipeline), [Path(folder, f'{number}.JPEG') for number in range(IMAGES)]
         size = sum(path.write_bytes(synthetic_jpeg(number)) for number, path in enumerate(paths))

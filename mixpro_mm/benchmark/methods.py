@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mixpro_mm.utils.configs import find_configs
+from mixpro_mm.utils.configs import find_configs, read_config
 
 __all__ = ['BASE', 'METHODS', 'USUAL', 'classifier_config', 'preprocessor_config']
 
@@ -42,7 +42,7 @@ def classifier_config(backbone: str, size: int, classes: int) -> Config:
     if not path.is_file():
         known = sorted(file.name.removesuffix(suffix) for file in folder.glob(f'*{suffix}'))
         raise ValueError(f'backbone {backbone!r} is unknown; known: {", ".join(known)}, or the path of a config')
-    config = Config.fromfile(path)
+    config = read_config(path)
     config.model.get('head', config.model).num_classes = config.data_preprocessor.num_classes = classes
     if 'backbone' in config.model:
         config.model.backbone.img_size = size

@@ -1,54 +1,55 @@
-"""Installed distributions, tested versions, and the commands that install them."""
+"""Findings, installed distributions and their fixes; this module imports only the standard library and packaging."""
 
 import importlib.metadata
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from mixpro_mm.doctor.finding import Finding, ok, problem, warning
-
-__all__ = ['KNOWN', 'OWN', 'PIP', 'Environment', 'check_environment', 'fix_import', 'install', 'reinstall']
+__all__ = ['Finding', 'check_environment', 'fix_import', 'installed', 'ok', 'one_line', 'problem', 'warning']
 
 PIP = 'python -m pip'
 OWN = f'{PIP} install --no-build-isolation --no-deps -e .'  # in a checkout of this package
 # module -> tested distribution, as in requirements/constraints.txt, which is not in a wheel
-KNOWN = {
-    'torch': 'torch==2.11.0',
-    'torchvision': 'torchvision==0.26.0',
-    'cv2': 'opencv-python-headless==4.12.0.88',
-    'mmengine': 'onedl-mmengine==0.10.12',
-    'mmcv': 'onedl-mmcv==2.3.6',
-    'mmpretrain': 'onedl-mmpretrain==1.3.6',
-    'mmseg': 'onedl-mmsegmentation==1.4.2',
-    'mmdet': 'onedl-mmdetection==3.5.1',
-    'mim': 'onedl-mim==0.5.1',
-}
+KNOWN = dict(torch='torch==2.11.0', torchvision='torchvision==0.26.0', cv2='opencv-python-headless==4.12.0.88')
+KNOWN |= dict(mmengine='onedl-mmengine==0.10.12', mmcv='onedl-mmcv==2.3.6', mmpretrain='onedl-mmpretrain==1.3.6')
+KNOWN |= dict(mmseg='onedl-mmsegmentation==1.4.2', mmdet='onedl-mmdetection==3.5.1', mim='onedl-mim==0.5.1')
 DISTRIBUTIONS = {'PIL': 'Pillow', 'sklearn': 'scikit-learn', 'skimage': 'scikit-image', 'yaml': 'PyYAML'}
+OPENCV = r'libGL\.so|libgthread|libglib|libSM\.so|libXext'  # which the headless build does not need
+NUMPY = r'numpy.*(1\.x|2\.\d)|_ARRAY_API|numpy\.core\.multiarray|numpy is not avail|numpy\.dtype size'
 
 
 @dataclass(frozen=True)
-class Environment:
-    """Installed distributions."""
+class Finding:
+    """The result of a check. A problem prevents training; with a warning, training may not do what is intended."""
 
-    versions: dict[str, str]  # distribution -> version
-    owners: dict[str, list[str]]  # module -> distributions that install it
-
-    @classmethod
-    def read(cls) -> 'Environment':
-        """Read the metadata of all distributions on ``sys.path``. The first one of a name counts."""
-        found = [each for each in importlib.metadata.distributions() if each.name]  # None: a broken installation
-        modules = importlib.metadata.packages_distributions().items()
-        return cls(
-            {canonicalize_name(each.name): each.version for each in reversed(found)},
-            {module: sorted({canonicalize_name(name) for name in names if name}) for module, names in modules},
-        )
+    status: str  # 'ok', 'warning' or 'problem'
+    check: str  # 'torch', 'data'
+    found: str  # one sentence with names and numbers
+    fix: str | None = None  # one command or config line
 
 
-def install(*modules: str) -> str:
+ok, warning, problem = (partial(Finding, status) for status in ('ok', 'warning', 'problem'))
+
+
+def one_line(text: object, limit: int = 300) -> str:
+    """Return a text as one line of at most ``limit`` characters."""
+    return textwrap.shorten(str(text), limit, placeholder='...')
+
+
+def installed() -> dict[str, dict[str, str]]:
+    """Return the installed distributions of each known module with their versions; there may be none or several."""
+    owners = importlib.metadata.packages_distributions()  # a broken installation has no name
+    names = {module: {canonicalize_name(name) for name in owners.get(module, ()) if name} for module in KNOWN}
+    return {module: {name: importlib.metadata.version(name) for name in sorted(names[module])} for module in KNOWN}
+
+
+def _install(*modules: str) -> str:
     """Return the command that installs the tested versions. mmcv is built without isolation, to include its ops."""
     pins = ' '.join(KNOWN.get(module) or DISTRIBUTIONS.get(module, module) for module in modules)
     if modules != ('mmcv',):
@@ -57,53 +58,48 @@ def install(*modules: str) -> str:
     return f'MMCV_WITH_OPS=1 {PIP} install {options} {pins}'
 
 
-def reinstall(module: str, environment: Environment) -> str:
+def _reinstall(module: str, environment: dict) -> str:
     """Return the command that replaces all distributions of a module by the tested one."""
-    owners = environment.owners.get(module, [])
     if module in ('torch', 'torchvision'):
-        return install('torch', 'torchvision')
+        return _install('torch', 'torchvision')
+    owners = list(environment.get(module, ()))
     if owners and owners != [KNOWN[module].partition('==')[0]]:
-        return f'{PIP} uninstall -y {" ".join(owners)} && {install(module)}'
+        return f'{PIP} uninstall -y {" ".join(owners)} && {_install(module)}'
     force = 'install --force-reinstall --no-deps' if owners and module != 'mmcv' else 'install'
-    return install(module).replace('install', force, 1)
+    return _install(module).replace('install', force, 1)
 
 
-def fix_import(module: str, error: str, environment: Environment) -> str:
+def fix_import(module: str, error: str, environment: dict) -> str:
     """Return the command that fixes a failed import of ``module``, such as 'mmcv.ops', given its error."""
-    top = module.partition('.')[0]
-    if re.search(r'libGL\.so|libgthread|libglib|libSM\.so|libXext', error):  # the headless build needs none of these
-        newest = max((environment.versions[name] for name in environment.owners.get('cv2', ())), key=Version)
-        return f'{PIP} install --force-reinstall --no-deps opencv-python-headless=={newest}'
+    if re.search(OPENCV, error):
+        return f'{PIP} install --force-reinstall --no-deps {KNOWN["cv2"]}'
     if 'pkg_resources' in error:  # mmcv#3325
         return f'{PIP} install "setuptools>=80,<82"'
     if re.search('Adafactor is already registered|its own checkpoints', error):  # mmengine#1609, mmengine#1655
-        return reinstall('mmengine', environment)
-    numpy = r'numpy.*(1\.x|2\.\d)|_ARRAY_API|numpy\.core\.multiarray|numpy is not avail|numpy\.dtype size'
-    if missing := re.search(r"No module named '(\w+)", error):
-        top = missing[1]
-    elif top != 'mmcv' and re.search(numpy, error, re.I):  # mmcv is compiled instead
+        return _reinstall('mmengine', environment)
+    missing = re.search(r"No module named '(\w+)", error)
+    top = missing[1] if missing else module.partition('.')[0]
+    if not missing and top != 'mmcv' and re.search(NUMPY, error, re.I):  # mmcv is compiled instead
         return f'{PIP} install "numpy<2"'
     if top in KNOWN:
-        return reinstall(top, environment)
-    return OWN if top == 'mixpro_mm' else install(top)
+        return _reinstall(top, environment)
+    return OWN if top == 'mixpro_mm' else _install(top)
 
 
-def check_environment(environment: Environment) -> Iterator[Finding]:
-    """Check the versions and conflicts of installed distributions."""
-    versions, owners = environment.versions, environment.owners
-    pins = [pin.split('==') for pin in KNOWN.values()]
-    other = [(name, known) for name, known in pins if versions.get(name, known).partition('+')[0] != known]
-    different = ', '.join(f'{name} {versions[name]} ({known})' for name, known in other)
-    yield ok('versions', f'tested, except {different}' if different else 'all tested')
-    for module in KNOWN:
-        builds = {name: versions[name] for name in owners.get(module, ())}
+def check_environment(environment: dict[str, dict[str, str]]) -> Iterator[Finding]:
+    """Check the versions and conflicts of installed distributions, see :func:`installed`."""
+    pins = {module: pin.split('==') for module, pin in KNOWN.items()}
+    found = {name: (environment.get(module, {}).get(name, known), known) for module, (name, known) in pins.items()}
+    other = [f'{name} {here} ({known})' for name, (here, known) in found.items() if here.partition('+')[0] != known]
+    yield ok('versions', f'tested, except {", ".join(other)}' if other else 'all tested')
+    for module, builds in environment.items():
         text = f'{" and ".join(" ".join(build) for build in builds.items())} install the same package {module}'
         if module != 'cv2' and len(builds) > 1:
-            yield problem(module, text, reinstall(module, environment))
+            yield problem(module, text, _reinstall(module, environment))
         elif len(set(builds.values())) > 1:  # equal versions of OpenCV do not conflict
             pins = ' '.join(f'{name}=={max(builds.values(), key=Version)}' for name in builds)
             yield warning(module, text, f'{PIP} install --force-reinstall --no-deps {pins}')
-    torch, vision = versions.get('torch'), versions.get('torchvision')
+    torch, vision = (environment.get(module, {}).get(module) for module in ('torch', 'torchvision'))
     for requirement in map(Requirement, (importlib.metadata.requires('torchvision') or ()) if torch and vision else ()):
         if requirement.name == 'torch' and not requirement.specifier.contains(torch, prereleases=True):
             found = f'torchvision {vision} requires {requirement}, but torch {torch} is installed'

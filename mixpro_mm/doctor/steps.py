@@ -1,5 +1,6 @@
 """The steps of the doctor. Each imports a package and tests it in a child process, which may abort or hang."""
 
+import glob
 import importlib
 import json
 import os
@@ -7,73 +8,48 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from mixpro_mm.doctor.environment import OWN, PIP
-from mixpro_mm.doctor.finding import Finding, ok, one_line, problem
+from mixpro_mm.doctor.environment import OWN, PIP, Finding, ok, one_line, problem
 
 __all__ = ['CONFIG_STEPS', 'OPTIONAL', 'STEPS', 'TOOLKITS', 'main', 'run_steps']
 
 TOOLKITS = ('mmpretrain', 'mmseg', 'mmdet')
 CONFIG_STEPS = ('toolkits', 'config', 'data')
-STEPS = (
-    *('torch', 'torchvision', 'cv2', 'mmengine', 'mmcv', 'toolkits', 'mmcv.ops', 'mmpretrain', 'mmseg', 'mmdet', 'mim'),
-    *('registries', 'config', 'data'),
-)
-IMPORTED: list[str] = []  # in the child process
+STEPS = ('torch', 'torchvision', 'cv2', 'mmengine', 'mmcv', 'toolkits', 'mmcv.ops', *TOOLKITS, 'mim', 'registries')
+STEPS += ('config', 'data')
 # optional step -> toolkits that need it
 OPTIONAL = {'mmcv.ops': ['mmdet'], 'mmseg': ['mmseg'], 'mmdet': ['mmdet'], 'mim': []}
 
 
 def run_steps(steps: list[str], config: str | None = None, timeout_s: float = 600) -> Iterator[tuple[str, dict]]:
-    """Yield each step with the dict that :func:`main` prints, or ``{'error': ...}`` if its process ended.
-
-    The limit of ``timeout_s`` seconds for each step is high, because packages and data may be on a network disk.
-    """
+    """Yield each step with the dict that :func:`main` prints, or with ``error`` if its process ended or timed out."""
     steps = list(steps)
     while steps:
-        with tempfile.TemporaryFile() as stderr:
-            command = [sys.executable, '-m', 'mixpro_mm.doctor.steps', config or '', *steps]
-            child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, encoding='utf-8')
-            line = None
-            try:
-                while line != '' and steps:
-                    timer, started = threading.Timer(timeout_s, child.kill), time.monotonic()
-                    timer.start()
-                    if line := child.stdout.readline():
-                        timer.cancel()
-                        yield steps.pop(0), json.loads(line)
-                child.wait()
-            finally:  # also if the caller stops early
-                timer.cancel()
-                child.kill()
-                child.stdout.close()
-            late = time.monotonic() - started >= timeout_s
-            stderr.seek(0)
-            last = stderr.read().decode('utf-8', 'replace').strip().rpartition('\n')[2]
-        if steps:
-            how = signal.Signals(-child.returncode).name if child.returncode < 0 else f'code {child.returncode}'
+        command = [sys.executable, '-m', 'mixpro_mm.doctor.steps', config or '', *steps]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=timeout_s)
+            answers, code = done.stdout, done.returncode
+            last = done.stderr.decode('utf-8', 'replace').strip().rpartition('\n')[2]
+            how = signal.Signals(-code).name if code < 0 else f'code {code}'
             error = f'its process ended with {how}: {one_line(last, 160)}'
-            yield steps.pop(0), dict(error=f'did not finish within {timeout_s:g} seconds' if late else error)
+        except subprocess.TimeoutExpired as late:
+            answers, error = late.stdout or b'', f'did not finish within {timeout_s:g} seconds'
+        for line in answers.splitlines():
+            yield steps.pop(0), json.loads(line)
+        if steps:
+            yield steps.pop(0), dict(error=error)
 
 
 def main(config: str, *steps: str) -> None:
-    """Run steps and print a line of JSON for each, with ``findings``, ``toolkits`` or ``error``.
-
-    Output of libraries is redirected to stderr.
-    """
+    """Run steps and print a line of JSON for each, with ``findings``, ``toolkits`` or ``error``."""
     answers = os.fdopen(os.dup(1), 'w', encoding='utf-8')
-    os.dup2(2, 1)
+    os.dup2(2, 1)  # output of libraries goes to stderr
     for step in steps:
         try:
             answer = _run(step, config)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # an import may even call sys.exit
             answer = dict(error=f'{type(error).__name__}: {error}')
         print(json.dumps(answer), file=answers, flush=True)
@@ -87,31 +63,21 @@ def _run(step: str, path: str) -> dict:
         if step == 'toolkits':
             return dict(toolkits=sorted(config.toolkits_of(config.load(path))))
         findings = config.check_config(path) if step == 'config' else config.check_contents(path)
+    elif step in TESTS:
+        findings = TESTS[step]()
     else:
-        findings = TESTS[step]() if step in TESTS else [_imported(step)]
+        imported = importlib.import_module(step)
+        for part in ('models', 'datasets', 'engine', 'evaluation') if step in TOOLKITS else ():
+            importlib.import_module(f'{step}.{part}')  # as its registries do
+        findings = [ok(step, getattr(imported, '__version__', 'imports'))]
     return dict(findings=[asdict(finding) for finding in findings])
 
 
-def _imported(module: str) -> Finding:
-    """Import a package and, for a toolkit, all modules that its registries import."""
-    imported = importlib.import_module(module)
-    for part in ('models', 'datasets', 'engine', 'evaluation') if module in TOOLKITS else ():
-        importlib.import_module(f'{module}.{part}')
-    IMPORTED.append(module)
-    return ok(module, getattr(imported, '__version__', 'imports'))
-
-
 def _test_torch() -> list[Finding]:
-    import torch
-
-    torch.ones(2).numpy()  # raises for torch before 2.3 with NumPy 2
-    return [ok('torch', torch.__version__), _check_gpu()]
-
-
-def _check_gpu() -> Finding:
     """Check that torch can use the GPUs, unless ``CUDA_VISIBLE_DEVICES`` hides them."""
     import torch
 
+    torch.ones(2).numpy()  # raises for torch before 2.3 with NumPy 2
     error = None
     with warnings.catch_warnings(record=True) as caught:  # an old driver only causes a warning
         warnings.simplefilter('always')
@@ -121,31 +87,17 @@ def _check_gpu() -> Finding:
                 torch.ones(8, device=f'cuda:{index}').sum().item()
         except RuntimeError as raised:  # for example, no kernels for this architecture
             error = str(raised)
-    found = [torch.cuda.get_device_name(index) for index in range(count)]
-    build = f'torch {torch.__version__} built for CUDA {torch.version.cuda}'
-    if found and not error:
-        return ok('GPU', f'{", ".join(f"{number} x {name}" for name, number in Counter(found).items())}; {build}')
-    found = found or _nvidia_smi()
+    found = [torch.cuda.get_device_name(index) for index in range(count)] or glob.glob('/dev/nvidia[0-9]*')
+    cuda = torch.version.cuda
+    build = f'torch {torch.__version__} built {f"for CUDA {cuda}" if cuda else "without CUDA"}'
+    gpu = ok('GPU', f'{count} x {" and ".join(sorted(set(found)))}; {build}')
     if not found or os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1'):
-        return ok('GPU', 'none: training runs on the CPU')
-    # pip keeps an installed build of the same version
-    fix, version = f'{PIP} uninstall -y torch torchvision', torch.__version__.partition('+')[0]
-    if torch.version.cuda:
-        fix += f'  # then install torch {version} for the CUDA of the driver, see pytorch.org/get-started'
-    else:
-        fix, build = f'{fix} && {PIP} install torch=={version} torchvision', f'torch {version} built without CUDA'
-    why = one_line(error or (caught[-1].message if caught else 'CUDA is not available'), 160)
-    return problem('GPU', f'{build} cannot use {found[0]}: {why}', fix)
-
-
-def _nvidia_smi(timeout_s: float = 20) -> list[str]:
-    """Return 'NVIDIA H100, driver 580.1' for each GPU, or nothing if the driver hangs."""
-    query = ['nvidia-smi', '--query-gpu=name,driver_version', '--format=csv,noheader']
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=timeout_s)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line.replace(', ', ', driver ') for line in done.stdout.splitlines()]
+        gpu = ok('GPU', 'none: training runs on the CPU')
+    elif error or not count:  # pip keeps an installed build of the same version
+        why = one_line(error or (caught[-1].message if caught else 'CUDA is not available'), 160)
+        fix = f'{PIP} uninstall -y torch torchvision  # then install the build for the CUDA of the driver: pytorch.org'
+        gpu = problem('GPU', f'{build} cannot use {found[0]}: {why}', fix)
+    return [ok('torch', torch.__version__), gpu]
 
 
 def _test_mmengine() -> list[Finding]:
@@ -156,11 +108,10 @@ def _test_mmengine() -> list[Finding]:
     from mmengine.runner import CheckpointLoader
     from mmengine.utils.dl_utils import collect_env
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, 'checkpoint.pth')
-        torch.save(dict(message_hub=HistoryBuffer([1.0], [1])), path)
+    with tempfile.NamedTemporaryFile(suffix='.pth') as file:
+        torch.save(dict(message_hub=HistoryBuffer([1.0], [1])), file.name)
         try:
-            CheckpointLoader.load_checkpoint(path, map_location='cpu')
+            CheckpointLoader.load_checkpoint(file.name, map_location='cpu')
         except Exception as error:
             raise RuntimeError(f'cannot read its own checkpoints with torch {torch.__version__}: {error}') from error
     tools = [f'{key} {value}' for key, value in collect_env().items() if key in ('GCC', 'CUDA_HOME', 'NVCC')]
@@ -182,7 +133,8 @@ def _test_registries() -> list[Finding]:
     """Check that each ``mixpro_mm.NAME`` resolves from the scope of each toolkit."""
     from mixpro_mm import registry as own
 
-    toolkits, names, lost = [each for each in TOOLKITS if each in ('mmpretrain', *IMPORTED)], set(), []
+    names, lost = set(), []
+    toolkits = [each for each in TOOLKITS if each == 'mmpretrain' or f'{each}.models' in sys.modules]
     for child in (getattr(own, kind) for kind in own.__all__ if kind != 'register'):
         child.import_from_location()
         names |= set(child.module_dict)

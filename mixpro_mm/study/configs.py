@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mixpro_mm.utils.config_walk import data_paths, dicts, is_local, read_config, strings
+from mixpro_mm.utils.configs import data_paths, dicts, is_local, read_config, strings
 
 __all__ = ['cached_config', 'check_start', 'check_tests', 'files_needed', 'fingerprint', 'stage_config']
 

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from mixpro_mm.evaluation.measures import METRIC_NAMES
 from mixpro_mm.study.configs import files_needed, fingerprint, stage_config
-from mixpro_mm.utils.config_walk import read_config
+from mixpro_mm.utils.configs import read_config
 
 __all__ = ['EVALUATIONS', 'METRICS', 'OPTIONAL', 'PUBLISHABLE', 'ROBUSTNESS', 'evaluate', 'test_checkpoint']
 

@@ -11,7 +11,7 @@ from mixpro_mm.report.labels import canonical
 from mixpro_mm.study.entries import Stage, read_stage
 from mixpro_mm.study.processes import visible_gpus
 from mixpro_mm.utils.arguments import positive_int, shown
-from mixpro_mm.utils.config_walk import read_config
+from mixpro_mm.utils.configs import read_config
 
 __all__ = ['Plan', 'Stage', 'read_plan', 'select']
 

@@ -3,28 +3,14 @@
 import math
 from numbers import Integral, Real
 
-__all__ = [
-    'counted',
-    'flag',
-    'format_duration',
-    'fraction',
-    'is_number',
-    'not_negative',
-    'one_of',
-    'patterns',
-    'positive',
-    'positive_int',
-    'shown',
-    'within',
-]
-
-LONGEST = 100  # characters of a value in a message
+__all__ = ['counted', 'flag', 'format_duration', 'fraction', 'is_number', 'not_negative', 'one_of', 'patterns']
+__all__ += ['positive', 'positive_int', 'shown', 'within']
 
 
 def shown(value) -> str:
     """Return ``repr(value)`` on one line, truncated to 100 characters."""
     text = ' '.join(repr(value).split())
-    return text if len(text) <= LONGEST else f'{text[: LONGEST - 3]}...'
+    return text if len(text) <= 100 else f'{text[:97]}...'
 
 
 def counted(number: int, noun: str) -> str:
@@ -34,8 +20,7 @@ def counted(number: int, noun: str) -> str:
 
 def format_duration(seconds: float) -> str:
     """Format seconds as minutes and seconds: ``125`` as ``'2:05'``."""
-    minutes, seconds = divmod(round(seconds), 60)
-    return f'{minutes}:{seconds:02d}'
+    return '{}:{:02d}'.format(*divmod(round(seconds), 60))
 
 
 def is_number(value) -> bool:
@@ -44,6 +29,12 @@ def is_number(value) -> bool:
         return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:  # integer beyond the range of float
         return False
+
+
+def _checked(name: str, value, valid: bool, what: str, error: type[Exception] = ValueError):
+    if not valid:
+        raise error(f'{name} must be {what}, got {shown(value)}')
+    return value
 
 
 def one_of(name: str, value, known) -> str:
@@ -56,48 +47,36 @@ def one_of(name: str, value, known) -> str:
 def patterns(name: str, value) -> tuple[str, ...]:
     """Return a pattern or a list of patterns as a tuple, otherwise raise a TypeError."""
     value = (value,) if isinstance(value, str) else value
-    if not isinstance(value, list | tuple) or not all(isinstance(pattern, str) for pattern in value):
-        raise TypeError(f'{name} must be a pattern or a list of patterns, got {shown(value)}')
-    return tuple(value)
+    valid = isinstance(value, list | tuple) and all(isinstance(pattern, str) for pattern in value)
+    return tuple(_checked(name, value, valid, 'a pattern or a list of patterns', TypeError))
 
 
 def flag(name: str, value) -> bool:
     """Return ``value`` if it is a bool, otherwise raise a ValueError."""
-    if not isinstance(value, bool):
-        raise ValueError(f'{name} must be True or False, got {shown(value)}')
-    return value
+    return _checked(name, value, isinstance(value, bool), 'True or False')
 
 
 def positive(name: str, value) -> float:
     """Return ``value`` if it is a finite number above 0, otherwise raise a ValueError."""
-    if not is_number(value) or value <= 0:
-        raise ValueError(f'{name} must be a finite number above 0, got {shown(value)}')
-    return value
+    return _checked(name, value, is_number(value) and value > 0, 'a finite number above 0')
 
 
 def not_negative(name: str, value) -> float:
     """Return ``value`` if it is a finite number of at least 0, otherwise raise a ValueError."""
-    if not is_number(value) or value < 0:
-        raise ValueError(f'{name} must be a finite number of at least 0, got {shown(value)}')
-    return value
+    return _checked(name, value, is_number(value) and value >= 0, 'a finite number of at least 0')
 
 
 def fraction(name: str, value) -> float:
     """Return ``value`` if it is in (0, 1], otherwise raise a ValueError."""
-    if positive(name, value) > 1:
-        raise ValueError(f'{name} must be at most 1, got {shown(value)}')
-    return value
+    return _checked(name, value, positive(name, value) <= 1, 'at most 1')
 
 
 def within(name: str, value, low: float, high: float) -> float:
     """Return ``value`` if it is in [``low``, ``high``], otherwise raise a ValueError."""
-    if not is_number(value) or not low <= value <= high:
-        raise ValueError(f'{name} must be a number from {low:g} to {high:g}, got {shown(value)}')
-    return value
+    return _checked(name, value, is_number(value) and low <= value <= high, f'a number from {low:g} to {high:g}')
 
 
 def positive_int(name: str, value, least: int = 1) -> int:
     """Return ``value`` if it is an integer of at least ``least``, otherwise raise a ValueError."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f'{name} must be a whole number of at least {least}, got {shown(value)}')
-    return int(value)
+    valid = isinstance(value, Integral) and not isinstance(value, bool) and value >= least
+    return int(_checked(name, value, valid, f'a whole number of at least {least}'))

@@ -8,17 +8,11 @@ __all__ = ['BACKBONE_SPECS', 'BackboneSpec', 'backbone_spec', 'find_backbone', '
 
 
 class BackboneSpec(NamedTuple):
-    """Attributes of a backbone.
+    """Attributes of a backbone."""
 
-    Args:
-        blocks: Attribute of the last block or blocks, with an attention module ``attn``.
-        prefix: Number of tokens before the patches in these blocks, or the attribute with this number.
-        norm: Attribute of the norm that returns the final tokens (B, T, C), patches included, or None.
-    """
-
-    blocks: str
-    prefix: str | int
-    norm: str | None
+    blocks: str  # attribute of the last block or blocks, with an attention module ``attn``
+    prefix: str | int  # number of tokens before the patches in these blocks, or the attribute with this number
+    norm: str | None  # attribute of the norm that returns the final tokens (B, T, C), patches included
 
     def last_block(self, backbone: nn.Module) -> nn.Module:
         """Return the last block, which is a class-attention block if the backbone has any."""
@@ -57,8 +51,6 @@ def known_backbones(with_norm: bool = False) -> str:
 
 def find_backbone(model: nn.Module) -> nn.Module:
     """Return the backbone inside a classifier or wrapper, or the backbone itself."""
-    for name in ('module', 'backbone', 'timm_model', 'model'):
-        inner = getattr(model, name, None)
-        if isinstance(inner, nn.Module):
-            return find_backbone(inner)
-    return model
+    inner = (getattr(model, name, None) for name in ('module', 'backbone', 'timm_model', 'model'))
+    found = next((each for each in inner if isinstance(each, nn.Module)), None)
+    return model if found is None else find_backbone(found)

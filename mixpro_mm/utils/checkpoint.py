@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from mixpro_mm.utils.files import sha256_of
-from mixpro_mm.utils.foreign import foreign, foreign_pickle, is_safetensors, pickle_protocol, pickles_module
 
 __all__ = ['Checkpoint', 'CodeInCheckpointError', 'load_exactly', 'read_checkpoint', 'read_for_host', 'read_state_dict']
 
@@ -21,21 +20,22 @@ class Inert:
 
     def __init__(self, *args, **kwargs): ...
 
-    def __setstate__(self, state): ...
+    __setstate__ = __init__
 
 
-HARMLESS = [  # replaced by Inert, never imported or called
-    'argparse.Namespace',
-    'builtins.getattr',
-    'builtins.slice',
-    'mmengine.logging.history_buffer.HistoryBuffer',
-    'numpy.dtype',
-    'numpy.ndarray',
-    'pathlib.PosixPath',
-    *(f'numpy.{core}.multiarray.{name}' for core in ('core', '_core') for name in ('_reconstruct', 'scalar')),
-]
-DICTS = ['yacs.config.CfgNode']  # replaced by a dict; checkpoints of the released MixPro have one
+STAND_INS = [(OrderedDict, 'yacs.config.CfgNode')]  # class -> object beside the tensors that it replaces
+STAND_INS += [(Inert, name) for name in ('argparse.Namespace', 'builtins.getattr', 'builtins.slice')]
+STAND_INS += [(Inert, name) for name in ('mmengine.logging.history_buffer.HistoryBuffer', 'pathlib.PosixPath')]
+NUMPY = [f'{core}.multiarray.{name}' for core in ('core', '_core') for name in ('_reconstruct', 'scalar')]
+STAND_INS += [(Inert, f'numpy.{name}') for name in ('dtype', 'ndarray', *NUMPY)]
 WRAPPERS = ('state_dict', 'model', 'teacher')  # 'teacher' is in DINO, which evaluates it
+BEGINNINGS = {  # pattern of the first bytes of a file that is no checkpoint -> what it is, and advice
+    rb'\Z': 'is empty: download or copy it again',
+    rb'version https://git-lfs': 'is a git-lfs pointer: get the file with git lfs pull',
+    rb'(?i)\s*<(!doctype html|html|\?xml|!--)': 'is a web page: download the file itself',
+    rb'\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!': 'is compressed: unpack it and use the file inside',
+}
+EMA = re.compile(r'(^|_)ema$', re.IGNORECASE)
 
 
 class CodeInCheckpointError(ValueError):
@@ -88,24 +88,14 @@ def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | No
     path = os.path.expanduser(path)
     if '://' in path:
         raise ValueError(f'Checkpoint {path} is a remote address: download it and use the local file.')
-    if os.path.isdir(path):
-        raise ValueError(f'Checkpoint {path} is a folder: use the file in it.')
     if not os.path.isfile(path):
         raise FileNotFoundError(f'Checkpoint {path} is not an existing file.')
     sha256 = sha256_of(path)
-    _check_sums(path)
-    try:
-        content = _load(path)
-    except CodeInCheckpointError:
-        if not trust:
-            raise
-        content = _load_trusting(path)
-    wanted, beside, under, holders = take, {}, [], []
+    content, wanted, under, beside, holders = _load(path, trust), take, [], {}, []
     while isinstance(content := _plain(content), Mapping):
         holders = [key for key, value in content.items() if _holds_tensors(value)]
-        names = (wanted, *WRAPPERS) if wanted else WRAPPERS
-        if not wanted and len(holders) == 1 and not any(isinstance(value, Tensor) for value in content.values()):
-            names = (*names, *holders)
+        only = holders if len(holders) == 1 and not any(isinstance(value, Tensor) for value in content.values()) else ()
+        names = (wanted, *WRAPPERS) if wanted else (*WRAPPERS, *only)
         wrapper = next((key for key in names if isinstance(_plain(content.get(key)), Mapping)), None)
         if wrapper is None:
             break
@@ -121,45 +111,30 @@ def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | No
         beside = dict.fromkeys(key.split('.')[0] for key in tensors if key not in inside) | beside
         tensors = {key.removeprefix(f'{wanted}.'): tensors[key] for key in inside}
         under, wanted = [*under, wanted], None
-    others = f'; other entries: {", ".join(map(str, [*beside][:5]))}' if beside else ''
-    others += f' and {len(beside) - 5} more' if len(beside) > 5 else ''
-    if wanted:
-        raise ValueError(f'Checkpoint {path} has no tensors under `{take}`{others}.')
-    if not tensors:
+    if wanted or not tensors:
         where = f'under `{take}`' if take else 'under `state_dict`, under `model` or at its top'
+        others = f'; other entries: {", ".join(map(str, beside))}' if beside else ''
         several = f'; choose one of {", ".join(map(str, holders))}, which have tensors' if holders else ''
         raise ValueError(f'Checkpoint {path} has no tensors {where}{others}{several}.')
-    averages = (key for key, value in beside.items() if isinstance(value, Mapping))
-    averaged = [str(key) for key in averages if re.search(r'(^|_)ema$', str(key), re.IGNORECASE)]
-    config = meta.get('cfg') if isinstance(meta := beside.get('meta'), Mapping) else None
-    config = config if isinstance(config, str) else None
-    return Checkpoint(tensors, sha256, list(map(str, beside)), averaged, config, '.'.join(under), is_safetensors(path))
+    averaged = [str(key) for key, value in beside.items() if isinstance(value, Mapping) and EMA.search(str(key))]
+    meta = beside.get('meta')
+    config = meta['cfg'] if isinstance(meta, Mapping) and isinstance(meta.get('cfg'), str) else None
+    return Checkpoint(tensors, sha256, list(map(str, beside)), averaged, config, '.'.join(under), _is_safetensors(path))
 
 
 def read_for_host(path: str | os.PathLike) -> Checkpoint:
     """Read a checkpoint for mmengine: like ``read_checkpoint``, but raise a ValueError for safetensors."""
-    file = read_checkpoint(path)
-    if file.safetensors:
-        raise ValueError(
-            f'Checkpoint {path} is a safetensors file, which mmengine does not read: convert it with '
-            'tools/convert_checkpoint.py, or torch.save the result of safetensors.torch.load_file.'
-        )
+    if (file := read_checkpoint(path)).safetensors:
+        what = 'is a safetensors file, which mmengine does not read: convert it with tools/convert_checkpoint.py'
+        raise ValueError(f'Checkpoint {path} {what}.')
     return file
 
 
 def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
-    """Load ``tensors`` into ``module``; messages call them ``name``.
-
-    Raises:
-        ValueError: If a tensor is missing, unexpected or has another shape.
-    """
+    """Load ``tensors`` into ``module``, or raise a ValueError if any is missing, unexpected or of another shape."""
     try:
-        missing, unexpected = module.load_state_dict(tensors, strict=False)
-        found = [
-            f'{len(keys)} {what} ({", ".join(keys[:3])})'
-            for what, keys in (('missing', missing), ('unexpected', unexpected))
-            if keys
-        ]
+        found = zip(('missing', 'unexpected'), module.load_state_dict(tensors, strict=False), strict=True)
+        found = [f'{len(keys)} {what} ({", ".join(keys[:3])})' for what, keys in found if keys]
     except RuntimeError as error:  # shapes
         found = [str(error).splitlines()[-1].strip()]
     if found:
@@ -176,74 +151,60 @@ def _holds_tensors(value) -> bool:
     return any(isinstance(key, str) and (isinstance(inner, Tensor) or _holds_tensors(inner)) for key, inner in entries)
 
 
-def _check_sums(path: str) -> None:
-    """Check the checksums of a zip file, which torch.load does not."""
-    if not zipfile.is_zipfile(path):
-        return
-    try:
-        with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        raise ValueError(_unreadable(path)) from error
-    if damaged:
-        raise ValueError(f'Checkpoint {path} is damaged: the checksum of its entry {damaged} differs.')
-
-
-def _load(path: str):
-    if is_safetensors(path):
-        return _load_safetensors(path)
-    stand_ins = [(Inert, name) for name in HARMLESS] + [(OrderedDict, name) for name in DICTS]
-    with torch.serialization.safe_globals(stand_ins):
+def _load(path: str, trust: bool):
+    safetensors = _is_safetensors(path)
+    with torch.serialization.safe_globals(STAND_INS):
         try:
-            return torch.load(path, map_location='cpu', weights_only=True)
+            if zipfile.is_zipfile(path) and (damaged := zipfile.ZipFile(path).testzip()):
+                raise zipfile.BadZipFile(f'the checksum of its entry {damaged} differs')  # torch.load ignores it
+            if not safetensors:
+                return torch.load(path, map_location='cpu', weights_only=True)
+        except zipfile.BadZipFile as error:
+            raise ValueError(f'Checkpoint {path} is damaged: {error}.') from error
         except Exception as error:
-            raise _refusal(path, error) from error
-
-
-def _refusal(path: str, error: Exception) -> ValueError:
-    """Return the error for a file that torch does not read without running its code."""
-    if (found := re.search(r'GLOBAL (\S+)', str(error))) and not foreign(path):
-        if pickles_module(path):
-            return CodeInCheckpointError(
-                f'Checkpoint {path} is refused: unpickling it runs {found[1]}, because it contains a pickled module; '
-                'save its state_dict() instead.'
-            )
-        return CodeInCheckpointError(
-            f'Checkpoint {path} is refused: unpickling it runs {found[1]}, which tensors do not need.'
-        )
-    if 'Unsupported operand' in str(error) and not foreign_pickle(path) and (protocol := pickle_protocol(path)) > 2:
-        return CodeInCheckpointError(
-            f'Checkpoint {path} is refused: it was saved with pickle protocol {protocol}, but torch reads only '
-            'protocol 2 without running code; save it again without pickle_protocol.'
-        )
-    return ValueError(_unreadable(path))
-
-
-def _load_safetensors(path: str) -> dict[str, Tensor]:
+            refusal = _refusal(path, str(error))
+            if not trust or not isinstance(refusal, CodeInCheckpointError):
+                raise refusal from error
     try:
-        from safetensors import SafetensorError
+        if not safetensors:
+            return torch.load(path, map_location='cpu', weights_only=False)
         from safetensors.torch import load_file
 
         return load_file(path)
-    except ImportError as error:
-        raise ValueError(f'Checkpoint {path} needs safetensors to be read: pip install safetensors.') from error
-    except SafetensorError as error:
-        what = f'it is a truncated or altered safetensors file ({error})'
-        raise ValueError(f'Checkpoint {path} cannot be read: {what}.') from error
-
-
-def _load_trusting(path: str):
-    try:
-        return torch.load(path, map_location='cpu', weights_only=False)
-    except ImportError as error:
-        raise ValueError(
-            f'Checkpoint {path} cannot be read: it needs a package that is not installed ({error}).'
-        ) from error
     except Exception as error:
-        raise ValueError(_unreadable(path)) from error
+        raise ValueError(f'Checkpoint {path} cannot be read: {type(error).__name__}: {error}') from error
 
 
-def _unreadable(path: str) -> str:
-    if what := foreign(path) or foreign_pickle(path):
-        return f'Checkpoint {path} cannot be read: it {what}.'
-    return f'Checkpoint {path} cannot be read: it is truncated or was not written by torch.save.'
+def _refusal(path: str, error: str) -> ValueError:
+    """Return the error for a file that torch does not read without running its code."""
+    what = _foreign(path)
+    if (found := re.search(r'GLOBAL (\S+)', error)) and not what:
+        why = f'unpickling it runs {found[1]}, which tensors do not need; save only the state_dict() of a model.'
+        return CodeInCheckpointError(f'Checkpoint {path} is refused: {why}')
+    what = what or 'is truncated or was not written by torch.save'
+    return ValueError(f'Checkpoint {path} cannot be read: it {what}.')
+
+
+def _is_safetensors(path: str) -> bool:
+    """Return whether a file starts with the header of safetensors: its length (8 bytes), then JSON."""
+    with open(path, 'rb') as file:
+        head = file.read(10)
+    return head[8:10] in (b'{"', b'{}', b'{ ') and 2 <= int.from_bytes(head[:8], 'little') <= 100_000_000
+
+
+def _foreign(path: str) -> str:
+    """Return the format and advice as a clause after "it", or '' for torch.save and unknown formats."""
+    with open(path, 'rb') as file:
+        head = file.read(512)
+    known = next((what for pattern, what in BEGINNINGS.items() if re.match(pattern, head)), '')
+    if known or not zipfile.is_zipfile(path):
+        text = not re.search(rb'[\x00-\x08\x0e-\x1f]', head) and head.decode('utf-8', 'replace').strip()[:40]
+        return known or (f'is a text file that starts with {text!r}' if text else '')
+    names = zipfile.ZipFile(path).namelist()
+    inside = {name.partition('/')[2] for name in names}
+    if 'constants.pkl' in inside:
+        new = 'torch.save(torch.jit.load(PATH).state_dict(), NEW_PATH)'
+        return f'is a TorchScript archive, which is code with tensors: if you trust it, save its tensors with {new}'
+    if names and all(name.endswith('.npy') for name in names):
+        return 'is a NumPy archive (.npz), as written by JAX code: convert it to PyTorch with its own code'
+    return '' if 'data.pkl' in inside else f'is a zip archive of {", ".join(names[:3])}: unpack it'

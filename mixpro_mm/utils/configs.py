@@ -1,21 +1,20 @@
-"""Functions to find the configs of this package by name."""
+"""Functions to find and read config files and to find dicts, strings and paths in a config."""
 
 import contextlib
 import difflib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ['find_config', 'find_configs', 'with_paths']
+__all__ = ['LOADERS', 'data_paths', 'dicts', 'find_config', 'find_configs', 'is_local', 'read_config', 'strings']
+__all__ += ['with_paths']
 
 PACKAGE = Path(__file__).parents[1]
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def find_configs(package: Path = PACKAGE) -> Path:
-    """Return the folder of the configs: ``.mim/configs`` in an installed package, ``configs`` in a checkout.
-
-    Raises:
-        FileNotFoundError: If neither folder exists.
-    """
+    """Return the folder of the configs: ``.mim/configs`` if installed, ``configs`` in a checkout."""
     places = package / '.mim' / 'configs', package.parent / 'configs'
     for place in places:
         if (place / '_base_' / 'paper.py').is_file():
@@ -24,28 +23,14 @@ def find_configs(package: Path = PACKAGE) -> Path:
 
 
 def find_config(name: str) -> Path:
-    """Return the path of a config, given its path or the file name of a config of mixpro_mm.
-
-    Raises:
-        FileNotFoundError: If there is no such config; the message has similar names.
-        ValueError: If several configs have this name.
-    """
+    """Return the path of a config, given its path or its file name in mixpro_mm, or raise a FileNotFoundError."""
     if Path(name).is_file():
         return Path(name)
     own = [path for path in find_configs().rglob('*.py') if '_base_' not in path.parts]
     found = [path for path in own if path.name == Path(name).name]
-    if found and name != Path(name).name:
-        raise FileNotFoundError(
-            f'there is no config at {name}; for the config of mixpro_mm, give its name: {found[0].name}'
-        )
-    if len(found) > 1:
-        raise ValueError(
-            f'mixpro_mm has {len(found)} configs named {name}; give the path: {", ".join(map(str, found))}'
-        )
-    if not found:
-        near = difflib.get_close_matches(Path(name).name, [path.name for path in own])
-        hint = f'; similar names: {", ".join(near)}' if near else ''
-        raise FileNotFoundError(f'there is no config at {name} and none with this name in mixpro_mm{hint}')
+    if not found or name != Path(name).name:
+        near = difflib.get_close_matches(Path(name).name, [path.name for path in found or own])
+        raise FileNotFoundError(f'there is no config at {name}; similar names: {", ".join(near) or "none"}')
     return found[0]
 
 
@@ -54,6 +39,50 @@ def with_paths(arguments: Sequence[str]) -> list[str]:
     arguments = list(arguments)
     for n, word in enumerate(arguments):
         if not word.startswith('-') and word.endswith('.py'):
-            with contextlib.suppress(FileNotFoundError, ValueError):
+            with contextlib.suppress(FileNotFoundError):
                 arguments[n] = str(find_config(word))
     return arguments
+
+
+def read_config(path: str | os.PathLike):
+    """Return the mmengine ``Config`` of a file, or raise a ValueError; a config is code and may raise any exception."""
+    from mmengine.config import Config  # the doctor finds configs without mmengine
+
+    try:
+        return Config.fromfile(path)
+    except Exception as error:
+        raise ValueError(f'{path} cannot be read: {type(error).__name__}: {" ".join(str(error).split())}') from error
+
+
+def dicts(node, place: str = '') -> Iterator[tuple[str, dict]]:
+    """Yield the dotted path and content of each dict, such as ``('model.heads.0', {...})``, the node included."""
+    if isinstance(node, dict):
+        yield place, node
+    children = node.items() if isinstance(node, dict) else enumerate(node if isinstance(node, list | tuple) else ())
+    for key, child in children:
+        yield from dicts(child, f'{place}.{key}' if place else str(key))
+
+
+def strings(node, place: str, *keys: str) -> Iterator[tuple[str, str]]:
+    """Yield the dotted path and value of each string under one of ``keys``."""
+    for where, found in dicts(node, place):
+        chosen = {key: found[key] for key in keys if isinstance(found.get(key), str) and found[key]}
+        yield from ((f'{where}.{key}' if where else key, value) for key, value in chosen.items())
+
+
+def data_paths(dataset: dict) -> dict[str, str]:
+    """Return the paths of a data set by key, joined like in the toolkits: root, list, image folders."""
+    root, prefix = dataset.get('data_root') or '', dataset.get('data_prefix')
+    inside = dict(ann_file=dataset.get('ann_file'))
+    each = {f'.{key}': part for key, part in prefix.items()} if isinstance(prefix, dict) else {'': prefix}
+    inside |= {f'data_prefix{key}': part for key, part in each.items()}
+    if not prefix and str(dataset.get('type')).rpartition('.')[2] in ('ImageNet', 'ImageNet1k'):
+        inside['split'] = dataset.get('split')  # its folder; the list is optional
+    paths = {key: dataset.get(key) for key in ('data_root', 'imagenet_root')}
+    paths |= {key: os.path.join(root, part) for key, part in inside.items() if part and isinstance(part, str)}
+    return {key: path for key, path in paths.items() if is_local(path)}
+
+
+def is_local(path) -> bool:
+    """Return whether ``path`` is a local path."""
+    return isinstance(path, str) and bool(path) and '://' not in path

@@ -5,8 +5,6 @@ from typing import Any, NamedTuple
 
 __all__ = ['Difference', 'diff_configs', 'flat', 'flat_differences', 'settings_in', 'some_of']
 
-SHOWN = 4
-
 
 class Difference(NamedTuple):
     """A setting with different values."""
@@ -16,18 +14,14 @@ class Difference(NamedTuple):
     now: str
 
     def __str__(self) -> str:
-        return f'{self.name} was {_short(self.before)} and is {_short(self.now)}'
+        before, now = (text if len(text) <= 60 else f'{text[:57]}...' for text in self[1:])
+        return f'{self.name} was {before} and is {now}'
 
 
 def settings_in(text: str) -> dict[str, Any] | None:
-    """Parse ``Config.pretty_text`` of mmengine without running it.
-
-    Returns:
-        Settings by name, made of numbers, strings, None, lists and dicts; None for any other text.
-    """
+    """Return the settings in ``Config.pretty_text`` of mmengine without running it, or None for any other text."""
     try:
-        lines = ast.parse(text).body
-        return {line.targets[0].id: _value(line.value) for line in lines}
+        return {line.targets[0].id: _value(line.value) for line in ast.parse(text).body}
     except (SyntaxError, ValueError, AttributeError, RecursionError):
         return None
 
@@ -40,38 +34,27 @@ def diff_configs(before: dict, now: dict) -> list[Difference]:
     return flat_differences(flat(before), flat(now))
 
 
-def flat(settings: dict) -> dict[str, str]:
-    """Return the source text of each value by dotted name."""
-    return dict(_flat(settings))
+def flat(value, name: str = '') -> dict[str, str]:
+    """Return the source text of each value in a nested dict of settings by dotted name."""
+    if isinstance(value, dict) and value:
+        parts = {f'{name}.{key}' if name else str(key): part for key, part in value.items()}
+    elif isinstance(value, list | tuple) and any(isinstance(part, dict | list | tuple) for part in value):
+        parts = {f'{name}[{index}]': part for index, part in enumerate(value)}
+    else:
+        return {name: repr(list(value) if isinstance(value, tuple) else value)}
+    return {key: text for place, part in parts.items() for key, text in flat(part, place).items()}
 
 
 def flat_differences(before: dict[str, str], now: dict[str, str]) -> list[Difference]:
     """Return the differences between two results of :func:`flat`."""
-    names = sorted(
-        name for name in {*before, *now} if name not in before or name not in now or before[name] != now[name]
-    )
-    return [Difference(name, before.get(name, '(not set)'), now.get(name, '(not set)')) for name in names]
+    pairs = [(name, before.get(name, '(not set)'), now.get(name, '(not set)')) for name in sorted({*before, *now})]
+    return [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
 
 
 def some_of(found: list[Difference]) -> str:
     """Return the first four differences and the number of others as text."""
-    rest = len(found) - SHOWN
-    return '; '.join(map(str, found[:SHOWN])) + (f'; and {rest} more' if rest > 0 else '')
-
-
-def _flat(value, name: str = ''):
-    if isinstance(value, dict) and value:
-        for key, part in value.items():
-            yield from _flat(part, f'{name}.{key}' if name else str(key))
-    elif isinstance(value, list | tuple) and any(isinstance(part, dict | list | tuple) for part in value):
-        for index, part in enumerate(value):
-            yield from _flat(part, f'{name}[{index}]')
-    else:
-        yield name, repr(list(value) if isinstance(value, tuple) else value)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f'{text[:57]}...'
+    rest = [f'and {len(found) - 4} more'] if len(found) > 4 else []
+    return '; '.join([*map(str, found[:4]), *rest])
 
 
 def _value(node: ast.expr):

@@ -11,12 +11,9 @@ __all__ = ['read_json', 'replacing', 'sha256_of', 'write_json', 'write_text']
 
 @contextmanager
 def replacing(path: str | Path):
-    """Yield a temporary path that replaces ``path`` at the end and is removed after an error.
-
-    A reader sees either the old or the new content. The temporary name has the suffix of ``path``, which image writers
-    read, or '.tmp', because torch.save rejects a name whose only dot is its first character.
-    """
+    """Yield a temporary path that replaces ``path`` at the end: readers see either the old or the new content."""
     path = Path(path)
+    # image writers read the suffix; torch.save rejects a name whose only dot is its first character
     temporary = path.with_name(f'.{os.getpid()}-{path.name}{"" if path.suffix else ".tmp"}')
     try:
         yield temporary

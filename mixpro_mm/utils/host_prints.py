@@ -1,16 +1,12 @@
 """On import, make mmengine's ``print_log`` drop debug messages, which the toolkits print on import."""
 
-import functools
 import logging
 
 import mmengine.logging
 
-__all__ = []
-
 _print_log = mmengine.logging.print_log
 
 
-@functools.wraps(_print_log)
 def _above_debug(msg, logger=None, level=logging.INFO):
     if logger is not None or level > logging.DEBUG:
         _print_log(msg, logger, level)

@@ -9,9 +9,8 @@ from mixpro_mm.utils.backbone_spec import BACKBONE_SPECS, backbone_spec, find_ba
 
 XCIT = dict(patch_size=16, embed_dims=32, depth=1, num_heads=2)
 SMALL = dict(embed_dim=32, depth=1, num_heads=2, num_classes=3)
-PVT_MICRO = dict(
-    embed_dims=(8, 8, 8, 16), num_heads=(1,) * 4, mlp_ratios=(1,) * 4, depths=(1,) * 4, sr_ratios=(1, 1, 1, 1)
-)
+FOUR = dict.fromkeys(('num_heads', 'mlp_ratios', 'depths', 'sr_ratios'), (1, 1, 1, 1))
+PVT_MICRO = dict(embed_dims=(8, 8, 8, 16), **FOUR)
 CA_SWIN = dict(embed_dims=8, depths=[1, 1, 1, 2], num_heads=[1, 1, 1, 2])
 # spec -> (a backbone that has it, tokens before the patches)
 MODELS = {
@@ -25,27 +24,17 @@ MODELS = {
 }
 
 
-def name_of(path):
-    return f'{path.rsplit(".", 1)[1]} of {path.split(".")[0]}'
-
-
-def test_every_layout_has_a_model_here_and_names_a_class_that_exists():
-    assert {name_of(path) for path in BACKBONE_SPECS} == set(MODELS)
-    for path in BACKBONE_SPECS:
-        assert issubclass(get_object_from_string(path), nn.Module)
-
-
-@pytest.mark.parametrize('name', MODELS)
-def test_a_layout_leads_to_attention_and_counts_the_tokens(name):
-    build, prefix = MODELS[name]
+@pytest.mark.parametrize('path', BACKBONE_SPECS)
+def test_a_spec_leads_to_attention_and_counts_the_tokens(path):
+    assert issubclass(get_object_from_string(path), nn.Module)
+    build, prefix = MODELS[f'{path.rsplit(".", 1)[1]} of {path.split(".")[0]}']
     backbone = build()
     spec = backbone_spec(backbone)
-    assert spec is BACKBONE_SPECS[next(path for path in BACKBONE_SPECS if name_of(path) == name)]
+    assert spec is BACKBONE_SPECS[path]
     attention = [module for module in backbone.modules() if hasattr(module, 'num_heads')]
     assert attention[-1] is spec.last_block(backbone).attn
     assert spec.prefix_tokens(backbone) == prefix
-    if spec.norm:
-        assert isinstance(getattr(backbone, spec.norm), nn.LayerNorm)
+    assert spec.norm is None or isinstance(getattr(backbone, spec.norm), nn.LayerNorm)
 
 
 def test_classes_that_extend_a_known_one_share_its_layout():

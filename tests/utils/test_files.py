@@ -30,11 +30,9 @@ def test_any_name_can_be_written_by_torch(tmp_path, name):
 
 def test_unreadable_json_is_none(tmp_path):
     (tmp_path / 'cut.json').write_text('{"done": 3, "tot')
-    assert read_json(tmp_path / 'cut.json') is None
-    assert read_json(tmp_path / 'absent.json') is None
+    assert read_json(tmp_path / 'cut.json') is read_json(tmp_path / 'absent.json') is None
 
 
 def test_sha256(tmp_path):
-    content = bytes(range(256)) * 8192
-    (tmp_path / 'file').write_bytes(content)
-    assert sha256_of(tmp_path / 'file') == hashlib.sha256(content).hexdigest()
+    (tmp_path / 'file').write_bytes(bytes(range(256)) * 8192)
+    assert sha256_of(tmp_path / 'file') == hashlib.sha256(bytes(range(256)) * 8192).hexdigest()

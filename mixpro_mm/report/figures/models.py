@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mixpro_mm.utils.checkpoint import read_checkpoint
-from mixpro_mm.utils.config_walk import read_config
+from mixpro_mm.utils.configs import read_config
 
 __all__ = ['build_dataset', 'class_names', 'load_config', 'load_model', 'read_image', 'take_items', 'to_rgb']
 
