@@ -11,11 +11,7 @@ from tests.config_rows import CONFIGS, fresh, loader_of, read, train
 
 EVIDENCE = CONFIGS / 'digits' / 'evidence'
 SIX, FOUR = ('none', 'cutmix', 'transmix', 'tokenmix', 'maskmix', 'mixpro'), ('none', 'cutmix', 'transmix', 'mixpro')
-PLAN = read_plan(CONFIGS / 'digits' / 'study_evidence.py')
-
-
-def path_of(model, method):
-    return EVIDENCE / f'{model}_{method}_digits-8.py'
+STAGES = read_plan(CONFIGS / 'digits' / 'study_evidence.py').stages
 
 
 @pytest.mark.parametrize('name', ['deit-micro_none', 'deit-micro_tokenmix', 'pvt-micro_mixpro'])
@@ -26,37 +22,34 @@ def test_methods_train_on_eight_digits(name, tmp_path):
 
 
 def test_plan_has_all_methods_and_seeds():
-    runs = {}
-    for stage in PLAN.stages:
-        if stage.config:
-            runs.setdefault((stage.task, stage.backbone), {}).setdefault(stage.pretraining, []).append(stage.seed)
+    runs, named = {}, {stage.name: stage for stage in STAGES}
+    for stage in (stage for stage in STAGES if stage.config):
+        runs.setdefault((stage.task, stage.backbone), {}).setdefault(stage.pretraining, []).append(stage.seed)
+        if stage.task == 'classification':
+            assert Path(stage.config) == EVIDENCE / f'{stage.backbone.lower()}_{stage.pretraining}_digits-8.py'
+            assert stage.needs == (('saliency',) if stage.evaluations else ())
+            assert set(stage.evaluations) == ({'occlusion', 'A', 'O'} if stage.backbone == 'DeiT-micro' else set())
+        else:  # from the same method, seed and family
+            start = named[stage.checkpoint]
+            assert (start.pretraining, start.seed, start.backbone) == (stage.pretraining, stage.seed, stage.backbone)
+            assert stage.tta == (stage.task == 'segmentation')
     assert runs == {
         ('classification', 'DeiT-micro'): {key: [0, 1, 2, 3, 4] for key in SIX},
         ('classification', 'PVT-micro'): {key: [0, 1, 2] for key in FOUR},
         ('segmentation', 'DeiT-micro'): {key: [0, 1, 2] for key in FOUR},
         ('detection', 'PVT-micro'): {key: [0, 1, 2] for key in FOUR},
     }
-    for stage in PLAN.stages:
-        if stage.task in ('segmentation', 'detection'):  # from the same method, seed and family
-            start = PLAN.stage(stage.checkpoint)
-            assert (start.pretraining, start.seed, start.backbone) == (stage.pretraining, stage.seed, stage.backbone)
-            assert stage.tta == (stage.task == 'segmentation')
-        elif stage.config:
-            assert Path(stage.config) == path_of(stage.backbone.lower(), stage.pretraining)
-            assert stage.needs == (('saliency',) if stage.evaluations else ())
-            assert set(stage.evaluations) == ({'occlusion', 'A', 'O'} if stage.backbone == 'DeiT-micro' else set())
 
 
 def test_evaluation_configs_have_the_model_of_every_row():
-    for path in next(stage for stage in PLAN.stages if stage.evaluations).evaluations.values():
+    for path in next(stage for stage in STAGES if stage.evaluations).evaluations.values():
         tested = Config.fromfile(path)
-        saliency = tested.test_cfg.get('saliency')
-        if saliency:  # not a compared model
+        if saliency := tested.test_cfg.get('saliency'):  # not a compared model
             config = read(EVIDENCE / f'{Path(saliency.checkpoint).parent.name}.py')
             assert Path(saliency.checkpoint).name == f'epoch_{config.train_cfg.max_epochs}.pth'
             assert saliency.arch == config.model.backbone.arch
             assert not config.model.get('train_cfg') and config.randomness.seed not in range(5)
         for method in SIX:
-            row = read(path_of('deit-micro', method))
+            row = read(EVIDENCE / f'deit-micro_{method}_digits-8.py')
             assert (tested.model.backbone, tested.data_preprocessor) == (row.model.backbone, row.data_preprocessor)
         assert len(evaluation_mark(path)) == 64

@@ -32,31 +32,26 @@ def test_pictures_exist_and_are_used():
     assert pictures == {path.name for path in RESULTS.parent.iterdir()} - {RESULTS.name}
 
 
+def metrics_of(stage):
+    measures = dict(
+        classification=['top1'], segmentation=['mIoU', 'mIoU (MS)'], detection=['bbox_mAP', 'segm_mAP']
+    )  # fmt: skip
+    robustness = 'ece occlusion_random occlusion_salient occlusion_non-salient A_top1 A_rms_calibration_error A_aurra'
+    robustness += ' O_aupr O_auroc O_fpr95'
+    return [(stage.task, metric) for metric in measures.get(stage.task, [])] + [
+        ('robustness', metric) for metric in (robustness.split() if stage.evaluations else [])
+    ]
+
+
 def test_results_have_every_method_seed_and_metric_of_the_study():
-    results = json.loads(RESULTS.read_text())
+    results, said = json.loads(RESULTS.read_text()), ' '.join(PAGE.split())
     seeds = Counter((r['task'], r['backbone'], r['metric'], r['pretraining']) for r in results['records'])
-    expected = {}
-    for stage in read_plan(ROOT / 'configs' / 'digits' / 'study_evidence.py').stages:
-        for task, metric in metrics_of(stage):
-            key = task, stage.backbone, metric, stage.pretraining
-            expected[key] = expected.get(key, 0) + 1
-    assert dict(seeds) == expected
+    stages = read_plan(ROOT / 'configs' / 'digits' / 'study_evidence.py').stages
+    assert seeds == Counter(
+        (task, stage.backbone, metric, stage.pretraining) for stage in stages for task, metric in metrics_of(stage)
+    )
     assert all((ROOT / record['config']).is_file() for record in results['records'])
     versions = results['study']['versions']
-    said = ' '.join(PAGE.split())
     assert results['study']['date'] in said
     assert [name for name, version in versions.items() if f'{name} {version}' not in said] == ['mixpro-mm']
     assert str(ROOT) not in RESULTS.read_text()
-
-
-def metrics_of(stage):
-    """Yield (task, metric) of a stage."""
-    measures = dict(
-        classification=['top1'], segmentation=['mIoU', 'mIoU (MS)'], detection=['bbox_mAP', 'segm_mAP']
-    ).get(stage.task, [])  # fmt: skip
-    yield from ((stage.task, metric) for metric in measures)
-    if stage.evaluations:
-        curves = [f'occlusion_{mode}' for mode in ('random', 'salient', 'non-salient')]
-        a, o = ('top1', 'rms_calibration_error', 'aurra'), ('aupr', 'auroc', 'fpr95')
-        for metric in ('ece', *curves, *(f'A_{name}' for name in a), *(f'O_{name}' for name in o)):
-            yield 'robustness', metric
