@@ -5,7 +5,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from mixpro_mm.study.plan import read_plan
-from tests.config_rows import CONFIGS, fresh, loader_of, read, runner_of, train, write_imagenet
+from tests.config_rows import CONFIGS, fresh, imagenet, loader_of, read, train
 
 PAPER = read(CONFIGS / '_base_' / 'paper.py')
 PLAN = read_plan(CONFIGS / 'digits' / 'study_ablation.py')
@@ -70,16 +70,8 @@ def distinct():
     return [name for name in seen.values() if 'ablation' in str(on_imagenet(name).filename)]
 
 
-@pytest.fixture(scope='module')
-def imagenet(tmp_path_factory):
-    """Return a loader of two images with the training pipeline."""
-    root = tmp_path_factory.mktemp('imagenet')
-    write_imagenet(root)
-    return loader_of(read(CONFIGS / 'pretrain/deit-small_mixup-cutmix_8xb128_in1k.py'), 2, data_root=str(root))
-
-
 @pytest.mark.parametrize('name', distinct())
-def test_every_method_trains_on_images_of_imagenet(name, imagenet, tmp_path):
+def test_every_method_trains_on_images_of_imagenet(name, tmp_path):
     config = Config(on_imagenet(name).to_dict())
     config.model.backbone.arch = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=32)
     config.model.head.in_channels = 32
@@ -88,7 +80,7 @@ def test_every_method_trains_on_images_of_imagenet(name, imagenet, tmp_path):
     method = config.model.train_cfg.augments[-1]
     if 'checkpoint' in method:
         method.checkpoint = False
-    runner = train(config, imagenet, tmp_path)
+    runner = train(config, imagenet(tmp_path), tmp_path)
     groups = runner.optim_wrapper.param_groups
     decays = {id(parameter): group['weight_decay'] for group in groups for parameter in group['params']}
     tokens = {'backbone.cls_token', 'backbone.pos_embed'}
@@ -103,9 +95,7 @@ def test_attentive_cutmix_uses_the_extractor_of_the_study(tmp_path):
     (stage,) = (stage for stage in PLAN.stages if stage.command)
     assert DIGITS['table2_attentive-cutmix'].needs == (stage.name,) and stage.creates == method.checkpoint
     assert method.checkpoint == f'{stage.command[-3]}/epoch_{extractor.train_cfg.max_epochs}.pth'
-    runner = runner_of(extractor, digits, tmp_path / 'cnn')
-    runner.train()
-    runner.save_checkpoint(str(tmp_path), 'epoch_15.pth')
+    train(extractor, digits, tmp_path / 'cnn').save_checkpoint(str(tmp_path), 'epoch_15.pth')
     method.checkpoint = str(tmp_path / 'epoch_15.pth')
     runner = train(config, digits, tmp_path)
     with DefaultScope.overwrite_default_scope('mmpretrain'):

@@ -104,7 +104,7 @@ def claims(name):
     found = []
     for (table, row, column), config in PAPER.cells.items():
         stem = Path(config).stem
-        if config != f'{name}.py' or not stem.startswith(f'{table}_') and table not in ('table1', *DOWNSTREAM):
+        if config != f'{name}.py' or (not stem.startswith(f'{table}_') and table not in ('table1', *DOWNSTREAM)):
             continue
         where = f'Table {table[5:]}' if table.startswith('table') else f'Figure {table[6]} ({table[7]})'
         words, numbers = published(table, row, column)

@@ -3,18 +3,14 @@
 import json
 import math
 from pathlib import Path
-from unittest import mock
 
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
-from mmengine.runner import Runner
 
 from mixpro_mm.datasets.digit_scenes import write_digit_scenes
-from tests.config_rows import CONFIGS, SERIAL, fresh, header
+from tests.config_rows import CONFIGS, fresh, header, run
 
 PARAMETERS = dict(small=44_138_224, large=81_021_680)  # 44.1 M for PVT-S in Table 4
 
@@ -53,7 +49,7 @@ TINY_PVT = dict(  # one block per stage; original widths, as the FPN expects
 )  # fmt: skip
 
 
-def miniature(data, work_dir):
+def miniature(data):
     """Reduce a config to few blocks, narrow heads, small images, few regions and one epoch of two iterations."""
     config = fresh(path_of('small'))
     model, roi = config.model, config.model.roi_head
@@ -73,31 +69,17 @@ def miniature(data, work_dir):
         loader.dataset.update(data_root=str(data), metainfo=dict(classes=tuple('0123456789')), serialize_data=False)
     config.val_evaluator.ann_file = f'{data}/annotations/instances_val2017.json'
     config.train_dataloader.dataset.indices = 2 * config.train_dataloader.batch_size
-    config.train_cfg.max_epochs, config.default_hooks.checkpoint, config.log_level = 1, None, 'WARNING'
-    config.work_dir, config.experiment_name = str(work_dir), f'detection-{next(SERIAL)}'
+    config.default_hooks.checkpoint, config.log_level = None, 'WARNING'
     return config
-
-
-class Watch(Hook):
-    """Store losses, learning rates and metrics."""
-
-    def __init__(self):
-        self.losses, self.rates, self.metrics = [], [], None
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.losses.append({key: value.item() for key, value in outputs.items() if key.startswith('loss')})
-        self.rates.append(runner.optim_wrapper.get_lr()['lr'][0])
-
-    def after_val_epoch(self, runner, metrics=None):
-        self.metrics = metrics
 
 
 def write_checkpoint(path):
     """Write a checkpoint of a classifier as mmpretrain does, and return its tensors."""
+    backbone = dict(type='mixpro_mm.PVT', arch=TINY_PVT)
     head = dict(type='LinearClsHead', num_classes=1000, in_channels=512)
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(dict(type='ImageClassifier', backbone=dict(type='mixpro_mm.PVT', arch=TINY_PVT), head=head))
+        model = MODELS.build(dict(type='ImageClassifier', backbone=backbone, head=head))
     path.parent.mkdir(parents=True)
     torch.save(dict(meta=dict(epoch=300), state_dict=model.state_dict()), path)
     return model.state_dict()
@@ -105,13 +87,10 @@ def write_checkpoint(path):
 
 def test_a_small_model_trains_from_a_checkpoint_and_is_evaluated(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config, watch = miniature(write_digit_scenes(tmp_path / 'scenes', 8, 2) / 'coco', tmp_path), Watch()
+    config = miniature(write_digit_scenes(tmp_path / 'scenes', 8, 2) / 'coco')
     checkpoint, base = config.model.backbone.init_cfg.checkpoint, config.optim_wrapper.optimizer.lr
     tensors = write_checkpoint(Path(checkpoint))
-    with mock.patch.object(Config, 'pretty_text', ''), mock.patch.object(Runner, '_log_env'):  # slow
-        runner = Runner.from_cfg(config)
-        runner.register_hook(watch)
-        runner.train()
+    runner, watch, _ = run(config, tmp_path)
     parts = {'loss', 'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox', 'loss_mask'}
     assert len(watch.losses) == 2 and all(set(losses) == parts for losses in watch.losses)
     assert all(0 < value < math.inf for losses in watch.losses for value in losses.values())

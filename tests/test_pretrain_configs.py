@@ -11,11 +11,9 @@ import timm
 import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
-from timm.scheduler import CosineLRScheduler
 from torch import nn
 
-from tests import config_rows
-from tests.config_rows import CONFIGS, loader_of, runner_of, train, write_imagenet
+from tests.config_rows import CONFIGS, fresh, imagenet, read, train
 
 
 class Model(NamedTuple):
@@ -51,7 +49,7 @@ UNDECAYED = {  # besides one-dimensional parameters, in the authors' code
     'xcit': {'cls_token'},  # position embedding and temperatures decay
     'ca': {'cls_token', 'relative_position_bias_table'},
 }
-TABLE_1 = config_rows.read(CONFIGS / '_base_' / 'paper.py').table1
+TABLE_1 = read(CONFIGS / '_base_' / 'paper.py').table1
 RELEASED = 'deit-small-p14_mixpro-released-code'
 # one model per family, TransMix, and the released code
 TRAINED = [f'{model}_mixpro' for model in ('deit-tiny', 'pvt-tiny', 'cait-xxs36', 'xcit-small-12-p16', 'ca-swin-tiny')]
@@ -63,7 +61,7 @@ def path_of(name):
 
 
 def baseline(model):
-    return config_rows.read(path_of(f'{model}_mixup-cutmix'))
+    return read(path_of(f'{model}_mixup-cutmix'))
 
 
 def family(model):
@@ -107,21 +105,6 @@ def test_parameters_drop_path_and_weight_decay_of_the_authors(model):
     assert baseline(model).get('sync_bn') == ('torch' if kinds else None)
 
 
-@pytest.fixture(scope='module')
-def imagenet(tmp_path_factory):
-    """Return a loader of two images with the training pipeline, at a given size."""
-    root = tmp_path_factory.mktemp('imagenet')
-    write_imagenet(root)
-
-    @functools.cache
-    def loader(size):
-        config = config_rows.fresh(path_of('deit-small_mixup-cutmix'))
-        config.train_dataloader.dataset.pipeline[1].scale = size
-        return loader_of(config, 2, data_root=str(root))
-
-    return loader
-
-
 SHALLOW = dict(  # fewer blocks only
     deit=dict(arch=dict(embed_dims=192, num_layers=2, num_heads=3, feedforward_channels=768)),
     pvt=dict(arch=dict(embed_dims=(64, 128, 320, 512), num_heads=(1, 2, 5, 8), mlp_ratios=(8, 8, 4, 4),
@@ -133,43 +116,19 @@ SHALLOW = dict(  # fewer blocks only
 
 
 @pytest.mark.parametrize('name', TRAINED)
-def test_models_train(name, imagenet, tmp_path):
-    config = config_rows.fresh(path_of(name))
+def test_models_train(name, tmp_path):
+    config = fresh(path_of(name))
     config.model.get('backbone', config.model).update(SHALLOW[family(name)])
     if family(name) == 'deit':
         config.model.head.in_channels = 192
     size = 64 if family(name) in ('pvt', 'ca') else 112 if name == RELEASED else 128  # 2 x 2 cells
-    runner = train(config, imagenet(size), tmp_path)
+    runner = train(config, imagenet(tmp_path, size), tmp_path)
     state = runner.optim_wrapper.optimizer.state
     assert {key for key, p in runner.model.named_parameters() if p not in state or state[p]['step'] != 1} == set()
     linear = {key: layer for key, layer in runner.model.named_modules() if isinstance(layer, nn.Linear)}
     stds = {key: layer.weight.std().item() for key, layer in linear.items() if layer.weight.numel() > 5000}
     assert len(stds) > 8
     assert {key: std for key, std in stds.items() if not 0.019 < std < 0.021} == {}
-
-
-@pytest.mark.parametrize(('model', 'scaled'), [('deit-tiny', False), ('cait-xxs36', True)])  # 300 and 400 epochs
-def test_learning_rates_equal_timm(model, scaled, imagenet, tmp_path):
-    config = config_rows.fresh(path_of('deit-tiny_mixup-cutmix'))
-    config.model.backbone.arch = dict(embed_dims=8, num_layers=1, num_heads=1, feedforward_channels=8)
-    config.model.head.in_channels = 8
-    config.train_cfg, config.param_scheduler = baseline(model).train_cfg, baseline(model).param_scheduler
-    epochs, scale = config.train_cfg.max_epochs, 2 / 1024 if scaled else 1
-    runner = runner_of(config, imagenet(64), tmp_path)
-    runner._train_loop = runner.build_train_loop(config.train_cfg)
-    runner.optim_wrapper = runner.build_optim_wrapper(config.optim_wrapper)
-    runner.scale_lr(runner.optim_wrapper, dict(base_batch_size=1024, enable=scaled))  # for a batch size of 2
-    released = CosineLRScheduler(  # arguments of the MixPro code
-        torch.optim.AdamW([dict(params=[nn.Parameter(torch.zeros(1))], lr=1e-3 * scale)]),
-        t_initial=epochs, lr_min=1e-5 * scale, warmup_lr_init=1e-6 * scale, warmup_t=20, cycle_limit=1, t_in_epochs=False,
-    )  # fmt: skip
-    (schedule,) = runner.build_param_scheduler(config.param_scheduler)
-    for step in range(epochs):
-        released.step_update(step)
-        rates = {group['lr'] for group in runner.optim_wrapper.optimizer.param_groups}
-        assert list(rates) == [pytest.approx(released.optimizer.param_groups[0]['lr'], abs=1e-12)], step
-        runner.optim_wrapper.step()
-        schedule.step()
 
 
 def spread(net):
