@@ -1,13 +1,9 @@
-"""Segmentation configs: backbones of pre-training, and training and testing of small models with mmseg's scripts."""
+"""Segmentation configs: backbones of pre-training, and training and testing of small models."""
 
 import functools
 import json
-import runpy
-import sys
-from pathlib import Path
 from unittest import mock
 
-import mmseg
 import numpy as np
 import pytest
 import torch
@@ -17,9 +13,9 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from mixpro_mm.datasets.digit_scenes import write_digit_scenes
-from tests.config_rows import CONFIGS, SERIAL, fresh, read
+from mixpro_mm.study.evaluate import tta_config
+from tests.config_rows import CONFIGS, fresh, read, run
 
-SCRIPT = Path(mmseg.__file__).parent / '.mim' / 'tools' / 'test.py'
 LINEAR, SEGMENTER = (
     f'{decoder}_deit-small_mixpro_4xb4-80k_pascal-context-480x480' for decoder in ('linear', 'segmenter')
 )
@@ -56,13 +52,7 @@ def tenth(node):
             tenth(value)
 
 
-@pytest.fixture(autouse=True)
-def without_slow_logs(monkeypatch):
-    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda code, **_: (code, True))
-    monkeypatch.setattr(Runner, '_log_env', lambda *_: None)
-
-
-def miniature(name, data, work_dir, checkpoint=None):
+def miniature(name, data, checkpoint=None):
     """Change sizes, paths and the number of steps of a config."""
     config = config_of(name).to_dict()
     tenth(config)
@@ -78,8 +68,7 @@ def miniature(name, data, work_dir, checkpoint=None):
     config['train_cfg'].update(max_iters=2, val_interval=2)
     config['default_hooks']['logger']['interval'] = 1
     config['default_hooks']['checkpoint']['interval'] = 2
-    config.update(work_dir=str(work_dir), log_level='WARNING', experiment_name=f'segmentation-{next(SERIAL)}')
-    return Config(config)
+    return Config(dict(config, log_level='WARNING'))
 
 
 @pytest.fixture(scope='module')
@@ -100,39 +89,26 @@ def write_checkpoint(path):
     return path
 
 
-def run_test_script(config, weights, work_dir, *flags):
-    """Run the script of ``mim test`` and return the logged metrics."""
-    path = work_dir.with_suffix('.py')
-    config.dump(path)
-    command = ['test.py', path, weights, '--work-dir', work_dir, *flags]
-    with mock.patch.object(sys, 'argv', [str(word) for word in command]):
-        runpy.run_path(str(SCRIPT), run_name='__main__')
-    (log,) = work_dir.glob('*/*.json')
-    return json.loads(log.read_text())
-
-
 @pytest.mark.parametrize('name', [SEGMENTER, pytest.param(LINEAR, marks=pytest.mark.long)])
 def test_small_models_train_and_are_tested_at_one_and_several_scales(name, voc, tmp_path):
-    config = miniature(name, voc, tmp_path / 'run', write_checkpoint(tmp_path / 'epoch_300.pth'))
-    runner = Runner.from_cfg(config)
-    runner.train()
-    scalars = runner.message_hub.log_scalars
-    losses = scalars['train/loss'].data[0]
-    assert runner.iter == 2 and len(losses) == 2 and np.isfinite(losses).all() and (losses > 0).all()
+    config = miniature(name, voc, write_checkpoint(tmp_path / 'epoch_300.pth'))
+    _, watch, _ = run(config, tmp_path / 'run')
+    losses = np.array([losses['loss'] for losses in watch.losses])
+    assert len(losses) == 2 and np.isfinite(losses).all() and (losses > 0).all()
     report = json.loads((tmp_path / 'run' / 'transfer.json').read_text())
     assert report['complete'] and report['ratio'] == 1 and report['dropped'] == ['head.*']
     (resized,) = report['resized']
     assert (resized['name'], resized['file'][1], resized['module'][1]) == ('pos_embed', 1 + 14 * 14, 1 + 3 * 3)
-    weights = tmp_path / 'run' / 'iter_2.pth'
-    one = run_test_script(config, weights, tmp_path / 'one')
-    several = run_test_script(config, weights, tmp_path / 'several', '--tta')
-    assert one['mIoU'] == pytest.approx(float(scalars['val/mIoU'].data[0][-1]), abs=0.006)
+    config.load_from = str(tmp_path / 'run' / 'iter_2.pth')
+    _, _, one = run(config, tmp_path / 'one', Runner.test)
+    _, _, several = run(tta_config(config), tmp_path / 'several', Runner.test)
+    assert one['mIoU'] == pytest.approx(watch.metrics['mIoU'], abs=0.006)
     assert several.keys() == one.keys()
 
 
 @pytest.mark.parametrize('name', [SEGMENTER, WITHOUT_GROUND])
-def test_labels_of_the_dataset(name, voc, tmp_path):
-    config = miniature(name, voc, tmp_path)
+def test_labels_of_the_dataset(name, voc):
+    config = miniature(name, voc)
     with DefaultScope.overwrite_default_scope('mmseg'):
         dataset = DATASETS.build(config.val_dataloader.dataset)
     classes = ['background', 'aeroplane', 'bag'] if name != WITHOUT_GROUND else ['aeroplane', 'bag', 'bed']
