@@ -21,7 +21,6 @@ from mixpro_mm.report.tables import markdown_table
 from mixpro_mm.utils.files import write_json, write_text
 
 ROOT = Path(__file__).parents[1]
-MUTMUT = [sys.executable, '-m', 'mutmut']
 BAR = 0.9
 DETECTED = {'killed', 'timeout', 'segfault'}
 SUBPACKAGES = dict(  # tests of each changed subpackage
@@ -50,8 +49,6 @@ def main(arguments: list[str] | None = None) -> int:
         shutil.copy2(ROOT / name, tree / name)
     _output(tree, 'run', FIRST)
     names = sorted(_statuses(tree))
-    if options.sample > len(names):
-        parser.error(f'--sample is {options.sample}, and there are {len(names)} mutants')
     drawn = sorted(random.Random(options.seed).sample(names, options.sample))
     reached = json.loads((tree / 'mutants' / 'mutmut-stats.json').read_text())['tests_by_mangled_function_name']
     tested = [name for name in drawn if reached.get(name.rpartition('__mutmut_')[0])]
@@ -83,7 +80,8 @@ def _in_a_new_process(tree: Path, subpackage: str, name: str = '') -> bool:
 
 
 def _output(tree: Path, *arguments: str) -> str:
-    return subprocess.run([*MUTMUT, *arguments], cwd=tree, stdout=subprocess.PIPE, text=True, check=True).stdout
+    command = [sys.executable, '-m', 'mutmut', *arguments]
+    return subprocess.run(command, cwd=tree, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def _statuses(tree: Path) -> dict[str, str]:
