@@ -1,13 +1,10 @@
 """Conversion of files with random tensors, compared with the original implementations."""
 
 import argparse
-import copy
 import hashlib
 import math
-import re
 import subprocess
 import sys
-from itertools import cycle
 from pathlib import Path
 
 import mmdet.registry
@@ -24,8 +21,7 @@ from timm.models.vision_transformer import VisionTransformer
 from timm.models.xcit import Xcit
 from torch import nn
 
-from mixpro_mm import models
-from mixpro_mm.models import PVT, LossWrapper
+from mixpro_mm.models import PVT
 from mixpro_mm.transfer import convert as convert_module
 from mixpro_mm.transfer import keys, proof
 from mixpro_mm.transfer.cli import main
@@ -84,28 +80,19 @@ def official_names(family, state):
         return {name.removeprefix('backbone.'): tensor for name, tensor in state.items()}
     if family == 'cait':
         return {f'module.{name}': tensor for name, tensor in state.items()}
-    renamed = {}
-    for name, tensor in state.items():
-        if family == 'swin':
-            parts = name.split('.')
-            if 'downsample' in parts:
-                parts[1] = str(int(parts[1]) - 1)
-            name = '.'.join(parts).replace('head.fc.', 'head.')
-        elif family == 'xcit':
-            name = name.replace('pos_embed.', 'pos_embeder.')
-        renamed[name] = tensor
-    if family == 'xcit':
-        for block in range(2):
-            for kind in ('weight', 'bias'):
-                own = [renamed.pop(f'cls_attn_blocks.{block}.attn.{part}.{kind}') for part in 'qkv']
-                renamed[f'cls_attn_blocks.{block}.attn.qkv.{kind}'] = torch.cat(own)
+    renamed = {name.replace('pos_embed.', 'pos_embeder.').replace('head.fc.', 'head.'): state[name] for name in state}
+    for block, kind in [(block, kind) for block in range(2) for kind in ('weight', 'bias')] if family == 'xcit' else ():
+        own = [renamed.pop(f'cls_attn_blocks.{block}.attn.{part}.{kind}') for part in 'qkv']
+        renamed[f'cls_attn_blocks.{block}.attn.qkv.{kind}'] = torch.cat(own)
     if family == 'swin':
-        for stage, depth in enumerate((1, 2, 1, 2)):
-            for block in range(depth):
-                here = f'layers.{stage}.blocks.{block}'
-                renamed[f'{here}.attn.relative_position_index'] = torch.zeros(9, 9, dtype=torch.long)
-                if block % 2 and stage < 3:
-                    renamed[f'{here}.attn_mask'] = torch.zeros((8 >> stage) ** 2, 9, 9)
+        for name in [name for name in renamed if '.downsample.' in name]:
+            _, stage, rest = name.split('.', 2)
+            renamed[f'layers.{int(stage) - 1}.{rest}'] = renamed.pop(name)
+        for stage, block in ((0, 0), (1, 0), (1, 1), (2, 0), (3, 0), (3, 1)):
+            here = f'layers.{stage}.blocks.{block}'
+            renamed[f'{here}.attn.relative_position_index'] = torch.zeros(9, 9, dtype=torch.long)
+            if (stage, block) == (1, 1):
+                renamed[f'{here}.attn_mask'] = torch.zeros(16, 9, 9)
     return renamed
 
 
@@ -183,12 +170,11 @@ ROUND_TRIPS = [
 @torch.no_grad()
 def test_a_converted_file_computes_the_same_in_the_class_of_the_target(source, tmp_path, family, layout, target):
     path, model = source(family, 'official' if layout == 'own' else layout)
-    before = path.read_bytes()
     if layout == 'own':
         convert(path, tmp_path / 'own.pth', own_names(family))
-    found_in = tmp_path / 'own.pth' if layout == 'own' else path
-    new = tmp_path / 'out' / 'deeper' / 'a.pth'
-    result = convert(found_in, new, target)
+        path = tmp_path / 'own.pth'
+    before, new = path.read_bytes(), tmp_path / 'out' / 'deeper' / 'a.pth'
+    result = convert(path, new, target)
     known = dict(own='mmpretrain', official='timm' if family == 'cait' else 'official', timm='timm')
     assert result.layout == known[layout] and path.read_bytes() == before
     assert result.proof.deviation <= 1e-5 and not result.proof.skipped
@@ -210,18 +196,10 @@ def test_meta_of_the_written_file(source, tmp_path):
     path, _ = source('pvt')
     result = convert(path, tmp_path / 'a.pth', 'mmdet')
     content = torch.load(tmp_path / 'a.pth', weights_only=True)
+    sha256, deviation = hashlib.sha256(path.read_bytes()).hexdigest(), result.proof.deviation
+    names = dict(source='pvt.pth', family='PVT', layout='official', taken=None, prefix='', target='mmdet')
     assert set(content) == {'state_dict', 'meta'}
-    assert content['meta'] == dict(
-        source='pvt.pth',
-        source_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        family='PVT',
-        layout='official',
-        taken=None,
-        prefix='',
-        target='mmdet',
-        mixpro_mm_version=__version__,
-        deviation=result.proof.deviation,
-    )
+    assert content['meta'] == names | dict(source_sha256=sha256, mixpro_mm_version=__version__, deviation=deviation)
     sizes = sum(tensor.numel() * tensor.element_size() for tensor in content['state_dict'].values())
     assert (tmp_path / 'a.pth').stat().st_size < 2 * sizes + 100_000  # no shared storage
 
@@ -319,37 +297,26 @@ def test_heads_of_other_width_need_the_option(source, tmp_path):
         stopped(source(family)[0], tmp_path / 'c.pth', own_names(family), 'omit --heads', heads=2)
 
 
-PLAIN = dict(type='CrossEntropyLoss', use_soft=True)
-LOSSES = dict(
-    plain=PLAIN,
-    LossWrapper=LossWrapper(PLAIN),
-    BranchLoss=dict(type='mixpro_mm.BranchLoss', loss=PLAIN, labelled=PLAIN),
-    LearnableFactor=dict(type='mixpro_mm.LearnableFactor', loss=PLAIN),
-    LocalContextLoss=dict(type='mixpro_mm.LocalContextLoss', loss=PLAIN, in_channels=64, num_classes=5),
-)
-LOSSES['nested'] = dict(LOSSES['LocalContextLoss'], loss=LOSSES['LearnableFactor'])
+LEARNABLE = dict(type='mixpro_mm.LearnableFactor', loss=dict(type='CrossEntropyLoss', use_soft=True))
+NESTED = dict(type='mixpro_mm.LocalContextLoss', loss=LEARNABLE, in_channels=64, num_classes=5)
 WHY = 'belongs to the loss of pre-training'
 
 
-def test_all_losses_are_tested():
-    classes = (value for value in vars(models).values() if isinstance(value, type) and issubclass(value, nn.Module))
-    assert {value.__name__ for value in classes} == (LOSSES.keys() - {'plain', 'nested'}) | {'PVT', 'CASwin'}
-
-
-@pytest.mark.parametrize('loss', LOSSES)
-def test_own_files_with_a_loss(tmp_path, loss):
+@pytest.mark.parametrize('head, loss, linear', [
+    ('LinearClsHead', dict(type='CrossEntropyLoss'), 'head.fc'),
+    ('VisionTransformerClsHead', NESTED, 'head.layers.head'),
+])  # fmt: skip
+def test_own_files_with_a_loss(tmp_path, head, loss, linear):
     arch = dict(embed_dims=64, num_layers=1, num_heads=1, feedforward_channels=64)
     backbone = dict(type='VisionTransformer', arch=arch, img_size=32, patch_size=16)
-    head = 'LinearClsHead' if loss == 'plain' else 'VisionTransformerClsHead'
-    head = dict(type=head, num_classes=5, in_channels=64, loss=copy.deepcopy(LOSSES[loss]))
+    head = dict(type=head, num_classes=5, in_channels=64, loss=loss)
     model = drawn(build(dict(type='ImageClassifier', backbone=backbone, head=head), 'mmpretrain'))
     own = {name for name in model.state_dict() if name.startswith('head.loss_module.')}
-    assert len(own) == dict(LearnableFactor=1, LocalContextLoss=2, nested=3).get(loss, 0)
+    assert len(own) == (3 if loss is NESTED else 0)
     torch.save(dict(state_dict=model.state_dict(), meta=dict(epoch=300)), tmp_path / 'epoch_300.pth')
     result = convert(tmp_path / 'epoch_300.pth', tmp_path / 'a.pth', 'mmseg')
     dropped = result.renamed.dropped
     assert {name for name, why in dropped.items() if why == WHY} == own
-    linear = 'head.fc' if loss == 'plain' else 'head.layers.head'
     assert set(dropped) == own | {f'{linear}.{kind}' for kind in ('weight', 'bias')}
     assert result.proof.deviation <= 1e-5 and result.size['classes'] == 5
     assert result.proof.loaded == '18 of 18 tensors of VisionTransformer'
@@ -357,8 +324,8 @@ def test_own_files_with_a_loss(tmp_path, loss):
 
 def test_own_cait_with_a_learnable_factor(tmp_path):
     numbers = dict(img_size=32, embed_dim=32, depth=2, num_heads=2, depth_token_only=2, num_classes=5)
-    model = dict(type='TimmClassifier', model_name='cait_xxs24_224', loss=copy.deepcopy(LOSSES['LearnableFactor']))
-    torch.save(drawn(build(model | numbers, 'mmpretrain')).state_dict(), tmp_path / 'epoch_400.pth')
+    model = build(dict(type='TimmClassifier', model_name='cait_xxs24_224', loss=LEARNABLE, **numbers), 'mmpretrain')
+    torch.save(drawn(model).state_dict(), tmp_path / 'epoch_400.pth')
     result = convert(tmp_path / 'epoch_400.pth', tmp_path / 'a.pth', 'mixpro')
     assert result.renamed.dropped == {'loss_module.raw_factor': WHY} and result.proof.deviation <= 1e-5
 
@@ -371,14 +338,13 @@ def test_a_broken_loss_is_dropped_and_a_loss_alone_refused(source, tmp_path):
 
 
 def stopped(path, destination, target, words, **kwargs):
-    """Check that a conversion raises one line and writes nothing; return the message."""
+    """Check that a conversion raises one line and writes nothing."""
     before = sorted(path.parent.rglob('*'))
     with pytest.raises((ValueError, FileNotFoundError), match=words) as stop:
         convert(path, destination, target, **kwargs)
     message = str(stop.value)
     assert '\n' not in message and message.endswith('.') and len(message) < 500
     assert sorted(path.parent.rglob('*')) == before
-    return message
 
 
 @pytest.mark.parametrize(
@@ -395,8 +361,8 @@ def test_impossible_targets_name_the_possible_ones(source, tmp_path, family, tar
     stopped(source(family)[0], tmp_path / 'a.pth', target, words)
 
 
-def without(*names):
-    return lambda state: [state.pop(name) for name in names]
+def without(name):
+    return lambda state: state.pop(name)
 
 
 def put(name, *shape):
@@ -422,42 +388,14 @@ DAMAGED = [
     ('swin', put(TABLE, 25, 0), r' has layers\.2\.\S+ of shape \(25, 0\) that does not fit: '),
     ('pvt', without('block2.1.attn.sr.weight'), r'lacks .*block2\.1\.attn\.sr\.weight'),
     ('pvt', put('patch_embed2.proj.weight', 17, 8, 2, 2), r'has \(8, 17, 24, 32\) channels in its stages'),
+    ('xcit', put('cls_token', 1, 1, 0), r' has cls_token of shape \(1, 1, 0\) that does not fit: '),
+    ('deit', change('patch_embed.proj.weight', torch.sum), r'but has shapes from which no size can be read: '),
 ]
 
 
 @pytest.mark.parametrize('family, edit, words', DAMAGED)
 def test_damaged_tensors_are_named(source, tmp_path, family, edit, words):
     stopped(source(family, edit=edit)[0], tmp_path / 'a.pth', own_names(family), words)
-
-
-CUTS = dict(
-    narrow=lambda tensor: tensor[..., :-1],
-    short=lambda tensor: tensor[:-1],
-    empty=lambda tensor: tensor[..., :0],
-    scalar=lambda tensor: tensor.sum(),
-    deep=lambda tensor: tensor[None],
-)
-READ = dict(  # tensors that are read or changed, not only renamed
-    deit='pos_embed patch_embed.proj.weight blocks.0.mlp.fc1.weight head.weight norm.weight',
-    xcit='cls_token blocks.0.attn.temperature blocks.0.mlp.fc1.weight cls_attn_blocks.0.attn.qkv.weight',
-    cait='cls_token pos_embed patch_embed.proj.weight blocks.0.attn.proj_l.bias',
-    swin='patch_embed.proj.weight layers.0.blocks.0.attn.relative_position_bias_table layers.0.blocks.0.mlp.fc1.weight '
-    'layers.0.downsample.norm.weight layers.1.downsample.reduction.weight',
-    pvt='pos_embed1 pos_embed4 patch_embed2.proj.weight block2.0.attn.sr.weight block2.0.attn.q.weight '
-    'block1.0.mlp.fc1.bias block1.0.mlp.fc2.weight head.weight',
-)
-
-
-@pytest.mark.parametrize('family', READ)
-def test_damaged_shapes_are_named(source, tmp_path, family):
-    cuts, target = cycle(CUTS), 'mmdet' if family == 'pvt' else own_names(family)
-    for name in READ[family].split():
-        for cut in (next(cuts), next(cuts), next(cuts)):
-            inside = f'module.{name}' if family == 'cait' else name
-            path, _ = source(family, edit=change(inside, CUTS[cut]))
-            message = stopped(path, tmp_path / 'a.pth', target, f'^Checkpoint {re.escape(str(path))} ')
-            assert 'cannot be converted (' not in message, (name, cut)  # not the fallback
-            assert cut != 'empty' or f' has {name} of shape ' in message
 
 
 def test_other_models_and_missing_files_are_refused(tmp_path):
@@ -472,7 +410,7 @@ class Code:
         self.path = path
 
     def __reduce__(self):
-        return Path.touch, (Path(self.path),)
+        return Path.touch, (self.path,)
 
 
 def test_code_in_a_file_runs_only_with_trust(source, tmp_path):
@@ -486,30 +424,24 @@ def test_code_in_a_file_runs_only_with_trust(source, tmp_path):
 
 @pytest.mark.parametrize('scope, target', [('mmpretrain', 'mmseg'), ('mmdet', 'mmseg'), ('mmseg', 'mmdet')])
 def test_proof_builds_the_class_of_the_target_in_any_scope(source, tmp_path, scope, target):
-    path, _ = source('swin')
     with DefaultScope.overwrite_default_scope(scope):
-        result = convert(path, tmp_path / 'a.pth', target)
-        assert DefaultScope.get_current_instance().scope_name == scope
+        result = convert(source('swin')[0], tmp_path / 'a.pth', target)
     assert f'feature maps of {target}.' in result.proof.what
 
 
-def test_mlps_of_any_width(tmp_path, monkeypatch):
-    swin = dict(SWIN, img_size=96, depths=(1, 1, 1, 1))
-    cases = [
-        ('vit', vit(mlp_ratio=2.5), ('mmpretrain',), 'mmseg'),
-        ('swin', SwinTransformer(**swin, mlp_ratio=2), ('mmpretrain', 'mmseg', 'mmdet'), ''),
-        ('swin', SwinTransformer(**swin, mlp_ratio=2.5), ('mmpretrain', 'mmseg'), 'mmdet'),
-        ('pvt', pvt(mlp_ratios=(4, 2.5, 2, 2), depths=(1, 1, 1, 1)), ('mixpro',), 'mmdet'),
-    ]
-    for family, model, possible, refused in cases:
-        path, state = tmp_path / f'{family}.pth', drawn(model).state_dict()
-        torch.save(official_names('pvt', state) if family == 'pvt' else state, path)
-        for target in possible:
-            assert convert(path, tmp_path / 'a.pth', target).proof.deviation <= 1e-5
-        for _ in range(2 if refused else 0):  # the second time without the class
-            stopped(path, tmp_path / 'b.pth', refused, rf'has an MLP ratio of 2\.5; the class of {refused} ')
-            monkeypatch.setitem(sys.modules, f'{refused}.models', None)
-        monkeypatch.undo()
+@pytest.mark.parametrize('family, model, possible, refused', [
+    ('deit', lambda: vit(mlp_ratio=2.5), ('mmpretrain',), 'mmseg'),
+    ('swin', lambda: SwinTransformer(**SWIN, img_size=96, mlp_ratio=2), ('mmpretrain', 'mmseg', 'mmdet'), None),
+    ('swin', lambda: SwinTransformer(**SWIN, img_size=96, mlp_ratio=2.5), ('mmpretrain', 'mmseg'), 'mmdet'),
+    ('pvt', lambda: pvt(mlp_ratios=(4, 2.5, 2, 2)), ('mixpro',), 'mmdet'),
+])  # fmt: skip
+def test_mlps_of_any_width(source, tmp_path, monkeypatch, family, model, possible, refused):
+    monkeypatch.setitem(MODELS, family, model)
+    path, _ = source(family, 'timm')
+    for target in possible:
+        assert convert(path, tmp_path / 'a.pth', target).proof.deviation <= 1e-5
+    if refused:
+        stopped(path, tmp_path / 'b.pth', refused, rf'has an MLP ratio of 2\.5; the class of {refused} ')
 
 
 @pytest.mark.parametrize(
@@ -560,15 +492,14 @@ def test_the_source_is_never_written_to(source, tmp_path):
     (tmp_path / 'hard.pth').hardlink_to(path)
     for destination in (path, tmp_path / 'x' / '..' / 'deit.pth', tmp_path / 'link.pth', tmp_path / 'hard.pth'):
         stopped(path, destination, 'mmseg', r'(deit|link|hard)\.pth is the source itself')
-    stopped(path, tmp_path, 'mmseg', r'is a folder')
-    stopped(path, tmp_path / 'out.safetensors', 'mmseg', r'out\.safetensors must end in \.pth')
     assert path.read_bytes() == before
 
 
 def test_unwritable_destination_leaves_nothing_behind(source, tmp_path, monkeypatch):
     path, _ = source('deit')
-    (tmp_path / 'file').write_text('no folder')
-    stopped(path, tmp_path / 'file' / 'a.pth', 'mmseg', r'file/a\.pth cannot be written: ')
+    stopped(path, tmp_path, 'mmseg', r'is a folder')
+    stopped(path, tmp_path / 'out.safetensors', 'mmseg', r'out\.safetensors must end in \.pth')
+    stopped(path, path / 'a.pth', 'mmseg', r'deit\.pth/a\.pth cannot be written: ')
     (tmp_path / 'old.pth').write_text('older content')
 
     def full(content, file):
@@ -599,25 +530,24 @@ def test_missing_packages_skip_the_proof(source, tmp_path, monkeypatch, capsys, 
 def test_command_reports_what_it_did(source, tmp_path, capsys):
     path, _ = source('swin')
     assert main([str(path), str(tmp_path / 'a.pth'), '--to', 'mmdet']) == 0
-    out, err = capsys.readouterr()
-    lines = out.splitlines()
-    assert err == '' and lines[0].startswith(
-        f'{path} is Swin in the layout of official: 1-2-1-2 blocks of 16 channels, patch 4, window 3, 96 px, 5 classes'
-    )
+    lines = capsys.readouterr().out.splitlines()
+    size = '1-2-1-2 blocks of 16 channels, patch 4, window 3, 96 px, 5 classes'
+    assert lines[0].startswith(f'{path} is Swin in the layout of official: {size} (SHA-256 ')
     # stem 4, blocks 6 x 13, mergings 3 x 3, norm and head 4 make 95; with 6 indices and a mask 102; without head 99
     assert lines[1].startswith('102 tensors in, 99 out: ') and lines[1].endswith(', 9 dropped')
     assert {'9 re-ordered for nn.Unfold', '12 with window indices computed'} < set(lines[1].split(', ')), lines[1]
-    assert 'dropped 7: ' in out and '(constant, recomputed)' in out
-    assert 'dropped 2: head.weight, head.bias (a backbone of mmdet has no classifier)' in out
-    assert 'loaded: 99 of 99 tensors of SwinTransformer\n' in out
+    assert lines[2].startswith('dropped 7: ') and lines[2].endswith('(constant, recomputed)')
+    assert lines[3] == 'dropped 2: head.weight, head.bias (a backbone of mmdet has no classifier)'
+    assert lines[4] == 'loaded: 99 of 99 tensors of SwinTransformer'
     proved = 'feature maps of mmdet.SwinTransformer and timm.SwinTransformer on 2 random images of 192 px differ by'
-    assert f'proof: {proved}' in out
-    settings = eval(next(line for line in lines if line.startswith('backbone=')).removeprefix('backbone='))
+    assert lines[5].startswith(f'proof: {proved}')
+    settings = eval(lines[-1].removeprefix('backbone='))
     assert settings['init_cfg'] == dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth'))
     loaded = build(settings, 'mmdet', tmp_path / 'a.pth').state_dict()
     assert loaded['norm3.bias'].equal(torch.load(path)['model']['norm.bias'])
 
-    capsys.readouterr()
+
+def test_command_reports_changed_values(source, tmp_path, capsys):
     assert main([str(source('pvt')[0]), str(tmp_path / 'b.pth'), '--to', 'mmdet']) == 0
     out = capsys.readouterr().out
     # 6 blocks with a weight and a bias each; 2 layers of 6 MLPs; stage 4's positions
@@ -630,14 +560,13 @@ def test_averaged_weights_are_remarked_on_and_taken(tmp_path, capsys):
     torch.save(dict(state_dict=raw, state_dict_ema=dict(mean), epoch=3, args_ema=None), tmp_path / 'last.pth')
     command = [str(tmp_path / 'last.pth'), str(tmp_path / 'a.pth'), '--to', 'mmpretrain']
     assert main(command) == 0
-    out = capsys.readouterr().out
-    assert 'note: state_dict_ema has averaged weights; --take state_dict_ema converts them\n' in out
+    note = 'note: state_dict_ema has averaged weights; --take state_dict_ema converts them\n'
+    assert note in capsys.readouterr().out
     assert torch.load(tmp_path / 'a.pth')['state_dict']['backbone.cls_token'].equal(raw['cls_token'])
     assert main([*command, '--take', 'state_dict_ema']) == 0
-    out = capsys.readouterr().out
+    out, taken = capsys.readouterr().out, torch.load(tmp_path / 'a.pth')
     assert 'averaged weights' not in out and 'not read: state_dict, epoch, args_ema' in out
     assert out.startswith(f'{tmp_path}/last.pth (entry state_dict_ema) is DeiT / ViT')
-    taken = torch.load(tmp_path / 'a.pth')
     assert taken['state_dict']['backbone.cls_token'].equal(mean['cls_token'])
     assert taken['meta']['taken'] == 'state_dict_ema'
     assert main([*command, '--take', 'model_ema']) == 1
@@ -650,16 +579,13 @@ def test_a_note_says_that_a_file_may_be_truncated(tmp_path, capsys):
     assert 'note: DeiT / ViT of 192 channels is published with 12 blocks, this one has 2;' in capsys.readouterr().out
 
 
-def test_interrupt_is_code_130_and_wrong_usage_2(tmp_path, monkeypatch, capsys):
+def test_interrupt_is_code_130(tmp_path, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr('mixpro_mm.transfer.cli.convert', interrupt)
     assert main(['a.pth', str(tmp_path / 'b.pth'), '--to', 'mmseg']) == 130
     assert capsys.readouterr().err == 'interrupted; nothing was written\n'
-    with pytest.raises(SystemExit) as stop:
-        main(['a.pth', 'b.pth', '--to', 'keras'])
-    assert stop.value.code == 2
 
 
 def test_tool_runs_as_a_script(source, tmp_path):
