@@ -120,8 +120,6 @@ def _convert(file: Checkpoint, target: str, heads: int | None) -> Conversion:
         raise ValueError(f'{what}, but lacks {error.args[0]} of mmpretrain') from error
     except ValueError as error:
         raise ValueError(f'{what}, but {error}') from error
-    except (ArithmeticError, IndexError, TypeError) as error:
-        raise ValueError(f'{what}, but has shapes from which no size can be read: {last_line(error)}') from error
     renamed = rename(hub, table) if (table := family.TARGETS[target]) else hub
     kept = {name: tensor for name, tensor in tensors.items() if name not in hub.dropped}
     proof = prove(family, layout, target, size, kept, hub, renamed)

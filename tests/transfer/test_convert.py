@@ -125,15 +125,9 @@ def build(config, toolkit, checkpoint=None):
     return model
 
 
-def images(side, seed=7):
-    generator = torch.Generator().manual_seed(seed)
-    coarse, fine = (torch.randn(2, 3, cells, cells, generator=generator) for cells in (3, side))
-    return nn.functional.interpolate(coarse, side) * 2 + fine
-
-
-def close(a, b):
-    assert b.abs().max() > 0.1 and b.std(0).max() > 1e-3  # not trivial, and depends on the image
-    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+def images(side):
+    """Return a random walk in each row, because models hardly react to fine noise alone."""
+    return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(7)).cumsum(-1) / 4
 
 
 def maps_of(family, model):
@@ -148,10 +142,6 @@ def maps_of(family, model):
         maps.load_state_dict(model['backbone'].state_dict())
         return x, maps(x)
     return x, [model.forward_features(x)[:, 1:].transpose(1, 2).unflatten(2, (3, 3))]
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 ROUND_TRIPS = [
@@ -182,14 +172,15 @@ def test_a_converted_file_computes_the_same_in_the_class_of_the_target(source, t
         assert result.proof.what.startswith(f'feature maps of {target}.')
         x, wanted = maps_of(family, model)
         every = dict(out_indices=(0, 1, 2, 3)) if family == 'swin' else {}
-        found = build(result.config | every, target, new)(x)
-        for a, b in zip(found[-len(wanted) :], wanted, strict=True):
-            close(a, b)
-        return
-    assert result.proof.what.startswith('logits of ')
-    classifier, x = build(result.config, 'mmpretrain'), images(SIDES[family])
-    classifier.load_state_dict(read_state_dict(new)[0], strict=True)
-    close(classifier(x), model['head'](model['backbone'](x)[0]) if family == 'pvt' else model(x))
+        found = build(result.config | every, target, new)(x)[-len(wanted) :]
+    else:
+        assert result.proof.what.startswith('logits of ')
+        classifier, x = build(result.config, 'mmpretrain'), images(SIDES[family])
+        classifier.load_state_dict(read_state_dict(new)[0], strict=True)
+        wanted, found = [model['head'](model['backbone'](x)[0]) if family == 'pvt' else model(x)], [classifier(x)]
+    for a, b in zip(found, wanted, strict=True):
+        assert b.abs().max() > 0.1 and b.std(0).max() > 1e-3  # not trivial, and depends on the image
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
 def test_meta_of_the_written_file(source, tmp_path):
@@ -229,7 +220,8 @@ def test_wrappings(source, tmp_path):
     convert(source('deit')[0], tmp_path / 'plain.pth', 'mmseg')
     for wrap in wraps:
         convert(source('deit', wrap=wrap)[0], tmp_path / 'wrapped.pth', 'mmseg')
-        assert same(*(read_state_dict(tmp_path / f'{name}.pth')[0] for name in ('plain', 'wrapped')))
+        plain, wrapped = (read_state_dict(tmp_path / f'{name}.pth')[0] for name in ('plain', 'wrapped'))
+        torch.testing.assert_close(plain, wrapped, rtol=0, atol=0)
 
 
 def test_prefix_and_names_outside_it_are_reported(source, tmp_path, capsys):
@@ -264,7 +256,7 @@ def test_own_names_are_refused_where_mmengine_loads_them(source, tmp_path, famil
     torch.save(dict(state_dict=beginning('model.', tensors)), tmp_path / 'b.pth')
     for name in ('a.safetensors', 'b.pth'):
         assert convert(tmp_path / name, tmp_path / 'out', target).proof.deviation == 0
-        assert same(torch.load(tmp_path / 'out')['state_dict'], tensors)
+        torch.testing.assert_close(torch.load(tmp_path / 'out')['state_dict'], tensors, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize('family', ['deit', 'swin', 'cait', 'pvt', 'xcit'])
@@ -290,9 +282,8 @@ def test_heads_of_other_width_need_the_option(source, tmp_path):
     stopped(path, tmp_path / 'a.pth', 'mmseg', r'has 48 channels, .* with --heads\.$')
     for heads in (5, 0, -1, 96):
         stopped(path, tmp_path / 'a.pth', 'mmseg', f'has 48 channels, which {heads} heads', heads=heads)
-    assert convert(path, tmp_path / 'a.pth', 'mmseg', heads=4).config['num_heads'] == 4
     assert main([str(path), str(tmp_path / 'b.pth'), '--to', 'mmseg', '--heads', '4']) == 0
-    assert same(*(torch.load(tmp_path / f'{name}.pth')['state_dict'] for name in 'ab'))
+    assert convert(path, tmp_path / 'a.pth', 'mmseg', heads=4).config['num_heads'] == 4
     for family in ('swin', 'cait', 'xcit', 'pvt'):
         stopped(source(family)[0], tmp_path / 'c.pth', own_names(family), 'omit --heads', heads=2)
 
@@ -320,14 +311,6 @@ def test_own_files_with_a_loss(tmp_path, head, loss, linear):
     assert set(dropped) == own | {f'{linear}.{kind}' for kind in ('weight', 'bias')}
     assert result.proof.deviation <= 1e-5 and result.size['classes'] == 5
     assert result.proof.loaded == '18 of 18 tensors of VisionTransformer'
-
-
-def test_own_cait_with_a_learnable_factor(tmp_path):
-    numbers = dict(img_size=32, embed_dim=32, depth=2, num_heads=2, depth_token_only=2, num_classes=5)
-    model = build(dict(type='TimmClassifier', model_name='cait_xxs24_224', loss=LEARNABLE, **numbers), 'mmpretrain')
-    torch.save(drawn(model).state_dict(), tmp_path / 'epoch_400.pth')
-    result = convert(tmp_path / 'epoch_400.pth', tmp_path / 'a.pth', 'mixpro')
-    assert result.renamed.dropped == {'loss_module.raw_factor': WHY} and result.proof.deviation <= 1e-5
 
 
 def test_a_broken_loss_is_dropped_and_a_loss_alone_refused(source, tmp_path):
@@ -361,48 +344,42 @@ def test_impossible_targets_name_the_possible_ones(source, tmp_path, family, tar
     stopped(source(family)[0], tmp_path / 'a.pth', target, words)
 
 
-def without(name):
-    return lambda state: state.pop(name)
-
-
-def put(name, *shape):
-    return lambda state: state.update({name: torch.ones(*shape)})
-
-
-def change(name, function):
-    return lambda state: state.update({name: function(state[name])})
-
-
 TABLE = 'layers.2.blocks.0.attn.relative_position_bias_table'
-DAMAGED = [
-    ('deit', without('blocks.1.norm1.bias'), r'layout of timm, but lacks backbone\.layers\.1\.ln1\.bias '),
-    ('deit', put('extra', 1), r'but has 1 of 33 tensors without a place: extra\.$'),
-    ('deit', put('pos_embed', 1, 8, 64), r'has 7 positions in pos_embed'),
-    ('deit', put('norm.weight', 9), r'has norm\.weight that does not fit: .*ln1\.weight .* \(64,\), not \(9,\)\.$'),
-    ('deit', change('norm.bias', lambda bias: bias * torch.nan), r'not finite in norm\.bias\.$'),
-    ('deit', change('norm.weight', torch.Tensor.to_sparse), r'cannot be converted \(NotImplementedError: '),
-    ('xcit', without('patch_embed.proj.4.1.running_mean'), r'lacks .*patch_embed\.proj\.2\.bn\.running_mean'),
-    ('cait', put('module.pos_embed', 1, 5, 32), r'has 5 positions in pos_embed'),
-    ('swin', put(TABLE, 9, 4), r'has 1-2-1-2 blocks with windows of 2, 3; '),
-    ('swin', without('layers.2.downsample.reduction.weight'), r'lacks .*stages\.2\.downsample\.reduction'),
-    ('swin', put(TABLE, 25, 0), r' has layers\.2\.\S+ of shape \(25, 0\) that does not fit: '),
-    ('pvt', without('block2.1.attn.sr.weight'), r'lacks .*block2\.1\.attn\.sr\.weight'),
-    ('pvt', put('patch_embed2.proj.weight', 17, 8, 2, 2), r'has \(8, 17, 24, 32\) channels in its stages'),
-    ('xcit', put('cls_token', 1, 1, 0), r' has cls_token of shape \(1, 1, 0\) that does not fit: '),
-    ('deit', change('patch_embed.proj.weight', torch.sum), r'but has shapes from which no size can be read: '),
+DAMAGED = [  # family, tensor, its new value or a change (None: removed), words
+    ('deit', 'blocks.1.norm1.bias', None, r'layout of timm, but lacks backbone\.layers\.1\.ln1\.bias '),
+    ('deit', 'extra', torch.ones(1), r'but has 1 of 33 tensors without a place: extra\.$'),
+    ('deit', 'pos_embed', torch.ones(1, 8, 64), r'has 7 positions in pos_embed'),
+    (
+        'deit',
+        'norm.weight',
+        torch.ones(9),
+        r'has norm\.weight that does not fit: .*ln1\.weight .*\(64,\), not \(9,\)',
+    ),
+    ('deit', 'norm.bias', torch.full((64,), torch.nan), r'not finite in norm\.bias\.$'),
+    ('deit', 'norm.weight', torch.Tensor.to_sparse, r'cannot be converted \(NotImplementedError: '),
+    ('xcit', 'blocks.0.attn.temperature', torch.sum, r'cannot be converted \(TypeError: len\(\) of a 0-d tensor\)\.$'),
+    ('xcit', 'cls_token', torch.ones(1, 1, 0), r' has cls_token of shape \(1, 1, 0\) that does not fit: '),
+    ('cait', 'module.pos_embed', torch.ones(1, 5, 32), r'has 5 positions in pos_embed'),
+    ('swin', TABLE, torch.ones(9, 4), r'has 1-2-1-2 blocks with windows of 2, 3; '),
+    ('swin', TABLE, torch.ones(26, 4), r'has a position bias table of 26 rows, not a square window'),
+    ('swin', 'layers.2.downsample.reduction.weight', None, r'lacks .*stages\.2\.downsample\.reduction'),
+    (
+        'swin',
+        'layers.1.downsample.reduction.weight',
+        torch.ones(8, 6),
+        r'weight of shape \(8, 6\) that does not fit',
+    ),
+    ('pvt', 'patch_embed2.proj.weight', torch.ones(17, 8, 2, 2), r'has \(8, 17, 24, 32\) channels in its stages'),
 ]
 
 
-@pytest.mark.parametrize('family, edit, words', DAMAGED)
-def test_damaged_tensors_are_named(source, tmp_path, family, edit, words):
+@pytest.mark.parametrize('family, name, value, words', DAMAGED)
+def test_damaged_tensors_are_named(source, tmp_path, family, name, value, words):
+    def edit(state):
+        old = state.pop(name, None)
+        state |= {} if value is None else {name: value(old) if callable(value) else value}
+
     stopped(source(family, edit=edit)[0], tmp_path / 'a.pth', own_names(family), words)
-
-
-def test_other_models_and_missing_files_are_refused(tmp_path):
-    torch.save({'conv1.weight': torch.ones(1)}, tmp_path / 'resnet.pth')
-    known = r'resnet\.pth .*\(CaiT, DeiT / ViT, PVT, Swin, XCiT\); it has conv1\.weight'
-    stopped(tmp_path / 'resnet.pth', tmp_path / 'a.pth', 'mmseg', known)
-    stopped(tmp_path / 'none.pth', tmp_path / 'a.pth', 'mmseg', r'is not an existing file')
 
 
 class Code:
@@ -416,6 +393,7 @@ class Code:
 def test_code_in_a_file_runs_only_with_trust(source, tmp_path):
     ran = tmp_path / 'ran'
     path, _ = source('deit', wrap=lambda state: dict(model=state, config=Code(ran)))
+    stopped(tmp_path / 'none.pth', tmp_path / 'a.pth', 'mmseg', r'is not an existing file')
     stopped(path, tmp_path / 'a.pth', 'mmseg', '; with --trust ')
     command = [str(path), str(tmp_path / 'b.pth'), '--to', 'mmseg']
     assert main(command) == 1 and not ran.exists()
@@ -444,39 +422,29 @@ def test_mlps_of_any_width(source, tmp_path, monkeypatch, family, model, possibl
         stopped(path, tmp_path / 'b.pth', refused, rf'has an MLP ratio of 2\.5; the class of {refused} ')
 
 
-@pytest.mark.parametrize(
-    'family, target, pair',
-    [
-        ('deit', 'mmpretrain', ('layers.0.ln1.bias', 'layers.0.ln2.bias')),
-        ('xcit', 'mmpretrain', ('ca_layers.1.attn.q.bias', 'ca_layers.1.attn.v.bias')),
-        ('swin', 'mmdet', ('stages.1.downsample.norm.weight', 'stages.1.downsample.norm.bias')),
-    ],
-)
-def test_a_wrong_renaming_is_not_written(source, tmp_path, monkeypatch, family, target, pair):
-    a, b = (f'backbone.{name}' for name in pair)
-    done = []
-
+@pytest.mark.parametrize('family, target, a, b', [
+    ('deit', 'mmpretrain', 'backbone.layers.0.ln1.bias', 'backbone.layers.0.ln2.bias'),
+    ('swin', 'mmdet', 'backbone.stages.1.downsample.norm.weight', 'backbone.stages.1.downsample.norm.bias'),
+])  # fmt: skip
+def test_a_wrong_renaming_is_not_written(source, tmp_path, monkeypatch, family, target, a, b):
     def swapped(file, table):
         result = keys.rename(file, table)
-        if a in result.tensors and not done:
-            done.append(a)
+        if a in result.tensors and a not in file.tensors:  # the first renaming
             result.tensors |= {a: result.tensors[b], b: result.tensors[a]}
         return result
 
     monkeypatch.setattr(convert_module, 'rename', swapped)
-    path, _ = source(family)
-    stopped(path, tmp_path / 'a.pth', target, r'was converted wrongly: .* differ by \S+ \(limit 1e-05\)\.$')
+    words = r'was converted wrongly: .* differ by \S+ \(limit 1e-05\)\.$'
+    stopped(source(family)[0], tmp_path / 'a.pth', target, words)
 
 
-@pytest.mark.parametrize('value', [math.nan, math.inf])
-@pytest.mark.parametrize('spoiled', ['wanted', 'found', 'both'])
-def test_proof_requires_finite_values_in_every_map(value, spoiled):
-    for place in range(3):
-        wanted, found = ([torch.ones(1, 2, 3, 3) for _ in range(3)] for _ in range(2))
-        assert proof._deviation(tuple(wanted), tuple(found)) == 0
-        for maps in dict(wanted=[wanted], found=[found], both=[wanted, found])[spoiled]:
-            maps[place][0, 1, 2, 0] = value
-        assert not math.isfinite(proof._deviation(tuple(wanted), tuple(found)))
+@pytest.mark.parametrize('value', [math.nan, math.inf, 1])
+@pytest.mark.parametrize('place', range(3))
+def test_proof_requires_finite_and_equal_values_in_every_map(value, place):
+    found, spoiled = [[torch.ones(1, 2, 3, 3) for _ in range(3)] for _ in range(2)]
+    spoiled[place][0, 1, 2, 0] = value
+    for pair in ((found, spoiled), (spoiled, found), (spoiled, spoiled)):
+        assert (proof._deviation(*map(tuple, pair)) == 0) == (value == 1)
 
 
 def test_outputs_that_are_zero_or_not_finite_prove_nothing(source, tmp_path):
@@ -506,13 +474,10 @@ def test_unwritable_destination_leaves_nothing_behind(source, tmp_path, monkeypa
         Path(file).write_bytes(b'half')
         raise OSError(28, 'No space left on device')
 
-    with monkeypatch.context() as patch:
-        patch.setattr(convert_module.torch, 'save', full)
-        for name in ('a.pth', 'old.pth'):
-            stopped(path, tmp_path / name, 'mmseg', rf'{name} cannot be written: No space left on device\.$')
+    monkeypatch.setattr(convert_module.torch, 'save', full)
+    for name in ('a.pth', 'old.pth'):
+        stopped(path, tmp_path / name, 'mmseg', rf'{name} cannot be written: No space left on device\.$')
     assert (tmp_path / 'old.pth').read_text() == 'older content'
-    convert(path, tmp_path / 'old.pth', 'mmseg')
-    assert read_state_dict(tmp_path / 'old.pth')
 
 
 @pytest.mark.parametrize('package, family, target', [('timm', 'deit', 'mmseg'), ('mmdet.models', 'pvt', 'mmdet')])
@@ -547,30 +512,18 @@ def test_command_reports_what_it_did(source, tmp_path, capsys):
     assert loaded['norm3.bias'].equal(torch.load(path)['model']['norm.bias'])
 
 
-def test_command_reports_changed_values(source, tmp_path, capsys):
-    assert main([str(source('pvt')[0]), str(tmp_path / 'b.pth'), '--to', 'mmdet']) == 0
-    out = capsys.readouterr().out
-    # 6 blocks with a weight and a bias each; 2 layers of 6 MLPs; stage 4's positions
-    kinds = {'12 joined of q and kv', '12 made a 1x1 convolution', '1 without its class row'}
-    assert kinds < set(out.splitlines()[1].split(', ')) and "(mmdet's PVT has no class token)" in out
-
-
 def test_averaged_weights_are_remarked_on_and_taken(tmp_path, capsys):
     raw, mean = (drawn(MODELS['deit'](), seed).state_dict() for seed in (0, 1))
-    torch.save(dict(state_dict=raw, state_dict_ema=dict(mean), epoch=3, args_ema=None), tmp_path / 'last.pth')
+    torch.save(dict(state_dict=raw, state_dict_ema=mean, epoch=3), tmp_path / 'last.pth')
     command = [str(tmp_path / 'last.pth'), str(tmp_path / 'a.pth'), '--to', 'mmpretrain']
-    assert main(command) == 0
-    note = 'note: state_dict_ema has averaged weights; --take state_dict_ema converts them\n'
-    assert note in capsys.readouterr().out
-    assert torch.load(tmp_path / 'a.pth')['state_dict']['backbone.cls_token'].equal(raw['cls_token'])
-    assert main([*command, '--take', 'state_dict_ema']) == 0
-    out, taken = capsys.readouterr().out, torch.load(tmp_path / 'a.pth')
-    assert 'averaged weights' not in out and 'not read: state_dict, epoch, args_ema' in out
-    assert out.startswith(f'{tmp_path}/last.pth (entry state_dict_ema) is DeiT / ViT')
-    assert taken['state_dict']['backbone.cls_token'].equal(mean['cls_token'])
-    assert taken['meta']['taken'] == 'state_dict_ema'
-    assert main([*command, '--take', 'model_ema']) == 1
-    assert '`model_ema`' in capsys.readouterr().err
+    for more, said, tensors in (
+        ([], '\nnote: state_dict_ema has averaged weights; --take state_dict_ema converts them\n', raw),
+        (['--take', 'state_dict_ema'], '\nnot read: state_dict, epoch\n', mean),
+    ):
+        assert main([*command, *more]) == 0
+        assert said in capsys.readouterr().out
+        assert torch.load(tmp_path / 'a.pth')['state_dict']['backbone.cls_token'].equal(tensors['cls_token'])
+    assert torch.load(tmp_path / 'a.pth')['meta']['taken'] == 'state_dict_ema'
 
 
 def test_a_note_says_that_a_file_may_be_truncated(tmp_path, capsys):
