@@ -85,16 +85,18 @@ def built(name, root, scope):
     parts = [cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]
     for part in parts:
         part.dataset.data_root = part.dataset.data_root.replace('data/digit_scenes', str(root))
+    first = scope == 'mmdet'  # without background
+    assert tuple(cfg.metainfo.classes) == CLASSES[first:]
+    assert tuple(map(tuple, cfg.metainfo.palette)) == PALETTE[first:]
     with DefaultScope.overwrite_default_scope(scope):
         loaders = [Runner.build_dataloader(part, seed=0) for part in parts]
-        return cfg, loaders, MODELS.build(cfg.data_preprocessor)
+        assert [len(loader.dataset) for loader in loaders] == [12, 8, 8]
+        return zip(loaders, (True, False, False), strict=True), MODELS.build(cfg.data_preprocessor)
 
 
 def test_context_config(scenes):
-    cfg, loaders, preprocessor = built('digit_scenes_context', scenes, 'mmseg')
-    assert [len(loader.dataset) for loader in loaders] == [12, 8, 8]
-    assert tuple(cfg.metainfo.classes) == CLASSES and tuple(map(tuple, cfg.metainfo.palette)) == PALETTE
-    for loader, training in zip(loaders, (True, False, False), strict=True):
+    loaders, preprocessor = built('digit_scenes_context', scenes, 'mmseg')
+    for loader, training in loaders:
         batch = preprocessor(next(iter(loader)), training=training)
         maps = torch.stack([sample.gt_sem_seg.data for sample in batch['data_samples']])
         count, side, mapped = (32, 32, 32) if training else (8, 64, 96)  # crops; whole scenes with unchanged labels
@@ -106,10 +108,8 @@ def test_context_config(scenes):
 
 def test_coco_config(scenes):
     set_random_seed(0)
-    cfg, loaders, preprocessor = built('digit_scenes_coco', scenes, 'mmdet')
-    assert [len(loader.dataset) for loader in loaders] == [12, 8, 8]
-    assert tuple(cfg.metainfo.classes) == CLASSES[1:] and tuple(map(tuple, cfg.metainfo.palette)) == PALETTE[1:]
-    for loader, training in zip(loaders, (True, False, False), strict=True):
+    loaders, preprocessor = built('digit_scenes_coco', scenes, 'mmdet')
+    for loader, training in loaders:
         batch = preprocessor(next(iter(loader)), training=training)
         assert len(batch['inputs']) == 8 and not any(side % 32 for side in batch['inputs'].shape[2:])
         for sample in batch['data_samples']:
@@ -146,33 +146,20 @@ def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_slower_of_two_writers_keeps_the_set_of_the_faster(tmp_path, monkeypatch):
-    root, hash_of = tmp_path / 'scenes', digit_scenes._annotation_hash
-
-    def overtaken(draft):
-        monkeypatch.setattr(digit_scenes, '_annotation_hash', hash_of)
-        write_digit_scenes(root, num_train=2, num_val=1)
-        return hash_of(draft)
-
-    monkeypatch.setattr(digit_scenes, '_annotation_hash', overtaken)
-    assert write_digit_scenes(root, num_train=2, num_val=1) == root
-    assert list(tmp_path.iterdir()) == [root]
-
-
 def test_other_content_raises_and_is_kept(tmp_path):
     root = write_digit_scenes(tmp_path / 'scenes', num_train=1, num_val=1)
-    before = contents(root)
-    with pytest.raises(ValueError, match=r'num_val 1 instead of 9, seed 0 instead of 3'):
-        write_digit_scenes(root, num_train=1, num_val=9, seed=3)
-    assert contents(root) == before
     path = root / 'coco' / 'annotations' / 'instances_val2017.json'
     path.write_text(json.dumps({**json.loads(path.read_text()), 'annotations': []}))
-    with pytest.raises(ValueError, match='annotations that were changed'):
-        write_digit_scenes(root, num_train=1, num_val=1)
-    with pytest.raises(ValueError, match=r'no readable scenes.json'):
-        write_digit_scenes(tmp_path)
-    with pytest.raises(ValueError, match='size must be at least 32, not 16'):
-        write_digit_scenes(tmp_path / 'small', size=16)
+    before = contents(root)
+    for folder, changed, words in (
+        (root, dict(num_val=9, seed=3), r'num_val 1 instead of 9, seed 0 instead of 3'),
+        (root, {}, 'annotations that were changed'),
+        (tmp_path, {}, r'no readable scenes.json'),
+        (tmp_path / 'small', dict(size=16), 'size must be at least 32, not 16'),
+    ):
+        with pytest.raises(ValueError, match=words):
+            write_digit_scenes(folder, **dict(num_train=1, num_val=1) | changed)
+    assert contents(root) == before
 
 
 def test_command_line(tmp_path, capsys):
