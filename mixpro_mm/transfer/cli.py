@@ -12,7 +12,6 @@ from mixpro_mm.transfer.proof import MAPS, TOLERANCE
 __all__ = ['main']
 
 TO = 'target layout; mixpro equals mmpretrain where a family has both; see docs/hand_over.md'
-TAKE = 'convert the entry KEY of the file, such as model_ema or state_dict_ema, or KEY.*'
 
 
 def main(arguments=None) -> int:
@@ -24,7 +23,7 @@ def main(arguments=None) -> int:
     add('--to', required=True, choices=TARGETS, help=TO)
     add('--trust', action='store_true', help='allow code in the file to run')
     add('--heads', type=int, help='number of heads of a DeiT or ViT; default: one per 64 channels')
-    add('--take', metavar='KEY', help=TAKE)
+    add('--take', metavar='KEY', help='convert the entry KEY of the file, such as model_ema, or KEY.*')
     args = parser.parse_args(arguments)
     try:
         conversion = convert(args.source, args.destination, args.to, args.trust, args.heads, args.take)
@@ -42,10 +41,8 @@ def _report(conversion: Conversion, args: argparse.Namespace) -> list[str]:
     file, family, renamed, proof = conversion.file, conversion.family, conversion.renamed, conversion.proof
     taken = f' (entry {file.unusual})' if file.unusual else ''
     taken += f' (prefix {conversion.prefix})' if conversion.prefix else ''
-    lines = [
-        f'{args.source}{taken} is {family.LABEL} in the layout of {conversion.layout}: {describe(conversion.size)} '
-        f'(SHA-256 {file.sha256[:12]})'
-    ]
+    what = f'{family.LABEL} in the layout of {conversion.layout}: {describe(conversion.size)}'
+    lines = [f'{args.source}{taken} is {what} (SHA-256 {file.sha256[:12]})']
     if file.beside:
         lines.append(f'not read: {", ".join(file.beside)}')
     lines += [f'note: {name} has averaged weights; --take {name} converts them' for name in file.averaged]

@@ -50,8 +50,6 @@ def convert(source, destination, target, trust=False, heads=None, take=None) -> 
         FileNotFoundError, ValueError: If the file cannot be read, converted, verified or written.
     """
     source, destination = Path(source), Path(destination)
-    if destination.is_dir():
-        raise ValueError(f'{destination} is a folder, not a file to write to.')
     same = destination.exists() and source.exists() and destination.samefile(source)
     if same or destination.resolve() == source.resolve():
         raise ValueError(f'{destination} is the source itself; name another file to write to.')
@@ -60,9 +58,7 @@ def convert(source, destination, target, trust=False, heads=None, take=None) -> 
     try:
         file = read_checkpoint(source, trust, take)
     except CodeInCheckpointError as error:
-        warning = (
-            'with --trust this code runs with your permissions, so use it only if you trust the author of the file'
-        )
+        warning = 'with --trust it runs with your permissions, so use it only if you trust the author of the file'
         raise ValueError(f'{str(error).rstrip(".")}; {warning}.') from error
     try:
         conversion = _convert(file, target, heads)

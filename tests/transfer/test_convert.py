@@ -465,7 +465,7 @@ def test_the_source_is_never_written_to(source, tmp_path):
 
 def test_unwritable_destination_leaves_nothing_behind(source, tmp_path, monkeypatch):
     path, _ = source('deit')
-    stopped(path, tmp_path, 'mmseg', r'is a folder')
+    stopped(path, tmp_path, 'mmseg', r'cannot be written: Is a directory\.$')
     stopped(path, tmp_path / 'out.safetensors', 'mmseg', r'out\.safetensors must end in \.pth')
     stopped(path, path / 'a.pth', 'mmseg', r'deit\.pth/a\.pth cannot be written: ')
     (tmp_path / 'old.pth').write_text('older content')

@@ -20,9 +20,8 @@ REFUSED = {  # a tensor -> message about its file
     'block1.0.mlp.dwconv.dwconv.weight': 'is a PVT v2; only PVT v1 can be converted',
     'layers.0.blocks.0.attn.logit_scale': 'is a Swin v2; only Swin v1 can be converted',
 }
-WRAPPED = (
-    r'(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)'  # added by torch anywhere in a name
-)
+# added by torch anywhere in a name
+WRAPPED = r'(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)'
 LOSS = ('head.loss_module.', 'loss_module.')  # the second in TimmClassifier
 
 

@@ -27,7 +27,6 @@ TABLE = (
     ('norm.', 'backbone.norm.'),
     ('head.', 'head.fc.'),
 )
-IN_PLACE = "{} has no XCiT; use --to mmpretrain and type='mmpretrain.XCiT' in its config"
 BOTH = ('12 + 2', '24 + 2')
 LABEL = 'XCiT'
 LAYOUTS = dict(
@@ -36,7 +35,8 @@ LAYOUTS = dict(
     mmpretrain=('backbone.xca_layers.0.attn.qkv.weight', None),
 )
 TARGETS = dict(mmpretrain=None, mixpro=None)
-INSTEAD = dict(mmseg=IN_PLACE.format('mmseg'), mmdet=IN_PLACE.format('mmdet'))
+IN_PLACE = "has no XCiT; use --to mmpretrain and type='mmpretrain.XCiT' in its config"
+INSTEAD = {toolkit: f'{toolkit} {IN_PLACE}' for toolkit in ('mmseg', 'mmdet')}
 PUBLISHED = {128: BOTH[:1], 192: BOTH, 384: BOTH, 512: BOTH[1:], 768: BOTH[1:]}
 TIMM_MODEL = 'xcit:Xcit'
 
