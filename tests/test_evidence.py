@@ -1,7 +1,6 @@
 """The evidence study: its configs and plan, and its results on docs/evidence.md."""
 
 import json
-import re
 from collections import Counter
 from pathlib import Path
 
@@ -73,11 +72,6 @@ def test_tables_on_the_page_are_generated():
         metric, backbone, difference, _, here = (cell.strip() for cell in line.strip('|').split(' | '))
         part = generated.partition('## Differences')[2].split(f', {backbone}\n')
         assert any(f'| {metric} | {difference} | {here} |' in text.split('###')[0] for text in part[1:]), line
-
-
-def test_pictures_exist_and_are_used():
-    pictures = set(re.findall(r'\(evidence/(\S+\.png)\)', PAGE))
-    assert pictures == {path.name for path in RESULTS.parent.iterdir()} - {RESULTS.name}
 
 
 def metrics_of(stage):

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner, set_random_seed
@@ -79,48 +78,26 @@ def test_class_maps_and_coco_masks_agree_pixel_by_pixel(scenes, split):
         assert len({(folder / image['file_name']).read_bytes() for folder in jpegs}) == 1
 
 
-def built(name, root, scope):
-    """Build data loaders and preprocessor of a base config on the small set."""
-    cfg = Config.fromfile(CONFIGS / f'{name}.py')
-    parts = [cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]
-    for part in parts:
-        part.dataset.data_root = part.dataset.data_root.replace('data/digit_scenes', str(root))
-    first = scope == 'mmdet'  # without background
+@pytest.mark.parametrize(('name', 'scope', 'first'), [('context', 'mmseg', 0), ('coco', 'mmdet', 1)])
+def test_configs_load_the_labels(name, scope, first, scenes):
+    set_random_seed(0)
+    cfg = Config.fromfile(CONFIGS / f'digit_scenes_{name}.py')
     assert tuple(cfg.metainfo.classes) == CLASSES[first:]
     assert tuple(map(tuple, cfg.metainfo.palette)) == PALETTE[first:]
-    with DefaultScope.overwrite_default_scope(scope):
-        loaders = [Runner.build_dataloader(part, seed=0) for part in parts]
-        assert [len(loader.dataset) for loader in loaders] == [12, 8, 8]
-        return zip(loaders, (True, False, False), strict=True), MODELS.build(cfg.data_preprocessor)
-
-
-def test_context_config(scenes):
-    loaders, preprocessor = built('digit_scenes_context', scenes, 'mmseg')
-    for loader, training in loaders:
-        batch = preprocessor(next(iter(loader)), training=training)
-        maps = torch.stack([sample.gt_sem_seg.data for sample in batch['data_samples']])
-        count, side, mapped = (32, 32, 32) if training else (8, 64, 96)  # crops; whole scenes with unchanged labels
-        assert batch['inputs'].shape == (count, 3, side, side) and maps.shape == (count, 1, mapped, mapped)
-        assert set(maps.unique().tolist()) <= {*range(11), 255}
-    for i, image in enumerate(coco(scenes, 'val').dataset['images']):
-        assert np.array_equal(maps[i, 0], class_map(scenes, image))
-
-
-def test_coco_config(scenes):
-    set_random_seed(0)
-    loaders, preprocessor = built('digit_scenes_coco', scenes, 'mmdet')
-    for loader, training in loaders:
-        batch = preprocessor(next(iter(loader)), training=training)
-        assert len(batch['inputs']) == 8 and not any(side % 32 for side in batch['inputs'].shape[2:])
-        for instances in (sample.gt_instances for sample in batch['data_samples']):
-            extents = instances.masks.get_bboxes(dst_type='hbox').tensor.to(instances.bboxes)
-            inside = (extents - instances.bboxes) * torch.tensor([1, 1, -1, -1])
-            # masks are resized by nearest neighbour, and a crop may leave a box wider than its digit
-            assert len(instances) > 0 and (inside.min() >= -2.5 if training else not inside.any())
-    api, sample = coco(scenes, 'val'), batch['data_samples'][0]
-    annotations = api.loadAnns(api.getAnnIds(sample.img_id))
-    assert (sample.gt_instances.labels + 1).tolist() == [a['category_id'] for a in annotations]
-    assert sample.gt_instances.masks.areas.tolist() == [a['area'] for a in annotations]
+    for part, count in ((cfg.train_dataloader, 12), (cfg.val_dataloader, 8), (cfg.test_dataloader, 8)):
+        part.dataset.data_root = part.dataset.data_root.replace('data/digit_scenes', str(scenes))
+        with DefaultScope.overwrite_default_scope(scope):
+            loader, preprocessor = Runner.build_dataloader(part, seed=0), MODELS.build(cfg.data_preprocessor)
+        batch = preprocessor(next(iter(loader)), training=count == 12)
+        assert len(loader.dataset) == count and batch['inputs'].isfinite().all()
+    if scope == 'mmseg':
+        for image, sample in zip(coco(scenes, 'val').dataset['images'], batch['data_samples'], strict=True):
+            assert np.array_equal(sample.gt_sem_seg.data[0], class_map(scenes, image))
+    else:
+        api, sample = coco(scenes, 'val'), batch['data_samples'][0]
+        annotations = api.loadAnns(api.getAnnIds(sample.img_id))
+        assert (sample.gt_instances.labels + 1).tolist() == [a['category_id'] for a in annotations]
+        assert sample.gt_instances.masks.areas.tolist() == [a['area'] for a in annotations]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_the_count_does_not_change_a_scene(scenes, tmp_path, monkeypatch):

@@ -77,12 +77,6 @@ def test_a_list_takes_precedence_over_folders(folders, tmp_path):
         assert [ours.get_data_info(i)['gt_label'] for i in range(len(ours))] == [label]
 
 
-def test_the_test_split_has_no_labels(tmp_path):
-    (tmp_path / 'test').mkdir()
-    (tmp_path / 'test' / 'ILSVRC2012_test_00000001.JPEG').touch()
-    assert 'gt_label' not in ImageNet1k(data_root=str(tmp_path), split='test').get_data_info(0)
-
-
 def test_a_missing_root_or_split_is_named(tmp_path):
     root = tmp_path / 'imagenet'
     assert f'there is no folder {root};' in message(FileNotFoundError, root)

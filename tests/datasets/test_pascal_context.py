@@ -167,14 +167,6 @@ def test_the_check_names_every_problem(written, text):
     assert text in str(stop.value) and '\n' not in str(stop.value)
 
 
-def test_the_check_lists_five_problems_per_kind(written):
-    listing(written, 'val').write_text('\n'.join([*NAMES['val'], *(f'2011_{n:06d}' for n in range(9))]))
-    with pytest.raises(ValueError) as stop:
-        check(written)
-    lines = str(stop.value).splitlines()
-    assert len(lines) == 12 and sum(line == 'and 4 more of that kind' for line in lines) == 2  # images, class maps
-
-
 def test_the_command_line(written, detail, capfd):
     with pytest.raises(FileExistsError, match='SegmentationClassContext exists'):
         convert(written)
