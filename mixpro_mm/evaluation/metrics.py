@@ -130,12 +130,9 @@ class CalibrationMetric(ConfidenceMetric):
         if len(results) >= 2 * self.bin_size:
             metrics['rms_calibration_error'] = functional.rms_calibration_error(confidence, correct, self.bin_size)
         else:
-            print_log(
-                f'{type(self).__name__}: {len(results)} images are a single bin of {self.bin_size}: only '
-                'rms_calibration_error_full is reported',
-                'current',
-                logging.WARNING,
-            )
+            bins = f'{len(results)} images are a single bin of {self.bin_size}'
+            what = f'{type(self).__name__}: {bins}: only rms_calibration_error_full is reported'
+            print_log(what, 'current', logging.WARNING)
         metrics['aurra'] = functional.aurra(confidence, correct)
         metrics['ece'] = functional.expected_calibration_error(confidence, correct, self.bins)
         return {name: 100 * value for name, value in metrics.items()}

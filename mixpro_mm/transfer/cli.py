@@ -43,11 +43,9 @@ def _report(conversion: Conversion, args: argparse.Namespace) -> list[str]:
     taken += f' (prefix {conversion.prefix})' if conversion.prefix else ''
     what = f'{family.LABEL} in the layout of {conversion.layout}: {describe(conversion.size)}'
     lines = [f'{args.source}{taken} is {what} (SHA-256 {file.sha256[:12]})']
-    if file.beside:
-        lines.append(f'not read: {", ".join(file.beside)}')
+    lines += [f'not read: {", ".join(file.beside)}'] if file.beside else []
     lines += [f'note: {name} has averaged weights; --take {name} converts them' for name in file.averaged]
-    if remark := uncommon(family, conversion.size):
-        lines.append(f'note: {remark}')
+    lines += [f'note: {remark}' for remark in [uncommon(family, conversion.size)] if remark]
     moved = sum(origin != (name,) for name, origin in renamed.origins.items())
     kinds = ''.join(f', {number} {how}' for how, number in Counter(renamed.changed.values()).items())
     counts = f'{len(file.tensors)} tensors in, {len(renamed.tensors)} out: {moved} renamed{kinds}'
@@ -55,8 +53,7 @@ def _report(conversion: Conversion, args: argparse.Namespace) -> list[str]:
     for why, number in Counter(renamed.dropped.values()).items():
         names = some(name for name, reason in renamed.dropped.items() if reason == why)
         lines.append(f'dropped {number}: {names} ({why})')
-    if proof.loaded:
-        lines.append(f'loaded: {proof.loaded}')
+    lines += [f'loaded: {proof.loaded}'] if proof.loaded else []
     if proof.skipped:
         lines.append(f'proof skipped: {proof.skipped}')
     else:

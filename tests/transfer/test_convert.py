@@ -29,7 +29,6 @@ from mixpro_mm.transfer.convert import convert
 from mixpro_mm.utils.checkpoint import read_state_dict
 from mixpro_mm.version import __version__
 
-ROOT = Path(__file__).parents[2]
 PVT_ARCH = dict(embed_dims=(8, 16, 24, 32), num_heads=(1, 2, 3, 4), mlp_ratios=(4, 3, 2, 2), depths=(1, 2, 1, 2))
 PVT_ARCH |= dict(sr_ratios=(8, 4, 2, 1))
 XCIT = dict(embed_dim=32, num_heads=2, cls_attn_layers=2, tokens_norm=True, num_classes=5)
@@ -207,15 +206,11 @@ def test_wrappings(source, tmp_path):
     criterion, last = {'criterion.weight': torch.ones(3)}, {'head.last_layer.weight_v': torch.ones(3)}
     wraps = (
         lambda state: dict(model=beginning('module._orig_mod.', state), args=argparse.Namespace(lr=1)),
-        lambda state: dict(model=beginning('_orig_mod.module.', state)),
         lambda state: dict(state_dict=beginning('model.net._orig_mod.', state, criterion), hyper_parameters={}),
         lambda state: {name.replace('ks.1.', 'ks.1._checkpoint_wrapped_module.'): state[name] for name in state},
         lambda state: dict(  # DINO
-            student=beginning('module.backbone.', other(state)),
-            teacher=beginning('backbone.', state, last),
-            optimizer=dict(state={0: dict(exp_avg=torch.ones(1))}),
+            student=beginning('module.backbone.', other(state)), teacher=beginning('backbone.', state, last)
         ),
-        lambda state: dict(model_state_dict=beginning('encoder.', state)),
     )
     convert(source('deit')[0], tmp_path / 'plain.pth', 'mmseg')
     for wrap in wraps:
@@ -526,24 +521,17 @@ def test_averaged_weights_are_remarked_on_and_taken(tmp_path, capsys):
     assert torch.load(tmp_path / 'a.pth')['meta']['taken'] == 'state_dict_ema'
 
 
-def test_a_note_says_that_a_file_may_be_truncated(tmp_path, capsys):
-    torch.save(drawn(vit(embed_dim=192, depth=2, num_heads=3, mlp_ratio=1)).state_dict(), tmp_path / 'cut.pth')
-    assert main([str(tmp_path / 'cut.pth'), str(tmp_path / 'a.pth'), '--to', 'mmpretrain']) == 0
-    assert 'note: DeiT / ViT of 192 channels is published with 12 blocks, this one has 2;' in capsys.readouterr().out
-
-
-def test_interrupt_is_code_130(tmp_path, monkeypatch, capsys):
+def test_interrupt_is_code_130(monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr('mixpro_mm.transfer.cli.convert', interrupt)
-    assert main(['a.pth', str(tmp_path / 'b.pth'), '--to', 'mmseg']) == 130
+    assert main(['a.pth', 'b.pth', '--to', 'mmseg']) == 130
     assert capsys.readouterr().err == 'interrupted; nothing was written\n'
 
 
-def test_tool_runs_as_a_script(source, tmp_path):
-    path, _ = source('deit')
-    command = [sys.executable, ROOT / 'tools' / 'convert_checkpoint.py', path, tmp_path / 'a.pth', '--to', 'mmdet']
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 1 and done.stdout == ''
-    assert done.stderr.count('\n') == 1 and 'cannot be converted --to mmdet' in done.stderr
+def test_tool_runs_as_a_script(tmp_path):
+    tool = Path(__file__).parents[2] / 'tools' / 'convert_checkpoint.py'
+    command = [sys.executable, tool, tmp_path / 'none.pth', tmp_path / 'a.pth', '--to', 'mmdet']
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.endswith('none.pth is not an existing file.\n')

@@ -42,7 +42,6 @@ TIMM_MODEL = 'xcit:Xcit'
 
 
 def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
-    convolutions = count(tensors, 'backbone.patch_embed.proj.*.conv.weight')
     dims = tensors['backbone.cls_token'].shape[-1]
     depth = count(tensors, 'backbone.xca_layers.*.gamma1')
     class_depth = count(tensors, 'backbone.ca_layers.*.gamma1')
@@ -57,7 +56,7 @@ def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
             mlp_ratio=ratio(len(tensors['backbone.xca_layers.0.ffn.layers.0.0.weight']), dims),
             tokens_norm=dims != 128,  # not in the file; False in XCiT-nano only
         ),
-        patch_size=2**convolutions,
+        patch_size=2 ** count(tensors, 'backbone.patch_embed.proj.*.conv.weight'),
         img_size=224,  # arbitrary, because position embeddings are computed
         classes=len(tensors.get('head.fc.weight', ())),
     )
