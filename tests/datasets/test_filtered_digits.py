@@ -48,8 +48,7 @@ def pairs(part):
 
 
 def test_spread_takes_rounds_until_a_scan_or_a_group_is_full():
-    candidates = [(1, 0, 'x'), (1, 5, 'x'), (1, 6, 'x'), (2, 3, 'x'), (2, 4, 'x')]
-    candidates += [(3, 9, 'y'), (3, 8, 'y'), (3, 7, 'y')]
+    candidates = [(1, 0, 'x'), (1, 5, 'x'), (1, 6, 'x'), (2, 3, 'x'), (2, 4, 'x'), *((3, n, 'y') for n in (9, 8, 7))]
     assert spread(candidates, 9, 9) == [(1, 0), (1, 5), (1, 6), (2, 3), (2, 4), (3, 7), (3, 8), (3, 9)]
     assert spread(candidates, 2, 9) == [(1, 0), (1, 5), (2, 3), (2, 4), (3, 7), (3, 8)]
     assert spread(candidates, 1, 9) == [(1, 0), (2, 3), (3, 7)]

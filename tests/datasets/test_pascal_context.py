@@ -179,11 +179,8 @@ def test_the_command_line(written, detail, capfd):
 
 @pytest.mark.parametrize('where', ['subprocess.run', 'mixpro_mm.datasets.pascal_context.check'])
 def test_an_interrupt_leaves_nothing(devkit, detail, capfd, monkeypatch, where):
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
-
     before = tree(devkit)
-    monkeypatch.setattr(where, interrupt)
+    monkeypatch.setattr(where, lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     assert main([str(devkit)]) == 130
     assert capfd.readouterr().err == 'interrupted; no data set was written\n'
     assert tree(devkit) == before and [path.name for path in devkit.iterdir()] == ['VOC2010']
