@@ -59,10 +59,9 @@ def _report(conversion: Conversion, args: argparse.Namespace) -> list[str]:
     else:
         lines.append(f'proof: {proof.what} differ by {proof.deviation:.1e} of the largest (limit {TOLERANCE:.0e})')
     lines.append(f'written: {args.destination}')
-    config, maps = conversion.config, conversion.target in MAPS
-    if maps:
-        config |= dict(init_cfg=dict(type='Pretrained', checkpoint=args.destination))
-    lines.append(f'{"backbone" if maps else "model"}={_as_code(config)}')
+    maps = conversion.target in MAPS
+    weights = dict(init_cfg=dict(type='Pretrained', checkpoint=args.destination)) if maps else {}
+    lines.append(f'{"backbone" if maps else "model"}={_as_code(conversion.config | weights)}')
     return lines
 
 

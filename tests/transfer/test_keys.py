@@ -61,25 +61,18 @@ def test_a_second_table_keeps_the_origins():
     assert after.dropped == {f'blocks.{b}.qkv': 'not wanted' for b in (0, 1, 12)}
 
 
-@pytest.mark.parametrize(
-    'name, shape, words',
-    [
-        ('blocks.01.norm1.weight', (2,), r'has blocks\.1\.norm1\.weight and blocks\.01\.norm1\.weight for one place'),
-        ('stage01.0.kv', (4, 3), r'has stage1\.0\.kv and stage01\.0\.kv for one place \(layers\.0\.1\.1\.in\)$'),
-        ('blocks.1.qkv', (), r'has blocks\.1\.qkv of shape \(\) that does not fit: \S'),
-        ('blocks.1.qkv', (2, 3), r'has blocks\.1\.qkv of shape \(2, 3\) that does not fit$'),  # two thirds
-        (
-            'stage1.1.q',
-            (2, 2),
-            r'has stage1\.1\.q of shape .2, 2. and stage1.1.kv of shape \(4, 3\) that do not fit: ',
-        ),
-        ('extra.0', (1,), r'has 1 of 18 tensors without a place: extra\.0$'),
-        ('a.blocks.0.qkv', (6,), r'without a place: a\.blocks'),
-    ],
-)
+@pytest.mark.parametrize('name, shape, words', [
+    ('blocks.01.norm1.weight', (2,), r'has blocks\.1\.norm1\.weight and blocks\.01\.norm1\.weight for one place'),
+    ('stage01.0.kv', (4, 3), r'has stage1\.0\.kv and stage01\.0\.kv for one place \(layers\.0\.1\.1\.in\)$'),
+    ('blocks.1.qkv', (), r'has blocks\.1\.qkv of shape \(\) that does not fit: \S'),
+    ('blocks.1.qkv', (2, 3), r'has blocks\.1\.qkv of shape \(2, 3\) that does not fit$'),  # two thirds
+    ('stage1.1.q', (2, 2), r'has stage1\.1\.q of shape \(2, 2\) and stage1.1.kv of shape \(4, 3\) that do not fit: '),
+    ('extra.0', (1,), r'has 1 of 18 tensors without a place: extra\.0$'),
+    ('a.blocks.0.qkv', (6,), r'.*without a place: a\.blocks'),
+])  # fmt: skip
 def test_what_cannot_be_renamed_is_named(name, shape, words):
     given = tensors(**{name: torch.ones(shape)})
-    with pytest.raises(ValueError, match=f'^{words}' if words[:3] == 'has' else words):
+    with pytest.raises(ValueError, match=f'^{words}'):
         renamed(given)
 
 

@@ -32,8 +32,7 @@ def without_wrapping(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str
         ValueError: If there are models under several prefixes.
     """
     plain = {re.sub(WRAPPED, '', name).removeprefix('.'): tensor for name, tensor in tensors.items()}
-    if len(plain) == len(tensors):
-        tensors = plain
+    tensors = plain if len(plain) == len(tensors) else tensors
     signs = {sign for family in FAMILIES for sign, _ in family.LAYOUTS.values()} | REFUSED.keys()
     found = prefixes(tensors, signs)
     first = sorted(prefix for prefix in found if not any(prefix.startswith(o) and prefix != o for o in found))

@@ -61,8 +61,7 @@ MMSEG = (('backbone.', ''), NO_HEAD['mmseg'])
 MMDET = (('backbone.', 'backbone.'), NO_HEAD['mmdet'])
 LABEL = 'Swin'
 LAYOUTS = dict(
-    # first, because its files also have the sign of timm
-    official=('layers.0.downsample.reduction.weight', OFFICIAL),
+    official=('layers.0.downsample.reduction.weight', OFFICIAL),  # first: its files also have the sign of timm
     timm=('layers.1.downsample.reduction.weight', TIMM),
     mmpretrain=('backbone.stages.0.blocks.0.attn.w_msa.qkv.weight', None),
 )
