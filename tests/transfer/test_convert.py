@@ -338,6 +338,8 @@ def test_impossible_targets_name_the_possible_ones(source, tmp_path, family, tar
 TABLE = 'layers.2.blocks.0.attn.relative_position_bias_table'
 DAMAGED = [  # family, tensor, its new value or a change (None: removed), words
     ('deit', 'blocks.1.norm1.bias', None, r'layout of timm, but lacks backbone\.layers\.1\.ln1\.bias '),
+    ('deit', 'patch_embed.proj.weight', None, r'but lacks backbone\.patch_embed\.projection\.weight of mmpretrain\.$'),
+    ('deit', 'blocks.7.norm2.bias', torch.ones(64), r'has 1 of 33 tensors without a place: blocks\.7\.norm2\.bias\.$'),
     ('deit', 'extra', torch.ones(1), r'but has 1 of 33 tensors without a place: extra\.$'),
     ('deit', 'pos_embed', torch.ones(1, 8, 64), r'has 7 positions in pos_embed'),
     ('deit', 'norm.weight', torch.ones(9), r'has norm\.weight that does not fit: .*ln1\.weight .*\(64,\), not \(9,\)'),
@@ -426,6 +428,7 @@ def test_proof_requires_finite_and_equal_values_in_every_map(value, place):
     spoiled[place][0, 1, 2, 0] = value
     for pair in ((found, spoiled), (spoiled, found), (spoiled, spoiled)):
         assert (proof._deviation(*map(tuple, pair)) == 0) == (value == 1)
+    assert proof._deviation((torch.ones(1),), (torch.ones(2),)) == math.inf
 
 
 def test_outputs_that_are_zero_or_not_finite_prove_nothing(source, tmp_path):
