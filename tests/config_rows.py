@@ -47,70 +47,73 @@ def flat(value, path=''):
     return {path[1:]: value}
 
 
-class Stop(Hook):
-    """Stop training after one epoch, and store the losses."""
+class Watch(Hook):
+    """Store losses, learning rates, metrics and predictions; stop after one epoch."""
 
     def __init__(self):
-        self.losses = []
+        self.losses, self.rates, self.metrics, self.samples = [], [], None, []
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.losses.append(outputs['loss'].item())
+        self.losses.append({key: value.item() for key, value in outputs.items() if key.startswith('loss')})
+        self.rates.append(runner.optim_wrapper.get_lr()['lr'][0])
 
     def after_train_epoch(self, runner):
         runner.train_loop.stop_training = True
 
+    def after_val_epoch(self, runner, metrics=None):
+        self.metrics = metrics
 
-def runner_of(config, loader, work_dir):
-    """Build a Runner with model, optimizer, schedule and hooks of a config."""
-    config = Config(config.to_dict())  # a Runner modifies its config
-    own = ('model', 'data_preprocessor', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'default_scope')
-    with mock.patch.object(Runner, '_log_env'):  # slow
-        return Runner(
-            work_dir=str(work_dir),
-            train_dataloader=loader,
-            default_hooks=dict(config.get('default_hooks', {}), checkpoint=None),
-            custom_hooks=[*config.get('custom_hooks', []), Stop()],
-            randomness=dict(seed=0),
-            experiment_name=f'{Path(work_dir).name}-{next(SERIAL)}',
-            **{key: config[key] for key in own},
-        )
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.samples += outputs
+
+
+def run(config, work_dir, call=Runner.train, loader=None):
+    """Train or test with the Runner of a config, without slow logs; return runner, Watch and result."""
+    config, watch = Config(config.to_dict()), Watch()  # a Runner modifies its config
+    config.work_dir, config.experiment_name = str(work_dir), f'{Path(work_dir).name}-{next(SERIAL)}'
+    with mock.patch.object(Config, 'pretty_text', ''), mock.patch.object(Runner, '_log_env'):
+        runner = Runner.from_cfg(config)
+        runner.register_hook(watch)
+        runner._train_dataloader = loader or runner._train_dataloader
+        return runner, watch, call(runner)
 
 
 def loader_of(config, batch_size, **dataset):
     """Build the training dataloader of a config without workers."""
-    loader = dict(config.train_dataloader.to_dict(), batch_size=batch_size, num_workers=0)
+    loader = dict(config.train_dataloader.to_dict(), batch_size=batch_size, num_workers=0, persistent_workers=False)
     loader['dataset'].update(dataset)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         return Runner.build_dataloader(loader)
 
 
-def write_imagenet(root):
-    """Write two training images and their list in the layout of ImageNet."""
-    (root / 'meta').mkdir()
-    (root / 'train').mkdir()
+def imagenet(root, size=224):
+    """Write two images in the layout of ImageNet; return their loader with the training pipeline at a size."""
+    for folder in ('meta', 'train'):
+        (root / folder).mkdir()
     generator = np.random.default_rng(0)
     for n in range(2):
         blots = generator.integers(0, 256, (9, 12, 3), dtype=np.uint8)
         cv2.imwrite(str(root / 'train' / f'{n}.JPEG'), cv2.resize(blots, (320, 240), interpolation=cv2.INTER_CUBIC))
     (root / 'meta' / 'train.txt').write_text('0.JPEG 7\n1.JPEG 931\n')
+    config = fresh(CONFIGS / 'pretrain' / 'deit-small_mixup-cutmix_8xb128_in1k.py')
+    config.train_dataloader.dataset.pipeline[1].scale = size
+    return loader_of(config, 2, data_root=str(root))
 
 
 def train(config, loader, work_dir):
     """Train one epoch with the last augment only, check losses and logged weights, and return the runner."""
-    mixing = config.model.get('train_cfg') or {}
-    if mixing:
+    config = Config(config.to_dict())
+    if mixing := config.model.get('train_cfg'):
         mixing.probs = [0.0] * (len(mixing.augments) - 1) + [1.0]
-    runner = runner_of(config, loader, work_dir)
-    runner.train()
-    (stop,) = (hook for hook in runner.hooks if isinstance(hook, Stop))
-    assert len(stop.losses) == len(loader)
-    assert all(math.isfinite(loss) and loss > 0 for loss in stop.losses)
-    labelings = [hook.get('labeling', 'PAL') for hook in config.get('custom_hooks', []) if 'LabelingHook' in hook.type]
-    wanted = (
-        {'lam_area'} if labelings == ['AreaLabeling'] else {'factor', 'lam_attn', 'lam_area'} if labelings else set()
-    )
-    scalars = runner.message_hub.log_scalars
-    logged = {name for name in ('factor', 'lam_attn', 'lam_area') if f'train/{name}' in scalars}
-    assert logged == wanted
-    assert all(0 <= scalars[f'train/{name}'].current() <= 1 for name in logged)
+    for key in ('val_dataloader', 'val_cfg', 'val_evaluator', 'test_dataloader', 'test_cfg', 'test_evaluator'):
+        config[key] = None
+    config.randomness, config.default_hooks.checkpoint = dict(seed=0), None
+    runner, watch, _ = run(config, work_dir, loader=loader)
+    assert len(watch.losses) == len(loader)
+    assert all(math.isfinite(losses['loss']) and losses['loss'] > 0 for losses in watch.losses)
+    rules = [hook.get('labeling', 'PAL') for hook in config.get('custom_hooks', []) if 'LabelingHook' in hook.type]
+    weights = {'lam_area'} if rules == ['AreaLabeling'] else {'factor', 'lam_attn', 'lam_area'} if rules else set()
+    logged = {name: runner.message_hub.log_scalars.get(f'train/{name}') for name in ('factor', 'lam_attn', 'lam_area')}
+    assert {name for name, value in logged.items() if value} == weights
+    assert all(0 <= logged[name].current() <= 1 for name in weights)
     return runner

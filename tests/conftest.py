@@ -2,6 +2,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from mmengine.visualization import Visualizer
 # models are small, so threads do not help
 torch.set_num_threads(1)
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # of child processes
-
 
 ROOT = str(Path(__file__).parents[1])
 MANAGERS = (DefaultScope, MMLogger, MessageHub, Visualizer)
@@ -49,21 +49,15 @@ def no_globals_left_by_a_module():
 @pytest.fixture
 def two_ranks(tmp_path):
     """Return a function that runs ``FILE RANK FOLDER`` in two processes and loads ``FOLDER/rankN.pth`` of each."""
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, (ROOT, os.environ.get('PYTHONPATH')))))
+
+    def start(command):
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
 
     def run(file):
-        logs = [tmp_path / f'rank{rank}.log' for rank in range(2)]
-        env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, (ROOT, os.environ.get('PYTHONPATH')))))
-        ranks = []
-        for rank, log in enumerate(logs):
-            with log.open('w') as out:
-                command = [sys.executable, file, str(rank), str(tmp_path)]
-                ranks.append(subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=env))
-        try:
-            codes = [process.wait(timeout=300) for process in ranks]
-        finally:
-            for process in ranks:
-                process.kill()
-        assert codes == [0, 0], '\n'.join(log.read_text() for log in logs)
+        with ThreadPoolExecutor(2) as pool:
+            ranks = list(pool.map(start, ([sys.executable, file, str(rank), str(tmp_path)] for rank in range(2))))
+        assert [rank.returncode for rank in ranks] == [0, 0], '\n'.join(rank.stderr for rank in ranks)
         return [torch.load(tmp_path / f'rank{rank}.pth') for rank in range(2)]
 
     return run

@@ -22,25 +22,24 @@ PVT_ARCH = dict(embed_dims=(8, 16, 16, 32), num_heads=(1, 1, 2, 4), mlp_ratios=(
 SERIAL = itertools.count()
 
 
+def image_classifier(backbone, head, loss):
+    head = dict(type=head, num_classes=CLASSES, in_channels=32, loss=loss)
+    return dict(type='ImageClassifier', backbone=backbone, head=head)
+
+
 def vit(loss=STOCK, img_size=32, **kwargs):
-    return dict(
-        type='ImageClassifier',
-        backbone=dict(type='VisionTransformer', arch=ARCH, img_size=img_size, patch_size=8, **kwargs),
-        head=dict(type='VisionTransformerClsHead', num_classes=CLASSES, in_channels=32, loss=loss),
-    )
+    backbone = dict(type='VisionTransformer', arch=ARCH, img_size=img_size, patch_size=8, **kwargs)
+    return image_classifier(backbone, 'VisionTransformerClsHead', loss)
+
+
+def pvt(loss=STOCK, img_size=128, depths=(1, 1, 1, 1), **kwargs):
+    backbone = dict(type='mixpro_mm.PVT', arch=dict(PVT_ARCH, depths=depths), img_size=img_size, **kwargs)
+    return image_classifier(backbone, 'LinearClsHead', loss)
 
 
 def timm_vit(loss=STOCK, img_size=32, **kwargs):
     arch = dict(img_size=img_size, patch_size=8, embed_dim=32, depth=2, num_heads=2, num_classes=CLASSES)
     return dict(type='TimmClassifier', model_name='vit_tiny_patch16_224', loss=loss, **arch, **kwargs)
-
-
-def pvt(loss=STOCK, img_size=128, depths=(1, 1, 1, 1), **kwargs):
-    return dict(
-        type='ImageClassifier',
-        backbone=dict(type='mixpro_mm.PVT', arch=dict(PVT_ARCH, depths=depths), img_size=img_size, **kwargs),
-        head=dict(type='LinearClsHead', num_classes=CLASSES, in_channels=32, loss=loss),
-    )
 
 
 def lively(config, train_cfg=None):
@@ -89,9 +88,7 @@ class KeepGradients(OptimWrapper):
         super().step(**kwargs)
 
 
-class HalfPrecision(KeepGradients):
-    """AmpOptimWrapper for the CPU."""
-
+class HalfPrecision(KeepGradients):  # AmpOptimWrapper for the CPU
     def optim_context(self, model):
         return torch.autocast('cpu', dtype=torch.bfloat16)
 
@@ -150,7 +147,8 @@ def count_hooks(model):
     return sum(len(hooks) for part in model.modules() for kind, hooks in vars(part).items() if kind.endswith('_hooks'))
 
 
-def train_on_a_rank(rank, folder, train_cfg, labeling, batches, loss=STOCK, prepare=None, **settings):
+def train_on_a_rank(rank, folder, train_cfg, labeling, batches, loss=STOCK, prepare=None, optimizer=torch.optim.SGD,
+                    wrapper=KeepGradients):  # fmt: skip
     """Train a classifier on rank ``rank`` of two, and write ``FOLDER/rankN.pth``.
 
     It has ``inputs``, ``targets``, ``gradients`` after reduction, ``parameters``, ``hooks left``, the entries of
@@ -164,23 +162,21 @@ def train_on_a_rank(rank, folder, train_cfg, labeling, batches, loss=STOCK, prep
     model = lively(vit(loss), train_cfg)
     twin, kept = deepcopy(model), KeepBatches(model)
     more, before = prepare(model) if prepare else {}, count_hooks(model)
-    wrapper = settings.pop('wrapper', KeepGradients)
     runner = train(
         MMDistributedDataParallel(model),  # fails in step 2 if a parameter is unused
         f'{folder}/work',
         LabelingHook(labeling),
         data=Samples(4 * batches, seed=int(rank)),
-        optimizer=settings.pop('optimizer', torch.optim.SGD)(model.parameters(), lr=0.05),
+        optimizer=optimizer(model.parameters(), lr=0.05),
         wrapper=lambda optimizer, _: wrapper(optimizer, model),
         randomness=dict(seed=3, diff_rank_seed=True),
     )
     seen = dict(more, inputs=kept.inputs, targets=kept.targets, gradients=runner.optim_wrapper.steps)
-    seen['hooks left'] = count_hooks(model) - before
+    seen |= {'hooks left': count_hooks(model) - before, 'parameters': dict(model.named_parameters())}
     if loss is STOCK:
         value = twin.head.loss_module(twin(kept.inputs[0], mode='tensor'), kept.targets[0])
         names, parameters = zip(*twin.named_parameters(), strict=True)
         seen['alone'] = dict(zip(names, torch.autograd.grad(value, parameters), strict=True))
-    seen['parameters'] = {name: p.detach() for name, p in model.named_parameters()}
     torch.save(seen, f'{folder}/rank{rank}.pth')
     torch.distributed.destroy_process_group()
 

@@ -1,6 +1,7 @@
 """All configs: their resolved values against a record, headers against the paper, the lines of the README."""
 
 import ast
+import inspect
 import json
 import os
 import re
@@ -9,7 +10,8 @@ from pathlib import Path
 import mmseg
 import pytest
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
 from mmpretrain.models import RandomBatchAugment
 
 from mixpro_mm.augments import MixPro
@@ -26,6 +28,7 @@ ALL = {
     for path in sorted(CONFIGS.rglob('*.py'))
     if '_base_' not in path.parts and 'study' not in path.as_posix().removeprefix(CONFIGS.as_posix())
 }
+DOWNSTREAM = ('table3', 'table4', 'table5')
 OF_HOSTS = {'detection/mask-rcnn_r50_1x_coco', 'detection/mask-rcnn_r101_1x_coco'}
 OF_HOSTS |= {'segmentation/deeplabv3plus_r101_4xb4-40k_pascal-context-480x480'}
 PARENTS = {
@@ -36,60 +39,34 @@ PARENTS = {
     'digits/segmenter_deit-micro_scratch_digit-scenes': r'digits/.*segmenter.*',
     'digits/mask-rcnn_pvt-micro_scratch_digit-scenes': r'digits/.*mask-rcnn.*',
 }
-RUN = (  # what a Runner is given; other top-level names are a file's own
-    'model', 'data_preprocessor', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'val_evaluator',
-    'test_evaluator', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'val_cfg', 'test_cfg', 'auto_scale_lr',
-    'sync_bn', 'randomness', 'default_hooks', 'custom_hooks', 'default_scope', 'tta_model', 'tta_pipeline',
-)  # fmt: skip
-SELECTED = (  # of a parent
-    'model.type', 'model.data_preprocessor', 'model.backbone', 'model.neck', 'model.head', 'model.decode_head',
-    'model.train_cfg.augments', 'model.train_cfg.probs', 'model.rpn_head.anchor_generator', 'model.roi_head.bbox_head',
-    'model.roi_head.mask_head', 'model.train_cfg.rcnn.sampler', 'model.test_cfg', 'data_preprocessor',
-    'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper', 'param_scheduler', 'train_cfg',
-    'auto_scale_lr', 'randomness', 'default_hooks.checkpoint', 'default_hooks.iter_seed',
-    'default_hooks.checkpoint_check', 'default_hooks.class_check', 'default_hooks.nonfinite_loss', 'custom_hooks',
-    'default_scope', 'tta_model', 'tta_pipeline',
-)  # fmt: skip
+# what a Runner and the scripts of the toolkits read; other names are helpers of a config file
+RUN = {*inspect.signature(Runner).parameters, 'auto_scale_lr', 'sync_bn', 'tta_model', 'tta_pipeline'}
 
 
 def parent_of(name):
-    """What a config is compared with: the baseline of its model on ImageNet-1k, else the first of its family."""
-    parent = next(parent for parent, family in PARENTS.items() if re.fullmatch(family, name))
+    """Return the config to compare with: the baseline of its model on ImageNet-1k, else the first of its family."""
     model = next((model for model in PAPER.table1 if f'{model}_' in name or f'{model}-p14' in name), None)
     baseline = f'pretrain/{model}_mixup-cutmix_8xb128_in1k'
-    return (
-        baseline if name.startswith(('pretrain', 'ablation', 'robustness')) and model and name != baseline else parent
-    )
-
-
-def build(config):
-    with DefaultScope.overwrite_default_scope(config.default_scope):
-        return MODELS.build(Config(config.to_dict()).model)
+    if name.startswith(('pretrain', 'ablation', 'robustness')) and model and name != baseline:
+        return baseline
+    return next(parent for parent, family in PARENTS.items() if re.fullmatch(family, name))
 
 
 def resolved(name):
     config = read(ALL[name]).to_dict()
-    return flat({key: config[key] for key in RUN if key in config})
-
-
-def at(name, key):
-    value = read(ALL[name])
-    for part in key.split('.'):
-        value = (value or {}).get(part)
-    return value
+    return {key: config[key] for key in sorted(RUN & config.keys())}
 
 
 def recorded(name):
-    """The values of a parent that matter; of another config, all in which it differs from its parent."""
+    """Return all values of a parent; of another config, those in which it differs from its parent."""
     if name in PARENTS:
-        values = {key: at(name, key) for key in SELECTED}
-        return json.loads(json.dumps({key: value for key, value in values.items() if value is not None}))
-    own, base = resolved(name), resolved(parent_of(name))
+        return json.loads(json.dumps(resolved(name)))
+    own, base = flat(resolved(name)), flat(resolved(parent_of(name)))
     return {key: own.get(key, 'absent') for key in sorted(own | base) if own.get(key) != base.get(key)}
 
 
 def write():
-    """A line for each config, and for each value of a parent."""
+    """Write a line for each config, and for each value of a parent."""
     lines = []
     for name in sorted(set(ALL) - OF_HOSTS):
         values = [f'{json.dumps(key)}: {json.dumps(value)}' for key, value in recorded(name).items()]
@@ -106,59 +83,31 @@ def test_resolved_values_are_those_recorded():
 
 
 def published(table, row, column):
-    """The row, as headers name it, and its number in words."""
-    numbers = PAPER[table].get(row, {})
+    """Return the name of a row or method, and the numbers of its header."""
+    methods = dict(baseline='', transmix='TransMix', mixpro='MixPro')
+    numbers = PAPER[table].get('deit-small' if table == 'table5' else row.split('/')[0])
     if table == 'table1':
-        return numbers['name'] + {'baseline': '', 'transmix': ' + TransMix', 'mixpro': ' + MixPro'}[column], numbers[
-            column
-        ]
-    if table == 'table5':
-        numbers = PAPER.table5['deit-small'][row]
-    elif column is None:
-        model, row = row.split('/')
-        numbers = PAPER[table][model][row]
-    if not isinstance(numbers, tuple):
-        return f'{numbers.name}, {{}}', numbers.get('error', numbers.get('top1', numbers.get(column)))
-    start = {'baseline': '', 'transmix': 'TransMix', 'mixpro': 'MixPro'}[row]
-    return start, numbers
+        return [numbers.name, methods[column]], [numbers[column]]
+    if table in DOWNSTREAM:
+        chosen = dict(table3=(0, 1), table4=(0, 3), table5=(3,) if column else (0, 1, 2))[table]
+        return [methods[row.split('/')[-1]]], [numbers[row.split('/')[-1]][n] for n in chosen]
+    return [numbers.name], [numbers.get('error', numbers.get('top1', numbers.get(column)))]
 
 
 def claims(name):
-    """What the header of a config of the paper must say of its own table."""
-    found = []
-    for (table, row, column), config in PAPER.cells.items():
-        stem = Path(config).stem
-        where = f'Table {table[5:]}' if table.startswith('table') else f'Figure {table[6]} ({table[7]})'
-        own = stem.startswith(f'{table}_') or table in ('table1', 'table3', 'table4', 'table5')
-        if config != f'{name}.py' or not own:
-            continue
-        words, numbers = published(table, row, column)
-        if table == 'table3':
-            decoder = {'linear': 'DeiT-S-Linear', 'segmenter': 'DeiT-S-Segmenter', 'deeplabv3plus': 'DeeplabV3+ R101'}
-            words = decoder[row.split('_')[0]] + (f' + {words}' if words else '')
-            said = 'mIoU {}, (MS) {}'.format(*numbers)
-        elif table == 'table4':
-            model = {'r50': 'R-50', 'r101': 'R-101', 'pvt-small': 'PVT-S'}[row.split('/')[0].split('_')[1]]
-            words, said = '-'.join(filter(None, [words, model])), 'box AP {0}, mask AP {3}'.format(*numbers)
-        elif table == 'table5':
-            words = '-'.join(filter(None, [words, 'DeiT-S']))
-            said = 'AUPR {3}' if column else 'top-1 {0}, calibration error {1}, AURRA {2}'
-            said = said.format(*numbers)
-        else:
-            words = (
-                words.format({'tiny': 'DeiT-T', 'small': 'DeiT-S'}[stem.split('_')[1][5:]]) if '{}' in words else words
-            )
-            said = f'top-1{" error" * (column == "error")} {numbers}'
-            said = said if numbers else 'read from a figure, not given in numbers'
-        found.append(f'# Paper:    {where}, {words}: {said}; not run here')
-    return found
+    """Yield table, names and numbers of the rows of the paper that a config reproduces."""
+    for cell, config in PAPER.cells.items():
+        table = cell[0]
+        if config == f'{name}.py' and (f'/{table}_' in config or table in ('table1', *DOWNSTREAM)):
+            where = f'Table {table[5:]}' if table.startswith('table') else f'Figure {table[6]} ({table[7]})'
+            yield where, *published(*cell)
 
 
 OTHERS = {  # claims of configs that are no row of their own
-    'ablation/table2_deit-small_gridmix-local_8xb128_in1k': 'Table 2, GridMix, DeiT-S: top-1 79.5; not run here',
-    'pretrain/deit-small-p14_mixpro-released-code_8xb128_in1k': 'Table 1, DeiT-S + MixPro: top-1 81.3; not run here',
-    'robustness/deit-small_occlusion_in1k': 'Figure 3, curves only; not run here',
-    'detection/mask-rcnn_pvt-small_official_1x_coco': 'Table 4, PVT-S: box AP 40.4, mask AP 37.8; not run here',
+    'ablation/table2_deit-small_gridmix-local_8xb128_in1k': ('Table 2', ['GridMix', 'DeiT-S'], [79.5]),
+    'pretrain/deit-small-p14_mixpro-released-code_8xb128_in1k': ('Table 1', ['DeiT-S + MixPro'], [81.3]),
+    'robustness/deit-small_occlusion_in1k': ('Figure 3', ['curves only'], []),
+    'detection/mask-rcnn_pvt-small_official_1x_coco': ('Table 4', ['PVT-S'], [40.4, 37.8]),
 }
 
 
@@ -166,8 +115,13 @@ OTHERS = {  # claims of configs that are no row of their own
 def test_the_header_names_the_row_its_numbers_and_the_command(name):
     lines, config = header(ALL[name]), read(ALL[name])
     paper = [line for line in lines if line.startswith('# Paper:')]
-    if claims(name) or name in OTHERS or 'micro' in name:
-        assert paper == (claims(name) or ([f'# Paper:    {OTHERS[name]}'] if name in OTHERS else []))
+    expected = list(claims(name)) or [claim for other, claim in OTHERS.items() if other == name]
+    if expected or 'micro' in name:
+        for line, (where, names, numbers) in zip(paper, expected, strict=True):
+            assert line.startswith(f'# Paper:    {where}, ') and line.endswith('; not run here')
+            found = re.findall(r'(?<![-.\d])\d+(?:\.\d+)?', line.partition(where)[2].rpartition(': ')[2])
+            assert all(part in line for part in names)
+            assert [float(number) for number in found] == [number for number in numbers if number is not None]
     else:  # 'no row of Table 3', 'not in the paper'
         assert len(paper) == 1 and re.match('# Paper:    (no row of Table 3|not in the paper)', paper[0])
     toolkit = dict(mmpretrain='mmpretrain', mmseg='mmsegmentation', mmdet='mmdetection')[config.default_scope]
@@ -176,6 +130,8 @@ def test_the_header_names_the_row_its_numbers_and_the_command(name):
     command = f'# Run:      mim {verb} onedl-{toolkit} configs/{name}.py'
     (run,) = (line for line in lines if line.startswith('# Run:'))
     assert run.startswith(f'{command} --checkpoint work_dirs/') if verb == 'test' else run == command + gpus
+    options = re.findall(r'--cfg-options (\S+?)=', ' '.join(lines))
+    assert set(options) <= flat(config.to_dict()).keys()
     assert len(lines[0]) > 30 and not re.match('# (Paper|Run|Needs|Data|Unverified)', lines[0])  # its story comes first
     for checkpoint in re.findall(r'work_dirs/(\S+)/epoch_(\d+)\.pth', f'{run} {config.model.get("backbone")}'):
         (pretrain,) = (other for other in ALL if other.endswith(f'/{checkpoint[0]}'))  # as mim train leaves it
@@ -185,21 +141,18 @@ def test_the_header_names_the_row_its_numbers_and_the_command(name):
 
 
 def test_every_row_of_the_paper_has_its_config_and_no_config_is_only_another():
-    rows = {(table, row) for table, row, _ in PAPER.cells if table not in ('table3', 'table4', 'table5')}
-    names = [name for name in PAPER if name.startswith(('table', 'figure'))]
-    assert rows == {
-        (table, row) for table in names if table not in ('table3', 'table4', 'table5') for row in PAPER[table]
-    }
+    tables = {name: set(PAPER[name]) for name in PAPER if name.startswith(('table', 'figure')) and name != 'table5'}
     for table in ('table3', 'table4'):
-        wanted = {f'{model}/{method}' for model, methods in PAPER[table].items() for method in methods}
-        assert {row for found, row, _ in PAPER.cells if found == table} == wanted
+        tables[table] = {f'{model}/{method}' for model in PAPER[table] for method in PAPER[table][model]}
+    for table, rows in tables.items():
+        assert {row for found, row, _ in PAPER.cells if found == table} == rows
     assert {config.removesuffix('.py') for config in PAPER.cells.values()} <= set(ALL)
     aliases = [name for name in ALL if len(ast.parse(ALL[name].read_text(encoding='utf-8')).body) == 1]
     assert aliases == ['detection/mask-rcnn_r101_1x_coco', 'detection/mask-rcnn_r50_1x_coco',
                        'pretrain/deit-small_mixup-cutmix_8xb128_in1k']  # fmt: skip
     top1 = {}
-    for (table, row, column), config in PAPER.cells.items():  # what is trained once has one number
-        if table not in ('table3', 'table4', 'table5') and (number := published(table, row, column)[1]) is not None:
+    for (table, row, column), config in PAPER.cells.items():  # one training has one number
+        if table not in DOWNSTREAM and (number := published(table, row, column)[1][0]) is not None:
             top1.setdefault(config, set()).add(round(100 - number, 1) if column == 'error' else number)
     assert {config: numbers for config, numbers in top1.items() if len(numbers) > 1} == {}
 
@@ -220,22 +173,13 @@ def test_the_rows_of_hosts_are_the_configs_of_the_hosts():
     assert config == stock and stock['model']['decode_head']['num_classes'] == 60
 
 
-def test_downstream_backbones_take_the_keys_of_their_pretraining():
-    for task, backbone in (('segmenter', 'deit'), ('mask-rcnn', 'pvt')):
-        source = build(read(ALL[f'digits/{backbone}-micro_mixpro_digits'])).backbone.state_dict()
-        target = build(read(ALL[f'digits/{task}_{backbone}-micro_scratch_digit-scenes'])).backbone
-        target.load_state_dict(source, strict=True)
-
-
-def test_the_plans_of_the_digits_hold_together():
-    plan = read_plan(CONFIGS / 'digits' / 'study_demo.py')
-    found = {(stage.task, stage.backbone, stage.pretraining) for stage in plan.stages if stage.config}
-    pairs = {('segmentation', 'DeiT'), ('detection', 'PVT')}
-    assert found == {(*pair, start) for pair in pairs for start in ('mixpro', 'scratch')} | {
-        ('classification', 'DeiT', 'mixpro'), ('classification', 'PVT', 'mixpro'),
+def test_the_plan_of_the_demo():
+    stages = [stage for stage in read_plan(CONFIGS / 'digits' / 'study_demo.py').stages if stage.config]
+    assert {(stage.task, stage.backbone, stage.pretraining, stage.checkpoint) for stage in stages} == {
+        ('classification', 'DeiT', 'mixpro', None), ('classification', 'PVT', 'mixpro', None),
+        ('segmentation', 'DeiT', 'mixpro', 'deit_mixpro'), ('segmentation', 'DeiT', 'scratch', None),
+        ('detection', 'PVT', 'mixpro', 'pvt_mixpro'), ('detection', 'PVT', 'scratch', None),
     }  # fmt: skip
-    for stage in plan.stages:
-        assert bool(stage.checkpoint) == (stage.pretraining == 'mixpro' and stage.task != 'classification')
 
 
 def test_the_lines_of_the_readme_work_on_a_stock_config(tmp_path):

@@ -1,6 +1,8 @@
-"""Imports point down the list of subpackages only, read from every import statement."""
+"""Imports point down the list of subpackages only, read from every import statement; imports in new processes."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,20 +11,9 @@ import mixpro_mm
 
 ROOT = Path(mixpro_mm.__file__).parent
 LAYERS = (  # from the top; a subpackage imports from itself and from those after it
-    'doctor',
-    'benchmark',
-    'study',
-    'report',
-    'hooks',
-    'evaluation',
-    'transfer',
-    'datasets',
-    'augments',
-    'labeling',
-    'models',
-    'functional',
-    'utils',
-)
+    'doctor', 'benchmark', 'study', 'report', 'hooks', 'evaluation', 'transfer', 'datasets', 'augments', 'labeling',
+    'models', 'functional', 'utils',
+)  # fmt: skip
 TOP = ('cli', 'plugin', 'registry', 'version')  # the only modules outside subpackages; they may import all
 FROM_ANYWHERE = ('registry', 'version')
 TORCH_ONLY = ('functional', 'labeling')
@@ -60,26 +51,40 @@ def upward(module, source):
     return [name for name in ours if name not in (*below, '__version__')]
 
 
-def test_upward_imports_are_found():
-    source = 'import torch\nfrom mixpro_mm.utils import files\ndef f():\n    from mixpro_mm.study.plan import Plan\n'
-    assert upward('transfer.convert', source) == ['study']
-    assert upward('study.plan', source) == []
-    assert upward('utils.files', 'import mixpro_mm.functional.masks') == ['functional']
-    assert upward('labeling.tap', 'from mixpro_mm import cli') == ['cli']
-    assert list(imports('def f():\n    import b', into_functions=False)) == []
-
-
 @pytest.mark.parametrize('module', MODULES)
-def test_imports_point_down(module):
+def test_modules_are_short_and_their_imports_point_down(module):
     source = MODULES[module].read_text(encoding='utf-8')
-    assert module.split('.')[0] in TOP + LAYERS, 'a module belongs into a subpackage'
+    assert len(source.splitlines()) <= 300
+    assert module.split('.')[0] in TOP + LAYERS, 'every module belongs to a subpackage'
     assert upward(module, source) == []
     tops = {name.split('.')[0] for name in imports(source, into_functions=False)}
-    assert not tops & {'mmseg', 'mmdet'}, 'imported inside functions, so that each toolkit is optional'
+    assert not tops & {'mmseg', 'mmdet'}, 'import them inside functions, because they are optional'
     if module.split('.')[0] in TORCH_ONLY:
         assert not [name for name in imports(source) if name.startswith(('mm', 'mixpro_mm.registry'))]
 
 
-@pytest.mark.parametrize('module', MODULES)
-def test_modules_are_short(module):
-    assert len(MODULES[module].read_text(encoding='utf-8').splitlines()) <= 300
+REPORT = '; import sys; print(*sorted({name.partition(".")[0] for name in sys.modules}))'
+
+
+def printed(code):
+    return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def test_the_package_imports_nothing_else():
+    before, after = (set(printed(code + REPORT).split()) for code in ('pass', 'import mixpro_mm'))
+    assert after - before == {'mixpro_mm'}  # no torch, no numpy, no mm* package
+
+
+def test_functional_and_labeling_need_torch_only():
+    after = set(printed(f'import mixpro_mm.functional, mixpro_mm.labeling{REPORT}').split())
+    assert {'mixpro_mm', 'torch'} <= after
+    assert not after & {'mmengine', 'mmcv', 'mmpretrain', 'mmseg', 'mmdet', 'timm', 'matplotlib', 'cv2'}
+
+
+def test_debug_messages_of_the_toolkits_on_import_are_not_printed():
+    code = """
+import mixpro_mm.utils.host_prints, mmpretrain.datasets, logging
+from mmengine.logging import print_log
+print_log('gone', level=logging.DEBUG)
+print_log('kept', level=logging.WARNING)"""
+    assert printed(code) == 'kept\n'

@@ -1,40 +1,31 @@
-"""Segmentation configs: backbones of pre-training, and training and testing of small models with mmseg's scripts."""
+"""Segmentation configs: backbones of pre-training, and training and testing of small models."""
 
 import functools
 import json
-import runpy
-import sys
-from pathlib import Path
 from unittest import mock
 
-import mmseg
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS, MODELS, DefaultScope
+from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
-from PIL import Image
 
 from mixpro_mm.datasets.digit_scenes import write_digit_scenes
-from tests import config_rows
-from tests.config_rows import CONFIGS, SERIAL
+from mixpro_mm.study.evaluate import tta_config
+from tests.config_rows import CONFIGS, fresh, read, run
 
-HOST = Path(mmseg.__file__).parent / '.mim'
 LINEAR, SEGMENTER = (
     f'{decoder}_deit-small_mixpro_4xb4-80k_pascal-context-480x480' for decoder in ('linear', 'segmenter')
 )
-WITHOUT_GROUND = 'segmenter_deit-small_mixpro_4xb4-80k_pascal-context-59-480x480'
-CNN = 'deeplabv3plus_r101_4xb4-40k_pascal-context-480x480'
+WITHOUT_BACKGROUND = 'segmenter_deit-small_mixpro_4xb4-80k_pascal-context-59-480x480'
+LONG = [pytest.param(name, marks=pytest.mark.long) for name in (LINEAR, WITHOUT_BACKGROUND)]
+PRETRAINING = read(CONFIGS / 'pretrain' / 'deit-small_mixpro_8xb128_in1k.py').model
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
 
 
 def config_of(name):
-    return config_rows.read(CONFIGS / 'segmentation' / f'{name}.py')
-
-
-def pretraining():
-    return config_rows.read(CONFIGS / 'pretrain' / 'deit-small_mixpro_8xb128_in1k.py')
+    return fresh(CONFIGS / 'segmentation' / f'{name}.py')
 
 
 @pytest.mark.parametrize('name', [LINEAR, SEGMENTER])
@@ -42,9 +33,9 @@ def test_backbone_has_the_names_and_shapes_of_pretraining(name):
     linspace = functools.partial(torch.linspace, device='cpu')  # Segmenter calls item()
     with torch.device('meta'), mock.patch.object(torch, 'linspace', linspace):
         with DefaultScope.overwrite_default_scope('mmseg'):
-            mine = MODELS.build(config_of(name).model.to_dict()).backbone.state_dict()
+            mine = MODELS.build(config_of(name).model).backbone.state_dict()
         with DefaultScope.overwrite_default_scope('mmpretrain'):
-            source = MODELS.build(pretraining().model.backbone).state_dict()
+            source = MODELS.build(PRETRAINING.backbone).state_dict()
     shapes, wanted = ({key: tuple(value.shape) for key, value in state.items()} for state in (mine, source))
     assert shapes.pop('pos_embed') == (1, 1 + 30 * 30, 384) and wanted.pop('pos_embed') == (1, 1 + 14 * 14, 384)
     assert shapes == wanted and len(shapes) == 12 * 12 + 5
@@ -54,7 +45,6 @@ def tenth(node):
     """Divide all sizes in pixels by 10, except patches."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         if key in ('scale', 'crop_size', 'stride', 'size', 'img_size'):
-            assert all(side % 10 == 0 for side in np.ravel(value))
             node[key] = value // 10 if isinstance(value, int) else tuple(side // 10 for side in value)
         elif value == 'SyncBN':
             node[key] = 'BN'  # one process on CPU
@@ -62,27 +52,14 @@ def tenth(node):
             tenth(value)
 
 
-@pytest.fixture(autouse=True)
-def without_slow_logs(monkeypatch):
-    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda code, **_: (code, True))
-    monkeypatch.setattr(Runner, '_log_env', lambda *_: None)
-
-
-def miniature(name, data, work_dir, checkpoint=None):
+def miniature(name, data, checkpoint=None):
     """Change sizes, paths and the number of steps of a config."""
     config = config_of(name).to_dict()
     tenth(config)
-    model, head = config['model'], config['model']['decode_head']
-    if name == CNN:
-        model['pretrained'] = None  # no download
-        model['backbone'].update(depth=50, stem_channels=8, base_channels=8)
-        head.update(in_channels=256, channels=16, c1_in_channels=32, c1_channels=8)
-        model['auxiliary_head'].update(in_channels=128, channels=16)
-    else:
-        model['backbone']['arch'] = dict(ARCH)
-        head.update({key: 24 for key in ('in_channels', 'channels', 'embed_dims') if key in head})
-        head.update({key: 2 for key in ('num_heads',) if key in head})
-        model['backbone']['init_cfg']['checkpoint'] = str(checkpoint)
+    backbone, head = config['model']['backbone'], config['model']['decode_head']
+    backbone['arch'], backbone['init_cfg']['checkpoint'] = dict(ARCH), str(checkpoint)
+    narrow = dict(in_channels=24, channels=24, embed_dims=24, num_heads=2)
+    head.update({key: value for key, value in narrow.items() if key in head})
     for part in ('train', 'val', 'test'):
         loader = config[f'{part}_dataloader']
         loader.update(num_workers=0, persistent_workers=False)
@@ -91,8 +68,7 @@ def miniature(name, data, work_dir, checkpoint=None):
     config['train_cfg'].update(max_iters=2, val_interval=2)
     config['default_hooks']['logger']['interval'] = 1
     config['default_hooks']['checkpoint']['interval'] = 2
-    config.update(work_dir=str(work_dir), log_level='WARNING', experiment_name=f'segmentation-{next(SERIAL)}')
-    return Config(config)
+    return Config(dict(config, log_level='WARNING'))
 
 
 @pytest.fixture(scope='module')
@@ -100,67 +76,31 @@ def voc(tmp_path_factory):
     return write_digit_scenes(tmp_path_factory.mktemp('scenes') / 'set', 4, 3) / 'VOCdevkit' / 'VOC2010'
 
 
-@pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory):
+def write_checkpoint(path):
     """Write a checkpoint of pre-training of a narrow DeiT with random tensors."""
-    config = pretraining().model.to_dict()
+    config = PRETRAINING.to_dict()
     config['backbone']['arch'], config['head']['in_channels'] = dict(ARCH), 24
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(dict(config, init_cfg=None, train_cfg=None))
     torch.manual_seed(0)
     state = {key: value + 0.1 * torch.randn_like(value) for key, value in model.state_dict().items()}
     state['backbone.patch_embed.projection.weight'] *= 4  # so that predictions differ between patches
-    path = tmp_path_factory.mktemp('pretrained') / 'epoch_300.pth'
     torch.save(dict(meta=dict(epoch=300), state_dict=state), path)
     return path
 
 
-def run_test_script(config, weights, work_dir, *flags):
-    """Run the script of ``mim test`` and return the logged metrics."""
-    path = work_dir.with_suffix('.py')
-    config.dump(path)
-    command = ['test.py', path, weights, '--work-dir', work_dir, *flags]
-    with mock.patch.object(sys, 'argv', [str(word) for word in command]):
-        runpy.run_path(str(HOST / 'tools' / 'test.py'), run_name='__main__')
-    (log,) = work_dir.glob('*/*.json')
-    return json.loads(log.read_text())
-
-
-LONG = [pytest.param(name, marks=pytest.mark.long) for name in (LINEAR, WITHOUT_GROUND, CNN)]
-
-
 @pytest.mark.parametrize('name', [SEGMENTER, *LONG])
-def test_small_models_train_and_are_tested_at_one_and_several_scales(name, voc, checkpoint, tmp_path):
-    config = miniature(name, voc, tmp_path / 'run', checkpoint)
-    runner = Runner.from_cfg(config)
-    runner.train()
-    scalars = runner.message_hub.log_scalars
-    losses = scalars['train/loss'].data[0]
-    assert runner.iter == 2 and len(losses) == 2 and np.isfinite(losses).all() and (losses > 0).all()
-    if name != CNN:
-        report = json.loads((tmp_path / 'run' / 'transfer.json').read_text())
-        assert report['complete'] and report['ratio'] == 1 and report['dropped'] == ['head.*']
-        assert [(each['name'], each['file'][1], each['module'][1]) for each in report['resized']] == [
-            ('pos_embed', 1 + 14 * 14, 1 + 3 * 3)
-        ]
-    weights = tmp_path / 'run' / 'iter_2.pth'
-    one = run_test_script(config, weights, tmp_path / 'one')
-    several = run_test_script(config, weights, tmp_path / 'several', '--tta')
-    assert one['mIoU'] == pytest.approx(float(scalars['val/mIoU'].data[0][-1]), abs=0.006)
+def test_small_models_train_and_are_tested_at_one_and_several_scales(name, voc, tmp_path):
+    config = miniature(name, voc, write_checkpoint(tmp_path / 'epoch_300.pth'))
+    _, watch, _ = run(config, tmp_path / 'run')
+    losses = np.array([losses['loss'] for losses in watch.losses])
+    assert len(losses) == 2 and np.isfinite(losses).all() and (losses > 0).all()
+    report = json.loads((tmp_path / 'run' / 'transfer.json').read_text())
+    assert report['complete'] and report['ratio'] == 1 and report['dropped'] == ['head.*']
+    (resized,) = report['resized']
+    assert (resized['name'], resized['file'][1], resized['module'][1]) == ('pos_embed', 1 + 14 * 14, 1 + 3 * 3)
+    config.load_from = str(tmp_path / 'run' / 'iter_2.pth')
+    _, _, one = run(config, tmp_path / 'one', Runner.test)
+    _, _, several = run(tta_config(config), tmp_path / 'several', Runner.test)
+    assert one['mIoU'] == pytest.approx(watch.metrics['mIoU'], abs=0.006)
     assert several.keys() == one.keys()
-
-
-@pytest.mark.parametrize('name', [SEGMENTER, WITHOUT_GROUND])
-def test_labels_of_the_dataset(name, voc, tmp_path):
-    config = miniature(name, voc, tmp_path)
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        dataset = DATASETS.build(config.val_dataloader.dataset)
-    classes = ['background', 'aeroplane', 'bag'] if name != WITHOUT_GROUND else ['aeroplane', 'bag', 'bed']
-    assert list(dataset.metainfo['classes'][:3]) == classes
-    assert len(dataset.metainfo['classes']) == config.model.decode_head.num_classes
-    for item in dataset:
-        sample = item['data_samples']
-        raw = np.asarray(Image.open(sample.seg_map_path)).astype(int)
-        expected = raw if name != WITHOUT_GROUND else np.where(raw == 0, 255, raw - 1)
-        assert np.array_equal(sample.gt_sem_seg.data[0], expected)
-        assert min(item['inputs'].shape[1:]) == 52  # the short side

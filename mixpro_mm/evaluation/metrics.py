@@ -10,16 +10,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from mixpro_mm.functional.metrics import (
-    aurra,
-    expected_calibration_error,
-    fpr95,
-    ood_aupr,
-    ood_auroc,
-    rms_calibration_error,
-    slice_confidence,
-    whole_classes,
-)
+from mixpro_mm.functional import metrics as functional
 from mixpro_mm.registry import METRICS, register
 from mixpro_mm.utils.arguments import positive_int
 
@@ -30,7 +21,7 @@ class ConfidenceMetric(BaseMetric):
     """Base class of metrics that collect ``(confidence, outcome)`` of every image.
 
     The confidence is the maximum of the softmax over the logits of ``classes``, computed in float64 from the scores
-    (see :func:`slice_confidence`). Use scores of fp32, because small ones underflow in fp16.
+    (``functional.metrics.slice_confidence``). Use scores of fp32, because small ones underflow in fp16.
 
     Args:
         classes: Columns of the scores to use. None: all; 'dataset': the ``indices`` in the metainfo of the data set,
@@ -47,7 +38,7 @@ class ConfidenceMetric(BaseMetric):
         if isinstance(classes, str) and classes != 'dataset':
             raise ValueError(f"classes must be None, a list of class indices or 'dataset', got {classes!r}")
         if classes is not None and not isinstance(classes, str):
-            classes = whole_classes(classes, 'classes')
+            classes = functional.whole_classes(classes, 'classes')
         self.classes = classes
 
     @abstractmethod
@@ -60,7 +51,7 @@ class ConfidenceMetric(BaseMetric):
             return
         scores = torch.stack([_field(sample, 'pred_score', self).detach().cpu().double() for sample in data_samples])
         kept = self.kept_classes(scores.shape[-1])
-        confidence, predicted = slice_confidence(scores.numpy(), kept)
+        confidence, predicted = functional.slice_confidence(scores.numpy(), kept)
         outcomes = [self.outcome(*each, kept) for each in zip(data_samples, predicted.tolist(), strict=True)]
         self.results.extend(zip(confidence.tolist(), outcomes, strict=True))
 
@@ -88,7 +79,7 @@ class ConfidenceMetric(BaseMetric):
                 f'metainfo=dict(indices=[...], num_outputs={width}) of the data set to the columns of its '
                 f'{len(meta["indices"])} classes'
             )
-        return whole_classes(meta['indices'], '`indices` of the data set')
+        return functional.whole_classes(meta['indices'], '`indices` of the data set')
 
 
 @register(METRICS)
@@ -134,19 +125,16 @@ class CalibrationMetric(ConfidenceMetric):
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Compute the metrics from all pairs (confidence, correct)."""
         confidence, correct = _columns(results)
-        full = rms_calibration_error(confidence, correct, self.bin_size, drop_last_bin=False)
+        full = functional.rms_calibration_error(confidence, correct, self.bin_size, drop_last_bin=False)
         metrics = dict(top1=float(correct.mean()), rms_calibration_error_full=full)
         if len(results) >= 2 * self.bin_size:
-            metrics['rms_calibration_error'] = rms_calibration_error(confidence, correct, self.bin_size)
+            metrics['rms_calibration_error'] = functional.rms_calibration_error(confidence, correct, self.bin_size)
         else:
-            print_log(
-                f'{type(self).__name__}: {len(results)} images are a single bin of {self.bin_size}: only '
-                'rms_calibration_error_full is reported',
-                'current',
-                logging.WARNING,
-            )
-        metrics['aurra'] = aurra(confidence, correct)
-        metrics['ece'] = expected_calibration_error(confidence, correct, self.bins)
+            bins = f'{len(results)} images are a single bin of {self.bin_size}'
+            what = f'{type(self).__name__}: {bins}: only rms_calibration_error_full is reported'
+            print_log(what, 'current', logging.WARNING)
+        metrics['aurra'] = functional.aurra(confidence, correct)
+        metrics['ece'] = functional.expected_calibration_error(confidence, correct, self.bins)
         return {name: 100 * value for name, value in metrics.items()}
 
 
@@ -182,7 +170,8 @@ class OODMetric(ConfidenceMetric):
                 f'{type(self).__name__} needs images of both kinds, but {int(ood.sum())} of {len(ood)} have ood = 1'
             )
         parts = confidence[ood == 0], confidence[ood == 1]
-        return dict(aupr=100 * ood_aupr(*parts), auroc=100 * ood_auroc(*parts), fpr95=100 * fpr95(*parts))
+        measured = functional.ood_aupr(*parts), functional.ood_auroc(*parts), functional.fpr95(*parts)
+        return {name: 100 * value for name, value in zip(('aupr', 'auroc', 'fpr95'), measured, strict=True)}
 
 
 def _columns(results: list) -> np.ndarray:

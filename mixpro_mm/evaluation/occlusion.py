@@ -10,15 +10,7 @@ from torch import Tensor
 from mixpro_mm.evaluation.occlusion_plan import curves_of, metric_name, plan_points, seed_of
 from mixpro_mm.evaluation.record import RecordedTestLoop, numbers_of
 from mixpro_mm.evaluation.saliency_model import build_saliency_model, saliency_tap
-from mixpro_mm.functional.patch_drop import (
-    MODES,
-    blacken,
-    drop_count,
-    drop_first,
-    drop_salient_mass,
-    patch_mass,
-    random_order,
-)
+from mixpro_mm.functional import patch_drop
 from mixpro_mm.registry import LOOPS, register
 from mixpro_mm.utils.arguments import positive_int
 from mixpro_mm.utils.backbone_spec import find_backbone
@@ -72,7 +64,7 @@ class OcclusionTestLoop(RecordedTestLoop):
         dataloader,
         evaluator,
         ratios: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
-        modes: Sequence[str] = MODES,
+        modes: Sequence[str] = patch_drop.MODES,
         protocol: str = 'naseer',
         grid: int = 14,
         repeats: int = 1,
@@ -84,7 +76,7 @@ class OcclusionTestLoop(RecordedTestLoop):
         fp16: bool = False,
     ):
         self.points = plan_points(ratios, modes, protocol, repeats)
-        self.guided = [mode for mode in MODES[1:] if any(point.mode == mode for point in self.points)]
+        self.guided = [mode for mode in patch_drop.MODES[1:] if any(point.mode == mode for point in self.points)]
         self.grid = positive_int('grid', grid)
         super().__init__(runner, dataloader, evaluator, label, out, fp16)
         self._check_labels()
@@ -107,12 +99,11 @@ class OcclusionTestLoop(RecordedTestLoop):
             self.run_iter(idx, data_batch)
         all_reduce(self._right)
         all_reduce(self._dropped)
-        metrics = self.evaluator.evaluate(len(self.dataloader.dataset))
         images = len(self.dataloader.dataset)
+        metrics = self.evaluator.evaluate(images)
         curves = curves_of(self.points, self._right.tolist(), self._dropped.tolist(), images, self.grid, self.protocol)
-        points = {metric_name(mode, point['ratio']): point['top1'] for mode in curves for point in curves[mode]}
         self.write_record(whole=numbers_of(metrics), curves=curves)
-        metrics.update(points)
+        metrics |= {metric_name(mode, point['ratio']): point['top1'] for mode in curves for point in curves[mode]}
         self.runner.call_hook('after_test_epoch', metrics=metrics)
         self.runner.call_hook('after_test')
         return metrics
@@ -140,7 +131,7 @@ class OcclusionTestLoop(RecordedTestLoop):
         for number, dropped in enumerate(self._drops(images, names, batches)):
             predicted = whole
             if dropped.any():
-                masked = blacken(images, dropped.to(images.device), self.grid)
+                masked = patch_drop.blacken(images, dropped.to(images.device), self.grid)
                 with autocast(enabled=self.fp16):
                     predicted = _predicted(self.runner.model.test_step(dict(inputs=masked)))
             self._right[number] += ((predicted == labels) & counted).sum()
@@ -156,18 +147,18 @@ class OcclusionTestLoop(RecordedTestLoop):
         if self._tap:
             normalised = self._model.data_preprocessor(dict(inputs=images))['inputs']
             backbone = find_backbone(self._saliency_model).to(images.device)
-            mass = patch_mass(self._tap.maps(lambda: backbone(normalised), normalised).cpu(), self.grid)
+            mass = patch_drop.patch_mass(self._tap.maps(lambda: backbone(normalised), normalised).cpu(), self.grid)
             orders = {mode: mass.argsort(dim=1, descending=mode == 'salient', stable=True) for mode in self.guided}
         for mode, ratio, run in self.points:
             if mode != 'random' and self.protocol == 'naseer':
-                yield drop_salient_mass(mass, ratio, mode)
+                yield patch_drop.drop_salient_mass(mass, ratio, mode)
                 continue
             if mode == 'random' and (mode, run) not in orders:
                 drawn = batches if self.protocol == 'naseer' else names
                 seeds = [seed_of(self.seed, run, name) for name in drawn]
-                orders[mode, run] = random_order(patches, seeds[:1] if len(set(seeds)) == 1 else seeds)
+                orders[mode, run] = patch_drop.random_order(patches, seeds[:1] if len(set(seeds)) == 1 else seeds)
             order = orders[(mode, run) if mode == 'random' else mode]
-            yield drop_first(order, drop_count(ratio, patches, self.protocol))
+            yield patch_drop.drop_first(order, patch_drop.drop_count(ratio, patches, self.protocol))
 
     @property
     def _model(self) -> torch.nn.Module:

@@ -73,13 +73,12 @@ class RecordedTestLoop(TestLoop):
         if not is_main_process():
             return None
         filename, checkpoint = getattr(self.runner.cfg, 'filename', None), self.runner._load_from
-        known = checkpoint and Path(checkpoint).is_file()
         record = dict(
             kind=self.kind,
             label=self.label or (Path(filename).stem if filename else self.runner.experiment_name),
             config=filename and str(filename),
             checkpoint=checkpoint and str(checkpoint),
-            sha256=sha256_of(checkpoint) if known else None,
+            sha256=sha256_of(checkpoint) if checkpoint and Path(checkpoint).is_file() else None,
             version=__version__,
             settings=json.loads(json.dumps(self.settings(), default=_name)),
             images=len(self.dataloader.dataset),

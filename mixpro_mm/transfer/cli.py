@@ -12,7 +12,6 @@ from mixpro_mm.transfer.proof import MAPS, TOLERANCE
 __all__ = ['main']
 
 TO = 'target layout; mixpro equals mmpretrain where a family has both; see docs/hand_over.md'
-TAKE = 'convert the entry KEY of the file, such as model_ema or state_dict_ema, or KEY.*'
 
 
 def main(arguments=None) -> int:
@@ -24,7 +23,7 @@ def main(arguments=None) -> int:
     add('--to', required=True, choices=TARGETS, help=TO)
     add('--trust', action='store_true', help='allow code in the file to run')
     add('--heads', type=int, help='number of heads of a DeiT or ViT; default: one per 64 channels')
-    add('--take', metavar='KEY', help=TAKE)
+    add('--take', metavar='KEY', help='convert the entry KEY of the file, such as model_ema, or KEY.*')
     args = parser.parse_args(arguments)
     try:
         conversion = convert(args.source, args.destination, args.to, args.trust, args.heads, args.take)
@@ -42,15 +41,11 @@ def _report(conversion: Conversion, args: argparse.Namespace) -> list[str]:
     file, family, renamed, proof = conversion.file, conversion.family, conversion.renamed, conversion.proof
     taken = f' (entry {file.unusual})' if file.unusual else ''
     taken += f' (prefix {conversion.prefix})' if conversion.prefix else ''
-    lines = [
-        f'{args.source}{taken} is {family.LABEL} in the layout of {conversion.layout}: {describe(conversion.size)} '
-        f'(SHA-256 {file.sha256[:12]})'
-    ]
-    if file.beside:
-        lines.append(f'not read: {", ".join(file.beside)}')
+    what = f'{family.LABEL} in the layout of {conversion.layout}: {describe(conversion.size)}'
+    lines = [f'{args.source}{taken} is {what} (SHA-256 {file.sha256[:12]})']
+    lines += [f'not read: {", ".join(file.beside)}'] if file.beside else []
     lines += [f'note: {name} has averaged weights; --take {name} converts them' for name in file.averaged]
-    if remark := uncommon(family, conversion.size):
-        lines.append(f'note: {remark}')
+    lines += [f'note: {remark}' for remark in [uncommon(family, conversion.size)] if remark]
     moved = sum(origin != (name,) for name, origin in renamed.origins.items())
     kinds = ''.join(f', {number} {how}' for how, number in Counter(renamed.changed.values()).items())
     counts = f'{len(file.tensors)} tensors in, {len(renamed.tensors)} out: {moved} renamed{kinds}'
@@ -58,17 +53,15 @@ def _report(conversion: Conversion, args: argparse.Namespace) -> list[str]:
     for why, number in Counter(renamed.dropped.values()).items():
         names = some(name for name, reason in renamed.dropped.items() if reason == why)
         lines.append(f'dropped {number}: {names} ({why})')
-    if proof.loaded:
-        lines.append(f'loaded: {proof.loaded}')
+    lines += [f'loaded: {proof.loaded}'] if proof.loaded else []
     if proof.skipped:
         lines.append(f'proof skipped: {proof.skipped}')
     else:
         lines.append(f'proof: {proof.what} differ by {proof.deviation:.1e} of the largest (limit {TOLERANCE:.0e})')
     lines.append(f'written: {args.destination}')
-    config, maps = conversion.config, conversion.target in MAPS
-    if maps:
-        config |= dict(init_cfg=dict(type='Pretrained', checkpoint=args.destination))
-    lines.append(f'{"backbone" if maps else "model"}={_as_code(config)}')
+    maps = conversion.target in MAPS
+    weights = dict(init_cfg=dict(type='Pretrained', checkpoint=args.destination)) if maps else {}
+    lines.append(f'{"backbone" if maps else "model"}={_as_code(conversion.config | weights)}')
     return lines
 
 

@@ -50,8 +50,6 @@ def convert(source, destination, target, trust=False, heads=None, take=None) -> 
         FileNotFoundError, ValueError: If the file cannot be read, converted, verified or written.
     """
     source, destination = Path(source), Path(destination)
-    if destination.is_dir():
-        raise ValueError(f'{destination} is a folder, not a file to write to.')
     same = destination.exists() and source.exists() and destination.samefile(source)
     if same or destination.resolve() == source.resolve():
         raise ValueError(f'{destination} is the source itself; name another file to write to.')
@@ -60,9 +58,7 @@ def convert(source, destination, target, trust=False, heads=None, take=None) -> 
     try:
         file = read_checkpoint(source, trust, take)
     except CodeInCheckpointError as error:
-        warning = (
-            'with --trust this code runs with your permissions, so use it only if you trust the author of the file'
-        )
+        warning = 'with --trust it runs with your permissions, so use it only if you trust the author of the file'
         raise ValueError(f'{str(error).rstrip(".")}; {warning}.') from error
     try:
         conversion = _convert(file, target, heads)
@@ -120,8 +116,6 @@ def _convert(file: Checkpoint, target: str, heads: int | None) -> Conversion:
         raise ValueError(f'{what}, but lacks {error.args[0]} of mmpretrain') from error
     except ValueError as error:
         raise ValueError(f'{what}, but {error}') from error
-    except (ArithmeticError, IndexError, TypeError) as error:
-        raise ValueError(f'{what}, but has shapes from which no size can be read: {last_line(error)}') from error
     renamed = rename(hub, table) if (table := family.TARGETS[target]) else hub
     kept = {name: tensor for name, tensor in tensors.items() if name not in hub.dropped}
     proof = prove(family, layout, target, size, kept, hub, renamed)

@@ -58,12 +58,10 @@ class Coverage:
 
     def summary(self) -> str:
         """Return one line for the log."""
-        loaded = len(self.loaded) + len(self.resized)
-        return (
-            f'{loaded} of {self.total} tensors of {self.module} ({self.ratio:.1%}) come from {self.checkpoint} '
-            f'(SHA-256 {self.sha256[:12]}), {len(self.resized)} of them resized; not loaded: '
-            f'{", ".join(self.dropped + self.unexpected) or "nothing"}'
-        )
+        loaded = f'{len(self.loaded) + len(self.resized)} of {self.total} tensors of {self.module} ({self.ratio:.1%})'
+        file = f'{self.checkpoint} (SHA-256 {self.sha256[:12]})'
+        lost = ', '.join(self.dropped + self.unexpected) or 'nothing'
+        return f'{loaded} come from {file}, {len(self.resized)} of them resized; not loaded: {lost}'
 
 
 def compare(module: nn.Module, state_dict: dict, prefix: str = '', allow: str | Sequence[str] = ()) -> Coverage:
@@ -105,8 +103,9 @@ def compare(module: nn.Module, state_dict: dict, prefix: str = '', allow: str | 
     for name in (name for name in given if name not in held):
         lost = name in unplaced and not _matches(name, (*NOT_FOR_FEATURES, *allow))
         (coverage.unexpected if lost else coverage.dropped).append(prefix + name)
-    for shapes in coverage.resized:
-        if 'cls_token' in given and 'cls_token' not in held and _has_class_row(shapes):
+    for shapes in coverage.resized if 'cls_token' in given and 'cls_token' not in held else ():
+        patches = shapes['file'][1] - 1 if shapes['name'].startswith('pos_embed') else 0
+        if 0 < patches == isqrt(patches) ** 2:  # a position embedding (1, 1 + n*n, C)
             shapes['class_row_dropped'] = True
             coverage.dropped.append(f'{prefix}{shapes["name"]} (class row)')
     outside = {re.sub(r'\..*', '.*', key) for key in state_dict if not key.startswith(prefix)}
@@ -125,12 +124,6 @@ def _load_copy(module: nn.Module, given: dict[str, Tensor]) -> tuple[dict[str, T
     except Exception as error:
         raise ValueError(f'{type(module).__name__} cannot load the tensors of the file: {error}') from error
     return {name: value.detach() for name, value in tensors.items() if value._version > versions[name]}, unplaced
-
-
-def _has_class_row(shapes: dict) -> bool:
-    """Return whether the file's tensor is a position embedding (1, 1 + n*n, C)."""
-    patches = shapes['file'][1] - 1 if shapes['name'].startswith('pos_embed') else 0
-    return 0 < patches == isqrt(patches) ** 2
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from torch import Tensor, cat
 
-__all__ = ['Operation', 'Renamed', 'last_line', 'one_line', 'prefixes', 'regex', 'rename', 'some', 'with_shape',
-           'without_place']  # fmt: skip
+__all__ = ['Operation', 'Renamed', 'last_line', 'one_line', 'prefixes', 'rename', 'some', 'with_shape', 'without_place']
 
 
 class Operation(NamedTuple):

@@ -78,8 +78,9 @@ def prove(
         if maps and with_timm:
             wanted = original.forward_intermediates(images, indices=1, norm=True, intermediates_only=True)
         else:
-            wanted = _outputs(original(images))
-        found = _outputs(model(images))
+            wanted = original(images)
+        outputs = (wanted, model(images))
+    wanted, found = ((each,) if isinstance(each, Tensor) else tuple(each) for each in outputs)
     kind = 'feature maps' if maps else 'logits' if size['classes'] else 'features'
     what = f'{kind} of {_name(model)} and {_name(original)}'
     if not all(tensor.isfinite().all() and tensor.any() for tensor in wanted):
@@ -139,10 +140,6 @@ def _images(side: int) -> Tensor:
 
 def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix('backbone.'): tensor for name, tensor in tensors.items()}
-
-
-def _outputs(value) -> tuple[Tensor, ...]:
-    return (value,) if isinstance(value, Tensor) else tuple(value)
 
 
 def _deviation(wanted: tuple[Tensor, ...], found: tuple[Tensor, ...]) -> float:

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner, set_random_seed
@@ -79,52 +78,26 @@ def test_class_maps_and_coco_masks_agree_pixel_by_pixel(scenes, split):
         assert len({(folder / image['file_name']).read_bytes() for folder in jpegs}) == 1
 
 
-def built(name, root, scope):
-    """Build data loaders and preprocessor of a base config on the small set."""
-    cfg = Config.fromfile(CONFIGS / f'{name}.py')
-    parts = [cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader]
-    for part in parts:
-        part.dataset.data_root = part.dataset.data_root.replace('data/digit_scenes', str(root))
-    with DefaultScope.overwrite_default_scope(scope):
-        loaders = [Runner.build_dataloader(part, seed=0) for part in parts]
-        return cfg, loaders, MODELS.build(cfg.data_preprocessor)
-
-
-def test_context_config(scenes):
-    cfg, loaders, preprocessor = built('digit_scenes_context', scenes, 'mmseg')
-    assert [len(loader.dataset) for loader in loaders] == [12, 8, 8]
-    assert tuple(cfg.metainfo.classes) == CLASSES and tuple(map(tuple, cfg.metainfo.palette)) == PALETTE
-    for loader, training in zip(loaders, (True, False, False), strict=True):
-        batch = preprocessor(next(iter(loader)), training=training)
-        maps = torch.stack([sample.gt_sem_seg.data for sample in batch['data_samples']])
-        count, side, mapped = (32, 32, 32) if training else (8, 64, 96)  # crops; whole scenes with unchanged labels
-        assert batch['inputs'].shape == (count, 3, side, side) and maps.shape == (count, 1, mapped, mapped)
-        assert set(maps.unique().tolist()) <= {*range(11), 255}
-    for i, image in enumerate(coco(scenes, 'val').dataset['images']):
-        assert np.array_equal(maps[i, 0], class_map(scenes, image))
-
-
-def test_coco_config(scenes):
+@pytest.mark.parametrize(('name', 'scope', 'first'), [('context', 'mmseg', 0), ('coco', 'mmdet', 1)])
+def test_configs_load_the_labels(name, scope, first, scenes):
     set_random_seed(0)
-    cfg, loaders, preprocessor = built('digit_scenes_coco', scenes, 'mmdet')
-    assert [len(loader.dataset) for loader in loaders] == [12, 8, 8]
-    assert tuple(cfg.metainfo.classes) == CLASSES[1:] and tuple(map(tuple, cfg.metainfo.palette)) == PALETTE[1:]
-    for loader, training in zip(loaders, (True, False, False), strict=True):
-        batch = preprocessor(next(iter(loader)), training=training)
-        assert len(batch['inputs']) == 8 and not any(side % 32 for side in batch['inputs'].shape[2:])
-        for sample in batch['data_samples']:
-            instances = sample.gt_instances
-            assert len(instances) > 0 and len(sample.ignored_instances) == 0
-            extents = instances.masks.get_bboxes(dst_type='hbox').tensor.to(instances.bboxes)
-            if training:  # masks are resized by nearest neighbour, and a crop may leave a box wider than its digit
-                margin = (extents - instances.bboxes) * torch.tensor([1, 1, -1, -1])
-                assert margin.min() >= -2.5
-            else:
-                assert torch.equal(extents, instances.bboxes)
-    api, sample = coco(scenes, 'val'), batch['data_samples'][0]
-    annotations = api.loadAnns(api.getAnnIds(sample.img_id))
-    assert (sample.gt_instances.labels + 1).tolist() == [a['category_id'] for a in annotations]
-    assert sample.gt_instances.masks.areas.tolist() == [a['area'] for a in annotations]
+    cfg = Config.fromfile(CONFIGS / f'digit_scenes_{name}.py')
+    assert tuple(cfg.metainfo.classes) == CLASSES[first:]
+    assert tuple(map(tuple, cfg.metainfo.palette)) == PALETTE[first:]
+    for part, count in ((cfg.train_dataloader, 12), (cfg.val_dataloader, 8), (cfg.test_dataloader, 8)):
+        part.dataset.data_root = part.dataset.data_root.replace('data/digit_scenes', str(scenes))
+        with DefaultScope.overwrite_default_scope(scope):
+            loader, preprocessor = Runner.build_dataloader(part, seed=0), MODELS.build(cfg.data_preprocessor)
+        batch = preprocessor(next(iter(loader)), training=count == 12)
+        assert len(loader.dataset) == count and batch['inputs'].isfinite().all()
+    if scope == 'mmseg':
+        for image, sample in zip(coco(scenes, 'val').dataset['images'], batch['data_samples'], strict=True):
+            assert np.array_equal(sample.gt_sem_seg.data[0], class_map(scenes, image))
+    else:
+        api, sample = coco(scenes, 'val'), batch['data_samples'][0]
+        annotations = api.loadAnns(api.getAnnIds(sample.img_id))
+        assert (sample.gt_instances.labels + 1).tolist() == [a['category_id'] for a in annotations]
+        assert sample.gt_instances.masks.areas.tolist() == [a['area'] for a in annotations]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_the_count_does_not_change_a_scene(scenes, tmp_path, monkeypatch):
@@ -146,33 +119,20 @@ def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_slower_of_two_writers_keeps_the_set_of_the_faster(tmp_path, monkeypatch):
-    root, hash_of = tmp_path / 'scenes', digit_scenes._annotation_hash
-
-    def overtaken(draft):
-        monkeypatch.setattr(digit_scenes, '_annotation_hash', hash_of)
-        write_digit_scenes(root, num_train=2, num_val=1)
-        return hash_of(draft)
-
-    monkeypatch.setattr(digit_scenes, '_annotation_hash', overtaken)
-    assert write_digit_scenes(root, num_train=2, num_val=1) == root
-    assert list(tmp_path.iterdir()) == [root]
-
-
 def test_other_content_raises_and_is_kept(tmp_path):
     root = write_digit_scenes(tmp_path / 'scenes', num_train=1, num_val=1)
-    before = contents(root)
-    with pytest.raises(ValueError, match=r'num_val 1 instead of 9, seed 0 instead of 3'):
-        write_digit_scenes(root, num_train=1, num_val=9, seed=3)
-    assert contents(root) == before
     path = root / 'coco' / 'annotations' / 'instances_val2017.json'
     path.write_text(json.dumps({**json.loads(path.read_text()), 'annotations': []}))
-    with pytest.raises(ValueError, match='annotations that were changed'):
-        write_digit_scenes(root, num_train=1, num_val=1)
-    with pytest.raises(ValueError, match=r'no readable scenes.json'):
-        write_digit_scenes(tmp_path)
-    with pytest.raises(ValueError, match='size must be at least 32, not 16'):
-        write_digit_scenes(tmp_path / 'small', size=16)
+    before = contents(root)
+    for folder, changed, words in (
+        (root, dict(num_val=9, seed=3), r'num_val 1 instead of 9, seed 0 instead of 3'),
+        (root, {}, 'annotations that were changed'),
+        (tmp_path, {}, r'no readable scenes.json'),
+        (tmp_path / 'small', dict(size=16), 'size must be at least 32, not 16'),
+    ):
+        with pytest.raises(ValueError, match=words):
+            write_digit_scenes(folder, **dict(num_train=1, num_val=1) | changed)
+    assert contents(root) == before
 
 
 def test_command_line(tmp_path, capsys):

@@ -38,13 +38,9 @@ def opinion(image):
     return np.exp(logits) / np.exp(logits).sum()
 
 
-def made_up(images):
-    return np.stack([opinion(image) for image in images])
-
-
 @pytest.fixture(scope='module')
 def filtered():
-    return filter_digits(made_up, candidates=VIEWS)
+    return filter_digits(lambda images: np.stack([opinion(image) for image in images]), candidates=VIEWS)
 
 
 def pairs(part):
@@ -52,8 +48,7 @@ def pairs(part):
 
 
 def test_spread_takes_rounds_until_a_scan_or_a_group_is_full():
-    candidates = [(1, 0, 'x'), (1, 5, 'x'), (1, 6, 'x'), (2, 3, 'x'), (2, 4, 'x')]
-    candidates += [(3, 9, 'y'), (3, 8, 'y'), (3, 7, 'y')]
+    candidates = [(1, 0, 'x'), (1, 5, 'x'), (1, 6, 'x'), (2, 3, 'x'), (2, 4, 'x'), *((3, n, 'y') for n in (9, 8, 7))]
     assert spread(candidates, 9, 9) == [(1, 0), (1, 5), (1, 6), (2, 3), (2, 4), (3, 7), (3, 8), (3, 9)]
     assert spread(candidates, 2, 9) == [(1, 0), (1, 5), (2, 3), (2, 4), (3, 7), (3, 8)]
     assert spread(candidates, 1, 9) == [(1, 0), (2, 3), (3, 7)]
@@ -90,25 +85,16 @@ def test_thresholds_are_exclusive():
     assert content['origin']['median_confidence'] == 70
 
 
-@pytest.fixture(scope='module')
-def cnn(tmp_path_factory):
-    """Return the model of the config with large head weights, and its checkpoint."""
-    config = Config.fromfile(CONFIG)
+def test_the_file_has_the_selection_of_the_model_and_its_origin(tmp_path, monkeypatch, capsys):
+    config, checkpoint = Config.fromfile(CONFIG), tmp_path / 'epoch_15.pth'
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(dict(config.model, data_preprocessor=config.data_preprocessor)).eval()
     torch.nn.init.normal_(model.head.fc.weight, std=30)
-    path = tmp_path_factory.mktemp('cnn') / 'epoch_15.pth'
-    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
-    return model, path
-
-
-def test_the_file_has_the_selection_of_the_model_and_its_origin(cnn, tmp_path, monkeypatch, capsys):
-    model, checkpoint = cnn
+    torch.save(dict(state_dict=model.state_dict(), meta={}), checkpoint)
     out, used = tmp_path / 'out.json', []
-    monkeypatch.setattr(
-        filtered_digits, 'filter_digits', lambda classify: used.append(classify) or filter_digits(classify, 1)
-    )
+    one_view = lambda classify: used.append(classify) or filter_digits(classify, 1)  # noqa: E731
+    monkeypatch.setattr(filtered_digits, 'filter_digits', one_view)
     main([str(CONFIG), str(checkpoint), str(out)])
     content = json.loads(out.read_text())
     assert set(content) == set(read_filtered()) and set(content['origin']) == set(read_filtered()['origin'])

@@ -14,11 +14,9 @@ from mixpro_mm.datasets.pascal_context import check, convert, main
 RAW = {0: 'background', 2: 'aeroplane', 9: 'bag', 59: 'car', 284: 'person', 397: 'table', 415: 'track', 458: 'wood'}
 NAMES = dict(train=['2008_000002', '2008_000007', '2009_000001'], val=['2008_000003', '2010_000005'])
 FAKE = """
-# The part of the Detail API that the converter calls.
-import json
-import numpy as np
+import json, numpy as np
 
-class Detail:
+class Detail:  # the part of the API that the converter calls
     def __init__(self, annotation_file, image_folder, phase):
         self.content = json.load(open(annotation_file))[phase]
 
@@ -26,8 +24,9 @@ class Detail:
         return [dict(file_name=name) for name in self.content]
 
     def getMask(self, image):
-        return np.array(self.content[image['file_name']])
+        return MASK
 """
+MASK = "np.array(self.content[image['file_name']])"
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ def detail(tmp_path, monkeypatch):
     """Make the fake Detail API importable in this process and in that of the converter."""
     folder = tmp_path / 'site'
     folder.mkdir()
-    (folder / 'detail.py').write_text(FAKE)
+    (folder / 'detail.py').write_text(FAKE.replace('MASK', MASK))
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv('PYTHONPATH', str(folder))
     return folder / 'detail.py'
@@ -75,7 +74,6 @@ def test_mmseg_reads_the_converted_data(devkit, detail):
     assert convert(devkit) == dict(train=3, val=2) == check(devkit)
     written = {f'VOC2010/SegmentationClassContext/{name}.png' for names in NAMES.values() for name in names}
     assert tree(devkit) - before == written | {f'VOC2010/ImageSets/SegmentationContext/{split}.txt' for split in NAMES}
-    assert sorted(path.name for path in devkit.iterdir()) == ['VOC2010']  # no temporary folder
     annotations = json.loads((devkit / 'VOC2010' / 'trainval_merged.json').read_text())
     for split, names in NAMES.items():
         dataset = PascalContextDataset(
@@ -100,13 +98,12 @@ def test_everything_missing_is_listed(devkit, monkeypatch):
         convert(devkit)
     images, annotations, api = str(stop.value).splitlines()
     assert images.startswith(f'{devkit}/VOC2010/JPEGImages') and 'VOCtrainval_03-May-2010.tar' in images
-    assert annotations.startswith(f'{devkit}/VOC2010/trainval_merged.json is missing')
-    assert 'github.com/zhanghang1989/detail-api' in api
+    assert 'trainval_merged.json is missing' in annotations and 'github.com/zhanghang1989/detail-api' in api
     assert not class_map(devkit, 'any').parent.exists()
 
 
 def test_a_failed_conversion_leaves_nothing(devkit, detail):
-    detail.write_text(FAKE.replace("return np.array(self.content[image['file_name']])", "raise KeyError('no masks')"))
+    detail.write_text(FAKE.replace('return MASK', "raise KeyError('no masks')"))
     before = tree(devkit)
     with pytest.raises(RuntimeError, match=r"exit code 1: KeyError: 'no masks'"):
         convert(devkit)
@@ -114,23 +111,17 @@ def test_a_failed_conversion_leaves_nothing(devkit, detail):
 
 
 def test_an_invalid_result_is_kept_for_inspection(devkit, detail, capfd):
-    detail.write_text(FAKE.replace("return np.array(self.content[image['file_name']])", 'return np.full((20, 30), 2)'))
-    before = tree(devkit)
+    detail.write_text(FAKE.replace('MASK', 'np.full((20, 30), 2)'))
     with pytest.raises(ValueError) as stop:
         convert(devkit)
     *lines, last = str(stop.value).splitlines()
     (draft,) = {*devkit.iterdir()} - {devkit / 'VOC2010'}
-    assert str(draft) in last
-    assert {path for path in tree(devkit) if path.startswith('VOC2010')} == before
-    wrong = [class_map(draft, name) for name in ('2008_000007', '2009_000001', '2010_000005')]  # 21, 22 and 21 rows
-    assert lines == [
-        f'{path} has the shape (20, 30), its image is {rows} x 30'
-        for path, rows in zip(wrong, (21, 22, 21), strict=True)
-    ]
+    assert str(draft) in last and not class_map(devkit, 'any').parent.exists()
+    wrong = {'2008_000007': 21, '2009_000001': 22, '2010_000005': 21}
+    shapes = 'has the shape (20, 30), its image is {} x 30'
+    assert lines == [f'{class_map(draft, name)} {shapes.format(rows)}' for name, rows in wrong.items()]
     assert main([str(draft), '--check']) == 1
     assert capfd.readouterr().err.splitlines() == lines
-    detail.write_text(FAKE)
-    assert convert(devkit) == dict(train=3, val=2)
 
 
 @pytest.fixture
@@ -149,24 +140,16 @@ def written(devkit):
 
 NAME = '2008_000007'
 DAMAGES = {
-    'no map': (lambda d: class_map(d, NAME).unlink(), 'SegmentationClassContext/2008_000007.png is missing'),
-    'no image': (
-        lambda d: (d / 'VOC2010' / 'JPEGImages' / f'{NAME}.jpg').unlink(),
-        'JPEGImages/2008_000007.jpg is missing',
-    ),
-    'truncated': (lambda d: class_map(d, NAME).write_bytes(class_map(d, NAME).read_bytes()[:40]), 'cannot be read: '),
-    'ids': (lambda d: save(d, np.full((21, 30), 60)), '2008_000007.png has the id 60; ids are 0 to 59'),
-    'size': (lambda d: save(d, np.zeros((30, 21))), '2008_000007.png has the shape (30, 21), its image is 21 x 30'),
-    'colours': (lambda d: save(d, np.zeros((21, 30, 3))), 'has the shape (21, 30, 3), its image is 21 x 30'),
-    'no list': (lambda d: listing(d, 'val').unlink(), 'SegmentationContext/val.txt is missing or empty'),
-    'empty list': (lambda d: listing(d, 'train').write_text('\n'), 'train.txt is missing or empty'),
-    'both lists': (
-        lambda d: listing(d, 'val').write_text(f'{NAME}\n2008_000003\n'),
-        '2008_000007 is listed in both train.txt and val.txt',
-    ),
-    'twice': (
-        lambda d: listing(d, 'train').write_text(f'{NAME}\n2008_000002\n{NAME}\n'),
-        '2008_000007 is listed 2 times in train.txt',
+    'SegmentationClassContext/2008_000007.png is missing': lambda d: class_map(d, NAME).unlink(),
+    'JPEGImages/2008_000007.jpg is missing': lambda d: (d / 'VOC2010' / 'JPEGImages' / f'{NAME}.jpg').unlink(),
+    'cannot be read: ': lambda d: class_map(d, NAME).write_bytes(class_map(d, NAME).read_bytes()[:40]),
+    '2008_000007.png has the id 60; ids are 0 to 59': lambda d: save(d, np.full((21, 30), 60)),
+    'has the shape (21, 30, 3), its image is 21 x 30': lambda d: save(d, np.zeros((21, 30, 3))),
+    'SegmentationContext/val.txt is missing or empty': lambda d: listing(d, 'val').unlink(),
+    'train.txt is missing or empty': lambda d: listing(d, 'train').write_text('\n'),
+    f'{NAME} is listed in both train.txt and val.txt': lambda d: listing(d, 'val').write_text(f'{NAME}\n2008_000003\n'),
+    f'{NAME} is listed 2 times in train.txt': lambda d: listing(d, 'train').write_text(
+        f'{NAME}\n2008_000002\n{NAME}\n'
     ),
 }
 
@@ -175,45 +158,29 @@ def save(devkit, ids):
     Image.fromarray(ids.astype(np.uint8)).save(class_map(devkit, NAME))
 
 
-@pytest.mark.parametrize('kind', DAMAGES)
-def test_the_check_names_every_problem(written, kind):
+@pytest.mark.parametrize('text', DAMAGES)
+def test_the_check_names_every_problem(written, text):
     assert check(written) == dict(train=3, val=2)
-    damage, text = DAMAGES[kind]
-    damage(written)
+    DAMAGES[text](written)
     with pytest.raises(ValueError) as stop:
         check(written)
-    (line,) = str(stop.value).splitlines()
-    assert text in line
-
-
-def test_the_check_lists_five_problems_per_kind(written):
-    listing(written, 'val').write_text('\n'.join([*NAMES['val'], *(f'2011_{n:06d}' for n in range(9))]))
-    with pytest.raises(ValueError) as stop:
-        check(written)
-    lines = str(stop.value).splitlines()
-    assert len(lines) == 12 and sum(line == 'and 4 more of that kind' for line in lines) == 2  # images, class maps
+    assert text in str(stop.value) and '\n' not in str(stop.value)
 
 
 def test_the_command_line(written, detail, capfd):
     with pytest.raises(FileExistsError, match='SegmentationClassContext exists'):
         convert(written)
     assert main([str(written), '--check']) == 0
-    said = capfd.readouterr().out
-    assert '3 training and 2 test images' in said and '4996 and 5104' in said
+    assert '3 training and 2 test images' in capfd.readouterr().out
     class_map(written, NAME).unlink()
     assert main([str(written), '--check']) == 1
     assert capfd.readouterr().err == f'{class_map(written, NAME)} is missing\n'
-    assert main([str(written), '--annotations', str(written / 'elsewhere.json')]) == 1
-    assert capfd.readouterr().err.startswith(f'{written}/elsewhere.json is missing')
 
 
 @pytest.mark.parametrize('where', ['subprocess.run', 'mixpro_mm.datasets.pascal_context.check'])
 def test_an_interrupt_leaves_nothing(devkit, detail, capfd, monkeypatch, where):
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
-
     before = tree(devkit)
-    monkeypatch.setattr(where, interrupt)
+    monkeypatch.setattr(where, lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     assert main([str(devkit)]) == 130
     assert capfd.readouterr().err == 'interrupted; no data set was written\n'
     assert tree(devkit) == before and [path.name for path in devkit.iterdir()] == ['VOC2010']

@@ -61,25 +61,18 @@ def test_a_second_table_keeps_the_origins():
     assert after.dropped == {f'blocks.{b}.qkv': 'not wanted' for b in (0, 1, 12)}
 
 
-@pytest.mark.parametrize(
-    'name, shape, words',
-    [
-        ('blocks.01.norm1.weight', (2,), r'has blocks\.1\.norm1\.weight and blocks\.01\.norm1\.weight for one place'),
-        ('stage01.0.kv', (4, 3), r'has stage1\.0\.kv and stage01\.0\.kv for one place \(layers\.0\.1\.1\.in\)$'),
-        ('blocks.1.qkv', (), r'has blocks\.1\.qkv of shape \(\) that does not fit: \S'),
-        ('blocks.1.qkv', (2, 3), r'has blocks\.1\.qkv of shape \(2, 3\) that does not fit$'),  # two thirds
-        (
-            'stage1.1.q',
-            (2, 2),
-            r'has stage1\.1\.q of shape \(2, 2\) and stage1\.1\.kv of shape \(4, 3\) that do not fit: ',
-        ),
-        ('extra.0', (1,), r'has 1 of 18 tensors without a place: extra\.0$'),
-        ('a.blocks.0.qkv', (6,), r'without a place: a\.blocks'),
-    ],
-)
+@pytest.mark.parametrize('name, shape, words', [
+    ('blocks.01.norm1.weight', (2,), r'has blocks\.1\.norm1\.weight and blocks\.01\.norm1\.weight for one place'),
+    ('stage01.0.kv', (4, 3), r'has stage1\.0\.kv and stage01\.0\.kv for one place \(layers\.0\.1\.1\.in\)$'),
+    ('blocks.1.qkv', (), r'has blocks\.1\.qkv of shape \(\) that does not fit: \S'),
+    ('blocks.1.qkv', (2, 3), r'has blocks\.1\.qkv of shape \(2, 3\) that does not fit$'),  # two thirds
+    ('stage1.1.q', (2, 2), r'has stage1\.1\.q of shape \(2, 2\) and stage1.1.kv of shape \(4, 3\) that do not fit: '),
+    ('extra.0', (1,), r'has 1 of 18 tensors without a place: extra\.0$'),
+    ('a.blocks.0.qkv', (6,), r'.*without a place: a\.blocks'),
+])  # fmt: skip
 def test_what_cannot_be_renamed_is_named(name, shape, words):
     given = tensors(**{name: torch.ones(shape)})
-    with pytest.raises(ValueError, match=f'^{words}' if words[:3] == 'has' else words):
+    with pytest.raises(ValueError, match=f'^{words}'):
         renamed(given)
 
 
@@ -91,15 +84,10 @@ def test_names_are_counted_beyond_three():
 @pytest.mark.parametrize('family', FAMILIES, ids=lambda family: family.LABEL)
 def test_an_unpublished_depth_of_a_published_width_gets_a_note(family):
     for width, known in family.PUBLISHED.items():
-        for blocks in known:
-            assert uncommon(family, dict(width=width, blocks=blocks)) == ''
-        note = uncommon(family, dict(width=width, blocks='1'))
-        assert (
-            f'{family.LABEL} of {width} channels is published with {" or ".join(known)} blocks, this one has 1' in note
-        )
+        assert not any(uncommon(family, dict(width=width, blocks=blocks)) for blocks in known)
+        note = f'{family.LABEL} of {width} channels is published with {" or ".join(known)} blocks, this one has 1'
+        assert note in uncommon(family, dict(width=width, blocks='1'))
     assert uncommon(family, dict(width=52, blocks='1')) == ''
-    if {'mmpretrain', 'mixpro'} <= family.TARGETS.keys():
-        assert family.TARGETS['mmpretrain'] == family.TARGETS['mixpro']
 
 
 def test_published_widths_and_depths_are_those_of_the_toolkits():
@@ -123,12 +111,10 @@ def test_configs_of_published_models_have_their_names():
     numbers = dict(embed_dims=192, num_layers=12, num_heads=3, mlp_ratio=4)
     size |= dict(numbers=numbers, hidden=768, head='VisionTransformerClsHead', img_size=32)
     config = vit.config(size, 'mmpretrain')
-    assert (config['backbone']['arch'], config['backbone']['img_size']) == ('deit-tiny', 32)
-    assert config['head']['num_classes'] == 7
+    assert (config['backbone']['arch'], config['head']['num_classes']) == ('deit-tiny', 7)
     numbers = dict(embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24), window_size=3, mlp_ratio=4)
-    size |= dict(numbers=numbers, width=96, patch_size=4, img_size=96)
-    config = swin.config(size, 'mmpretrain')
-    assert (config['backbone']['arch'], config['backbone']['img_size']) == ('tiny', 96)
+    config = swin.config(dict(size, numbers=numbers, width=96, patch_size=4), 'mmpretrain')
+    assert (config['backbone']['arch'], config['backbone']['img_size']) == ('tiny', 32)
 
 
 @pytest.mark.parametrize('dims', [1, 3, 49, 64, 96, 107])
@@ -136,11 +122,9 @@ def test_ratio_gives_back_the_hidden_channels(dims):
     for hidden in range(1, 6 * dims):
         found = ratio(hidden, dims)
         assert int(found * dims) == hidden and isinstance(found, int) == (hidden % dims == 0)
-        if isinstance(found, int):
-            assert whole(found, 'mmdet') == found
-        else:
-            with pytest.raises(ValueError, match=r'^has an MLP ratio of \S+; the class of mmdet '):
-                whole(found, 'mmdet')
+    assert whole(4, 'mmdet') == 4
+    with pytest.raises(ValueError, match=r'^has an MLP ratio of 2\.5; the class of mmdet '):
+        whole(2.5, 'mmdet')
 
 
 def test_layouts_are_recognised_and_other_files_refused():

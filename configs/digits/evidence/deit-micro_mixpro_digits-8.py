@@ -6,9 +6,8 @@ _base_ = '../deit-micro_mixpro_digits.py'
 
 classes = list(range(8))
 data_preprocessor = dict(num_classes=8)
-train_dataloader = dict(batch_size=32, dataset=dict(classes=classes))
-val_dataloader = dict(dataset=dict(classes=classes))
-test_dataloader = val_dataloader
+val_dataloader = test_dataloader = dict(dataset=dict(classes=classes))
+train_dataloader = dict(batch_size=32, **val_dataloader)
 model = dict(head=dict(num_classes=8))
 train_cfg = dict(max_epochs=25)
 default_hooks = dict(logger=dict(interval=36), checkpoint=dict(max_keep_ckpts=1))

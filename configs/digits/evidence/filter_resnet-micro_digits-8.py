@@ -6,8 +6,6 @@ _base_ = '../extractor_resnet-micro_digits.py'
 
 classes = list(range(8))
 data_preprocessor = dict(num_classes=8)
-train_dataloader = dict(dataset=dict(classes=classes))
-val_dataloader = dict(dataset=dict(classes=classes))
-test_dataloader = val_dataloader
+train_dataloader = val_dataloader = test_dataloader = dict(dataset=dict(classes=classes))
 model = dict(head=dict(num_classes=8))
 randomness = dict(seed=0)

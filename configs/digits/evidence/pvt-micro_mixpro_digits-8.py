@@ -4,9 +4,7 @@ _base_ = '../pvt-micro_mixpro_digits.py'
 
 classes = list(range(8))
 data_preprocessor = dict(num_classes=8)
-train_dataloader = dict(dataset=dict(classes=classes))
-val_dataloader = dict(dataset=dict(classes=classes))
-test_dataloader = val_dataloader
+train_dataloader = val_dataloader = test_dataloader = dict(dataset=dict(classes=classes))
 model = dict(head=dict(num_classes=8))
 train_cfg = dict(max_epochs=20, val_interval=20)
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=1))

@@ -20,9 +20,8 @@ REFUSED = {  # a tensor -> message about its file
     'block1.0.mlp.dwconv.dwconv.weight': 'is a PVT v2; only PVT v1 can be converted',
     'layers.0.blocks.0.attn.logit_scale': 'is a Swin v2; only Swin v1 can be converted',
 }
-WRAPPED = (
-    r'(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)'  # added by torch anywhere in a name
-)
+# added by torch anywhere in a name
+WRAPPED = r'(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)'
 LOSS = ('head.loss_module.', 'loss_module.')  # the second in TimmClassifier
 
 
@@ -33,8 +32,7 @@ def without_wrapping(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str
         ValueError: If there are models under several prefixes.
     """
     plain = {re.sub(WRAPPED, '', name).removeprefix('.'): tensor for name, tensor in tensors.items()}
-    if len(plain) == len(tensors):
-        tensors = plain
+    tensors = plain if len(plain) == len(tensors) else tensors
     signs = {sign for family in FAMILIES for sign, _ in family.LAYOUTS.values()} | REFUSED.keys()
     found = prefixes(tensors, signs)
     first = sorted(prefix for prefix in found if not any(prefix.startswith(o) and prefix != o for o in found))

@@ -9,11 +9,10 @@ __all__ = ['INSTEAD', 'LABEL', 'LAYOUTS', 'PUBLISHED', 'TARGETS', 'TIMM_MODEL', 
 # (channels, blocks) of the published models -> suffix of timm's name
 MODELS = {(192, 24): 'xxs24_224', (192, 36): 'xxs36_224', (288, 24): 'xs24_384', (384, 24): 's24_224'}
 MODELS |= {(384, 36): 's36_384', (768, 36): 'm36_384', (768, 48): 'm48_448'}
-NO_MAPS = '{} has no CaiT, and no CaiT has feature maps'
 LABEL = 'CaiT'
 LAYOUTS = dict(timm=('blocks_token_only.0.attn.q.weight', None))
 TARGETS = dict(mmpretrain=None, mixpro=None)
-INSTEAD = dict(mmseg=NO_MAPS.format('mmseg'), mmdet=NO_MAPS.format('mmdet'))
+INSTEAD = {toolkit: f'{toolkit} has no CaiT, and no CaiT has feature maps' for toolkit in ('mmseg', 'mmdet')}
 PUBLISHED = {width: tuple(f'{depth} + 2' for own, depth in MODELS if own == width) for width, _ in MODELS}
 TIMM_MODEL = 'cait:Cait'
 

@@ -50,10 +50,8 @@ def uncommon(family: ModuleType, size: dict) -> str:
     known = family.PUBLISHED.get(size['width'], (size['blocks'],))
     if size['blocks'] in known:
         return ''
-    return (
-        f'{family.LABEL} of {size["width"]} channels is published with {" or ".join(known)} blocks, this one has '
-        f'{size["blocks"]}; the file may be truncated'
-    )
+    published = f'{family.LABEL} of {size["width"]} channels is published with {" or ".join(known)} blocks'
+    return f'{published}, this one has {size["blocks"]}; the file may be truncated'
 
 
 def ratio(hidden: int, dims: int) -> int | float:

@@ -61,10 +61,7 @@ MMSEG = (('backbone.', ''), NO_HEAD['mmseg'])
 MMDET = (('backbone.', 'backbone.'), NO_HEAD['mmdet'])
 LABEL = 'Swin'
 LAYOUTS = dict(
-    official=(
-        'layers.0.downsample.reduction.weight',
-        OFFICIAL,
-    ),  # first, because files of it have the sign of timm, too
+    official=('layers.0.downsample.reduction.weight', OFFICIAL),  # first: its files also have the sign of timm
     timm=('layers.1.downsample.reduction.weight', TIMM),
     mmpretrain=('backbone.stages.0.blocks.0.attn.w_msa.qkv.weight', None),
 )
@@ -79,10 +76,8 @@ def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
     tables = {name: tensor for name, tensor in tensors.items() if name.endswith('relative_position_bias_table')}
     windows = sorted(set(map(_window, tables.values())))
     if not all(depths) or len(windows) != 1:
-        raise ValueError(
-            f'has {"-".join(map(str, depths))} blocks with windows of {", ".join(map(str, windows))}; Swin has four '
-            'stages and one window size'
-        )
+        found = f'{"-".join(map(str, depths))} blocks with windows of {", ".join(map(str, windows))}'
+        raise ValueError(f'has {found}; Swin has four stages and one window size')
     dims, patch_size = tensors['backbone.patch_embed.projection.weight'].shape[::3]
     first = [tables[f'backbone.stages.{stage}.blocks.0.attn.w_msa.relative_position_bias_table'] for stage in range(4)]
     hidden = len(tensors['backbone.stages.0.blocks.0.ffn.layers.0.0.weight'])

@@ -27,7 +27,6 @@ TABLE = (
     ('norm.', 'backbone.norm.'),
     ('head.', 'head.fc.'),
 )
-IN_PLACE = "{} has no XCiT; use --to mmpretrain and type='mmpretrain.XCiT' in its config"
 BOTH = ('12 + 2', '24 + 2')
 LABEL = 'XCiT'
 LAYOUTS = dict(
@@ -36,13 +35,13 @@ LAYOUTS = dict(
     mmpretrain=('backbone.xca_layers.0.attn.qkv.weight', None),
 )
 TARGETS = dict(mmpretrain=None, mixpro=None)
-INSTEAD = dict(mmseg=IN_PLACE.format('mmseg'), mmdet=IN_PLACE.format('mmdet'))
+IN_PLACE = "has no XCiT; use --to mmpretrain and type='mmpretrain.XCiT' in its config"
+INSTEAD = {toolkit: f'{toolkit} {IN_PLACE}' for toolkit in ('mmseg', 'mmdet')}
 PUBLISHED = {128: BOTH[:1], 192: BOTH, 384: BOTH, 512: BOTH[1:], 768: BOTH[1:]}
 TIMM_MODEL = 'xcit:Xcit'
 
 
 def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
-    convolutions = count(tensors, 'backbone.patch_embed.proj.*.conv.weight')
     dims = tensors['backbone.cls_token'].shape[-1]
     depth = count(tensors, 'backbone.xca_layers.*.gamma1')
     class_depth = count(tensors, 'backbone.ca_layers.*.gamma1')
@@ -57,7 +56,7 @@ def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
             mlp_ratio=ratio(len(tensors['backbone.xca_layers.0.ffn.layers.0.0.weight']), dims),
             tokens_norm=dims != 128,  # not in the file; False in XCiT-nano only
         ),
-        patch_size=2**convolutions,
+        patch_size=2 ** count(tensors, 'backbone.patch_embed.proj.*.conv.weight'),
         img_size=224,  # arbitrary, because position embeddings are computed
         classes=len(tensors.get('head.fc.weight', ())),
     )
