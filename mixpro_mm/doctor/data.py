@@ -9,7 +9,7 @@ from mmengine.registry import DATASETS
 from mixpro_mm.datasets.coco_check import check_coco
 from mixpro_mm.doctor.finding import Finding, ok, one_line, problem, warning
 from mixpro_mm.doctor.training import check_masks
-from mixpro_mm.hooks.class_names import first_difference, own_fault
+from mixpro_mm.hooks.classes import first_difference, own_fault
 from mixpro_mm.utils.checkpoint import read_checkpoint
 from mixpro_mm.utils.config_walk import LOADERS, data_paths, dicts, is_local, strings
 

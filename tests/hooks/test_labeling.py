@@ -1,6 +1,5 @@
 """LabelingHook in mmengine's Runner."""
 
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from tests.micro import CLASSES, STOCK, lively, make_runner, mixpro, scalars, tr
 
 VIT = vit()['backbone']
 RESNET = dict(type='ResNet', depth=18, base_channels=4, stem_channels=4)
+SAVER = dict(type='CheckpointHook', interval=1)
 HOOK_KINDS = [name for name in vars(torch.nn.Module()) if name.endswith('_hooks')]
 
 
@@ -208,26 +208,29 @@ def test_nothing_is_left_after_training_and_the_model_trains_again(same_hook, tm
 
 
 class Stop(Hook):
-    """Interrupt a run like Ctrl-C."""
+    """Interrupt a run before an iteration like Ctrl-C."""
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        raise KeyboardInterrupt
+    priority = 'VERY_LOW'
+
+    def __init__(self, at):
+        self.at = at
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == self.at:
+            raise KeyboardInterrupt
 
 
 def test_an_interrupted_run_can_be_started_again(tmp_path, monkeypatch):
-    """The interrupted run does not call ``after_train``."""
+    """The interrupted run does not call ``after_train``; its batch does not count in the log."""
     model, hook = classifier(dict(augments=mixpro())), LabelingHook()
     hooks = count_hooks(model)
     with pytest.raises(KeyboardInterrupt):
-        train(model, tmp_path / 'cut', hook, Stop(), interval=10)
+        train(model, tmp_path / 'cut', hook, Stop(1), interval=10)
     watch = Watch(monkeypatch)
     runner = train(model, tmp_path / 'again', hook, watch)
     assert watch.relabelled == [True, True]
     assert count_hooks(model) == hooks
-    records = scalars(runner)
-    assert records[0]['lam_area'] == pytest.approx(
-        lam_of(watch.returned[0], 0), abs=1e-6
-    )  # without the interrupted run
+    assert scalars(runner)[0]['lam_area'] == pytest.approx(lam_of(watch.returned[0], 0), abs=1e-6)
 
 
 def lam_of(labels, batch):
@@ -236,20 +239,20 @@ def lam_of(labels, batch):
     return labels[torch.arange(4), own].mean().item()
 
 
-def test_a_batch_mixed_for_a_look_does_not_leak(tmp_path, monkeypatch):
-    """Batches mixed outside training do not change the labels of training batches."""
+def test_a_batch_mixed_outside_training_does_not_leak(tmp_path, monkeypatch):
     augment = mixpro()
 
     class Look(Hook):
         priority = 'VERY_LOW'
 
-        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        def before_train(self, runner):
             augment(torch.rand(4, 3, 32, 32), torch.eye(CLASSES)[:4])
 
-    model = classifier(dict(augments=augment, probs=0.0))
-    augment(torch.rand(4, 3, 32, 32), torch.eye(CLASSES)[:4])
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            self.before_train(runner)
+
     watch = Watch(monkeypatch)
-    train(model, tmp_path, LabelingHook(), Look(), watch)
+    train(classifier(dict(augments=augment, probs=0.0)), tmp_path, LabelingHook(), Look(), watch)
     assert watch.relabelled == [False, False]
 
 
@@ -257,9 +260,8 @@ def test_checkpoints_have_the_keys_of_a_stock_run(tmp_path):
     keys = []
     for augment, hooks in ((dict(type='Mixup', alpha=0.8), []), (mixpro(), [LabelingHook()])):
         model = classifier(dict(augments=augment))
-        saver = dict(type='CheckpointHook', interval=1)
         folder = tmp_path / str(len(keys))
-        train(model, folder, *hooks, default_hooks=dict(checkpoint=saver))
+        train(model, folder, *hooks, default_hooks=dict(checkpoint=SAVER))
         file = torch.load(folder / 'epoch_1.pth', weights_only=False)
         keys.append((list(file['state_dict']), set(file), list(file['optimizer']['state'])))
         assert all(torch.equal(p, file['state_dict'][name]) for name, p in model.named_parameters())
@@ -267,49 +269,45 @@ def test_checkpoints_have_the_keys_of_a_stock_run(tmp_path):
 
 
 class Scripted:
-    """A labeling whose factor is the number of the batch in hundredths."""
+    """A labeling whose factor is the number of the batch in hundredths, or None if the batch is not in ``known``."""
 
-    def __init__(self):
-        self.calls = 0
+    def __init__(self, known=range(99)):
+        self.calls, self.known = 0, known
 
     def __call__(self, target, class_attention, grid, logits):
         self.calls += 1
         value = torch.full_like(target.lam_area, self.calls / 100)
-        return LabelWeights(target.lam_area, target.lam_area, 1 - value, value)
+        return LabelWeights(target.lam_area, target.lam_area, 1 - value, value if self.calls in self.known else None)
 
 
-def test_log_shows_the_mean_since_the_last_line(tmp_path):
-    """With five batches per epoch and a line every two, the fifth batch counts in the first line of the next epoch."""
-    runner = train(
-        classifier(dict(augments=mixpro())), tmp_path, LabelingHook(Scripted()), batches=5, epochs=2, interval=2
-    )
-    records = scalars(runner)
-    assert [record['iter'] for record in records] == [2, 4, 7, 9]
-    means = [0.015, 0.035, 0.06, 0.085]  # of batches 1 and 2; 3 and 4; 5, 6 and 7; 8 and 9
-    assert [record['factor'] for record in records] == pytest.approx(means, abs=1e-6)
-    assert [record['lam_attn'] for record in records] == pytest.approx([1 - mean for mean in means], abs=1e-6)
-    history = runner.message_hub.get_scalar('train/factor').data
-    assert history[0].tolist() == pytest.approx(means, abs=1e-6)  # one value per line
+def logs(interval, ignore_last=True):
+    logger = dict(type='LoggerHook', interval=interval, ignore_last=ignore_last)
+    return dict(default_hooks=dict(logger=logger, checkpoint=None))
 
 
 ITERATIONS = dict(train_cfg=dict(by_epoch=False, max_iters=6), log_processor=dict(by_epoch=False))
+LONG = {2: 0.015, 4: 0.035, 7: 0.06, 9: 0.085}  # batches 1 and 2; 3 and 4; 5, 6 and 7; 8 and 9
 
 
 @pytest.mark.parametrize(
-    ('batches', 'interval', 'ignore_last', 'settings', 'expected'),
+    ('settings', 'known', 'means', 'factors'),
     [
-        (2, 5, True, {}, {2: 0.015}),
-        (3, 2, True, {}, {2: 0.015}),
-        (3, 2, False, {}, {2: 0.015, 3: 0.03}),
-        (6, 2, True, ITERATIONS, {2: 0.015, 4: 0.035, 6: 0.055}),
+        (dict(batches=5, epochs=2, **logs(2)), range(99), LONG, LONG),
+        (dict(batches=2, **logs(5)), range(99), {2: 0.015}, {2: 0.015}),
+        (dict(batches=3, **logs(2)), range(99), {2: 0.015}, {2: 0.015}),
+        (dict(batches=3, **logs(2, False)), range(99), {2: 0.015, 3: 0.03}, {2: 0.015, 3: 0.03}),
+        (dict(batches=6, **logs(2), **ITERATIONS), range(99), *[{2: 0.015, 4: 0.035, 6: 0.055}] * 2),
+        (dict(batches=6, **logs(2)), (1, 4), {2: 0.015, 4: 0.035, 6: 0.055}, {2: 0.01, 4: 0.04}),
     ],
 )
-def test_log_follows_the_logger_at_the_end_of_an_epoch(batches, interval, ignore_last, settings, expected, tmp_path):
-    settings |= dict(default_hooks=dict(logger=dict(type='LoggerHook', interval=interval, ignore_last=ignore_last)))
-    settings['default_hooks']['checkpoint'] = None
-    model = classifier(dict(augments=mixpro()))
-    runner = train(model, tmp_path, LabelingHook(Scripted()), batches=batches, **settings)
-    assert {record['step']: record['factor'] for record in scalars(runner)} == pytest.approx(expected, abs=1e-6)
+def test_log_shows_the_mean_since_the_last_line(settings, known, means, factors, tmp_path):
+    runner = train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(Scripted(known)), **settings)
+    records = scalars(runner)
+    logged = {record['step']: record['factor'] for record in records if 'factor' in record}
+    assert logged == pytest.approx(factors, abs=1e-6)
+    assert {record['step']: 1 - record['lam_attn'] for record in records} == pytest.approx(means, abs=1e-6)
+    history = runner.message_hub.get_scalar('train/lam_attn').data[0]
+    assert 1 - history == pytest.approx([*means.values()], abs=1e-6)  # one value per line
 
 
 def test_masks_that_miss_the_tokens_are_named_once_in_the_log_and_counted(tmp_path):
@@ -362,8 +360,7 @@ def test_a_run_resumes_after_mixing_was_switched_off(tmp_path, monkeypatch):
     def hooks():
         return recipes((2, dict(batch_augments=None))), LabelingHook()
 
-    saver = dict(checkpoint=dict(type='CheckpointHook', interval=1))
-    train(classifier(dict(augments=mixpro())), tmp_path, *hooks(), epochs=2, default_hooks=saver)
+    train(classifier(dict(augments=mixpro())), tmp_path, *hooks(), epochs=2, default_hooks=dict(checkpoint=SAVER))
     watch = Watch(monkeypatch)
     model = classifier(dict(augments=mixpro()))
     before = count_hooks(model)
@@ -396,8 +393,6 @@ def test_an_attention_module_that_takes_no_part_is_one_sentence(tmp_path):
 
 
 def test_a_loss_called_by_keyword_is_labelled_too(tmp_path, monkeypatch):
-    model = classifier(dict(augments=mixpro()))
-
     class ByKeyword(torch.nn.Module):
         given = []
 
@@ -405,15 +400,13 @@ def test_a_loss_called_by_keyword_is_labelled_too(tmp_path, monkeypatch):
             self.given.append(label.clone())
             return torch.nn.functional.cross_entropy(cls_score, label)
 
-    loss = model.head.loss_module = ByKeyword()
-    call = type(loss).__call__
-    monkeypatch.setattr(
-        ByKeyword, '__call__', lambda self, score, target, **kw: call(self, label=target, cls_score=score)
-    )
-    watch = Watch(monkeypatch)
+        def __call__(self, score, target, **kwargs):
+            return super().__call__(label=target, cls_score=score)
+
+    model, watch = classifier(dict(augments=mixpro())), Watch(monkeypatch)
+    model.head.loss_module = ByKeyword()
     train(model, tmp_path, LabelingHook(), watch)
-    assert len(loss.given) == 2
-    assert not any(torch.equal(a, b) for a, b in zip(watch.returned, loss.given, strict=True))
+    assert [torch.equal(a, b) for a, b in zip(watch.returned, ByKeyword.given, strict=True)] == [False, False]
 
 
 def test_mixed_batches_that_never_meet_the_loss_stop_training(tmp_path):
@@ -436,27 +429,17 @@ def test_an_augment_is_shown_the_model_and_its_average(averaged, tmp_path):
         assert shown is model
         assert average is (ema.ema_model.module if averaged else None)
         assert end is None
-    assert all(seen is not None for seen in augment.seen)
-    assert len(augment.seen) == 12
+    assert len(augment.seen) == 12 and None not in augment.seen
 
 
 def test_augments_that_come_and_go_are_bound_and_unbound(tmp_path):
     early, late = Bound(), Bound()
     model = classifier(dict(augments=early))
-    (schedule,) = (recipes((2, dict(batch_augments=dict(augments=late)))),)
-    schedule.schedule[2]['batch_augments'].augments = [late]  # SwitchRecipeHook copies it
-    gone = []
-
-    class Look(Hook):
-        priority = 'VERY_LOW'
-
-        def before_train_epoch(self, runner):
-            gone.append((list(early.shown), list(late.shown)))
-
-    train(model, tmp_path, schedule, LabelingHook(), Look(), epochs=3)
-    shown = (model, None)
-    assert gone == [([shown], []), ([shown, None], [shown]), ([shown, None], [shown])]
-    assert early.shown == late.shown == [shown, None]
+    switch = recipes((2, dict(batch_augments=dict(augments=late))))
+    switch.schedule[2]['batch_augments'].augments = [late]  # SwitchRecipeHook copies it
+    train(model, tmp_path, switch, LabelingHook(), epochs=3)
+    assert early.shown == late.shown == [(model, None), None]
+    assert early.seen == [(model, None)] * 2 and late.seen == [(model, None)] * 4
 
 
 def test_area_labels_need_no_attention(tmp_path, monkeypatch):
@@ -473,38 +456,11 @@ def test_area_labels_need_no_attention(tmp_path, monkeypatch):
     assert count_hooks(model) == hooks
 
 
-def test_labels_a_method_knows_better_stay_under_area_labeling(tmp_path, monkeypatch):
-    class Knows(MaskMix):
-        def mix(self, images, scores, index):
-            mixed, target = super().mix(images, scores, index)
-            weights = torch.tensor([[0.25, 0.5]]).expand(len(images), 2)  # neither areas nor summing to 1
-            return mixed, type(target)(target.scores, target.partner_scores, target.mask, weights)
-
-    watch = Watch(monkeypatch)
-    train(classifier(dict(augments=mixpro(Knows))), tmp_path, LabelingHook('AreaLabeling'), watch, batches=1)
-    y = torch.eye(CLASSES)[:4]
-    torch.testing.assert_close(watch.given[0], 0.25 * y + 0.5 * y.flip(0))
-
-
-def test_a_labeling_that_says_less_is_logged_for_what_it_said(tmp_path):
-    """Batches without a factor do not count in its mean."""
-
-    class Sometimes(Scripted):
-        def __call__(self, *args):
-            weights = super().__call__(*args)
-            return weights if self.calls in (1, 4) else weights._replace(factor=None)
-
-    runner = train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(Sometimes()), batches=6, interval=2)
-    records = scalars(runner)
-    assert [record.get('factor') for record in records] == [pytest.approx(0.01), pytest.approx(0.04), None]
-    assert [record['lam_attn'] for record in records] == pytest.approx([0.985, 0.965, 0.945], abs=1e-6)
-
-
 class Clock(ProgressiveAttentionLabeling):
     """Record the progress at each batch."""
 
-    def __init__(self, factor='linear'):
-        super().__init__(factor=factor)
+    def __init__(self):
+        super().__init__(factor='parabolic')
         self.times = []
 
     def __call__(self, *args):
@@ -512,54 +468,23 @@ class Clock(ProgressiveAttentionLabeling):
         return super().__call__(*args)
 
 
-IN_ITERATIONS = dict(
-    batches=8,
-    log_processor=dict(by_epoch=False),
-    default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=5)),
-    train_cfg=dict(by_epoch=False, max_iters=8),
-)
-IN_EPOCHS = dict(
-    train_cfg=dict(by_epoch=True, max_epochs=4), default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1))
-)
+IN_ITERATIONS = dict(train_cfg=dict(by_epoch=False, max_iters=8), log_processor=dict(by_epoch=False))
+IN_ITERATIONS |= dict(default_hooks=dict(checkpoint=dict(SAVER, by_epoch=False, interval=5)))
 
 
 @pytest.mark.parametrize(
-    ('settings', 'stop', 'before', 'after'),
+    ('settings', 'stop', 'times'),
     [
-        (IN_EPOCHS, 4, [0.0, 0.0, 0.25, 0.25], [0.5, 0.5, 0.75, 0.75]),
-        (IN_ITERATIONS, 5, [i / 8 for i in range(5)], [5 / 8, 6 / 8, 7 / 8]),
+        (dict(epochs=4, default_hooks=dict(checkpoint=SAVER)), 4, [0.0, 0.0, 0.25, 0.25, 0.5, 0.5, 0.75, 0.75]),
+        (dict(batches=8, **IN_ITERATIONS), 5, [i / 8 for i in range(8)]),
     ],
 )
-def test_a_labeling_gets_the_progress_of_the_training_also_after_a_resume(settings, stop, before, after, tmp_path):
-    class StopAt(Hook):
-        priority = 'VERY_LOW'
-
-        def before_train_iter(self, runner, batch_idx, data_batch=None):
-            if runner.iter == stop:
-                raise KeyboardInterrupt
-
-    first, second = Clock('parabolic'), Clock('parabolic')
+def test_a_labeling_gets_the_progress_of_the_training_also_after_a_resume(settings, stop, times, tmp_path):
+    first, second = Clock(), Clock()
     with pytest.raises(KeyboardInterrupt):
-        train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(first), StopAt(), **settings)
+        train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(first), Stop(stop), **settings)
     train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(second), resume=True, **settings)
-    assert first.times == before and second.times == after
-
-
-def test_a_copy_of_the_model_made_on_the_way_lives_on_its_own(tmp_path, monkeypatch):
-    watch, copies = Watch(monkeypatch), []
-
-    class Copy(Hook):
-        priority = 'VERY_LOW'
-
-        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-            copies.append(deepcopy(runner.model))
-
-    model = classifier(dict(augments=mixpro()))
-    train(model, tmp_path, LabelingHook(), watch, Copy())
-    assert watch.relabelled == [True, True]
-    for copy in copies:
-        copy.train()(torch.rand(2, 3, 32, 32), mode='tensor').sum().backward()
-    assert not torch.equal(parameters(copies[0]), parameters(copies[1]))
+    assert first.times == times[:stop] and second.times == times[stop:]
 
 
 @pytest.mark.parametrize(

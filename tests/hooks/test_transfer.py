@@ -17,12 +17,12 @@ from mixpro_mm.hooks import transfer as hook
 
 ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
 SENTENCES = {
-    'prefix': r"has backbone \(VisionTransformer\) under the prefix 'backbone\.', not 'encoder\.'; .*: backbone, head",
-    'head only': r"has no backbone \(VisionTransformer\) under the prefix 'backbone\.' or another; .* names: head",
-    'renamed': r'has other names than .*: 24 of 30 .* \(layers\.0\.ln1\.weight, .*\), 24 .* \(backbone\.blocks\.0\.',
+    'prefix': r"has backbone \(VisionTransformer\) under the prefix 'backbone\.', not under 'encoder\.'; .*: backbone, head",
+    'head only': r"has no backbone \(VisionTransformer\), not under 'backbone\.'; its top-level names: head\.$",
+    'renamed': r'has other names than .* 24 of 30 .*: layers\.0\.ln1\.weight, .* has 24 .*: backbone\.blocks\.0\.',
     'shape': r'another architecture .*: 6 of 30 .*, layers\.0\.ffn.* is \[96, 32\] in the file and \[64, 32\] in',
-    'shallow': r'lacks 12 of 30 tensors of backbone \(VisionTransformer\): layers\.1\.ln1\.weight',
-    'deep': r'has 12 tensors that backbone \(VisionTransformer\) does not have: backbone\.layers\.2\.',
+    'shallow': r'pth lacks 12 of 30 tensors of backbone \(VisionTransformer\): layers\.1\.ln1\.weight',
+    'deep': r'pth has 12 tensors that backbone \(VisionTransformer\) does not have: backbone\.layers\.2\.',
     'list': r'backbone\.init_cfg is a list, after which .* pos_embed again; use the dict\(type=.Pretrained',
     'none': r'no checkpoint is named: set backbone\.init_cfg=dict\('
     r"type='Pretrained', checkpoint=\.\.\., prefix='backbone\.'\), load_from, or this hook's checkpoint\.$",
@@ -115,16 +115,14 @@ def test_good_file_comes_over_whole(train, good):
 
 
 def test_other_image_size_is_listed_as_resized(train, good):
-    model, report = train(Model(vit((64, 48), init_cfg=pretrained(good))), images=48)
-    assert model.steps == 2 and report['complete'] and len(report['loaded']) == 29
+    _, report = train(Model(vit((64, 48), init_cfg=pretrained(good))), images=48)
+    assert report['complete'] and len(report['loaded']) == 29
     assert report['resized'] == [dict(name='pos_embed', file=[1, 17, 32], module=[1, 49, 32])]
 
 
 def test_what_is_loaded_last_is_what_counts(train, good, tmp_path):
-    other, wrapped = (
-        write(tmp_path / 'other.pth'),
-        write(tmp_path / 'c.pth', rename=lambda key: f'student.backbone.{key}'),
-    )
+    other = write(tmp_path / 'other.pth')
+    wrapped = write(tmp_path / 'c.pth', rename=lambda key: f'student.backbone.{key}')
     runs = [
         (Model(vit()), dict(load_from=str(good)), good, ''),
         (Model(vit(), init_cfg=pretrained(good, prefix=None)), {}, good, ''),
@@ -133,8 +131,8 @@ def test_what_is_loaded_last_is_what_counts(train, good, tmp_path):
     ]
     for number, (model, settings, path, prefix) in enumerate(runs):
         _, report = train(model, f'run{number}', **settings)
-        assert report['complete'] and report['checkpoint'] == str(path) and report['prefix'] == f'{prefix}backbone.'
-        assert model.steps == 2
+        assert report['complete'] and model.steps == 2
+        assert (report['checkpoint'], report['prefix']) == (str(path), f'{prefix}backbone.')
 
 
 def test_file_and_prefix_are_arguments_of_the_hook(train, tmp_path):
@@ -154,7 +152,7 @@ def test_allowed_names_may_stay_behind(train, good):
 
 
 def official(key):
-    return 'backbone.' + key.replace('layers.', 'blocks.', 1) if key.startswith('layers') else f'backbone.{key}'
+    return 'backbone.' + key.replace('layers.', 'blocks.', 1)
 
 
 @pytest.mark.parametrize('sentence', ['prefix', 'head only', 'renamed', 'shape', 'shallow', 'deep'])
@@ -181,14 +179,6 @@ def test_list_form_stops_the_run_even_where_it_would_work(train, tmp_path, good)
         train(Model(vit(), init_cfg=[pretrained(good, prefix=None)]), 'run2')
 
 
-@pytest.mark.parametrize('wrong', [dict(module=None), dict(checkpoint=3), dict(prefix=['a']), dict(allow=5)], ids=str)
-def test_arguments_of_another_kind_stop_at_construction(wrong):
-    ((name, value),) = wrong.items()
-    with pytest.raises(TypeError, match=f'{name}.*{re.escape(repr(value))}'):
-        hook.TransferCheckHook(**wrong)
-    assert hook.TransferCheckHook(checkpoint=Path('a.pth')).checkpoint == Path('a.pth')
-
-
 def test_redrawn_position_embedding_is_named(train, tmp_path, good):
     init_cfg = pretrained(good) | dict(type=PretrainedInit)  # mmpretrain compares with the string only
     stopped(train, tmp_path, Model(vit(init_cfg=init_cfg)), 'redrawn')
@@ -196,26 +186,21 @@ def test_redrawn_position_embedding_is_named(train, tmp_path, good):
     assert report['altered'] == ['pos_embed'] and report['ratio'] == 29 / 30 and not report['complete']
 
 
-def test_stock_mmseg_vit_ignores_the_prefix(train, tmp_path):
-    backbone = dict(
-        type='mmseg.VisionTransformer', img_size=32, patch_size=8, embed_dims=32, num_layers=2, num_heads=2, mlp_ratio=2
-    )
+def test_weights_that_were_not_loaded_are_explained(train, tmp_path):
+    kwargs = dict(img_size=32, patch_size=8, embed_dims=32, num_layers=2, num_heads=2, mlp_ratio=2)
+    backbone = dict(type='mmseg.VisionTransformer', **kwargs)
     path = write(tmp_path / 'a.pth', backbone)
     stopped(train, tmp_path, Model(dict(backbone, init_cfg=pretrained(path))), 'ignored')
+    torch.save(dict(model=torch.load(write(path, rename=lambda key: key))['state_dict']), path)
+    stopped(train, tmp_path, Model(vit(init_cfg=pretrained(path, prefix=None))), 'elsewhere', work_dir='run2')
 
 
-def test_tensors_under_model_are_not_what_mmengine_loads(train, tmp_path):
-    state_dict = torch.load(write(tmp_path / 'a.pth', rename=lambda key: key))['state_dict']
-    torch.save(dict(model=state_dict), tmp_path / 'a.pth')
-    stopped(train, tmp_path, Model(vit(init_cfg=pretrained(tmp_path / 'a.pth', prefix=None))), 'elsewhere')
-
-
-@pytest.mark.parametrize('told', [False, True])
-def test_resumed_run_is_not_checked_and_keeps_its_report(train, tmp_path, good, told):
+@pytest.mark.parametrize('named', [False, True])
+def test_resumed_run_is_not_checked_and_keeps_its_report(train, tmp_path, good, named):
     _, report = train(Model(vit(init_cfg=pretrained(good))))
     stamp = os.stat(tmp_path / 'run' / 'transfer.json').st_mtime_ns
-    load_from = str(tmp_path / 'run' / 'epoch_1.pth') if told else None
-    if told:
+    load_from = str(tmp_path / 'run' / 'epoch_1.pth') if named else None
+    if named:
         (tmp_path / 'run' / 'last_checkpoint').unlink()
     model, again = train(Model(vit(init_cfg=pretrained(good))), epochs=2, resume=True, load_from=load_from)
     assert model.steps == 2 and train.runner.iter == 4
@@ -248,44 +233,39 @@ def test_wrapped_model_is_unwrapped(train, tmp_path, good):
 
 
 def one_of_two(rank, folder):
-    """Run three trainings on one of two ranks and save the outcome of each."""
+    """Run two trainings on one of two ranks and save the outcome of each."""
     torch.set_num_threads(1)
     distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)
     if rank:
         hook.read_for_host = None  # rank 0 alone reads
     ended = []
-    for number, (prefix, file) in enumerate((('', 'good.pth'), ('encoder.', 'good.pth'), ('', f'of_rank{rank}.pth'))):
-        torch.manual_seed(rank)
+    for prefix in ('backbone.', 'encoder.'):
         runner = Runner(
             Model(vit()),
-            str(folder / f'run{number}'),
-            load_from=str(folder / file),
+            str(folder / prefix),
+            load_from=str(folder / 'good.pth'),
             train_dataloader=DataLoader([dict(inputs=torch.randn(3, 32, 32))] * 2),
             train_cfg=dict(by_epoch=True, max_epochs=1),
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
             default_hooks=dict(checkpoint=None),
-            custom_hooks=[dict(type='mixpro_mm.TransferCheckHook', prefix=prefix or None)],
-            experiment_name=f'{rank}-{number}',
+            custom_hooks=[dict(type='mixpro_mm.TransferCheckHook', prefix=prefix)],
+            experiment_name=f'{rank}-{prefix}',
             log_level='WARNING',
         )
         try:
             runner.train()
             ended.append(runner.model.steps)
-        except Exception as error:
-            ended.append(f'{type(error).__name__}: {error}')
+        except RuntimeError as error:
+            ended.append(str(error))
     torch.save(ended, folder / f'rank{rank}.pth')
 
 
 @pytest.mark.long
 def test_rank_0_reads_and_both_ranks_end_alike(tmp_path, two_ranks):
     write(tmp_path / 'good.pth')
-    write(tmp_path / 'of_rank0.pth')
-    write(tmp_path / 'of_rank1.pth')  # other values with the same names
     first, second = two_ranks(__file__)
     assert first == second and first[0] == 2
-    assert re.search(SENTENCES['prefix'], first[1]) and first[1].startswith('RuntimeError: TransferCheckHook')
-    other = r'backbone \(VisionTransformer\) has other values on rank 1 than on rank 0, .*rank0\.pth'
-    assert re.search(other, first[2])
+    assert re.search(SENTENCES['prefix'], first[1])
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])

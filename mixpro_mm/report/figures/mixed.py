@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate, one_hot
 
 from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.functional import MixedTarget
-from mixpro_mm.hooks.loss_modules import each, label_augments, loss_module
+from mixpro_mm.hooks.labeling import label_augments, loss_module
 from mixpro_mm.labeling import ClassAttentionTap, LabelWeights, patches_of, token_grid
 from mixpro_mm.labeling.rules import build_labeling
 from mixpro_mm.models import connect_factor
@@ -128,7 +128,8 @@ def mix(model: nn.Module, config: Config, augment, images: Tensor, scores: Tenso
     With ``visible``, repeat up to 50 times until the mean area is in [0.35, 0.65] and no image is its own partner. The
     model replaces the moving average of an augment, because checkpoints contain the average.
     """
-    each([augment], 'bind', model, model if hook_settings(config, 'EMAHook') else None)
+    if isinstance(augment, MixAugment):
+        augment.bind(model, model if hook_settings(config, 'EMAHook') else None)
     try:
         for _ in range(DRAWS if visible else 1):
             with torch.enable_grad():  # PuzzleMix takes a gradient
@@ -137,7 +138,8 @@ def mix(model: nn.Module, config: Config, augment, images: Tensor, scores: Tenso
             if BOTH[0] < share < BOTH[1] and (found.partner != torch.arange(len(images))).all():
                 break
     finally:
-        each([augment], 'unbind')
+        if isinstance(augment, MixAugment):
+            augment.unbind()
     return found
 
 
