@@ -22,16 +22,8 @@ SMOOTHING = 0.1
 PAL, TRANSMIX = 'ProgressiveAttentionLabeling', 'AttentionLabeling'
 
 
-def pvt(size=64):
-    return micro.pvt(img_size=size, depths=(1, 1, 1, 2))
-
-
-def vit(size=32, **kwargs):
-    return micro.vit(img_size=size, **kwargs)
-
-
-def timm_vit(size=32, **kwargs):
-    return micro.timm_vit(img_size=size, **kwargs)
+BUILD = dict(vit=micro.vit, timm=micro.timm_vit, pvt=partial(micro.pvt, depths=(1, 1, 1, 2)))
+PATCH = dict(vit=8, timm=8, pvt=32)  # pixels per token of the last block
 
 
 def lively(config, mask_scale=1):
@@ -81,10 +73,10 @@ def sources(mixed, images):
     return own, partner
 
 
-def open_target(logits, row, mixed, images, labels, patch, rule=PAL, detach=True):
+def open_target(logits, row, mixed, images, patch=8, rule=PAL, detach=True, first=0):
     """Return the target (B, K) of equations 5, 7, 8 and 9 or of TransMix, the mean of area and attention."""
     own, partner = sources(mixed, images)
-    y = torch.eye(CLASSES)[labels]
+    y = torch.eye(CLASSES)[(first + torch.arange(len(images))) % CLASSES]
     area = own.float().mean((1, 2))
     tokens = F.avg_pool2d(own.float()[:, None], patch).flatten(1)
     attended = (row * tokens).sum(1) / row.sum(1)  # eq. 5
@@ -112,29 +104,28 @@ def assert_close(actual, expected):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
-STEPS = {
-    'vit': (vit, (32, 32), PAL, 6),
-    'vit-transmix': (vit, (32, 32), TRANSMIX, 6),
-    'vit-not-square': (vit, (32, 64), PAL, 6),
-    'vit-odd-batch': (vit, (32, 32), PAL, 5),
-    'vit-batch-of-one': (vit, (32, 32), PAL, 1),
-    'timm': (timm_vit, (32, 32), PAL, 6),
-    'timm-transmix': (timm_vit, (32, 32), TRANSMIX, 6),
-    'pvt': (pvt, (64, 64), PAL, 6),
-    'pvt-not-square': (pvt, (96, 64), PAL, 6),
-}
+STEPS = [
+    ('vit', (32, 32), PAL, 6),
+    ('vit', (32, 32), TRANSMIX, 6),
+    ('vit', (32, 64), PAL, 6),
+    ('vit', (32, 32), PAL, 5),
+    ('vit', (32, 32), PAL, 1),
+    ('timm', (32, 32), PAL, 6),
+    ('timm', (32, 32), TRANSMIX, 6),
+    ('pvt', (64, 64), PAL, 6),
+    ('pvt', (96, 64), PAL, 6),
+]
 
 
-@pytest.mark.parametrize(('build', 'size', 'rule', 'batch'), STEPS.values(), ids=STEPS)
-def test_loss_and_gradient_of_a_step_are_those_of_the_open_formula(build, size, rule, batch, tmp_path):
-    model = lively(build(size), 2 if rule == PAL else None)
+@pytest.mark.parametrize(('name', 'size', 'rule', 'batch'), STEPS)
+def test_loss_and_gradient_of_a_step_are_those_of_the_open_formula(name, size, rule, batch, tmp_path):
+    model = lively(BUILD[name](img_size=size), 2 if rule == PAL else None)
     twin, kept, samples = deepcopy(model), KeepBatches(model), Samples(batch, size)
     runner, (taken,) = train(model, samples, tmp_path, LabelingHook(rule))
 
     (mixed,), (given,) = kept.inputs, kept.targets
-    patch = 32 if build is pvt else 8  # pixels per token of the last block
     logits, row = forward(twin, mixed)
-    target, by_area = open_target(logits, row, mixed, samples.images, torch.arange(batch) % CLASSES, patch, rule)
+    target, by_area = open_target(logits, row, mixed, samples.images, PATCH[name], rule)
     loss = smoothed_cross_entropy(logits, target)
     torch.testing.assert_close(given, target, rtol=0, atol=2e-6)
     assert batch == 1 or (given - by_area).abs().max() > 1e-3  # attention changes the labels
@@ -142,64 +133,45 @@ def test_loss_and_gradient_of_a_step_are_those_of_the_open_formula(build, size, 
     assert_close(taken, gradients(loss, twin))
 
 
-@pytest.mark.parametrize('build', [vit, timm_vit])
-def test_gradient_flows_through_the_factor_only_where_asked(build, tmp_path):
+@pytest.mark.parametrize('name', ['vit', 'timm'])
+def test_gradient_flows_through_the_factor_only_where_asked(name, tmp_path):
     """With detach=True the target is constant in the gradient."""
-    taken = {}
-    samples = Samples(6)
+    taken, samples = {}, Samples(6)
     for detach in (True, False):
-        model = lively(build())
+        model = lively(BUILD[name]())
         twin, kept = deepcopy(model), KeepBatches(model)
-        hook = LabelingHook(dict(type='ProgressiveAttentionLabeling', detach=detach))
+        hook = LabelingHook(dict(type=PAL, detach=detach))
         _, (taken[detach],) = train(model, samples, tmp_path / str(detach), hook)
         logits, row = forward(twin, kept.inputs[0])
-        target, _ = open_target(
-            logits, row, kept.inputs[0], samples.images, torch.arange(6) % CLASSES, 8, detach=detach
-        )
+        target, _ = open_target(logits, row, kept.inputs[0], samples.images, detach=detach)
         assert target.requires_grad is not detach
         assert_close(taken[detach], gradients(smoothed_cross_entropy(logits, target), twin))
     assert max((a - b).abs().max() for a, b in zip(taken[True], taken[False], strict=True)) > 1e-3
 
 
-def test_released_code_compares_with_the_smoothed_label(tmp_path):
-    model = lively(vit())
-    twin, kept, samples = deepcopy(model), KeepBatches(model), Samples(6)
-    train(model, samples, tmp_path, LabelingHook(dict(type=PAL, smooth_target=True, label_smooth_val=0.3)))
-    logits, row = forward(twin, kept.inputs[0])
-    _, by_area = open_target(logits, row, kept.inputs[0], samples.images, torch.arange(6) % CLASSES, 8)
-    factor = F.cosine_similarity(logits.softmax(1), 0.7 * by_area + 0.3 / CLASSES)
-    own, partner = sources(kept.inputs[0], samples.images)
-    attended = (row * F.avg_pool2d(own.float()[:, None], 8).flatten(1)).sum(1) / row.sum(1)
-    lam = (factor * attended + (1 - factor) * own.float().mean((1, 2)))[:, None]
-    y = torch.eye(CLASSES)[torch.arange(6) % CLASSES]
-    torch.testing.assert_close(kept.targets[0], lam * y + (1 - lam) * y[partner], rtol=0, atol=2e-6)
-
-
-@pytest.mark.parametrize('build', [vit, timm_vit, pvt])
-def test_labels_stay_fp32_under_autocast(build, tmp_path):
+@pytest.mark.parametrize(('name', 'size'), [('vit', 32), ('timm', 32), ('pvt', 64)])
+def test_labels_stay_fp32_under_autocast(name, size, tmp_path):
     """The labels equal fp32 arithmetic on bf16 queries, keys and logits."""
-    size, patch = (64, 32) if build is pvt else (32, 8)
-    model = lively(build(), 2)
+    model = lively(BUILD[name](img_size=size), 2)
     twin, kept, samples = deepcopy(model), KeepBatches(model), Samples(6, (size, size))
     train(model, samples, tmp_path, LabelingHook(), wrapper=HalfPrecision)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         logits, row = forward(twin, kept.inputs[0])
-    target, _ = open_target(logits, row, kept.inputs[0], samples.images, torch.arange(6) % CLASSES, patch)
+    target, _ = open_target(logits, row, kept.inputs[0], samples.images, PATCH[name])
     assert kept.logits[0].dtype == logits.dtype == torch.bfloat16
     assert kept.targets[0].dtype == torch.float32
     torch.testing.assert_close(kept.targets[0], target, rtol=0, atol=2e-6)
 
 
 def test_gradient_accumulation_labels_every_micro_batch(tmp_path):
-    model = lively(vit())
+    model = lively(micro.vit())
     twin, kept, samples = deepcopy(model), KeepBatches(model), Samples(12)
     wrapper = partial(KeepGradients, accumulative_counts=3)
     _, (taken,) = train(model, samples, tmp_path, LabelingHook(), batch_size=4, wrapper=wrapper)
     losses = []
     for i, (mixed, given) in enumerate(zip(kept.inputs, kept.targets, strict=True)):
-        own = slice(4 * i, 4 * i + 4)
         logits, row = forward(twin, mixed)
-        target, _ = open_target(logits, row, mixed, samples.images[own], torch.arange(12)[own] % CLASSES, 8)
+        target, _ = open_target(logits, row, mixed, samples.images[4 * i : 4 * i + 4], first=4 * i)
         torch.testing.assert_close(given, target, rtol=0, atol=2e-6)
         losses.append(smoothed_cross_entropy(logits, target))
     assert len(losses) == 3
@@ -212,8 +184,7 @@ def test_activation_checkpointing_changes_nothing(name, tmp_path):
     """The second run of the last block in the backward pass is not recorded."""
     results = []
     for checkpointed in (False, True):
-        config = vit() if name == 'vit' else timm_vit(with_cp=checkpointed)
-        model = lively(config)
+        model = lively(micro.vit() if name == 'vit' else micro.timm_vit(with_cp=checkpointed))
         kept, passes = KeepBatches(model), []
         last_block(model)[0].attn.qkv.register_forward_hook(lambda module, args, out, passes=passes: passes.append(1))
         cfg = dict(activation_checkpointing=['backbone.layers.1']) if checkpointed and name == 'vit' else {}
