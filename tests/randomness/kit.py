@@ -3,7 +3,6 @@
 import gc
 import itertools
 import random
-from copy import deepcopy
 
 import numpy as np
 import torch
@@ -23,14 +22,12 @@ MIXPRO = dict(type='mixpro_mm.MixPro', patch_size=8, mask_scale=1)
 MIXING = dict(augments=[dict(type='Mixup', alpha=0.8), MIXPRO], probs=[0.25, 0.75])
 USUAL = dict(hooks=[LABELS, HOOK], **MIXING)
 KEPT = ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers', 'iter_seed')
-PREPROCESSOR = dict(data_preprocessor=dict(type='ClsDataPreprocessor', num_classes=CLASSES))
-VIT = vit(drop_rate=0.1, drop_path_rate=0.5) | PREPROCESSOR
+VIT = vit(drop_rate=0.1, drop_path_rate=0.5)
 CNN = dict(
     type='ImageClassifier',
     backbone=dict(type='ResNet_CIFAR', depth=18, stem_channels=4, base_channels=4),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(type='LinearClsHead', num_classes=CLASSES, in_channels=32, loss=STOCK),
-    **PREPROCESSOR,
 )
 
 
@@ -75,7 +72,8 @@ def runner(folder, hooks=(), augments=(), probs=None, model=VIT, loss=STOCK, dat
     """
     if isinstance(model, dict):
         train_cfg = dict(augments=list(augments), probs=probs) if augments else None
-        model = deepcopy(model) | dict(head=model['head'] | dict(loss=loss), train_cfg=train_cfg)
+        model = model | dict(head=model['head'] | dict(loss=loss), train_cfg=train_cfg)
+        model['data_preprocessor'] = dict(num_classes=CLASSES)
     loop = dict(by_epoch=True, max_epochs=2) if by_epoch else dict(by_epoch=False, max_iters=2 * BATCHES)
     if validation is not None:
         loop['val_interval'] = validation

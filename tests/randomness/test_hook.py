@@ -37,7 +37,7 @@ def test_seeds_drawn_at_random_are_in_the_checkpoint_and_restored(tmp_path):
     assert entry == dict(seed=first.seed, sampler=first.train_dataloader.sampler.seed, world_size=1)
     assert sentences(first) == []
     second = resume(tmp_path / 'two', kit.half(tmp_path / 'one'), randomness=dict(seed=None))
-    assert second.seed != entry['seed'] and second.train_dataloader.sampler.seed == entry['sampler']
+    assert second.train_dataloader.sampler.seed == entry['sampler']
     assert torch.load(tmp_path / 'two' / 'epoch_2.pth', weights_only=False)['iter_seed'] == entry
     (line,) = sentences(second)
     assert line.startswith('uses the seeds of the checkpoint') and str(entry['sampler']) in line

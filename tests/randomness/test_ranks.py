@@ -4,7 +4,6 @@ Run as a script, this file is one of the processes.
 """
 
 import sys
-from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from mmpretrain.registry import MODELS
 from torch import distributed
 
 from mixpro_mm.augments import MixPro
+from tests.micro import CLASSES
 from tests.randomness import kit
 
 SETTINGS = {  # run -> randomness, with the hook, run to resume
@@ -39,7 +39,8 @@ def one_rank(rank, folder):
     for name, (randomness, hooked, start) in SETTINGS.items():
         masks.clear()
         torch.manual_seed(0)
-        model = MODELS.build(deepcopy(kit.VIT) | dict(train_cfg=dict(augments=[kit.MIXPRO])))
+        train_cfg, preprocessor = dict(augments=[kit.MIXPRO]), dict(num_classes=CLASSES)
+        model = MODELS.build(kit.VIT | dict(train_cfg=train_cfg, data_preprocessor=preprocessor))
         resume = {} if start is None else dict(resume=True, load_from=str(kit.half(folder / start)))
         runner = kit.runner(
             folder / name,
