@@ -71,8 +71,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def before_train(self, runner) -> None:
         super().before_train(runner)
         if isinstance(runner, FlexibleRunner):
-            what = 'the strategy writes checkpoints, so a kill or a full disk may leave a truncated file'
-            runner.logger.warning(f'AtomicCheckpointHook: under FlexibleRunner {what}')
+            runner.logger.warning('AtomicCheckpointHook: under FlexibleRunner a kill or full disk may truncate a file')
         if type(self.file_backend) is LocalBackend:
             self.file_backend, self.backend_args = _AtomicBackend(), dict(backend=BACKEND)
             for left in Path(self.out_dir).glob('.*') if is_main_process() else ():
@@ -141,18 +140,18 @@ class CheckpointCheckHook(Hook):
             from_main(lambda: self._check(runner, late))
 
     def _check(self, runner, late: bool) -> None:
-        warn, trains = runner.logger.warning, isinstance(runner._train_loop, BaseLoop)
+        name, warn, trains = type(self).__name__, runner.logger.warning, isinstance(runner._train_loop, BaseLoop)
         resumed = runner._resume if isinstance(runner._resume, str) else ''  # FlexibleRunner accepts a path
         start = resumed or runner._load_from or (find_latest_checkpoint(runner.work_dir) if runner._resume else None)
         if runner._resume and not start:
-            warn(f'CheckpointCheckHook: nothing to resume in {runner.work_dir}, training starts from the beginning')
+            warn(f'{name}: nothing to resume in {runner.work_dir}, training starts from the beginning')
         modules = unwrap_model(runner.model).modules() if trains else ()
         paths = [str(cfg['checkpoint']) for module in modules for cfg in pretrained(module)]
         for path in dict.fromkeys([start, *paths] if start else paths):
             if late:
-                warn(f'CheckpointCheckHook: FlexibleRunner has read {path} before this check, code in it has run')
+                warn(f'{name}: FlexibleRunner has read {path} before this check, so code in it has already run')
             if '://' in str(path):
-                warn(f'CheckpointCheckHook: {path} is remote and was not checked for code')
+                warn(f'{name}: {path} is remote and was not checked for code')
             elif not os.path.isdir(path):  # DeepSpeed and sharded FSDP have folders
                 file = read_for_host(path)
                 if path == start and not file.found_by_host:

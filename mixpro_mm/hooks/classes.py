@@ -47,12 +47,11 @@ class ClassCheckHook(Hook):
         named = [pair for pair in (*train, *val) if _classes(pair[1])]
         if not train or not named:
             return
-        first, reference = named[0]
+        (first, reference), classes = named[0], _classes(named[0][1])
         for name, dataset in named:
             if difference := first_difference(dataset, reference, first):
                 advice = 'give both the same classes in the same order'
                 raise RuntimeError(f'ClassCheckHook: {name} has other classes, {difference}: {advice}.')
-        classes = _classes(reference)
         if wrong := [f'{name} has {count}' for name, count in self._counts(runner.model) if count != len(classes)]:
             raise RuntimeError(
                 f'ClassCheckHook: {first} has {len(classes)} classes, {classes[0]} to {classes[-1]}, but '

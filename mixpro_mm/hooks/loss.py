@@ -32,7 +32,7 @@ class NonFiniteLossError(RuntimeError):
 
 @register(HOOKS)
 class NonFiniteLossHook(Hook):
-    """Check each training loss and stop the run if one is NaN or infinite.
+    """Check each training loss, and raise a NonFiniteLossError if one is NaN or infinite.
 
     On a CPU the check runs between the forward and backward pass, so the weights do not change. On an accelerator it
     runs after the step, where mmengine reads the losses, but before a checkpoint is written. Each rank checks its own
@@ -42,9 +42,6 @@ class NonFiniteLossHook(Hook):
     ``nonfinite_loss_iter_N.pth`` in the work dir (``nonfinite_loss_iter_N_rankR.pth`` with several ranks) loads with
     ``torch.load(..., weights_only=True)``. It has ``iter`` (from 1), ``epoch``, ``losses``, ``batch`` (from the data
     loader, with ``img_path``) and ``spoiled``, the names of parameters that were not finite at the stop.
-
-    Raises:
-        NonFiniteLossError: In training, if a loss is NaN or infinite.
     """
 
     priority = 'NORMAL'  # before CheckpointHook (VERY_LOW)

@@ -45,9 +45,8 @@ class IterSeedHook(Hook):
     """Seed the generators in each iteration by (seed, rank, iteration, purpose), so that resumed runs are bit-exact.
 
     mmengine seeds the generators once and does not save their state. This hook seeds them before each training step
-    and before the loading of each batch. The numbers do not depend on workers or validation, and differ between ranks.
-    The checkpoint stores the seeds of the run and of the sampler; a resumed run restores them. A warning names the
-    reason if a resumed run is not exact.
+    and the loading of each batch. The numbers do not depend on workers or validation, and differ between ranks. The
+    checkpoint stores the seeds of the run and of the sampler. A warning says why a resumed run is not exact.
     """
 
     priority = 95  # after hooks that draw numbers (VERY_LOW is 90)

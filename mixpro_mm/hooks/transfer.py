@@ -1,6 +1,7 @@
 """``TransferCheckHook``, which stops a run whose backbone does not have the weights of its checkpoint."""
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 
 from mmengine.hooks import Hook
@@ -11,7 +12,7 @@ from mixpro_mm.hooks.checkpoints import pretrained
 from mixpro_mm.registry import HOOKS, register
 from mixpro_mm.transfer.coverage import Coverage, compare
 from mixpro_mm.transfer.keys import prefixes, some
-from mixpro_mm.utils.arguments import patterns
+from mixpro_mm.utils.arguments import patterns, shown
 from mixpro_mm.utils.checkpoint import Checkpoint, read_for_host
 from mixpro_mm.utils.files import write_json
 from mixpro_mm.utils.ranks import from_main
@@ -36,6 +37,7 @@ class TransferCheckHook(Hook):
         allow: Pattern(s) of tensors that need not be transferred, such as ``'ln1.*'`` without a final norm.
 
     Raises:
+        TypeError: At construction, if an argument has the wrong type.
         FileNotFoundError, ValueError: Before the run, if mmengine cannot read the file (see ``read_for_host``).
         RuntimeError: Before the run, if no checkpoint is named, ``init_cfg`` is a list, names or shapes differ, values
             are not finite, or the module is sharded; before training, if the module has other values than the file.
@@ -44,6 +46,10 @@ class TransferCheckHook(Hook):
     priority = 'VERY_HIGH'  # before hooks that copy the module
 
     def __init__(self, module='backbone', checkpoint: str | None = None, prefix: str | None = None, allow=()):
+        kinds = dict(module=(module, str), checkpoint=(checkpoint, str | PathLike | None), prefix=(prefix, str | None))
+        for name, (value, kind) in kinds.items():
+            if not isinstance(value, kind):
+                raise TypeError(f'{name} of TransferCheckHook has the wrong type: {shown(value)}')
         self.module, self.checkpoint, self.prefix = module, checkpoint, prefix
         self.allow = patterns('allow of TransferCheckHook', allow)
         self._checks = False  # False for a test or a resumed run
@@ -70,8 +76,7 @@ class TransferCheckHook(Hook):
             return False
         model = unwrap_model(runner.model)
         if holder := in_shards(runner.model):
-            advice = 'check the transfer in one process without sharding, then train without this hook'
-            _stop(f'{holder} shards the tensors of {self.module}, which cannot be compared with a file: {advice}')
+            _stop(f'{holder} shards the tensors of {self.module}, which cannot be compared with a file: do not shard')
         checkpoint, prefix = self._source(runner, model)
         self._file = checkpoint, prefix, read_for_host(checkpoint)
         _stop(self._problem(self._compare(model)))
@@ -143,6 +148,5 @@ def _stop(problem: str) -> None:
 def _pretrained(owner: nn.Module, name: str = 'model') -> dict:
     found = next(iter(pretrained(owner)), {})
     if found and found is not owner.init_cfg:
-        advice = "after which many backbones initialize pos_embed again; use the dict(type='Pretrained', ...) alone"
-        _stop(f'{name}.init_cfg is a list, {advice}')
+        _stop(f'{name}.init_cfg is a list, after which many backbones initialize pos_embed again: use one dict')
     return found

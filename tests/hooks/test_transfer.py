@@ -22,7 +22,7 @@ SENTENCES = {
     'shape': r'another architecture .*: 6 of 30 .*, layers\.0\.ffn.* is \[96, 32\] in the file and \[64, 32\] in',
     'shallow': r'pth lacks 12 of 30 tensors of backbone \(VisionTransformer\): layers\.1\.ln1\.weight',
     'deep': r'pth has 12 tensors that backbone \(VisionTransformer\) does not have: backbone\.layers\.2\.',
-    'list': r'backbone\.init_cfg is a list, after which .* pos_embed again; use the dict\(type=.Pretrained',
+    'list': r'backbone\.init_cfg is a list, after which .* pos_embed again: use one dict',
     'none': r"no checkpoint is named: set backbone\.init_cfg=dict\(.*prefix='backbone\.'\), load_from, or this hook's ",
     'ignored': r'differ from .* \(.*\); it was not loaded: init_weights of this class ignores `prefix`',
     'elsewhere': r'differ from .* \(.*\); it was not loaded: the tensors are under `model`',
