@@ -19,7 +19,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from mixpro_mm.benchmark.methods import BASE, METHODS
 from mixpro_mm.benchmark.workbench import Session, Workbench
-from mixpro_mm.hooks.loss_modules import loss_module
+from mixpro_mm.hooks.labeling import loss_module
 from mixpro_mm.labeling import find_attention_block
 
 __all__ = ['growth', 'labelling', 'memory', 'mixing', 'steps']

@@ -10,7 +10,7 @@ from mixpro_mm.datasets.coco_check import check_coco
 from mixpro_mm.doctor import training
 from mixpro_mm.doctor.environment import Finding, ok, one_line, problem, warning
 from mixpro_mm.doctor.steps import TOOLKITS
-from mixpro_mm.hooks.class_names import first_difference, own_fault
+from mixpro_mm.hooks.classes import first_difference, own_fault
 from mixpro_mm.utils.checkpoint import read_checkpoint
 from mixpro_mm.utils.configs import LOADERS, data_paths, dicts, is_local, read_config, strings
 

@@ -1,19 +1,21 @@
 """``ClassCheckHook``, which compares the classes of model and data before training."""
 
+import contextlib
+import re
 from collections.abc import Iterator
-from types import SimpleNamespace
+from itertools import zip_longest
+from json import JSONDecoder
+from pathlib import Path
 
+from mmengine.fileio import get_local_path
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 
-from mixpro_mm.hooks.class_names import empty_folders, first_difference, own_fault
 from mixpro_mm.registry import HOOKS, register
 from mixpro_mm.utils.arguments import patterns
 from mixpro_mm.utils.unwrap_model import unwrap_model
 
-__all__ = ['ClassCheckHook']
-
-COUNT_OTHERS = ('rpn_head', 'semantic_head')  # object or background; stuff classes
+__all__ = ['ClassCheckHook', 'first_difference', 'own_fault']
 
 
 @register(HOOKS)
@@ -21,14 +23,9 @@ class ClassCheckHook(Hook):
     """Compare the number, names and order of classes in data sets and model.
 
     Before training, the hook compares ``num_classes`` of each head and of the data preprocessor with ``classes`` of
-    the data sets, and the names of the training set with those of the validation set. Without this check a head with
-    too many classes trains silently, and a head with too few ends in an IndexError or a CUDA assert.
-
-    Before each run, tests included, the hook compares ``classes`` of each data set with its labels: the categories of
-    a COCO file (mmdet drops names that the file lacks and follows the order of the file) or the class folders. It
-    unwraps data sets and checks each part of a concatenation. It skips data sets without class names. Before a test,
-    it compares the class names with those of the checkpoint if their numbers agree. FlexibleRunner reads weights
-    before any hook runs.
+    the data sets, and the names of the training set with those of the validation set. Before each run, tests included,
+    it compares ``classes`` of each data set with its labels: the categories of a COCO file (mmdet drops names that the
+    file lacks and follows the order of the file) or the class folders. It skips data sets without class names.
 
     Args:
         ignore: Modules to skip, by name or prefix, such as ``'decode_head.aux'``.
@@ -43,98 +40,111 @@ class ClassCheckHook(Hook):
         self.ignore = patterns('ignore of ClassCheckHook', ignore)
 
     def before_run(self, runner) -> None:
-        """Compare the classes."""
-        sets = {split: list(_datasets(runner, split)) for split in ('train', 'val', 'test')}
-        for split, datasets in sets.items():
-            for dataset in datasets:
-                if fault := own_fault(dataset):
-                    raise RuntimeError(f'ClassCheckHook: {_called(split, dataset)} {fault}.')
-        if not sets['train']:
+        train, val, test = (_datasets(runner, split) for split in ('train', 'val', 'test'))
+        for name, dataset in (*train, *val, *test):
+            if fault := own_fault(dataset):
+                raise RuntimeError(f'ClassCheckHook: {name} {fault}.')
+        named = [pair for pair in (*train, *val) if _classes(pair[1])]
+        if not train or not named:
             return
-        counts = dict(self._counts(unwrap_model(runner.model)))
-        first = next((('train', dataset) for dataset in sets['train'] if _classes(dataset)), None)
-        for split in ('train', 'val'):
-            for dataset in filter(_classes, sets[split]):
-                _compare(counts, split, dataset, first)
-
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Before a test, compare the classes with those in the checkpoint."""
-        if isinstance(runner._train_loop, BaseLoop):
-            return
-        classes = ((checkpoint.get('meta') or {}).get('dataset_meta') or {}).get('classes')
-        trained = SimpleNamespace(metainfo=dict(classes=classes))
-        if not _classes(trained):
-            return
-        for split in ('val', 'test'):
-            for dataset in _datasets(runner, split):
-                if len(_classes(dataset)) != len(classes):
-                    continue
-                if difference := first_difference(dataset, trained, 'the training of the checkpoint'):
-                    raise RuntimeError(
-                        f'ClassCheckHook: {_called(split, dataset)} has other classes, {difference}: test with the '
-                        'classes of the training, in their order.'
-                    )
+        (first, reference), classes = named[0], _classes(named[0][1])
+        for name, dataset in named:
+            if difference := first_difference(dataset, reference, first):
+                advice = 'give both the same classes in the same order'
+                raise RuntimeError(f'ClassCheckHook: {name} has other classes, {difference}: {advice}.')
+        if wrong := [f'{name} has {count}' for name, count in self._counts(runner.model) if count != len(classes)]:
+            raise RuntimeError(
+                f'ClassCheckHook: {first} has {len(classes)} classes, {classes[0]} to {classes[-1]}, but '
+                f'{", ".join(wrong)}: set num_classes={len(classes)} there.'
+            )
 
     def _counts(self, model) -> Iterator[tuple[str, int]]:
-        for name, module in model.named_modules():
+        for name, module in unwrap_model(model).named_modules():
             parts, count = name.split('.'), getattr(module, 'num_classes', None)
-            is_timm = name == 'model' and 'timm' in type(module).__module__
-            classifies = parts[0] == 'data_preprocessor' or any(part.endswith('head') for part in parts) or is_timm
-            skipped = any(part in COUNT_OTHERS for part in parts) or name.startswith(self.ignore)
+            # 'model' is the network of a TimmClassifier
+            classifies = name in ('data_preprocessor', 'model') or any(part.endswith('head') for part in parts)
+            # these count object or background, and stuff classes
+            skipped = {'rpn_head', 'semantic_head'}.intersection(parts) or name.startswith(self.ignore)
             if classifies and not skipped and isinstance(count, int) and count > 0:
                 yield name, count
 
 
-def _compare(counts: dict[str, int], split: str, dataset, first) -> None:
-    """Compare a data set with the model and with ``first``, the split and data set of the training."""
-    classes, called = _classes(dataset), _called(split, dataset)
-    other = first and first[1] is not dataset
-    difference = first_difference(dataset, first[1], _called(*first)) if other else ''
-    wrong = [f'{name} has {count}' for name, count in counts.items() if count != len(classes)]
-    if not wrong and not difference:
-        return
-    empty = _empty((split, dataset), first)
-    if not wrong:
-        advice = f'{empty}give both the same classes in the same order'
-        raise RuntimeError(f'ClassCheckHook: {called} has other classes, {difference}: {advice}.')
-    advice = f'set num_classes={len(classes)} there'
-    if first and len(_classes(first[1])) != len(classes):
-        advice = f'{difference}; give both the same classes'
-    raise RuntimeError(
-        f'ClassCheckHook: {called} has {len(classes)} classes, {classes[0]} to {classes[-1]}, but {", ".join(wrong)}: '
-        f'{empty}{advice}.'
-    )
+def own_fault(dataset) -> str:
+    """Return why the labels of a data set do not match its ``classes``, or '' if they match or cannot be compared."""
+    classes, source = _classes(dataset), getattr(dataset, 'ann_file', '')
+    labels = names = list(getattr(dataset, 'folder_to_idx', None) or ())
+    if labels:
+        source = dataset.img_prefix
+        if hidden := ', '.join(repr(name) for name in labels if name.startswith('.') or name == '__MACOSX'):
+            return f'takes {hidden} in {source} for classes, which shifts later labels: remove {hidden}'
+    elif source and getattr(dataset, 'cat_ids', None) is not None:
+        labels, names = _categories(dataset)
+    place = _misplaced(labels, classes) if labels and classes else None
+    if place is None:
+        return ''
+    known = ', '.join(map(repr, names[:20])) + ', ...' * (len(names) > 20)
+    ours, theirs = (*classes, None)[place], (*labels, None)[place]
+    advice = f'set metainfo.classes to names of it in its order, ({known})'
+    return f'calls label {place} {ours!r}, but it is {theirs!r} in {source}: {advice}'
 
 
-def _empty(*sets) -> str:
-    for split, dataset in filter(None, sets):
-        if names := empty_folders(dataset):
-            folders = ', '.join(map(repr, names[:5]))
-            return f'{folders} in {dataset.img_prefix} ({split}) holds no image, remove it if it is no class, else '
-    return ''
+def first_difference(dataset, reference, name: str) -> str:
+    """Return the first difference between the classes of ``dataset`` and ``reference`` (called ``name``), or ''.
+
+    The comparison ignores case and treats underscores as blanks. WordNet IDs are not compared with class names.
+    """
+    ours, theirs = _classes(dataset), _classes(reference)
+    kinds = [all(re.fullmatch(r'n\d{8}', str(each)) for each in names) for names in (ours, theirs)]
+    if len(ours) == len(theirs) and kinds[0] != kinds[1]:
+        return ''
+    pairs = enumerate(zip_longest(map(_same, ours), map(_same, theirs)))
+    place = next((place for place, (one, other) in pairs if one != other), None)
+    if place is None:
+        return ''
+    here, there = (*ours, None)[place], (*theirs, None)[place]
+    return f'label {place} is {here!r} here and {there!r} in {name}, which has {len(theirs)} classes'
 
 
-def _called(split: str, dataset) -> str:
-    return f'the {split} set ({type(dataset).__name__})'
+def _categories(dataset) -> tuple[list, list]:
+    """Return the category names of a COCO file by label and in file order; empty lists if they cannot be read.
+
+    mmdet does not keep them. The file may have gigabytes, so only this list is parsed.
+    """
+    with get_local_path(dataset.ann_file, backend_args=getattr(dataset, 'backend_args', None)) as path:
+        text = Path(path).read_text(encoding='utf-8', errors='replace')
+    for match in re.finditer(r'"categories"\s*:\s*(?=\[)', text):
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            names = {entry['id']: entry['name'] for entry in JSONDecoder().raw_decode(text, match.end())[0]}
+            return [names[each] for each in dataset.cat_ids], list(names.values())
+    return [], []
 
 
-def _datasets(runner, split: str) -> Iterator:
-    """Yield the unwrapped data sets of a split, if its loop is built."""
-    loop = getattr(runner, f'_{split}_loop', None)
-    dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
-    if isinstance(loop, BaseLoop) and dataset is not None:
-        yield from _inner(dataset)
+def _misplaced(names: list, classes: tuple | list) -> int | None:
+    """Return the first place where the lists differ, other than by aliases: names that only one of them has."""
+    names, classes = list(map(_same, names)), list(map(_same, classes))
+    shared, equal_length = set(names) & set(classes), len(names) == len(classes)
+    for place, (one, other) in enumerate(zip_longest(names, classes)):
+        if one != other and (not equal_length or {one, other} & shared):
+            return place
+    return None
 
 
-def _inner(dataset) -> Iterator:
-    wrapped = getattr(dataset, 'dataset', None)
-    parts = getattr(dataset, 'datasets', None) or ([] if wrapped is None else [wrapped])
-    if not parts:
-        yield dataset
-    for part in parts:
-        yield from _inner(part)
+def _same(name) -> str:
+    return str(name).strip().casefold().replace('_', ' ').replace('-', ' ')
 
 
 def _classes(dataset) -> tuple:
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
     return tuple(classes) if isinstance(classes, list | tuple) else ()
+
+
+def _datasets(runner, split: str) -> list[tuple]:
+    """Return names and unwrapped data sets of a split, if its loop is built."""
+    loop = getattr(runner, f'_{split}_loop', None)
+    inner = _inner(loop.dataloader.dataset) if isinstance(loop, BaseLoop) else []
+    return [(f'the {split} set ({type(dataset).__name__})', dataset) for dataset in inner]
+
+
+def _inner(dataset) -> list:
+    wrapped = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    return [inner for each in wrapped for inner in _inner(each)] if wrapped != [None] else [dataset]

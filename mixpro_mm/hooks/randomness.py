@@ -2,6 +2,7 @@
 
 import logging
 import random
+from collections.abc import Iterator
 from enum import IntEnum
 
 import numpy as np
@@ -10,13 +11,11 @@ from mmengine.dist import broadcast_object_list, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 
 from mixpro_mm.registry import HOOKS, register
 
 __all__ = ['IterSeedHook', 'Purpose', 'seed_generators']
-
-ENTRY = 'iter_seed'  # key in a checkpoint
 
 
 class Purpose(IntEnum):
@@ -29,16 +28,8 @@ class Purpose(IntEnum):
 def seed_generators(seed: int, rank: int, iteration: int, purpose: Purpose) -> None:
     """Seed the global generators of Python, NumPy and torch (CPU, and the current GPU if CUDA is initialized).
 
-    ``SeedSequence`` gives independent streams, unlike ``seed + iteration`` or ``seed + rank``.
-
-    Args:
-        seed: Seed of the run, the same on all ranks.
-        rank: Rank of this process.
-        iteration: Iteration of the run, from 0.
-        purpose: Use of the random numbers.
-
-    Raises:
-        ValueError: If a number is negative.
+    ``SeedSequence`` gives independent streams, unlike ``seed + iteration`` or ``seed + rank``. ``iteration`` counts
+    from 0; negative numbers raise a ValueError.
     """
     words = np.random.SeedSequence(seed, spawn_key=(rank, iteration, purpose)).generate_state(8).tolist()
     np.random.seed(words[:4])  # noqa: NPY002  the toolkits use this generator
@@ -54,105 +45,81 @@ class IterSeedHook(Hook):
     """Seed the generators in each iteration by (seed, rank, iteration, purpose), so that resumed runs are bit-exact.
 
     mmengine seeds the generators once and does not save their state. This hook seeds them before each training step
-    and before the loading of each batch. The numbers do not depend on ``num_workers``, ``persistent_workers`` or
-    validation, and differ between ranks for any ``diff_rank_seed``. The checkpoint stores the seeds of the run and of
-    the sampler; a resumed run restores them.
-
-    A resumed run is not exact, and a warning says so, in the middle of an epoch of an epoch-based loop; in an
-    iteration-based loop with worker processes and a sampler that cannot skip (``InfiniteSampler`` can); with another
-    number of processes; and from a checkpoint without the seeds. See ``docs/scale.md``.
+    and the loading of each batch. The numbers do not depend on workers or validation, and differ between ranks. The
+    checkpoint stores the seeds of the run and of the sampler. A warning says why a resumed run is not exact.
     """
 
-    priority = 95  # after hooks that draw numbers (VERY_LOW is 90), before NonFiniteLossHook (LOWEST)
+    priority = 95  # after hooks that draw numbers (VERY_LOW is 90)
 
     def __init__(self):
         self._state: dict | None = None  # written to the checkpoint
         self._loaded: dict | None = None  # read from the checkpoint
-        self._keys: _WorkerKeys | None = None
+        self._found = self._keys = None  # loader and its settings; functions for its workers
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Read the seeds of the resumed run."""
         if runner._resume:
-            self._loaded = dict(checkpoint.get(ENTRY, {}))
+            self._loaded = dict(checkpoint.get('iter_seed', {}))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Save the seeds."""
         if self._state is not None:
-            checkpoint[ENTRY] = dict(self._state)
+            checkpoint['iter_seed'] = dict(self._state)
 
     def before_train(self, runner) -> None:
         """Set the same seeds on all ranks and in the workers of the loader."""
         self.after_train(runner)  # an interrupted run did not call it
-        loop, loaded = runner.train_loop, self._loaded
-        loader, sampler = loop.dataloader, _sampler_of(loop.dataloader)
-        drawn = [dict(seed=runner.seed, sampler=getattr(sampler, 'seed', None), world_size=get_world_size())]
-        broadcast_object_list(drawn)  # with diff_rank_seed, ranks have other seeds
-        seeds = {name: (loaded or {}).get(name, drawn[0][name]) for name in ('seed', 'sampler')}
+        loop, loader, loaded = runner.train_loop, runner.train_loop.dataloader, self._loaded
+        sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
+        own = [dict(seed=runner.seed, sampler=getattr(sampler, 'seed', None), world_size=get_world_size())]
+        broadcast_object_list(own)  # with diff_rank_seed, ranks have other seeds
         for sentence in _doubts(loop, sampler, loaded):
             print_log(f'IterSeedHook: {sentence}', 'current', logging.WARNING)
-        if any(seeds[name] != drawn[0][name] for name in seeds):
-            print_log(f'IterSeedHook: uses the seeds of the checkpoint, {seeds}, not {drawn[0]}', 'current')
-        if seeds['sampler'] is not None and hasattr(sampler, 'seed'):
-            sampler.seed = seeds['sampler']
-        self._state, self._loaded = {**drawn[0], **seeds}, None
+        self._state, self._loaded = {**own[0], **(loaded or {}), 'world_size': get_world_size()}, None
+        if self._state != own[0]:
+            print_log(f'IterSeedHook: uses the seeds of the checkpoint, {self._state}, not {own[0]}', 'current')
+        if self._state['sampler'] is not None and hasattr(sampler, 'seed'):
+            sampler.seed = self._state['sampler']
         endless = hasattr(sampler, 'skip') or isinstance(loader.dataset, IterableDataset)
-        self._keys = _WorkerKeys(loader, seeds['seed'], endless and isinstance(loop, IterBasedTrainLoop))
-
-    def before_train_epoch(self, runner) -> None:
-        """Seed the loading of the first batch."""
-        self._fetch(runner.iter)
+        length = None if endless and isinstance(loop, IterBasedTrainLoop) else len(loader)
+        self._found = loader, loader.worker_init_fn, loader.collate_fn, loader.generator
+        self._keys = _WorkerKeys(self._state['seed'], length, loader.worker_init_fn, loader.collate_fn)
+        loader.worker_init_fn, loader.collate_fn = self._keys.init, self._keys.collate
+        if loader.generator is None:  # otherwise each new iterator draws from the global generator
+            loader.generator = torch.Generator()
+        loader._iterator = None  # restart persistent workers
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Seed the step."""
         seed_generators(self._state['seed'], get_rank(), runner.iter, Purpose.STEP)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Seed the loading of the next batch."""
         self._fetch(runner.iter + 1)
 
     def after_val(self, runner) -> None:
         """Seed the loading of the next batch again, because validation may draw numbers."""
-        if self._keys is not None:
+        if self._found is not None:
             self._fetch(runner.iter)
 
+    before_train_epoch = after_val
+
     def after_train(self, runner) -> None:
-        """Restore the loader."""
-        if self._keys is not None:
-            self._keys.release()
-        self._keys = None
+        if self._found is not None:
+            loader, loader.worker_init_fn, loader.collate_fn, loader.generator = self._found
+        self._found = None
 
     def _fetch(self, iteration: int) -> None:
         seed_generators(self._state['seed'], get_rank(), iteration, Purpose.FETCH)
-        self._keys.expect(iteration)
+        self._keys.first = iteration
+        loader, *_, generator = self._found
+        if generator is None:
+            loader.generator.manual_seed(torch.initial_seed())
 
 
 class _WorkerKeys:
-    """Replace ``worker_init_fn`` and ``collate_fn`` of a loader so that workers seed before each batch.
+    """``worker_init_fn`` and ``collate_fn`` that seed each of W workers before each batch: every W-th of the loader."""
 
-    Each of W workers loads every W-th batch. A persistent worker continues with the next epoch.
-    """
-
-    def __init__(self, loader: DataLoader, seed: int, endless: bool):
-        self.seed, self.rank = seed, get_rank()
-        self.length = None if endless else len(loader)  # batches of one iterator
+    def __init__(self, seed: int, length: int | None, init_worker, collate_samples):
+        self.seed, self.rank, self.length = seed, get_rank(), length  # batches of one iterator; None if endless
+        self.init_worker, self.collate_samples = init_worker, collate_samples
         self.first = self.place = 0  # iteration of its first batch; next batch of this worker
-        self.loader, self.found = loader, (loader.worker_init_fn, loader.collate_fn, loader.generator)
-        self.init_worker, self.collate_samples, generator = self.found
-        loader.worker_init_fn, loader.collate_fn = self.init, self.collate
-        if generator is None:  # otherwise each new iterator draws from the global generator
-            loader.generator = torch.Generator()
-        loader._iterator = None  # restart persistent workers
-
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, 'loader': None, 'found': None}  # not sent to workers
-
-    def expect(self, iteration: int) -> None:
-        self.first = iteration
-        if self.found[2] is None:
-            self.loader.generator.manual_seed(torch.initial_seed())
-
-    def release(self) -> None:
-        self.loader.worker_init_fn, self.loader.collate_fn, self.loader.generator = self.found
 
     def init(self, worker_id: int) -> None:
         if self.init_worker is not None:
@@ -173,27 +140,16 @@ class _WorkerKeys:
         seed_generators(self.seed, self.rank, self.first + self.place, Purpose.FETCH)
 
 
-def _sampler_of(loader: DataLoader):
-    """Return the seeded sampler, which may be inside a batch sampler."""
-    inner = getattr(loader.batch_sampler, 'sampler', None)
-    return inner if not hasattr(loader.sampler, 'seed') and hasattr(inner, 'seed') else loader.sampler
-
-
-def _doubts(loop, sampler, loaded: dict | None) -> list[str]:
-    """Return the reasons why a resumed run is not bit-exact."""
+def _doubts(loop, sampler, loaded: dict | None) -> Iterator[str]:
+    """Yield the reasons why a resumed run is not bit-exact."""
     if loaded is None:
-        return []
-    found, loader = [], loop.dataloader
+        return
     if not loaded:
-        found.append('the checkpoint was written without this hook, so the seeds of its run are unknown')
+        yield 'the checkpoint was written without this hook, so the seeds of its run are unknown'
     elif (before := loaded['world_size']) != (now := get_world_size()):
-        found.append(f'the checkpoint was written by {before} processes, but this run has {now}, so batches differ')
-    if isinstance(loop, IterBasedTrainLoop):
-        if loop.iter and loader.num_workers and not hasattr(sampler, 'skip'):
-            found.append(f'{type(sampler).__name__} cannot skip, so workers draw other numbers; use InfiniteSampler')
-    elif done := loop.iter % len(loader):
-        found.append(
-            f'the checkpoint was written {done} of {len(loader)} iterations into an epoch, which restarts; write '
-            'checkpoints by epoch'
-        )
-    return found
+        yield f'the checkpoint was written by {before} processes, but this run has {now}'
+    length = None if isinstance(loop, IterBasedTrainLoop) else len(loop.dataloader)
+    if length and loop.iter % length:
+        yield f'the checkpoint was written {loop.iter % length} of {length} iterations into an epoch, which restarts'
+    if not length and loop.iter and loop.dataloader.num_workers and not hasattr(sampler, 'skip'):
+        yield f'{type(sampler).__name__} cannot skip, so workers draw other numbers; use InfiniteSampler'

@@ -15,61 +15,36 @@ class TimmCosineLR(LRSchedulerMixin, _ParamScheduler):
     """Decay the learning rate by one cosine over the whole training, with a linear warm-up at the beginning.
 
     At step t of T the base rate is multiplied by ``start_factor + (1 - start_factor) * t / warmup`` if t < ``warmup``,
-    otherwise by ``eta_min_ratio + (1 - eta_min_ratio) * (1 + cos(pi * t / T)) / 2``. By contrast, mmengine's
-    ``LinearLR`` followed by ``CosineAnnealingLR`` starts the cosine after the warm-up. Both ratios are relative to the
-    rate of each parameter group, so they follow ``auto_scale_lr`` and layer-wise rates. The scheduler sets the rate; do
-    not combine it with other schedulers of the rate.
+    otherwise by ``eta_min_ratio + (1 - eta_min_ratio) * (1 + cos(pi * t / T)) / 2``. In mmengine, ``LinearLR`` followed
+    by ``CosineAnnealingLR`` starts the cosine after the warm-up.
 
     Args:
         optimizer (OptimWrapper | Optimizer): Set by the runner.
         warmup (int): Epochs of warm-up (iterations with ``by_epoch=False``).
         start_factor (float): Ratio of the first rate to the base rate.
         eta_min_ratio (float): Ratio of the final rate to the base rate.
-        begin (int): First step of the schedule.
-        end (int): Last step, with T = ``end - begin``; the runner sets it to the length of the training.
-        by_epoch (bool): Whether to update the rate each epoch; ``convert_to_iter_based=True`` does it each iteration.
-        last_step, verbose: As in all mmengine schedulers.
+        **kwargs: ``begin``, ``end`` (T = ``end - begin``; the runner sets it to the length of the training),
+            ``by_epoch`` and others, as in all mmengine schedulers.
 
     Raises:
         ValueError: If ``warmup`` is negative or not shorter than the schedule, or a ratio is not in [0, 1].
     """
 
-    def __init__(
-        self,
-        optimizer,
-        warmup: int = 0,
-        start_factor: float = 1e-3,
-        eta_min_ratio: float = 1e-2,
-        begin: int = 0,
-        end: int = INF,
-        last_step: int = -1,
-        by_epoch: bool = True,
-        verbose: bool = False,
-    ):
-        _check(warmup, end - begin, 'epochs' if by_epoch else 'iterations')
+    def __init__(self, optimizer, warmup: int = 0, start_factor: float = 1e-3, eta_min_ratio: float = 1e-2, **kwargs):
         for name, ratio in (('start_factor', start_factor), ('eta_min_ratio', eta_min_ratio)):
             if not 0 <= ratio <= 1:
-                raise ValueError(f'TimmCosineLR takes a {name} in [0, 1], not {ratio}')
+                raise ValueError(f'TimmCosineLR requires a {name} in [0, 1], not {ratio}')
         self.warmup, self.start_factor, self.eta_min_ratio = warmup, start_factor, eta_min_ratio
-        super().__init__(optimizer, begin, end, last_step, by_epoch, verbose)
+        super().__init__(optimizer, **kwargs)
+        if not 0 <= warmup < self.end - self.begin:
+            unit, length = 'epochs' if self.by_epoch else 'iterations', self.end - self.begin
+            raise ValueError(f'TimmCosineLR has a warmup of {warmup} {unit} in a schedule of {length}: shorten it')
 
     @classmethod
-    def build_iter_from_epoch(
-        cls, *args, epoch_length: int, warmup: int = 0, begin: int = 0, end: int = INF, by_epoch: bool = True, **kwargs
-    ) -> 'TimmCosineLR':
+    def build_iter_from_epoch(cls, *args, epoch_length: int, warmup=0, begin=0, end=INF, by_epoch=True, **kwargs):
         """Build a scheduler that updates the rate each iteration, ``epoch_length`` times per epoch."""
-        _check(warmup, end - begin, 'epochs')
         warmup, begin, end = (int(epochs * epoch_length) for epochs in (warmup, begin, end))
         return cls(*args, warmup=warmup, begin=begin, end=end, by_epoch=False, **kwargs)
-
-    def load_state_dict(self, state_dict: dict) -> None:
-        """Load a state; raise a ValueError if it belongs to another class, which mmengine does not check."""
-        if 'warmup' not in state_dict:
-            raise ValueError(
-                'the checkpoint has another learning rate schedule than TimmCosineLR: resume with the param_scheduler '
-                'of its training, or start from its weights with load_from and without resume'
-            )
-        super().load_state_dict(state_dict)
 
     def _get_value(self) -> list[float]:
         step, total = self.last_step, self.end - self.begin
@@ -78,11 +53,3 @@ class TimmCosineLR(LRSchedulerMixin, _ParamScheduler):
         else:
             factor = self.eta_min_ratio + (1 - self.eta_min_ratio) * (1 + math.cos(math.pi * step / total)) / 2
         return [value * factor for value in self.base_values]
-
-
-def _check(warmup: int, length: int, unit: str) -> None:
-    if not 0 <= warmup < length:
-        raise ValueError(
-            f'TimmCosineLR has a warmup of {warmup} {unit} in a schedule of {length}: set its warmup in '
-            'param_scheduler to 0 or to less than that'
-        )

@@ -16,7 +16,7 @@ LIMIT = 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {si
 # kills the process with half of the second checkpoint on the disk
 KILLED = """
 import os
-from mixpro_mm.hooks import writing
+from mixpro_mm.hooks import checkpoints
 sync, synced = os.fsync, []
 def fsync(file):
     synced.append(sync(file))

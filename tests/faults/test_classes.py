@@ -120,13 +120,13 @@ def coco(tmp_path):
 @pytest.mark.parametrize(
     ('categories', 'classes', 'words'),
     [
-        (PETS, ('cat', 'dgo', 'owl'), "names 1 of 3 .*a.json lacks, first 'dgo' at label 1 .did you mean 'dog'"),
-        (('cat', 'dog'), PETS, "names 1 of 3 classes that .* lacks, first 'owl' at label 2"),
-        (('owl', 'dog', 'cat'), PETS, r"calls label 0 'cat', .* it is 'owl': .* to \('owl', 'dog', 'cat'\)"),
+        (PETS, ('cat', 'dgo', 'owl'), "calls label 1 'dgo', but it is 'owl' in .*a.json: .*, .'cat', 'dog', 'owl'"),
+        (('cat', 'dog'), PETS, "calls label 2 'owl', but it is None in .*a.json"),
+        (('owl', 'dog', 'cat'), PETS, r"calls label 0 'cat', .* it is 'owl' in .*, \('owl', 'dog', 'cat'\)"),
         (((7, 'cat'), (3, 'owl'), (5, 'dog')), PETS, "calls label 1 'dog', .* it is 'owl'"),
-        (((0, 'cat'), *PETS), PETS, "reads 4 categories .* as 3 classes, .*'cat' .*the ids 0, 2: .* Roboflow"),
-        (PETS, ('cat', 'dog', 'dog'), "names 3 classes, 'dog' twice, but .* has 2 of them"),
-        (PETS, None, "names 78 of 80 classes that .* lacks, first 'person' at label 0"),
+        (((0, 'cat'), *PETS), PETS, "calls label 1 'dog', but it is 'cat'"),
+        (PETS, ('cat', 'dog', 'dog'), "calls label 2 'dog', but it is None"),
+        (PETS, None, "calls label 0 'person', but it is 'cat'"),
     ],
 )
 def test_categories_of_a_coco_file_that_are_not_the_classes_stop(coco, categories, classes, words):
@@ -191,23 +191,13 @@ def test_folders_of_training_and_validation_with_other_names_stop(folders, names
     )
 
 
-def test_the_classes_of_a_test_are_those_that_the_checkpoint_was_trained_on(folders):
-    loop = TestLoop.__new__(TestLoop)
-    loop.dataloader = SimpleNamespace(dataset=folders('val', ('kite', 'otter', 'zebra')))
-    runner = SimpleNamespace(_train_loop=None, _val_loop=None, _test_loop=loop)
-    hook, saved = ClassCheckHook(), dict(meta=dict(dataset_meta=dict(classes=BIRDS)))
-    with pytest.raises(RuntimeError, match=r"label 0 is 'kite' here and 'heron' in the training of the checkpoint"):
-        hook.after_load_checkpoint(runner, saved)
-    for other in (dict(), dict(meta=None), dict(meta=dict(dataset_meta=dict(classes=('a', 'b'))))):
-        hook.after_load_checkpoint(runner, other)
-    hook.after_load_checkpoint(runner, dict(meta=dict(dataset_meta=dict(classes=('kite', 'otter', 'zebra')))))
-
-
 def test_numbers_of_classes_are_compared_unless_they_are_ignored(folders):
     train, val = folders('train', BIRDS), folders('val', BIRDS[:2])
     assert said(4, train=train).endswith(' has 3 classes, heron to otter, but head has 4: set num_classes=3 there.')
     assert said(4, ignore='head', train=train) == said(4, ignore=('he',), train=train) == ''
-    assert 'the val set (CustomDataset) has 2 classes, heron to kite, but head has 3' in said(3, train=train, val=val)
+    assert "the val set (CustomDataset) has other classes, label 2 is None here and 'otter'" in said(
+        3, train=train, val=val
+    )
 
 
 def test_a_class_folder_that_validation_lacks_is_named(folders):
@@ -221,13 +211,7 @@ def test_classes_in_another_order_than_the_folders_stop(folders, classes):
     sentence = said(3, train=folders('train', BIRDS, metainfo=dict(classes=classes)))
     place = 0 if classes[0] == 'otter' else 1
     assert f'calls label {place} {classes[place]!r}' in sentence
-    assert f'that one is {BIRDS[place]!r}' in sentence
-
-
-def test_other_folders_under_the_same_names_of_classes_stop(folders):
-    called = dict(metainfo=dict(classes=('A', 'B', 'C')))
-    train, val = folders('train', BIRDS, **called), folders('val', ('heron', 'otter', 'zebra'), **called)
-    assert "label 1 is 'otter' here and 'kite' in" in said(3, train=train, val=val)
+    assert f'it is {BIRDS[place]!r}' in sentence
 
 
 @pytest.mark.parametrize('split', ['train', 'val', 'test'])
@@ -241,12 +225,6 @@ def test_a_folder_that_is_no_class_is_the_fault(folders, split, head, name, empt
     assert sentence.startswith(f'ClassCheckHook: the {split} set (CustomDataset) takes {name!r} in ')
     assert sentence.endswith(f'remove {name!r}.')
     assert 'num_classes' not in sentence
-
-
-@pytest.mark.parametrize(('odd', 'head'), [('train', 3), ('train', 4), ('val', 3)])
-def test_an_empty_folder_is_named(folders, odd, head):
-    sets = {split: folders(split, BIRDS, ['lark'] if split == odd else []) for split in ('train', 'val')}
-    assert f"'lark' in {sets[odd].img_prefix} ({odd}) holds no image, remove it" in said(head, **sets)
 
 
 def test_sound_folders_and_lists_pass(folders, tmp_path):

@@ -1,6 +1,6 @@
 """LabelingHook in mmengine's Runner."""
 
-from copy import deepcopy
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -8,19 +8,16 @@ import torch
 from mmengine.hooks import EMAHook, Hook
 from mmpretrain.engine.hooks import SwitchRecipeHook
 from mmpretrain.models import GlobalAveragePooling, LabelSmoothLoss, Mixup
+from torch.nn.utils import parameters_to_vector
 
 from mixpro_mm.augments import MaskMix, MixAugment, MixPro, RegionMix
 from mixpro_mm.hooks.labeling import LabelingHook
 from mixpro_mm.labeling import ClassAttentionTap, LabelWeights, ProgressiveAttentionLabeling, find_attention_block
-from tests.micro import CLASSES, STOCK, lively, make_runner, mixpro, scalars, train, vit
+from tests.micro import CLASSES, STOCK, count_hooks, lively, make_runner, mixpro, scalars, train, vit
 
 VIT = vit()['backbone']
 RESNET = dict(type='ResNet', depth=18, base_channels=4, stem_channels=4)
-HOOK_KINDS = [name for name in vars(torch.nn.Module()) if name.endswith('_hooks')]
-
-
-def regions():
-    return RegionMix(alpha=20.0, partner='flip')
+SAVER = dict(type='CheckpointHook', interval=1)
 
 
 class Bound(MixPro):
@@ -56,14 +53,6 @@ def classifier(train_cfg, backbone=VIT, head='VisionTransformerClsHead', neck=No
     """Return a deterministic micro classifier with non-uniform attention and logits."""
     head = dict(type=head, num_classes=CLASSES, in_channels=32, loss=STOCK)
     return lively(dict(type='ImageClassifier', backbone=dict(backbone), neck=neck, head=head), train_cfg)
-
-
-def count_hooks(model):
-    return {(name, kind): len(getattr(module, kind)) for name, module in model.named_modules() for kind in HOOK_KINDS}
-
-
-def parameters(model):
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
 class Watch(Hook):
@@ -119,16 +108,9 @@ def test_batches_mixed_by_other_augments_or_unmixed_pass_through(tmp_path, monke
 
 def test_training_without_the_hook_stops_at_the_second_batch(tmp_path):
     runner = make_runner(classifier(dict(augments=mixpro())), tmp_path, batches=3)
-    with pytest.raises(
-        RuntimeError,
-        match=r"the labels of MixPro's last batch were not read: add dict\(type='mixpro_mm.LabelingHook'\)",
-    ):
+    with pytest.raises(RuntimeError, match=r"MixPro's last batch were not read: add .*mixpro_mm.LabelingHook"):
         runner.train()
     assert runner.iter == 1
-
-
-def with_out_type(out_type, neck=None):
-    return dict(backbone=dict(VIT, out_type=out_type), head='LinearClsHead', neck=neck)
 
 
 POOLED = [
@@ -136,98 +118,73 @@ POOLED = [
     ('featmap', dict(type='GlobalAveragePooling')),
     ('raw', dict(type=Token, mean=True)),
 ]
+STOCK_MIX = dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)])
+LAST = 'backbone.layers.1.attn'
 NOTHING = r"^LabelingHook has nothing to label: no batch augment .*type='mixpro_mm\.MixPro'.* or remove the hook$"
+UNTRAINED = r"out_type='{}'\), so its class attention is not trained: use attention=.*query_mean"
+NO_TOKEN = dict(VIT, with_cls_token=False, out_type='avg_featmap')
 
 
 @pytest.mark.parametrize(
-    ('model', 'hook', 'sentence'),
+    ('model', 'attention', 'sentence'),
     [
-        (dict(train_cfg=None), {}, NOTHING),
-        (dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)])), {}, NOTHING),
-        (dict(backbone=RESNET, head='LinearClsHead'), {}, '^ResNet has no known class attention'),
-        (
-            dict(backbone=dict(VIT, with_cls_token=False, out_type='avg_featmap')),
-            {},
-            '^VisionTransformer was built without a class token',
-        ),
+        (dict(train_cfg=None), None, NOTHING),
+        (dict(train_cfg=STOCK_MIX), None, NOTHING),
+        (dict(backbone=RESNET, head='LinearClsHead'), None, '^ResNet has no known class attention'),
+        (dict(backbone=NO_TOKEN), None, '^VisionTransformer was built without a class token'),
         *(
-            (
-                with_out_type(*pooled),
-                hook,
-                rf"out_type='{pooled[0]}'\), so its class attention is not trained: use attention=.*query_mean",
-            )
-            for hook in ({}, dict(attention='backbone.layers.1.attn'))
-            for pooled in POOLED
+            (dict(backbone=dict(VIT, out_type=kind), head='LinearClsHead', neck=neck), path, UNTRAINED.format(kind))
+            for path in (None, LAST)
+            for kind, neck in POOLED
         ),
-        (
-            {},
-            dict(attention='backbone.layers.5.attn'),
-            "^attention path 'backbone.layers.5.attn' does not exist in Image",
-        ),
-        (dict(loss=False), {}, r'^LabelingHook found no loss to hook in ImageClassifier'),
+        ({}, 'backbone.layers.5.attn', "^attention path 'backbone.layers.5.attn' does not exist in Image"),
+        (dict(loss=False), None, r'^LabelingHook found no loss to hook in ImageClassifier'),
         *(  # nothing trains the queries and keys of the last block
-            (
-                dict(out_indices=[0]),
-                dict(attention=attention),
-                r'backbone\.layers\.1\.attn does not reach the output of',
-            )
-            for attention in (None, 'query_mean', dict(reading='query_mean', path='backbone.layers.1.attn'))
+            (dict(out_indices=[0]), attention, r'backbone\.layers\.1\.attn does not reach the output of')
+            for attention in (None, 'query_mean', dict(reading='query_mean', path=LAST))
         ),
     ],
 )
-def test_what_cannot_be_labelled_stops_before_the_first_iteration(model, hook, sentence, tmp_path):
+def test_what_cannot_be_labelled_stops_before_the_first_iteration(model, attention, sentence, tmp_path):
     augment, loss, out_indices = Bound(), model.pop('loss', True), model.pop('out_indices', None)
     model = classifier(**{'train_cfg': dict(augments=augment), **model})
     model.backbone.out_indices = out_indices or model.backbone.out_indices
-    runner = make_runner(model, tmp_path, LabelingHook(**hook))
+    runner = make_runner(model, tmp_path, LabelingHook(attention=attention))
     if not loss:
         del model.head.loss_module
-    before, hooks = parameters(model), count_hooks(model)
+    before, hooks = parameters_to_vector(model.parameters()), count_hooks(model)
     with pytest.raises(ValueError, match=sentence) as error:
         runner.train()
-    assert '\n' not in str(error.value)
-    assert runner.iter == 0
-    assert torch.equal(parameters(model), before)
-    assert count_hooks(model) == hooks
+    assert '\n' not in str(error.value) and runner.iter == 0
+    assert torch.equal(parameters_to_vector(model.parameters()), before) and count_hooks(model) == hooks
     assert augment.shown in ([], [(model, None), None])
 
 
-@pytest.mark.parametrize('same_hook', [True, False], ids=['same hook', 'new hook'])
-def test_nothing_is_left_after_training_and_the_model_trains_again(same_hook, tmp_path, monkeypatch):
-    watch = Watch(monkeypatch)
+class Stop(Hook):
+    priority = 'VERY_LOW'
+
+    def __init__(self, at):
+        self.at = at
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == self.at:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize('first', ['same hook', 'new hook', 'interrupted'])
+def test_nothing_is_left_after_training_and_the_model_trains_again(first, tmp_path, monkeypatch):
+    """An interrupted run does not call ``after_train``; its batch does not count in the log."""
     model, hook = classifier(dict(augments=mixpro())), LabelingHook()
     hooks = count_hooks(model)
-    for run in range(2):
-        before = parameters(model)
-        train(model, tmp_path / str(run), hook if same_hook else LabelingHook(), watch)
-        assert count_hooks(model) == hooks
-        assert not torch.equal(parameters(model), before)
-    assert watch.relabelled == [True] * 4
+    with pytest.raises(KeyboardInterrupt) if first == 'interrupted' else nullcontext():
+        train(model, tmp_path / 'first', hook, *[Stop(1)] * (first == 'interrupted'), interval=10)
+    assert (count_hooks(model) == hooks) == (first != 'interrupted')
+    before, watch = parameters_to_vector(model.parameters()), Watch(monkeypatch)
+    runner = train(model, tmp_path / 'second', LabelingHook() if first == 'new hook' else hook, watch)
+    assert watch.relabelled == [True, True] and not torch.equal(parameters_to_vector(model.parameters()), before)
+    assert scalars(runner)[0]['lam_area'] == pytest.approx(lam_of(watch.returned[0], 0), abs=1e-6)
     model(torch.rand(2, 3, 32, 32))  # and works on its own
     assert count_hooks(model) == hooks
-
-
-class Stop(Hook):
-    """Interrupt a run like Ctrl-C."""
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        raise KeyboardInterrupt
-
-
-def test_an_interrupted_run_can_be_started_again(tmp_path, monkeypatch):
-    """The interrupted run does not call ``after_train``."""
-    model, hook = classifier(dict(augments=mixpro())), LabelingHook()
-    hooks = count_hooks(model)
-    with pytest.raises(KeyboardInterrupt):
-        train(model, tmp_path / 'cut', hook, Stop(), interval=10)
-    watch = Watch(monkeypatch)
-    runner = train(model, tmp_path / 'again', hook, watch)
-    assert watch.relabelled == [True, True]
-    assert count_hooks(model) == hooks
-    records = scalars(runner)
-    assert records[0]['lam_area'] == pytest.approx(
-        lam_of(watch.returned[0], 0), abs=1e-6
-    )  # without the interrupted run
 
 
 def lam_of(labels, batch):
@@ -236,20 +193,20 @@ def lam_of(labels, batch):
     return labels[torch.arange(4), own].mean().item()
 
 
-def test_a_batch_mixed_for_a_look_does_not_leak(tmp_path, monkeypatch):
-    """Batches mixed outside training do not change the labels of training batches."""
+def test_a_batch_mixed_outside_training_does_not_leak(tmp_path, monkeypatch):
     augment = mixpro()
 
     class Look(Hook):
         priority = 'VERY_LOW'
 
-        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        def before_train(self, runner):
             augment(torch.rand(4, 3, 32, 32), torch.eye(CLASSES)[:4])
 
-    model = classifier(dict(augments=augment, probs=0.0))
-    augment(torch.rand(4, 3, 32, 32), torch.eye(CLASSES)[:4])
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            self.before_train(runner)
+
     watch = Watch(monkeypatch)
-    train(model, tmp_path, LabelingHook(), Look(), watch)
+    train(classifier(dict(augments=augment, probs=0.0)), tmp_path, LabelingHook(), Look(), watch)
     assert watch.relabelled == [False, False]
 
 
@@ -257,9 +214,8 @@ def test_checkpoints_have_the_keys_of_a_stock_run(tmp_path):
     keys = []
     for augment, hooks in ((dict(type='Mixup', alpha=0.8), []), (mixpro(), [LabelingHook()])):
         model = classifier(dict(augments=augment))
-        saver = dict(type='CheckpointHook', interval=1)
         folder = tmp_path / str(len(keys))
-        train(model, folder, *hooks, default_hooks=dict(checkpoint=saver))
+        train(model, folder, *hooks, default_hooks=dict(checkpoint=SAVER))
         file = torch.load(folder / 'epoch_1.pth', weights_only=False)
         keys.append((list(file['state_dict']), set(file), list(file['optimizer']['state'])))
         assert all(torch.equal(p, file['state_dict'][name]) for name, p in model.named_parameters())
@@ -267,49 +223,49 @@ def test_checkpoints_have_the_keys_of_a_stock_run(tmp_path):
 
 
 class Scripted:
-    """A labeling whose factor is the number of the batch in hundredths."""
+    """A labeling whose factor is the number of the batch in hundredths, or None if the batch is not in ``known``."""
 
-    def __init__(self):
-        self.calls = 0
+    progress = None
+
+    def __init__(self, known=range(99)):
+        self.known, self.times = known, []
 
     def __call__(self, target, class_attention, grid, logits):
-        self.calls += 1
-        value = torch.full_like(target.lam_area, self.calls / 100)
-        return LabelWeights(target.lam_area, target.lam_area, 1 - value, value)
+        assert class_attention.shape == (4, 16) and grid == (4, 4)
+        self.times.append(self.progress)
+        number = len(self.times)
+        value = torch.full_like(target.lam_area, number / 100)
+        return LabelWeights(target.lam_area, target.lam_area, 1 - value, value if number in self.known else None)
 
 
-def test_log_shows_the_mean_since_the_last_line(tmp_path):
-    """With five batches per epoch and a line every two, the fifth batch counts in the first line of the next epoch."""
-    runner = train(
-        classifier(dict(augments=mixpro())), tmp_path, LabelingHook(Scripted()), batches=5, epochs=2, interval=2
-    )
-    records = scalars(runner)
-    assert [record['iter'] for record in records] == [2, 4, 7, 9]
-    means = [0.015, 0.035, 0.06, 0.085]  # of batches 1 and 2; 3 and 4; 5, 6 and 7; 8 and 9
-    assert [record['factor'] for record in records] == pytest.approx(means, abs=1e-6)
-    assert [record['lam_attn'] for record in records] == pytest.approx([1 - mean for mean in means], abs=1e-6)
-    history = runner.message_hub.get_scalar('train/factor').data
-    assert history[0].tolist() == pytest.approx(means, abs=1e-6)  # one value per line
+def logs(interval, ignore_last=True):
+    logger = dict(type='LoggerHook', interval=interval, ignore_last=ignore_last)
+    return dict(default_hooks=dict(logger=logger, checkpoint=None))
 
 
 ITERATIONS = dict(train_cfg=dict(by_epoch=False, max_iters=6), log_processor=dict(by_epoch=False))
+LONG = {2: 0.015, 4: 0.035, 7: 0.06, 9: 0.085}  # batches 1 and 2; 3 and 4; 5, 6 and 7; 8 and 9
 
 
 @pytest.mark.parametrize(
-    ('batches', 'interval', 'ignore_last', 'settings', 'expected'),
+    ('settings', 'known', 'means', 'factors'),
     [
-        (2, 5, True, {}, {2: 0.015}),
-        (3, 2, True, {}, {2: 0.015}),
-        (3, 2, False, {}, {2: 0.015, 3: 0.03}),
-        (6, 2, True, ITERATIONS, {2: 0.015, 4: 0.035, 6: 0.055}),
+        (dict(batches=5, epochs=2, **logs(2)), range(99), LONG, LONG),
+        (dict(batches=2, **logs(5)), range(99), {2: 0.015}, {2: 0.015}),
+        (dict(batches=3, **logs(2)), range(99), {2: 0.015}, {2: 0.015}),
+        (dict(batches=3, **logs(2, False)), range(99), {2: 0.015, 3: 0.03}, {2: 0.015, 3: 0.03}),
+        (dict(batches=6, **logs(2), **ITERATIONS), range(99), *[{2: 0.015, 4: 0.035, 6: 0.055}] * 2),
+        (dict(batches=6, **logs(2)), (1, 4), {2: 0.015, 4: 0.035, 6: 0.055}, {2: 0.01, 4: 0.04}),
     ],
 )
-def test_log_follows_the_logger_at_the_end_of_an_epoch(batches, interval, ignore_last, settings, expected, tmp_path):
-    settings |= dict(default_hooks=dict(logger=dict(type='LoggerHook', interval=interval, ignore_last=ignore_last)))
-    settings['default_hooks']['checkpoint'] = None
-    model = classifier(dict(augments=mixpro()))
-    runner = train(model, tmp_path, LabelingHook(Scripted()), batches=batches, **settings)
-    assert {record['step']: record['factor'] for record in scalars(runner)} == pytest.approx(expected, abs=1e-6)
+def test_log_shows_the_mean_since_the_last_line(settings, known, means, factors, tmp_path):
+    runner = train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(Scripted(known)), **settings)
+    records = scalars(runner)
+    logged = {record['step']: record['factor'] for record in records if 'factor' in record}
+    assert logged == pytest.approx(factors, abs=1e-6)
+    assert {record['step']: 1 - record['lam_attn'] for record in records} == pytest.approx(means, abs=1e-6)
+    history = runner.message_hub.get_scalar('train/lam_attn').data[0]
+    assert 1 - history == pytest.approx([*means.values()], abs=1e-6)  # one value per line
 
 
 def test_masks_that_miss_the_tokens_are_named_once_in_the_log_and_counted(tmp_path):
@@ -331,8 +287,7 @@ def test_masks_that_miss_the_tokens_are_named_once_in_the_log_and_counted(tmp_pa
     assert logged('fit', mixpro(mask_scale=2)) == ([], {1.0})
     assert logged('area', mixpro(), 'AreaLabeling') == ([], {None})
     (warning,), _ = logged('misfit', mixpro(patch_size=4, mask_scale=3))
-    assert 'WARNING' in warning and 'are 8 px wide' in warning
-    assert 'LabelingHook: MixPro has mask edges at multiples of 12 px' in warning
+    assert 'WARNING' in warning and 'MixPro has mask edges at multiples of 12 px' in warning and '8 px wide' in warning
 
 
 def recipes(*schedule):
@@ -345,7 +300,7 @@ def test_augments_and_loss_replaced_on_the_way_are_found(tmp_path, monkeypatch):
     switch = recipes(  # mixing may start late, behind a probability of zero
         (2, dict(batch_augments=dict(augments=mixpro(mask_scale=2)), loss=other_loss)),
         (3, dict(batch_augments=None)),
-        (4, dict(batch_augments=dict(augments=regions()))),
+        (4, dict(batch_augments=dict(augments=RegionMix(alpha=20.0, partner='flip')))),
     )
     model = classifier(dict(augments=mixpro(MaskMix)))
     first_loss, hooks = model.head.loss_module, count_hooks(model)
@@ -354,38 +309,20 @@ def test_augments_and_loss_replaced_on_the_way_are_found(tmp_path, monkeypatch):
     assert watch.relabelled == [True, True, True, True, False, False, True, True]
     assert watch.losses == [first_loss] * 2 + [model.head.loss_module] * 6
     assert model.head.loss_module.label_smooth_val == 0.3
-    assert not first_loss._forward_pre_hooks
-    assert count_hooks(model) == hooks
+    assert not first_loss._forward_pre_hooks and count_hooks(model) == hooks
 
 
 def test_a_run_resumes_after_mixing_was_switched_off(tmp_path, monkeypatch):
     def hooks():
         return recipes((2, dict(batch_augments=None))), LabelingHook()
 
-    saver = dict(checkpoint=dict(type='CheckpointHook', interval=1))
-    train(classifier(dict(augments=mixpro())), tmp_path, *hooks(), epochs=2, default_hooks=saver)
+    train(classifier(dict(augments=mixpro())), tmp_path, *hooks(), epochs=2, default_hooks=dict(checkpoint=SAVER))
     watch = Watch(monkeypatch)
     model = classifier(dict(augments=mixpro()))
     before = count_hooks(model)
     runner = train(model, tmp_path, *hooks(), watch, epochs=4, resume=True, default_hooks=dict(checkpoint=None))
-    assert runner.epoch == 4
-    assert watch.mixed_by == ['none'] * 4
+    assert runner.epoch == 4 and watch.mixed_by == ['none'] * 4
     assert count_hooks(model) == before
-
-
-def test_a_labeling_of_ones_own_decides(tmp_path, monkeypatch):
-    """The labeling gives all weight to the partner."""
-
-    def partner(target, class_attention, grid, logits):
-        assert grid == (4, 4)
-        assert class_attention.shape == (4, 16)
-        zero = torch.zeros_like(target.lam_area)
-        partner.labels = target.partner_scores
-        return LabelWeights(zero, target.lam_area, zero, zero)
-
-    watch = Watch(monkeypatch)
-    train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(partner), watch, batches=1)
-    assert torch.equal(watch.given[0], torch.eye(CLASSES)[[3, 2, 1, 0]])
 
 
 def test_an_attention_module_that_takes_no_part_is_one_sentence(tmp_path):
@@ -396,8 +333,6 @@ def test_an_attention_module_that_takes_no_part_is_one_sentence(tmp_path):
 
 
 def test_a_loss_called_by_keyword_is_labelled_too(tmp_path, monkeypatch):
-    model = classifier(dict(augments=mixpro()))
-
     class ByKeyword(torch.nn.Module):
         given = []
 
@@ -405,15 +340,13 @@ def test_a_loss_called_by_keyword_is_labelled_too(tmp_path, monkeypatch):
             self.given.append(label.clone())
             return torch.nn.functional.cross_entropy(cls_score, label)
 
-    loss = model.head.loss_module = ByKeyword()
-    call = type(loss).__call__
-    monkeypatch.setattr(
-        ByKeyword, '__call__', lambda self, score, target, **kw: call(self, label=target, cls_score=score)
-    )
-    watch = Watch(monkeypatch)
+        def __call__(self, score, target, **kwargs):
+            return super().__call__(label=target, cls_score=score)
+
+    model, watch = classifier(dict(augments=mixpro())), Watch(monkeypatch)
+    model.head.loss_module = ByKeyword()
     train(model, tmp_path, LabelingHook(), watch)
-    assert len(loss.given) == 2
-    assert not any(torch.equal(a, b) for a, b in zip(watch.returned, loss.given, strict=True))
+    assert [torch.equal(a, b) for a, b in zip(watch.returned, ByKeyword.given, strict=True)] == [False, False]
 
 
 def test_mixed_batches_that_never_meet_the_loss_stop_training(tmp_path):
@@ -426,37 +359,26 @@ def test_mixed_batches_that_never_meet_the_loss_stop_training(tmp_path):
 
 
 @pytest.mark.parametrize('averaged', [True, False])
-def test_an_augment_is_shown_the_model_and_its_average(averaged, tmp_path):
+def test_an_augment_is_shown_the_model_and_its_average_once_per_training(averaged, tmp_path):
     augment, ema = Bound(), EMAHook(momentum=0.5)
     model = classifier(dict(augments=augment))
     for run in (1, 2):
         train(model, tmp_path / str(run), LabelingHook(), *[ema] * averaged, epochs=3)
-        assert len(augment.shown) == 2 * run  # once per training
+        assert len(augment.shown) == 2 * run
         (shown, average), end = augment.shown[-2:]
-        assert shown is model
+        assert shown is model and end is None
         assert average is (ema.ema_model.module if averaged else None)
-        assert end is None
-    assert all(seen is not None for seen in augment.seen)
-    assert len(augment.seen) == 12
+    assert len(augment.seen) == 12 and None not in augment.seen
 
 
 def test_augments_that_come_and_go_are_bound_and_unbound(tmp_path):
     early, late = Bound(), Bound()
     model = classifier(dict(augments=early))
-    (schedule,) = (recipes((2, dict(batch_augments=dict(augments=late)))),)
-    schedule.schedule[2]['batch_augments'].augments = [late]  # SwitchRecipeHook copies it
-    gone = []
-
-    class Look(Hook):
-        priority = 'VERY_LOW'
-
-        def before_train_epoch(self, runner):
-            gone.append((list(early.shown), list(late.shown)))
-
-    train(model, tmp_path, schedule, LabelingHook(), Look(), epochs=3)
-    shown = (model, None)
-    assert gone == [([shown], []), ([shown, None], [shown]), ([shown, None], [shown])]
-    assert early.shown == late.shown == [shown, None]
+    switch = recipes((2, dict(batch_augments=dict(augments=late))))
+    switch.schedule[2]['batch_augments'].augments = [late]  # SwitchRecipeHook copies it
+    train(model, tmp_path, switch, LabelingHook(), epochs=3)
+    assert early.shown == late.shown == [(model, None), None]
+    assert early.seen == [(model, None)] * 2 and late.seen == [(model, None)] * 4
 
 
 def test_area_labels_need_no_attention(tmp_path, monkeypatch):
@@ -473,93 +395,23 @@ def test_area_labels_need_no_attention(tmp_path, monkeypatch):
     assert count_hooks(model) == hooks
 
 
-def test_labels_a_method_knows_better_stay_under_area_labeling(tmp_path, monkeypatch):
-    class Knows(MaskMix):
-        def mix(self, images, scores, index):
-            mixed, target = super().mix(images, scores, index)
-            weights = torch.tensor([[0.25, 0.5]]).expand(len(images), 2)  # neither areas nor summing to 1
-            return mixed, type(target)(target.scores, target.partner_scores, target.mask, weights)
-
-    watch = Watch(monkeypatch)
-    train(classifier(dict(augments=mixpro(Knows))), tmp_path, LabelingHook('AreaLabeling'), watch, batches=1)
-    y = torch.eye(CLASSES)[:4]
-    torch.testing.assert_close(watch.given[0], 0.25 * y + 0.5 * y.flip(0))
-
-
-def test_a_labeling_that_says_less_is_logged_for_what_it_said(tmp_path):
-    """Batches without a factor do not count in its mean."""
-
-    class Sometimes(Scripted):
-        def __call__(self, *args):
-            weights = super().__call__(*args)
-            return weights if self.calls in (1, 4) else weights._replace(factor=None)
-
-    runner = train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(Sometimes()), batches=6, interval=2)
-    records = scalars(runner)
-    assert [record.get('factor') for record in records] == [pytest.approx(0.01), pytest.approx(0.04), None]
-    assert [record['lam_attn'] for record in records] == pytest.approx([0.985, 0.965, 0.945], abs=1e-6)
-
-
-class Clock(ProgressiveAttentionLabeling):
-    """Record the progress at each batch."""
-
-    def __init__(self, factor='linear'):
-        super().__init__(factor=factor)
-        self.times = []
-
-    def __call__(self, *args):
-        self.times.append(self.progress)
-        return super().__call__(*args)
-
-
-IN_ITERATIONS = dict(
-    batches=8,
-    log_processor=dict(by_epoch=False),
-    default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=5)),
-    train_cfg=dict(by_epoch=False, max_iters=8),
-)
-IN_EPOCHS = dict(
-    train_cfg=dict(by_epoch=True, max_epochs=4), default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1))
-)
+IN_ITERATIONS = dict(train_cfg=dict(by_epoch=False, max_iters=8), log_processor=dict(by_epoch=False))
+IN_ITERATIONS |= dict(default_hooks=dict(checkpoint=dict(SAVER, by_epoch=False, interval=5)))
 
 
 @pytest.mark.parametrize(
-    ('settings', 'stop', 'before', 'after'),
+    ('settings', 'stop', 'times'),
     [
-        (IN_EPOCHS, 4, [0.0, 0.0, 0.25, 0.25], [0.5, 0.5, 0.75, 0.75]),
-        (IN_ITERATIONS, 5, [i / 8 for i in range(5)], [5 / 8, 6 / 8, 7 / 8]),
+        (dict(epochs=4, default_hooks=dict(checkpoint=SAVER)), 4, [0.0, 0.0, 0.25, 0.25, 0.5, 0.5, 0.75, 0.75]),
+        (dict(batches=8, **IN_ITERATIONS), 5, [i / 8 for i in range(8)]),
     ],
 )
-def test_a_labeling_gets_the_progress_of_the_training_also_after_a_resume(settings, stop, before, after, tmp_path):
-    class StopAt(Hook):
-        priority = 'VERY_LOW'
-
-        def before_train_iter(self, runner, batch_idx, data_batch=None):
-            if runner.iter == stop:
-                raise KeyboardInterrupt
-
-    first, second = Clock('parabolic'), Clock('parabolic')
+def test_a_labeling_gets_the_progress_of_the_training_also_after_a_resume(settings, stop, times, tmp_path):
+    first, second = Scripted(), Scripted()
     with pytest.raises(KeyboardInterrupt):
-        train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(first), StopAt(), **settings)
+        train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(first), Stop(stop), **settings)
     train(classifier(dict(augments=mixpro())), tmp_path, LabelingHook(second), resume=True, **settings)
-    assert first.times == before and second.times == after
-
-
-def test_a_copy_of_the_model_made_on_the_way_lives_on_its_own(tmp_path, monkeypatch):
-    watch, copies = Watch(monkeypatch), []
-
-    class Copy(Hook):
-        priority = 'VERY_LOW'
-
-        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-            copies.append(deepcopy(runner.model))
-
-    model = classifier(dict(augments=mixpro()))
-    train(model, tmp_path, LabelingHook(), watch, Copy())
-    assert watch.relabelled == [True, True]
-    for copy in copies:
-        copy.train()(torch.rand(2, 3, 32, 32), mode='tensor').sum().backward()
-    assert not torch.equal(parameters(copies[0]), parameters(copies[1]))
+    assert first.times == times[:stop] and second.times == times[stop:]
 
 
 @pytest.mark.parametrize(
@@ -575,9 +427,9 @@ def test_attention_that_is_trained_is_read(out_type, neck, attention, tmp_path):
     rows = []
 
     class Keep(ProgressiveAttentionLabeling):
-        def __call__(self, target, class_attention, grid, logits):
-            rows.append((class_attention, grid))
-            return super().__call__(target, class_attention, grid, logits)
+        def __call__(self, *args):
+            rows.append(args[1:3])
+            return super().__call__(*args)
 
     model = classifier(dict(augments=mixpro()), dict(VIT, out_type=out_type), 'LinearClsHead', neck)
     attn = find_attention_block(model, attention).attn
@@ -586,8 +438,7 @@ def test_attention_that_is_trained_is_read(out_type, neck, attention, tmp_path):
     assert [grid for _, grid in rows] == [(4, 4)] * 2
     assert all(row.std() > 1e-3 for row, _ in rows)
     query, key, _ = (attn.qkv.weight - before).detach().abs().amax(1).split(32)
-    assert query.max() > 0
-    assert key.max() > 0
+    assert query.max() > 0 and key.max() > 0
 
 
 def test_the_look_at_the_class_token_leaves_training_as_it_was(tmp_path, monkeypatch):
@@ -598,5 +449,5 @@ def test_the_look_at_the_class_token_leaves_training_as_it_was(tmp_path, monkeyp
             monkeypatch.setattr(ClassAttentionTap, 'verify', lambda tap, forward: None)
         model = classifier(dict(augments=mixpro()), dict(VIT, drop_rate=0.1, drop_path_rate=0.1))
         train(model, tmp_path / str(verified), LabelingHook())
-        after.append(parameters(model))
+        after.append(parameters_to_vector(model.parameters()))
     assert torch.equal(*after)

@@ -1,31 +1,29 @@
 import hashlib
+import itertools
 import json
 import os
 import re
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from mmengine.model import BaseModel, MMDistributedDataParallel, PretrainedInit
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
-from torch import distributed
 from torch.utils.data import DataLoader
 
-from mixpro_mm.hooks import transfer as hook
+from mixpro_mm.hooks import TransferCheckHook
 
+SERIAL = itertools.count()
 ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
 SENTENCES = {
-    'prefix': r"has backbone \(VisionTransformer\) under the prefix 'backbone\.', not 'encoder\.'; .*: backbone, head",
-    'head only': r"has no backbone \(VisionTransformer\) under the prefix 'backbone\.' or another; .* names: head",
-    'renamed': r'has other names than .*: 24 of 30 .* \(layers\.0\.ln1\.weight, .*\), 24 .* \(backbone\.blocks\.0\.',
+    'prefix': r"has backbone \(VisionTransformer\) under the prefix 'backbone\.', not under 'encoder\.'; .*, head",
+    'head only': r"has no backbone \(VisionTransformer\), not under 'backbone\.'; its top-level names: head\.$",
+    'renamed': r'has other names than .* 24 of 30 .*: layers\.0\.ln1\.weight, .* has 24 .*: backbone\.blocks\.0\.',
     'shape': r'another architecture .*: 6 of 30 .*, layers\.0\.ffn.* is \[96, 32\] in the file and \[64, 32\] in',
-    'shallow': r'lacks 12 of 30 tensors of backbone \(VisionTransformer\): layers\.1\.ln1\.weight',
-    'deep': r'has 12 tensors that backbone \(VisionTransformer\) does not have: backbone\.layers\.2\.',
-    'list': r'backbone\.init_cfg is a list, after which .* pos_embed again; use the dict\(type=.Pretrained',
-    'none': r'no checkpoint is named: set backbone\.init_cfg=dict\('
-    r"type='Pretrained', checkpoint=\.\.\., prefix='backbone\.'\), load_from, or this hook's checkpoint\.$",
+    'shallow': r'pth lacks 12 of 30 tensors of backbone \(VisionTransformer\): layers\.1\.ln1\.weight',
+    'deep': r'pth has 12 tensors that backbone \(VisionTransformer\) does not have: backbone\.layers\.2\.',
+    'list': r'backbone\.init_cfg is a list, after which .* pos_embed again: use one dict',
+    'none': r"no checkpoint is named: set backbone\.init_cfg=dict\(.*prefix='backbone\.'\), load_from, or this hook's ",
     'ignored': r'differ from .* \(.*\); it was not loaded: init_weights of this class ignores `prefix`',
     'elsewhere': r'differ from .* \(.*\); it was not loaded: the tensors are under `model`',
     'redrawn': r'1 of 30 .* differ from .* \(pos_embed\); they were initialized again after loading',
@@ -57,7 +55,7 @@ def pretrained(path, prefix='backbone.', **kwargs):
 def write(path, backbone=None, rename=lambda key: f'backbone.{key}'):
     """Write a checkpoint with random tensors, which differ from initial values."""
     state_dict = MODELS.build(backbone or vit(out_type='cls_token')).state_dict()
-    state_dict = {rename(key): torch.randn_like(value) for key, value in state_dict.items()}
+    state_dict = {rename(key): torch.randn_like(value) for key, value in state_dict.items() if rename}
     torch.save(dict(state_dict={**state_dict, 'head.layers.head.weight': torch.randn(3, 32)}), path)
     return path
 
@@ -71,21 +69,20 @@ def good(tmp_path):
 def train(tmp_path):
     """Train one epoch of two steps; returns (model, transfer.json)."""
 
-    def run(model, work_dir='run', epochs=1, hook_cfg=None, images=32, **kwargs):
-        work_dir = tmp_path / work_dir
+    def run(model, work_dir='run', hook_cfg=None, epochs=1, images=32, **kwargs):
         run.runner = Runner(
             model,
-            str(work_dir),
+            str(tmp_path / work_dir),
             train_dataloader=DataLoader([dict(inputs=torch.randn(3, images, images))] * 2),
             train_cfg=dict(by_epoch=True, max_epochs=epochs),
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
             custom_hooks=[dict(type='mixpro_mm.TransferCheckHook', **(hook_cfg or {}))],
-            experiment_name=f'{tmp_path.name}-{len(os.listdir(tmp_path))}',
+            experiment_name=f'transfer-{next(SERIAL)}',
             log_level='WARNING',
             **kwargs,
         )
         run.runner.train()
-        return model, json.loads((work_dir / 'transfer.json').read_text())
+        return model, json.loads((tmp_path / work_dir / 'transfer.json').read_text())
 
     return run
 
@@ -96,10 +93,8 @@ def stopped(train, tmp_path, model, sentence, **kwargs):
         train(model, **kwargs)
     message = str(stop.value)
     assert [name for name, pattern in SENTENCES.items() if re.search(pattern, message)] == [sentence], message
-    assert '\n' not in message and message.endswith('.') and len(message) < 450
-    assert model.steps == 0
-    assert not list(tmp_path.rglob('*.tmp'))
-    return message
+    assert '\n' not in message and message.endswith('.') and len(message) < 500
+    assert model.steps == 0 and not list(tmp_path.rglob('*.tmp'))
 
 
 def test_good_file_comes_over_whole(train, good):
@@ -110,21 +105,17 @@ def test_good_file_comes_over_whole(train, good):
     assert (report['checkpoint'], report['prefix'], report['module']) == (str(good), 'backbone.', 'VisionTransformer')
     assert sorted(report['loaded']) == sorted(model.backbone.state_dict())
     assert report['dropped'] == ['head.*']
-    assert [h._file for h in train.runner.hooks if isinstance(h, hook.TransferCheckHook)] == [None]
+    assert [h._file for h in train.runner.hooks if isinstance(h, TransferCheckHook)] == [None]
     assert not any(report[key] for key in ('resized', 'missing', 'mismatched', 'altered', 'unexpected', 'fresh'))
 
-
-def test_other_image_size_is_listed_as_resized(train, good):
-    model, report = train(Model(vit((64, 48), init_cfg=pretrained(good))), images=48)
-    assert model.steps == 2 and report['complete'] and len(report['loaded']) == 29
+    _, report = train(Model(vit((64, 48), init_cfg=pretrained(good))), 'resized', images=48)
+    assert report['complete'] and len(report['loaded']) == 29
     assert report['resized'] == [dict(name='pos_embed', file=[1, 17, 32], module=[1, 49, 32])]
 
 
 def test_what_is_loaded_last_is_what_counts(train, good, tmp_path):
-    other, wrapped = (
-        write(tmp_path / 'other.pth'),
-        write(tmp_path / 'c.pth', rename=lambda key: f'student.backbone.{key}'),
-    )
+    other = write(tmp_path / 'other.pth')
+    wrapped = write(tmp_path / 'c.pth', rename=lambda key: f'student.backbone.{key}')
     runs = [
         (Model(vit()), dict(load_from=str(good)), good, ''),
         (Model(vit(), init_cfg=pretrained(good, prefix=None)), {}, good, ''),
@@ -133,11 +124,11 @@ def test_what_is_loaded_last_is_what_counts(train, good, tmp_path):
     ]
     for number, (model, settings, path, prefix) in enumerate(runs):
         _, report = train(model, f'run{number}', **settings)
-        assert report['complete'] and report['checkpoint'] == str(path) and report['prefix'] == f'{prefix}backbone.'
-        assert model.steps == 2
+        assert report['complete'] and model.steps == 2
+        assert (report['checkpoint'], report['prefix']) == (str(path), f'{prefix}backbone.')
 
 
-def test_file_and_prefix_are_arguments_of_the_hook(train, tmp_path):
+def test_file_prefix_and_allowed_names_are_arguments_of_the_hook(train, tmp_path, good):
     bare = write(tmp_path / 'bare.pth', rename=lambda key: key)
 
     class Own(Model):
@@ -146,31 +137,26 @@ def test_file_and_prefix_are_arguments_of_the_hook(train, tmp_path):
 
     _, report = train(Own(vit()), hook_cfg=dict(checkpoint=str(bare), prefix=''))
     assert report['complete'] and report['dropped'] == ['head.layers.head.weight']
-
-
-def test_allowed_names_may_stay_behind(train, good):
-    _, report = train(Model(vit(final_norm=False, init_cfg=pretrained(good))), hook_cfg=dict(allow=['ln1.*']))
+    model = Model(vit(final_norm=False, init_cfg=pretrained(good)))
+    _, report = train(model, 'run2', hook_cfg=dict(allow=['ln1.*']))
     assert report['complete'] and {'backbone.ln1.bias', 'backbone.ln1.weight'} < set(report['dropped'])
 
 
-def official(key):
-    return 'backbone.' + key.replace('layers.', 'blocks.', 1) if key.startswith('layers') else f'backbone.{key}'
+WRONG = {
+    'prefix': dict(),
+    'head only': dict(rename=None),
+    'renamed': dict(rename=lambda key: f'backbone.{key}'.replace('layers.', 'blocks.', 1)),
+    'shape': dict(backbone=vit(arch=dict(ARCH, feedforward_channels=96))),
+    'shallow': dict(backbone=vit(arch=dict(ARCH, num_layers=1))),
+    'deep': dict(backbone=vit(arch=dict(ARCH, num_layers=3))),
+}
 
 
-@pytest.mark.parametrize('sentence', ['prefix', 'head only', 'renamed', 'shape', 'shallow', 'deep'])
+@pytest.mark.parametrize('sentence', WRONG)
 def test_a_wrong_file_stops_the_run(train, tmp_path, sentence):
-    path, cfg = tmp_path / 'wrong.pth', dict(prefix='encoder.' if sentence == 'prefix' else 'backbone.')
-    if sentence == 'head only':
-        torch.save(dict(state_dict={'head.layers.head.weight': torch.randn(3, 32)}), path)
-    elif sentence == 'renamed':
-        write(path, rename=official)
-    elif sentence == 'shape':
-        write(path, vit(arch=dict(ARCH, feedforward_channels=96), layer_scale_init_value=0.0))
-    elif sentence in ('shallow', 'deep'):
-        write(path, vit(arch=dict(ARCH, num_layers=1 if sentence == 'shallow' else 3)))
-    else:
-        write(path)
-    stopped(train, tmp_path, Model(vit(init_cfg=pretrained(path, **cfg))), sentence)
+    path = write(tmp_path / 'wrong.pth', **WRONG[sentence])
+    init_cfg = pretrained(path, 'encoder.' if sentence == 'prefix' else 'backbone.')
+    stopped(train, tmp_path, Model(vit(init_cfg=init_cfg)), sentence)
     assert not list(tmp_path.rglob('transfer.json'))
 
 
@@ -181,14 +167,6 @@ def test_list_form_stops_the_run_even_where_it_would_work(train, tmp_path, good)
         train(Model(vit(), init_cfg=[pretrained(good, prefix=None)]), 'run2')
 
 
-@pytest.mark.parametrize('wrong', [dict(module=None), dict(checkpoint=3), dict(prefix=['a']), dict(allow=5)], ids=str)
-def test_arguments_of_another_kind_stop_at_construction(wrong):
-    ((name, value),) = wrong.items()
-    with pytest.raises(TypeError, match=f'{name}.*{re.escape(repr(value))}'):
-        hook.TransferCheckHook(**wrong)
-    assert hook.TransferCheckHook(checkpoint=Path('a.pth')).checkpoint == Path('a.pth')
-
-
 def test_redrawn_position_embedding_is_named(train, tmp_path, good):
     init_cfg = pretrained(good) | dict(type=PretrainedInit)  # mmpretrain compares with the string only
     stopped(train, tmp_path, Model(vit(init_cfg=init_cfg)), 'redrawn')
@@ -196,35 +174,29 @@ def test_redrawn_position_embedding_is_named(train, tmp_path, good):
     assert report['altered'] == ['pos_embed'] and report['ratio'] == 29 / 30 and not report['complete']
 
 
-def test_stock_mmseg_vit_ignores_the_prefix(train, tmp_path):
-    backbone = dict(
-        type='mmseg.VisionTransformer', img_size=32, patch_size=8, embed_dims=32, num_layers=2, num_heads=2, mlp_ratio=2
-    )
+def test_weights_that_were_not_loaded_are_explained(train, tmp_path):
+    kwargs = dict(img_size=32, patch_size=8, embed_dims=32, num_layers=2, num_heads=2, mlp_ratio=2)
+    backbone = dict(type='mmseg.VisionTransformer', **kwargs)
     path = write(tmp_path / 'a.pth', backbone)
     stopped(train, tmp_path, Model(dict(backbone, init_cfg=pretrained(path))), 'ignored')
+    torch.save(dict(model=torch.load(write(path, rename=lambda key: key))['state_dict']), path)
+    stopped(train, tmp_path, Model(vit(init_cfg=pretrained(path, prefix=None))), 'elsewhere', work_dir='run2')
 
 
-def test_tensors_under_model_are_not_what_mmengine_loads(train, tmp_path):
-    state_dict = torch.load(write(tmp_path / 'a.pth', rename=lambda key: key))['state_dict']
-    torch.save(dict(model=state_dict), tmp_path / 'a.pth')
-    stopped(train, tmp_path, Model(vit(init_cfg=pretrained(tmp_path / 'a.pth', prefix=None))), 'elsewhere')
-
-
-@pytest.mark.parametrize('told', [False, True])
-def test_resumed_run_is_not_checked_and_keeps_its_report(train, tmp_path, good, told):
+@pytest.mark.parametrize('named', [False, True])
+def test_resumed_run_is_not_checked_and_keeps_its_report(train, tmp_path, good, named):
     _, report = train(Model(vit(init_cfg=pretrained(good))))
-    stamp = os.stat(tmp_path / 'run' / 'transfer.json').st_mtime_ns
-    load_from = str(tmp_path / 'run' / 'epoch_1.pth') if told else None
-    if told:
+    os.utime(tmp_path / 'run' / 'transfer.json', (1, 1))
+    load_from = str(tmp_path / 'run' / 'epoch_1.pth') if named else None
+    if named:
         (tmp_path / 'run' / 'last_checkpoint').unlink()
     model, again = train(Model(vit(init_cfg=pretrained(good))), epochs=2, resume=True, load_from=load_from)
     assert model.steps == 2 and train.runner.iter == 4
-    assert again == report and os.stat(tmp_path / 'run' / 'transfer.json').st_mtime_ns == stamp
+    assert again == report and (tmp_path / 'run' / 'transfer.json').stat().st_mtime == 1
 
 
 def test_auto_resume_that_finds_nothing_is_a_start(train, tmp_path, good):
-    assert train(Model(vit(init_cfg=pretrained(good))), resume=True)[1]['complete']
-    stopped(train, tmp_path, Model(vit()), 'none', work_dir='run2', resume=True)
+    stopped(train, tmp_path, Model(vit()), 'none', resume=True)
 
 
 def test_test_time_needs_no_checkpoint(train, tmp_path, good):
@@ -234,7 +206,6 @@ def test_test_time_needs_no_checkpoint(train, tmp_path, good):
     runner.call_hook('before_run')  # a test after training
     runner._train_loop = dict(by_epoch=True, max_epochs=1)  # a test without training
     runner.call_hook('before_run')
-    assert runner._train_loop == dict(by_epoch=True, max_epochs=1)
 
 
 def test_wrapped_model_is_unwrapped(train, tmp_path, good):
@@ -247,57 +218,10 @@ def test_wrapped_model_is_unwrapped(train, tmp_path, good):
     assert report['complete'] and model.module.steps == 2
 
 
-def one_of_two(rank, folder):
-    """Run three trainings on one of two ranks and save the outcome of each."""
-    torch.set_num_threads(1)
-    distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)
-    if rank:
-        hook.read_for_host = None  # rank 0 alone reads
-    ended = []
-    for number, (prefix, file) in enumerate((('', 'good.pth'), ('encoder.', 'good.pth'), ('', f'of_rank{rank}.pth'))):
-        torch.manual_seed(rank)
-        runner = Runner(
-            Model(vit()),
-            str(folder / f'run{number}'),
-            load_from=str(folder / file),
-            train_dataloader=DataLoader([dict(inputs=torch.randn(3, 32, 32))] * 2),
-            train_cfg=dict(by_epoch=True, max_epochs=1),
-            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
-            default_hooks=dict(checkpoint=None),
-            custom_hooks=[dict(type='mixpro_mm.TransferCheckHook', prefix=prefix or None)],
-            experiment_name=f'{rank}-{number}',
-            log_level='WARNING',
-        )
-        try:
-            runner.train()
-            ended.append(runner.model.steps)
-        except Exception as error:
-            ended.append(f'{type(error).__name__}: {error}')
-    torch.save(ended, folder / f'rank{rank}.pth')
-
-
-@pytest.mark.long
-def test_rank_0_reads_and_both_ranks_end_alike(tmp_path, two_ranks):
-    write(tmp_path / 'good.pth')
-    write(tmp_path / 'of_rank0.pth')
-    write(tmp_path / 'of_rank1.pth')  # other values with the same names
-    first, second = two_ranks(__file__)
-    assert first == second and first[0] == 2
-    assert re.search(SENTENCES['prefix'], first[1]) and first[1].startswith('RuntimeError: TransferCheckHook')
-    other = r'backbone \(VisionTransformer\) has other values on rank 1 than on rank 0, .*rank0\.pth'
-    assert re.search(other, first[2])
-
-
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
 def test_values_that_are_not_finite_are_named(train, tmp_path, good, value):
     content = torch.load(good)
     content['state_dict']['backbone.layers.1.ln1.bias'][3] = value
     torch.save(content, good)
-    model = Model(vit(init_cfg=pretrained(good)))
     with pytest.raises(RuntimeError, match=r'has values that are not finite in backbone\.layers\.1\.ln1\.bias\.$'):
-        train(model)
-    assert model.steps == 0
-
-
-if __name__ == '__main__':
-    one_of_two(int(sys.argv[1]), Path(sys.argv[2]))
+        train(Model(vit(init_cfg=pretrained(good))))

@@ -10,7 +10,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from mixpro_mm.augments import MixPro, PuzzleMix, SMMix, TokenMix
-from mixpro_mm.hooks.loss_modules import refuse_shards
+from mixpro_mm.hooks.labeling import refuse_shards
 from mixpro_mm.utils.ranks import from_main
 from mixpro_mm.utils.unwrap_model import in_shards, unwrap_model
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, one_hot
 
 from mixpro_mm.functional import MixedTarget
-from mixpro_mm.hooks.loss_modules import each, label_augments, loss_module
+from mixpro_mm.hooks.labeling import label_augments, loss_module
 from mixpro_mm.labeling import ClassAttentionTap, LabelWeights, patches_of, token_grid
 from mixpro_mm.labeling.rules import build_labeling
 from mixpro_mm.models import connect_factor
@@ -115,7 +115,7 @@ def mix(model, config: Config, augment, images: Tensor, scores: Tensor, visible:
     With ``visible``, repeat up to 50 times until the mean area is in [0.35, 0.65] and no image is its own partner. The
     model replaces the moving average of an augment, because checkpoints contain the average.
     """
-    each([augment], 'bind', model, model if hook_settings(config, 'EMAHook') else None)
+    augment.bind(model, model if hook_settings(config, 'EMAHook') else None)
     try:
         for _ in range(50 if visible else 1):
             partner = torch.randperm(len(images))
@@ -124,7 +124,7 @@ def mix(model, config: Config, augment, images: Tensor, scores: Tensor, visible:
             if 0.35 < target.lam_area.mean() < 0.65 and (partner != torch.arange(len(images))).all():
                 break
     finally:
-        each([augment], 'unbind')
+        augment.unbind()
     return mixed.detach(), partner, target
 
 

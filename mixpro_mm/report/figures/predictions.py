@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from torchvision.io import decode_image
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
-from mixpro_mm.hooks.loss_modules import label_augments
+from mixpro_mm.hooks.labeling import label_augments
 from mixpro_mm.report.figures import models
 from mixpro_mm.report.figures.canvas import WIDTHS, fit, image_table, write_figure
 from mixpro_mm.report.figures.mixed import mixed_table
