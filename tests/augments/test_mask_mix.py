@@ -1,5 +1,4 @@
 import itertools
-import math
 
 import pytest
 import torch
@@ -8,17 +7,6 @@ import torch.nn.functional as F  # noqa: N812
 from mixpro_mm.augments import MaskMix, MixPro
 from mixpro_mm.functional.masks import fitting
 from tests.augments.kit import unique_batch
-
-
-@pytest.mark.parametrize(('rounding', 'operation'), [('floor', math.floor), ('ceil', math.ceil)])
-def test_number_of_cells_follows_tau(rounding, operation, monkeypatch):
-    augment = MaskMix(patch_size=16, mask_scale=2, rounding=rounding)
-    for tau in (0.0, 0.01, 0.5, 0.99, 1.0):
-        monkeypatch.setattr(augment, 'draw_ratio', lambda batch, tau=tau: torch.full((batch,), tau))
-        images, scores = unique_batch(3, (224, 224))
-        augment(images, scores)
-        cells = augment.pop_target().mask[:, 0, ::32, ::32].flatten(1).sum(1)
-        assert cells.tolist() == [operation(49 * tau)] * 3
 
 
 @pytest.mark.parametrize('ratio', ['batch', 'sample'])
@@ -40,29 +28,6 @@ def test_draws_without_options(cls, ratio):
     assert torch.equal(mixed, torch.where(mask, images, images[index]))
     lam = mask.float().mean((1, 2, 3))[:, None]
     assert torch.allclose(blended, lam * scores + (1 - lam) * scores[index])
-
-
-@pytest.mark.parametrize(
-    ('offset', 'rows', 'columns'),
-    [
-        (0, [16, 16, 16], [16, 16, 8]),
-        (5, [5, 16, 16, 11], [5, 16, 16, 3]),  # one more of each, cut at both ends
-        (12, [12, 16, 16, 4], [12, 16, 12]),  # as many columns as before suffice
-    ],
-)
-def test_offset_moves_the_cells_and_counts_the_cropped_ones(offset, rows, columns, monkeypatch):
-    torch.manual_seed(0)
-    augment = MaskMix(patch_size=8, mask_scale=2, offset=offset)
-    for tau in (0.0, 0.3, 0.5, 0.99, 1.0):
-        monkeypatch.setattr(augment, 'draw_ratio', lambda batch, tau=tau: torch.full((batch,), tau))
-        augment(*unique_batch(100, (48, 40), channels=1))
-        mask = augment.pop_target().mask[:, 0]
-        cells = [part for strip in mask.split(rows, dim=1) for part in strip.split(columns, dim=2)]
-        assert len(cells) == len(rows) * len(columns)
-        own = torch.stack([cell.float().mean((1, 2)) for cell in cells], dim=1)
-        assert set(own.unique().tolist()) <= {0.0, 1.0}
-        assert own.sum(1).tolist() == [math.floor(len(cells) * tau)] * 100
-        assert tau in (0, 1) or own.mean(0).gt(0).all()  # every cell is drawn at times, the cut ones too
 
 
 @pytest.mark.parametrize(

@@ -58,13 +58,10 @@ def timm_net(name, **kwargs):
     return lambda: timm.create_model(name, pretrained=False, num_classes=K, **kwargs)
 
 
-def by_channel(features, classifier):
+def by_position(features, classifier):
     """Return logits (B, K, h, w) of a classifier on every position of a map (B, C, h, w), by loops."""
-    logits = features.new_empty(len(features), K, *features.shape[2:])
-    for row in range(features.shape[2]):
-        for column in range(features.shape[3]):
-            logits[:, :, row, column] = classifier(features[:, :, row, column])
-    return logits
+    rows = [torch.stack([classifier(position) for position in row.unbind(2)], 2) for row in features.unbind(2)]
+    return torch.stack(rows, 2)
 
 
 def as_map(tokens, grid):
@@ -77,12 +74,6 @@ def last_tokens(module, net, images):
     net(images)
     handle.remove()
     return seen[-1]
-
-
-def vit_map(net, images):
-    raw = copy.deepcopy(net)
-    raw.backbone.out_type = 'raw'
-    return as_map(raw.backbone(images)[-1][:, net.backbone.num_extra_tokens :], (4, 6))
 
 
 def pvt_map(net, images):
@@ -105,7 +96,11 @@ def mm_convnext_map(net, images):
 # kind -> (net, its last map by hand, the head for rows (M, C) of it by hand)
 KINDS = {
     'mmpretrain ResNet': (RESNET, lambda net, x: net.backbone(x)[-1], lambda net: net.head.fc),
-    'mmpretrain ViT': (VIT, vit_map, lambda net: net.head.layers.head),
+    'mmpretrain ViT': (
+        VIT,
+        lambda net, x: as_map(last_tokens(net.backbone.ln1, net, x)[:, 1:], (4, 6)),
+        lambda net: net.head.layers.head,
+    ),
     'mmpretrain ConvNeXt': (
         CONVNEXT,
         mm_convnext_map,
@@ -150,7 +145,7 @@ def test_maps_of_every_kind_worked_out_by_hand(kind):
     net = build(config)
     images, labels = torch.randn(3, 3, *SIZE), torch.tensor([4, 0, 2])
     features = features_by_hand(net, images)
-    probabilities = by_channel(features, head_by_hand(net)).softmax(1)
+    probabilities = by_position(features, head_by_hand(net)).softmax(1)
     wanted = torch.stack([one[label] for one, label in zip(probabilities, labels, strict=True)])
     assert wanted.std(dim=(1, 2)).min() > 1e-4  # there is something to tell apart
     for extractor in (FrozenClassifier(net), FrozenClassifier.of(net)):
@@ -187,7 +182,7 @@ def test_a_layer_can_be_named():
     )
     images, labels = torch.randn(2, 3, 32, 32), torch.tensor([0, 3])
     tokens = as_map(last_tokens(net.encoder.ln, net, images)[:, 1:], (4, 4))
-    wanted = by_channel(tokens, net.heads.head).softmax(1)[range(2), labels]
+    wanted = by_position(tokens, net.heads.head).softmax(1)[range(2), labels]
     assert torch.allclose(FrozenClassifier(net, layer='encoder.ln').activation_map(images, labels), wanted, atol=1e-5)
     resnet, images = build(RESNET), torch.randn(2, 3, *SIZE)
     named = FrozenClassifier(resnet, layer='backbone.layer4')
@@ -209,99 +204,78 @@ class Odd(nn.Module):
         return self.fc(self.function((self.pool(x) if self.used else x.mean((2, 3))).flatten(1)))
 
 
-@pytest.mark.parametrize(
-    'error',
-    [
-        torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB. The allocated size ...'),
-        RuntimeError('mat1 and mat2 must have the same dtype, but got Half and Float'),
-    ],
-    ids=lambda error: str(error)[:12],
-)
-def test_other_errors_are_not_replaced(error):
-    net = Odd(function=nn.Identity())
-    extractor, calls = FrozenClassifier(net), []
+def test_running_out_of_memory_is_not_replaced():
+    extractor, calls = FrozenClassifier(Odd(function=nn.Identity())), []
 
     def fail(module, args):
         calls.append(module)
         if len(calls) > 1:  # the first is of the images
-            raise error
+            raise torch.OutOfMemoryError('Tried to allocate 2.00 GiB')
 
-    net.fc.register_forward_pre_hook(fail)
-    with pytest.raises(RuntimeError) as raised:
+    extractor.net.fc.register_forward_pre_hook(fail)
+    with pytest.raises(torch.OutOfMemoryError):
         extractor.activation_map(torch.randn(2, 3, *SIZE), torch.tensor([0, 1]))
-    assert raised.value is error
 
 
-def test_classifiers_that_cannot_be_read_raise():
+LENET = image_classifier(dict(type='mmpretrain.LeNet5', num_classes=K), width=K)
+UNREADABLE = [  # (net, layer, images, method, message)
+    (Odd, None, (3, *SIZE), 'activation_map', '^Odd does more between pool and its logits .* name its module'),
+    (lambda: Odd(used=False), None, (3, *SIZE), 'feature_map', '^Odd does not use its AdaptiveAvgPool2d'),
+    (lambda: Odd(pool=2), None, (3, *SIZE), 'activation_map', '^the head of Odd cannot .* shapes cannot be mult'),
+    (RESNET, 'backbone.layer3', (3, *SIZE), 'activation_map', '^the head of ImageClassifier cannot .* shapes cannot'),
+    (RESNET, 'head.fc', (3, *SIZE), 'feature_map', '^layer Linear gives neither a map'),
+    (LENET, None, (1, 32, 32), 'feature_map', '^ImageClassifier has a LeNet5 that gives no map .* name its module'),
+]
+
+
+@pytest.mark.parametrize(('net', 'layer', 'shape', 'method', 'message'), UNREADABLE)
+def test_classifiers_that_cannot_be_read_raise(net, layer, shape, method, message):
     torch.manual_seed(0)
-    images, labels = 10 * torch.randn(2, 3, *SIZE), torch.tensor([0, 1])  # outside the linear range of tanh
+    extractor, images = FrozenClassifier(build(net), layer=layer), 10 * torch.randn(2, *shape)  # tanh is not linear
+    with pytest.raises(ValueError, match=message):
+        getattr(extractor, method)(images, *[torch.tensor([0, 1])] * (method == 'activation_map'))
+
+
+def test_a_classifier_without_a_pool_raises():
     with pytest.raises(ValueError, match=r"^Linear has no nn.AdaptiveAvgPool2d, .* name its module .*layer='...'$"):
         FrozenClassifier(nn.Linear(3, 3))
-    with pytest.raises(ValueError, match=r"^layer 'backbone.layer9' does not exist in ImageClassifier$"):
-        FrozenClassifier(build(RESNET), layer='backbone.layer9')
-    with pytest.raises(ValueError, match=r'^Odd does more between pool and its logits than .* name its module'):
-        FrozenClassifier(Odd()).activation_map(images, labels)
-    with pytest.raises(ValueError, match=r'^Odd does not use its pool, so .* name its module'):
-        FrozenClassifier(Odd(used=False)).feature_map(images)
-    with pytest.raises(ValueError, match=r'^the head of Odd cannot classify single positions .* shapes cannot be mult'):
-        FrozenClassifier(Odd(pool=2)).activation_map(images, labels)
-    assert FrozenClassifier(Odd(pool=2)).feature_map(images).shape == (2, 4, 4, 6)  # which needs no head
-    with pytest.raises(ValueError, match=r'has a last nn.Linear for 32 channels, but the named layer gives 16'):
-        FrozenClassifier(build(RESNET), layer='backbone.layer3').activation_map(images, labels)
-    with pytest.raises(ValueError, match=r'^layer Linear gives neither a map'):
-        FrozenClassifier(build(RESNET), layer='head.fc').feature_map(images)
-    flat = image_classifier(dict(type='mmpretrain.LeNet5', num_classes=K), width=K)
-    with pytest.raises(ValueError, match=r'^ImageClassifier has a LeNet5 that gives no map .* name its module'):
-        FrozenClassifier(build(flat)).feature_map(torch.randn(2, 1, 32, 32))
-    odd = FrozenClassifier(Odd(function=torch.nn.Identity()))
-    assert odd.activation_map(images, labels).shape == (2, 4, 6)
-    for wrong in (torch.tensor([0, K]), torch.tensor([-1, 0])):
-        with pytest.raises(ValueError, match=rf'^labels must lie in 0 to {K - 1} for {K} classes, got \['):
-            odd.activation_map(images, wrong)
+    assert FrozenClassifier(Odd(pool=2)).feature_map(torch.randn(2, 3, *SIZE)).shape == (2, 4, 4, 6)  # without its head
 
 
-def test_it_is_frozen_and_computes_in_single_precision():
-    net = build(RESNET).train()
-    extractor = FrozenClassifier(net)
-    assert not any(module.training for module in net.modules())
-    before = {name: value.clone() for name, value in net.state_dict().items()}
+def state_of(net):
+    """Return the modes, hooks and values of a net."""
+    modules = [(module.training, len(module._forward_hooks)) for module in net.modules()]
+    return modules, {name: value.clone() for name, value in net.state_dict().items()}
+
+
+@pytest.mark.parametrize('config', [RESNET, VIT])
+@pytest.mark.parametrize('live', [False, True])
+def test_the_net_is_not_changed_and_computes_in_its_own_precision(config, live):
+    net = build(config).train()
+    net.backbone.eval()  # a frozen part of a live model
+    extractor = FrozenClassifier.of(net) if live else FrozenClassifier(net)
+    assert live or not any(module.training for module in net.modules())
+    assert all(parameter.requires_grad is live for parameter in net.parameters())
+    modes, values = state_of(net)
     images, labels = torch.randn(3, 3, *SIZE).bfloat16().requires_grad_(), torch.tensor([0, 1, 2])
     plain = extractor.activation_map(images, labels)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         activation, features = extractor.activation_map(images, labels), extractor.feature_map(images)
     assert torch.equal(activation, plain)
     assert features.dtype == torch.float32
-    assert not activation.requires_grad
-    assert not features.requires_grad
-    assert not any(parameter.requires_grad for parameter in net.parameters())
-    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+    assert not activation.requires_grad and not features.requires_grad
+    after = state_of(net)
+    assert after[0] == modes and all(torch.equal(value, after[1][name]) for name, value in values.items())
 
 
-def test_a_live_model_is_not_changed():
-    net = build(VIT).train()
-    net.backbone.layers[0].eval()  # a frozen stage
+def test_a_live_model_is_neither_copied_nor_cast():
+    net = build(RESNET).bfloat16()
     extractor = FrozenClassifier.of(net)
-    training = {name: module.training for name, module in net.named_modules()}
     images, labels = torch.randn(2, 3, *SIZE), torch.tensor([0, 1])
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        first = extractor.activation_map(images, labels)
-        extractor.feature_map(images)
-    assert {name: module.training for name, module in net.named_modules()} == training
-    assert all(parameter.requires_grad for parameter in net.parameters())
-    assert not any(module._forward_hooks for module in net.modules())
-    nn.init.normal_(net.head.layers.head.weight)  # the model is not copied
+    first = extractor.activation_map(images, labels)
+    assert first.dtype == torch.float32 and net.head.fc.weight.dtype == torch.bfloat16
+    nn.init.normal_(net.head.fc.weight)
     assert not torch.allclose(extractor.activation_map(images, labels), first, atol=1e-3)
-    resnet = build(RESNET).train()
-    statistics = resnet.backbone.bn1.running_mean.clone()
-    FrozenClassifier.of(resnet).feature_map(images)
-    assert torch.equal(resnet.backbone.bn1.running_mean, statistics)
-    bfloat = build(RESNET).bfloat16()
-    assert FrozenClassifier.of(bfloat).activation_map(images, labels).dtype == torch.float32
-    assert bfloat.head.fc.weight.dtype == torch.bfloat16
-    with pytest.raises(ValueError, match=r'labels must lie'):
-        FrozenClassifier.of(net).activation_map(images, torch.tensor([0, 99]))
-    assert {name: module.training for name, module in net.named_modules()} == training  # after an error too
 
 
 def test_names_of_timm_and_torchvision(tmp_path):
@@ -309,7 +283,6 @@ def test_names_of_timm_and_torchvision(tmp_path):
     torch.save(net.state_dict(), tmp_path / 'weights.pth')
     named = FrozenClassifier(dict(type='timm.resnet10t', num_classes=K), str(tmp_path / 'weights.pth'))
     assert torch.equal(named.net.fc.weight, net.fc.weight)
-    assert FrozenClassifier('timm.resnet10t', checkpoint=False).net.fc.out_features == 1000
     assert type(FrozenClassifier('torchvision.resnet18', False).net).__module__ == 'torchvision.models.resnet'
     for name in ('timm.resnet10x', 'torchvision.resnet'):
         with pytest.raises(ValueError, match=f'^{name.split(".")[0]} has no classifier {name.split(".")[1]!r}$'):
@@ -318,12 +291,8 @@ def test_names_of_timm_and_torchvision(tmp_path):
 
 def test_invalid_checkpoints_raise(tmp_path):
     """Unreadable files are tested with ``read_checkpoint``."""
-    with pytest.raises(ValueError, match=r'^a frozen classifier needs weights: .*False'):
-        FrozenClassifier(RESNET)
     with pytest.raises(FileNotFoundError, match=r'^Checkpoint .*absent.pth is not an existing file'):
         FrozenClassifier(RESNET, tmp_path / 'absent.pth')
-    with pytest.raises(TypeError, match=r'^model must be a config, a name or an nn.Module \(.*teacher.*\), got 3$'):
-        FrozenClassifier(3)
     torch.save(build(RESNET).state_dict() | {'x': torch.ones(1)}, tmp_path / 'weights.pth')
     with pytest.raises(ValueError, match=r'^checkpoint .* does not fit ImageClassifier: 1 unexpected \(x\)'):
         FrozenClassifier(RESNET, tmp_path / 'weights.pth')
@@ -344,9 +313,7 @@ def test_nothing_is_downloaded(monkeypatch):
         dict(RESNET, init_cfg=dict(type='Pretrained', checkpoint='https://example.com/weights.pth')),
     ]
     for config in asking:
-        kept = copy.deepcopy(config)
         FrozenClassifier(config, checkpoint=False)
-        assert config == kept
     with pytest.raises(ValueError, match=r'^HuggingFaceClassifier downloads its config'):
         FrozenClassifier(dict(type='mmpretrain.HuggingFaceClassifier', model_name='a/b'), checkpoint=False)
     with pytest.raises(ValueError, match=r'^hf-hub:a/b is remote: download it'):
