@@ -3,7 +3,6 @@
 MyST copies files outside docs that a page links to (``../configs/...``) into the site; it cannot copy folders.
 """
 
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,9 +59,5 @@ def skip_fields(app, what, name, thing, skip, options) -> bool | None:
 
 
 def setup(app) -> None:
-    import mixpro_mm.models
-
-    # its function of the same name hides the module from autosummary
-    mixpro_mm.models.local_context = sys.modules['mixpro_mm.models.local_context']
     app.connect('autodoc-skip-member', skip_fields)
     app.connect('autodoc-process-docstring', spare_stars, priority=400)  # before napoleon

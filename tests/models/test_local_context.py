@@ -15,7 +15,7 @@ from mixpro_mm.hooks.labeling import LabelingHook
 from mixpro_mm.labeling import AreaLabeling
 from mixpro_mm.labeling.eval_mode import eval_mode
 from mixpro_mm.models import LocalContextLoss, cell_means, local_context
-from mixpro_mm.models.tokens import find_final_norm
+from mixpro_mm.models.local_context_loss import find_final_norm
 
 CLASSES, WEIGHT = 5, 0.4
 STOCK = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=CLASSES, mode='original')
@@ -276,7 +276,7 @@ def test_invalid_settings_raise(settings):
     least = 'a finite number above 0' if name == 'weight' else 'a whole number of at least 1'
     sentence = f'^{name} must be {least}, got {re.escape(repr(value))}$'
     if value == 10**30:
-        sentence = '^in_channels 10{30} and num_classes 5 are too large for a classifier$'
+        sentence = r'^in_channels and num_classes \(10{30}, 5\) are too large'
     with pytest.raises(ValueError, match=sentence):
         LocalContextLoss(**{'loss': STOCK, 'in_channels': 32, 'num_classes': CLASSES, **settings})
 
@@ -284,9 +284,9 @@ def test_invalid_settings_raise(settings):
 @pytest.mark.parametrize(
     ('kwargs', 'loss', 'sentence'),
     [
-        ({}, dict(in_channels=64), '^the final tokens of this model have 32 channels, LocalContextLoss expects 64$'),
-        (dict(final_norm=False), {}, '^VisionTransformer has no final norm of its patch tokens'),
-        (dict(type='LeNet5'), {}, r'^LeNet5 has no known patch tokens .*\(known: VisionTransformer of mmpr'),
+        ({}, dict(in_channels=64), '^the final tokens of this model have 32 channels, in_channels is 64$'),
+        (dict(final_norm=False), {}, '^VisionTransformer has no known final norm'),
+        (dict(type='LeNet5'), {}, r'^LeNet5 has no known final norm .*\(known: VisionTransformer of mmpr'),
     ],
 )
 def test_models_without_the_right_tokens_stop_before_training(kwargs, loss, sentence, kit, tmp_path):

@@ -22,7 +22,8 @@ MATCH = dict(rtol=1e-5, atol=1e-5)
 def micro(seed=0, **kwargs):
     """Return a small PVT in eval mode with noise on all parameters."""
     torch.manual_seed(seed)
-    model = PVT(**{'arch': MICRO, **kwargs}).eval()
+    model = PVT(**{'arch': MICRO, **kwargs})
+    model.eval()  # returns None in mmpretrain
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.05)
@@ -225,7 +226,7 @@ def test_drop_path_rises_linearly_over_all_blocks():
         (dict(arch='huge'), "no arch 'huge'; choose one of tiny, small, medium, large"),
         (dict(arch={**MICRO, 'depth': 1}), r'takes the keys embed_dims, .*missing: none; unknown: depth\)'),
         (dict(arch={'depths': (1, 1, 1, 1)}), 'missing: embed_dims, mlp_ratios, num_heads, sr_ratios; unknown: none'),
-        (dict(arch={**MICRO, 'depths': (1, 2)}), r'four numbers for depths, one per stage, not \[1, 2\]'),
+        (dict(arch={**MICRO, 'depths': (1, 2)}), r'4 numbers for depths, one per stage, not \[1, 2\]'),
         (dict(arch={**MICRO, 'num_heads': (1, 3, 4, 8)}), 'stage 2: 3 heads do not divide 32 dimensions'),
         (dict(arch={**MICRO, 'sr_ratios': (8, 4, 2, 2)}), 'stage 4 has the class token and needs sr_ratio 1, not 2'),
         (dict(arch=MICRO, out_type='raw'), "no out_type 'raw'; choose one of cls_token, featmap"),
