@@ -10,7 +10,7 @@ from torch import nn
 
 from mixpro_mm.augments.attentive_cutmix import AttentiveCutMix
 from mixpro_mm.augments.networks import FrozenClassifier
-from tests.augments.test_contract import EXTRACTOR
+from tests.augments.kit import EXTRACTOR
 
 
 def mirror():
@@ -66,7 +66,7 @@ def test_the_extractor_is_no_part_of_the_model_that_mixes(tmp_path):
     assert copied is not augment and copied.extractor.net is net
 
     before = copy.deepcopy(net.state_dict())
-    samples = [DataSample().set_gt_label(i % 5).set_gt_score(torch.eye(7)[i % 5]) for i in range(4)]
+    samples = [DataSample().set_gt_label(i % 5).set_gt_score(torch.eye(5)[i % 5]) for i in range(4)]
     inputs = [(255 * torch.rand(3, 64, 64)).byte() for _ in range(4)]
     assert torch.isfinite(model.train().train_step(dict(inputs=inputs, data_samples=samples), optim_wrapper)['loss'])
     assert augment.pop_target().lam_area.tolist() == pytest.approx([1 - 6 / 49] * 4, abs=0.03)

@@ -1,4 +1,5 @@
 import copy
+import itertools
 import socket
 
 import pytest
@@ -10,33 +11,20 @@ from torch import nn
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.models.vision_transformer import VisionTransformer
 
+from mixpro_mm.augments.class_maps import ClassMap
 from mixpro_mm.augments.networks import FrozenClassifier
+from tests import micro
+from tests.augments.kit import EXTRACTOR
 
-K = 5
+K, RESNET = micro.CLASSES, EXTRACTOR
 SIZE = (64, 96)  # not square, so that rows and columns cannot be confused
-
-
-def image_classifier(backbone, head='LinearClsHead', width=32, neck=None, **kwargs):
-    return dict(
-        type='mmpretrain.ImageClassifier',
-        backbone=backbone,
-        neck=neck,
-        head=dict(type=f'mmpretrain.{head}', num_classes=K, in_channels=width, **kwargs),
-    )
-
-
-GAP = dict(type='mmpretrain.GlobalAveragePooling')
-RESNET = image_classifier(dict(type='mmpretrain.ResNet', depth=18, stem_channels=4, base_channels=4), neck=GAP)
-VIT_ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=16)
-VIT_NET = dict(type='mmpretrain.VisionTransformer', arch=VIT_ARCH, img_size=SIZE, patch_size=16)
-VIT = image_classifier(VIT_NET, 'VisionTransformerClsHead', 16)
-PVT_ARCH = dict(
-    embed_dims=(8, 8, 16, 16), num_heads=(1, 1, 2, 2), mlp_ratios=(2,) * 4, depths=(1,) * 4, sr_ratios=(8, 4, 2, 1)
+VIT, PVT = micro.vit(img_size=SIZE), micro.pvt(img_size=SIZE)
+CONVNEXT = dict(
+    type='mmpretrain.ImageClassifier',
+    backbone=dict(type='mmpretrain.ConvNeXt', arch=dict(depths=[1] * 4, channels=[4, 8, 8, 16])),
+    head=dict(type='mmpretrain.LinearClsHead', num_classes=K, in_channels=16),
 )
-PVT = image_classifier(dict(type='mixpro_mm.PVT', arch=PVT_ARCH, img_size=SIZE), 'VisionTransformerClsHead', 16)
-CONVNEXT = image_classifier(
-    dict(type='mmpretrain.ConvNeXt', arch=dict(depths=[1] * 4, channels=[4, 8, 8, 16])), width=16
-)
+LENET = CONVNEXT | dict(backbone=dict(type='mmpretrain.LeNet5', num_classes=K))
 
 
 def build(config):
@@ -58,101 +46,75 @@ def timm_net(name, **kwargs):
     return lambda: timm.create_model(name, pretrained=False, num_classes=K, **kwargs)
 
 
-def by_position(features, classifier):
-    """Return logits (B, K, h, w) of a classifier on every position of a map (B, C, h, w), by loops."""
-    rows = [torch.stack([classifier(position) for position in row.unbind(2)], 2) for row in features.unbind(2)]
-    return torch.stack(rows, 2)
+def by_hand(net, images, path, head, grid):
+    """Return the output of the module at ``path`` as a map, and the logits (B, K, h, w) at its positions, by loops.
 
-
-def as_map(tokens, grid):
-    return torch.stack([tokens[:, i * grid[1] : (i + 1) * grid[1]] for i in range(grid[0])], 1).permute(0, 3, 1, 2)
-
-
-def last_tokens(module, net, images):
+    Tokens lie on ``grid``; ``head`` names norms over channels and linear layers.
+    """
     seen = []
-    handle = module.register_forward_hook(lambda module, args, output: seen.append(output))
+    handle = net.get_submodule(path).register_forward_hook(lambda module, args, output: seen.append(output))
     net(images)
     handle.remove()
-    return seen[-1]
+    features = seen[-1]
+    if grid == 'NHWC':
+        features = features.permute(0, 3, 1, 2)
+    elif grid:
+        rows = features[:, -grid[0] * grid[1] :].split(grid[1], dim=1)
+        features = torch.stack(rows, 1).permute(0, 3, 1, 2)
+    logits = features.new_empty(len(features), K, *features.shape[2:])
+    for i, j in itertools.product(*map(range, features.shape[2:])):
+        x = features[:, :, i, j]
+        for module in map(net.get_submodule, head.split()):
+            if isinstance(module, nn.Linear):
+                x = module(x)
+            else:
+                centred = x - x.mean(1, keepdim=True)
+                scaled = centred / (centred.square().mean(1, keepdim=True) + module.eps).sqrt()
+                x = scaled * module.weight.flatten() + module.bias.flatten()
+        logits[:, :, i, j] = x
+    return features, logits
 
 
-def pvt_map(net, images):
-    tokens = last_tokens(net.backbone.block4[-1], net, images)
-    return as_map(net.backbone.norm(tokens)[:, 1:], (2, 3))
-
-
-def channel_norm(rows, norm):
-    centred = rows - rows.mean(1, keepdim=True)
-    scaled = centred / (centred.square().mean(1, keepdim=True) + norm.eps).sqrt()
-    return scaled * norm.weight.flatten() + norm.bias.flatten()
-
-
-def mm_convnext_map(net, images):
-    net = copy.deepcopy(net)
-    net.backbone.gap_before_final_norm, net.backbone.norm3 = False, nn.Identity()
-    return net.backbone(images)[-1]
-
-
-# kind -> (net, its last map by hand, the head for rows (M, C) of it by hand)
-KINDS = {
-    'mmpretrain ResNet': (RESNET, lambda net, x: net.backbone(x)[-1], lambda net: net.head.fc),
-    'mmpretrain ViT': (
-        VIT,
-        lambda net, x: as_map(last_tokens(net.backbone.ln1, net, x)[:, 1:], (4, 6)),
-        lambda net: net.head.layers.head,
-    ),
-    'mmpretrain ConvNeXt': (
-        CONVNEXT,
-        mm_convnext_map,
-        lambda net: lambda rows: net.head.fc(channel_norm(rows, net.backbone.norm3)),
-    ),
-    'PVT': (PVT, pvt_map, lambda net: net.head.layers.head),
-    'TimmClassifier': (
-        dict(type='mmpretrain.TimmClassifier', model_name='resnet10t', num_classes=K),
-        lambda net, x: net.model.forward_features(x),
-        lambda net: net.model.fc,
-    ),
-    'timm ViT, norm after the average': (
-        timm_net('vit_tiny_patch16_224', img_size=SIZE, depth=2, embed_dim=24, global_pool='avg', reg_tokens=2),
-        lambda net, x: as_map(net.forward_features(x)[:, 3:], (4, 6)),
-        lambda net: lambda rows: net.head(net.fc_norm(rows)),
-    ),
-    'timm Swin': (
-        timm_net('swin_tiny_patch4_window7_224', img_size=SIZE, window_size=2, embed_dim=12, depths=(1,) * 4),
-        lambda net, x: net.forward_features(x).permute(0, 3, 1, 2),
-        lambda net: net.head.fc,
-    ),
-    'torchvision ConvNeXt': (
-        lambda: ConvNeXt([CNBlockConfig(4, 8, 1), CNBlockConfig(8, None, 1)], num_classes=K),
-        lambda net, x: net.features(x),
-        lambda net: lambda rows: net.classifier[2](channel_norm(rows, net.classifier[0])),
-    ),
-    'a sequence of modules': (
-        lambda: nn.Sequential(
-            nn.Sequential(nn.Conv2d(3, 6, 16, 16), nn.Tanh()),
-            nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, K)),
-        ),
-        lambda net, x: net[0](x),
-        lambda net: net[1][2],
-    ),
+TIMM = dict(type='mmpretrain.TimmClassifier', model_name='resnet10t', num_classes=K)
+AVERAGED = timm_net('vit_tiny_patch16_224', img_size=SIZE, depth=2, embed_dim=24, global_pool='avg', reg_tokens=2)
+SWIN = timm_net('swin_tiny_patch4_window7_224', img_size=SIZE, window_size=2, embed_dim=12, depths=(1,) * 4)
+PLAIN = [nn.Sequential(nn.Conv2d(3, 6, 16, 16), nn.Tanh())]
+PLAIN.append(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, K)))
+NEXT = [CNBlockConfig(4, 8, 1), CNBlockConfig(8, None, 1)]
+KINDS = {  # kind -> (net, module of its last map, modules of the head, grid of its tokens)
+    'mmpretrain ResNet': (RESNET, 'backbone.layer4', 'head.fc', None),
+    'mmpretrain ViT': (VIT, 'backbone.ln1', 'head.layers.head', (8, 12)),
+    'mmpretrain ConvNeXt': (CONVNEXT, 'backbone.stages.3', 'backbone.norm3 head.fc', None),
+    'PVT': (PVT, 'backbone.norm', 'head.fc', (2, 3)),
+    'TimmClassifier': (TIMM, 'model.layer4', 'model.fc', None),
+    'timm ViT, norm after the average': (AVERAGED, 'norm', 'fc_norm head', (4, 6)),
+    'timm Swin': (SWIN, 'norm', 'head.fc', 'NHWC'),
+    'torchvision ConvNeXt': (lambda: ConvNeXt(NEXT, num_classes=K), 'features', 'classifier.0 classifier.2', None),
+    'a sequence of modules': (lambda: nn.Sequential(*PLAIN), '0', '1.2', None),
 }
 
 
 @pytest.mark.parametrize('kind', KINDS)
 @torch.no_grad()
 def test_maps_of_every_kind_worked_out_by_hand(kind):
-    config, features_by_hand, head_by_hand = KINDS[kind]
-    net = build(config)
-    images, labels = torch.randn(3, 3, *SIZE), torch.tensor([4, 0, 2])
-    features = features_by_hand(net, images)
-    probabilities = by_position(features, head_by_hand(net)).softmax(1)
-    wanted = torch.stack([one[label] for one, label in zip(probabilities, labels, strict=True)])
+    config, *where = KINDS[kind]
+    net, images, labels = build(config), torch.randn(3, 3, *SIZE), torch.tensor([4, 0, 2])
+    features, logits = by_hand(net, images, *where)
+    wanted = logits.softmax(1)[range(3), labels]
     assert wanted.std(dim=(1, 2)).min() > 1e-4  # there is something to tell apart
     for extractor in (FrozenClassifier(net), FrozenClassifier.of(net)):
         assert torch.allclose(extractor.feature_map(images), features, atol=1e-5)
         activation = extractor.activation_map(images, labels)
         assert activation.dtype == torch.float32
         assert torch.allclose(activation, wanted, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_layer_can_be_named():
+    arch = dict(image_size=32, patch_size=8, num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=16, num_classes=K)
+    net, images, labels = build(lambda: VisionTransformer(**arch)), torch.randn(2, 3, 32, 32), torch.tensor([0, 3])
+    wanted = by_hand(net, images, 'encoder.ln', 'heads.head', (4, 4))[1].softmax(1)[range(2), labels]
+    assert torch.allclose(FrozenClassifier(net, layer='encoder.ln').activation_map(images, labels), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -165,28 +127,10 @@ def test_maps_of_every_kind_worked_out_by_hand(kind):
 )
 @torch.no_grad()
 def test_a_map_of_one_position_gives_the_prediction_of_the_net(config):
-    net, labels = build(config), torch.tensor([1, 3])
-    images = torch.randn(2, 3, 32, 32)
-    logits = net(images)
+    net, images, labels = build(config), torch.randn(2, 3, 32, 32), torch.tensor([1, 3])
     activation = FrozenClassifier(net).activation_map(images, labels)
     assert activation.shape == (2, 1, 1)
-    assert torch.allclose(activation[:, 0, 0], logits.softmax(1)[range(2), labels], atol=1e-5)
-
-
-@torch.no_grad()
-def test_a_layer_can_be_named():
-    net = build(
-        lambda: VisionTransformer(
-            image_size=32, patch_size=8, num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=16, num_classes=K
-        )
-    )
-    images, labels = torch.randn(2, 3, 32, 32), torch.tensor([0, 3])
-    tokens = as_map(last_tokens(net.encoder.ln, net, images)[:, 1:], (4, 4))
-    wanted = by_position(tokens, net.heads.head).softmax(1)[range(2), labels]
-    assert torch.allclose(FrozenClassifier(net, layer='encoder.ln').activation_map(images, labels), wanted, atol=1e-5)
-    resnet, images = build(RESNET), torch.randn(2, 3, *SIZE)
-    named = FrozenClassifier(resnet, layer='backbone.layer4')
-    assert torch.equal(named.activation_map(images, labels), FrozenClassifier(resnet).activation_map(images, labels))
+    assert torch.allclose(activation[:, 0, 0], net(images).softmax(1)[range(2), labels], atol=1e-5)
 
 
 class Odd(nn.Module):
@@ -205,19 +149,15 @@ class Odd(nn.Module):
 
 
 def test_running_out_of_memory_is_not_replaced():
-    extractor, calls = FrozenClassifier(Odd(function=nn.Identity())), []
+    def classify(rows):
+        raise torch.OutOfMemoryError('Tried to allocate 2.00 GiB')
 
-    def fail(module, args):
-        calls.append(module)
-        if len(calls) > 1:  # the first is of the images
-            raise torch.OutOfMemoryError('Tried to allocate 2.00 GiB')
-
-    extractor.net.fc.register_forward_pre_hook(fail)
+    extractor = FrozenClassifier(Odd())
+    extractor._read = lambda images: ClassMap(images, classify)
     with pytest.raises(torch.OutOfMemoryError):
         extractor.activation_map(torch.randn(2, 3, *SIZE), torch.tensor([0, 1]))
 
 
-LENET = image_classifier(dict(type='mmpretrain.LeNet5', num_classes=K), width=K)
 UNREADABLE = [  # (net, layer, images, method, message)
     (Odd, None, (3, *SIZE), 'activation_map', '^Odd does more between pool and its logits .* name its module'),
     (lambda: Odd(used=False), None, (3, *SIZE), 'feature_map', '^Odd does not use its AdaptiveAvgPool2d'),

@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
 from mmpretrain.models import LabelSmoothLoss
 from mmpretrain.registry import MODELS
 
 from mixpro_mm.augments.networks import FrozenClassifier
 from mixpro_mm.augments.token_mix import TokenMix
-from tests.augments.test_contract import EXTRACTOR
+from tests.augments.kit import EXTRACTOR, unique_batch
 
 
 class Teacher(FrozenClassifier):
@@ -27,13 +26,8 @@ def weights_of(maps, mask, monkeypatch, **settings):
     augment = TokenMix(patch_size=8, teacher=Teacher(maps), partner='flip', **settings)
     mask = torch.tensor(mask).bool().unsqueeze(1).repeat_interleave(8, 2).repeat_interleave(8, 3)
     monkeypatch.setattr(augment, 'draw_mask', lambda images, index: mask)
-    _, blended = augment(*batch_of(2, (16, 16), classes=3))
+    _, blended = augment(*unique_batch(2, (16, 16), classes=3))
     return blended, augment.pop_target().weights
-
-
-def batch_of(batch, size=(64, 64), classes=5):
-    images = torch.arange(batch).float().view(-1, 1, 1, 1).expand(-1, 3, *size).clone()
-    return images, F.one_hot(torch.arange(batch) % classes, classes).float()
 
 
 def test_half_of_the_smoothing_goes_to_each_image(monkeypatch):
@@ -65,7 +59,7 @@ def test_weights_are_the_visible_activation_counted_pixel_by_pixel(size, grid):
     torch.manual_seed(0)
     maps = torch.rand(5, *grid)
     augment = TokenMix(patch_size=16, teacher=Teacher(maps), target='bce')
-    images, scores = batch_of(5, size)
+    images, scores = unique_batch(5, size)
     mixed, blended = augment(images, scores)
     pixels = maps.repeat_interleave(size[0] // grid[0], 1).repeat_interleave(size[1] // grid[1], 2).double()
     for b in range(5):
@@ -90,7 +84,7 @@ def test_weights_are_the_visible_activation_counted_pixel_by_pixel(size, grid):
 def test_the_share_of_the_partner_is_fixed(settings, size, tokens):
     torch.manual_seed(0)
     augment = TokenMix(teacher=Teacher(torch.rand(4, 2, 2)), **settings)
-    augment(*batch_of(4, size))
+    augment(*unique_batch(4, size))
     mask = augment.pop_target().mask
     assert (~mask[:, 0, ::16, ::16]).flatten(1).sum(1).tolist() == [tokens] * 4
     assert torch.equal(mask[:, :, ::16, ::16].repeat_interleave(16, 2).repeat_interleave(16, 3), mask)
@@ -107,7 +101,7 @@ def test_the_moving_average_is_the_teacher():
     with pytest.raises(ValueError, match=r'the moving average is on meta and the model on cpu: remove device'):
         augment.bind(model, MODELS.build(EXTRACTOR).to('meta'))
     augment.bind(model, ema)
-    images, scores = torch.randn(4, 3, 64, 64), torch.eye(7)[:4]
+    images, scores = torch.randn(4, 3, 64, 64), torch.eye(5)[:4]
     expected = FrozenClassifier.of(ema).activation_map(images, scores.argmax(1))
     augment(images, scores)
     target = augment.pop_target()
@@ -117,5 +111,5 @@ def test_the_moving_average_is_the_teacher():
 
 def test_a_teacher_of_other_classes_is_refused():
     augment = TokenMix(teacher=MODELS.build(EXTRACTOR))
-    with pytest.raises(ValueError, match=r'teacher ImageClassifier has 7 classes, .* batch have 5: use a'):
-        augment(*batch_of(2))
+    with pytest.raises(ValueError, match=r'teacher ImageClassifier has 5 classes, .* batch have 3: use a'):
+        augment(*unique_batch(2, classes=3))

@@ -11,34 +11,10 @@ from mmengine.optim import OptimWrapper
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 from mmpretrain.structures import DataSample
 
-from mixpro_mm.models import PVT, CASwin
+from mixpro_mm.models import PVT
+from tests.models.backbones import CLASSES, MICRO, PVT_ARCH, SWIN_ARCH, images, micro
 
-PVT_ARCH = dict(
-    embed_dims=(16, 32, 64, 128), num_heads=(1, 2, 4, 8), mlp_ratios=(4, 4, 2, 2), depths=(1, 1, 2, 2),
-    sr_ratios=(8, 4, 2, 1),
-)  # fmt: skip
-SWIN_ARCH = dict(embed_dims=8, depths=[1, 1, 2, 2], num_heads=[1, 2, 2, 4])
-MICRO = {  # class -> (arguments, channels of the class token)
-    'PVT': (dict(arch=PVT_ARCH, img_size=64), 128),
-    'CASwin': (dict(arch=SWIN_ARCH, img_size=64, window_size=2), 64),
-}
-CLASSES = dict(PVT=PVT, CASwin=CASwin)
 BOTH = pytest.mark.parametrize('name', MICRO)
-
-
-def micro(name, seed=0, **kwargs):
-    """Return the model in eval mode with noise on all parameters."""
-    torch.manual_seed(seed)
-    model = CLASSES[name](**{**MICRO[name][0], **kwargs})
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.05)
-    model.eval()  # returns None in mmpretrain
-    return model
-
-
-def images(*size, batch=2):
-    return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(1))
 
 
 def classifier(name, **backbone):
@@ -115,6 +91,71 @@ def test_image_classifier_trains_with_it(name):
     losses = [model.train_step(batch, optim_wrapper)['loss'].item() for _ in range(5)]
     assert losses[-1] < losses[0]
     assert [name for name, p in model.named_parameters() if torch.equal(p, before[name])] == []
+
+
+KEYS = r'takes the keys embed_dims, .*missing: {}; unknown: {}\)'
+
+
+@pytest.mark.parametrize(
+    ('name', 'kwargs', 'message'),
+    [
+        ('PVT', dict(arch='huge'), "no arch 'huge'; choose one of tiny, small, medium, large, or give a dict"),
+        ('PVT', dict(arch={**PVT_ARCH, 'depth': 1}), KEYS.format('none', 'depth')),
+        ('PVT', dict(arch={'depths': (1,) * 4}), KEYS.format('embed_dims, mlp_ratios, num_heads, sr_ratios', 'none')),
+        ('PVT', dict(arch={**PVT_ARCH, 'depths': (1, 2)}), r'4 numbers for depths, one per stage, not \[1, 2\]'),
+        ('PVT', dict(arch={**PVT_ARCH, 'num_heads': (1, 3, 4, 8)}), 'stage 2: 3 heads do not divide 32 dimensions'),
+        ('PVT', dict(arch={**PVT_ARCH, 'sr_ratios': (8, 4, 2, 2)}), 'class token and needs sr_ratio 1, not 2'),
+        ('PVT', dict(out_type='raw'), "no out_type 'raw'; choose one of cls_token, featmap"),
+        ('CASwin', dict(arch='base'), "no arch 'base'; choose one of tiny, small, or give a dict"),
+        ('CASwin', dict(arch=18), 'no arch 18'),
+        ('CASwin', dict(arch={'depths': [1]}), KEYS.format('embed_dims, num_heads', 'none')),
+        ('CASwin', dict(arch={**SWIN_ARCH, 'depths': [1, 2]}), r'2 numbers for num_heads, .*, not \[1, 2, 2, 4\]'),
+        ('CASwin', dict(arch={**SWIN_ARCH, 'num_heads': [1, 2, 2, 3]}), 'stage 4: 3 heads do not divide 64 dimensions'),
+        ('CASwin', dict(drop_path_rate=1.0), 'drop_path_rate from 0 to below 1, not 1.0'),
+        ('CASwin', dict(drop_path_rate=-0.1), 'drop_path_rate from 0 to below 1, not -0.1'),
+        ('CASwin', dict(img_size=(192, 224)), '192x224 pixels has a map of 6x7 in stage 4, .* window of 7: give pad'),
+        ('CASwin', dict(arch=SWIN_ARCH, img_size=28), '28x28 pixels has a map of 4x4 in stage 2, .* window of 7'),
+    ],
+)
+def test_wrong_settings_raise(name, kwargs, message):
+    with pytest.raises(ValueError, match=message) as error:
+        CLASSES[name](**kwargs)
+    assert '\n' not in str(error.value)
+
+
+DEPTHS = {  # model -> parameters of each depth: 0 is the stem, 1 to 6 are the blocks, 7 is the rest
+    'PVT': [
+        'patch_embed1.proj.weight pos_embed1',
+        'block1.0.norm1.weight patch_embed2.norm.bias',  # as Swin's merging, which counts to the stage before
+        'block2.0.attn.sr.weight pos_embed3',
+        'block3.0.mlp.fc1.weight',
+        'block3.1.mlp.fc1.weight patch_embed4.proj.weight pos_embed4 cls_token',
+        'block4.0.attn.q.weight',
+        'block4.1.attn.kv.bias',
+        'norm.weight',
+    ],
+    'CASwin': [
+        'patch_embed.norm.weight',
+        'stages.0.blocks.0.norm1.weight',
+        'stages.1.blocks.0.norm1.weight',
+        'stages.2.blocks.0.norm1.weight',
+        'stages.2.blocks.1.norm1.weight',
+        'stages.3.blocks.0.attn.w_msa.qkv.bias',
+        'ca_block.attn.kv.bias cls_token',
+        'norm3.weight',
+    ],
+}
+
+
+@BOTH
+def test_layer_depth_for_layer_wise_rates(name):
+    model = micro(name)
+    for depth, parameters in enumerate(DEPTHS[name]):
+        for parameter in parameters.split():
+            assert parameter in dict(model.named_parameters())
+            assert model.get_layer_depth(f'backbone.{parameter}', 'backbone.') == (depth, 8), parameter
+            assert model.get_layer_depth(parameter) == (depth, 8), parameter
+    assert model.get_layer_depth('head.fc.weight', 'backbone.') == (7, 8)
 
 
 @pytest.mark.parametrize('registry', [MMPRETRAIN_MODELS, MMDET_MODELS], ids=['mmpretrain', 'mmdet'])
