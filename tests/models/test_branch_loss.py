@@ -5,9 +5,9 @@ from mmpretrain.engine.hooks import SwitchRecipeHook
 
 from mixpro_mm.hooks.labeling import LabelingHook
 from mixpro_mm.models import BranchLoss
+from tests import micro as kit
 
-EPS, CLASSES = 0.1, 5
-SMOOTH = dict(type='LabelSmoothLoss', label_smooth_val=EPS, num_classes=CLASSES, mode='original')
+EPS, CLASSES, SMOOTH = 0.1, kit.CLASSES, kit.STOCK
 HARD = dict(type='CrossEntropyLoss', use_soft=True)
 LOSS = dict(type='mixpro_mm.BranchLoss', loss=SMOOTH, labelled=HARD)
 
@@ -32,7 +32,7 @@ def test_only_the_batch_that_was_expected_goes_to_the_other_loss():
 
 
 @pytest.mark.parametrize(('labelled', 'eps'), [(True, 0), (False, EPS)])
-def test_labelled_batches_are_not_smoothed_in_training(labelled, eps, kit, tmp_path):
+def test_labelled_batches_are_not_smoothed_in_training(labelled, eps, tmp_path):
     augment = kit.mixpro() if labelled else dict(type='Mixup', alpha=0.8)
     spare = dict(type='mixpro_mm.MaskMix', patch_size=8, mask_scale=1)  # never drawn; the hook wants one
     seen = []
@@ -54,7 +54,7 @@ def test_losses_with_parameters_raise():
 
 
 @pytest.mark.parametrize(('built', 'late'), [(LOSS, SMOOTH), (SMOOTH, LOSS)], ids=['out', 'in'])
-def test_a_recipe_can_add_or_remove_it(built, late, kit, tmp_path):
+def test_a_recipe_can_add_or_remove_it(built, late, tmp_path):
     model = kit.classifier(built, augments=kit.mixpro())
     kit.train(model, tmp_path, SwitchRecipeHook([dict(action_epoch=2, loss=late)]), LabelingHook(), epochs=2)
     assert isinstance(model.head.loss_module, BranchLoss) is (late is LOSS)

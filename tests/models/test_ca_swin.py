@@ -1,13 +1,10 @@
 """CASwin against mmpretrain's Swin and timm's CaiT block."""
 
-import copy
-import logging
 from functools import partial
 
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.models import SwinTransformer
 from torch.nn.functional import layer_norm
 from torch.utils.flop_counter import FlopCounterMode
@@ -95,37 +92,14 @@ def test_checkpointing_runs_swin_blocks_twice_and_keeps_the_gradients():
         torch.testing.assert_close(p.grad, q.grad, **MATCH)
 
 
-def test_file_of_a_plain_swin_is_reported(caplog):
+def test_file_of_a_plain_swin_is_reported():
     model, file = micro(), micro_swin().state_dict()
     lacking = {name for name in model.state_dict() if name.startswith(('cls_token', 'ca_block.'))}
     homeless = {name for name in file if name.startswith('stages.3.blocks.1.')}
-    missing, unexpected = copy.deepcopy(model).load_state_dict(file, strict=False)
+    missing, unexpected = model.load_state_dict(file, strict=False)
     assert set(missing) == lacking and set(unexpected) == homeless and len(lacking) == 15
-    with caplog.at_level(logging.WARNING):
-        load_state_dict(model, file, logger=logging.getLogger('mmpretrain'))
-    assert 'missing keys in source state_dict: cls_token, ca_block.norm1.weight' in caplog.text
     coverage = compare(model, file)
     assert not coverage.complete and set(coverage.missing) == lacking and set(coverage.unexpected) == homeless
-
-
-def test_drawn_parameters():
-    torch.manual_seed(0)
-    model = CASwin('tiny')
-    before = {name: p.clone() for name, p in model.named_parameters()}
-    model.init_weights()
-    for name, p in model.named_parameters():
-        if name.endswith('bias_table'):
-            assert p.std().item() == pytest.approx(0.02, rel=0.15), name
-            continue
-        assert torch.equal(p, before[name]), name  # all but mmpretrain's tables are final at construction
-        if name.startswith('patch_embed.projection'):
-            assert p.abs().max() <= (4 * 4 * 3) ** -0.5  # torch's own
-        elif name.endswith('.bias'):
-            assert not p.any(), name
-        elif 'norm' in name:
-            assert (p == 1).all(), name
-        else:
-            assert p.std().item() == pytest.approx(0.02, rel=0.1), name
 
 
 @torch.no_grad()
