@@ -15,6 +15,7 @@ from mixpro_mm.models import LearnableFactor, connect_factor
 from tests import micro as kit
 
 EPS, CLASSES, STOCK = 0.1, kit.CLASSES, kit.STOCK
+SOFT = dict(type='CrossEntropyLoss', use_soft=True)
 LOSS = dict(type='mixpro_mm.LearnableFactor', loss=STOCK, init=0.3)
 LEARNABLE = dict(type='ProgressiveAttentionLabeling', factor='learnable')
 
@@ -67,12 +68,11 @@ def test_the_gradient_is_the_one_derived_by_hand(mode):
     'stock',
     [
         STOCK,
+        SOFT,
         dict(type='CrossEntropyLoss'),
-        dict(type='CrossEntropyLoss', use_soft=True),
-        dict(type='CrossEntropyLoss', use_sigmoid=True),
-        dict(type='LabelSmoothLoss', label_smooth_val=EPS, num_classes=CLASSES, reduction='none'),
+        dict(SOFT, use_sigmoid=True, use_soft=False),
+        dict(STOCK, reduction='none'),
     ],
-    ids=['smooth', 'plain', 'soft', 'sigmoid', 'none'],
 )
 def test_mmpretrain_losses_propagate_the_gradient(stock):
     loss, value, _ = prepared(stock)
@@ -146,24 +146,19 @@ def test_unmixed_batches_have_a_gradient_of_zero(tmp_path):
     assert isinstance(model.head.loss_module.loss, LabelSmoothLoss)
 
 
-SOFT = dict(type='CrossEntropyLoss', use_soft=True)
-NO_PARAMETER = r"^factor='learnable' needs a parameter, but {} has none: wrap .*'mixpro_mm\.LearnableFactor', loss="
+UNUSED = [('ProgressiveAttentionLabeling', LOSS), ('AttentionLabeling', LOSS), (AttentionLabeling().__call__, LOSS)]
 
 
-@pytest.mark.parametrize(
-    ('loss', 'labeling', 'sentence'),
-    [
-        *((loss, LEARNABLE, NO_PARAMETER.format(loss['type'])) for loss in (STOCK, SOFT)),
-        *(
-            (LOSS, labeling, r"^LearnableFactor is not used .* factor='learnable'\), or unwrap")
-            for labeling in ('ProgressiveAttentionLabeling', 'AttentionLabeling', AttentionLabeling().__call__)
-        ),
-    ],
-)
-def test_a_factor_without_parameter_or_the_reverse_raises(loss, labeling, sentence, tmp_path):
+@pytest.mark.parametrize(('labeling', 'loss'), [(LEARNABLE, STOCK), (LEARNABLE, SOFT), *UNUSED])
+def test_a_factor_without_parameter_or_the_reverse_raises(labeling, loss, tmp_path):
     model = kit.classifier(loss, kit.mixpro())
     hooks = kit.count_hooks(model)
-    with pytest.raises(ValueError, match=sentence):
+    message = r"^LearnableFactor is not used .* factor='learnable'\), or unwrap"
+    if loss is not LOSS:
+        message = (
+            rf"^factor='learnable' needs a parameter, but {loss['type']} has none: wrap .*'mixpro_mm\.LearnableFactor'"
+        )
+    with pytest.raises(ValueError, match=message):
         kit.train(model, tmp_path, LabelingHook(labeling))
     assert kit.count_hooks(model) == hooks
 
@@ -178,12 +173,11 @@ def test_a_loss_with_parameters_cannot_be_swapped_on_the_way(built, late, resume
         kit.train(kit.classifier(built, kit.mixpro()), tmp_path, LabelingHook(labeling), epochs=2, default_hooks=saver)
     model = kit.classifier(built, kit.mixpro())
     switch = SwitchRecipeHook([dict(action_epoch=2, loss=late)])
-    runner = kit.make_runner(
-        model, tmp_path, switch, LabelingHook(labeling), epochs=3, resume=resume, default_hooks=saver
-    )
+    settings = dict(epochs=3, resume=resume, default_hooks=saver)
+    runner = kit.make_runner(model, tmp_path, switch, LabelingHook(labeling), **settings)
     names = [x['type'].removeprefix('mixpro_mm.') for x in (built, late)]
     with pytest.raises(
-        ValueError, match=f'^{names[0]} cannot be replaced by {names[1]} during training, because a loss has parameters'
+        ValueError, match=f'^{names[0]} cannot be replaced by {names[1]} during training, because a loss'
     ):
         runner.train()
     assert runner.epoch == (2 if resume else 1)

@@ -17,8 +17,7 @@ from mixpro_mm.models import LocalContextLoss, cell_means, local_context
 from mixpro_mm.models.local_context_loss import find_final_norm
 from tests import micro as kit
 
-CLASSES, WEIGHT = 5, 0.4
-STOCK = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=CLASSES, mode='original')
+CLASSES, STOCK, WEIGHT = kit.CLASSES, kit.STOCK, 0.4
 
 
 def local(grid=2, loss=STOCK, **kwargs):
@@ -58,9 +57,8 @@ def cells_by_hand(logits, target):
     cells, total = logits.shape[1], 0.0
     height, width = (length // cells for length in target.mask.shape[2:])
     for i, j in itertools.product(range(cells), range(cells)):
-        own = (
-            target.mask[:, 0, i * height : (i + 1) * height, j * width : (j + 1) * width].double().mean((1, 2))[:, None]
-        )
+        rows, columns = slice(i * height, (i + 1) * height), slice(j * width, (j + 1) * width)
+        own = target.mask[:, :, rows, columns].double().mean((2, 3))
         label = own * target.scores + (1 - own) * target.partner_scores
         total = total - (label * logits[:, i, j].double().log_softmax(1)).sum(1)
     return (total / cells**2).float()
