@@ -43,6 +43,4 @@ def test_the_prefix_is_not_added_to_the_loss():
         for prefix in ('', 'net.'):
             state = {f'{prefix}{key}': 1 for key in ('a', 'loss_module.raw_factor', 'loss_modules')}
             classifier._add_state_dict_prefix(state, prefix, {}, True, [], [], [])
-            assert state.keys() == {
-                f'{prefix}{key}' for key in ('model.a', 'loss_module.raw_factor', 'model.loss_modules')
-            }
+            assert state.keys() == {prefix + key for key in ('model.a', 'loss_module.raw_factor', 'model.loss_modules')}

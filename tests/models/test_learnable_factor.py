@@ -64,16 +64,10 @@ def test_the_gradient_is_the_one_derived_by_hand(mode):
     assert gradient.item() == pytest.approx((ends[0] - ends[1]) / 0.1, rel=1e-2)
 
 
-@pytest.mark.parametrize(
-    'stock',
-    [
-        STOCK,
-        SOFT,
-        dict(type='CrossEntropyLoss'),
-        dict(SOFT, use_sigmoid=True, use_soft=False),
-        dict(STOCK, reduction='none'),
-    ],
-)
+SIGMOID = dict(type='CrossEntropyLoss', use_sigmoid=True)
+
+
+@pytest.mark.parametrize('stock', [STOCK, SOFT, SIGMOID, dict(type='CrossEntropyLoss'), dict(STOCK, reduction='none')])
 def test_mmpretrain_losses_propagate_the_gradient(stock):
     loss, value, _ = prepared(stock)
     value().sum().backward()
@@ -88,15 +82,6 @@ def test_a_loss_without_gradient_for_labels_raises():
     with pytest.raises(RuntimeError, match=r'^LabelSmoothLoss gives its labels no gradient, so LearnableFactor cannot'):
         value()
     assert loss(args[-1], args[0].scores).requires_grad  # labels that are no function of it are fine
-
-
-def test_the_gradient_for_the_labels_is_checked_once(monkeypatch):
-    asked, grad = [], torch.autograd.grad
-    monkeypatch.setattr(torch.autograd, 'grad', lambda *args, **kwargs: asked.append(1) or grad(*args, **kwargs))
-    _, value, _ = prepared(STOCK)
-    for _ in range(3):
-        value().backward()
-    assert len(asked) == 1
 
 
 class Keep(ProgressiveAttentionLabeling):
@@ -155,9 +140,7 @@ def test_a_factor_without_parameter_or_the_reverse_raises(labeling, loss, tmp_pa
     hooks = kit.count_hooks(model)
     message = r"^LearnableFactor is not used .* factor='learnable'\), or unwrap"
     if loss is not LOSS:
-        message = (
-            rf"^factor='learnable' needs a parameter, but {loss['type']} has none: wrap .*'mixpro_mm\.LearnableFactor'"
-        )
+        message = rf"^factor='learnable' needs a parameter, but {loss['type']} has none: .*'mixpro_mm\.LearnableFactor'"
     with pytest.raises(ValueError, match=message):
         kit.train(model, tmp_path, LabelingHook(labeling))
     assert kit.count_hooks(model) == hooks
@@ -176,8 +159,6 @@ def test_a_loss_with_parameters_cannot_be_swapped_on_the_way(built, late, resume
     settings = dict(epochs=3, resume=resume, default_hooks=saver)
     runner = kit.make_runner(model, tmp_path, switch, LabelingHook(labeling), **settings)
     names = [x['type'].removeprefix('mixpro_mm.') for x in (built, late)]
-    with pytest.raises(
-        ValueError, match=f'^{names[0]} cannot be replaced by {names[1]} during training, because a loss'
-    ):
+    with pytest.raises(ValueError, match=f'^{names[0]} cannot be replaced by {names[1]} during training'):
         runner.train()
     assert runner.epoch == (2 if resume else 1)

@@ -12,13 +12,9 @@ LOSSES = {
     'plain': dict(type='CrossEntropyLoss'),
     'sigmoid': dict(type='CrossEntropyLoss', use_sigmoid=True),
 }
-CALLS = [
-    {},
-    dict(weight=torch.tensor([0.5, 2.0, 0.0])),
-    dict(avg_factor=7),
-    dict(reduction_override='none'),
-    dict(reduction_override='sum', weight=torch.tensor([0.5, 2.0, 0.0])),
-]
+WEIGHT = dict(weight=torch.tensor([0.5, 2.0, 0.0]))
+CALLS = [{}, WEIGHT, dict(avg_factor=7), dict(reduction_override='none'), dict(WEIGHT, reduction_override='sum')]
+CASES = [(name, call) for name in LOSSES for call in CALLS if (name, *call) != ('soft', 'avg_factor')]  # not allowed
 
 
 def wraps(stock):
@@ -29,11 +25,7 @@ def wraps(stock):
 
 @pytest.mark.parametrize('kind', ['learnable', 'local', 'both'])
 @pytest.mark.parametrize(
-    ('name', 'call'),
-    [
-        (name, call) for name in LOSSES for call in CALLS if (name, *call) != ('soft', 'avg_factor')
-    ],  # mmpretrain refuses it
-    ids=lambda value: value if isinstance(value, str) else '-'.join(value) or 'bare',
+    ('name', 'call'), CASES, ids=lambda value: value if isinstance(value, str) else '-'.join(value)
 )
 def test_an_unmixed_batch_has_the_wrapped_loss(name, call, kind):
     torch.manual_seed(0)
@@ -61,7 +53,6 @@ def test_class_indices_keywords_and_half_precision_are_passed():
 def test_wrappers_are_found_from_the_outside_in():
     both = MODELS.build(wraps(LOSSES['smooth'])['both'])
     assert wrappers_of(both) == [both, both.loss]
-    assert [type(wrapper) for wrapper in wrappers_of(both)] == [LocalContextLoss, LearnableFactor]
     assert wrappers_of(CrossEntropyLoss()) == []
 
 

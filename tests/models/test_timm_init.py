@@ -35,8 +35,7 @@ def test_a_checkpoint_wins(backbone, where, tmp_path):
         model = classifier(backbone, dict(file, prefix='backbone.'))
     else:
         model = classifier(backbone, INIT, init_cfg=file)
-    state = dict(model.backbone.named_parameters())
-    assert [name for name in state if not torch.equal(state[name], source[f'backbone.{name}'])] == []
+    assert all(torch.equal(p, source[f'backbone.{name}']) for name, p in model.backbone.named_parameters())
 
 
 def test_it_leaves_layer_scale_and_the_rest_of_the_model():
