@@ -14,8 +14,7 @@ def test_the_parameter_of_a_loss_is_saved_and_found_again():
         for parameter in model.parameters():
             parameter.add_(0.25)
     state = model.state_dict()
-    assert 'loss_module.raw_factor' in state
-    assert 'patch_embed.proj.weight' in state  # name in timm
+    assert {'loss_module.raw_factor', 'patch_embed.proj.weight'} <= state.keys()  # names in timm
     assert other.load_state_dict(state) == ([], [])
     assert other.loss_module.raw_factor.item() == 0.25
     assert all(map(torch.equal, model.parameters(), other.parameters()))
@@ -29,7 +28,6 @@ def test_weights_that_timm_has_loaded_are_kept(tmp_path):
     model.model.load_state_dict(weights)
     model.init_weights()
     assert all(torch.equal(value, weights[name]) for name, value in model.model.state_dict().items())
-    assert model.is_init
     torch.save(weights, tmp_path / 'weights.pth')
     model.init_cfg, model._is_init = dict(type='Pretrained', checkpoint=str(tmp_path / 'weights.pth')), False
     with torch.no_grad():

@@ -7,7 +7,7 @@ from copy import deepcopy
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from mmengine.hooks import EMAHook, Hook
+from mmengine.hooks import EMAHook
 
 from mixpro_mm.functional import MixedTarget
 from mixpro_mm.hooks.labeling import LabelingHook
@@ -151,7 +151,6 @@ WEIGHTS = torch.tensor([0.5, 2.0, 0.0])
         (dict(reduction_override='sum'), torch.sum),
         (dict(reduction_override='none', weight=WEIGHTS), lambda x: x * WEIGHTS),
     ],
-    ids=lambda value: '-'.join(value) if isinstance(value, dict) else '',
 )
 def test_both_summands_are_reduced_alike(call, reduce):
     loss, target, logits, each = prepared()
@@ -184,27 +183,25 @@ def test_evaluation_passes_are_ignored():
     assert loss._tokens is None
 
 
-def test_state_is_cleared_after_training_and_in_copies(tmp_path):
-    copies = []
-
-    class Copy(Hook):
-        priority = 'VERY_LOW'
-
-        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-            copies.append(deepcopy(runner.model))
-
+def test_state_is_cleared_after_training(tmp_path):
     model, ema = kit.classifier(local(), kit.mixpro()), EMAHook(momentum=0.5)
     hooks, loss = kit.count_hooks(model), model.head.loss_module
     for run in range(2):
-        kit.train(model, tmp_path / str(run), ema, LabelingHook(), Copy())
+        kit.train(model, tmp_path / str(run), ema, LabelingHook())
         assert kit.count_hooks(model) == kit.count_hooks(ema.ema_model.module) == hooks
         assert not any((loss._handle, loss._target, loss._grid_of)) and loss._tokens is None
-    for copy in copies:
-        copy.train()(torch.rand(2, 3, 32, 32)).pow(2).sum().backward()
-        assert copy.head.loss_module._tokens is not None  # its norm serves its own loss
-        assert loss._tokens is None
-    half_way = deepcopy(prepared()[0])
-    assert half_way._tokens is half_way._target is None
+
+
+def test_a_copy_starts_without_a_batch_and_reads_its_own_norm():
+    model, target = kit.classifier(local()).train(), mixed_target((32, 32))
+    loss = model.head.loss_module
+    loss.attach(model)
+    model(torch.rand(3, 3, 32, 32))
+    loss.expect(target, lambda tokens: (4, 4))
+    copy, tokens = deepcopy(model), loss._tokens
+    assert copy.head.loss_module._tokens is copy.head.loss_module._target is None
+    copy(torch.rand(2, 3, 32, 32))
+    assert len(copy.head.loss_module._tokens) == 2 and loss._tokens is tokens
 
 
 @pytest.mark.parametrize(

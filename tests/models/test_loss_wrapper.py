@@ -24,9 +24,7 @@ def wraps(stock):
 
 
 @pytest.mark.parametrize('kind', ['learnable', 'local', 'both'])
-@pytest.mark.parametrize(
-    ('name', 'call'), CASES, ids=lambda value: value if isinstance(value, str) else '-'.join(value)
-)
+@pytest.mark.parametrize(('name', 'call'), CASES)
 def test_an_unmixed_batch_has_the_wrapped_loss(name, call, kind):
     torch.manual_seed(0)
     logits, labels = torch.randn(3, 5, requires_grad=True), torch.rand(3, 5).softmax(1)

@@ -95,8 +95,7 @@ HEAD = {'head.weight': torch.ones(10, 128), 'head.bias': torch.ones(10)}
 @torch.no_grad()
 def test_transfer_to_maps_is_strict_and_complete(img_size):
     file = {**micro().state_dict(), **HEAD}
-    before = {key: value.clone() for key, value in file.items()}
-    model = micro(seed=1, img_size=img_size, out_type='featmap')
+    before, model = {key: value.clone() for key, value in file.items()}, micro(1, img_size=img_size, out_type='featmap')
     assert model.load_state_dict(file, strict=True) == ([], [])
     assert file.keys() == before.keys() and all(torch.equal(file[key], before[key]) for key in file)
     for name, value in model.state_dict().items():
@@ -113,7 +112,6 @@ def test_transfer_to_maps_is_strict_and_complete(img_size):
 def test_transfer_between_sizes_keeps_the_class_row():
     source, model = micro(), micro(seed=1, img_size=128)
     model.load_state_dict({**source.state_dict(), **HEAD}, strict=True)
-    assert model.pos_embed4.shape == (1, 1 + 16, 128)
     assert torch.equal(model.pos_embed4[:, :1], source.pos_embed4[:, :1])
     # resizing once at load or on the fly at every forward is the same
     torch.testing.assert_close(model(images(128, 128)), source(images(128, 128)), **MATCH)
@@ -122,8 +120,6 @@ def test_transfer_between_sizes_keeps_the_class_row():
 def test_unfitting_checkpoints_raise():
     with pytest.raises(RuntimeError, match='size mismatch for pos_embed1'):  # 24 x 16 positions are not a square
         micro().load_state_dict(micro(img_size=(96, 64)).state_dict())
-    with pytest.raises(RuntimeError, match=r'Missing key.*cls_token.*norm\.weight'):
-        micro().load_state_dict(micro(out_type='featmap').state_dict())
 
 
 def test_drop_path_rises_linearly_over_all_blocks():

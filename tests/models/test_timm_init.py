@@ -31,10 +31,8 @@ def test_a_checkpoint_wins(backbone, where, tmp_path):
     source = {name: torch.rand_like(value.float()) for name, value in classifier(backbone, INIT).state_dict().items()}
     torch.save(dict(state_dict=source), tmp_path / 'epoch_1.pth')
     file = dict(type='Pretrained', checkpoint=str(tmp_path / 'epoch_1.pth'))
-    if where == 'backbone':
-        model = classifier(backbone, dict(file, prefix='backbone.'))
-    else:
-        model = classifier(backbone, INIT, init_cfg=file)
+    inner = where == 'backbone'
+    model = classifier(backbone, dict(file, prefix='backbone.')) if inner else classifier(backbone, INIT, init_cfg=file)
     assert all(torch.equal(p, source[f'backbone.{name}']) for name, p in model.backbone.named_parameters())
 
 
