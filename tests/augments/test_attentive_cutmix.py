@@ -3,7 +3,7 @@ import itertools
 
 import pytest
 import torch
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import OptimWrapper
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import nn
@@ -48,27 +48,20 @@ def test_the_strongest_cells_of_the_partner_are_pasted(grid, top_k, lam, count, 
         assert all(not part.any() if cell in strongest else part.all() for cell, part in parts.items())
 
 
-def classifier(augments):
+def test_the_extractor_is_no_part_of_the_model_that_mixes():
     torch.manual_seed(0)
-    return MODELS.build(dict(copy.deepcopy(EXTRACTOR), train_cfg=dict(augments=augments)))
-
-
-def test_the_extractor_is_no_part_of_the_model_that_mixes(tmp_path):
-    torch.save(classifier(None).state_dict(), tmp_path / 'weights.pth')
-    settings = dict(type='AttentiveCutMix', extractor=EXTRACTOR, checkpoint=str(tmp_path / 'weights.pth'))
-    model, plain = classifier([settings]), classifier(None)
-    assert model.state_dict().keys() == plain.state_dict().keys()
-    assert sum(1 for _ in model.modules()) == sum(1 for _ in plain.modules())
-    optim_wrapper = build_optim_wrapper(model, dict(optimizer=dict(type='SGD', lr=0.1)))
-    (augment,) = model.data_preprocessor.batch_augments.augments
+    augment = AttentiveCutMix(EXTRACTOR, checkpoint=False)
+    model = MODELS.build(dict(copy.deepcopy(EXTRACTOR), train_cfg=dict(augments=augment)))
     net = augment.extractor.net
+    assert model.state_dict().keys() == MODELS.build(EXTRACTOR).state_dict().keys()
+    assert not {id(module) for module in model.modules()} & {id(module) for module in net.modules()}
     (copied,) = copy.deepcopy(model).data_preprocessor.batch_augments.augments  # as EMAHook does
     assert copied is not augment and copied.extractor.net is net
 
-    before = copy.deepcopy(net.state_dict())
+    before, optimizer = copy.deepcopy(net.state_dict()), OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
     samples = [DataSample().set_gt_label(i % 5).set_gt_score(torch.eye(5)[i % 5]) for i in range(4)]
     inputs = [(255 * torch.rand(3, 64, 64)).byte() for _ in range(4)]
-    assert torch.isfinite(model.train().train_step(dict(inputs=inputs, data_samples=samples), optim_wrapper)['loss'])
+    assert torch.isfinite(model.train().train_step(dict(inputs=inputs, data_samples=samples), optimizer)['loss'])
     assert augment.pop_target().lam_area.tolist() == pytest.approx([1 - 6 / 49] * 4, abs=0.03)
     assert not any(module.training for module in net.modules())
     assert all(p.grad is None and not p.requires_grad for p in net.parameters())

@@ -73,9 +73,6 @@ def test_mixpro_requires_labeling():
         augment(*batch)
     augment.pop_target()
     augment(*batch)  # labelled, so training goes on
-    plain = MaskMix(patch_size=8)
-    plain(*batch)
-    plain(*batch)
 
 
 def test_few_cells_give_a_warning():

@@ -7,7 +7,6 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from mixpro_mm.augments.puzzle_mix import PuzzleMix, input_saliency
-from mixpro_mm.functional import MixedTarget
 from mixpro_mm.functional.transport import move_blocks, transport_plan
 
 
@@ -29,6 +28,12 @@ def bound(model, **settings):
     augment = PuzzleMix(**settings)
     augment.bind(model)
     return augment
+
+
+def block_saliency(model, images, scores, side):
+    """Return the mean saliency of blocks, of sum 1."""
+    saliency = F.avg_pool2d(input_saliency(model, images, scores).double(), side)
+    return saliency / saliency.sum((1, 2), keepdim=True)
 
 
 def batch_of(batch, size=(16, 16), classes=4):
@@ -66,21 +71,22 @@ def test_saliency_is_single_precision_and_draws_nothing(context):
 
 def energy(z, saliency, partner_saliency, images, partner_images, lam, beta, gamma, eta):
     """Return the energy of the docstring for one sample by loops; images in [0, 1], neigh 1."""
-    b = len(z)
+    b, total = len(z), 0.0
     side = images.shape[1] // b
-    total = 0.0
+
+    def block(i, j):
+        return (images if z[i][j] else partner_images)[:, i * side : (i + 1) * side, j * side : (j + 1) * side]
+
     for i, j in itertools.product(range(b), range(b)):
         total += float(partner_saliency[i, j] if z[i][j] else saliency[i, j])
         total -= eta / b**2 * math.log(lam if z[i][j] else 1 - lam)
-        for k, m in ((i + 1, j), (i, j + 1)):
-            if k == b or m == b:
-                continue
-            one, other = (images if label else partner_images for label in (z[i][j], z[k][m]))
-            if m == j:
-                jump = one[:, k * side - 1, j * side : (j + 1) * side] - other[:, k * side, j * side : (j + 1) * side]
-            else:
-                jump = one[:, i * side : (i + 1) * side, m * side - 1] - other[:, i * side : (i + 1) * side, m * side]
-            total += beta / (16 * b) * ((z[i][j] != z[k][m]) + gamma * float(jump.abs().mean()))
+        borders = []
+        if i + 1 < b:
+            borders.append((z[i + 1][j], block(i, j)[:, -1] - block(i + 1, j)[:, 0]))
+        if j + 1 < b:
+            borders.append((z[i][j + 1], block(i, j)[:, :, -1] - block(i, j + 1)[:, :, 0]))
+        for label, jump in borders:
+            total += beta / (16 * b) * ((z[i][j] != label) + gamma * float(jump.abs().mean()))
     return total
 
 
@@ -106,16 +112,12 @@ def test_mask_has_the_least_energy_of_all(b, seed, settings, monkeypatch):
     monkeypatch.setattr(augment, 'draw_ratio', lambda batch: lam)
     augment(images, scores)
     mask = augment.pop_target().mask[:, 0, :: 12 // b, :: 12 // b]
-    saliency = F.avg_pool2d(input_saliency(model, images, scores).double(), 12 // b)
-    saliency /= saliency.sum((1, 2), keepdim=True)
-    weights = augment.beta, augment.gamma, augment.eta
-    for sample in (0, 2):
-        partner = 3 - sample
-        pictures = saliency[sample], saliency[partner], images[sample], images[partner], lam[sample].item()
-        every = itertools.product([0, 1], repeat=b * b)
-        grids = ([code[i : i + b] for i in range(0, b * b, b)] for code in every)
-        least = min(energy(z, *pictures, *weights) for z in grids)
-        assert energy(mask[sample].int().tolist(), *pictures, *weights) == pytest.approx(least, abs=1e-6)
+    saliency, weights = block_saliency(model, images, scores, 12 // b), (augment.beta, augment.gamma, augment.eta)
+    grids = [[code[i : i + b] for i in range(0, b * b, b)] for code in itertools.product([0, 1], repeat=b * b)]
+    for n in (0, 2):
+        known = saliency[n], saliency[3 - n], images[n], images[3 - n], lam[n].item()
+        least = min(energy(z, *known, *weights) for z in grids)
+        assert energy(mask[n].int().tolist(), *known, *weights) == pytest.approx(least, abs=1e-6)
 
 
 def test_each_image_moves_by_its_own_saliency():
@@ -127,8 +129,7 @@ def test_each_image_moves_by_its_own_saliency():
     augment = bound(model, blocks=(4,), beta=0.1, eta=0.0, t_eps=0.02, partner='flip')
     mixed, _ = augment(images, scores)
     mask = augment.pop_target().mask
-    saliency, shown = F.avg_pool2d(input_saliency(model, images, scores), 4), mask[:, 0, ::4, ::4]
-    saliency /= saliency.sum((1, 2), keepdim=True)
+    saliency, shown = block_saliency(model, images, scores, 4).float(), mask[:, 0, ::4, ::4]
     own = move_blocks(images, transport_plan(saliency, shown, 0.02), (4, 4))
     partner = move_blocks(images.flip(0), transport_plan(saliency.flip(0), ~shown, 0.02), (4, 4))
     assert torch.equal(mixed, torch.where(mask, own, partner))
@@ -155,12 +156,10 @@ def test_only_grids_that_divide_both_sides_are_drawn():
 
 @pytest.mark.parametrize('broken', [0.0, 1e30, math.nan])
 def test_flat_saliency_mixes_by_the_prior(broken):
+    torch.manual_seed(12)
     model = Classifier()
     with torch.no_grad():
         model.fc.weight *= broken
-    torch.manual_seed(12)
     augment = bound(model, blocks=(4,), partner='flip', beta=0.0, ratio='sample')
     augment(*batch_of(6))
-    target = augment.pop_target()
-    assert isinstance(target, MixedTarget)
-    assert set(target.lam_area.tolist()) == {0.0, 1.0}  # flat saliency, no smoothness: the prior decides alone
+    assert set(augment.pop_target().lam_area.tolist()) == {0.0, 1.0}  # no smoothness: the prior decides alone

@@ -54,16 +54,14 @@ def test_the_partners_best_square_covers_the_samples_worst(batch, grid, patch, r
 def test_sides_are_drawn_per_batch_from_both_ends_on():
     torch.manual_seed(0)
 
-    def sides(grid, **kwargs):
-        augment = SMMix(patch_size=1, **kwargs)
-        return {augment.draw_side(grid) for _ in range(200)}
+    def sides(grid, sides=(0.25, 0.75)):
+        return {SMMix(patch_size=1, sides=sides).draw_side(grid) for _ in range(200)}
 
     assert sides((14, 14)) == set(range(3, 11))  # the released code's 3 to 10 of 14
     assert sides((7, 7)) == set(range(1, 6))  # and 1 to 5 of the 7 of PVT
-    assert sides((6, 6), sides=(3, 10)) == {3, 4, 5}  # something of the sample remains
-    assert sides((6, 8), sides=(3, 10)) == {3, 4, 5, 6}
-    assert sides((2, 2), sides=(3, 10)) == {1}
-    assert sides((3, 3), sides=(0.1, 0.2)) == {1}
+    assert sides((6, 6), (3, 10)) == {3, 4, 5}  # something of the sample remains
+    assert sides((6, 8), (3, 10)) == {3, 4, 5, 6}
+    assert sides((2, 2), (3, 10)) == sides((3, 3), (0.1, 0.2)) == {1}
     augment = given(torch.rand(8, 14, 14), patch_size=1)
     augment(*numbered(8, (14, 14)))
     assert len(augment.pop_target().lam_area.unique()) == 1
@@ -129,13 +127,11 @@ def test_gradients_do_not_depend_on_the_extra_pass():
 
 def test_windows_raise():
     arch = dict(embed_dims=8, depths=[1] * 4, num_heads=[1] * 4)
-    model = ImageClassifier(backbone=SwinTransformer(arch, 64, window_size=2))
-    for stage in (2, 3):  # the last one has a single window over the whole map
-        path = f'backbone.stages.{stage}.blocks.0.attn.w_msa'
-        augment = SMMix(patch_size=8, attention=dict(reading='query_mean', path=path))
-        augment.bind(model)
-        if stage == 3:
-            augment(torch.randn(3, 3, 64, 64), torch.eye(3))
-            continue
-        with pytest.raises(RuntimeError, match=r'^WindowMSA gave 12 attention maps for 3 images: .*not over windows$'):
-            augment(torch.randn(3, 3, 64, 64), torch.eye(3))
+    model, images = ImageClassifier(backbone=SwinTransformer(arch, 64, window_size=2)), torch.randn(3, 3, 64, 64)
+    paths = [f'backbone.stages.{stage}.blocks.0.attn.w_msa' for stage in (2, 3)]
+    windows, whole = (SMMix(patch_size=8, attention=dict(reading='query_mean', path=path)) for path in paths)
+    windows.bind(model)
+    with pytest.raises(RuntimeError, match=r'^WindowMSA gave 12 attention maps for 3 images: .*not over windows$'):
+        windows(images, torch.eye(3))
+    whole.bind(model)
+    whole(images, torch.eye(3))  # a single window over the whole map
