@@ -25,15 +25,12 @@ def cells_of(image, grid):
     return {(i, j): image[:, owners[0] == i][:, :, owners[1] == j] for i, j in cells}
 
 
-@pytest.mark.parametrize(
-    ('grid', 'top_k', 'lam', 'count', 'size'),
-    [
-        (7, 6, None, 6, (28, 42)),
-        (4, 1, None, 1, (16, 16)),
-        (3, 8, None, 8, (24, 12)),
-        *((7, None, lam, count, (28, 28)) for lam, count in ((0.0, 49), (0.5, 24), (0.9, 4), (0.99, 0), (1.0, 0))),
-    ],
-)
+CASES = [(7, 6, None, 6, (28, 42)), (4, 1, None, 1, (16, 16)), (3, 8, None, 8, (24, 12))]
+RATIOS = ((0.0, 49), (0.5, 24), (0.9, 4), (0.99, 0), (1.0, 0))
+CASES += [(7, None, lam, count, (28, 28)) for lam, count in RATIOS]
+
+
+@pytest.mark.parametrize(('grid', 'top_k', 'lam', 'count', 'size'), CASES)
 def test_the_strongest_cells_of_the_partner_are_pasted(grid, top_k, lam, count, size, monkeypatch):
     torch.manual_seed(1)
     augment = AttentiveCutMix(mirror(), grid=grid, top_k=top_k, partner='flip')

@@ -77,17 +77,18 @@ def test_attention_of_another_grid_is_spread_over_the_tokens():
     assert torch.equal(mixed, expected)
 
 
+PATH = dict(reading='query_mean', path='backbone.layers.0.attn')
 NO_TOKEN = dict(with_cls_token=False, out_type='avg_featmap')
 
 
-@pytest.mark.parametrize('kwargs', [dict(), NO_TOKEN], ids=['class', 'none'])
-@pytest.mark.parametrize('attention', ['query_mean', dict(reading='query_mean', path='backbone.layers.0.attn'), None])
-def test_the_attention_is_that_of_the_unmixed_images(kwargs, attention):
+def test_the_class_token_has_no_row_if_there_is_none():
+    with pytest.raises(ValueError, match=r"^VisionTransformer was built without a class token.*'query_mean'"):
+        SMMix(attention=None).bind(micro.classifier(**NO_TOKEN))
+
+
+@pytest.mark.parametrize(('attention', 'kwargs'), [('query_mean', NO_TOKEN), (PATH, {}), (None, {})])
+def test_the_attention_is_that_of_the_unmixed_images(attention, kwargs):
     model, augment = micro.classifier(**kwargs), SMMix(patch_size=8, attention=attention)
-    if attention is None and kwargs:
-        with pytest.raises(ValueError, match=r"^VisionTransformer was built without a class token.*'query_mean'"):
-            augment.bind(model)
-        return
     augment.bind(model)
     images, seen, passes = torch.randn(3, 3, 32, 32), [], []
     tap = ClassAttentionTap(model, attention).attach()
