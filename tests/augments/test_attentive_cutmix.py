@@ -54,7 +54,6 @@ def test_the_extractor_is_no_part_of_the_model_that_mixes():
     assert not {id(module) for module in model.modules()} & {id(module) for module in net.modules()}
     (copied,) = copy.deepcopy(model).data_preprocessor.batch_augments.augments  # as EMAHook does
     assert copied is not augment and copied.extractor.net is net
-
     before, optimizer = copy.deepcopy(net.state_dict()), OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
     samples = [DataSample().set_gt_label(i % 5).set_gt_score(torch.eye(5)[i % 5]) for i in range(4)]
     inputs = [(255 * torch.rand(3, 64, 64)).byte() for _ in range(4)]

@@ -73,7 +73,6 @@ def test_labels_are_those_of_the_pixels(name, case, size, batch, partner, classi
         images, scores = numbered(batch, size)
         mixed, blended = augment(images, scores)
         assert all(map(torch.equal, (images, scores), numbered(batch, size)))  # not written to
-        assert mixed.shape == images.shape
         target = augment.pop_target()
         owner = mixed[:, 0].round().long() - 1
         for b in range(batch):
@@ -86,8 +85,7 @@ def test_labels_are_those_of_the_pixels(name, case, size, batch, partner, classi
                 own = (owner[b] == b).float().mean().item()
                 assert target.lam_area[b].item() == pytest.approx(own, abs=1e-6)
                 assert torch.equal(target.mask[b, 0], owner[b] == b)
-            visible = {int(label) % CLASSES for label in owner[b].unique()}
-            assert set(blended[b].nonzero().flatten().tolist()) <= visible
+            assert set(blended[b].nonzero().flatten().tolist()) <= {n % CLASSES for n in owner[b].unique().tolist()}
             if name not in OWN_WEIGHTS:
                 areas = torch.bincount(owner[b].flatten() % CLASSES, minlength=CLASSES) / owner[b].numel()
                 torch.testing.assert_close(blended[b], areas, atol=1e-6, rtol=0)
@@ -291,7 +289,6 @@ SMALL = [  # (method, settings, sizes refused, message, a size that fits)
     ('BlockMix', dict(patch_size=16), [(16, 16), (15, 40), (40, 8)], 'patch_size 16', (16, 17)),
     ('GridMix', dict(grid=8), [(7, 32), (32, 7)], 'grid 8', (8, 8)),
     ('RegionMix', dict(align=49), [(64, 48), (48, 64)], 'align 49 must lie in 1 to 48', (64, 50)),
-    ('RegionMix', dict(align=32), [(32, 32)], 'align 32 must lie in 1 to 31', (32, 33)),
     ('TokenMix', dict(patch_size=64, teacher=EXTRACTOR, checkpoint=False), [(64, 48)], 'patch_size 64', None),
     ('AttentiveCutMix', LAYER, [(6, 20)], 'a 7x7 grid', None),
     ('SMMix', dict(patch_size=64), [(64, 64)], 'patch_size 64 leaves SMMix nothing to mix on a 1x1', None),
