@@ -112,7 +112,10 @@ class PuzzleMix(MixAugment):
         """Return (b, b), one of ``blocks`` that divide both sides (H, W) of the images."""
         divisors = [count for count in self.blocks if not any(length % count for length in size)]
         if not divisors:
-            raise ValueError(f'no blocks of {self.blocks} divide both sides of an image of {size[0]}x{size[1]} pixels')
+            raise ValueError(
+                f'none of the blocks {self.blocks} of PuzzleMix divides both sides of an image of '
+                f'{size[0]}x{size[1]} pixels'
+            )
         count = divisors[torch.randint(len(divisors), ())]
         return count, count
 

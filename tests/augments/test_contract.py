@@ -292,7 +292,7 @@ SMALL = [  # (method, settings, sizes refused, message, a size that fits)
     ('TokenMix', dict(patch_size=64, teacher=EXTRACTOR, checkpoint=False), [(64, 48)], 'patch_size 64', None),
     ('AttentiveCutMix', LAYER, [(6, 20)], 'a 7x7 grid', None),
     ('SMMix', dict(patch_size=64), [(64, 64)], 'patch_size 64 leaves SMMix nothing to mix on a 1x1', None),
-    ('PuzzleMix', dict(blocks=(2, 4)), [(9, 12)], r'no blocks of \(2, 4\) divide', None),
+    ('PuzzleMix', dict(blocks=(2, 4)), [(9, 12)], r'none of the blocks \(2, 4\) of PuzzleMix', None),
 ]
 
 
