@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 from html import escape
 from pathlib import Path
 
@@ -96,10 +95,6 @@ def file_pages(app):
 
 
 def setup(app) -> None:
-    import mixpro_mm.models
-
-    # its function of the same name hides the module from autosummary
-    mixpro_mm.models.local_context = sys.modules['mixpro_mm.models.local_context']
     app.connect('autodoc-skip-member', skip_fields)
     app.connect('doctree-resolved', show_files)
     app.connect('html-collect-pages', file_pages)

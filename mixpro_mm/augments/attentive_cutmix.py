@@ -2,7 +2,6 @@
 
 import os
 
-import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
@@ -63,10 +62,7 @@ class AttentiveCutMix(MixAugment):
         response = self.extractor.feature_map(images).float().mean(dim=1, keepdim=True)
         response = F.adaptive_avg_pool2d(response, self.grid).flatten(1)[index]
         rank = response.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
-        own = (rank >= self._cells(batch).to(rank.device)[:, None]).view(batch, 1, self.grid, self.grid)
-        return stretch(own, size)
-
-    def _cells(self, batch: int) -> Tensor:
-        if self.top_k is not None:
-            return torch.full((batch,), self.top_k)
-        return (self.grid**2 * (1 - self.draw_ratio(batch))).long()
+        count = self.top_k
+        if count is None:
+            count = (self.grid**2 * (1 - self.draw_ratio(batch))).long().to(rank.device)[:, None]
+        return stretch((rank >= count).view(batch, 1, self.grid, self.grid), size)

@@ -52,18 +52,19 @@ class BlockMix(MixAugment):
         return self.patch_size
 
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
-        size = tuple(images.shape[2:])
+        size = height, width = tuple(images.shape[2:])
         grid = tuple(-(-length // self.patch_size) for length in size)
         if self.patch_size > min(size) or grid == (1, 1):
-            raise ValueError(
-                f'patch_size {self.patch_size} leaves nothing to mix in an image of {size[0]}x{size[1]} pixels'
-            )
+            raise ValueError(f'patch_size {self.patch_size} leaves nothing to mix in an image of {height}x{width}')
         self._warn_once(self.few_cells(size))
-        cells = grid[0] * grid[1]
-        count = cells - ROUNDINGS[self.rounding](cells * self.draw_ratio(len(images))).long()
-        least = min(self.min_patches, cells)
+        count = self.draw_count(len(images), grid[0] * grid[1])
+        least = min(self.min_patches, grid[0] * grid[1])
         blocks = block_mask(count, grid, min_patches=least, aspect=self.aspect, device=images.device)
         return ~to_pixels(blocks, self.patch_size, size)
+
+    def draw_count(self, batch: int, patches: int) -> Tensor:
+        """Return (B,) integer, the number of pasted patches of all ``patches``."""
+        return patches - ROUNDINGS[self.rounding](patches * self.draw_ratio(batch)).long()
 
     def few_cells(self, size: tuple[int, int]) -> str | None:
         """Return a warning if images of ``size`` (H, W) have so few patches that many draws do not mix, else None."""

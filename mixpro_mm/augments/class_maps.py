@@ -3,8 +3,7 @@
 Each position is classified alone, so pooling has no effect, while norms and linear layers act as usual.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -40,7 +39,7 @@ def find_reader(net: nn.Module, layer: str | None = None) -> Callable[[Tensor], 
         try:
             return partial(_named, net, net.get_submodule(layer))
         except AttributeError:
-            raise ValueError(f'layer {layer!r} does not exist in {type(net).__name__}') from None
+            raise ValueError(f'layer {layer!r:.97} does not exist in {type(net).__name__}') from None
     if isinstance(getattr(net, 'backbone', None), nn.Module) and isinstance(getattr(net, 'head', None), nn.Module):
         return partial(_mmpretrain, net)
     inner = getattr(net, 'model', net)  # TimmClassifier
@@ -61,18 +60,19 @@ def _mmpretrain(net: nn.Module, images: Tensor) -> ClassMap:
 
     if all(hasattr(backbone, name) for name in ('_format_output', 'layers', 'final_norm', 'num_extra_tokens')):
         extra = backbone.num_extra_tokens
-        tokens = _output(backbone.ln1 if backbone.final_norm else backbone.layers[-1], backbone, images)
+        *_, tokens = _watch(backbone.ln1 if backbone.final_norm else backbone.layers[-1], backbone, images)
         return ClassMap(
             _to_map(tokens, images, extra, backbone),
             lambda rows: head(backbone._format_output(_alone(rows, extra), (1, 1))),
         )
     if isinstance(backbone, PVT) and backbone.num_extra_tokens:
-        return ClassMap(_to_map(_output(backbone.norm, backbone, images), images, backbone.num_extra_tokens), head)
+        *_, tokens = _watch(backbone.norm, backbone, images)
+        return ClassMap(_to_map(tokens, images, backbone.num_extra_tokens), head)
     if getattr(backbone, 'gap_before_final_norm', False):
         last = backbone.out_indices[-1]
         norm = getattr(backbone, f'norm{last}')  # takes maps or rows, depending on the class
         norm_rows = partial(F.layer_norm, normalized_shape=norm.normalized_shape, weight=norm.weight, bias=norm.bias)
-        features = _to_map(_output(backbone.stages[last], backbone, images), images)
+        *_, features = _watch(backbone.stages[last], backbone, images)
         return ClassMap(features, lambda rows: head(norm_rows(rows, eps=norm.eps)))
     features = backbone(images)
     features = features[-1] if isinstance(features, (tuple, list)) else features
@@ -96,11 +96,8 @@ def _timm(net: nn.Module, images: Tensor) -> ClassMap:
 
 def _pooled(net: nn.Module, pool: str, trusted: list, images: Tensor) -> ClassMap:
     """Read the input of the last average pool, and apply the modules registered after it."""
-    with _watched(net.get_submodule(pool)) as seen:
-        logits = net(images)
-    if not seen:
-        raise _unknown(net, f'does not use its {pool}')
-    features, tail = seen[-1][0], _behind(net, pool)
+    logits, features, _ = _watch(net.get_submodule(pool), net, images)
+    tail = _behind(net, pool)
     as_map = any(isinstance(m, (nn.Flatten, nn.Conv2d)) for part in tail for m in part.modules())
 
     def head(rows: Tensor) -> Tensor:
@@ -123,41 +120,25 @@ def _pooled(net: nn.Module, pool: str, trusted: list, images: Tensor) -> ClassMa
 
 def _named(net: nn.Module, layer: nn.Module, images: Tensor) -> ClassMap:
     """Read the output of any module, and apply the last linear layer."""
-    output = _output(layer, net, images)
+    *_, output = _watch(layer, net, images)
     output = output[0] if isinstance(output, (tuple, list)) else output
     if not isinstance(output, Tensor) or output.ndim not in (3, 4):
         raise ValueError(f'layer {type(layer).__name__} gives neither a map (B, C, h, w) nor tokens (B, T, C)')
-    features = _to_map(output, images, _extra(net))
     linear = next((module for module in reversed(list(net.modules())) if isinstance(module, nn.Linear)), None)
-
-    def classify(rows: Tensor) -> Tensor:
-        if linear is None or linear.in_features != rows.shape[1]:
-            head = 'no nn.Linear' if linear is None else f'a last nn.Linear for {linear.in_features} channels'
-            raise ValueError(
-                f'{type(net).__name__} has {head}, but the named layer gives {rows.shape[1]}: name the last map'
-            )
-        return linear(rows)
-
-    return ClassMap(features, classify)
+    return ClassMap(_to_map(output, images, _extra(net)), linear)
 
 
-@contextmanager
-def _watched(module: nn.Module) -> Iterator[list]:
-    """Record (first argument, output) of every call of ``module``."""
+def _watch(module: nn.Module, net: nn.Module, images: Tensor) -> tuple:
+    """Return the output of ``net``, and the first argument and the output of ``module`` in its last call."""
     seen = []
     handle = module.register_forward_hook(lambda module, args, output: seen.append((args[0], output)))
     try:
-        yield seen
+        result = net(images)
     finally:
         handle.remove()
-
-
-def _output(module: nn.Module, net: nn.Module, images: Tensor):
-    with _watched(module) as seen:
-        net(images)
     if not seen:
         raise _unknown(net, f'does not use its {type(module).__name__}')
-    return seen[-1][1]
+    return result, *seen[-1]
 
 
 def _behind(net: nn.Module, path: str) -> list[nn.Module]:

@@ -54,16 +54,13 @@ class MaskMix(MixAugment):
         shuffle: str = 'none',
     ):
         super().__init__(alpha=alpha, partner=partner, ratio=ratio, prob=prob)
-        self.patch_size = positive('patch_size', patch_size)
-        self.mask_scale = positive('mask_scale', mask_scale)
         self.rounding = one_of('rounding', rounding, ROUNDINGS)
-        cell = float(patch_size) * float(mask_scale)  # integers may overflow a float
-        if patch_size != int(patch_size) or cell % patch_size:
-            raise ValueError(
-                f'mask size {cell:g} (mask_scale {float(mask_scale):g} x patch_size {float(patch_size):g}) '
-                f'is not a multiple of a whole patch size'
-            )
-        self.cell = int(cell)
+        patch, scale = float(positive('patch_size', patch_size)), float(positive('mask_scale', mask_scale))
+        cell = patch * scale
+        self.described = f'mask size {cell:g} (mask_scale {scale:g} x patch_size {patch:g})'
+        if patch % 1 or cell % patch:
+            raise ValueError(f'{self.described} is not a multiple of a whole patch size')
+        self.patch_size, self.cell = int(patch), int(cell)
         self.offset = positive_int('offset', offset, least=0)
         if self.offset >= self.cell:
             raise ValueError(f'offset {shown(offset)} must be smaller than the mask size {cell:g}')
@@ -83,9 +80,7 @@ class MaskMix(MixAugment):
         grid = tuple(-(-(length + cut) // self.cell) for length in size)
         if self.cell > min(size) or grid == (1, 1):
             raise ValueError(
-                f'mask size {self.cell:g} (mask_scale {float(self.mask_scale):g} x patch_size '
-                f'{float(self.patch_size):g}) leaves nothing to mix in an image of {size[0]}x{size[1]} pixels; '
-                f'{self._fit(size)}'
+                f'{self.described} leaves nothing to mix in an image of {size[0]}x{size[1]} pixels; {self._fit(size)}'
             )
         self._warn_once(self.few_cells(size))
         keep = ROUNDINGS[self.rounding](grid[0] * grid[1] * self.draw_ratio(len(images))).long()
@@ -97,13 +92,13 @@ class MaskMix(MixAugment):
         return few_cells(size, self.cell, self._fit(size))
 
     def _fit(self, size: tuple[int, int]) -> str:
-        patch, scale = fitting(size, int(self.patch_size))
+        patch, scale = fitting(size, self.patch_size)
         model = '' if patch == self.patch_size else ', and the same patch size in the model'
         return f'set patch_size={patch} and mask_scale={scale}{model}'
 
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
         mixed, target = super().mix(images, scores, index)
-        return shuffle_patches(mixed, target.mask, int(self.patch_size), self.shuffle), target
+        return shuffle_patches(mixed, target.mask, self.patch_size, self.shuffle), target
 
 
 @register(BATCH_AUGMENTS)

@@ -2,14 +2,14 @@
 
 import copy
 import os
-import re
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
+from torchvision import models
 
-from mixpro_mm.augments.class_maps import ClassMap, find_reader
+from mixpro_mm.augments.class_maps import find_reader
 from mixpro_mm.labeling.eval_mode import eval_mode
 from mixpro_mm.utils.arguments import shown
 from mixpro_mm.utils.checkpoint import load_exactly, read_state_dict
@@ -43,31 +43,22 @@ class FrozenClassifier:
     def __init__(self, model, checkpoint: str | os.PathLike | bool | None = None, layer: str | None = None):
         if checkpoint is True or not isinstance(checkpoint, bool | str | os.PathLike | None):
             raise TypeError(f'checkpoint must be a local file, None or False, got {shown(checkpoint)}')
-        if not isinstance(layer, str | None):
-            raise TypeError(f'layer must be the dotted name of a module or None, got {shown(layer)}')
         if not isinstance(model, dict | str | nn.Module):
-            raise TypeError(
-                f'model must be a config, a name or an nn.Module (extractor of AttentiveCutMix, teacher of TokenMix), '
-                f'got {shown(model)}'
-            )
+            raise TypeError(f'model (extractor, teacher) must be a config, a name or an nn.Module, got {shown(model)}')
         if checkpoint is None and not isinstance(model, nn.Module):
-            raise ValueError(
-                'a frozen classifier needs weights: set checkpoint to a local file (False for random weights)'
-            )
+            raise ValueError('a frozen classifier needs weights: set checkpoint to a local file (False: random)')
         self.net = model if isinstance(model, nn.Module) else _build(model)
         if checkpoint:
             load_exactly(self.net, read_state_dict(checkpoint)[0], f'checkpoint {checkpoint}')
         self.net.eval()
         self.net.requires_grad_(False).float()
-        self.live = False
         self._read = find_reader(self.net, layer)
 
     @classmethod
     def of(cls, model: nn.Module, layer: str | None = None) -> 'FrozenClassifier':
         """Wrap a classifier that is in use elsewhere, such as a moving average; it is not copied, moved or cast."""
         self = cls.__new__(cls)
-        self.net, self.live = model, True
-        self._read = find_reader(model, layer)
+        self.net, self._read = model, find_reader(model, layer)
         return self
 
     @classmethod
@@ -96,21 +87,26 @@ class FrozenClassifier:
             (B, h, w) fp32 in [0, 1].
 
         Raises:
-            ValueError: If the head cannot be applied to single positions, does not have ``classes`` classes, or (on a
-                CPU) a label is out of range.
+            ValueError: If the head cannot be applied to single positions, or does not have ``classes`` classes.
         """
         with self._evaluated(images) as found:
             batch, channels, height, width = found.features.shape
             rows = found.features.permute(0, 2, 3, 1).reshape(-1, channels)
-            logits = self._classify(found, rows).float()
-            own = logits.shape[1]
-            if classes not in (None, own):
+            name = type(self.net).__name__
+            try:
+                logits = found.classify(rows).float()
+            except torch.OutOfMemoryError:
+                raise
+            except (AttributeError, RuntimeError, TypeError) as error:
                 raise ValueError(
-                    f'the teacher {type(self.net).__name__} has {own} classes, the labels of the batch have {classes}: '
+                    f'the head of {name} cannot classify single positions of its last map '
+                    f"({str(error).splitlines()[0]}): name a map that its last nn.Linear takes with layer='...'"
+                ) from error
+            if classes not in (None, logits.shape[1]):
+                raise ValueError(
+                    f'the teacher {name} has {logits.shape[1]} classes, the labels of the batch have {classes}: '
                     f'use a teacher trained on the same {classes} classes'
                 )
-            if labels.device.type == 'cpu' and not 0 <= int(labels.min()) <= int(labels.max()) < own:
-                raise ValueError(f'labels must lie in 0 to {own - 1} for {own} classes, got {labels.tolist()}')
             wanted = labels.to(logits.device).repeat_interleave(height * width).unsqueeze(1)
             return logits.softmax(dim=1).gather(1, wanted).view(batch, height, width)
 
@@ -119,33 +115,10 @@ class FrozenClassifier:
 
     @contextmanager
     def _evaluated(self, images: Tensor):
-        parameter = next(self.net.parameters(), images)
-        if not self.live and parameter.device != images.device:
-            self.net.to(images.device)
-        dtype = parameter.dtype if self.live else torch.float32
-        mode = eval_mode(self.net) if self.live else nullcontext()
-        with mode, torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+        self.net.to(images.device)
+        dtype = next(self.net.parameters(), images).dtype
+        with eval_mode(self.net), torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             yield self._read(images.to(dtype))
-
-    def _classify(self, found: ClassMap, rows: Tensor) -> Tensor:
-        why, cause = 'it gives no logits (B, K)', None
-        try:
-            logits = found.classify(rows)
-            if isinstance(logits, Tensor) and logits.ndim == 2:
-                return logits
-        except (RuntimeError, TypeError) as error:
-            why, cause = str(error).partition('\n')[0], error
-            if isinstance(error, RuntimeError) and not _is_about_shapes(error, why):
-                raise  # not caused by the choice of layer, for example out of memory
-        raise ValueError(
-            f'the head of {type(self.net).__name__} cannot classify single positions of its last map ({why}): '
-            f"name a map that its last nn.Linear takes with layer='...'"
-        ) from cause
-
-
-def _is_about_shapes(error: RuntimeError, why: str) -> bool:
-    """Return whether the error is a shape mismatch; torch has no class for it."""
-    return not isinstance(error, torch.OutOfMemoryError) and re.search('shape|size|dimension|channel', why) is not None
 
 
 def _build(model: dict | str) -> nn.Module:
@@ -158,16 +131,14 @@ def _build(model: dict | str) -> nn.Module:
         settings.pop('train_cfg', None)  # may contain batch augments
         return MODELS.build(settings)
     library, _, name = settings.pop('type').partition('.')
-    if library == 'timm':
+    if library == 'torchvision':
+        known, build = name in models.list_models(models), models.get_model  # without weights by default
+    else:
         try:
             import timm
         except ImportError:
             raise ImportError(f'{kind} needs timm: pip install timm') from None
         known, build = timm.is_model(name.split('.')[0]), timm.create_model
-    else:
-        from torchvision import models
-
-        known, build = name in models.list_models(models), models.get_model  # without weights by default
     if not known:
         raise ValueError(f'{library} has no classifier {name!r}')
     return build(name, **settings)

@@ -40,8 +40,6 @@ class RegionMix(MixAugment):
         return self.align
 
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
-        batch, size = len(images), tuple(images.shape[2:])
-        lam = self.draw_ratio(batch)
-        if self.ratio == 'batch':
-            return region_mask(lam[:1], size, align=self.align, device=images.device).expand(batch, -1, -1, -1)
-        return region_mask(lam, size, align=self.align, device=images.device)
+        lam = self.draw_ratio(len(images))[: 1 if self.ratio == 'batch' else None]
+        mask = region_mask(lam, tuple(images.shape[2:]), align=self.align, device=images.device)
+        return mask.expand(len(images), -1, -1, -1)

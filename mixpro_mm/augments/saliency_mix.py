@@ -28,8 +28,6 @@ class SaliencyMix(MixAugment):
     """
 
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
-        lam = self.draw_ratio(len(images))
-        if self.ratio == 'batch':
-            first = peak_mask(spectral_residual(images[index[:1]]), lam[:1])
-            return first.expand(len(images), -1, -1, -1)
-        return peak_mask(spectral_residual(images[index]), lam)
+        boxes = 1 if self.ratio == 'batch' else len(images)
+        lam = self.draw_ratio(len(images))[:boxes]
+        return peak_mask(spectral_residual(images[index[:boxes]]), lam).expand(len(images), -1, -1, -1)

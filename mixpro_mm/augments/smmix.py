@@ -52,9 +52,7 @@ class SMMix(MixAugment):
         pair = list(sides) if isinstance(sides, (list, tuple)) else []
         known = len(pair) == 2 and all(is_number(side) and side > 0 for side in pair) and pair == sorted(pair)
         if not known or not (pair[1] < 1 or all(side == int(side) for side in pair)):
-            raise ValueError(
-                f'sides must be two fractions below 1 or two whole numbers in ascending order, got {shown(sides)}'
-            )
+            raise ValueError(f'sides must be two ascending fractions below 1 or whole numbers, got {shown(sides)}')
         self.sides = tuple(pair)
         parse_attention(attention)
         self.attention = attention
@@ -67,19 +65,15 @@ class SMMix(MixAugment):
         side = self.draw_side(grid)
         attention = F.adaptive_avg_pool2d(self.look(images).unsqueeze(1), grid)
         sums = F.avg_pool2d(attention, side, stride=1).squeeze(1)  # means, in the order of the sums
-        source = _corner(sums.flatten(1).argmax(dim=1)[index], sums.shape[2])
-        target = _corner(sums.flatten(1).argmin(dim=1), sums.shape[2])
-
+        corners = torch.stack([sums.flatten(1).argmax(dim=1)[index], sums.flatten(1).argmin(dim=1)])  # source, target
         span = torch.arange(side * self.patch_size, device=images.device)
-        from_rows, from_columns, rows, columns = (
-            start[:, None] * self.patch_size + span for start in (*source, *target)
-        )
-        place = rows[:, :, None], columns[:, None, :]
+        rows, columns = corners // sums.shape[2], corners % sums.shape[2]
+        rows, columns = (start[..., None] * self.patch_size + span for start in (rows, columns))  # (2, B, side) pixels
+        rows, columns = rows.unsqueeze(3), columns.unsqueeze(2)
         mixed, batch = images.clone(), torch.arange(len(images), device=images.device)[:, None, None]
-        pasted = images[index[:, None, None], :, from_rows[:, :, None], from_columns[:, None, :]]
-        mixed[batch, :, *place] = pasted
+        mixed[batch, :, rows[1], columns[1]] = images[index[:, None, None], :, rows[0], columns[0]]
         mask = torch.ones_like(images[:, 0], dtype=torch.bool)
-        mask[batch, *place] = False
+        mask[batch, rows[1], columns[1]] = False
         return mixed, MixedTarget(scores, scores[index], mask.unsqueeze(1))
 
     def draw_side(self, grid: tuple[int, int]) -> int:
@@ -97,8 +91,3 @@ class SMMix(MixAugment):
         with eval_mode(model):
             tap.verify(lambda: model(inputs[:1], mode='tensor'))
             return tap.maps(lambda: model(inputs, mode='tensor'), images)
-
-
-def _corner(place: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Return rows and columns, (B,) each, of (B,) flat positions."""
-    return place.div(width, rounding_mode='floor'), place % width

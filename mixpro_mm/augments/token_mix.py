@@ -5,13 +5,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from mixpro_mm.augments.base import MixAugment
+from mixpro_mm.augments.block_mix import BlockMix
 from mixpro_mm.augments.networks import FrozenClassifier
-from mixpro_mm.functional import MixedTarget, to_pixels
+from mixpro_mm.functional import MixedTarget
 from mixpro_mm.functional.lam import attention_lam
-from mixpro_mm.functional.masks import block_mask
 from mixpro_mm.registry import BATCH_AUGMENTS, register
-from mixpro_mm.utils.arguments import fraction, not_negative, one_of, positive_int, shown
+from mixpro_mm.utils.arguments import fraction, not_negative, one_of, shown
 
 __all__ = ['TokenMix']
 
@@ -19,7 +18,7 @@ TARGETS = ('bce', 'ce')
 
 
 @register(BATCH_AUGMENTS)
-class TokenMix(MixAugment):
+class TokenMix(BlockMix):
     """Paste blocks of the partner's tokens; labels are weighted by the visible activation of a teacher.
 
     The weight of a label is the fraction of the teacher's activation for its class, over its own unmixed image, that is
@@ -48,8 +47,8 @@ class TokenMix(MixAugment):
 
     Raises:
         ValueError: At construction for an invalid argument; in :meth:`bind` if there is no moving average, or it is on
-            another device than the model; at the first batch if the image is a single token, or the number of classes
-            differs between teacher and labels.
+            another device than the model; at the first batch if a token does not fit the image, or the number of
+            classes differs between teacher and labels.
         RuntimeError: At the first batch if the teacher is 'ema' and :meth:`bind` was not called.
     """
 
@@ -68,66 +67,43 @@ class TokenMix(MixAugment):
         partner: str = 'permutation',
         prob: float = 1.0,
     ):
-        super().__init__(partner=partner, prob=prob)
-        self.patch_size = positive_int('patch_size', patch_size)
+        super().__init__(patch_size=patch_size, min_patches=min_patches, aspect=aspect, partner=partner, prob=prob)
         self.pasted = 1 - fraction('lam', lam) + not_negative('extra', extra)
         if not 0 < self.pasted < 1:
-            raise ValueError(
-                f'lam {lam} and extra {extra} give a pasted fraction of {self.pasted:g}, which must be in (0, 1)'
-            )
-        self.min_patches = positive_int('min_patches', min_patches)
-        self.aspect = fraction('aspect', aspect)
+            raise ValueError(f'lam {lam} and extra {extra} give a pasted fraction of {self.pasted:g}, not in (0, 1)')
         self.target = one_of('target', target, TARGETS)
         self.smoothing = not_negative('smoothing', smoothing)
         if self.smoothing >= 1:
             raise ValueError(f'smoothing must be below 1, got {shown(smoothing)}')
-        self.layer, self.from_ema = layer, isinstance(teacher, str) and teacher == 'ema'
-        if self.from_ema and checkpoint is not None:
+        self.layer, self.runs_model = layer, isinstance(teacher, str) and teacher == 'ema'
+        if self.runs_model and checkpoint is not None:
             raise ValueError(f"checkpoint cannot be combined with teacher='ema', got {shown(checkpoint)}")
-        self.teacher = teacher if self.from_ema else FrozenClassifier.wrap(teacher, checkpoint, layer)
-
-    @property
-    def mask_stride(self) -> int:
-        return self.patch_size
-
-    @property
-    def runs_model(self) -> bool:
-        """Return whether the moving average is the teacher."""
-        return self.from_ema
+        self.teacher = None if self.runs_model else FrozenClassifier.wrap(teacher, checkpoint, layer)
 
     def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
-        if not self.from_ema:
+        if not self.runs_model:
             return
         if ema is None:
             raise ValueError(
                 "TokenMix has teacher='ema', but there is no moving average: add dict(type='EMAHook') to "
                 'custom_hooks, or use another teacher'
             )
-        device, ema_device = (next((p.device for p in net.parameters()), None) for net in (model, ema))
-        if device != ema_device and None not in (device, ema_device):
+        device, ema_device = (next(net.parameters()).device for net in (model, ema))
+        if device != ema_device:
             raise ValueError(
                 f"TokenMix has teacher='ema', but the moving average is on {ema_device} and the model on {device}: "
                 'remove device from EMAHook, or use another teacher'
             )
         self._bound = FrozenClassifier.of(ema, layer=self.layer)
 
-    def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
-        size = tuple(images.shape[2:])
-        grid = tuple(-(-length // self.patch_size) for length in size)
-        tokens = grid[0] * grid[1]
-        if tokens == 1:
-            raise ValueError(
-                f'patch_size {self.patch_size} leaves nothing to mix in an image of {size[0]}x{size[1]} pixels'
-            )
-        count = torch.full((len(images),), min(max(round(self.pasted * tokens), 1), tokens - 1))
-        least = min(self.min_patches, tokens)
-        blocks = block_mask(count, grid, min_patches=least, aspect=self.aspect, device=images.device)
-        return ~to_pixels(blocks, self.patch_size, size)
+    def draw_count(self, batch: int, patches: int) -> Tensor:
+        return torch.full((batch,), min(max(round(self.pasted * patches), 1), patches - 1))
+
+    def few_cells(self, size: tuple[int, int]) -> None:
+        """Return None: the number of pasted tokens is fixed, so every draw mixes."""
 
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
-        teacher = self.teacher
-        if self.from_ema:
-            teacher = self._require_bound('its teacher, the moving average')
+        teacher = self.teacher or self._require_bound('its teacher, the moving average')
         mixed, target = super().mix(images, scores, index)
         activation = teacher.activation_map(images, scores.argmax(dim=1), classes=scores.shape[1])
         weights = self.weigh(activation, target.mask, index)

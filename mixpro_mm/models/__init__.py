@@ -4,7 +4,7 @@ from mixpro_mm.models.branch_loss import BranchLoss
 from mixpro_mm.models.ca_swin import CASwin
 from mixpro_mm.models.classifiers import patch_model_classifiers
 from mixpro_mm.models.learnable_factor import LearnableFactor, connect_factor
-from mixpro_mm.models.local_context import LocalContextLoss, cell_means, local_context
+from mixpro_mm.models.local_context_loss import LocalContextLoss, cell_means, local_context
 from mixpro_mm.models.loss_wrapper import LossWrapper, wrappers_of
 from mixpro_mm.models.pvt import PVT
 from mixpro_mm.models.timm_init import TimmInit

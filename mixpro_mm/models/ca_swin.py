@@ -11,35 +11,22 @@ from mmcv.cnn.bricks.transformer import FFN
 from mmengine.utils import to_2tuple
 from mmpretrain.models.backbones import SwinTransformer
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
+from mixpro_mm.models.pvt import Attention, parse_arch
 from mixpro_mm.registry import MODELS, register
 
 __all__ = ['CASwin']
 
-ARCH_KEYS = ('embed_dims', 'depths', 'num_heads')
 
-
-class ClassAttention(nn.Module):
-    """Attention with the class token as the only query (CaiT, section 3).
-
-    ``q`` returns (B, 1, C), ``kv`` (B, 1 + N, 2C): k, then v, each ordered by head.
-    """
+class ClassAttention(Attention):
+    """Attention with the class token as the only query (CaiT, section 3); ``q`` returns (B, 1, C)."""
 
     def __init__(self, dims: int, num_heads: int):
-        super().__init__()
-        self.num_heads = num_heads
-        self.scale = (dims // num_heads) ** -0.5
-        self.q = nn.Linear(dims, dims)
-        self.kv = nn.Linear(dims, 2 * dims)
-        self.proj = nn.Linear(dims, dims)
+        super().__init__(dims, num_heads, sr_ratio=1, drop=0.0, attn_drop=0.0, norm_eps=0.0)  # no norm
 
     def forward(self, x: Tensor) -> Tensor:
         """Map class token and patches (B, 1 + N, C) to the class token (B, 1, C)."""
-        q = self.q(x[:, :1]).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
-        k, v = self.kv(x).unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        out = scaled_dot_product_attention(q, k, v, scale=self.scale)
-        return self.proj(out.transpose(1, 2).flatten(2))
+        return self.attend(x[:, :1], x)
 
 
 class ClassAttentionBlock(nn.Module):
@@ -76,13 +63,9 @@ class CASwin(SwinTransformer):
 
     Args:
         arch (str | dict): 'tiny' or 'small', or a dict of ``embed_dims`` (of stage 1; doubled in each stage),
-        ``depths``
-            (including the class-attention block) and ``num_heads``, one number per stage.
+            ``depths`` (including the class-attention block) and ``num_heads``, one number per stage.
         img_size (int | tuple): Input size, or (H, W), that is checked against ``window_size``; other sizes are allowed.
-        patch_size (int): Side of a patch.
-        in_channels (int): Channels of the input.
-        window_size (int): Side of an attention window, in patches.
-        drop_rate (float): Dropout after the patch embedding.
+        patch_size, in_channels, window_size, drop_rate: See SwinTransformer.
         drop_path_rate (float): Stochastic depth of the last block; it increases linearly from 0 over all blocks.
         with_cp (bool): Checkpoint the activations of the Swin blocks, but not of the class-attention block.
         pad_small_map (bool): Pad maps smaller than the window instead of raising an error.
@@ -110,7 +93,7 @@ class CASwin(SwinTransformer):
         pad_small_map: bool = False,
         init_cfg: dict | None = None,
     ):
-        depths = _parse_arch(arch)['depths']
+        depths = parse_arch('CASwin', arch, self.arch_zoo)['depths']
         if not 0 <= drop_path_rate < 1:
             raise ValueError(f'CASwin takes a drop_path_rate from 0 to below 1, not {drop_path_rate}.')
         if not pad_small_map:
@@ -152,10 +135,6 @@ class CASwin(SwinTransformer):
         norm = getattr(self, f'norm{len(self.stages) - 1}')
         return (norm(cls_token)[:, 0],)
 
-    def train(self, mode: bool = True) -> 'CASwin':
-        super().train(mode)  # mmpretrain's returns None
-        return self
-
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return (depth, number of depths) of a parameter for layer-wise learning rates, the new block last."""
         if param_name.startswith((f'{prefix}ca_block.', f'{prefix}cls_token')):
@@ -163,39 +142,11 @@ class CASwin(SwinTransformer):
         return super().get_layer_depth(param_name, prefix)
 
 
-def _parse_arch(arch: str | dict) -> dict:
-    if isinstance(arch, str) and arch in CASwin.arch_zoo:
-        return CASwin.arch_zoo[arch]
-    if not isinstance(arch, dict):
-        raise ValueError(f'CASwin has no arch {arch!r}; choose one of {", ".join(CASwin.arch_zoo)}, or give a dict.')
-    if set(arch) != set(ARCH_KEYS):
-        missing, unknown = set(ARCH_KEYS) - set(arch), set(arch) - set(ARCH_KEYS)
-        missing, unknown = (', '.join(sorted(names)) or 'none' for names in (missing, unknown))
-        keys = ', '.join(ARCH_KEYS)
-        raise ValueError(f'The arch of CASwin takes the keys {keys} (missing: {missing}; unknown: {unknown}).')
-    dims, depths, heads = (arch[key] for key in ARCH_KEYS)
-    if not depths or len(depths) != len(heads):
-        raise ValueError(
-            f'The arch of CASwin takes depths and num_heads of the same stages, not {list(depths)} and {list(heads)}.'
-        )
-    if min(dims, *depths, *heads) < 1:
-        raise ValueError(
-            f'The arch of CASwin takes positive numbers, not embed_dims {dims}, depths {list(depths)} and num_heads '
-            f'{list(heads)}.'
-        )
-    for stage, number in enumerate(heads):
-        if dims * 2**stage % number:
-            raise ValueError(f'CASwin stage {stage + 1}: {number} heads do not divide {dims * 2**stage} dimensions.')
-    return arch
-
-
 def _check_maps(img_size: tuple[int, int], patch_size: int, depths: list[int], window_size: int) -> None:
-    cell = patch_size
-    for stage, depth in enumerate(depths, 1):
-        h, w = (-(-size // cell) for size in img_size)
-        if min(h, w) < window_size and (stage < len(depths) or depth > 1):
+    for stage, depth in enumerate(depths):
+        h, w = (-(-size // (patch_size * 2**stage)) for size in img_size)
+        if min(h, w) < window_size and (stage + 1 < len(depths) or depth > 1):
             raise ValueError(
-                f'CASwin at {img_size[0]}x{img_size[1]} pixels has a map of {h}x{w} in stage {stage}, smaller than its '
-                f'window of {window_size}: give pad_small_map=True or a smaller window_size.'
+                f'CASwin at {img_size[0]}x{img_size[1]} pixels has a map of {h}x{w} in stage {stage + 1}, smaller than '
+                f'its window of {window_size}: give pad_small_map=True or a smaller window_size.'
             )
-        cell *= 2

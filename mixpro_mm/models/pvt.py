@@ -9,11 +9,12 @@ from math import isqrt
 
 import torch
 from mmcv.cnn.bricks import DropPath
+from mmcv.cnn.bricks.transformer import AdaptivePadding
 from mmengine.utils import to_2tuple
 from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
-from torch.nn.functional import gelu, pad, scaled_dot_product_attention
+from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from mixpro_mm.registry import MODELS, register
 
@@ -30,15 +31,37 @@ ARCH = dict(  # of all four sizes
 )
 
 
-def pad_to_multiple(x: Tensor, size: int) -> Tensor:
-    """Pad x (B, C, H, W) with zeros at the bottom and right to multiples of ``size``."""
-    bottom, right = -x.shape[2] % size, -x.shape[3] % size
-    return pad(x, (0, right, 0, bottom)) if bottom or right else x
+def parse_arch(name: str, arch: str | dict, zoo: dict[str, dict], stages: int | None = None) -> dict:
+    """Return the settings of an architecture in ``zoo``, or a dict with the same keys.
 
+    Args:
+        name: Class of the backbone.
+        arch: Name or dict; a single number for ``embed_dims`` is that of stage 1, doubled in each stage.
+        zoo: Settings by name.
+        stages: Number of stages; by default the number of ``depths``.
 
-def to_map(x: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Map tokens (B, h*w, C) to (B, C, h, w)."""
-    return x.transpose(1, 2).unflatten(2, grid)
+    Raises:
+        ValueError: If a name, key or number of stages is wrong, or heads do not divide dimensions.
+    """
+    if isinstance(arch, str) and arch in zoo:
+        return zoo[arch]
+    if not isinstance(arch, dict):
+        raise ValueError(f'{name} has no arch {arch!r}; choose one of {", ".join(zoo)}, or give a dict.')
+    keys = next(iter(zoo.values())).keys()
+    if arch.keys() != keys:
+        missing, unknown = (', '.join(sorted(names)) or 'none' for names in (keys - arch.keys(), arch.keys() - keys))
+        wrong = f'(missing: {missing}; unknown: {unknown})'
+        raise ValueError(f'The arch of {name} takes the keys {", ".join(keys)} {wrong}.')
+    stages = stages or len(arch['depths'])
+    for key, values in arch.items():
+        if not isinstance(values, int) and len(values) != stages:
+            raise ValueError(f'The arch of {name} takes {stages} numbers for {key}, one per stage, not {list(values)}.')
+    for stage, heads in enumerate(arch['num_heads']):
+        dims = arch['embed_dims']
+        dims = dims * 2**stage if isinstance(dims, int) else dims[stage]
+        if dims % heads:
+            raise ValueError(f'{name} stage {stage + 1}: {heads} heads do not divide {dims} dimensions.')
+    return arch
 
 
 class PatchEmbed(nn.Module):
@@ -46,12 +69,12 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, in_channels: int, dims: int, patch_size: int, norm_eps: float):
         super().__init__()
-        self.patch_size = patch_size
+        self.pad = AdaptivePadding(patch_size, patch_size)  # zeros at the bottom and right
         self.proj = nn.Conv2d(in_channels, dims, patch_size, patch_size)
         self.norm = nn.LayerNorm(dims, norm_eps)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        x = self.proj(pad_to_multiple(x, self.patch_size))
+        x = self.proj(self.pad(x))
         return self.norm(x.flatten(2).transpose(1, 2)), tuple(x.shape[2:])
 
 
@@ -72,18 +95,21 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dims, dims)
         self.proj_drop = nn.Dropout(drop)
         if sr_ratio > 1:
+            self.pad = AdaptivePadding(sr_ratio, sr_ratio)
             self.sr = nn.Conv2d(dims, dims, sr_ratio, sr_ratio)
             self.norm = nn.LayerNorm(dims, norm_eps)
 
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         """Map tokens (B, N, C) on ``grid`` to (B, N, C)."""
+        if self.sr_ratio == 1:
+            return self.attend(x, x)
+        reduced = self.sr(self.pad(x.transpose(1, 2).unflatten(2, grid)))
+        return self.attend(x, self.norm(reduced.flatten(2).transpose(1, 2)))
+
+    def attend(self, x: Tensor, keys: Tensor) -> Tensor:
+        """Map queries (B, N, C) and the tokens (B, keys, C) that they attend to, to (B, N, C)."""
         q = self.q(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
-        if self.sr_ratio > 1:
-            reduced = self.sr(pad_to_multiple(to_map(x, grid), self.sr_ratio))
-            kv = self.kv(self.norm(reduced.flatten(2).transpose(1, 2)))
-        else:
-            kv = self.kv(x)
-        k, v = kv.unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        k, v = self.kv(keys).unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         dropout_p = self.attn_drop if self.training else 0.0
         out = scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, scale=self.scale)
         return self.proj_drop(self.proj(out.transpose(1, 2).flatten(2)))
@@ -160,7 +186,12 @@ class PVT(BaseBackbone):
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
-        arch = _parse_arch(arch, out_type)
+        if out_type not in OUT_TYPES:
+            raise ValueError(f"PVT has no out_type '{out_type}'; choose one of {', '.join(OUT_TYPES)}.")
+        arch = {'patch_sizes': ARCH['patch_sizes'], **arch} if isinstance(arch, dict) else arch
+        arch = parse_arch('PVT', arch, {name: dict(ARCH, depths=depths) for name, depths in DEPTHS.items()}, stages=4)
+        if out_type == 'cls_token' and arch['sr_ratios'][3] != 1:
+            raise ValueError(f'PVT stage 4 has the class token and needs sr_ratio 1, not {arch["sr_ratios"][3]}.')
         self.num_extra_tokens = int(out_type == 'cls_token')  # in stage 4
         self.depths = tuple(arch['depths'])
         self.grids = []
@@ -219,13 +250,9 @@ class PVT(BaseBackbone):
                 x = block(x, grid)
             if extra:
                 return (self.norm(x)[:, 0],)
-            x = to_map(x, grid).contiguous()
+            x = x.transpose(1, 2).unflatten(2, grid).contiguous()
             maps.append(x)
         return tuple(maps)
-
-    def train(self, mode: bool = True) -> 'PVT':
-        super().train(mode)  # mmpretrain's returns None
-        return self
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return (depth, number of depths) of a parameter for layer-wise learning rates, as in mmpretrain's Swin.
@@ -256,26 +283,3 @@ class PVT(BaseBackbone):
             side = isqrt(rows)
             if rows != grid[0] * grid[1] and side**2 == rows > 0:
                 state_dict[key] = resize_pos_embed(state_dict[key], (side, side), grid, 'bilinear', extra)
-
-
-def _parse_arch(arch: str | dict, out_type: str) -> dict:
-    if out_type not in OUT_TYPES:
-        raise ValueError(f"PVT has no out_type '{out_type}'; choose one of {', '.join(OUT_TYPES)}.")
-    if isinstance(arch, str):
-        if arch not in DEPTHS:
-            raise ValueError(f"PVT has no arch '{arch}'; choose one of {', '.join(DEPTHS)}, or give a dict.")
-        return dict(ARCH, depths=DEPTHS[arch])
-    keys = dict(ARCH, depths=None).keys()
-    arch = {'patch_sizes': ARCH['patch_sizes'], **arch}
-    if arch.keys() != keys:
-        missing, unknown = (', '.join(sorted(names)) or 'none' for names in (keys - arch.keys(), arch.keys() - keys))
-        raise ValueError(f'The arch of PVT takes the keys {", ".join(keys)} (missing: {missing}; unknown: {unknown}).')
-    for key, values in arch.items():
-        if len(values) != 4:
-            raise ValueError(f'The arch of PVT takes four numbers for {key}, one per stage, not {list(values)}.')
-    for stage, (dims, heads) in enumerate(zip(arch['embed_dims'], arch['num_heads'], strict=True), 1):
-        if dims % heads:
-            raise ValueError(f'PVT stage {stage}: {heads} heads do not divide {dims} dimensions.')
-    if out_type == 'cls_token' and arch['sr_ratios'][3] != 1:
-        raise ValueError(f'PVT stage 4 has the class token and needs sr_ratio 1, not {arch["sr_ratios"][3]}.')
-    return arch

@@ -1,7 +1,4 @@
-"""Initial weights of the released ViT, DeiT, PVT and XCiT, which follow timm.
-
-timm, https://github.com/huggingface/pytorch-image-models (``init_weights_vit_timm``; class token as in DeiT's release).
-"""
+"""Initial weights of the released ViT, DeiT, PVT and XCiT, as timm's ``init_weights_vit_timm`` draws them."""
 
 from torch import nn
 

@@ -1,44 +1,25 @@
 """CASwin against mmpretrain's Swin and timm's CaiT block."""
 
-import copy
-import logging
+from functools import partial
 
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.models import SwinTransformer
 from torch.nn.functional import layer_norm
 from torch.utils.flop_counter import FlopCounterMode
 
 from mixpro_mm.models import CASwin
 from mixpro_mm.transfer import compare
+from tests.models import backbones
+from tests.models.backbones import MATCH, SWIN_ARCH, images, noisy
 
-MICRO = dict(embed_dims=8, depths=[1, 1, 2, 2], num_heads=[1, 2, 2, 4])  # at 64: maps of 16, 8, 4, 2; 64 channels
-MATCH = dict(rtol=1e-5, atol=1e-5)
-
-
-def noisy(model, seed=0):
-    """Return the model in eval mode with noise on all parameters."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.05)
-    model.eval()  # returns None in mmpretrain
-    return model
+micro = partial(backbones.micro, 'CASwin')
 
 
-def micro(seed=0, **kwargs):
-    torch.manual_seed(seed)
-    return noisy(CASwin(**{'arch': MICRO, 'img_size': 64, 'window_size': 2, **kwargs}), seed)
-
-
-def micro_swin(seed=0, **kwargs):
-    return noisy(SwinTransformer(**{'arch': MICRO, 'img_size': 64, 'window_size': 2, **kwargs}), seed)
-
-
-def images(*size, batch=2):
-    return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(1))
+def micro_swin():
+    torch.manual_seed(1)
+    return noisy(SwinTransformer(SWIN_ARCH, img_size=64, window_size=2))
 
 
 def seen_by_block(model, x):
@@ -65,7 +46,7 @@ def test_parameters_and_macs_are_those_of_table_1(arch, params, gmacs):
 @torch.no_grad()
 def test_patches_are_those_of_swin_before_its_last_block(size):
     """Compare with mmpretrain's Swin before the block that is replaced."""
-    model, plain, patches = micro(), micro_swin(seed=1), []
+    model, plain, patches = micro(), micro_swin(), []
     plain.load_state_dict(model.state_dict(), strict=False)
     plain.stages[3].blocks[1].register_forward_pre_hook(lambda _, args: patches.append(args[0]))
     plain(images(*size))
@@ -97,103 +78,23 @@ def test_block_equals_that_of_cait_without_layer_scale():
     torch.testing.assert_close(feature, layer_norm(expected[:, 0], (64,), norm.weight, norm.bias, 1e-5), **MATCH)
 
 
-@pytest.mark.filterwarnings('ignore:torch.utils.checkpoint')  # mmpretrain does not set use_reentrant
-def test_checkpointing_runs_swin_blocks_twice_and_keeps_the_gradients():
-    passes, models = [], (micro(), micro(with_cp=True))
-    for model in models:
-        for block in (model.stages[3].blocks[0], model.ca_block):
-            block.norm1.register_forward_hook(lambda *_, block=block: passes.append(type(block).__name__))
-        model(images(64, 64))[0].square().sum().backward()
-        passes.append('done')
-    once = ['SwinBlock', 'ClassAttentionBlock']
-    assert passes == [*once, 'done', *once, 'SwinBlock', 'done']
-    for p, q in zip(*(model.parameters() for model in models), strict=True):
-        torch.testing.assert_close(p.grad, q.grad, **MATCH)
-
-
-def test_file_of_a_plain_swin_is_reported(caplog):
-    model, file = micro(), micro_swin(seed=1).state_dict()
+def test_file_of_a_plain_swin_is_reported():
+    model, file = micro(), micro_swin().state_dict()
     lacking = {name for name in model.state_dict() if name.startswith(('cls_token', 'ca_block.'))}
     homeless = {name for name in file if name.startswith('stages.3.blocks.1.')}
-    missing, unexpected = copy.deepcopy(model).load_state_dict(file, strict=False)
+    missing, unexpected = model.load_state_dict(file, strict=False)
     assert set(missing) == lacking and set(unexpected) == homeless and len(lacking) == 15
-    with caplog.at_level(logging.WARNING):
-        load_state_dict(model, file, logger=logging.getLogger('mmpretrain'))
-    assert 'missing keys in source state_dict: cls_token, ca_block.norm1.weight' in caplog.text
     coverage = compare(model, file)
     assert not coverage.complete and set(coverage.missing) == lacking and set(coverage.unexpected) == homeless
-
-
-def test_drawn_parameters():
-    torch.manual_seed(0)
-    model = CASwin('tiny')
-    before = {name: p.clone() for name, p in model.named_parameters()}
-    model.init_weights()
-    for name, p in model.named_parameters():
-        if name.endswith('bias_table'):
-            assert p.std().item() == pytest.approx(0.02, rel=0.15), name
-            continue
-        assert torch.equal(p, before[name]), name  # all but mmpretrain's tables are final at construction
-        if name.startswith('patch_embed.projection'):
-            assert p.abs().max() <= (4 * 4 * 3) ** -0.5  # torch's own
-        elif name.endswith('.bias'):
-            assert not p.any(), name
-        elif 'norm' in name:
-            assert (p == 1).all(), name
-        else:
-            assert p.std().item() == pytest.approx(0.02, rel=0.1), name
-
-
-@pytest.mark.parametrize(
-    'kwargs, sentence',
-    [
-        (dict(arch='base'), "no arch 'base'; choose one of tiny, small, or give a dict"),
-        (dict(arch=18), 'no arch 18; choose one of tiny, small, or give a dict'),
-        (dict(arch={**MICRO, 'depth': 1}), r'takes the keys embed_dims, .*\(missing: none; unknown: depth\)'),
-        (dict(arch={'depths': [1]}), r'\(missing: embed_dims, num_heads; unknown: none\)'),
-        (dict(arch={**MICRO, 'depths': [1, 2]}), r'of the same stages, not \[1, 2\] and \[1, 2, 2, 4\]'),
-        (
-            dict(arch={**MICRO, 'depths': [1, 1, 1, 0]}),
-            r'positive numbers, not embed_dims 8, depths \[1, 1, 1, 0\] and',
-        ),
-        (dict(arch={**MICRO, 'num_heads': [1, 2, 2, 3]}), 'stage 4: 3 heads do not divide 64 dimensions'),
-        (dict(drop_path_rate=1.0), 'drop_path_rate from 0 to below 1, not 1.0'),
-        (dict(drop_path_rate=-0.1), 'drop_path_rate from 0 to below 1, not -0.1'),
-        (
-            dict(img_size=(192, 224)),
-            '192x224 pixels has a map of 6x7 in stage 4, smaller than its window of 7: give pad',
-        ),
-        (dict(arch=MICRO, img_size=28), '28x28 pixels has a map of 4x4 in stage 2, smaller than its window of 7'),
-    ],
-)
-def test_wrong_settings_raise(kwargs, sentence):
-    with pytest.raises(ValueError, match=sentence) as error:
-        CASwin(**kwargs)
-    assert '\n' not in str(error.value)
 
 
 @torch.no_grad()
 def test_sizes_and_stages_can_be_set():
     """Two stages on grey images of 28 pixels; the last has no window."""
     arch = ConfigDict(embed_dims=16, depths=(2, 1), num_heads=(2, 4))
-    model = CASwin(arch, img_size=28, patch_size=2, in_channels=1, window_size=14).eval()
+    model = CASwin(arch, img_size=28, patch_size=2, in_channels=1, window_size=14)
+    model.eval()
     (cls_token, patches), feature = seen_by_block(model, torch.randn(2, 1, 28, 28))
     assert len(model.stages[1].blocks) == 0 and cls_token.shape == (2, 1, 32) and patches.shape == (2, 49, 32)
     expected = layer_norm(model.ca_block(cls_token, patches)[:, 0], (32,))
     torch.testing.assert_close(feature, expected, **MATCH)
-    assert set(model.norm1.state_dict()) == {'weight', 'bias'}
-
-
-def test_layer_depth_for_layer_wise_rates():
-    model = micro()
-    names = {
-        'patch_embed.norm.weight': 0,
-        'stages.0.blocks.0.norm1.weight': 1,
-        'stages.3.blocks.0.attn.w_msa.qkv.bias': 5,
-        'ca_block.attn.kv.bias': 6,
-        'cls_token': 6,
-        'norm3.weight': 7,
-    }
-    for name, depth in names.items():
-        assert model.get_layer_depth(f'backbone.{name}', 'backbone.') == (depth, 8), name
-    assert model.get_layer_depth('head.fc.weight', 'backbone.') == (7, 8)

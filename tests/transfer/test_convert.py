@@ -137,7 +137,8 @@ def maps_of(family, model):
         wider.load_state_dict(model.state_dict(), strict=False)
         return x, [wider.forward_features(x).permute(0, 3, 1, 2)]
     if family == 'pvt':
-        maps = PVT(PVT_ARCH, img_size=64, out_type='featmap', conv_norm_eps=1e-6).eval()
+        maps = PVT(PVT_ARCH, img_size=64, out_type='featmap', conv_norm_eps=1e-6)
+        maps.eval()  # returns None in mmpretrain
         maps.load_state_dict(model['backbone'].state_dict())
         return x, maps(x)
     return x, [model.forward_features(x)[:, 1:].transpose(1, 2).unflatten(2, (3, 3))]

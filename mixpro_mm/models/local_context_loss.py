@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from mixpro_mm.functional import MixedTarget
 from mixpro_mm.models.loss_wrapper import LossWrapper
-from mixpro_mm.models.tokens import find_final_norm
 from mixpro_mm.registry import MODELS, register
 from mixpro_mm.utils.arguments import positive, positive_int, shown
+from mixpro_mm.utils.backbone_spec import backbone_spec, find_backbone, known_backbones
 
-__all__ = ['LocalContextLoss', 'cell_means', 'local_context']
+__all__ = ['LocalContextLoss', 'cell_means', 'find_final_norm', 'local_context']
 
 
 def cell_means(x: Tensor, cells: int) -> Tensor:
@@ -41,6 +41,23 @@ def local_context(logits: Tensor, target: MixedTarget) -> Tensor:
     own = cell_means(target.mask.permute(0, 2, 3, 1), logits.shape[1])
     label = own * target.scores[:, None, None] + (1 - own) * target.partner_scores[:, None, None]
     return -(label * logits.float().log_softmax(dim=3)).sum(dim=3).mean(dim=(1, 2))
+
+
+def find_final_norm(model: nn.Module) -> tuple[nn.Module, int]:
+    """Return the module whose output is the final tokens (B, T, C), and the number of tokens before the patches.
+
+    Raises:
+        ValueError: If the backbone is unknown or has no final norm of its patch tokens.
+    """
+    backbone = find_backbone(model)
+    spec = backbone_spec(backbone)
+    norm = getattr(backbone, spec.norm, None) if spec and spec.norm else None
+    if norm is None:
+        raise ValueError(
+            f'{type(backbone).__name__} has no known final norm of its patch tokens, which LocalContextLoss needs '
+            f'(known: {known_backbones(with_norm=True)})'
+        )
+    return norm, spec.prefix_tokens(backbone)
 
 
 @register(MODELS)
@@ -74,9 +91,7 @@ class LocalContextLoss(LossWrapper):
         try:
             self.classifier = nn.Linear(*size)
         except (OverflowError, RuntimeError, TypeError):
-            raise ValueError(
-                f'in_channels {shown(in_channels)} and num_classes {shown(num_classes)} are too large for a classifier'
-            ) from None
+            raise ValueError(f'in_channels and num_classes {shown(size)} are too large for a classifier') from None
         self._handle, self._extra_tokens = None, 0
         self._tokens = self._target = self._grid_of = None
 
@@ -84,20 +99,16 @@ class LocalContextLoss(LossWrapper):
         """Register a hook on the final norm of the backbone."""
         self.release()
         norm, self._extra_tokens = find_final_norm(model)
-        channels, expected = getattr(norm, 'normalized_shape', [None])[-1], self.classifier.in_features
-        if channels not in (None, expected):
-            raise ValueError(
-                f'the final tokens of this model have {channels} channels, LocalContextLoss expects {expected}'
-            )
+        channels, expected = norm.normalized_shape[-1], self.classifier.in_features
+        if channels != expected:
+            raise ValueError(f'the final tokens of this model have {channels} channels, in_channels is {expected}')
         self._handle = norm.register_forward_hook(self._keep)
 
     def expect(self, target: MixedTarget, grid_of: Callable[[int], tuple[int, int]]) -> None:
         """Keep the target for the next loss."""
-        if target.scores.shape[1] != self.classifier.out_features:
-            raise ValueError(
-                f'LocalContextLoss was built for {self.classifier.out_features} classes, '
-                f'got labels of {target.scores.shape[1]}'
-            )
+        classes, expected = target.scores.shape[1], self.classifier.out_features
+        if classes != expected:
+            raise ValueError(f'LocalContextLoss was built for {expected} classes, got labels of {classes}')
         self._target, self._grid_of = target, grid_of
 
     def release(self) -> None:
