@@ -13,7 +13,7 @@ from mmpretrain.models import Mixup
 from mixpro_mm.functional import MixedTarget
 from mixpro_mm.hooks.labeling import LabelingHook
 from mixpro_mm.labeling import AreaLabeling
-from mixpro_mm.labeling.eval_mode import eval_mode
+from mixpro_mm.labeling.tap import eval_mode
 from mixpro_mm.models import LocalContextLoss, cell_means, local_context
 from mixpro_mm.models.tokens import find_final_norm
 
