@@ -41,13 +41,10 @@ def explicit_map(attn, x, heads):
         key = 'kv' if 'kv.weight' in weights else 'k'
         wq, bq = weights['q.weight'], weights['q.bias']
         wk, bk = weights[f'{key}.weight'][:width], weights[f'{key}.bias'][:width]
-    maps = []
-    for rows in torch.arange(width).split(width // heads):
-        q, k = x @ wq[rows].T + bq[rows], x @ wk[rows].T + bk[rows]
-        if isinstance(getattr(attn, 'q_norm', None), nn.LayerNorm):
-            q, k = normed(q, attn.q_norm), normed(k, attn.k_norm)
-        maps.append((q @ k.transpose(1, 2) / math.sqrt(width // heads)).softmax(-1))
-    return torch.stack(maps).mean(0)
+    q, k = ((x @ w.T + b).unflatten(2, (heads, -1)).transpose(1, 2) for w, b in ((wq, bq), (wk, bk)))
+    if isinstance(getattr(attn, 'q_norm', None), nn.LayerNorm):
+        q, k = normed(q, attn.q_norm), normed(k, attn.k_norm)
+    return (q @ k.transpose(2, 3) / math.sqrt(width // heads)).softmax(-1).mean(1)
 
 
 def normed(x, norm):
@@ -108,18 +105,15 @@ def test_query_mean_of_swin_counts_its_position_bias():
     torch.testing.assert_close(tap.read(), maps[0].mean(dim=(1, 2)).detach(), rtol=0, atol=1e-6)
 
 
-def with_attributes(module, **attributes):
+def module(**attributes):
+    made = nn.Module()
     for name, value in attributes.items():
-        setattr(module, name, value)
-    return module
+        setattr(made, name, value)
+    return made
 
 
 def hand_made(heads=2, width=16, **attributes):
-    return with_attributes(nn.Module(), num_heads=heads, qkv=nn.Linear(width, 3 * width), **attributes)
-
-
-def unknown(attn, **attributes):
-    return with_attributes(nn.Module(), block=attn, **attributes)
+    return module(num_heads=heads, qkv=nn.Linear(width, 3 * width), **attributes)
 
 
 @pytest.mark.parametrize('tokens', [5, 64, 257])
@@ -160,13 +154,10 @@ def test_a_single_head_can_be_read():
     ('attention', 'parsed'),
     [
         (None, ('class', None)),
-        ('class', ('class', None)),
         ('query_mean', ('query_mean', None)),
         ('backbone.layers.0.attn', ('class', 'backbone.layers.0.attn')),
-        (dict(reading='query_mean'), ('query_mean', None)),
         (dict(path='a.b'), ('class', 'a.b')),
         (of('a.b'), ('query_mean', 'a.b')),
-        (dict(reading='class', path=None), ('class', None)),
         (dict(reading='key_mean'), ValueError("attention reading 'key_mean' is unknown; known: class, query_mean")),
         (dict(reading=['class']), ValueError("attention reading ['class'] is unknown; known: class, query_mean")),
         (dict(reading='class', where='a.b'), ValueError("attention has no key 'where'; known: path, reading")),
@@ -184,10 +175,9 @@ def test_parse_attention(attention, parsed):
 
 
 def test_a_mean_over_queries_needs_the_queries_of_patches():
-    model = xcit()
-    ClassAttentionTap(model, of('ca_layers.1.attn')).attach()
+    tap, images = ClassAttentionTap(model := xcit(), of('ca_layers.1.attn')), torch.randn(2, 3, 32, 32)
     with pytest.raises(ValueError, match=r'^Class.*Att.* takes queries from the class token only'):
-        model(torch.randn(2, 3, 32, 32))
+        tap.maps(lambda: model(images), images)
 
 
 def test_the_last_block_is_found_through_every_wrapper_and_a_path_overrides_it():
@@ -202,18 +192,14 @@ def test_the_last_block_is_found_through_every_wrapper_and_a_path_overrides_it()
         assert find_attention_block(classifier, asked)[:3] == (first, 1, parse_attention(asked)[0])
 
 
-@pytest.mark.parametrize(
-    ('has', 'prefix'),
-    [
-        (dict(), 0),
-        (dict(cls_token=None), 0),
-        (dict(cls_token=nn.Parameter(torch.zeros(1))), 1),
-        (dict(cls_token=nn.Parameter(torch.zeros(1)), num_prefix_tokens=2), 2),
-        (dict(num_extra_tokens=3, num_prefix_tokens=2), 3),
-    ],
-)
+TOKEN = dict(cls_token=nn.Parameter(torch.zeros(1)))
+PREFIXES = [({}, 0), (dict(cls_token=None), 0), (TOKEN, 1), (dict(TOKEN, num_prefix_tokens=2), 2)]
+PREFIXES += [(dict(num_extra_tokens=3, num_prefix_tokens=2), 3)]
+
+
+@pytest.mark.parametrize(('has', 'prefix'), PREFIXES)
 def test_prefix_tokens_of_an_unknown_model(has, prefix):
-    model = unknown(hand_made(), **has)
+    model = module(block=hand_made(), **has)
     assert find_attention_block(model, of('block')) == AttentionBlock(model.block, prefix, 'query_mean')
     if has.get('cls_token') is None:
         with pytest.raises(ValueError, match=r"^Module was built without a class token.*path='block'\)"):
@@ -230,20 +216,17 @@ DEVIATIONS = [
     (cait, of('blocks.0.attn'), 'proj_l'),
     (partial(timm_model, attn_layer=DiffAttention), 'query_mean', 'lambda_init'),
     (eva, None, 'rope'),
-    (eva, 'query_mean', 'rope'),
     (partial(timm_model, 'vit_relpos_small_patch16_224'), of('blocks.1.attn'), 'rel_pos'),
     (partial(timm_model, 'vit_small_patch16_rope_224'), 'blocks.1.attn', 'rope'),
     (partial(timm_model, 'xcit_nano_12_p16_224', depth=1), 'blocks.0.attn', 'temperature'),
-    (partial(unknown, hand_made(num_kv_heads=1)), of('block'), 'num_kv_heads=1'),
-    (partial(unknown, hand_made(attention_biases=torch.zeros(2))), of('block'), 'attention_biases'),
-    (partial(unknown, hand_made(), shared_rel_pos=nn.Identity()), of('block'), 'shared_rel_pos'),
+    (partial(module, block=hand_made(num_kv_heads=1)), of('block'), 'num_kv_heads=1'),
+    (partial(module, block=hand_made(attention_biases=torch.zeros(2))), of('block'), 'attention_biases'),
+    (partial(module, block=hand_made(), shared_rel_pos=nn.Identity()), of('block'), 'shared_rel_pos'),
 ]
 SENTENCES = [
     (partial(hosts.ResNet, 18), None, r"^ResNet has no known class attention \(known: .*PVT.*='path.to.attn'.*MaskMix"),
-    (swin, None, '^SwinTransformer has no known class attention'),
     (swin, 'query_mean', r"^Swin\S+ has no known attention .*attention=dict\(reading='query_mean', path='path"),
     (PARALLEL, None, '^VisionTransformer has no known class attention'),
-    (PARALLEL, 'query_mean', '^VisionTransformer has no known attention'),
     (no_class, None, "^VisionTransformer was built without a class token.*attention='query_mean'"),
     (partial(pvt, out_type='featmap'), None, "^PVT was built without a class token.*attention='query_mean'"),
     (averaged, 'blocks.1.attn', r"^VisionTransformer .* without .*'query_mean', path='blocks.1.attn'\)"),

@@ -1,3 +1,4 @@
+import itertools
 import re
 from dataclasses import replace
 
@@ -36,9 +37,12 @@ def test_downsample_changes_the_attention_weight_alone(name, batch):
     assert not torch.allclose(by_nearest.lam, by_area.lam, atol=1e-3)
 
 
-def test_pal_by_hand(batch):
+@pytest.mark.parametrize('detach', [True, False])
+def test_pal_by_hand(detach, batch):
     target, attention, _, logits = batch
-    weights = ProgressiveAttentionLabeling()(*batch)
+    logits.requires_grad_()
+    weights = ProgressiveAttentionLabeling(detach)(*batch)
+    assert weights.lam.requires_grad is not detach
     tokens = F.avg_pool2d(target.mask.float(), 16).flatten(1)
     lam_attn = (attention * tokens).sum(1) / attention.sum(1)
     area = target.mask.float().mean((1, 2, 3))[:, None]
@@ -75,36 +79,29 @@ def test_build_labeling_takes_names_dicts_and_callables():
 
 
 def test_area_labeling_keeps_labels(batch):
-    target, _, _, logits = batch
-    assert AreaLabeling()(target, None, None, logits) == (None, target.lam_area, None, None)
-    assert AreaLabeling.uses_attention is False
+    rule = AreaLabeling()
+    assert rule(batch[0], None, None, batch[3]) == (None, batch[0].lam_area, None, None) and not rule.uses_attention
 
 
 @pytest.mark.parametrize('options', [(), (False, True, 0.5)])  # of the cosine, which do not apply
-@pytest.mark.parametrize(
-    ('strategy', 'factor'), [('equal', (0.5, 0.5)), ('linear', (0, 0.3)), ('parabolic', (0, 0.09))]
-)
-def test_factors_that_do_not_depend_on_the_prediction(options, strategy, factor, batch):
+@pytest.mark.parametrize(('strategy', 'late'), [('equal', 0.5), ('linear', 0.3), ('parabolic', 0.09)])
+def test_factors_that_do_not_depend_on_the_prediction(options, strategy, late, batch):
     batch[-1].requires_grad_()
     rule = ProgressiveAttentionLabeling(*options, factor=strategy)
-    for expected in factor:
+    for expected in (0.5 if strategy == 'equal' else 0.0, late):
         weights = rule(*batch)
         rule.progress = 0.3
-        assert torch.allclose(weights.factor, torch.full((6,), float(expected)))
+        assert torch.allclose(weights.factor, torch.full((6,), expected))
         assert torch.allclose(weights.lam, mixed(*batch[:3], expected)) and not weights.lam.requires_grad
     if strategy == 'equal':
         assert all(map(torch.equal, weights, AttentionLabeling()(*batch)))
 
 
-@pytest.mark.parametrize('detach', [True, False])
-def test_detach_decides_whether_the_factor_carries_gradient(batch, detach):
-    batch[-1].requires_grad_()
-    assert ProgressiveAttentionLabeling(detach=detach)(*batch).lam.requires_grad is not detach
-
-
 def test_the_learned_factor_carries_gradient(batch):
     target, attention, grid, _ = batch
     rule = ProgressiveAttentionLabeling(factor='learnable')
+    asked = {name for name in FACTORS if ProgressiveAttentionLabeling(factor=name).uses_learned}
+    assert asked == {'learnable'} and not hasattr(AttentionLabeling(), 'uses_learned')
     with pytest.raises(ValueError, match=r"^factor='learnable' needs LabelingHook"):
         rule(*batch)
     parameter = torch.tensor([0.2], requires_grad=True)
@@ -116,27 +113,15 @@ def test_the_learned_factor_carries_gradient(batch):
     assert gradient.item() == pytest.approx(2 * (weights.lam_attn - target.lam_area).sum().item(), rel=1e-5)
 
 
-def test_only_the_learnable_strategy_asks_for_a_parameter():
-    asked = {name for name in FACTORS if ProgressiveAttentionLabeling(factor=name).uses_learned}
-    assert asked == {'learnable'} and not hasattr(AttentionLabeling(), 'uses_learned')
-
-
 KNOWN = dict(factor='cosine, equal, learnable, linear, parabolic', downsample='area, nearest')
+WRONG = dict(label_smooth_val=(None, '0.1', False, 1.5, 1, -0.1), detach=('False', None), smooth_target=(7e16,))
+WRONG |= dict(factor=(['cosine'], None, 'sine'), downsample=('bilinear', None, True))
 
 
-@pytest.mark.parametrize(
-    ('name', 'value'),
-    [
-        *(('label_smooth_val', value) for value in (None, '0.1', False, 1.5, 1, -0.1)),
-        *(('detach', value) for value in ('False', None)),
-        ('smooth_target', 7e16),
-        *(('factor', value) for value in (['cosine'], None, 'sine')),
-        *(('downsample', value) for value in ('bilinear', None, True)),
-    ],
-    ids=str,
-)
-def test_invalid_arguments_raise(name, value):
-    for kind in ('AttentionLabeling', 'ProgressiveAttentionLabeling')[name != 'downsample' :]:
+@pytest.mark.parametrize('name', WRONG)
+def test_invalid_arguments_raise(name):
+    kinds = ('AttentionLabeling', 'ProgressiveAttentionLabeling')[name != 'downsample' :]
+    for value, kind in itertools.product(WRONG[name], kinds):
         with pytest.raises(ValueError, match=f'^{name} .*{re.escape(str(value))}') as error:
             build_labeling({'type': kind, name: value})
-    assert str(error.value).endswith(f'; known: {KNOWN[name]}' if name in KNOWN else repr(value))
+        assert str(error.value).endswith(f'; known: {KNOWN[name]}' if name in KNOWN else repr(value))

@@ -57,9 +57,7 @@ class Spy(TorchFunctionMode):
 def test_output_and_gradients_are_bit_identical_and_the_state_dict_stays(model):
     results, keys = [], list(model.state_dict())
     for tapped in (False, True):
-        tap = tap_of(model)
-        if tapped:
-            tap.attach()
+        tap = tap_of(model).attach() if tapped else tap_of(model)
         out = output(model)
         out.square().sum().backward()
         assert (tap.read() is not None) is tapped
@@ -118,22 +116,7 @@ def test_release_leaves_neither_hooks_nor_the_setting_of_torch_compile(model, gu
     assert tap.read() is None
 
 
-class Head(nn.Module):
-    """A timm backbone with a head whose weights are zero."""
-
-    def __init__(self, kind):
-        super().__init__()
-        self.backbone = timm_model(num_classes=0, global_pool='')
-        self.kind, self.head = kind, nn.Linear(32, 3)
-        nn.init.zeros_(self.head.weight)
-
-    def forward(self, images):
-        tokens = self.backbone(images)
-        used = dict(token=tokens[:, 0], patches=tokens[:, 1:].mean(1), none=torch.zeros(len(images), 32))
-        return self.head(used[self.kind])
-
-
-LAST = 'backbone.blocks.1.attn'
+LAST = 'blocks.1.attn'
 UNTRAINED = rf'^the class token at {LAST} does not reach the output of VisionTransformer .*query_mean'
 UNUSED = rf'^Attention at {LAST} does not reach the output of VisionTransformer, so its attention .*path.to.attn'
 
@@ -145,16 +128,23 @@ UNUSED = rf'^Attention at {LAST} does not reach the output of VisionTransformer,
         ('token', LAST, None),
         ('patches', None, UNTRAINED),
         ('patches', LAST, UNTRAINED),
-        ('patches', 'backbone.blocks.0.attn', None),  # by the patches of the next block, which attend to the token
+        ('patches', 'blocks.0.attn', None),  # by the patches of the next block, which attend to the token
         ('patches', 'query_mean', None),
         ('none', None, UNUSED),
         ('none', dict(reading='query_mean', path=LAST), UNUSED),
     ],
 )
 def test_attention_that_no_output_uses_raises_once(kind, attention, error):
-    model = Head(kind).eval()
+    """The weights of the head are zero."""
+    model, head = timm_model(num_classes=0, global_pool='').eval(), nn.Linear(32, 3)
+    nn.init.zeros_(head.weight)
+
+    def look():
+        tokens = model(torch.zeros(1, 3, 32, 32))
+        return head(dict(token=tokens[:, 0], patches=tokens[:, 1:].mean(1), none=torch.zeros(1, 32))[kind])
+
     tap = ClassAttentionTap(model, attention).attach()
-    before, look = count_hooks(model), lambda: model(torch.zeros(1, 3, 32, 32))
+    before = count_hooks(model)
     with pytest.raises(ValueError, match=error) if error else nullcontext():
         tap.verify(look)
     assert count_hooks(model) == before
