@@ -25,15 +25,13 @@ def energies(labels, unary, down, right):
 
 def pair_energies(labels, unary, down, right):
     """Return (L,) energies of L labellings of one sample with four costs per pair, by loops."""
-    height, width = labels.shape[1:]
     total = torch.zeros(len(labels), dtype=unary.dtype)
-    for number, label in enumerate(labels.long()):
-        for i, j in itertools.product(range(height), range(width)):
-            total[number] += unary[i, j, label[i, j]]
-            if i + 1 < height:
-                total[number] += down[i, j, label[i, j], label[i + 1, j]]
-            if j + 1 < width:
-                total[number] += right[i, j, label[i, j], label[i, j + 1]]
+    for (number, label), i, j in itertools.product(enumerate(labels.long()), *map(range, labels.shape[1:])):
+        total[number] += unary[i, j, label[i, j]]
+        if i < len(down):
+            total[number] += down[i, j, label[i, j], label[i + 1, j]]
+        if j < right.shape[1]:
+            total[number] += right[i, j, label[i, j], label[i, j + 1]]
     return total
 
 
@@ -92,17 +90,19 @@ def test_costs_are_never_written_to():
 
 
 @pytest.mark.parametrize(
-    ('costs', 'sentence'),
+    ('place', 'wrong', 'sentence'),
     [
-        ((torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2), torch.zeros(1, 2, 1)), r'\(B, h - 1, w\) .* \(1, 2, 2\)'),
-        ((torch.zeros(1, 2, 2, 1), torch.zeros(1, 1, 2), torch.zeros(1, 2, 1)), r'\(B, h, w, 2\)'),
-        ((torch.zeros(1, 2, 2, 2), -torch.ones(1, 1, 2), torch.zeros(1, 2, 1)), 'at least 0'),
-        ((torch.zeros(1, 2, 2, 2), torch.zeros(1, 1, 2), -torch.ones(1, 2, 1)), 'at least 0'),
-        ((torch.full((1, 2, 2, 2), torch.nan), torch.zeros(1, 1, 2), torch.zeros(1, 2, 1)), 'finite'),
-        ((torch.zeros(1, 2, 2, 2), torch.full((1, 1, 2), torch.inf), torch.zeros(1, 2, 1)), 'finite'),
+        (1, torch.zeros(1, 2, 2), r'\(B, h - 1, w\) .* \(1, 2, 2\)'),
+        (0, torch.zeros(1, 2, 2, 1), r'\(B, h, w, 2\)'),
+        (1, -torch.ones(1, 1, 2), 'at least 0'),
+        (2, -torch.ones(1, 2, 1), 'at least 0'),
+        (0, torch.full((1, 2, 2, 2), torch.nan), 'finite'),
+        (1, torch.full((1, 1, 2), torch.inf), 'finite'),
     ],
 )
-def test_bad_costs_raise(costs, sentence):
+def test_bad_costs_raise(place, wrong, sentence):
+    costs = [torch.zeros(1, 2, 2, 2), torch.zeros(1, 1, 2), torch.zeros(1, 2, 1)]
+    costs[place] = wrong
     with pytest.raises(ValueError, match=f'min_cut expects .*{sentence}'):
         min_cut(*costs)
 
@@ -110,19 +110,17 @@ def test_bad_costs_raise(costs, sentence):
 @pytest.mark.parametrize('grid', [(1, 1), (1, 3), (3, 1), (2, 2), (2, 3)])
 def test_folding_keeps_the_energy_of_every_labelling(grid):
     torch.manual_seed(3)
-    height, width = grid
-    labels = all_labels(*grid)
+    (height, width), labels = grid, all_labels(*grid)
     for _ in range(8):
-        unary = torch.rand(1, height, width, 2, dtype=torch.float64)
-        down, right = (
-            torch.rand(*shape, 2, 2, dtype=torch.float64) + 1 - torch.eye(2)
-            for shape in ((1, height - 1, width), (1, height, width - 1))
+        unary, down, right = (
+            torch.rand(1, *shape, dtype=torch.float64)
+            for shape in ((height, width, 2), (height - 1, width, 2, 2), (height, width - 1, 2, 2))
         )
-        folded = fold_pairs(unary, down, right)
-        expected = pair_energies(labels, unary[0], down[0], right[0])
+        costs = [unary, down + 1 - torch.eye(2), right + 1 - torch.eye(2)]
+        folded, alone = fold_pairs(*costs), [cost[0] for cost in costs]
+        expected = pair_energies(labels, *alone)
         torch.testing.assert_close(energies(labels, *(cost[0] for cost in folded)), expected)
-        found = min_cut(*folded)
-        torch.testing.assert_close(pair_energies(found, unary[0], down[0], right[0])[0], expected.min())
+        torch.testing.assert_close(pair_energies(min_cut(*folded), *alone)[0], expected.min())
 
 
 def test_a_reward_for_unequal_neighbours_is_clipped():
@@ -135,32 +133,20 @@ def test_a_reward_for_unequal_neighbours_is_clipped():
 
 def naive_seams(images, index, grid, neigh):
     """Compute seam costs by loops for images in [0, 1]."""
-    (height, width), (h, w) = images.shape[2:], grid
-    rows, columns = height // h, width // w
+    (h, w), rows, columns = grid, images.shape[2] // grid[0], images.shape[3] // grid[1]
     tall, wide = np.gcd(neigh, rows), np.gcd(neigh, columns)
     down, right = torch.zeros(len(images), h - 1, w, 2, 2), torch.zeros(len(images), h, w - 1, 2, 2)
-    for b, a, c in itertools.product(range(len(images)), range(2), range(2)):
+    for b, a, c, i, j in itertools.product(range(len(images)), range(2), range(2), range(h), range(w)):
         one, other = (images[b] if label else images[index[b]] for label in (a, c))
-        for i, j in itertools.product(range(h), range(w)):
-            y, x = (i + 1) * rows, (j + 1) * columns
-            if i + 1 < h:
-                jumps = [
-                    (
-                        one[:, y - tall : y, s : s + wide].mean((1, 2))
-                        - other[:, y : y + tall, s : s + wide].mean((1, 2))
-                    )
-                    for s in range(j * columns, x, wide)
-                ]
-                down[b, i, j, a, c] = torch.stack(jumps).abs().mean()
-            if j + 1 < w:
-                jumps = [
-                    (
-                        one[:, s : s + tall, x - wide : x].mean((1, 2))
-                        - other[:, s : s + tall, x : x + wide].mean((1, 2))
-                    )
-                    for s in range(i * rows, y, tall)
-                ]
-                right[b, i, j, a, c] = torch.stack(jumps).abs().mean()
+        y, x = (i + 1) * rows, (j + 1) * columns
+        spans = [slice(s, s + wide) for s in range(x - columns, x, wide)]
+        below = [(one[:, y - tall : y, span], other[:, y : y + tall, span]) for span in spans]
+        spans = [slice(s, s + tall) for s in range(y - rows, y, tall)]
+        beside = [(one[:, span, x - wide : x], other[:, span, x : x + wide]) for span in spans]
+        for cost, pairs, inside in ((down, below, i + 1 < h), (right, beside, j + 1 < w)):
+            if inside:
+                jumps = [first.mean((1, 2)) - second.mean((1, 2)) for first, second in pairs]
+                cost[b, i, j, a, c] = torch.stack(jumps).abs().mean()
     return down, right
 
 

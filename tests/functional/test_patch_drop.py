@@ -39,10 +39,6 @@ def test_salient_set_by_hand(q, first, second):
 def test_what_is_not_salient_is_dropped_around_the_set():
     assert drop_salient_mass(MASS, 0.5, 'salient').tolist()[0] == [False, True, False, True]
     assert drop_salient_mass(MASS, 0.5, 'non-salient').tolist()[0] == [True, False, True, False]
-    assert drop_salient_mass(MASS, 1.0, 'salient').all()
-    assert not drop_salient_mass(MASS, 0.0, 'non-salient').any()
-    assert not drop_salient_mass(MASS, 0.0, 'salient').any()
-    assert drop_salient_mass(MASS, 1.0, 'non-salient').all()
 
 
 @pytest.mark.parametrize('mode', ['salient', 'non-salient'])
@@ -58,14 +54,14 @@ def test_counts_are_those_of_naseer():
     assert counts == [0, 19, 39, 58, 78, 98, 117, 137, 156, 176]
     assert [drop_count(k / 10, 196, 'count') for k in range(11)] == [0, 20, 39, 59, 78, 98, 118, 137, 157, 176, 196]
     assert drop_count(0.29, 100, 'naseer') == 29  # 0.29 * 100 is 28.999999999999996
+    assert default_ratios('salient', 'naseer')[-1] == 1 and default_ratios('salient', 'count')[-1] == 0.9
+    assert default_ratios('non-salient', 'naseer')[0] == 0
 
 
 def test_where_a_point_is_plotted():
     assert information_loss('random', 0.1, 196, 'naseer') == 19 / 196
     assert information_loss('salient', 0.1, 196, 'naseer') == 0.1
     assert information_loss('salient', 0.1, 196, 'count') == 20 / 196
-    assert default_ratios('salient', 'naseer')[-1] == 1 and default_ratios('salient', 'count')[-1] == 0.9
-    assert default_ratios('non-salient', 'naseer')[0] == 0
 
 
 def test_random_orders_depend_on_their_seed_alone():
@@ -98,9 +94,6 @@ def test_blacken(dtype):
     assert torch.equal(black, torch.where(pixels[:, None], 0, images).to(dtype))
     shared = blacken(images, torch.tensor([[True, False, False, False]]), 2)
     assert (shared[:, :, :2, :3] == 0).all() and int((shared == 0).sum()) == 2 * 3 * 6
-
-
-@pytest.mark.parametrize('size', [(30, 32), (32, 30)])
-def test_a_grid_that_does_not_divide_the_image_raises(size):
-    with pytest.raises(ValueError, match=rf'images of {size[0]}x{size[1]} pixels are not divisible into 8x8 patches'):
-        blacken(torch.zeros(1, 3, *size), torch.zeros(1, 64, dtype=torch.bool), 8)
+    for size in ((4, 5), (5, 4)):
+        with pytest.raises(ValueError, match=f'images of {size[0]}x{size[1]} pixels are not divisible into 2x2'):
+            blacken(torch.zeros(1, 3, *size), torch.zeros(1, 4, dtype=torch.bool), 2)
