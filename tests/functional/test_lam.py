@@ -1,17 +1,11 @@
+import itertools
 import math
 
 import pytest
 import torch
 
-from mixpro_mm.functional import (
-    attention_lam,
-    combine,
-    cosine_factor,
-    linear_factor,
-    parabolic_factor,
-    random_mask,
-    to_pixels,
-)
+from mixpro_mm.functional import attention_lam, combine, cosine_factor, random_mask, to_pixels
+from mixpro_mm.functional.lam import linear_factor, parabolic_factor
 
 
 @pytest.mark.parametrize(
@@ -40,19 +34,14 @@ def test_non_square_grids_are_row_major():
     assert attention_lam(attention, mask, (2, 3)).item() == 1.0
 
 
-@pytest.mark.parametrize('scale', [0.0, 1e-44, 1e-38, 1.0, 1e37])
-@pytest.mark.parametrize('fill', [True, False])
-def test_lam_stays_finite_and_in_range(scale, fill):
-    mask = torch.full((2, 1, 16, 16), fill)
-    lam = attention_lam(torch.full((2, 16), scale), mask, (4, 4))
-    assert torch.equal(lam, torch.full((2,), float(fill)))
-
-
-def test_no_attention_falls_back_to_the_area():
-    mask = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
-    mask[..., :3] = True
-    for downsample in ('area', 'nearest'):
-        assert attention_lam(torch.zeros(1, 16), mask, (4, 4), downsample).item() == 3 / 16
+@pytest.mark.parametrize('downsample', ['area', 'nearest'])
+def test_lam_stays_finite_and_in_range_and_falls_back_to_the_area(downsample):
+    for scale, fill in itertools.product((0.0, 1e-44, 1e-38, 1.0, 1e37), (True, False)):
+        mask = torch.full((2, 1, 16, 16), fill)
+        lam = attention_lam(torch.full((2, 16), scale), mask, (4, 4), downsample)
+        assert torch.equal(lam, torch.full((2,), float(fill)))
+    mask[..., :3, :] = True
+    assert attention_lam(torch.zeros(2, 16), mask, (4, 4), downsample).tolist() == [3 / 16] * 2
 
 
 def test_half_precision_attention_is_computed_in_fp32():
@@ -63,10 +52,11 @@ def test_half_precision_attention_is_computed_in_fp32():
     assert torch.equal(lam, attention_lam(attention.float(), mask, (14, 14)))
 
 
-@pytest.mark.parametrize('grid', [(3, 5), (14, 13)])
-def test_a_grid_that_does_not_match_raises(grid):
-    with pytest.raises(ValueError, match=f'196 attention weights of 2 samples do not fit a {grid[0]}x{grid[1]}'):
-        attention_lam(torch.rand(2, 196), torch.ones(2, 1, 224, 224, dtype=torch.bool), grid)
+def test_grids_and_batches_that_do_not_match_raise():
+    for grid, batch in (((3, 5), 2), ((14, 13), 2), ((14, 14), 3)):
+        found = f'196 attention weights of 2 samples do not fit a {grid[0]}x{grid[1]} token grid and masks of {batch}'
+        with pytest.raises(ValueError, match=found):
+            attention_lam(torch.rand(2, 196), torch.ones(batch, 1, 224, 224, dtype=torch.bool), grid)
 
 
 def test_cosine_factor_by_hand():
@@ -78,15 +68,12 @@ def test_cosine_factor_by_hand():
 
 
 def test_cosine_factor_computes_in_fp32_whatever_comes_in():
-    logits = torch.randn(4, 10)
-    target = torch.eye(10)[:4]
-    low = cosine_factor(logits.bfloat16(), target.bfloat16())
+    logits, target = torch.randn(4, 10).bfloat16(), torch.eye(10)[:4]
+    expected = cosine_factor(logits.float(), target)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        inside = cosine_factor(logits.bfloat16(), target)
-    expected = cosine_factor(logits.bfloat16().float(), target)
-    assert low.dtype == inside.dtype == torch.float32
-    assert torch.equal(low, expected)
-    assert torch.equal(inside, expected)
+        inside = cosine_factor(logits, target)
+    for factor in (cosine_factor(logits, target.bfloat16()), inside):
+        assert factor.dtype == torch.float32 and torch.equal(factor, expected)
 
 
 def test_cosine_factor_ends():
@@ -105,10 +92,6 @@ def test_combine_follows_equation_9():
 def test_schedules_by_hand():
     assert [linear_factor(t / 4) for t in range(5)] == [0, 0.25, 0.5, 0.75, 1]
     assert [parabolic_factor(t / 4) for t in range(5)] == [0, 0.0625, 0.25, 0.5625, 1]
-
-
-@pytest.mark.parametrize('schedule', [linear_factor, parabolic_factor])
-@pytest.mark.parametrize('progress', [-0.1, 1.5, float('nan')])
-def test_a_schedule_outside_of_the_training_raises(schedule, progress):
-    with pytest.raises(ValueError, match=rf'^progress must lie in \[0, 1\], got {progress}'):
-        schedule(progress)
+    for schedule, progress in itertools.product((linear_factor, parabolic_factor), (-0.1, 1.5, math.nan)):
+        with pytest.raises(ValueError, match=rf'^progress must lie in \[0, 1\], got {progress}'):
+            schedule(progress)

@@ -6,17 +6,9 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from mixpro_mm.functional.metrics import (
-    aurra,
-    expected_calibration_error,
-    fpr95,
-    fpr_at_recall,
-    ood_aupr,
-    ood_auroc,
-    slice_confidence,
-    whole_classes,
-)
+from mixpro_mm.functional import aurra, expected_calibration_error, fpr95, fpr_at_recall, ood_aupr, ood_auroc
 from mixpro_mm.functional.metrics import rms_calibration_error as rms
+from mixpro_mm.functional.metrics import slice_confidence, whole_classes
 
 RANKED = {
     'rms': lambda c, z: rms(c, z, 10),

@@ -25,10 +25,6 @@ def test_blend_follows_equation_7():
     assert torch.equal(target.blend(lam), expected)
     by_area = target.lam_area[:, None] * target.scores + (1 - target.lam_area[:, None]) * target.partner_scores
     assert torch.equal(target.blend(), by_area)
-
-
-def test_blend_keeps_the_dtype_of_the_scores():
-    target = make()
     half = MixedTarget(target.scores.bfloat16(), target.partner_scores.bfloat16(), target.mask)
     assert half.blend().dtype == torch.bfloat16
 

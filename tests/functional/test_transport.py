@@ -43,14 +43,14 @@ def test_blocks_move_whole(size, grid):
     copy = images.clone()
     plan = torch.stack([torch.randperm(grid[0] * grid[1]) for _ in range(3)])
     moved = move_blocks(images, plan, grid)
-    rows, columns = size[0] // grid[0], size[1] // grid[1]
+
+    def block(pictures, sample, place):
+        (i, j), rows, columns = divmod(int(place), grid[1]), size[0] // grid[0], size[1] // grid[1]
+        return pictures[sample, :, i * rows : (i + 1) * rows, j * columns : (j + 1) * columns]
+
     for sample, place in itertools.product(range(3), range(grid[0] * grid[1])):
-        (i, j), (k, m) = divmod(place, grid[1]), divmod(int(plan[sample, place]), grid[1])
-        shown = moved[sample, :, i * rows : (i + 1) * rows, j * columns : (j + 1) * columns]
-        block = images[sample, :, k * rows : (k + 1) * rows, m * columns : (m + 1) * columns]
-        assert torch.equal(shown, block)
-    assert torch.equal(images, copy)
-    assert moved.dtype == images.dtype
+        assert torch.equal(block(moved, sample, place), block(images, sample, plan[sample, place]))
+    assert torch.equal(images, copy) and moved.dtype == images.dtype
 
 
 def test_bad_arguments_raise():
