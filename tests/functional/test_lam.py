@@ -27,11 +27,9 @@ def test_tokens_on_a_border_by_hand(box, area, nearest):
 
 
 def test_non_square_grids_are_row_major():
-    attention = torch.zeros(1, 6)
-    attention[0, 2] = 1.0  # the last token of the first of two rows
     mask = torch.zeros(1, 1, 32, 48, dtype=torch.bool)
-    mask[..., :16, 32:] = True
-    assert attention_lam(attention, mask, (2, 3)).item() == 1.0
+    mask[..., :16, 32:] = True  # the last token of the first of two rows
+    assert attention_lam(torch.eye(6)[2:3], mask, (2, 3)).item() == 1.0
 
 
 @pytest.mark.parametrize('downsample', ['area', 'nearest'])
@@ -48,8 +46,7 @@ def test_half_precision_attention_is_computed_in_fp32():
     attention = torch.rand(2, 196, dtype=torch.bfloat16)
     mask = to_pixels(random_mask(torch.tensor([5, 5]), (7, 7)), 32, (224, 224))
     lam = attention_lam(attention, mask, (14, 14))
-    assert lam.dtype == torch.float32
-    assert torch.equal(lam, attention_lam(attention.float(), mask, (14, 14)))
+    assert lam.dtype == torch.float32 and torch.equal(lam, attention_lam(attention.float(), mask, (14, 14)))
 
 
 def test_grids_and_batches_that_do_not_match_raise():
@@ -59,12 +56,15 @@ def test_grids_and_batches_that_do_not_match_raise():
             attention_lam(torch.rand(2, 196), torch.ones(batch, 1, 224, 224, dtype=torch.bool), grid)
 
 
-def test_cosine_factor_by_hand():
-    logits = torch.log(torch.tensor([[0.6, 0.3, 0.1]]))
-    target = torch.tensor([[0.75, 0.25, 0.0]])
+def test_cosine_factor_by_hand_and_at_its_ends():
+    logits, target = torch.tensor([[0.6, 0.3, 0.1]]).log(), torch.tensor([[0.75, 0.25, 0.0]])
     dot = 0.6 * 0.75 + 0.3 * 0.25
     norms = math.sqrt(0.36 + 0.09 + 0.01) * math.sqrt(0.75**2 + 0.25**2)
     assert cosine_factor(logits, target).item() == pytest.approx(dot / norms, rel=1e-6)
+    target = torch.eye(3)
+    assert torch.allclose(cosine_factor(target * 1e3, target), torch.ones(3))
+    assert cosine_factor(torch.randn(3, 3), torch.zeros(3, 3)).tolist() == [0, 0, 0]
+    assert cosine_factor(torch.full((3, 3), 1e4), target).isfinite().all()
 
 
 def test_cosine_factor_computes_in_fp32_whatever_comes_in():
@@ -74,13 +74,6 @@ def test_cosine_factor_computes_in_fp32_whatever_comes_in():
         inside = cosine_factor(logits, target)
     for factor in (cosine_factor(logits, target.bfloat16()), inside):
         assert factor.dtype == torch.float32 and torch.equal(factor, expected)
-
-
-def test_cosine_factor_ends():
-    target = torch.eye(3)
-    assert torch.allclose(cosine_factor(target * 1e3, target), torch.ones(3))
-    assert cosine_factor(torch.randn(3, 3), torch.zeros(3, 3)).tolist() == [0, 0, 0]
-    assert cosine_factor(torch.full((3, 3), 1e4), target).isfinite().all()
 
 
 def test_combine_follows_equation_9():

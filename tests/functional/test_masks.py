@@ -28,7 +28,7 @@ def test_random_mask_is_uniform_over_cells():
     assert torch.allclose(share, torch.full((1, 3, 4), 0.25), atol=0.015)  # 5 standard errors
 
 
-def test_counts_and_block_shapes_out_of_range_raise():
+def test_arguments_out_of_range_raise():
     settings = dict(min_patches=1, aspect=0.3)
     for count in (17, -1):  # 13 and -5 of the other grid
         with pytest.raises(ValueError, match=rf'^keep must lie in 0 to 16 for a 4x4 grid, got \[3, {count}\]$'):
@@ -39,6 +39,9 @@ def test_counts_and_block_shapes_out_of_range_raise():
     for least, aspect in ((0, 0.5), (1, 0), (1, 1.1)):
         with pytest.raises(ValueError, match=f'^min_patches must be at least 1 .*, got {least} and {aspect}$'):
             block_mask(torch.tensor([3]), (4, 4), min_patches=least, aspect=aspect)
+    for align, size, most in ((0, 64, 40), (-16, 64, 40), (41, 64, 40), (40, 40, 39)):
+        with pytest.raises(ValueError, match=f'align {align} must lie in 1 to {most} for an image of 40x{size} pixels'):
+            region_mask(torch.tensor([0.5]), (40, size), align=align)
 
 
 def test_only_torch_draws():
@@ -66,14 +69,13 @@ def test_region_mask_is_one_clipped_box_of_the_wanted_side():
     assert (mask.flatten(1).float().mean(1) >= lam - 1e-6).all()
 
 
-def nearest(position, borders):
-    return min(borders, key=lambda border: (abs(border - position), -border))  # half-way: the larger one
-
-
 @pytest.mark.parametrize(
     ('size', 'align'), [((48, 64), 16), ((40, 61), 16), ((30, 30), 7), ((20, 33), 20), ((9, 9), 1)]
 )
 def test_aligned_boxes_are_the_plain_ones_with_their_borders_rounded(size, align):
+    def nearest(position, borders):
+        return min(borders, key=lambda border: (abs(border - position), -border))  # half-way: the larger one
+
     lam = torch.rand(150, generator=seeded())
     plain = ~region_mask(lam, size, generator=seeded(1))[:, 0]
     aligned = ~region_mask(lam, size, align=align, generator=seeded(1))[:, 0]
@@ -86,12 +88,6 @@ def test_aligned_boxes_are_the_plain_ones_with_their_borders_rounded(size, align
             expected[top:bottom, left:right] = True
         assert torch.equal(after, expected)
     assert (align == 1) == torch.equal(plain, aligned)
-
-
-@pytest.mark.parametrize('align', [0, -16, 41])
-def test_align_out_of_range_raises(align):
-    with pytest.raises(ValueError, match=rf'align {align} must lie in 1 to 40 for an image of 40x64 pixels'):
-        region_mask(torch.tensor([0.5]), (40, 64), align=align)
 
 
 @pytest.mark.parametrize('offset', [0, 1, 4, 5])
@@ -153,8 +149,7 @@ def test_blocks_are_frozen(rounds, monkeypatch):
 
 
 def test_a_single_block_lies_anywhere_equally_often():
-    count = torch.full((6000,), 16)
-    mask = block_mask(count, (6, 7), min_patches=16, aspect=1.0, generator=seeded())[:, 0]
+    mask = block_mask(torch.full((6000,), 16), (6, 7), min_patches=16, aspect=1.0, generator=seeded())[:, 0]
     corners = torch.stack([mask.any(2).int().argmax(1), mask.any(1).int().argmax(1)], dim=1)
     for sample, (top, left) in zip(mask[:200], corners[:200].tolist(), strict=True):
         assert sample[top : top + 4, left : left + 4].all()  # a square of all 16
@@ -178,8 +173,7 @@ def test_aspects_of_blocks_are_log_uniform_where_they_fit():
     assert ratio.abs().max() < 1.02
     assert torch.allclose(torch.histc(ratio, 10, -1.02, 1.02) / 20_000, torch.full((10,), 0.1), atol=0.015)
     rows, columns = masks._draw_sides(everything[:500], (100, 1000), 40_000, 0.3, seeded())
-    assert (rows == 100).all()  # 0.25 is the only ratio that fits, whatever is wished
-    assert (columns == 400).all()
+    assert (rows == 100).all() and (columns == 400).all()  # 0.25 is the only ratio that fits, whatever is wished
     area = torch.arange(1, 197)
     rows, columns = masks._draw_sides(area, (14, 14), 1000, 0.3, seeded())
     assert (rows <= 14).all() and (columns <= 14).all()

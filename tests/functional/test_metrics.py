@@ -136,7 +136,6 @@ def test_order_of_examples_and_kind_of_array_do_not_matter(name, levels):
     ('confidence', 'correct', 'sentence'),
     [
         ([], [], r'confidence must have the shape \(N,\) .*got \(0,\)'),
-        ([0.5, 0.6], [], r'correct must have the shape'),
         (0.5, 1, r'confidence must have .* got \(\)'),
         ([0.5, math.nan], [0, 1], r'confidence must lie in \[0, 1\], got nan at position 1'),
         ([-0.1, 0.5], [0, 1], 'got -0.1 at position 0'),

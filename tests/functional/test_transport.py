@@ -31,9 +31,13 @@ def test_no_permutation_costs_less(grid, t_eps):
         assert cost(plan, values, shown, t_eps) == pytest.approx(least, abs=1e-12)
 
 
-def test_nothing_moves_where_all_or_nothing_shows():
+def test_nothing_moves_where_all_or_nothing_shows_and_bad_arguments_raise():
     mask = torch.tensor([True, False]).view(2, 1, 1).expand(2, 3, 3)
     assert torch.equal(transport_plan(torch.rand(2, 3, 3), mask, 1e-9), torch.arange(9).expand(2, -1))
+    with pytest.raises(ValueError, match=r'saliency \(2, 3, 2\) and mask \(2, 3, 3\) must share one shape'):
+        transport_plan(torch.rand(2, 3, 2), mask, 1.0)
+    with pytest.raises(ValueError, match='finite saliencies'):
+        transport_plan(torch.full((2, 3, 3), torch.nan), mask, 1.0)
 
 
 @pytest.mark.parametrize(('size', 'grid'), [((4, 4), (2, 2)), ((6, 8), (3, 2)), ((6, 8), (6, 8)), ((5, 3), (1, 1))])
@@ -51,10 +55,3 @@ def test_blocks_move_whole(size, grid):
     for sample, place in itertools.product(range(3), range(grid[0] * grid[1])):
         assert torch.equal(block(moved, sample, place), block(images, sample, plan[sample, place]))
     assert torch.equal(images, copy) and moved.dtype == images.dtype
-
-
-def test_bad_arguments_raise():
-    with pytest.raises(ValueError, match=r'saliency \(1, 2, 2\) and mask \(1, 2, 3\) must share one shape'):
-        transport_plan(torch.rand(1, 2, 2), torch.ones(1, 2, 3, dtype=torch.bool), 1.0)
-    with pytest.raises(ValueError, match='finite saliencies'):
-        transport_plan(torch.full((1, 2, 2), torch.nan), torch.ones(1, 2, 2, dtype=torch.bool), 1.0)
