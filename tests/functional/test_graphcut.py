@@ -69,22 +69,19 @@ def test_scale_and_company_do_not_matter(exponent):
     assert torch.equal(min_cut(*costs)[1:], found[1:])
 
 
-@pytest.mark.parametrize(
-    ('place', 'wrong', 'sentence'),
-    [
+def test_bad_costs_raise():
+    for place, wrong, sentence in [
         (1, torch.zeros(1, 2, 2), r'\(B, h - 1, w\) .* \(1, 2, 2\)'),
         (0, torch.zeros(1, 2, 2, 1), r'\(B, h, w, 2\)'),
         (1, -torch.ones(1, 1, 2), 'at least 0'),
         (2, -torch.ones(1, 2, 1), 'at least 0'),
         (0, torch.full((1, 2, 2, 2), torch.nan), 'finite'),
         (1, torch.full((1, 1, 2), torch.inf), 'finite'),
-    ],
-)
-def test_bad_costs_raise(place, wrong, sentence):
-    costs = [torch.zeros(1, 2, 2, 2), torch.zeros(1, 1, 2), torch.zeros(1, 2, 1)]
-    costs[place] = wrong
-    with pytest.raises(ValueError, match=f'min_cut expects .*{sentence}'):
-        min_cut(*costs)
+    ]:
+        costs = [torch.zeros(1, 2, 2, 2), torch.zeros(1, 1, 2), torch.zeros(1, 2, 1)]
+        costs[place] = wrong
+        with pytest.raises(ValueError, match=f'min_cut expects .*{sentence}'):
+            min_cut(*costs)
 
 
 @pytest.mark.parametrize('grid', [(1, 1), (1, 3), (3, 1), (2, 2), (2, 3)])

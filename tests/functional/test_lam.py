@@ -42,14 +42,11 @@ def test_lam_stays_finite_and_in_range_and_falls_back_to_the_area(downsample):
     assert attention_lam(torch.zeros(2, 16), mask, (4, 4), downsample).tolist() == [3 / 16] * 2
 
 
-def test_half_precision_attention_is_computed_in_fp32():
+def test_half_precision_attention_is_computed_in_fp32_and_other_grids_and_batches_raise():
     attention = torch.rand(2, 196, dtype=torch.bfloat16)
     mask = to_pixels(random_mask(torch.tensor([5, 5]), (7, 7)), 32, (224, 224))
     lam = attention_lam(attention, mask, (14, 14))
     assert lam.dtype == torch.float32 and torch.equal(lam, attention_lam(attention.float(), mask, (14, 14)))
-
-
-def test_grids_and_batches_that_do_not_match_raise():
     for grid, batch in (((3, 5), 2), ((14, 13), 2), ((14, 14), 3)):
         found = f'196 attention weights of 2 samples do not fit a {grid[0]}x{grid[1]} token grid and masks of {batch}'
         with pytest.raises(ValueError, match=found):
@@ -76,13 +73,10 @@ def test_cosine_factor_computes_in_fp32_whatever_comes_in():
         assert factor.dtype == torch.float32 and torch.equal(factor, expected)
 
 
-def test_combine_follows_equation_9():
+def test_equation_9_and_the_schedules_by_hand():
     area, attn = torch.tensor([0.2, 0.8]), torch.tensor([0.6, 0.4])
     assert torch.allclose(combine(area, attn, torch.tensor([0.25, 1.0])), torch.tensor([0.3, 0.4]))
     assert torch.equal(combine(area, attn, 0.0), area)
-
-
-def test_schedules_by_hand():
     assert [linear_factor(t / 4) for t in range(5)] == [0, 0.25, 0.5, 0.75, 1]
     assert [parabolic_factor(t / 4) for t in range(5)] == [0, 0.0625, 0.25, 0.5625, 1]
     for schedule, progress in itertools.product((linear_factor, parabolic_factor), (-0.1, 1.5, math.nan)):

@@ -27,14 +27,10 @@ def draw(seed, number, levels=None):
 
 def rms_by_loop(confidence, correct, size, drop):
     """Compute the definition by loops for distinct confidences."""
-    pairs = sorted(zip(confidence, correct, strict=True))
-    bins = [pairs[i * size : (i + 1) * size] for i in range(len(pairs) // size)] or [[]]
-    bins[-1] += pairs[sum(map(len, bins)) :]
-    total = 0.0
-    for members in bins[:-1] if drop else bins:
-        gap = sum(c for c, _ in members) / len(members) - sum(z for _, z in members) / len(members)
-        total += len(members) / len(pairs) * gap**2
-    return math.sqrt(total)
+    pairs = np.array(sorted(zip(confidence, correct, strict=True)))
+    bins = np.split(pairs, range(size, len(pairs) - size + 1, size))
+    gaps = [len(members) * (members[:, 0].mean() - members[:, 1].mean()) ** 2 for members in bins]
+    return math.sqrt(sum(gaps[:-1] if drop else gaps) / len(pairs))
 
 
 def test_rms_calibration_error_by_hand():
@@ -144,7 +140,6 @@ def test_order_of_examples_and_kind_of_array_do_not_matter(name, levels):
         ([0.5, 0.6], [0, 2], 'correct must be 0 or 1, got 2.0 at position 1'),
         ([0.5, 0.6], [0, math.nan], 'correct must be 0 or 1, got nan at position 1'),
         ([0.5, [0.6, 0.7]], [0, 1], 'confidence must be one number per example'),
-        ([0.5, 0.6], ['yes', 'no'], 'correct must be one number per example'),
     ],
 )
 def test_invalid_ranked_input_raises(name, confidence, correct, sentence):
@@ -189,14 +184,10 @@ def test_slicing_scores_is_slicing_logits(scale):
         confidence, predicted = slice_confidence(softmax(logits, axis=1), given)
         np.testing.assert_allclose(confidence, before.max(axis=1), rtol=1e-9)
         assert np.array_equal(predicted, chosen[before.argmax(axis=1)])
-
-
-@pytest.mark.parametrize('dtype', [np.float32, np.float16])
-def test_a_slice_of_small_scores_keeps_its_digits(dtype):
-    """The ratio 3 : 1 in the slice is kept down to the smallest normal number."""
-    small = float(np.finfo(dtype).tiny)
-    confidence, predicted = slice_confidence(np.array([[1, small, 3 * small]], dtype), [1, 2])
-    assert confidence == pytest.approx([0.75], rel=1e-3) and predicted.tolist() == [2]
+    for dtype in (np.float32, np.float16):  # the ratio 3 : 1 is kept down to the smallest normal number
+        small = float(np.finfo(dtype).tiny)
+        confidence, predicted = slice_confidence(np.array([[1, small, 3 * small]], dtype), [1, 2])
+        assert confidence == pytest.approx([0.75], rel=1e-3) and predicted.tolist() == [2]
 
 
 SCORES = [[0.2, 0.7, 0.1]]

@@ -8,8 +8,7 @@ from mixpro_mm.functional.transport import move_blocks, transport_plan
 
 def cost(plan, saliency, mask, t_eps):
     """Return the cost of one sample; ``plan[place]`` is a block."""
-    height, width = mask.shape
-    total = 0.0
+    (height, width), total = mask.shape, 0.0
     for place, block in enumerate(plan):
         (i, j), (k, m) = divmod(place, width), divmod(int(block), width)
         distance = ((i - k) / max(height - 1, 1)) ** 2 + ((j - m) / max(width - 1, 1)) ** 2
@@ -21,13 +20,11 @@ def cost(plan, saliency, mask, t_eps):
 @pytest.mark.parametrize('t_eps', [0.01, 0.3, 2.0])
 def test_no_permutation_costs_less(grid, t_eps):
     torch.manual_seed(0)
-    saliency = torch.rand(6, *grid, dtype=torch.float64)
-    mask = torch.rand(6, *grid) < 0.5
+    saliency, mask = torch.rand(6, *grid, dtype=torch.float64), torch.rand(6, *grid) < 0.5
     mask[0], mask[1] = True, False
     plans = transport_plan(saliency, mask, t_eps)
-    every = list(itertools.permutations(range(grid[0] * grid[1])))
     for plan, values, shown in zip(plans, saliency, mask, strict=True):
-        least = min(cost(other, values, shown, t_eps) for other in every)
+        least = min(cost(other, values, shown, t_eps) for other in itertools.permutations(range(len(plan))))
         assert cost(plan, values, shown, t_eps) == pytest.approx(least, abs=1e-12)
 
 
