@@ -10,8 +10,7 @@ from mixpro_mm.functional.saliency import peak_mask, spectral_residual
 from mixpro_mm.functional.shuffle import shuffle_patches
 from mixpro_mm.functional.transport import move_blocks, transport_plan
 
-CPU = torch.Generator('cpu').manual_seed(0)
-IMAGES = torch.rand(4, 3, 32, 32, generator=CPU)
+IMAGES = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 KEEP = torch.tensor([1, 2, 9, 15])
 CELLS = (torch.arange(16) < KEEP[:, None]).view(4, 1, 4, 4)
 BLOCKS = dict(min_patches=2, aspect=0.3)

@@ -58,9 +58,9 @@ def test_rms_calibration_error_is_the_protocol(number):
 
 def test_a_tie_across_a_cut_is_shared():
     """Four of confidence 0.5, two correct, bins of 2: no error if ties are shared, 1/2 in the given order."""
-    confidence, correct = [0.5] * 4, [1, 1, 0, 0]
+    correct = [1, 1, 0, 0]
     assert rms_by_loop([0.5, 0.5 + 1e-15, 0.5 + 2e-15, 0.5 + 3e-15], correct, 2, False) == pytest.approx(0.5)
-    assert rms(confidence, correct, 2, drop_last_bin=False) == 0
+    assert rms([0.5] * 4, correct, 2, drop_last_bin=False) == 0
 
 
 @pytest.mark.parametrize('seed', range(5))

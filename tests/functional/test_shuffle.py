@@ -38,8 +38,7 @@ def test_patches_change_places_within_their_group(which, dtype):
         moved += source != group
         for here, there in zip(group, source, strict=True):
             at(expected, sample, here).copy_(at(images, sample, there))
-    assert torch.equal(shuffled, expected)
-    assert shuffled.dtype == dtype
+    assert torch.equal(shuffled, expected) and shuffled.dtype == dtype
     assert moved > 4 * len(SHUFFLED[which]) or which == 'none'
     assert torch.equal(images, copies[0]) and torch.equal(mask, copies[1])
 
