@@ -98,16 +98,17 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
 def untrained(model: nn.Module, attn: nn.Module, path: str | None, class_token: bool = True) -> ValueError:
     """Return the error about a class token, or else an attention module, that reaches no output of the model."""
     backbone = find_backbone(model)
+    kind = type(backbone).__name__
     name = path or next((name for name, module in model.named_modules() if module is attn), 'the last block')
     if class_token:
         found = ((key, getattr(backbone, key, None)) for key in POOLED)
         setting = next((f' ({key}={value!r})' for key, value in found if isinstance(value, str)), '')
-        what, kind = f'the class token at {name}', f'{setting}, so its class attention'
+        what = f'the class token at {name} does not reach the output of {kind}{setting}, so its class attention'
         advice = f'use attention={_query_mean(path)} for the mean over the patches'
     else:
-        what, kind = f'{type(attn).__name__} at {name}', ', so its attention'
+        what = f'{type(attn).__name__} at {name} does not reach the output of {kind}, so its attention'
         advice = "name the last attention module that does with attention='path.to.attn'"
-    return ValueError(f'{what} does not reach the output of {type(backbone).__name__}{kind} is not trained: {advice}')
+    return ValueError(f'{what} is not trained: {advice}')
 
 
 def _query_mean(path: str | None) -> str:

@@ -39,17 +39,17 @@ def token_grid(tokens: int, size: tuple[int, int], patches: Patches | None = Non
     if patches is None:
         cells = ((patch, up) for up in (1, 0) for patch in range(1, max(size) + 1))
         grids = (tuple((length + up * (patch - 1)) // patch for length in size) for patch, up in cells)
-        reason = 'cover an input of {}x{} pixels with square patches'.format(*size)
+        reason = 'patch tokens do not cover an input of {}x{} pixels with square patches'.format(*size)
     else:
         sides = list(zip(size, *patches, strict=True))
         h, w = padded = tuple(-(-length // stride) for length, stride, _ in sides)
         grids = (padded, tuple((length - overlap) // stride for length, stride, overlap in sides))
         reason = (
-            f'fit an input of {size[0]}x{size[1]} pixels, which has {h}x{w} = {h * w} patches of '
+            f'patch tokens do not fit an input of {size[0]}x{size[1]} pixels, which has {h}x{w} = {h * w} patches of '
             f'{patches[0][0]}x{patches[0][1]} pixels: a model that drops, merges, pads or windows tokens loses their '
             'positions (disable it, for example patch_drop_rate=0 in timm)'
         )
     grid = next((grid for grid in grids if grid[0] * grid[1] == tokens), None)
     if grid is None:
-        raise ValueError(f'{tokens} patch tokens do not {reason}')
+        raise ValueError(f'{tokens} {reason}')
     return grid
