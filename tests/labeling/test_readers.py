@@ -268,7 +268,7 @@ def test_token_grid_is_that_of_the_patches(patch, up):
         (1, (5, 300), None, (1, 1)),
         (12, (32, 24), vit, (4, 3)),
         (32, (32, 32), partial(vit, patch_size=(8, 4)), (4, 8)),
-        (9, (32, 32), partial(vit, patch_size=16, patch_cfg=dict(stride=8, padding=0)), (3, 3)),
+        (9, (32, 32), partial(vit, patch_size=16, patch_cfg=dict(stride=8, padding=2)), (3, 3)),
         (32, (32, 32), partial(timm_model, patch_size=(4, 8)), (8, 4)),
         (16, (31, 30), vit, (4, 4)),  # padded
         (9, (31, 30), vit, (3, 3)),  # dropped
