@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from mixpro_mm.augments.class_maps import find_reader
-from mixpro_mm.labeling.eval_mode import eval_mode
+from mixpro_mm.labeling.tap import eval_mode
 from mixpro_mm.utils.arguments import shown
 from mixpro_mm.utils.checkpoint import load_exactly, read_state_dict
 

@@ -9,7 +9,7 @@ from mixpro_mm.functional import MixedTarget
 from mixpro_mm.functional.graphcut import fold_pairs, min_cut, seam_costs
 from mixpro_mm.functional.masks import stretch
 from mixpro_mm.functional.transport import move_blocks, transport_plan
-from mixpro_mm.labeling.eval_mode import eval_mode
+from mixpro_mm.labeling.tap import eval_mode
 from mixpro_mm.registry import BATCH_AUGMENTS, register
 from mixpro_mm.utils.arguments import flag, not_negative, positive, positive_int, shown
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.functional import MixedTarget
 from mixpro_mm.labeling import ClassAttentionTap, parse_attention
-from mixpro_mm.labeling.eval_mode import eval_mode
+from mixpro_mm.labeling.tap import eval_mode
 from mixpro_mm.registry import BATCH_AUGMENTS, register
 from mixpro_mm.utils.arguments import is_number, positive_int, shown
 

@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Iterator
 
-__all__ = ['has_size', 'is_finite', 'mask_bounds', 'read_runs', 'shape_problems', 'size_of']
+from pycocotools import mask as coco_mask
+
+__all__ = ['has_size', 'is_finite', 'read_runs', 'shape_problems', 'size_of']
 
 OVERHANG = 2  # pixels; boxes and polygons of COCO itself overhang by fractions of a pixel
 MISFIT = 0.05  # share of the box side, added to the overhang
@@ -96,10 +98,12 @@ def _rle_problems(rle: dict, image: dict):
         cut = 'cut short' if sum(runs) < height * width else 'too long'
         yield 'RLE cut', f'its RLE has counts of {sum(runs)} pixels for {height} x {width} = {height * width}: {cut}'
         return None
-    around = mask_bounds(runs, height)
-    if around is None:
+    if not any(runs[1::2]):
         yield 'empty outline', 'its RLE has no pixel'
-    return around
+        return None
+    box = coco_mask.toBbox(coco_mask.frPyObjects(dict(size=size, counts=runs), height, width))
+    left, top, wide, tall = box.astype(int).tolist()
+    return left, top, left + wide, top + tall
 
 
 def read_runs(counts: str | list) -> list[int]:
@@ -120,18 +124,6 @@ def read_runs(counts: str | list) -> list[int]:
         if isinstance(run, bool) or not isinstance(run, int | float) or not run >= 0 or run % 1 != 0:
             raise ValueError(f'counts hold {run!s:.40} at place {number}, which is no length of a run')
     return [int(run) for run in runs]
-
-
-def mask_bounds(runs: list[int], height: int) -> tuple[int, int, int, int] | None:
-    """Return the box x1, y1, x2, y2 around a mask in pixels, the end exclusive; None for an empty mask."""
-    end, columns, rows = 0, [], []
-    for number, run in enumerate(runs):
-        start, end = end, end + run
-        if number % 2 and run:
-            first, last = start // height, (end - 1) // height
-            columns += first, last
-            rows += (start % height, (end - 1) % height) if first == last else (0, height - 1)
-    return (min(columns), min(rows), max(columns) + 1, max(rows) + 1) if columns else None
 
 
 def _decompress(text: str) -> list[int]:

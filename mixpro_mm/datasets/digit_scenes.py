@@ -154,10 +154,8 @@ def write_digit_scenes(
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f'.{root.name}-') as temporary:
         draft = Path(temporary, 'scenes')
-        counts = {
-            split: _write_split(draft, split, count, size, max_digits, seed)
-            for split, count in (('train', num_train), ('val', num_val))
-        }
+        parts = dict(train=num_train, val=num_val)
+        counts = {split: _write_split(draft, split, count, size, max_digits, seed) for split, count in parts.items()}
         manifest = dict(parameters=parameters, counts=counts, sha256=_annotation_hash(draft))
         (draft / 'scenes.json').write_text(json.dumps(manifest, indent=2) + '\n')
         try:

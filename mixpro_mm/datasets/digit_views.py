@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import PIL
 from mmpretrain.datasets import BaseDataset
 from PIL import Image
 
@@ -90,15 +91,18 @@ class _DigitViews(BaseDataset):
         for scan, views in filtered[part].items():
             for view in views:
                 image = draw_view(int(scan), view)
-                _check(image, filtered['colours'].get(f'{scan}.{view}'), f'view {view} of scan {scan}')
+                found, colour = image.mean((0, 1)), filtered['colours'].get(f'{scan}.{view}')
+                if colour and np.abs(found - colour).max() > TOLERANCE:
+                    raise ValueError(
+                        f'view {view} of scan {scan} has the mean colour {found.round(1).tolist()} instead of '
+                        f'{colour}: numpy {np.__version__} and Pillow {PIL.__version__} draw other views than '
+                        f'{filtered["origin"]["versions"]}; rebuild filtered_digits.json or install these versions'
+                    )
                 if self.img_size != VIEW_SIZE:
                     size = (self.img_size, self.img_size)
                     image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
                 items.append(dict(img=image, digit=int(all_scans()[1][int(scan)]), scan=int(scan), view=view))
         return items
-
-    def extra_repr(self) -> list[str]:
-        return [f'Image size: \t{self.img_size}']
 
 
 @register(DATASETS)
@@ -138,16 +142,3 @@ class DigitsO(_DigitViews):
 
     def load_data_list(self) -> list[dict]:
         return [dict(item, ood=ood) for ood, part in enumerate(('known', 'unknown')) for item in self._views(part)]
-
-
-def _check(image: np.ndarray, colour: list[float] | None, name: str) -> None:
-    if colour is None or np.abs(image.mean((0, 1)) - colour).max() <= TOLERANCE:
-        return
-    import PIL
-
-    versions, here = read_filtered()['origin']['versions'], image.mean((0, 1)).round(1).tolist()
-    raise ValueError(
-        f'{name} has the mean colour {here} instead of {colour}: numpy {np.__version__} and Pillow {PIL.__version__} '
-        f'draw other views than {versions["numpy"]} and {versions["Pillow"]}; rebuild filtered_digits.json or install '
-        'these versions'
-    )

@@ -11,8 +11,6 @@ from mixpro_mm.registry import DATASETS, register
 
 __all__ = ['Digits', 'load_digit_images', 'split_indices']
 
-SPLITS = ('train', 'test')
-
 
 def split_indices(split: str) -> np.ndarray:
     """Return the positions (N,) of the scans of a split in scikit-learn's file, ascending.
@@ -22,8 +20,8 @@ def split_indices(split: str) -> np.ndarray:
     """
     from sklearn.datasets import load_digits
 
-    if split not in SPLITS:
-        raise ValueError(f'there is no split {split!r} of the digits, only {" and ".join(map(repr, SPLITS))}')
+    if split not in ('train', 'test'):
+        raise ValueError(f"there is no split {split!r} of the digits, only 'train' and 'test'")
     labels = load_digits().target
     is_test = np.zeros(len(labels), dtype=bool)
     for label in range(10):
@@ -58,9 +56,7 @@ class Digits(BaseDataset):
     METAINFO = dict(classes=tuple('0123456789'))
 
     def __init__(self, split: str = 'train', img_size: int = 32, classes=tuple(range(10)), pipeline=(), **kwargs):
-        self.split = split
-        self.img_size = img_size
-        self.digits = list(classes)
+        self.split, self.img_size, self.digits = split, img_size, list(classes)
         if not self.digits or len(set(self.digits)) < len(self.digits) or not set(self.digits) <= set(range(10)):
             raise ValueError(f'classes must be distinct digits from 0 to 9, got {self.digits}')
         super().__init__(ann_file='', pipeline=pipeline, classes=[str(digit) for digit in self.digits], **kwargs)
@@ -76,6 +72,3 @@ class Digits(BaseDataset):
             for img, label in zip(grey, labels, strict=True)
             if label in self.digits
         ]
-
-    def extra_repr(self) -> list[str]:
-        return [f'Split: \t{self.split}', f'Image size: \t{self.img_size}']

@@ -111,8 +111,6 @@ def main(argv=None):
     parser.add_argument('out')
     args = parser.parse_args(argv)
     model = get_model(args.config, args.checkpoint, device='cpu')
-    if model.head.num_classes != len(KNOWN):
-        raise ValueError(f'{args.config} has {model.head.num_classes} classes instead of {len(KNOWN)}')
 
     @torch.no_grad()
     def probabilities(images: np.ndarray) -> np.ndarray:
@@ -127,10 +125,8 @@ def main(argv=None):
         versions={name: version(name) for name in PACKAGES},
         **content['origin'],
     )
-    text = json.dumps(content, indent=1)
-    write_text(
-        args.out, re.sub(r'\[[^][]*\]', lambda found: ' '.join(found[0].split()), text) + '\n'
-    )  # a line per scan
+    text = re.sub(r'\[[^][]*\]', lambda found: ' '.join(found[0].split()), json.dumps(content, indent=1))
+    write_text(args.out, text + '\n')  # a line per scan
     print(json.dumps(content['origin'], indent=2))
 
 

@@ -90,9 +90,6 @@ class LoadWholeImage(LoadImageFromFile):
             return f'it is truncated or no image; {size} ({kind})'
         return f'imdecode_backend {self.imdecode_backend!r} ended in {kind}: {shown(str(error))}; {size}'
 
-    def __repr__(self) -> str:
-        return super().__repr__().replace('ignore_empty=False', f'ignore_empty={self.skip}')
-
 
 @register(TRANSFORMS)
 class CheckSegmentation(BaseTransform):
@@ -131,7 +128,8 @@ class CheckSegmentation(BaseTransform):
         if ids.ndim != 2:
             raise ValueError(f'{names} has shape {ids.shape}, not height and width.')
         if ids.shape != image.shape[:2]:
-            raise ValueError(f'{names} is {_size(ids)}, the image {_size(image)}.')
+            (height, width), (tall, wide) = ids.shape, image.shape[:2]
+            raise ValueError(f'{names} is {width} x {height}, the image {wide} x {tall}.')
         wrong = ids[(ids != self.ignore_index) & ((ids < 0) | (ids >= self.num_classes))]
         if wrong.size:
             raise ValueError(
@@ -234,7 +232,3 @@ def _open(path: str | None, backend_args: dict | None) -> Image.Image | None:
 
 def _few(ids: np.ndarray) -> str:
     return ', '.join(map(str, np.unique(ids)[:5]))
-
-
-def _size(array: np.ndarray) -> str:
-    return f'{array.shape[1]} x {array.shape[0]}'

@@ -58,9 +58,8 @@ class ImageNetA(BaseDataset):
         return [dict(img_path=path, gt_label=label) for label, paths in enumerate(images.values()) for path in paths]
 
     def _images(self) -> dict[str, list[str]]:
-        expected = f'{CLASSES} folders named by WordNet IDs of ImageNet-1k'
-        if self.num_images is not None:
-            expected += f' with {self.num_images} images'
+        suffix = '' if self.num_images is None else f' with {self.num_images} images'
+        expected = f'{CLASSES} folders named by WordNet IDs of ImageNet-1k{suffix}'
         if not isdir(self.data_root):
             raise FileNotFoundError(f'there is no folder {self.data_root}; expected are {expected}')
         backend = get_file_backend(self.data_root)
@@ -86,9 +85,6 @@ class ImageNetA(BaseDataset):
             raise ValueError(f'{self.data_root} is not complete: it has {", ".join(found)}; expected are {expected}')
         return images
 
-    def extra_repr(self) -> list[str]:
-        return [f'Root of dataset: \t{self.data_root}']
-
 
 @register(DATASETS)
 class ImageNetO(ImageNetA):
@@ -110,17 +106,8 @@ class ImageNetO(ImageNetA):
             has no validation image or their number differs.
     """
 
-    def __init__(
-        self,
-        data_root: str,
-        imagenet_root: str,
-        num_images: int | None = 2_000,
-        num_val_images: int | None = 10_000,
-        pipeline=(),
-        **kwargs,
-    ):
-        self.imagenet_root = imagenet_root
-        self.num_val_images = num_val_images
+    def __init__(self, data_root, imagenet_root, num_images=2_000, num_val_images=10_000, pipeline=(), **kwargs):
+        self.imagenet_root, self.num_val_images = imagenet_root, num_val_images
         super().__init__(data_root=data_root, num_images=num_images, pipeline=pipeline, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -146,9 +133,6 @@ class ImageNetO(ImageNetA):
         if found:
             raise ValueError(f'the validation images of {self.imagenet_root} are not complete: {", ".join(found)}')
         return [image['img_path'] for image in images]
-
-    def extra_repr(self) -> list[str]:
-        return [*super().extra_repr(), f'Root of ImageNet-1k: \t{self.imagenet_root}']
 
 
 def _listed(names: list[str]) -> str:

@@ -35,7 +35,8 @@ def check(devkit: str | Path) -> dict[str, int]:
         ValueError: Something is missing or wrong; one line per problem, five lines per kind.
     """
     voc = Path(devkit, 'VOC2010')
-    names = {split: _names(voc / LISTS / f'{split}.txt') for split in EXPECTED}
+    lists = {split: voc / LISTS / f'{split}.txt' for split in EXPECTED}
+    names = {split: path.read_text('utf-8').split() if path.is_file() else [] for split, path in lists.items()}
     kinds: dict[str, list[str]] = {}
     for kind, message in _problems(voc, names):
         kinds.setdefault(kind, []).append(message)
@@ -104,10 +105,8 @@ def main(arguments=None) -> int:
         print(error, file=sys.stderr)
         return 1
     note = 'as in' if counts == EXPECTED else f'expected are {EXPECTED["train"]} and {EXPECTED["val"]} of'
-    voc = Path(args.devkit, 'VOC2010')
-    print(
-        f'{voc} is complete: {counts["train"]} training and {counts["val"]} test images, {note} the merged annotations'
-    )
+    found = f'{counts["train"]} training and {counts["val"]} test images'
+    print(f'{Path(args.devkit, "VOC2010")} is complete: {found}, {note} the merged annotations')
     return 0
 
 
@@ -135,10 +134,6 @@ def _draw(draft: Path, images: Path, annotations: Path) -> None:
     if done.returncode:
         last = ([line for line in done.stderr.splitlines() if line.strip()] or ['no output'])[-1]
         raise RuntimeError(f'the converter of mmseg stopped with exit code {done.returncode}: {last.strip()}')
-
-
-def _names(path: Path) -> list[str]:
-    return path.read_text(encoding='utf-8').split() if path.is_file() else []
 
 
 def _problems(voc: Path, names: dict[str, list[str]]) -> Iterator[tuple[str, str]]:

@@ -14,22 +14,6 @@ from mixpro_mm.functional.metrics import (
 )
 from mixpro_mm.functional.target import MixedTarget
 
-__all__ = [
-    'MixedTarget',
-    'attention_lam',
-    'aurra',
-    'combine',
-    'cosine_factor',
-    'expected_calibration_error',
-    'fpr95',
-    'fpr_at_recall',
-    'linear_factor',
-    'ood_aupr',
-    'ood_auroc',
-    'parabolic_factor',
-    'random_mask',
-    'region_mask',
-    'rms_calibration_error',
-    'slice_confidence',
-    'to_pixels',
-]
+__all__ = ['MixedTarget', 'attention_lam', 'aurra', 'combine', 'cosine_factor', 'expected_calibration_error', 'fpr95']
+__all__ += ['fpr_at_recall', 'linear_factor', 'ood_aupr', 'ood_auroc', 'parabolic_factor', 'random_mask', 'region_mask']
+__all__ += ['rms_calibration_error', 'slice_confidence', 'to_pixels']

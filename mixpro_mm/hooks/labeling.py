@@ -13,8 +13,8 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mixpro_mm.functional.geometry import misfit, pure_tokens
 from mixpro_mm.labeling import ClassAttentionTap, parse_attention, patches_of, token_grid
-from mixpro_mm.labeling.eval_mode import eval_mode
 from mixpro_mm.labeling.rules import build_labeling
+from mixpro_mm.labeling.tap import eval_mode
 from mixpro_mm.models import connect_factor, wrappers_of
 from mixpro_mm.registry import HOOKS, register
 from mixpro_mm.utils.unwrap_model import in_shards, unwrap_model

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mixpro_mm.labeling.grid import Patches, token_grid
 
-__all__ = ['READINGS', 'AttentionBlock', 'class_heads', 'class_row', 'query_mean']
+__all__ = ['READINGS', 'AttentionBlock', 'class_row', 'query_mean']
 
 PROJECTIONS = (('qkv',), ('q', 'kv'), ('q', 'k'))
 
@@ -29,32 +29,32 @@ class AttentionBlock(NamedTuple):
         found = (p for p in PROJECTIONS if all(isinstance(getattr(self.attn, n, None), nn.Module) for n in p))
         return next(found, ())
 
-    def read(self, outputs: dict[str, Tensor]) -> Tensor:
-        """Return (B, N) fp32 without gradient from the outputs of the projections, see :func:`class_row`."""
-        return READINGS[self.reading](self, outputs)
-
     def grid(self, tokens: int, size: tuple[int, int]) -> tuple[int, int]:
         """Return (h, w) of the patches, see :func:`mixpro_mm.labeling.grid.token_grid`."""
         return token_grid(tokens, size, self.patches)
 
 
-def class_row(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
-    """Return the attention of the class token to the patches, mean over heads, softmax over all keys (eq. 1 to 4).
+def class_row(block: AttentionBlock, outputs: dict[str, Tensor], head: int | None = None) -> Tensor:
+    """Return the attention of the class token to the patches, softmax over all keys (eq. 1 to 4).
 
     Args:
         block: The attention block.
         outputs: Outputs of its projections: 'qkv' (B, T, 3 C); or 'q' (B, T or 1, C) or (B, C), with 'kv' (B, T, 2 C)
             or 'k' (B, T, C), T tokens in all.
+        head: Index of a head; None for the mean over heads.
 
     Returns:
         (B, N) fp32 without gradient, N patches; a row sums to one minus the attention to other tokens.
     """
-    return _class_rows(block, outputs).mean(dim=1)[:, block.prefix_tokens :]
-
-
-def class_heads(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
-    """Return (B, heads, N) fp32 without gradient, :func:`class_row` before the mean over heads."""
-    return _class_rows(block, outputs)[..., block.prefix_tokens :]
+    query, key, scale = _projected(block, outputs)
+    query = query if query.ndim == 2 else query[:, 0]
+    with torch.no_grad(), torch.autocast(key.device.type, enabled=False):
+        query, key = _heads(block.attn, 'q_norm', query), _heads(block.attn, 'k_norm', key)
+        logits = torch.einsum('bhd,bthd->bht', query, key) * scale
+        if (bias := _position_bias(block.attn, key.shape[1])) is not None:
+            logits += bias[:, 0]
+        rows = logits.softmax(dim=-1)
+        return (rows.mean(dim=1) if head is None else rows[:, head])[:, block.prefix_tokens :]
 
 
 def query_mean(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
@@ -72,15 +72,14 @@ def query_mean(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
     Raises:
         ValueError: If the patches have no queries.
     """
-    query, key = _query_and_key(block, outputs)
+    query, key, scale = _projected(block, outputs)
     if query.ndim == 2 or query.shape[1] <= block.prefix_tokens:
         raise ValueError(
             f'{type(block.attn).__name__} takes queries from the class token only, so its attention has no mean over '
             f"patches: use reading='class' or name another module"
         )
     with torch.no_grad(), torch.autocast(key.device.type, enabled=False):
-        key = _heads(block.attn, 'k_norm', key)
-        scale, bias = _scale(block.attn, key), _position_bias(block.attn, key.shape[1])
+        key, bias = _heads(block.attn, 'k_norm', key), _position_bias(block.attn, key.shape[1])
         key, queries = key.permute(0, 2, 3, 1).contiguous(), query[:, block.prefix_tokens :]  # (B, heads, d, T)
         total, start = key.new_zeros(len(key), key.shape[3]), block.prefix_tokens
         # chunks of d queries, so that their attention (B, heads, d, T) is never larger than the keys
@@ -96,39 +95,24 @@ def query_mean(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
 READINGS = {'class': class_row, 'query_mean': query_mean}
 
 
-def _class_rows(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
-    """Return (B, heads, T), the attention of the class token to every token."""
-    query, key = _query_and_key(block, outputs)
-    query = query if query.ndim == 2 else query[:, 0]
-    with torch.no_grad(), torch.autocast(key.device.type, enabled=False):
-        query, key = _heads(block.attn, 'q_norm', query), _heads(block.attn, 'k_norm', key)
-        logits = torch.einsum('bhd,bthd->bht', query, key) * _scale(block.attn, key)
-        if (bias := _position_bias(block.attn, key.shape[1])) is not None:
-            logits += bias[:, 0]
-        return logits.softmax(dim=-1)
-
-
-def _query_and_key(block: AttentionBlock, outputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+def _projected(block: AttentionBlock, outputs: dict[str, Tensor]) -> tuple[Tensor, Tensor, float]:
+    """Return q (..., C), k (B, T, C) and the factor of their product."""
     packed = next(value for name, value in outputs.items() if name != 'q')
     width = packed.shape[-1] // {'qkv': 3, 'kv': 2, 'k': 1}[block.projections[-1]]
     key = packed[..., width : 2 * width] if 'qkv' in outputs else packed[..., :width]
-    return outputs.get('q', packed)[..., :width], key
+    scale = getattr(block.attn, 'scale', None)
+    scale = scale if isinstance(scale, float) else (width // block.attn.num_heads) ** -0.5
+    return outputs.get('q', packed)[..., :width], key, scale
 
 
 def _heads(attn: nn.Module, norm: str, projected: Tensor) -> Tensor:
     """Return (..., heads, d) in fp32 of (..., C), normalised over each head or over all channels as in the module."""
     module = getattr(attn, norm, None) or nn.Identity()
     dtype = next((parameter.dtype for parameter in module.parameters()), torch.float32)  # bf16 under FSDP
-    shape = getattr(module, 'normalized_shape', None)
-    if shape is not None and tuple(shape)[-1] == projected.shape[-1]:
-        projected = module(projected.to(dtype))
-        module = nn.Identity()
-    return module(projected.to(dtype).unflatten(-1, (attn.num_heads, -1))).float()
-
-
-def _scale(attn: nn.Module, key: Tensor) -> float:
-    scale = getattr(attn, 'scale', None)
-    return scale if isinstance(scale, float) else key.shape[-1] ** -0.5
+    projected, shape = projected.to(dtype), getattr(module, 'normalized_shape', (0,))
+    if shape[-1] == projected.shape[-1]:
+        return module(projected).unflatten(-1, (attn.num_heads, -1)).float()
+    return module(projected.unflatten(-1, (attn.num_heads, -1))).float()
 
 
 def _position_bias(attn: nn.Module, tokens: int) -> Tensor | None:

@@ -14,26 +14,15 @@ from mixpro_mm.functional import MixedTarget
 from mixpro_mm.functional.lam import attention_lam, combine, cosine_factor, linear_factor, parabolic_factor
 from mixpro_mm.utils.arguments import flag, is_number, one_of, shown
 
-__all__ = [
-    'DOWNSAMPLE',
-    'FACTORS',
-    'LABELINGS',
-    'AreaLabeling',
-    'AttentionLabeling',
-    'LabelWeights',
-    'ProgressiveAttentionLabeling',
-    'build_labeling',
-]
+__all__ = ['FACTORS', 'LABELINGS', 'AreaLabeling', 'AttentionLabeling', 'LabelWeights', 'ProgressiveAttentionLabeling']
+__all__ += ['build_labeling']
 
-DOWNSAMPLE = ('area', 'nearest')
-FACTORS = ('cosine', 'equal', 'learnable', 'linear', 'parabolic')
+SCHEDULES = dict(equal=lambda progress: 0.5, linear=linear_factor, parabolic=parabolic_factor)
+FACTORS = ('cosine', 'learnable', *SCHEDULES)
 
 
 class LabelWeights(NamedTuple):
-    """Result of a labeling, each (B,) in [0, 1]; all but ``lam`` are only logged.
-
-    ``lam`` None keeps the label of the mixing method.
-    """
+    """Weights (B,) in [0, 1]; ``lam`` None keeps the label of the mixing method, the others are only logged."""
 
     lam: Tensor | None
     lam_area: Tensor
@@ -62,16 +51,11 @@ class AttentionLabeling:
         ValueError: If ``downsample`` is unknown.
     """
 
-    uses_attention = True
-    downsample = 'area'  # for subclasses that do not call __init__
-
     def __init__(self, downsample: str = 'area'):
-        self.downsample = one_of('downsample', downsample, DOWNSAMPLE)
+        self.downsample = one_of('downsample', downsample, ('area', 'nearest'))
 
-    def __call__(
-        self, target: MixedTarget, class_attention: Tensor, grid: tuple[int, int], logits: Tensor
-    ) -> LabelWeights:
-        """Return the weights of a mixed batch.
+    def __call__(self, target: MixedTarget, class_attention: Tensor, grid: tuple[int, int], logits: Tensor):
+        """Return the :class:`LabelWeights` of a mixed batch.
 
         Args:
             target: Labels and mask of the batch.
@@ -125,29 +109,18 @@ class ProgressiveAttentionLabeling(AttentionLabeling):
         self.smooth_target = flag('smooth_target', smooth_target)
         self.label_smooth_val = label_smooth_val
         self.strategy = one_of('factor', factor, FACTORS)
+        self.uses_learned = factor == 'learnable'
         self.progress = 0.0
         self.learned: Callable[[], Tensor] | None = None
 
-    @property
-    def uses_learned(self) -> bool:
-        """Return whether the factor is a parameter of the loss."""
-        return self.strategy == 'learnable'
-
     def factor(self, target: MixedTarget, logits: Tensor) -> Tensor:
         """Return the (B,) weight of the attention."""
-        if self.strategy == 'cosine':
-            return self._cosine(target, logits)
-        if self.strategy == 'linear':
-            return torch.full_like(target.lam_area, linear_factor(self.progress))
-        if self.strategy == 'parabolic':
-            return torch.full_like(target.lam_area, parabolic_factor(self.progress))
+        if self.strategy in SCHEDULES:
+            return torch.full_like(target.lam_area, SCHEDULES[self.strategy](self.progress))
         if self.strategy == 'learnable':
             if self.learned is None:
                 raise ValueError("factor='learnable' needs LabelingHook, which finds the parameter in the loss")
             return self.learned().expand_as(target.lam_area)
-        return super().factor(target, logits)
-
-    def _cosine(self, target: MixedTarget, logits: Tensor) -> Tensor:
         mixed = target.blend(target.lam_area)
         if self.smooth_target:
             mixed = mixed * (1 - self.label_smooth_val) + self.label_smooth_val / mixed.shape[1]
@@ -171,6 +144,4 @@ def build_labeling(labeling):
         raise TypeError(f'labeling must be a name or dict(type=name, ...), got {shown(labeling)}')
     settings = dict(settings)
     name = str(settings.pop('type')).removeprefix('mixpro_mm.')
-    if name not in LABELINGS:
-        raise ValueError(f'labeling {shown(name)} is unknown; known: {", ".join(sorted(LABELINGS))}')
-    return LABELINGS[name](**settings)
+    return LABELINGS[one_of('labeling', name, LABELINGS)](**settings)

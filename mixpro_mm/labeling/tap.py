@@ -1,17 +1,32 @@
 """Tap on the projections of one attention block."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from mixpro_mm.labeling.attention import find_attention_block, parse_attention, untrained, unused
-from mixpro_mm.labeling.readers import class_heads
+from mixpro_mm.labeling.attention import find_attention_block, parse_attention, untrained
+from mixpro_mm.labeling.readers import READINGS, class_row
 
-__all__ = ['ClassAttentionTap']
+__all__ = ['ClassAttentionTap', 'eval_mode']
 
-HOOK_GUARDS = 'skip_nnmodule_hook_guards'  # private setting of torch._dynamo.config, may disappear
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Set ``model`` to evaluation mode and restore the mode of every module on exit.
+
+    The autocast cache is cleared on exit: weights cast without gradient would be reused by the training pass.
+    """
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+        torch.clear_autocast_cache()
 
 
 class ClassAttentionTap:
@@ -34,23 +49,19 @@ class ClassAttentionTap:
     def __init__(self, model: nn.Module, attention: str | dict | None = None, head: int | str = 'mean'):
         self.block = find_attention_block(model, attention)
         self._model, self._path, self.verified = model, parse_attention(attention)[1], False
-        self._head, self._handles = head, []
+        self._read = READINGS[self.block.reading] if head == 'mean' else lambda *args: class_row(*args, head)
+        self._attached = ExitStack()
         self._outputs: dict[str, Tensor] = {}
         self._row: Tensor | None = None
-        self._wanted: Callable[[], bool] = lambda: True
-        self._unguarded: bool | None = None  # previous setting of torch.compile
 
-    def attach(self, wanted: Callable[[], bool] | None = None) -> 'ClassAttentionTap':
+    def attach(self, wanted: Callable[[], bool] = lambda: True) -> 'ClassAttentionTap':
         """Register the hooks; forward passes are ignored while ``wanted()`` is false."""
         self.release()
-        self._wanted = wanted or (lambda: True)
         # torch.compile reuses the code of one block for the next and by default does not check for hooks
-        if hasattr(torch._dynamo.config, HOOK_GUARDS):
-            self._unguarded = getattr(torch._dynamo.config, HOOK_GUARDS)
-            setattr(torch._dynamo.config, HOOK_GUARDS, False)
+        self._attached.enter_context(torch._dynamo.config.patch(skip_nnmodule_hook_guards=False))
         for name in self.block.projections:
-            projection = getattr(self.block.attn, name)
-            self._handles.append(projection.register_forward_hook(self._listener(name)))
+            handle = getattr(self.block.attn, name).register_forward_hook(self._listener(name, wanted))
+            self._attached.enter_context(handle)
         return self
 
     def read(self) -> Tensor | None:
@@ -66,11 +77,9 @@ class ClassAttentionTap:
             RuntimeError: If there is not one map per image, as in window attention.
         """
         self.attach()
-        try:
+        with self._attached:
             forward()
-            row = self.read()
-        finally:
-            self.release()
+        row = self.read()
         count = 0 if row is None else len(row)
         if count != len(images):
             raise RuntimeError(
@@ -81,12 +90,8 @@ class ClassAttentionTap:
 
     def release(self) -> None:
         """Remove the hooks and clear all stored tensors."""
-        if self._unguarded is not None:
-            setattr(torch._dynamo.config, HOOK_GUARDS, self._unguarded)
-            self._unguarded = None
-        for handle in self._handles:
-            handle.remove()
-        self._handles, self._outputs, self._row = [], {}, None
+        self._attached.close()
+        self._outputs, self._row = {}, None
 
     def verify(self, forward: Callable[[], object]) -> None:
         """Check once that the attention reaches an output of the model, so that it is trained.
@@ -103,12 +108,12 @@ class ClassAttentionTap:
         if self.verified:
             return
         self.verified = True
-        if self.block.reading == 'class' and self._reaches(forward, slice(0, 1)):
+        of_class = self.block.reading == 'class'
+        if of_class and self._reaches(forward, slice(0, 1)):
             return
-        if not self._reaches(forward, slice(None)):
-            raise unused(self._model, self.block.attn, self._path)
-        if self.block.reading == 'class':
-            raise untrained(self._model, self._path)
+        used = self._reaches(forward, slice(None))
+        if of_class or not used:
+            raise untrained(self._model, self.block.attn, self._path, class_token=used)
 
     def _reaches(self, forward: Callable[[], object], tokens: slice) -> bool:
         """Return whether NaN in these rows reaches an output of the model; true if undecidable."""
@@ -122,24 +127,19 @@ class ClassAttentionTap:
             first[:, tokens] = torch.nan
             return (first, *others) if isinstance(output, tuple) else first
 
-        handle = self.block.attn.register_forward_hook(spoil)
-        try:
-            with torch.no_grad():
-                outputs = [x for x in tree_leaves(forward()) if isinstance(x, Tensor) and x.is_floating_point()]
-        finally:
-            handle.remove()
-            self._outputs, self._row = {}, None
+        with self.block.attn.register_forward_hook(spoil), torch.no_grad():
+            outputs = [x for x in tree_leaves(forward()) if isinstance(x, Tensor) and x.is_floating_point()]
+        self._outputs, self._row = {}, None
         return not (called and outputs) or any(bool(x.isnan().any()) for x in outputs)
 
-    def _listener(self, name: str):
+    def _listener(self, name: str, wanted: Callable[[], bool]):
         @torch.compiler.disable  # stored state changes every step
         def listen(module, args, output):
-            if not self._wanted():
+            if not wanted():
                 return
             self._outputs[name] = output.detach()
             if len(self._outputs) == len(self.block.projections):
                 outputs, self._outputs = self._outputs, {}
-                mean = self._head == 'mean'
-                self._row = self.block.read(outputs) if mean else class_heads(self.block, outputs)[:, self._head]
+                self._row = self._read(self.block, outputs)
 
         return listen

@@ -2,88 +2,34 @@
 
 import itertools
 import math
+from functools import partial
 
 import pytest
-import timm
 import torch
 import torch.nn.functional as F  # noqa: N812
-from mmpretrain.models import (
-    DeiT3,
-    DistilledVisionTransformer,
-    ImageClassifier,
-    LinearClsHead,
-    ResNet,
-    SwinTransformer,
-    SwinTransformerV2,
-    TimmClassifier,
-    VisionTransformer,
-    ViTEVA02,
-    XCiT,
-)
+from mmpretrain import models as hosts
 from timm.layers.diff_attention import DiffAttention
-from timm.models.vision_transformer import DiffParallelScalingBlock, ParallelScalingBlock, ParallelThingsBlock
+from timm.models.vision_transformer import ParallelScalingBlock
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
-from mixpro_mm.labeling import (
-    AttentionBlock,
-    ClassAttentionTap,
-    class_row,
-    find_attention_block,
-    parse_attention,
-    patches_of,
-    query_mean,
-    token_grid,
-)
-from mixpro_mm.models import PVT, CASwin
-from tests import micro
+from mixpro_mm.labeling import ClassAttentionTap, find_attention_block, parse_attention
+from mixpro_mm.labeling.grid import patches_of, token_grid
+from mixpro_mm.labeling.readers import AttentionBlock, class_row, query_mean
+from mixpro_mm.models import CASwin
+from tests.labeling.kit import FINE, SIZE, Returned, averaged, lively, no_class, pvt, timm_model, vit
 from tests.micro import ARCH
 
-SIZE = dict(img_size=32, patch_size=8)
-PVT_ARCH = dict(micro.PVT_ARCH, depths=(1, 1, 1, 2))
-TIMM = dict(**SIZE, embed_dim=32, depth=2, num_heads=2, num_classes=10)
-SWIN = dict(embed_dims=8, depths=[1] * 4, num_heads=[1, 2, 2, 4])
-CA_SWIN = dict(embed_dims=8, depths=[1, 1, 1, 2], num_heads=[1, 1, 2, 4])
-XCIT = dict(patch_size=8, embed_dims=32, depth=1, cls_attn_layers=2, num_heads=2, layer_scale_init_value=1.0)
+SWIN = dict(embed_dims=8, depths=[1, 1, 1, 2], num_heads=[1, 2, 2, 4])
+swin = partial(hosts.SwinTransformer, SWIN, 32, window_size=2)
+swin_v2 = partial(hosts.SwinTransformerV2, dict(SWIN, extra_norm_every_n_blocks=0), 32, window_size=2)
+ca_swin = partial(CASwin, SWIN, img_size=64, window_size=2)
+eva = partial(hosts.ViTEVA02, ARCH, **SIZE)
+cait = partial(timm_model, 'cait_xxs24_224', depth=1)
+xcit = partial(hosts.XCiT, patch_size=8, embed_dims=32, depth=1, cls_attn_layers=2, num_heads=2)
 
 
-def vit(**kwargs):
-    return VisionTransformer(**{'arch': ARCH, **SIZE, **kwargs})
-
-
-def timm_model(name='vit_tiny_patch16_224', **kwargs):
-    return timm.create_model(name, **{**TIMM, **kwargs})
-
-
-# name -> (model, dotted name of its last block, norm before attention, heads, prefix tokens, attention path or None)
-CASES = {
-    'vit': (vit, 'layers.1', 'ln1', 2, 1, None),
-    'vit-distilled': (lambda: DistilledVisionTransformer(arch=ARCH, **SIZE), 'layers.1', 'ln1', 2, 2, None),
-    'deit3': (lambda: DeiT3(ARCH, **SIZE), 'layers.1', 'ln1', 2, 1, None),
-    'timm': (timm_model, 'blocks.1', 'norm1', 2, 1, None),
-    'timm-qk-norm': (lambda: timm_model(qk_norm=True), 'blocks.1', 'norm1', 2, 1, None),
-    'timm-registers': (lambda: timm_model(reg_tokens=3), 'blocks.1', 'norm1', 2, 4, None),
-    'pvt': (lambda: PVT(PVT_ARCH, img_size=64), 'block4.1', 'norm1', 4, 1, None),
-    'xcit-by-path': (lambda: XCiT(**XCIT), 'ca_layers.1', 'norm1', 2, 1, 'ca_layers.1.attn'),
-    'cait': (lambda: timm_model('cait_xxs24_224', depth=1), 'blocks_token_only.1', 'norm1', 2, 1, None),
-    'xcit': (lambda: XCiT(**XCIT), 'ca_layers.1', 'norm1', 2, 1, None),
-    'ca-swin': (lambda: CASwin(CA_SWIN, img_size=64, window_size=2), 'ca_block', 'norm1', 4, 1, None),
-}
-
-
-def lively(model, seed=0):
-    """Add noise to every parameter, so that attention is far from uniform."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.2)
-    model.eval()
-    return model
-
-
-def normed(x, norm):
-    return F.layer_norm(x, x.shape[-1:], norm.weight.double(), norm.bias.double(), norm.eps)
+def of(path):
+    return dict(reading='query_mean', path=path)
 
 
 def explicit_map(attn, x, heads):
@@ -95,112 +41,89 @@ def explicit_map(attn, x, heads):
         key = 'kv' if 'kv.weight' in weights else 'k'
         wq, bq = weights['q.weight'], weights['q.bias']
         wk, bk = weights[f'{key}.weight'][:width], weights[f'{key}.bias'][:width]
-    depth, maps = width // heads, []
-    for rows in torch.arange(width).split(depth):
-        q, k = x @ wq[rows].T + bq[rows], x @ wk[rows].T + bk[rows]
-        if isinstance(getattr(attn, 'q_norm', None), nn.LayerNorm):
-            q, k = normed(q, attn.q_norm), normed(k, attn.k_norm)
-        maps.append((q @ k.transpose(1, 2) / math.sqrt(depth)).softmax(-1))
-    return torch.stack(maps).mean(0)
+    q, k = ((x @ w.T + b).unflatten(2, (heads, -1)).transpose(1, 2) for w, b in ((wq, bq), (wk, bk)))
+    if isinstance(getattr(attn, 'q_norm', None), nn.LayerNorm):
+        q, k = normed(q, attn.q_norm), normed(k, attn.k_norm)
+    return (q @ k.transpose(2, 3) / math.sqrt(width // heads)).softmax(-1).mean(1)
 
 
-def row_and_map(build, block_name, norm, heads, attention, side, joined=lambda x, *rest: x):
-    """Return the row of the tap for three images, and the attention map of the block."""
-    torch.manual_seed(0)
-    model = lively(build())
-    block, entered = model.get_submodule(block_name), []
-    block.register_forward_pre_hook(lambda module, args: entered.append(joined(*args)))
-    tap = ClassAttentionTap(model, attention).attach()
-    model(torch.randn(3, 3, side, side))
-    row, (x,) = tap.read(), entered
-    assert row.dtype == torch.float32 and not row.requires_grad
-    return row, explicit_map(block.attn, normed(x.detach().double(), getattr(block, norm)), heads)
+def normed(x, norm):
+    return F.layer_norm(x, x.shape[-1:], norm.weight.double(), norm.bias.double(), norm.eps)
 
 
-@pytest.mark.parametrize('name', CASES)
-def test_row_is_the_class_row_of_the_explicit_map(name):
-    build, block_name, norm, heads, prefix, path = CASES[name]
-    # some blocks take the class token separately
-    join = dict(cait=lambda x, cls: torch.cat((cls, x), 1)).get(name.removesuffix('-by-path'), lambda x, *grid: x)
-    join = (lambda cls, x: torch.cat((cls, x), 1)) if name == 'ca-swin' else join
-    row, full = row_and_map(build, block_name, norm, heads, path, 64 if name in ('pvt', 'ca-swin') else 32, join)
-    assert full.std() > 0.02  # something to compare
-    torch.testing.assert_close(row.double(), full[:, 0, prefix:], rtol=0, atol=1e-6)
-    torch.testing.assert_close(1 - row.sum(1).double(), full[:, 0, :prefix].sum(1), rtol=0, atol=1e-6)
-
-
-FINE = dict(patch_size=4)  # 64 patches, so that the queries come in several pieces
-AVERAGED = dict(class_token=False, global_pool='avg')
-# name -> (model, dotted name of its last block, norm before attention, heads, prefix tokens, image size)
-QUERY_CASES = {
-    'vit': (lambda: vit(**FINE), 'layers.1', 'ln1', 2, 1, 32),
-    'vit-no-class': (lambda: vit(with_cls_token=False, out_type='avg_featmap', **FINE), 'layers.1', 'ln1', 2, 0, 32),
-    'timm-no-class': (lambda: timm_model(**AVERAGED, **FINE), 'blocks.1', 'norm1', 2, 0, 32),
-    'timm-qk-norm': (lambda: timm_model(qk_norm=True, **AVERAGED, **FINE), 'blocks.1', 'norm1', 2, 0, 32),
-    'timm-registers': (lambda: timm_model(reg_tokens=3, **AVERAGED, **FINE), 'blocks.1', 'norm1', 2, 3, 32),
-    'pvt': (lambda: PVT(PVT_ARCH, img_size=128), 'block4.1', 'norm1', 4, 1, 128),
-    'pvt-featmap': (lambda: PVT(PVT_ARCH, img_size=128, out_type='featmap'), 'block4.1', 'norm1', 4, 0, 128),
+# name -> (model, dotted name of its last block, norm before attention, heads, prefix tokens, image size, attention)
+CASES = {
+    'vit': (vit, 'layers.1', 'ln1', 2, 1, 32),
+    'vit-distilled': (partial(hosts.DistilledVisionTransformer, arch=ARCH, **SIZE), 'layers.1', 'ln1', 2, 2, 32),
+    'deit3': (partial(hosts.DeiT3, ARCH, **SIZE), 'layers.1', 'ln1', 2, 1, 32),
+    'timm': (timm_model, 'blocks.1', 'norm1', 2, 1, 32),
+    'timm-norm': (partial(timm_model, qk_norm=True), 'blocks.1', 'norm1', 2, 1, 32),
+    'timm-registers': (partial(timm_model, reg_tokens=3), 'blocks.1', 'norm1', 2, 4, 32),
+    'pvt': (pvt, 'block4.1', 'norm1', 4, 1, 64),
+    'cait': (cait, 'blocks_token_only.1', 'norm1', 2, 1, 32),
+    'xcit': (xcit, 'ca_layers.1', 'norm1', 2, 1, 32),
+    'xcit-path': (xcit, 'ca_layers.1', 'norm1', 2, 1, 32, 'ca_layers.1.attn'),
+    'ca-swin': (ca_swin, 'ca_block', 'norm1', 4, 1, 64),
+    'vit-queries': (partial(vit, **FINE), 'layers.1', 'ln1', 2, 1, 32, 'query_mean'),
+    'vit-no-class': (partial(no_class, **FINE), 'layers.1', 'ln1', 2, 0, 32, 'query_mean'),
+    'timm-no-class': (averaged, 'blocks.1', 'norm1', 2, 0, 32, 'query_mean'),
+    'timm-no-class-norm': (partial(averaged, qk_norm=True), 'blocks.1', 'norm1', 2, 0, 32, 'query_mean'),
+    'timm-no-class-registers': (partial(averaged, reg_tokens=3), 'blocks.1', 'norm1', 2, 3, 32, 'query_mean'),
+    'pvt-queries': (partial(pvt, img_size=128), 'block4.1', 'norm1', 4, 1, 128, 'query_mean'),
+    'pvt-featmap': (partial(pvt, img_size=128, out_type='featmap'), 'block4.1', 'norm1', 4, 0, 128, 'query_mean'),
 }
 
 
-@pytest.mark.parametrize('name', QUERY_CASES)
-def test_query_mean_is_the_mean_over_patches_of_the_explicit_map(name):
-    build, block_name, norm, heads, prefix, side = QUERY_CASES[name]
-    row, full = row_and_map(build, block_name, norm, heads, 'query_mean', side)
-    expected = full[:, prefix:, prefix:].mean(1)
-    assert row.shape == (3, (side // (32 if 'pvt' in name else 4)) ** 2)
-    assert expected.std() > 1e-3  # something to compare
-    torch.testing.assert_close(row.double(), expected, rtol=0, atol=1e-6)
-    torch.testing.assert_close(1 - row.sum(1).double(), full[:, prefix:, :prefix].sum(2).mean(1), rtol=0, atol=1e-6)
+@pytest.mark.parametrize('name', CASES)
+def test_rows_are_those_of_the_explicit_map(name):
+    build, block_name, norm, heads, prefix, side, *attention = CASES[name]
+    torch.manual_seed(0)
+    model = lively(build())
+    block, entered = model.get_submodule(block_name), []
+    block.register_forward_pre_hook(lambda module, args: entered.append([x for x in args if torch.is_tensor(x)]))
+    tap = ClassAttentionTap(model, *attention).attach()
+    model(torch.randn(3, 3, side, side))
+    row, (tokens,) = tap.read(), entered
+    assert row.dtype == torch.float32 and not row.requires_grad
+    x = torch.cat(sorted(tokens, key=lambda part: part.shape[1]), 1)  # some blocks take the class token separately
+    full = explicit_map(block.attn, normed(x.detach().double(), getattr(block, norm)), heads)
+    full = full[:, prefix:].mean(1) if 'query_mean' in attention else full[:, 0]
+    assert full[:, prefix:].std() > 1e-3  # something to compare
+    torch.testing.assert_close(row.double(), full[:, prefix:], rtol=0, atol=1e-6)
+    torch.testing.assert_close(1 - row.sum(1).double(), full[:, :prefix].sum(1), rtol=0, atol=1e-6)
 
 
 def test_query_mean_of_swin_counts_its_position_bias():
     """One window covers the map of the last stage; the reference is the softmax of the module."""
     torch.manual_seed(0)
-    model, path = SwinTransformer(SWIN, 192, window_size=6), 'stages.3.blocks.0.attn.w_msa'
+    model, path = hosts.SwinTransformer(SWIN, 192, window_size=6), 'stages.3.blocks.0.attn.w_msa'
     attn, maps = lively(model).get_submodule(path), []
     attn.softmax.register_forward_hook(lambda module, args, output: maps.append(output))
-    tap = ClassAttentionTap(model, dict(reading='query_mean', path=path)).attach()
+    tap = ClassAttentionTap(model, of(path)).attach()
     images = torch.randn(2, 3, 192, 192)
     model(images)
-    row = tap.read()
-    assert row.shape == (2, 36)
-    torch.testing.assert_close(row, maps[0].mean(dim=(1, 2)).detach(), rtol=0, atol=1e-6)
-    bias = attn.relative_position_bias_table
-    with torch.no_grad():
-        bias.copy_(bias.flip(0))
-    model(images)
-    assert (tap.read() - row).abs().max() > 1e-4
+    torch.testing.assert_close(tap.read(), maps[0].mean(dim=(1, 2)).detach(), rtol=0, atol=1e-6)
 
 
-def hand_made(heads=2, width=16):
-    attn = nn.Module()
-    attn.num_heads, attn.qkv = heads, nn.Linear(width, 3 * width)
-    return attn
+def module(**attributes):
+    made = nn.Module()
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    return made
 
 
-class Largest(TorchDispatchMode):
-    """Size in bytes of the largest tensor that an operator returns."""
-
-    bytes = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        sizes = [leaf.numel() * leaf.element_size() for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
-        self.bytes = max(self.bytes, *sizes)
-        return out
+def hand_made(heads=2, width=16, **attributes):
+    return module(num_heads=heads, qkv=nn.Linear(width, 3 * width), **attributes)
 
 
 @pytest.mark.parametrize('tokens', [5, 64, 257])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 def test_query_mean_makes_nothing_larger_than_the_keys(tokens, dtype):
     torch.manual_seed(0)
-    qkv = torch.randn(3, tokens, 48).to(dtype)
-    block = AttentionBlock(hand_made(), 1, 'query_mean')
-    with Largest() as largest:
+    qkv, block = torch.randn(3, tokens, 48).to(dtype), AttentionBlock(hand_made(), 1, 'query_mean')
+    with Returned() as returned:
         row = query_mean(block, {'qkv': qkv})
-    keys = 3 * tokens * 16 * 4
-    assert largest.bytes <= keys  # the full map: 3 x 2 x T x T x 4 bytes, sixteen times that of 257 tokens
+    assert returned.bytes <= 3 * tokens * 16 * 4  # the full map: 3 x 2 x T x T x 4 bytes, sixteen times as many for 257
     query, key = (part.double().unflatten(-1, (2, 8)).transpose(1, 2) for part in qkv.split(16, -1)[:2])
     full = (query @ key.transpose(2, 3) / math.sqrt(8)).softmax(-1)
     torch.testing.assert_close(row.double(), full[:, :, 1:, 1:].mean(dim=(1, 2)), rtol=0, atol=1e-6)
@@ -208,8 +131,7 @@ def test_query_mean_makes_nothing_larger_than_the_keys(tokens, dtype):
 
 def test_a_scale_of_the_module_counts_in_both_readings():
     """The same two patches, halved: logits 0, ln 4, ln 25 over 2, with queries 1, 0 and 2."""
-    attn = hand_made(heads=1, width=1)
-    attn.scale = 0.5
+    attn = hand_made(heads=1, width=1, scale=0.5)
     qkv = torch.tensor([[[2.0, 0.0, 9.0], [1.0, math.log(4), 9.0], [0.0, math.log(25), 9.0]]])
     row = query_mean(AttentionBlock(attn, 1, 'query_mean'), {'qkv': qkv})
     assert row.tolist()[0] == pytest.approx([(2 / 8 + 1 / 3) / 2, (5 / 8 + 1 / 3) / 2])
@@ -217,84 +139,68 @@ def test_a_scale_of_the_module_counts_in_both_readings():
     assert row.tolist()[0] == pytest.approx([4 / 30, 25 / 30])
 
 
+def test_a_single_head_can_be_read():
+    torch.manual_seed(0)
+    model, images, outputs = lively(vit()), torch.randn(2, 3, 32, 32), []
+    maps = [ClassAttentionTap(model, head=head).maps(lambda: model(images), images) for head in (0, 1, 'mean')]
+    model.layers[1].attn.qkv.register_forward_hook(lambda module, args, output: outputs.append(output))
+    model(images)
+    query, key = (part.unflatten(-1, (2, 16)).transpose(1, 2) for part in outputs[0].split(32, -1)[:2])
+    heads = (query @ key.transpose(2, 3) / 4).softmax(-1)[:, :, 0, 1:].unflatten(2, (4, 4)).detach()
+    torch.testing.assert_close(torch.stack(maps), torch.stack((heads[:, 0], heads[:, 1], heads.mean(1))))
+
+
 @pytest.mark.parametrize(
     ('attention', 'parsed'),
     [
         (None, ('class', None)),
-        ('class', ('class', None)),
         ('query_mean', ('query_mean', None)),
         ('backbone.layers.0.attn', ('class', 'backbone.layers.0.attn')),
-        (dict(reading='query_mean'), ('query_mean', None)),
         (dict(path='a.b'), ('class', 'a.b')),
-        (dict(reading='query_mean', path='a.b'), ('query_mean', 'a.b')),
-        (dict(reading='class', path=None), ('class', None)),
+        (of('a.b'), ('query_mean', 'a.b')),
+        (dict(reading='key_mean'), ValueError("attention reading 'key_mean' is unknown; known: class, query_mean")),
+        (dict(reading=['class']), ValueError("attention reading ['class'] is unknown; known: class, query_mean")),
+        (dict(reading='class', where='a.b'), ValueError("attention has no key 'where'; known: path, reading")),
+        (dict(path=3), TypeError("got {'path': 3}")),
+        (3, TypeError('attention must be a reading, a path, or dict(reading=..., path=...), got 3')),
     ],
 )
 def test_parse_attention(attention, parsed):
-    assert parse_attention(attention) == parsed
-
-
-@pytest.mark.parametrize(
-    ('attention', 'error', 'sentence'),
-    [
-        (dict(reading='key_mean'), ValueError, "^attention reading 'key_mean' is unknown; known: class, query_mean$"),
-        (dict(reading=['class']), ValueError, '^attention reading .*is unknown; known: class, query_mean$'),
-        (dict(reading='class', where='a.b'), ValueError, "^attention has no key 'where'; known: path, reading$"),
-        (dict(path=3), TypeError, r'^attention must be a reading, a path, or dict\(.* got .*3'),
-        (3, TypeError, '^attention must be a reading, a path, .* got 3$'),
-    ],
-)
-def test_an_invalid_attention_raises(attention, error, sentence):
-    for read in (parse_attention, lambda asked: ClassAttentionTap(vit(), asked)):
-        with pytest.raises(error, match=sentence):
-            read(attention)
+    if isinstance(parsed, tuple):
+        assert parse_attention(attention) == parsed
+    else:
+        with pytest.raises(type(parsed)) as error:
+            ClassAttentionTap(vit(), attention)
+        assert str(error.value).endswith(str(parsed))
 
 
 def test_a_mean_over_queries_needs_the_queries_of_patches():
-    model = XCiT(**XCIT)
-    ClassAttentionTap(model, of('ca_layers.1.attn')).attach()
+    tap, images = ClassAttentionTap(model := xcit(), of('ca_layers.1.attn')), torch.randn(2, 3, 32, 32)
     with pytest.raises(ValueError, match=r'^Class.*Att.* takes queries from the class token only'):
-        model(torch.randn(2, 3, 32, 32))
+        tap.maps(lambda: model(images), images)
 
 
-def test_the_last_block_is_found_through_every_wrapper():
-    classifier = ImageClassifier(backbone=vit(), head=LinearClsHead(10, 32))
-    last = classifier.backbone.layers[1].attn
+def test_the_last_block_is_found_through_every_wrapper_and_a_path_overrides_it():
+    classifier = hosts.ImageClassifier(backbone=vit(), head=hosts.LinearClsHead(10, 32))
+    first, last = (layer.attn for layer in classifier.backbone.layers)
     for model in (classifier, classifier.backbone, nn.DataParallel(classifier)):
-        assert find_attention_block(model)[:3] == AttentionBlock(last, 1)[:3]
-    wrapped = TimmClassifier('vit_tiny_patch16_224', **TIMM)
+        assert find_attention_block(model)[:3] == (last, 1, 'class')
+    wrapped = hosts.TimmClassifier('vit_tiny_patch16_224', **SIZE, embed_dim=32, depth=2, num_heads=2)
     assert find_attention_block(wrapped).attn is wrapped.model.blocks[1].attn
-    pyramid = ImageClassifier(backbone=PVT(PVT_ARCH, img_size=64), head=LinearClsHead(10, 32))
-    assert find_attention_block(pyramid).attn is pyramid.backbone.block4[1].attn
+    path = 'backbone.layers.0.attn'
+    for asked in (path, dict(reading='class', path=path), of(path)):
+        assert find_attention_block(classifier, asked)[:3] == (first, 1, parse_attention(asked)[0])
 
 
-def test_a_path_overrides_the_last_block():
-    classifier = ImageClassifier(backbone=vit(), head=LinearClsHead(10, 32))
-    first = classifier.backbone.layers[0].attn
-    assert find_attention_block(classifier, 'backbone.layers.0.attn')[:3] == (first, 1, 'class')
-    asked = dict(reading='query_mean', path='backbone.layers.0.attn')
-    assert find_attention_block(classifier, asked)[:3] == (first, 1, 'query_mean')
-    asked = dict(reading='class', path='backbone.layers.0.attn')
-    assert find_attention_block(classifier, asked)[:3] == (first, 1, 'class')
+TOKEN = dict(cls_token=nn.Parameter(torch.zeros(1)))
+PREFIXES = [({}, 0), (dict(cls_token=None), 0), (TOKEN, 1), (dict(TOKEN, num_prefix_tokens=2), 2)]
+PREFIXES += [(dict(num_extra_tokens=3, num_prefix_tokens=2), 3)]
 
 
-@pytest.mark.parametrize(
-    ('has', 'prefix'),
-    [
-        (dict(), 0),
-        (dict(cls_token=None), 0),
-        (dict(cls_token=nn.Parameter(torch.zeros(1))), 1),
-        (dict(cls_token=nn.Parameter(torch.zeros(1)), num_prefix_tokens=2), 2),
-        (dict(num_extra_tokens=3, num_prefix_tokens=2), 3),
-    ],
-)
+@pytest.mark.parametrize(('has', 'prefix'), PREFIXES)
 def test_prefix_tokens_of_an_unknown_model(has, prefix):
-    model = nn.Module()
-    model.block = hand_made()
-    for name, value in has.items():
-        setattr(model, name, value)
-    asked = dict(reading='query_mean', path='block')
-    assert find_attention_block(model, asked) == AttentionBlock(model.block, prefix, 'query_mean')
+    model = module(block=hand_made(), **has)
+    assert find_attention_block(model, of('block')) == AttentionBlock(model.block, prefix, 'query_mean')
     if has.get('cls_token') is None:
         with pytest.raises(ValueError, match=r"^Module was built without a class token.*path='block'\)"):
             find_attention_block(model, 'block')
@@ -302,73 +208,34 @@ def test_prefix_tokens_of_an_unknown_model(has, prefix):
         assert find_attention_block(model, 'block') == AttentionBlock(model.block, prefix)
 
 
-def cait(**kwargs):
-    return timm_model('cait_xxs24_224', depth=1, **kwargs)
-
-
-def of(path):
-    return dict(reading='query_mean', path=path)
-
-
-NO_TOKEN = r"^{} was built without a class token.*attention='query_mean'"
-V2 = dict(SWIN, extra_norm_every_n_blocks=0)
+PARALLEL = partial(timm_model, block_fn=ParallelScalingBlock)
+POOLED = [(vit, 'layers.1.attn', 'out_type', value) for value in ('featmap', 'avg_featmap')]
+POOLED += [(timm_model, 'blocks.1.attn', 'global_pool', value) for value in ('avg', 'max', 'avgmax', 'map')]
+DEVIATIONS = [
+    (swin_v2, of('stages.3.blocks.0.attn.w_msa'), 'logit_scale'),
+    (cait, of('blocks.0.attn'), 'proj_l'),
+    (partial(timm_model, attn_layer=DiffAttention), 'query_mean', 'lambda_init'),
+    (eva, None, 'rope'),
+    (partial(timm_model, 'vit_relpos_small_patch16_224'), of('blocks.1.attn'), 'rel_pos'),
+    (partial(timm_model, 'vit_small_patch16_rope_224'), 'blocks.1.attn', 'rope'),
+    (partial(timm_model, 'xcit_nano_12_p16_224', depth=1), 'blocks.0.attn', 'temperature'),
+    (partial(module, block=hand_made(num_kv_heads=1)), of('block'), 'num_kv_heads=1'),
+    (partial(module, block=hand_made(attention_biases=torch.zeros(2))), of('block'), 'attention_biases'),
+    (partial(module, block=hand_made(), shared_rel_pos=nn.Identity()), of('block'), 'shared_rel_pos'),
+]
 SENTENCES = [
-    (lambda: ResNet(18), None, r"^ResNet has no known class attention \(known: .*PVT.*='path.to.attn'.*MaskMix"),
-    (lambda: SwinTransformer(SWIN, 32, window_size=2), None, '^SwinTransformer has no known class attention'),
-    (
-        lambda: SwinTransformer(SWIN, 32, window_size=2),
-        'query_mean',
-        r"^SwinTransformer has no known attention .*attention=dict\(reading='query_mean', path='path",
-    ),
-    (
-        lambda: SwinTransformerV2(V2, 32, window_size=2),
-        of('stages.3.blocks.0.attn.w_msa'),
-        '^WindowMSAV2 at stages.3.* compares q and k by their cosine, so its attention cannot be read',
-    ),
-    (cait, of('blocks.0.attn'), '^TalkingHeadAttn at blocks.0.attn mixes its heads, so its attention cannot be read'),
-    (
-        lambda: timm_model(attn_layer=DiffAttention),
-        'query_mean',
-        '^DiffAttention at the last block takes the difference of two attentions, so its attention cannot be read',
-    ),
-    (lambda: vit(with_cls_token=False, out_type='avg_featmap'), None, NO_TOKEN.format('VisionTransformer')),
-    (lambda: PVT(PVT_ARCH, img_size=64, out_type='featmap'), None, NO_TOKEN.format('PVT')),
-    (
-        lambda: timm_model(class_token=False, global_pool='avg'),
-        'blocks.1.attn',
-        r"^VisionTransformer was built without a class token.*dict\(reading='query_mean', path='blocks.1.attn'\)",
-    ),
+    (partial(hosts.ResNet, 18), None, r"^ResNet has no known class attention \(known: .*PVT.*='path.to.attn'.*MaskMix"),
+    (swin, 'query_mean', r"^Swin\S+ has no known attention .*attention=dict\(reading='query_mean', path='path"),
+    (PARALLEL, None, '^VisionTransformer has no known class attention'),
+    (no_class, None, "^VisionTransformer was built without a class token.*attention='query_mean'"),
+    (partial(pvt, out_type='featmap'), None, "^PVT was built without a class token.*attention='query_mean'"),
+    (averaged, 'blocks.1.attn', r"^VisionTransformer .* without .*'query_mean', path='blocks.1.attn'\)"),
     *(
-        (lambda: ViTEVA02(ARCH, **SIZE), reading, '^AttentionWithRoPE at the last block rotates q and k after their')
-        for reading in (None, 'query_mean')
+        (partial(build, **{key: value}), path, rf"^the class token at .* \({key}='{value}'\).*query_mean")
+        for build, attn, key, value in POOLED
+        for path in (None, attn)
     ),
-    *(
-        (lambda out=out: vit(out_type=out), path, f"does not reach .*out_type='{out}'.*query_mean")
-        for out in ('featmap', 'avg_featmap')
-        for path in (None, 'layers.1.attn')
-    ),
-    *(
-        (lambda pool=pool: timm_model(global_pool=pool), path, f"does not reach .*global_pool='{pool}'.*query_mean")
-        for pool in ('avg', 'max', 'avgmax', 'map')
-        for path in (None, 'blocks.1.attn')
-    ),
-    (
-        lambda: timm_model('vit_relpos_small_patch16_224'),
-        of('blocks.1.attn'),
-        '^RelPosAttention at blocks.1.attn adds a position bias',
-    ),
-    (lambda: timm_model('vit_small_patch16_rope_224'), 'blocks.1.attn', '^AttentionRope at blocks.1.attn rotates'),
-    (
-        lambda: timm_model('xcit_nano_12_p16_224', depth=1),
-        'blocks.0.attn',
-        '^XCA at blocks.0.attn scales q and k by a temp',
-    ),
-    (lambda: PVT(PVT_ARCH, img_size=64), 'block3.0.attn', '^.* at block3.0.attn has no class token: .* in block4'),
-    *(
-        (lambda kind=kind: timm_model(block_fn=kind), reading, f'^{kind.__name__}, the last block of VisionTransf')
-        for kind in (ParallelThingsBlock, ParallelScalingBlock, DiffParallelScalingBlock)
-        for reading in (None, 'query_mean')
-    ),
+    *((build, path, rf'^\w+ at .* computes more \({name}\), .* cannot be') for build, path, name in DEVIATIONS),
     (vit, 'query_maen', "^attention path 'query_maen' does not exist .* known readings: class, query_mean$"),
     (vit, 'layers.7.attn', "^attention path 'layers.7.attn' does not exist in VisionTransformer: .*7"),
     (vit, 'layers.1.ffn', '^FFN at layers.1.ffn has no class attention: it needs num_heads and linear layers'),
@@ -386,44 +253,41 @@ def test_models_without_class_attention_raise(build, path, sentence):
 @pytest.mark.parametrize('up', [True, False], ids=['padded', 'dropped'])
 def test_token_grid_is_that_of_the_patches(patch, up):
     sizes = [32, 48, 56, 64, 80, 96, 112, 224, 384, *([33, 100, 131, 333] if up else [])]
-    for size in itertools.product(sizes, repeat=2):
-        if patch > min(size):
-            continue
+    for size in itertools.product([side for side in sizes if side >= patch], repeat=2):
         grid = tuple(-(-length // patch) if up else length // patch for length in size)
         assert token_grid(grid[0] * grid[1], size) == grid, size
 
 
-def test_token_grid_by_hand():
-    for tokens, size, grid in [
-        (196, (224, 224), (14, 14)),
-        (6, (32, 48), (2, 3)),
-        (6, (48, 32), (3, 2)),
-        (25 * 42, (800, 1333), (25, 42)),  # stride 32, padded
-        (9, (50, 50), (3, 3)),  # floor of 50 / 16, which no padding gives
-        (1, (5, 300), (1, 1)),
-    ]:
-        assert token_grid(tokens, size) == grid
-    for tokens, (height, width) in [(197, (224, 224)), (5, (32, 32)), (0, (32, 32)), (7, (32, 64))]:
-        with pytest.raises(ValueError, match=f'^{tokens} patch tokens do not cover an input of {height}x{width} '):
-            token_grid(tokens, (height, width))
-
-
-def test_grids_are_those_of_the_patch_embedding():
-    assert token_grid(12, (32, 24), patches_of(vit(img_size=(32, 24)))) == (4, 3)
-    assert token_grid(32, (32, 32), patches_of(vit(patch_size=(8, 4)))) == (4, 8)
-    assert token_grid(9, (32, 32), patches_of(vit(patch_size=16, patch_cfg=dict(stride=8, padding=0)))) == (3, 3)
-    assert token_grid(32, (32, 32), patches_of(timm_model(patch_size=(4, 8)))) == (8, 4)
-    assert token_grid(16, (32, 32), patches_of(XCiT(**XCIT))) == (4, 4)
-    models = {
-        'stages.3.blocks.0.attn.w_msa': SwinTransformer(SWIN, 224, window_size=7),
-        'layers.3.blocks.0.attn': timm.create_model('swin_tiny_patch4_window7_224', embed_dim=8, depths=[1] * 4),
-    }
-    swins = [find_attention_block(m, dict(reading='query_mean', path=p)).patches for p, m in models.items()]
-    for swin in swins:
-        assert token_grid(49, (224, 224), swin) == (7, 7)
-    padded = [(swin, count, size) for swin in swins for count, size in ((49, (128, 128)), (49, (112, 112)))]
-    for patches, tokens, size in [(patches_of(vit()), 4, (32, 32)), *padded]:  # dropped, padded
-        with pytest.raises(ValueError, match=rf'^{tokens} patch tokens do not fit an input of {size[0]}x{size[1]} '):
+@pytest.mark.parametrize(
+    ('tokens', 'size', 'model', 'grid'),
+    [
+        (196, (224, 224), None, (14, 14)),
+        (6, (32, 48), None, (2, 3)),
+        (25 * 42, (800, 1333), None, (25, 42)),  # stride 32, padded
+        (9, (50, 50), None, (3, 3)),  # floor of 50 / 16, which no padding gives
+        (1, (5, 300), None, (1, 1)),
+        (12, (32, 24), vit, (4, 3)),
+        (32, (32, 32), partial(vit, patch_size=(8, 4)), (4, 8)),
+        (9, (32, 32), partial(vit, patch_size=16, patch_cfg=dict(stride=8, padding=2)), (3, 3)),
+        (32, (32, 32), partial(timm_model, patch_size=(4, 8)), (8, 4)),
+        (16, (31, 30), vit, (4, 4)),  # padded
+        (9, (31, 30), vit, (3, 3)),  # dropped
+        (16, (32, 32), xcit, (4, 4)),
+        (4, (64, 64), pvt, (2, 2)),  # stages: square patches are assumed
+        (4, (64, 64), ca_swin, (2, 2)),
+        (197, (224, 224), None, 'cover an input of 224x224 pixels'),
+        (0, (32, 32), None, 'cover an input of 32x32 pixels'),
+        (7, (32, 64), None, 'cover an input of 32x64 pixels'),
+        (4, (32, 32), vit, 'fit an input of 32x32 pixels, which has 4x4 = 16 patches of 8x8 pixels'),
+        (4, (32, 64), partial(vit, patch_size=(8, 4)), 'fit .* which has 4x16 = 64 patches of 8x4 pixels'),
+    ],
+)
+def test_token_grid_by_hand(tokens, size, model, grid):
+    patches = model and patches_of(model())
+    if isinstance(grid, tuple):
+        assert token_grid(tokens, size, patches) == grid
+    else:
+        with pytest.raises(ValueError, match=f'^{tokens} patch tokens do not {grid}'):
             token_grid(tokens, size, patches)
 
 
@@ -436,15 +300,13 @@ def test_half_precision_norms_of_q_and_k(attention, dtype):
         tap = ClassAttentionTap(model.to(kind), attention).attach()
         model(images.to(kind))
         rows.append(tap.read())
-        tap.release()
     assert rows[1].dtype == torch.float32
     torch.testing.assert_close(rows[1], rows[0], rtol=0, atol=0.02)
 
 
 def test_a_norm_over_all_channels_comes_before_the_heads():
     torch.manual_seed(0)
-    attn = hand_made()
-    attn.q_norm, attn.k_norm = nn.LayerNorm(16), nn.LayerNorm(16)
+    attn = hand_made(q_norm=nn.LayerNorm(16), k_norm=nn.LayerNorm(16))
     q, k, v = torch.randn(3, 2, 5, 16).unbind()
     heads = [x.unflatten(2, (2, 8)).transpose(1, 2) for x in (attn.q_norm(q), attn.k_norm(k))]
     expected = (heads[0] @ heads[1].transpose(2, 3) / 8**0.5).softmax(3).mean(1)[:, 0, 1:]
@@ -452,8 +314,7 @@ def test_a_norm_over_all_channels_comes_before_the_heads():
 
 
 def test_a_class_row_counts_the_position_bias_of_its_module():
-    attn = hand_made()
-    attn.relative_position_bias_table = torch.randn(9, 2)
-    attn.relative_position_index = torch.arange(9).view(3, 3)
+    table, index = torch.randn(9, 2), torch.arange(9).view(3, 3)
+    attn = hand_made(relative_position_bias_table=table, relative_position_index=index)
     row = class_row(AttentionBlock(attn, 1), dict(qkv=torch.zeros(1, 3, 48)))
-    torch.testing.assert_close(row[0], attn.relative_position_bias_table[:3].softmax(0).mean(1)[1:])
+    torch.testing.assert_close(row[0], table[:3].softmax(0).mean(1)[1:])

@@ -11,7 +11,7 @@ from mmengine.hooks import EMAHook
 
 from mixpro_mm.functional import MixedTarget
 from mixpro_mm.hooks.labeling import LabelingHook
-from mixpro_mm.labeling.eval_mode import eval_mode
+from mixpro_mm.labeling.tap import eval_mode
 from mixpro_mm.models import LocalContextLoss, cell_means, local_context
 from mixpro_mm.models.local_context_loss import find_final_norm
 from tests import micro as kit
