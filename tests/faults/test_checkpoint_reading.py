@@ -1,14 +1,11 @@
 """Checkpoints that are damaged, of another format, with code, or made with other settings."""
 
-import pickle
-
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import FlexibleRunner, Runner
 from safetensors.torch import save_file
 
-from mixpro_mm.study.checkpoints import last_checkpoint
 from mixpro_mm.utils.checkpoint import CodeInCheckpointError, read_state_dict
 from mixpro_mm.utils.diff_configs import diff_configs, settings_in
 
@@ -19,12 +16,6 @@ def flipped(data):
     """Flip one bit in the middle of the file."""
     middle = len(data) // 2
     return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
-
-
-DAMAGES = [
-    (lambda data: data[:-1], r'cannot be read: it is truncated'),
-    (flipped, r'is damaged: the checksum of its entry \S+/data/\d+ differs'),
-]
 
 
 @pytest.fixture
@@ -54,7 +45,13 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, tiny, bomb, how):
     assert not made.exists()
 
 
-@pytest.mark.parametrize(('damage', 'message'), DAMAGES)
+@pytest.mark.parametrize(
+    ('damage', 'message'),
+    [
+        (lambda data: data[:-1], r'cannot be read: it is truncated'),
+        (flipped, r'is damaged: the checksum of its entry \S+/data/\d+ differs'),
+    ],
+)
 def test_a_damaged_checkpoint_is_named(tmp_path, tiny, good, damage, message):
     path = tmp_path / 'a.pth'
     path.write_bytes(damage(good.read_bytes()))
@@ -84,18 +81,6 @@ def test_a_checkpoint_of_mmengine_is_read(tmp_path, tiny, good):
     content = torch.load(good, weights_only=False)
     assert {type(buffer).__name__ for buffer in content['message_hub']['log_scalars'].values()} == {'HistoryBuffer'}
     start('resume', tiny, tmp_path / 'work', good)
-
-
-def test_a_study_skips_unreadable_checkpoints(tmp_path, good, bomb):
-    whole = good.read_bytes()
-    (tmp_path / 'epoch_2.pth').write_bytes(whole)
-    for number, (damage, _) in enumerate(DAMAGES, 3):
-        (tmp_path / f'epoch_{number}.pth').write_bytes(damage(whole))
-    bomb[0].rename(tmp_path / 'epoch_9.pth')
-    (tmp_path / 'epoch_10.pth').write_bytes(pickle.dumps(dict(state_dict={}), protocol=2))
-    (tmp_path / '.17-epoch_11.pth').write_bytes(whole)  # a temporary file
-    assert last_checkpoint(tmp_path) == str(tmp_path / 'epoch_2.pth')
-    assert not bomb[1].exists()
 
 
 @pytest.fixture

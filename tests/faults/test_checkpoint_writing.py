@@ -89,20 +89,6 @@ def test_an_interrupted_write_of_last_checkpoint_keeps_the_old_one(tmp_path, tra
     assert checkpoints(tmp_path) == ['epoch_1.pth', 'epoch_2.pth'] and not list(tmp_path.glob('.*'))
 
 
-@pytest.mark.long
-def test_the_same_checkpoints_are_kept_as_by_mmengine(tmp_path, train):
-    """The last two and the best."""
-    kept = {}
-    for kind in ('CheckpointHook', BEST['type']):
-        keep = dict(BEST, type=kind, max_keep_ckpts=2)
-        runner = train(tmp_path / kind, **{'default_hooks.checkpoint': keep, 'train_cfg.val_interval': 1})
-        info = {key: value for key, value in runner.message_hub.runtime_info.items() if 'ckpt' in key}
-        last = (tmp_path / kind / 'last_checkpoint').read_text()
-        kept[kind] = checkpoints(tmp_path / kind), str(info).replace(kind, ''), last.replace(kind, '')
-    assert kept['CheckpointHook'] == kept[BEST['type']]
-    assert {'epoch_2.pth', 'epoch_3.pth'} < set(kept['CheckpointHook'][0])
-
-
 @pytest.mark.slow
 def test_the_best_checkpoint_stays_until_the_better_one_is_written(tmp_path, train, monkeypatch):
     score = iter([1.0, 2.0])

@@ -2,7 +2,6 @@
 
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,14 +27,6 @@ def encoded(format, size=64):
 def written(path, array, dtype=np.uint8):
     Image.fromarray(np.asarray(array).astype(dtype)).save(path)
     return str(path)
-
-
-@pytest.fixture
-def logged(monkeypatch):
-    """Return the list of warnings of the transforms."""
-    messages = []
-    monkeypatch.setattr('mixpro_mm.datasets.loading.print_log', lambda message, *_: messages.append(message))
-    return messages
 
 
 BROKEN = r'it is truncated or no image; it has \d+ bytes and begins with .*'
@@ -103,13 +94,6 @@ def test_an_image_of_16_bits_is_named_if_its_values_are_lost(tmp_path, name, val
         assert (load(dict(img_path=path))['img'] == hosts['img']).all()
 
 
-def test_an_image_of_16_bits_that_opencv_makes_black_is_a_warning_given_once(tmp_path, logged):
-    load = LoadWholeImage()
-    for factor in (1, 2, 2600):
-        load(dict(img_path=written(tmp_path / 'a.png', RAMP * factor, np.uint16)))
-    assert len(logged) == 1 and logged[0].startswith(f'Image {tmp_path}/a.png (mode I;16) holds values 0 to 23, and')
-
-
 def loaded(path, backend='pillow', **more):
     """Return the result of ``LoadAnnotations`` for a class map of an image of 4 x 6 pixels."""
     results = dict(img=np.zeros((4, 6, 3)), img_path='i.jpg', seg_map_path=str(path), seg_fields=[])
@@ -162,7 +146,9 @@ def test_a_palette_passes_with_pillow_and_is_named_with_opencv(tmp_path):
     ('values', 'reduce', 'end'),
     [((0, 255), False, r'the foreground\.$'), ((0, 1), True, r'and set reduce_zero_label=False\.$')],
 )
-def test_masks_that_train_no_foreground_are_named(tmp_path, logged, values, reduce, end):
+def test_masks_that_train_no_foreground_are_named(tmp_path, monkeypatch, values, reduce, end):
+    logged = []
+    monkeypatch.setattr('mixpro_mm.datasets.loading.print_log', lambda message, *_: logged.append(message))
     for number in range(3):
         path = written(tmp_path / f'{number}.png', np.array(values)[RAMP % 2])
     message = f'as 0 and 255, which is ignored, .* all 3 maps .* hold {values[0]} and {values[1]}, .* {end}'
@@ -171,17 +157,6 @@ def test_masks_that_train_no_foreground_are_named(tmp_path, logged, values, redu
     check = CheckSegmentation(num_classes=5)
     check(check(loaded(path, reduce_zero_label=reduce)))
     assert len(logged) == 1 and 'num_classes=5' in logged[0]
-
-
-def test_one_class_and_its_border_in_one_image_is_valid(tmp_path, logged):
-    """In any order of images."""
-    border = written(tmp_path / 'a.png', RAMP % 2 * 255)
-    whole = written(tmp_path / 'b.png', RAMP % 2)
-    for order in ((border, whole), (whole, border)):
-        check = CheckSegmentation(num_classes=2)
-        for path in order:
-            check(loaded(path))
-    assert logged == []
 
 
 @pytest.mark.parametrize(
@@ -220,7 +195,6 @@ def rle(counts, size=(10, 10)):
 @pytest.mark.parametrize(
     'outline, message',
     [
-        ([], 'its outline is empty'),
         ([7, [1, 1, 4, 1, 4, 4], [1, 1, 4, 1, 4, None]], '2 polygons of its outline are not three or more pairs x, y'),
         (None, None),
         (rle([1, 99], [10, 10.0]), 'its outline is an RLE of size [10, 10.0], neither polygons'),
@@ -297,9 +271,7 @@ def test_a_valid_file_has_no_problems(tmp_path, capsys):
         ('annotations', 3, dict(image_id=8), 'annotation 13 of image 8: there is no such image'),
         ('categories', 1, dict(id=7), 'two categories have the id 7: a and b'),
         ('categories', 1, dict(name='a'), '2 categories have the name a'),
-        ('categories', 1, dict(id=[1]), 'has no number for its id'),
         ('images', 1, dict(file_name='a.jpg'), '2 images have the file name a.jpg'),
-        ('images', 1, dict(file_name=None), 'no text for its file_name'),
         ('images', 1, dict(width=640, height=480), 'b.jpg is 64 x 48 once it is rotated by its EXIF'),
         ('images', 1, dict(width='64'), 'width 64 and height 48 are not two finite numbers above 0'),
     ],

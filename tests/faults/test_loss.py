@@ -207,18 +207,18 @@ def test_steps_that_overflow_are_left_to_the_scaler(run, tmp_path, monkeypatch, 
     assert 'the step was skipped by GradScaler, as the 2 before it; its batch' in message
 
 
-@pytest.mark.parametrize('flat', [True, False, None])
-def test_local_shards_are_checked_without_gathering(monkeypatch, flat):
-    """FSDP with flat or original parameters, and fully_shard, in a group of one."""
+@pytest.mark.parametrize('full', [True, False])
+def test_local_shards_are_checked_without_gathering(monkeypatch, full):
+    """fully_shard and FSDP with flat parameters, in a group of one."""
     distributed.init_process_group('gloo', store=distributed.HashStore(), rank=0, world_size=1)
     try:
         model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 2))
         model[1].weight.data[0, 1] = torch.nan
-        if flat is None:
+        if full:
             fully_shard(model, mesh=distributed.init_device_mesh('cpu', (1,)))
         else:
-            FullyShardedDataParallel(model, device_id=torch.device('cpu'), use_orig_params=not flat)
+            FullyShardedDataParallel(model, device_id=torch.device('cpu'))
         monkeypatch.setattr(torch.nn.Module, 'state_dict', lambda *args, **kwargs: pytest.fail('gathers'))
-        assert loss._spoiled(model) == ['_flat_param' if flat else '1.weight']
+        assert loss._spoiled(model) == ['1.weight' if full else '_flat_param']
     finally:
         distributed.destroy_process_group()
