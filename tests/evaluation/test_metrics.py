@@ -3,39 +3,30 @@ import math
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.evaluator import Evaluator
-from mmengine.runner import Runner
 from mmpretrain.registry import MODELS, TRANSFORMS
 from mmpretrain.structures import DataSample
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch.utils.data import DataLoader
 
+from mixpro_mm.datasets import Digits
 from mixpro_mm.evaluation.metrics import CalibrationMetric, OODMetric
+from tests.evaluation.conftest import loader, runner_for
 
 COLUMNS, KEPT = 12, [11, 4, 0, 7, 2, 9, 1, 10, 3, 5]  # the model has twelve outputs, ten of them digits
 
-CONFIG = f"""
-default_scope = 'mmpretrain'
-model = dict(
+MODEL = dict(
     type='ImageClassifier',
     backbone=dict(
         type='VisionTransformer',
         arch=dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=32),
-        img_size=32, patch_size=16),
-    head=dict(type='VisionTransformerClsHead', num_classes={COLUMNS}, in_channels=16),
-    data_preprocessor=dict(mean=[127.5] * 3, std=[60.0] * 3, num_classes={COLUMNS}))
-test_dataloader = dict(
-    batch_size=50, num_workers=0,
-    dataset=dict(type='mixpro_mm.Digits', split='test', pipeline=[dict(type='PackInputs')],
-                 metainfo=dict(indices={KEPT})),
-    sampler=dict(type='DefaultSampler', shuffle=False))
-test_evaluator = [
-    dict(type='mixpro_mm.CalibrationMetric', classes='dataset'),
-    dict(type='mixpro_mm.CalibrationMetric', prefix='all', bins=10, bin_size=50)]
-test_cfg = dict()
-"""
+        img_size=32,
+        patch_size=16,
+    ),
+    head=dict(type='VisionTransformerClsHead', num_classes=COLUMNS, in_channels=16),
+    data_preprocessor=dict(mean=[127.5] * 3, std=[60.0] * 3, num_classes=COLUMNS),
+)
 
 
 def score(*values, **fields):
@@ -76,7 +67,7 @@ def expected(logits, labels, bin_size, bins):
 @pytest.fixture(scope='module')
 def model():
     torch.manual_seed(0)
-    model = MODELS.build(Config.fromstring(CONFIG, '.py').model)
+    model = MODELS.build(MODEL)
     model.init_weights()
     with torch.no_grad():
         model.head.layers.head.weight.normal_()  # so that confidences differ
@@ -89,17 +80,12 @@ def logits_of(model, items):
         return model(data['inputs']), data['data_samples']
 
 
-def digits():
-    return Runner.build_dataloader(Config.fromstring(CONFIG, '.py').test_dataloader).dataset
-
-
 def test_a_test_run_reports_the_calibration(model, tmp_path):
-    config = Config.fromstring(CONFIG, '.py')
-    config.work_dir = str(tmp_path)
-    torch.save(model.state_dict(), tmp_path / 'weights.pth')
-    config.load_from = str(tmp_path / 'weights.pth')
-    metrics = Runner.from_cfg(config).test()
-    logits, samples = logits_of(model, list(digits()))
+    sliced = dict(type='mixpro_mm.CalibrationMetric', classes='dataset')
+    whole = dict(type='mixpro_mm.CalibrationMetric', prefix='all', bins=10, bin_size=50)
+    runner = runner_for(model, tmp_path, loader(50, metainfo=dict(indices=KEPT)), [sliced, whole])
+    metrics = runner.test()
+    logits, samples = logits_of(model, list(runner.test_dataloader.dataset))
     labels = torch.cat([sample.gt_label for sample in samples])
     sliced = expected(logits[:, KEPT], labels, 100, 15)
     whole = expected(logits, torch.tensor(KEPT)[labels], 50, 10)
@@ -111,22 +97,15 @@ def test_a_test_run_reports_the_calibration(model, tmp_path):
 
 def test_a_test_run_reports_the_detection(model, tmp_path):
     """Out-of-distribution images are dark digits upside down."""
-    dataset = digits()
+    dataset = Digits(split='test')
     pack = TRANSFORMS.build(dict(type='PackInputs', algorithm_keys=['ood']))
     images = [dataset.get_data_info(i)['img'] for i in range(120)]
     items = [dict(img=image, ood=0) for image in images[:80]]
     items += [dict(img=np.ascontiguousarray(image[::-1] // 3), ood=1) for image in images[80:]]
     packed = [pack(item) for item in items]
-    runner = Runner(
-        model,
-        str(tmp_path),
-        test_dataloader=DataLoader(packed, 16, collate_fn=pseudo_collate),
-        test_evaluator=dict(type='mixpro_mm.OODMetric', classes=KEPT),
-        test_cfg=dict(),
-        default_scope='mmpretrain',
-        experiment_name='ood',
-    )
-    metrics = runner.test()
+    evaluator = dict(type='mixpro_mm.OODMetric', classes=KEPT)
+    data = DataLoader(packed, 16, collate_fn=pseudo_collate)
+    metrics = runner_for(model, tmp_path, data, evaluator).test()
     logits, _ = logits_of(model, packed)
     found = -logits[:, KEPT].double().softmax(1).amax(1).numpy()
     flags = np.array([item['ood'] for item in items])
@@ -227,17 +206,13 @@ def test_invalid_samples_raise(metric, scores, fields, meta, message):
     assert metric.results == []
 
 
-@pytest.mark.parametrize('classes', ['data', [], [1, 1], [-1, 3], [0.5]])
-@pytest.mark.parametrize('metric', [CalibrationMetric, OODMetric])
-def test_invalid_classes_raise(metric, classes):
-    with pytest.raises(ValueError, match='classes must be '):
-        metric(classes=classes)
-
-
-@pytest.mark.parametrize('kwargs', [dict(bin_size=0), dict(bins='15')])
-def test_invalid_bins_raise(kwargs):
-    with pytest.raises(ValueError, match=f'{next(iter(kwargs))} must be '):
-        CalibrationMetric(**kwargs)
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [*(('classes', value) for value in ('data', [], [1, 1], [-1, 3], [0.5])), ('bin_size', 0), ('bins', '15')],
+)
+def test_invalid_arguments_raise(key, value):
+    with pytest.raises(ValueError, match=f'{key} must be '):
+        CalibrationMetric(**{key: value})
 
 
 @pytest.mark.parametrize('flags', [[0, 0], [1, 1], []])
