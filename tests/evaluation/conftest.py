@@ -14,13 +14,13 @@ def quick(monkeypatch):
 
 def loader(batch_size=8, collate='default_collate', pipeline=(), **dataset):
     """Return the config of a loader of the test digits."""
+    digits = dict(type='mixpro_mm.Digits', split='test', pipeline=[*pipeline, dict(type='PackInputs')])
     return dict(
         batch_size=batch_size,
         num_workers=0,
         collate_fn=dict(type=collate),
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=dict(dict(type='mixpro_mm.Digits', split='test'), pipeline=[*pipeline, dict(type='PackInputs')])
-        | dataset,
+        dataset=digits | dataset,
     )
 
 

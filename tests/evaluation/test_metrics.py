@@ -13,18 +13,13 @@ from torch.utils.data import DataLoader
 from mixpro_mm.datasets import Digits
 from mixpro_mm.evaluation.metrics import CalibrationMetric, OODMetric
 from tests.evaluation.conftest import loader, runner_for
+from tests.micro import vit
 
 COLUMNS, KEPT = 12, [11, 4, 0, 7, 2, 9, 1, 10, 3, 5]  # the model has twelve outputs, ten of them digits
 
 MODEL = dict(
-    type='ImageClassifier',
-    backbone=dict(
-        type='VisionTransformer',
-        arch=dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=32),
-        img_size=32,
-        patch_size=16,
-    ),
-    head=dict(type='VisionTransformerClsHead', num_classes=COLUMNS, in_channels=16),
+    vit(),
+    head=dict(type='VisionTransformerClsHead', num_classes=COLUMNS, in_channels=32),
     data_preprocessor=dict(mean=[127.5] * 3, std=[60.0] * 3, num_classes=COLUMNS),
 )
 
@@ -66,7 +61,7 @@ def expected(logits, labels, bin_size, bins):
 
 @pytest.fixture(scope='module')
 def model():
-    torch.manual_seed(0)
+    torch.manual_seed(2)
     model = MODELS.build(MODEL)
     model.init_weights()
     with torch.no_grad():
@@ -166,12 +161,8 @@ def test_a_single_bin_has_no_protocol_error(images):
     assert all(0 <= value <= 100 for value in metrics.values())
 
 
-@pytest.mark.parametrize('flag', [1, np.bool_(True), torch.tensor([1])])
-@pytest.mark.parametrize('field_type', ['data', 'metainfo'])
-def test_the_flag_has_any_integer_type(flag, field_type):
-    sample = score(0.3, 0.7)
-    sample.set_field(flag, 'ood', field_type=field_type)
-    metrics = evaluate(OODMetric(), [sample, score(0.1, 0.9, ood=0)])
+def test_the_flag_has_any_integer_type():
+    metrics = evaluate(OODMetric(), [score(0.3, 0.7, ood=torch.tensor([1])), score(0.1, 0.9, ood=np.bool_(False))])
     assert metrics == {'ood/aupr': 100, 'ood/auroc': 100, 'ood/fpr95': 0}
 
 
@@ -191,7 +182,6 @@ FAIR = (0.3, 0.7)
         (OODMetric(), FAIR, dict(ood=2), {}, '`ood` of a sample must be 0 or 1, got 2'),
         (OODMetric('dataset'), FAIR, dict(ood=0), dict(indices=[0, 0]), '`indices` of the data set must be distinct'),
         (OODMetric([0, 5]), FAIR, dict(ood=0), {}, r'distinct columns of 2 scores \(0 to 1\), got \[0, 5\]'),
-        (OODMetric([1, 2]), (1.0, 0.0, 0.0), dict(ood=0), {}, 'only zeros in the 2 classes'),
         (OODMetric(), (math.nan, 1.0), dict(ood=0), {}, 'scores must be softmaxed, but 1 of 1 rows'),
         *[
             (metric, [1 / 999] * 999, dict(gt_label=1, ood=0), dict(indices=[5, 7], num_outputs=1000),
