@@ -39,19 +39,8 @@ def messages(*paths: Path) -> list[str]:
 
 def matches(text: str, message: str) -> bool:
     """Return whether the parts of a message between ``...`` follow each other in one string."""
-    at = 0
-    for part in filter(None, (part.strip() for part in message.split('...'))):
-        if (place := text.find(part, at)) < 0:
-            return False
-        at = place + len(part)
-    return True
-
-
-def test_a_message_matches_without_its_values():
-    node = ast.parse('f"size {a} of {b} " f"is no {c}"', mode='eval').body
-    text = text_of(node)
-    assert matches(text, 'size ... of ... is no ...') and matches(text, '... is no ...')
-    assert not any(matches(text, other) for other in ('is no ... size', 'size ... of ... is a', 'size a of'))
+    parts = [re.escape(part.strip()) for part in message.split('...')]
+    return re.search('.*'.join(parts), text, re.DOTALL) is not None
 
 
 @pytest.mark.parametrize(('message', 'file'), ENTRIES, ids=[message[:50] for message, _ in ENTRIES])
@@ -64,8 +53,7 @@ def test_troubleshooting_quotes_messages_of_the_code(message, file):
 
 
 def test_troubleshooting_has_its_entries():
-    assert len(ENTRIES) > 40 and sum(file is not None for _, file in ENTRIES) > 5
-    assert len({message for message, _ in ENTRIES}) == len(ENTRIES)
+    assert len(ENTRIES) > 40 and len({message for message, _ in ENTRIES}) == len(ENTRIES)
     assert min(max(map(len, message.split('...'))) for message, _ in ENTRIES) >= 8
 
 
@@ -93,7 +81,7 @@ def test_links_and_paths_in_a_page_exist(page):
     for target, anchor in re.findall(r'\]\((?!https?:|mailto:)([^)#\s]*)#?([^)\s]*)\)', FENCE.sub('', text)):
         path = page.parent / target if target else page
         assert path.is_file() and (not anchor or anchor in anchors(path)), f'{target}#{anchor}'
-    tops = '|'.join(('configs', 'tools', 'docs', 'tests', 'requirements', 'mixpro_mm'))
+    tops = 'configs|tools|docs|tests|requirements|mixpro_mm'
     named = re.findall(rf'(?<![\w/.-])(?:{tops})/[\w./-]+\.(?:py|md|txt|sh|json)\b', text)
     assert [path for path in named if not (ROOT / path).is_file()] == []
 
