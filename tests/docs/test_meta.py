@@ -18,14 +18,6 @@ def test_pre_commit_uses_the_ruff_of_the_constraints():
     assert revisions['https://github.com/astral-sh/ruff-pre-commit'] == f'v{ruff}'
 
 
-def test_the_changelog_is_in_the_format_of_keep_a_changelog():
-    text = read('CHANGELOG.md')
-    versions = re.findall(r'^## \[(\S+)\](?: - (\d{4}-\d\d-\d\d))?$', text, re.MULTILINE)
-    assert versions[0] == ('Unreleased', '') and versions[1][0] == __version__
-    kinds = set(re.findall(r'^### (.+)$', text, re.MULTILINE))
-    assert kinds <= {'Added', 'Changed', 'Deprecated', 'Removed', 'Fixed', 'Security'}
-
-
 def test_the_citation_names_this_version_and_the_paper():
     citation = yaml.safe_load(read('CITATION.cff'))
     assert citation['cff-version'] == '1.2.0' and citation['version'] == __version__
