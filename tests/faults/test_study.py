@@ -28,7 +28,10 @@ default_hooks = dict(
     iter_seed=dict(type='mixpro_mm.IterSeedHook'),
 )
 """
-CUTMIX = "model = dict(train_cfg=dict(augments=[dict(type='Mixup'), dict(type='CutMix')]))\ncustom_hooks = []\n"
+CUTMIX = """
+model = dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]))
+custom_hooks = []
+"""
 STUDY = """
 title = 'Killed'
 seed = 5
@@ -63,10 +66,6 @@ def outcome(work_dir):
     return content, weights
 
 
-def children(pid):
-    return [int(c) for path in Path(f'/proc/{pid}/task').glob('*/children') for c in path.read_text().split()]
-
-
 def kill(process, whom):
     """Kill the study, one stage or all processes; return whether a process was running."""
     if process.poll() is not None:
@@ -74,7 +73,8 @@ def kill(process, whom):
     if whom == 'group':
         os.killpg(process.pid, signal.SIGKILL)
         return True
-    targets = [process.pid] if whom == 'study' else children(process.pid)
+    lists = Path(f'/proc/{process.pid}/task').glob('*/children')
+    targets = [process.pid] if whom == 'study' else [int(pid) for path in lists for pid in path.read_text().split()]
     if targets:
         os.kill(targets[0], signal.SIGKILL)
     return bool(targets)
