@@ -86,7 +86,11 @@ def test_an_interrupted_write_of_last_checkpoint_keeps_the_old_one(tmp_path, tra
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, resume=True, **{'train_cfg.max_epochs': 2})
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_1.pth')
-    assert checkpoints(tmp_path) == ['epoch_1.pth', 'epoch_2.pth'] and not list(tmp_path.glob('.*'))
+    assert checkpoints(tmp_path) == ['epoch_1.pth', 'epoch_2.pth']
+    monkeypatch.undo()
+    train(tmp_path, resume=True)
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_3.pth')
+    assert not list(tmp_path.glob('.*'))
 
 
 @pytest.mark.slow
