@@ -169,7 +169,7 @@ def test_flexible_runner_has_run_code_before_the_check(flexible, tmp_path, bomb,
 @pytest.mark.long
 def test_flexible_runner_writes_and_resumes_with_the_same_settings(flexible, tmp_path, capfd):
     flexible(**{'train_cfg.max_epochs': 2})
-    assert 'AtomicCheckpointHook: under FlexibleRunner SingleDeviceStrategy writes' in ''.join(capfd.readouterr())
+    assert 'AtomicCheckpointHook: under FlexibleRunner ' in ''.join(capfd.readouterr())
     (left,) = (tmp_path / 'work').glob('*.pth')
     assert left.name == 'epoch_2.pth' and read_state_dict(left)[0]
     for resume in (True, str(left)):
