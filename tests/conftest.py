@@ -22,12 +22,14 @@ MANAGERS = (DefaultScope, MMLogger, MessageHub, Visualizer)
 @contextlib.contextmanager
 def globals_kept():
     saved = [dict(manager._instance_dict) for manager in MANAGERS]
-    yield
-    for handler in [handler for logger in MMLogger._instance_dict.values() for handler in logger.handlers]:
-        handler.close()
-    for manager, instances in zip(MANAGERS, saved, strict=True):
-        manager._instance_dict.clear()
-        manager._instance_dict.update(instances)
+    try:
+        yield
+    finally:
+        for handler in [handler for logger in MMLogger._instance_dict.values() for handler in logger.handlers]:
+            handler.close()
+        for manager, instances in zip(MANAGERS, saved, strict=True):
+            manager._instance_dict.clear()
+            manager._instance_dict.update(instances)
 
 
 @pytest.fixture(autouse=True)

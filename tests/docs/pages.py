@@ -30,9 +30,8 @@ def pages() -> list[Path]:
     return [*top, *sorted(DOCS.rglob('*.md'))]
 
 
-def blocks_of(page: Path, text: str | None = None) -> list[Block]:
-    text = page.read_text(encoding='utf-8') if text is None else text
-    found = []
+def blocks_of(page: Path) -> list[Block]:
+    text, found = page.read_text(encoding='utf-8'), []
     for match in FENCE.finditer(text):
         mark = MARK.search(text[: match.start()])
         words = (mark['kind'], ' '.join(mark['words'].split())) if mark else None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine import Config
-from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
+from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
 
 from mixpro_mm.registry import BATCH_AUGMENTS
@@ -77,14 +77,8 @@ def own_images(tmp_path):
                 image = cv2.resize(blots.astype(np.uint8), (60 + n, 48), interpolation=cv2.INTER_CUBIC)
                 assert cv2.imwrite(str(folder / f'{n}.jpg'), image)
     text = (DOCS / 'examples' / 'own_images.py').read_text(encoding='utf-8')
-    for old, new in (
-        ("data_root = 'data/my_images'", f"data_root = '{tmp_path / 'data'}'"),
-        ('num_classes = 10', f'num_classes = {len(CLASSES)}'),
-        ('epochs = 300', 'epochs = 15'),
-    ):
-        assert text.count(old) == 1
-        text = text.replace(old, new)
-    (tmp_path / 'own_images.py').write_text(text, encoding='utf-8')
+    text = text.replace('data/my_images', str(tmp_path / 'data')).replace('epochs = 300', 'epochs = 15')
+    (tmp_path / 'own_images.py').write_text(text.replace('num_classes = 10', 'num_classes = 3'), encoding='utf-8')
     return tmp_path / 'own_images.py'
 
 
@@ -96,13 +90,9 @@ def test_own_images_train_from_a_folder(own_images):
     config.train_dataloader.dataset.pipeline[1].scale = 32
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
         loader.update(batch_size=8, num_workers=0)
-        for transform in loader.dataset.pipeline:
-            if transform['type'] == 'CenterCrop':
-                transform.crop_size = 32
-            elif transform['type'] == 'ResizeEdge':
-                transform.scale = 36
-    config.auto_scale_lr.enable = False
-    config.optim_wrapper.optimizer.lr = 1e-2
+    for loader in (config.val_dataloader, config.test_dataloader):
+        loader.dataset.pipeline[1].scale, loader.dataset.pipeline[2].crop_size = 36, 32
+    config.merge_from_dict({'auto_scale_lr.enable': False, 'optim_wrapper.optimizer.lr': 1e-2})
     config.default_hooks.logger = dict(type='LoggerHook', interval=1)
     config.work_dir = str(own_images.parent / 'run')
     runner = Runner.from_cfg(config)
@@ -115,8 +105,7 @@ def test_own_images_train_from_a_folder(own_images):
 
 def test_own_images_build_at_full_size_with_the_lines_of_the_page(own_images):
     lines = [block.text for block in blocks_of(DOCS / 'your_config.md') if block.language == 'python']
-    (start,) = (text for text in lines if 'init_cfg' in text)
-    own_images.write_text(own_images.read_text() + start)
+    own_images.write_text(own_images.read_text() + next(text for text in lines if 'init_cfg' in text))
     config = Config.fromfile(own_images)
     assert config.model.backbone.init_cfg == dict(
         type='Pretrained', checkpoint='checkpoints/deit-small_official.pth', prefix='backbone.'
@@ -130,21 +119,5 @@ def test_own_images_build_at_full_size_with_the_lines_of_the_page(own_images):
 @pytest.mark.parametrize('epochs, warm_up', [(1, 0), (2, 1), (300, 20)])
 def test_own_images_schedule_any_number_of_epochs(own_images, epochs, warm_up):
     own_images.write_text(own_images.read_text().replace('epochs = 15', f'epochs = {epochs}'))
-    config = Config.fromfile(own_images)
-    assert config.warm_up == warm_up
-    optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)
-    schedulers = []
-    for scheduler in config.param_scheduler:
-        settings = dict(scheduler, optimizer=optimizer, epoch_length=5)
-        assert settings.pop('convert_to_iter_based')
-        schedulers.append(PARAM_SCHEDULERS.get(settings.pop('type')).build_iter_from_epoch(**settings))
-    rates = []
-    for _ in range(5 * epochs):
-        optimizer.step()
-        rates.append(optimizer.param_groups[0]['lr'])
-        for scheduler in schedulers:
-            scheduler.step()
-    steps = 5 * (epochs - warm_up)
-    above = (1 + np.cos(np.pi * (steps - 1) / steps)) / 2  # the cosine of mmengine ends a step before its minimum
-    assert max(rates) == pytest.approx(1)
-    assert optimizer.param_groups[0]['lr'] == pytest.approx(0.01 + 0.99 * above)
+    ranges = [(each.get('begin', 0), each.end) for each in Config.fromfile(own_images).param_scheduler]
+    assert ranges == [(0, warm_up)] * (warm_up > 0) + [(warm_up, epochs)]

@@ -20,38 +20,11 @@ ENTRY = re.compile(r'^- \*\*`+(?P<message>.+?)`+\*\*(?: \((?P<file>\S+\.py)\))?:
 ENTRIES = [match.groups() for match in ENTRY.finditer((DOCS / 'troubleshooting.md').read_text(encoding='utf-8'))]
 
 
-def text_of(node: ast.AST) -> str:
-    """Return the text of a string, an f-string or a sum of them, with a NUL for each value."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.JoinedStr):
-        return ''.join(part.value if isinstance(part, ast.Constant) else '\0' for part in node.values)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return text_of(node.left) + text_of(node.right)
-    return '\0'
-
-
 @functools.cache
-def messages(*paths: Path) -> list[str]:
-    trees = (ast.parse(path.read_text(encoding='utf-8')) for path in paths)
-    return [text_of(node) for tree in trees for node in ast.walk(tree)]
-
-
-def matches(text: str, message: str) -> bool:
-    """Return whether the parts of a message between ``...`` follow each other in one string."""
-    at = 0
-    for part in filter(None, (part.strip() for part in message.split('...'))):
-        if (place := text.find(part, at)) < 0:
-            return False
-        at = place + len(part)
-    return True
-
-
-def test_a_message_matches_without_its_values():
-    node = ast.parse('f"size {a} of {b} " f"is no {c}"', mode='eval').body
-    text = text_of(node)
-    assert matches(text, 'size ... of ... is no ...') and matches(text, '... is no ...')
-    assert not any(matches(text, other) for other in ('is no ... size', 'size ... of ... is a', 'size a of'))
+def source(*paths: Path) -> str:
+    """Return the code with adjacent strings joined in one line."""
+    text = '\n'.join(path.read_text(encoding='utf-8') for path in paths)
+    return re.sub(r"""(['"])\s*\n\s*[rf]*['"]""", '', text)
 
 
 @pytest.mark.parametrize(('message', 'file'), ENTRIES, ids=[message[:50] for message, _ in ENTRIES])
@@ -60,12 +33,12 @@ def test_troubleshooting_quotes_messages_of_the_code(message, file):
     if file:  # a message of a toolkit
         package = importlib.util.find_spec(file.split('/')[0])
         paths = [Path(package.submodule_search_locations[0]).parent / file]
-    assert any(matches(text, message) for text in messages(*paths))
+    parts = [re.escape(part.strip()) for part in message.split('...')]
+    assert re.search('.*'.join(parts), source(*paths)), message
 
 
 def test_troubleshooting_has_its_entries():
-    assert len(ENTRIES) > 40 and sum(file is not None for _, file in ENTRIES) > 5
-    assert len({message for message, _ in ENTRIES}) == len(ENTRIES)
+    assert len(ENTRIES) > 40 and len({message for message, _ in ENTRIES}) == len(ENTRIES)
     assert min(max(map(len, message.split('...'))) for message, _ in ENTRIES) >= 8
 
 
@@ -93,7 +66,7 @@ def test_links_and_paths_in_a_page_exist(page):
     for target, anchor in re.findall(r'\]\((?!https?:|mailto:)([^)#\s]*)#?([^)\s]*)\)', FENCE.sub('', text)):
         path = page.parent / target if target else page
         assert path.is_file() and (not anchor or anchor in anchors(path)), f'{target}#{anchor}'
-    tops = '|'.join(('configs', 'tools', 'docs', 'tests', 'requirements', 'mixpro_mm'))
+    tops = 'configs|tools|docs|tests|requirements|mixpro_mm'
     named = re.findall(rf'(?<![\w/.-])(?:{tops})/[\w./-]+\.(?:py|md|txt|sh|json)\b', text)
     assert [path for path in named if not (ROOT / path).is_file()] == []
 

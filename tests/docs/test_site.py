@@ -30,22 +30,15 @@ def site(tmp_path_factory):
 
 @pytest.mark.long
 def test_pages_load_nothing_from_elsewhere(site):
-    loads = [
-        load for text in site.values() for load in re.findall(r'<(?:script|img|link rel="stylesheet")[^>]*>', text)
-    ]
+    loads = re.findall(r'<(?:script|img|link rel="stylesheet")[^>]*>', '\n'.join(site.values()))
     assert loads and not [load for load in loads if re.search(r'(?:src|href)="(?:\w+:)?//', load)]
 
 
 @pytest.mark.long
 def test_every_public_name_is_in_the_reference(site):
     """Classes and functions in ``__all__`` of any module have an entry at one of their dotted names."""
-    names = {
-        name
-        for page, text in site.items()
-        if page.startswith('generated/')
-        for name in re.findall(r' id="(\S+)"', text)
-    }
-    missing = []
+    pages = [text for page, text in site.items() if page.startswith('generated/')]
+    names, missing = set(re.findall(r' id="(\S+)"', '\n'.join(pages))), []
     for path in sorted((ROOT / 'mixpro_mm').rglob('*.py')):
         if '.mim' in path.parts or path.stem == '__main__':
             continue
@@ -53,10 +46,8 @@ def test_every_public_name_is_in_the_reference(site):
         module = importlib.import_module(dotted)
         for name in getattr(module, '__all__', ()):
             each = getattr(module, name)
-            entries = {f'{dotted}.{name}', f'{getattr(each, "__module__", "")}.{name}'}
-            documented = (inspect.isclass(each) or inspect.isfunction(each)) and inspect.getdoc(each)
-            if documented and not entries & names:
-                missing.append(f'{dotted}.{name}')
+            if (inspect.isclass(each) or inspect.isfunction(each)) and inspect.getdoc(each):
+                missing += [name] if not {f'{dotted}.{name}', f'{each.__module__}.{name}'} & names else []
     assert missing == []
 
 

@@ -1,9 +1,6 @@
 """Fixtures for small trainings."""
 
-import contextlib
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -29,12 +26,6 @@ TINY = dict(
     ),
     log_level='ERROR',
 )
-RUN = """
-import sys
-from mmengine.config import Config
-from mmengine.runner import Runner
-Runner.from_cfg(Config.fromfile(sys.argv[1])).train()
-"""
 
 
 @pytest.fixture(scope='session')
@@ -62,19 +53,6 @@ def train(tiny):
     return run
 
 
-@pytest.fixture
-def train_apart(tiny, tmp_path):
-    """Train in a new process after some code; return its exit code and stderr."""
-
-    def run(work_dir, before='', **changes):
-        tiny(work_dir, **changes).dump(tmp_path / 'config.py')
-        command = [sys.executable, '-c', before + RUN, str(tmp_path / 'config.py')]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=tmp_path)
-        return done.returncode, done.stderr
-
-    return run
-
-
 @pytest.fixture(scope='session')
 def undisturbed(train, tmp_path_factory):
     """Return the work dir of an uninterrupted run with all checkpoints."""
@@ -84,22 +62,13 @@ def undisturbed(train, tmp_path_factory):
 
 
 @pytest.fixture
-def bomb(tmp_path):
-    """Return a function that writes a checkpoint with code, and a function that tells whether the code ran."""
+def bomb(undisturbed, tmp_path):
+    """Return a checkpoint with code, and the folder that the code makes."""
 
     class Bomb:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / 'boom'),)
 
-    def write(path, source):
-        content = torch.load(source, weights_only=False)
-        torch.save(dict(content, beside=Bomb()), path)
-        return path
-
-    def exploded():
-        with contextlib.suppress(FileNotFoundError):
-            os.rmdir(tmp_path / 'boom')
-            return True
-        return False
-
-    return write, exploded
+    content = torch.load(undisturbed / 'epoch_2.pth', weights_only=False)
+    torch.save(dict(content, beside=Bomb()), tmp_path / 'bomb.pth')
+    return tmp_path / 'bomb.pth', tmp_path / 'boom'

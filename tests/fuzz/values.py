@@ -1,8 +1,7 @@
-"""All public parameters of registered components, with valid values and independent rules for other values."""
+"""Public parameters of registered components, with valid values and independent rules for other values."""
 
 import math
 from collections.abc import Callable
-from functools import cache
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any, NamedTuple
@@ -12,9 +11,18 @@ import torch
 from hypothesis import strategies as st
 from torch import nn
 
-from tests.fuzz.models import CHANNELS, CLASSES, EXTRACTOR, SMOOTH_LOSS, SOFT_LOSS
+from tests.micro import CLASSES, STOCK
 
-__all__ = ['PARAMETERS', 'Parameter', 'light', 'wild']
+__all__ = ['PARAMETERS', 'WILD', 'Parameter']
+
+ABOVE_0, BELOW_1, LARGEST = math.nextafter(0, 1), math.nextafter(1, 0), math.nextafter(math.inf, 0)
+SOFT = dict(type='CrossEntropyLoss', use_soft=True)
+EXTRACTOR = dict(
+    type='ImageClassifier',
+    backbone=dict(type='ResNet', depth=18, base_channels=4, stem_channels=4),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=11, in_channels=32),
+)
 
 
 class Parameter(NamedTuple):
@@ -23,140 +31,114 @@ class Parameter(NamedTuple):
     always: bool = False  # required, or the default is for larger images
 
 
-def number(value) -> bool:
-    try:
-        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:
-        return False
+def real(*good, low=ABOVE_0, high=LARGEST, always=False) -> Parameter:
+    def accepts(value):
+        return isinstance(value, Real) and not isinstance(value, bool | np.bool_) and low <= value <= high
+
+    return Parameter(good, accepts, always)
 
 
-def integer(least: int):
-    return lambda value: isinstance(value, Integral) and not isinstance(value, bool) and value >= least
+def whole(*good, low=1, none=False, always=False) -> Parameter:
+    def accepts(value):
+        return isinstance(value, Integral) and not isinstance(value, bool | np.bool_) and value >= low
+
+    return Parameter(good, lambda value: accepts(value) or (none and value is None), always)
 
 
-def closed(low: float, high: float):
-    return lambda value: number(value) and low <= value <= high
-
-
-def above(low: float, high: float = math.inf):
-    return lambda value: number(value) and low < value < high
-
-
-def fraction(value) -> bool:
-    return number(value) and 0 < value <= 1
-
-
-def smoothing(value) -> bool:
-    return number(value) and 0 <= value < 1
-
-
-def of_kind(*kinds):
-    return lambda value: isinstance(value, kinds)
-
-
-def optional(rule):
-    return lambda value: value is None or rule(value)
-
-
-def choice(*names: str) -> Parameter:
+def choice(*names) -> Parameter:
     return Parameter(names, lambda value: isinstance(value, str) and value in names)
 
 
-def counts(value) -> bool:
-    return isinstance(value, list | tuple) and bool(value) and all(integer(2)(count) for count in value)
-
-
-def pair_of_sides(value) -> bool:
-    if not isinstance(value, list | tuple) or len(value) != 2 or not all(above(0)(side) for side in value):
-        return False
-    return value[0] <= value[1] and (value[1] < 1 or all(side == int(side) for side in value))
+def of(kinds, *good, always=False) -> Parameter:
+    return Parameter(good, lambda value: isinstance(value, kinds), always)
 
 
 def patterns(value) -> bool:
     return isinstance(value, str) or (isinstance(value, list | tuple) and all(isinstance(part, str) for part in value))
 
 
-ALPHA = Parameter((1.0, 0.3, 5, 0.01, 1e30, np.float32(2)), closed(0.01, 1e30))
-PARTNER, RATIO = choice('permutation', 'flip'), choice('batch', 'sample')
-PROB = Parameter((1.0, 1, 0.5, 1e-9), fraction)
-ROUNDING = choice('floor', 'ceil')
-COMMON = dict(alpha=ALPHA, partner=PARTNER, ratio=RATIO, prob=PROB)
-PATCH = Parameter((4, 8, np.int64(16)), integer(1))
-ASPECT = Parameter((0.3, 1, 1e-3), fraction)
-MIN_PATCHES = Parameter((1, 2, 16, 10**6), integer(1))
-CHECKPOINT = Parameter((False,), of_kind(type(None), bool, str, PathLike))
-LAYER = Parameter((None, 'backbone.layer4'), of_kind(type(None), str))
-ATTENTION = Parameter(
-    (None, 'query_mean', dict(reading='query_mean'), dict(path=None), {}), of_kind(type(None), str, dict)
+def counts(value) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(map(whole(low=2).accepts, value))
+
+
+def sides(value) -> bool:
+    if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(real().accepts, value)):
+        return False
+    return value[0] <= value[1] and (value[1] < 1 or all(side == int(side) for side in value))
+
+
+PROB = real(1.0, 1, 0.5, 1e-9, high=1)
+PARTNER, ROUNDING, DOWNSAMPLE = choice('permutation', 'flip'), choice('floor', 'ceil'), choice('area', 'nearest')
+COMMON = dict(
+    alpha=real(1.0, 0.3, 5, 0.01, 1e30, np.float32(2), low=0.01, high=1e30),
+    partner=PARTNER,
+    ratio=choice('batch', 'sample'),
+    prob=PROB,
 )
+TOKENS = dict(patch_size=whole(4, 8, np.int64(16)), partner=PARTNER, prob=PROB)
+BLOCKS = dict(min_patches=whole(1, 2, 16, 10**6), aspect=real(0.3, 1, 1e-3, high=1))
+OPTIONAL_TEXT = str | None
+CHECKPOINT = bool | str | PathLike | None
+FLAG = of(bool, True, False)
+ATTENTION = of(str | dict | None, None, 'query_mean', dict(reading='query_mean'), dict(path=None), {})
 FACTORS = ('cosine', 'equal', 'linear', 'parabolic')
-FACTOR = choice(*FACTORS, 'learnable')._replace(good=FACTORS)  # 'learnable' needs a loss with the parameter
 MASK_MIX = dict(
     COMMON,
-    patch_size=Parameter((4, 8, 8.0), above(0), always=True),
-    mask_scale=Parameter((1, 2, 2.0), above(0), always=True),
+    patch_size=real(4, 8, 8.0, always=True),
+    mask_scale=real(1, 2, 2.0, always=True),
     rounding=ROUNDING,
-    offset=Parameter((0, 3), integer(0)),
-    unit=Parameter((1.0, 0.7, 1), fraction),
+    offset=whole(0, 3, low=0),
+    unit=real(1.0, 0.7, 1, high=1),
     shuffle=choice('none', 'pasted', 'canvas', 'both'),
 )
 ALLOW = Parameter(((), 'ln1.*', ['ln1.*', 'head.*'], ''), patterns)
-LOSS = Parameter((SMOOTH_LOSS, SOFT_LOSS), of_kind(dict, nn.Module), always=True)
+LOSS = of(dict | nn.Module, STOCK, SOFT, always=True)
 
 PARAMETERS: dict[str, dict[str, Parameter]] = dict(
-    RegionMix=dict(COMMON, align=Parameter((None, 1, 8), optional(integer(1)))),
+    RegionMix=dict(COMMON, align=whole(None, 1, 8, none=True)),
     MaskMix=MASK_MIX,
     MixPro=MASK_MIX,
-    BlockMix=dict(COMMON, patch_size=PATCH, min_patches=MIN_PATCHES, aspect=ASPECT, rounding=ROUNDING),
-    GridMix=dict(COMMON, grid=Parameter((2, 4, 7), integer(2)), rounding=ROUNDING),
+    BlockMix=dict(COMMON, patch_size=TOKENS['patch_size'], rounding=ROUNDING, **BLOCKS),
+    GridMix=dict(COMMON, grid=whole(2, 4, 7, low=2), rounding=ROUNDING),
     SaliencyMix=COMMON,
     AttentiveCutMix=dict(
         COMMON,
-        extractor=Parameter((EXTRACTOR,), of_kind(dict, str, nn.Module), always=True),
-        checkpoint=CHECKPOINT._replace(always=True),
-        layer=LAYER,
-        top_k=Parameter((None, 1, 3), optional(integer(1)), always=True),
-        grid=Parameter((2, 7, 32), integer(2)),
+        extractor=of(dict | str | nn.Module, EXTRACTOR, always=True),
+        checkpoint=of(CHECKPOINT, False, always=True),
+        layer=of(OPTIONAL_TEXT, None, 'backbone.layer4'),
+        top_k=whole(None, 1, 3, none=True, always=True),
+        grid=whole(2, 7, 32, low=2),
     ),
     PuzzleMix=dict(
         COMMON,
         blocks=Parameter(((2, 4), [2], [4, 8, 7]), counts),
-        beta=Parameter((1.2, 0, 10), closed(0, math.inf)),
-        gamma=Parameter((0.5, 0, 3.0), closed(0, math.inf)),
-        eta=Parameter((0.2, 0, 10), closed(0, math.inf)),
-        transport=Parameter((True, False), of_kind(bool)),
-        t_eps=Parameter((0.8, 1e-3, 5), above(0)),
-        neigh=Parameter((1, 3, 4, 10**6), integer(1)),
+        beta=real(1.2, 0, 10, low=0),
+        gamma=real(0.5, 0, 3.0, low=0),
+        eta=real(0.2, 0, 10, low=0),
+        transport=FLAG,
+        t_eps=real(0.8, 1e-3, 5),
+        neigh=whole(1, 3, 4, 10**6),
     ),
     TokenMix=dict(
-        patch_size=PATCH,
-        lam=Parameter((0.5, 0.9), fraction),
-        extra=Parameter((0, 14 / 196, 0.3), closed(0, 1)),
-        min_patches=MIN_PATCHES,
-        aspect=ASPECT,
-        teacher=Parameter(('ema',), of_kind(dict, str, nn.Module)),
-        checkpoint=CHECKPOINT._replace(good=(None,)),
-        layer=LAYER._replace(good=(None,)),
+        TOKENS,
+        **BLOCKS,
+        lam=real(0.5, 0.9, high=1),
+        extra=real(0, 14 / 196, 0.3, low=0, high=1),
+        teacher=of(dict | str | nn.Module, 'ema'),
+        checkpoint=of(CHECKPOINT, None),
+        layer=of(OPTIONAL_TEXT, None),
         target=choice('bce', 'ce'),
-        smoothing=Parameter((0, 0.1), smoothing),
-        partner=PARTNER,
-        prob=PROB,
+        smoothing=real(0, 0.1, low=0, high=BELOW_1),
     ),
-    SMMix=dict(
-        patch_size=PATCH,
-        sides=Parameter(((0.25, 0.75), [1, 1], (1, 2), (3, 10), (0.01, 0.99)), pair_of_sides),
-        attention=ATTENTION,
-        partner=PARTNER,
-        prob=PROB,
-    ),
+    SMMix=dict(TOKENS, sides=Parameter(((0.25, 0.75), [1, 1], (3, 10), (0.01, 0.99)), sides), attention=ATTENTION),
     AreaLabeling={},
-    AttentionLabeling=dict(downsample=choice('area', 'nearest')),
+    AttentionLabeling=dict(downsample=DOWNSAMPLE),
     ProgressiveAttentionLabeling=dict(
-        detach=Parameter((True, False), of_kind(bool)),
-        smooth_target=Parameter((True, False), of_kind(bool)),
-        label_smooth_val=Parameter((0, 0.1, 0.99), smoothing),
-        factor=FACTOR,
-        downsample=choice('area', 'nearest'),
+        detach=FLAG,
+        smooth_target=FLAG,
+        label_smooth_val=real(0, 0.1, 0.99, low=0, high=BELOW_1),
+        factor=choice(*FACTORS, 'learnable')._replace(good=FACTORS),  # 'learnable' needs a loss with the parameter
+        downsample=DOWNSAMPLE,
     ),
     LabelingHook=dict(
         labeling=Parameter(
@@ -171,19 +153,19 @@ PARAMETERS: dict[str, dict[str, Parameter]] = dict(
     CheckpointCheckHook=dict(allow=ALLOW),
     ClassCheckHook=dict(ignore=ALLOW),
     TransferCheckHook=dict(
-        module=Parameter(('backbone', 'head', 'backbone.ln1'), of_kind(str)),
-        checkpoint=Parameter((None,), of_kind(type(None), str, PathLike)),
-        prefix=Parameter((None,), of_kind(type(None), str)),
+        module=of(str, 'backbone', 'head', 'backbone.ln1'),
+        checkpoint=of(str | PathLike | None, None),
+        prefix=of(OPTIONAL_TEXT, None),
         allow=ALLOW,
     ),
     BranchLoss=dict(loss=LOSS, labelled=LOSS),
-    LearnableFactor=dict(loss=LOSS, init=Parameter((0.5, 0.01, 0.99), above(0, 1))),
+    LearnableFactor=dict(loss=LOSS, init=real(0.5, 0.01, 0.99, high=BELOW_1)),
     LocalContextLoss=dict(
         loss=LOSS,
-        in_channels=Parameter((CHANNELS,), integer(1), always=True),
-        num_classes=Parameter((CLASSES,), integer(1), always=True),
-        weight=Parameter((0.15, 1, 1e-9), above(0)),
-        grid=Parameter((1, 2, 3), integer(1), always=True),
+        in_channels=whole(32, always=True),
+        num_classes=whole(CLASSES, always=True),
+        weight=real(0.15, 1, 1e-9),
+        grid=whole(1, 2, 3, always=True),
     ),
 )
 
@@ -196,22 +178,11 @@ JUNK = (
     *(np.float32(0.5), np.int64(2), np.bool_(True), np.array([1, 2]), torch.tensor(0.5), b'16', range(3), {1, 2}),
     *(len, dict, nn.Identity()),
 )
-
-
-def light(value) -> bool:
-    return not integer(129)(value) or value >= 2**62
-
-
-@cache
-def wild() -> st.SearchStrategy:
-    """Return a strategy of arbitrary config values."""
-    numbers = st.floats() | st.integers(-(2**40), 2**12) | st.integers(2**62, 2**70)
-    scalars = numbers | st.text('aB_.1- ', max_size=6)
-    return (
-        st.sampled_from(JUNK)
-        | st.sampled_from(JUNK)
-        | scalars
-        | st.lists(scalars, max_size=3)
-        | st.tuples(numbers, numbers)
-        | st.dictionaries(st.sampled_from(['type', 'path', 'reading', 'a']), scalars, max_size=2)
-    )
+NUMBERS = st.floats() | st.integers(-(2**40), 2**12) | st.integers(2**62, 2**70)
+SCALARS = NUMBERS | st.text('aB_.1- ', max_size=6)
+WILD = (  # arbitrary config values
+    st.sampled_from(JUNK)
+    | st.lists(SCALARS, max_size=3)
+    | st.tuples(NUMBERS, NUMBERS)
+    | st.dictionaries(st.sampled_from(['type', 'path', 'reading', 'a']), SCALARS, max_size=2)
+)
