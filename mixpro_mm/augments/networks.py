@@ -12,7 +12,7 @@ from torchvision import models
 from mixpro_mm.augments.class_maps import find_reader
 from mixpro_mm.labeling.tap import eval_mode
 from mixpro_mm.utils.arguments import shown
-from mixpro_mm.utils.checkpoint import load_exactly, read_state_dict
+from mixpro_mm.utils.checkpoint import load_exactly, read_checkpoint
 
 __all__ = ['FrozenClassifier']
 
@@ -29,7 +29,7 @@ class FrozenClassifier:
     Args:
         model: A config of an mmpretrain classifier; 'torchvision.NAME' or 'timm.NAME', or a dict of such a type with
             further arguments; or an nn.Module, which is frozen in place.
-        checkpoint: Local file of weights for ``model``, see ``read_state_dict``. Optional for an nn.Module; False keeps
+        checkpoint: Local file of weights for ``model``, see ``read_checkpoint``. Optional for an nn.Module; False keeps
             random weights (for tests).
         layer: Dotted name of the module of the last map, for unknown models.
 
@@ -49,7 +49,7 @@ class FrozenClassifier:
             raise ValueError('a frozen classifier needs weights: set checkpoint to a local file (False: random)')
         self.net = model if isinstance(model, nn.Module) else _build(model)
         if checkpoint:
-            load_exactly(self.net, read_state_dict(checkpoint)[0], f'checkpoint {checkpoint}')
+            load_exactly(self.net, read_checkpoint(checkpoint)[0], f'checkpoint {checkpoint}')
         self.net.eval()
         self.net.requires_grad_(False).float()
         self._read = find_reader(self.net, layer)

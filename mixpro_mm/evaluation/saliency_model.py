@@ -7,7 +7,7 @@ from torch import nn
 
 from mixpro_mm.labeling import ClassAttentionTap
 from mixpro_mm.utils.backbone_spec import find_backbone
-from mixpro_mm.utils.checkpoint import load_exactly, read_state_dict
+from mixpro_mm.utils.checkpoint import load_exactly, read_checkpoint
 
 __all__ = ['build_saliency_model', 'saliency_tap']
 
@@ -32,7 +32,7 @@ def build_saliency_model(config: dict) -> tuple[nn.Module, str]:
             f'there is no saliency checkpoint {path}; convert an official DINO or DeiT file by '
             f'`python tools/convert_checkpoint.py SRC {path} --to mmpretrain`'
         )
-    tensors, sha256 = read_state_dict(path)
+    tensors, sha256 = read_checkpoint(path)[:2]
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         backbone = find_backbone(MODELS.build(config))
     inner = {key.removeprefix('backbone.'): value for key, value in tensors.items() if key.startswith('backbone.')}

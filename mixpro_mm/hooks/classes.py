@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from json import JSONDecoder
 from pathlib import Path
+from types import SimpleNamespace
 
 from mmengine.fileio import get_local_path
 from mmengine.hooks import Hook
@@ -25,13 +26,14 @@ class ClassCheckHook(Hook):
     Before training, the hook compares ``num_classes`` of each head and of the data preprocessor with ``classes`` of
     the data sets, and the names of the training set with those of the validation set. Before each run, tests included,
     it compares ``classes`` of each data set with its labels: the categories of a COCO file (mmdet drops names that the
-    file lacks and follows the order of the file) or the class folders. It skips data sets without class names.
+    file lacks and follows the order of the file) or the class folders. Before a test it compares them with those of
+    the checkpoint. It skips data sets without class names.
 
     Args:
         ignore: Modules to skip, by name or prefix, such as ``'decode_head.aux'``.
 
     Raises:
-        RuntimeError: In ``before_run``, if a number or a name differs.
+        RuntimeError: Before the run, if a number or a name differs.
     """
 
     priority = 'VERY_HIGH'
@@ -49,14 +51,19 @@ class ClassCheckHook(Hook):
             return
         (first, reference), classes = named[0], _classes(named[0][1])
         for name, dataset in named:
-            if difference := first_difference(dataset, reference, first):
-                advice = 'give both the same classes in the same order'
-                raise RuntimeError(f'ClassCheckHook: {name} has other classes, {difference}: {advice}.')
+            _compare(name, dataset, reference, first)
         if wrong := [f'{name} has {count}' for name, count in self._counts(runner.model) if count != len(classes)]:
             raise RuntimeError(
                 f'ClassCheckHook: {first} has {len(classes)} classes, {classes[0]} to {classes[-1]}, but '
-                f'{", ".join(wrong)}: set num_classes={len(classes)} there.'
+                f'{", ".join(wrong)}: {_empty_folders(reference)}set num_classes={len(classes)} there.'
             )
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        trained = SimpleNamespace(metainfo=(checkpoint.get('meta') or {}).get('dataset_meta'))
+        tests = () if isinstance(runner._train_loop, BaseLoop) else ('val', 'test')
+        for name, dataset in (pair for split in tests for pair in _datasets(runner, split)):
+            if len(_classes(dataset)) == len(_classes(trained)):  # other numbers do not fit the model
+                _compare(name, dataset, trained, 'the training of the checkpoint')
 
     def _counts(self, model) -> Iterator[tuple[str, int]]:
         for name, module in unwrap_model(model).named_modules():
@@ -67,6 +74,22 @@ class ClassCheckHook(Hook):
             skipped = {'rpn_head', 'semantic_head'}.intersection(parts) or name.startswith(self.ignore)
             if classifies and not skipped and isinstance(count, int) and count > 0:
                 yield name, count
+
+
+def _compare(name: str, dataset, reference, other: str) -> None:
+    if difference := first_difference(dataset, reference, other):
+        advice = f'{_empty_folders(dataset, reference)}give both the same classes in the same order'
+        raise RuntimeError(f'ClassCheckHook: {name} has other classes, {difference}: {advice}.')
+
+
+def _empty_folders(*datasets) -> str:
+    """Return the advice to remove class folders without an image, or ''."""
+    for dataset in datasets:
+        folders = getattr(dataset, 'folder_to_idx', None) or {}
+        labels = set(map(int, dataset.get_gt_labels())) if folders else ()
+        if empty := [repr(name) for name, label in folders.items() if label not in labels]:
+            return f'{", ".join(empty[:5])} in {dataset.img_prefix} has no image, remove it if it is no class, else '
+    return ''
 
 
 def own_fault(dataset) -> str:
@@ -99,6 +122,9 @@ def first_difference(dataset, reference, name: str) -> str:
         return ''
     pairs = enumerate(zip_longest(map(_same, ours), map(_same, theirs)))
     place = next((place for place, (one, other) in pairs if one != other), None)
+    folders = [list(getattr(each, 'folder_to_idx', None) or ()) for each in (dataset, reference)]
+    if place is None and all(folders):  # different folders may have the same class names
+        (ours, theirs), place = folders, _misplaced(*folders)
     if place is None:
         return ''
     here, there = (*ours, None)[place], (*theirs, None)[place]

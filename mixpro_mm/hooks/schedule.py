@@ -6,6 +6,7 @@ from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import INF, _ParamScheduler
 
 from mixpro_mm.registry import PARAM_SCHEDULERS, register
+from mixpro_mm.utils.arguments import within
 
 __all__ = ['TimmCosineLR']
 
@@ -31,10 +32,9 @@ class TimmCosineLR(LRSchedulerMixin, _ParamScheduler):
     """
 
     def __init__(self, optimizer, warmup: int = 0, start_factor: float = 1e-3, eta_min_ratio: float = 1e-2, **kwargs):
-        for name, ratio in (('start_factor', start_factor), ('eta_min_ratio', eta_min_ratio)):
-            if not 0 <= ratio <= 1:
-                raise ValueError(f'TimmCosineLR requires a {name} in [0, 1], not {ratio}')
-        self.warmup, self.start_factor, self.eta_min_ratio = warmup, start_factor, eta_min_ratio
+        self.warmup = warmup
+        self.start_factor = within('start_factor of TimmCosineLR', start_factor, 0, 1)
+        self.eta_min_ratio = within('eta_min_ratio of TimmCosineLR', eta_min_ratio, 0, 1)
         super().__init__(optimizer, **kwargs)
         if not 0 <= warmup < self.end - self.begin:
             unit, length = 'epochs' if self.by_epoch else 'iterations', self.end - self.begin

@@ -1,6 +1,5 @@
 """``TransferCheckHook``, which stops a run whose backbone does not have the weights of its checkpoint."""
 
-from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -10,8 +9,8 @@ from torch import nn
 
 from mixpro_mm.hooks.checkpoints import pretrained
 from mixpro_mm.registry import HOOKS, register
-from mixpro_mm.transfer.coverage import Coverage, compare
-from mixpro_mm.transfer.keys import prefixes, some
+from mixpro_mm.transfer.coverage import Coverage, compare, problem_of
+from mixpro_mm.transfer.keys import some
 from mixpro_mm.utils.arguments import patterns, shown
 from mixpro_mm.utils.checkpoint import Checkpoint, read_for_host
 from mixpro_mm.utils.files import write_json
@@ -26,9 +25,8 @@ class TransferCheckHook(Hook):
     """Check that each tensor of a module comes from its checkpoint, and stop the run otherwise.
 
     The hook checks names and shapes before the initialization of the weights, and values after it, and writes the
-    result to ``transfer.json`` in the work dir. It does not check a resumed run. Rank 0 checks for all
-    ranks. The file is the one that is loaded last: ``load_from``, else
-    ``model.init_cfg``, else the module's own ``init_cfg`` of type ``Pretrained``.
+    result to ``transfer.json`` in the work dir. It does not check a resumed run. Rank 0 checks for all ranks. The file
+    is the one that is loaded last: ``load_from``, else ``model.init_cfg``, else the module's own ``init_cfg``.
 
     Args:
         module: Dotted name of the module in the model.
@@ -79,7 +77,7 @@ class TransferCheckHook(Hook):
             _stop(f'{holder} shards the tensors of {self.module}, which cannot be compared with a file: do not shard')
         checkpoint, prefix = self._source(runner, model)
         self._file = checkpoint, prefix, read_for_host(checkpoint)
-        _stop(self._problem(self._compare(model)))
+        _stop(problem_of(self._compare(model), self.module, self._file[2]))
         tensors = self._file[2].tensors.items()
         broken = [name for name, tensor in tensors if name.startswith(prefix) and not tensor.isfinite().all()]
         _stop(f'{checkpoint} has values that are not finite in {some(broken)}' if broken else '')
@@ -88,7 +86,7 @@ class TransferCheckHook(Hook):
     def _check(self, runner, model: nn.Module) -> tuple[Coverage, str]:
         coverage = self._compare(model)
         write_json(Path(runner.work_dir, 'transfer.json'), coverage.to_dict())
-        return coverage, self._problem(coverage, coverage.altered)
+        return coverage, problem_of(coverage, self.module, self._file[2], coverage.altered)
 
     def _compare(self, model: nn.Module) -> Coverage:
         checkpoint, prefix, file = self._file
@@ -109,35 +107,6 @@ class TransferCheckHook(Hook):
         _stop('' if checkpoint else f"no checkpoint is named: set {init_cfg}, load_from, or this hook's checkpoint")
         prefix = (prefix if self.prefix is None else self.prefix).rstrip('.')
         return str(checkpoint), f'{prefix}.' if prefix else ''
-
-    def _problem(self, coverage: Coverage, altered: Sequence[str] = ()) -> str:
-        """Return the difference in names or shapes, or in the values of ``altered`` tensors, or ''."""
-        path, what, total = coverage.checkpoint, f'{self.module} ({coverage.module})', coverage.total
-        missing, unexpected = coverage.missing, coverage.unexpected
-        if missing and len(missing) == total:
-            keys = self._file[2].tensors.keys()
-            (place, count), *_ = prefixes(keys, missing).most_common(1) or [('', 0)]
-            if 2 * count >= total or not unexpected:
-                where = f"{what} under the prefix '{place}'" if 2 * count >= total else f'no {what}'
-                tops = ', '.join(sorted({key.partition('.')[0] for key in keys}))
-                return f"{path} has {where}, not under '{coverage.prefix}'; its top-level names: {tops}"
-        if coverage.mismatched:
-            first = coverage.mismatched[0]
-            return (
-                f'{path} has another architecture than {what}: {len(coverage.mismatched)} of {total} shapes differ, '
-                f'{first["name"]} is {first["file"]} in the file and {first["module"]} in the module'
-            )
-        found = [f'lacks {len(missing)} of {total} tensors of {what}: {some(missing)}'] if missing else []
-        if unexpected:
-            found.append(f'has {len(unexpected)} tensors that {what} does not have: {some(unexpected)}')
-        start = f'has other names than {what}: it ' if len(found) == 2 else ''
-        if found or not altered:
-            return f'{path} {start}{", and it ".join(found)}' if found else ''
-        file, why = self._file[2], 'they were initialized again after loading'
-        if 2 * len(altered) > total:
-            where = f'the tensors are under `{file.under}`, where mmengine does not find them'
-            why = f'it was not loaded: {"init_weights of this class ignores `prefix`" if file.found_by_host else where}'
-        return f'{len(altered)} of {total} tensors of {what} differ from {path} ({some(altered)}); {why}'
 
 
 def _stop(problem: str) -> None:

@@ -54,8 +54,7 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
     """
     reading, path = parse_attention(attention)
     kind = 'class attention' if reading == 'class' else 'attention'
-    backbone = find_backbone(model)
-    spec, name = backbone_spec(backbone), type(backbone).__name__
+    spec, name = backbone_spec(backbone := find_backbone(model)), type(backbone).__name__
     if path is not None:
         try:
             attn = model.get_submodule(path)
@@ -97,8 +96,7 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
 
 def untrained(model: nn.Module, attn: nn.Module, path: str | None, class_token: bool = True) -> ValueError:
     """Return the error about a class token, or else an attention module, that reaches no output of the model."""
-    backbone = find_backbone(model)
-    kind = type(backbone).__name__
+    kind = type(backbone := find_backbone(model)).__name__
     name = path or next((name for name, module in model.named_modules() if module is attn), 'the last block')
     if class_token:
         found = ((key, getattr(backbone, key, None)) for key in POOLED)

@@ -15,14 +15,11 @@ def patches_of(model: nn.Module) -> Patches | None:
     embed = getattr(backbone, 'patch_embed', None)
     if embed is None or backbone_spec(backbone) is None or hasattr(backbone, 'stages'):
         return None
-    overlap = (0, 0)
-    conv = getattr(embed, 'projection', None)
-    if isinstance(conv, nn.Conv2d):  # mmpretrain
-        stride = conv.stride
-        overlap = tuple(k - s - 2 * p for k, s, p in zip(conv.kernel_size, stride, conv.padding, strict=True))
-    else:  # timm, XCiT
-        stride = embed.feat_ratio(as_scalar=False) if hasattr(embed, 'feat_ratio') else embed.patch_size
-    return (stride, stride) if isinstance(stride, int) else tuple(stride), overlap
+    if isinstance(conv := getattr(embed, 'projection', None), nn.Conv2d):  # mmpretrain
+        sides = zip(conv.kernel_size, conv.stride, conv.padding, strict=True)
+        return tuple(conv.stride), tuple(kernel - stride - 2 * padding for kernel, stride, padding in sides)
+    stride = embed.feat_ratio(as_scalar=False) if hasattr(embed, 'feat_ratio') else embed.patch_size  # timm, XCiT
+    return (stride, stride) if isinstance(stride, int) else tuple(stride), (0, 0)
 
 
 def token_grid(tokens: int, size: tuple[int, int], patches: Patches | None = None) -> tuple[int, int]:
@@ -45,9 +42,8 @@ def token_grid(tokens: int, size: tuple[int, int], patches: Patches | None = Non
         h, w = padded = tuple(-(-length // stride) for length, stride, _ in sides)
         grids = (padded, tuple((length - overlap) // stride for length, stride, overlap in sides))
         reason = (
-            f'patch tokens do not fit an input of {size[0]}x{size[1]} pixels, which has {h}x{w} = {h * w} patches of '
-            f'{patches[0][0]}x{patches[0][1]} pixels: a model that drops, merges, pads or windows tokens loses their '
-            'positions (disable it, for example patch_drop_rate=0 in timm)'
+            f'patch tokens do not fit an input of {size[0]}x{size[1]} pixels, which has {h}x{w} = {h * w} patches: a '
+            'model that drops, merges, pads or windows tokens loses their positions (in timm, set patch_drop_rate=0)'
         )
     grid = next((grid for grid in grids if grid[0] * grid[1] == tokens), None)
     if grid is None:

@@ -75,8 +75,7 @@ def query_mean(block: AttentionBlock, outputs: dict[str, Tensor]) -> Tensor:
     query, key, scale = _projected(block, outputs)
     if query.ndim == 2 or query.shape[1] <= block.prefix_tokens:
         raise ValueError(
-            f'{type(block.attn).__name__} takes queries from the class token only, so its attention has no mean over '
-            f"patches: use reading='class' or name another module"
+            f"{type(block.attn).__name__} has a query of the class token only: use reading='class' or another module"
         )
     with torch.no_grad(), torch.autocast(key.device.type, enabled=False):
         key, bias = _heads(block.attn, 'k_norm', key), _position_bias(block.attn, key.shape[1])

@@ -50,9 +50,7 @@ class ClassAttentionTap:
         self.block = find_attention_block(model, attention)
         self._model, self._path, self.verified = model, parse_attention(attention)[1], False
         self._read = READINGS[self.block.reading] if head == 'mean' else lambda *args: class_row(*args, head)
-        self._attached = ExitStack()
-        self._outputs: dict[str, Tensor] = {}
-        self._row: Tensor | None = None
+        self._attached, self._outputs, self._row = ExitStack(), {}, None
 
     def attach(self, wanted: Callable[[], bool] = lambda: True) -> 'ClassAttentionTap':
         """Register the hooks; forward passes are ignored while ``wanted()`` is false."""
@@ -60,8 +58,8 @@ class ClassAttentionTap:
         # torch.compile reuses the code of one block for the next and by default does not check for hooks
         self._attached.enter_context(torch._dynamo.config.patch(skip_nnmodule_hook_guards=False))
         for name in self.block.projections:
-            handle = getattr(self.block.attn, name).register_forward_hook(self._listener(name, wanted))
-            self._attached.enter_context(handle)
+            module, listener = getattr(self.block.attn, name), self._listener(name, wanted)
+            self._attached.enter_context(module.register_forward_hook(listener))
         return self
 
     def read(self) -> Tensor | None:
@@ -79,8 +77,7 @@ class ClassAttentionTap:
         self.attach()
         with self._attached:
             forward()
-        row = self.read()
-        count = 0 if row is None else len(row)
+        count = 0 if (row := self.read()) is None else len(row)
         if count != len(images):
             raise RuntimeError(
                 f'{type(self.block.attn).__name__} gave {count} attention maps for {len(images)} images: '

@@ -16,7 +16,7 @@ from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.processes import bound_command, visible_gpus
 from mixpro_mm.study.stage import PROGRESS, other_stage
-from mixpro_mm.utils.arguments import counted, format_duration
+from mixpro_mm.utils.arguments import counted
 from mixpro_mm.utils.files import read_json, write_json
 
 __all__ = ['StageError', 'StudyRunner', 'is_finished']
@@ -148,7 +148,7 @@ class StudyRunner:
             del self.jobs[name]
             self.slots += gpus
             stage, folder, end = self.plan.stage(name), self.work_dir / name, time.monotonic()
-            product, took = Path(stage.creates or folder / DONE), format_duration(end - begin)
+            product, took = Path(stage.creates or folder / DONE), _minutes(end - begin)
             if stage.command and not code:
                 write_json(folder / DONE, dict(command=stage.command, seconds=round(end - begin, 1)))
             while not code and not is_finished(stage, self.work_dir) and time.monotonic() < end + PATIENCE:
@@ -156,7 +156,7 @@ class StudyRunner:
                 os.listdir(product.parent)  # makes NFS look for the file again
             if not code and is_finished(stage, self.work_dir):
                 self.done += 1
-                left = format_duration((end - self.begin) / self.done * (self.todo - self.done))
+                left = _minutes((end - self.begin) / self.done * (self.todo - self.done))
                 self._print(f'{name}: finished in {took}, {self.done} of {self.todo}, about {left} left')
             else:
                 how = f'exit code {code}' if code else f'exit code 0 and no {product} after {PATIENCE} s'
@@ -166,7 +166,7 @@ class StudyRunner:
 
     def _print(self, text: str) -> None:
         self.printed = time.monotonic()
-        print(f'{format_duration(self.printed - self.begin):>6}  {text}', flush=True)
+        print(f'{_minutes(self.printed - self.begin):>6}  {text}', flush=True)
 
     def _stop(self) -> None:
         for process, _, _ in self.jobs.values():
@@ -206,6 +206,10 @@ def _lock(work_dir: Path) -> IO:
     lock.write(f'process {os.getpid()} on {socket.gethostname()}')
     lock.flush()
     return lock
+
+
+def _minutes(seconds: float) -> str:
+    return '{}:{:02d}'.format(*divmod(round(seconds), 60))
 
 
 def _last_lines(log: Path) -> list[str]:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections import Counter
 
-from mixpro_mm.transfer.convert import TARGETS, Conversion, convert
+from mixpro_mm.transfer.convert import TARGETS, Conversion, convert, uncommon_entry
 from mixpro_mm.transfer.keys import some
 from mixpro_mm.transfer.layouts.family import describe, uncommon
 from mixpro_mm.transfer.proof import MAPS, TOLERANCE
@@ -39,7 +39,7 @@ def main(arguments=None) -> int:
 
 def _report(conversion: Conversion, args: argparse.Namespace) -> list[str]:
     file, family, renamed, proof = conversion.file, conversion.family, conversion.renamed, conversion.proof
-    taken = f' (entry {file.unusual})' if file.unusual else ''
+    taken = f' (entry {entry})' if (entry := uncommon_entry(file)) else ''
     taken += f' (prefix {conversion.prefix})' if conversion.prefix else ''
     what = f'{family.LABEL} in the layout of {conversion.layout}: {describe(conversion.size)}'
     lines = [f'{args.source}{taken} is {what} (SHA-256 {file.sha256[:12]})']

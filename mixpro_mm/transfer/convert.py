@@ -13,7 +13,7 @@ from mixpro_mm.utils.checkpoint import Checkpoint, CodeInCheckpointError, read_c
 from mixpro_mm.utils.files import replacing
 from mixpro_mm.version import __version__
 
-__all__ = ['TARGETS', 'Conversion', 'convert']
+__all__ = ['TARGETS', 'Conversion', 'convert', 'uncommon_entry']
 
 
 @dataclass
@@ -70,7 +70,7 @@ def convert(source, destination, target, trust=False, heads=None, take=None) -> 
     meta = dict(
         source=source.name,
         source_sha256=file.sha256,
-        taken=take or file.unusual,
+        taken=take or uncommon_entry(file),
         prefix=conversion.prefix,
         family=conversion.family.LABEL,
         layout=conversion.layout,
@@ -86,6 +86,11 @@ def convert(source, destination, target, trust=False, heads=None, take=None) -> 
         reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
         raise ValueError(f'{destination} cannot be written: {reason}.') from error
     return conversion
+
+
+def uncommon_entry(file: Checkpoint) -> str | None:
+    """Return the path of the tensors in the file without ``state_dict`` and ``model``, or None."""
+    return '.'.join(name for name in file.under.split('.') if name not in ('', 'state_dict', 'model')) or None
 
 
 def _convert(file: Checkpoint, target: str, heads: int | None) -> Conversion:

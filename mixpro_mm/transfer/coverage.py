@@ -11,7 +11,10 @@ import torch
 from mmengine.runner.checkpoint import load_state_dict
 from torch import Tensor, nn
 
-__all__ = ['Coverage', 'compare']
+from mixpro_mm.transfer.keys import prefixes, some
+from mixpro_mm.utils.checkpoint import Checkpoint
+
+__all__ = ['Coverage', 'compare', 'problem_of']
 
 NOT_FOR_FEATURES = ('cls_token', 'norm.*', 'head.*')  # not in a model without class token and head
 
@@ -111,6 +114,42 @@ def compare(module: nn.Module, state_dict: dict, prefix: str = '', allow: str | 
     outside = {re.sub(r'\..*', '.*', key) for key in state_dict if not key.startswith(prefix)}
     coverage.dropped = [*sorted(coverage.dropped), *sorted(outside)]
     return coverage
+
+
+def problem_of(coverage: Coverage, module: str, file: Checkpoint, altered: Sequence[str] = ()) -> str:
+    """Return as a clause why a module does not have the tensors of a file, or ''.
+
+    Args:
+        coverage: Result of :func:`compare`, with ``checkpoint``.
+        module: Name of the module in its model.
+        file: Content of the checkpoint.
+        altered: Tensors whose values are compared too; none before the initialization.
+    """
+    path, what, total = coverage.checkpoint, f'{module} ({coverage.module})', coverage.total
+    missing, unexpected = coverage.missing, coverage.unexpected
+    if missing and len(missing) == total:
+        (place, count), *_ = prefixes(file.tensors.keys(), missing).most_common(1) or [('', 0)]
+        if 2 * count >= total or not unexpected:
+            where = f"{what} under the prefix '{place}'" if 2 * count >= total else f'no {what}'
+            tops = ', '.join(sorted({key.partition('.')[0] for key in file.tensors}))
+            return f"{path} has {where}, not under '{coverage.prefix}'; its top-level names: {tops}"
+    if coverage.mismatched:
+        first = coverage.mismatched[0]
+        return (
+            f'{path} has another architecture than {what}: {len(coverage.mismatched)} of {total} shapes differ, '
+            f'{first["name"]} is {first["file"]} in the file and {first["module"]} in the module'
+        )
+    found = [f'lacks {len(missing)} of {total} tensors of {what}: {some(missing)}'] if missing else []
+    if unexpected:
+        found.append(f'has {len(unexpected)} tensors that {what} does not have: {some(unexpected)}')
+    start = f'has other names than {what}: it ' if len(found) == 2 else ''
+    if found or not altered:
+        return f'{path} {start}{", and it ".join(found)}' if found else ''
+    why = 'they were initialized again after loading'
+    if 2 * len(altered) > total:
+        where = f'the tensors are under `{file.under}`, where mmengine does not find them'
+        why = f'it was not loaded: {"init_weights of this class ignores `prefix`" if file.found_by_host else where}'
+    return f'{len(altered)} of {total} tensors of {what} differ from {path} ({some(altered)}); {why}'
 
 
 def _load_copy(module: nn.Module, given: dict[str, Tensor]) -> tuple[dict[str, Tensor], set[str]]:

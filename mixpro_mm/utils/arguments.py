@@ -3,8 +3,8 @@
 import math
 from numbers import Integral, Real
 
-__all__ = ['counted', 'flag', 'format_duration', 'fraction', 'is_number', 'not_negative', 'one_of', 'patterns']
-__all__ += ['positive', 'positive_int', 'shown', 'within']
+__all__ = ['counted', 'flag', 'fraction', 'is_number', 'not_negative', 'one_of', 'patterns', 'positive']
+__all__ += ['positive_int', 'shown', 'within']
 
 
 def shown(value) -> str:
@@ -16,11 +16,6 @@ def shown(value) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun: ``'1 stage'``, ``'2 stages'``."""
     return f'{number} {noun}{"" if number == 1 else "s"}'
-
-
-def format_duration(seconds: float) -> str:
-    """Format seconds as minutes and seconds: ``125`` as ``'2:05'``."""
-    return '{}:{:02d}'.format(*divmod(round(seconds), 60))
 
 
 def is_number(value) -> bool:

@@ -24,12 +24,11 @@ class BackboneSpec(NamedTuple):
         return self.prefix if isinstance(self.prefix, int) else getattr(backbone, self.prefix)
 
 
+VIT = 'vision_transformer.VisionTransformer'
 BACKBONE_SPECS = {  # class that defines the attributes -> spec
-    'mmpretrain.models.backbones.vision_transformer.VisionTransformer': BackboneSpec(
-        'layers', 'num_extra_tokens', 'ln1'
-    ),
+    f'mmpretrain.models.backbones.{VIT}': BackboneSpec('layers', 'num_extra_tokens', 'ln1'),
     'mmpretrain.models.backbones.xcit.XCiT': BackboneSpec('ca_layers', 1, 'norm'),
-    'timm.models.vision_transformer.VisionTransformer': BackboneSpec('blocks', 'num_prefix_tokens', 'norm'),
+    f'timm.models.{VIT}': BackboneSpec('blocks', 'num_prefix_tokens', 'norm'),
     'timm.models.cait.Cait': BackboneSpec('blocks_token_only', 'num_prefix_tokens', 'norm'),
     'timm.models.xcit.Xcit': BackboneSpec('cls_attn_blocks', 'num_prefix_tokens', 'norm'),
     'mixpro_mm.models.pvt.PVT': BackboneSpec('block4', 'num_extra_tokens', 'norm'),

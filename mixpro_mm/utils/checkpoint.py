@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mixpro_mm.utils.files import sha256_of
 
-__all__ = ['Checkpoint', 'CodeInCheckpointError', 'load_exactly', 'read_checkpoint', 'read_for_host', 'read_state_dict']
+__all__ = ['Checkpoint', 'CodeInCheckpointError', 'load_exactly', 'read_checkpoint', 'read_for_host']
 
 
 class Inert:
@@ -54,19 +54,9 @@ class Checkpoint(NamedTuple):
     safetensors: bool = False
 
     @property
-    def unusual(self) -> str | None:
-        """``under`` without the common names, or None."""
-        return '.'.join(name for name in self.under.split('.') if name not in ('', 'state_dict', 'model')) or None
-
-    @property
     def found_by_host(self) -> bool:
         """Whether mmengine finds the tensors; otherwise it silently loads nothing."""
         return self.under in ('', 'state_dict') and not self.safetensors
-
-
-def read_state_dict(path: str | os.PathLike, trust: bool = False) -> tuple[dict[str, Tensor], str]:
-    """Return the tensors of a checkpoint on the CPU and the SHA-256 of the file; see ``read_checkpoint``."""
-    return read_checkpoint(path, trust)[:2]
 
 
 def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | None = None) -> Checkpoint:
@@ -181,8 +171,7 @@ def _refusal(path: str, error: str) -> ValueError:
     if (found := re.search(r'GLOBAL (\S+)', error)) and not what:
         why = f'unpickling it runs {found[1]}, which tensors do not need; save only the state_dict() of a model.'
         return CodeInCheckpointError(f'Checkpoint {path} is refused: {why}')
-    what = what or 'is truncated or was not written by torch.save'
-    return ValueError(f'Checkpoint {path} cannot be read: it {what}.')
+    return ValueError(f'Checkpoint {path} cannot be read: it {what or "is truncated or not written by torch.save"}.')
 
 
 def _is_safetensors(path: str) -> bool:
@@ -205,6 +194,4 @@ def _foreign(path: str) -> str:
     if 'constants.pkl' in inside:
         new = 'torch.save(torch.jit.load(PATH).state_dict(), NEW_PATH)'
         return f'is a TorchScript archive, which is code with tensors: if you trust it, save its tensors with {new}'
-    if names and all(name.endswith('.npy') for name in names):
-        return 'is a NumPy archive (.npz), as written by JAX code: convert it to PyTorch with its own code'
     return '' if 'data.pkl' in inside else f'is a zip archive of {", ".join(names[:3])}: unpack it'

@@ -73,9 +73,8 @@ def strings(node, place: str, *keys: str) -> Iterator[tuple[str, str]]:
 def data_paths(dataset: dict) -> dict[str, str]:
     """Return the paths of a data set by key, joined like in the toolkits: root, list, image folders."""
     root, prefix = dataset.get('data_root') or '', dataset.get('data_prefix')
-    inside = dict(ann_file=dataset.get('ann_file'))
     each = {f'.{key}': part for key, part in prefix.items()} if isinstance(prefix, dict) else {'': prefix}
-    inside |= {f'data_prefix{key}': part for key, part in each.items()}
+    inside = dict(ann_file=dataset.get('ann_file')) | {f'data_prefix{key}': part for key, part in each.items()}
     if not prefix and str(dataset.get('type')).rpartition('.')[2] in ('ImageNet', 'ImageNet1k'):
         inside['split'] = dataset.get('split')  # its folder; the list is optional
     paths = {key: dataset.get(key) for key in ('data_root', 'imagenet_root')}

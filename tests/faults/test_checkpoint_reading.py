@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.runner import FlexibleRunner, Runner
 from safetensors.torch import save_file
 
-from mixpro_mm.utils.checkpoint import CodeInCheckpointError, read_state_dict
+from mixpro_mm.utils.checkpoint import CodeInCheckpointError, read_checkpoint
 from mixpro_mm.utils.diff_configs import diff_configs, settings_in
 
 LR = 'optim_wrapper.optimizer.lr'
@@ -171,7 +171,7 @@ def test_flexible_runner_writes_and_resumes_with_the_same_settings(flexible, tmp
     flexible(**{'train_cfg.max_epochs': 2})
     assert 'AtomicCheckpointHook: under FlexibleRunner ' in ''.join(capfd.readouterr())
     (left,) = (tmp_path / 'work').glob('*.pth')
-    assert left.name == 'epoch_2.pth' and read_state_dict(left)[0]
+    assert left.name == 'epoch_2.pth' and read_checkpoint(left)[0]
     for resume in (True, str(left)):
         with pytest.raises(RuntimeError, match=rf'{left} was made with other settings: {LR} was 0\.002 and is 0\.1'):
             flexible(resume=resume, **{LR: 0.1})

@@ -10,7 +10,7 @@ import torch
 from mmengine.hooks import checkpoint_hook
 
 from mixpro_mm.hooks import AtomicCheckpointHook
-from mixpro_mm.utils.checkpoint import read_state_dict
+from mixpro_mm.utils.checkpoint import read_checkpoint
 
 # a limit on the file size replaces a full disk
 LIMIT = 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))\n'
@@ -64,7 +64,7 @@ def test_a_kill_while_writing_leaves_the_previous_checkpoint(tmp_path, tiny, tra
     draft, whole = checkpoints(work_dir)
     assert re.fullmatch(r'\.\d+-epoch_2\.pth', draft) and whole == 'epoch_1.pth'
     with pytest.raises(ValueError, match='cannot be read: it is truncated'):
-        read_state_dict(work_dir / draft)
+        read_checkpoint(work_dir / draft)
     assert (work_dir / 'last_checkpoint').read_text() == str(work_dir / 'epoch_1.pth')
     for name in ('.17-last_checkpoint.tmp', '.17-results.json'):
         (work_dir / name).write_text('half')
@@ -72,7 +72,7 @@ def test_a_kill_while_writing_leaves_the_previous_checkpoint(tmp_path, tiny, tra
     assert checkpoints(work_dir) == ['epoch_3.pth'] and [path.name for path in work_dir.glob('.*')] == [
         '.17-results.json'  # another process may be writing it
     ]
-    ours, others = (read_state_dict(folder / 'epoch_3.pth')[0] for folder in (work_dir, undisturbed))
+    ours, others = (read_checkpoint(folder / 'epoch_3.pth')[0] for folder in (work_dir, undisturbed))
     assert ours.keys() == others.keys() and all(torch.equal(ours[name], others[name]) for name in ours)
 
 
@@ -111,5 +111,5 @@ def test_the_best_checkpoint_stays_until_the_better_one_is_written(tmp_path, tra
     with pytest.raises(RuntimeError, match=r'best_accuracy_top1_epoch_2\.pth cannot be written: No space left'):
         train(tmp_path, **{'default_hooks.checkpoint': BEST, 'train_cfg.val_interval': 1})
     assert checkpoints(tmp_path) == ['best_accuracy_top1_epoch_1.pth', 'epoch_2.pth']
-    assert all(read_state_dict(tmp_path / name)[0] for name in checkpoints(tmp_path))
+    assert all(read_checkpoint(tmp_path / name)[0] for name in checkpoints(tmp_path))
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_2.pth')

@@ -152,6 +152,29 @@ def test_a_folder_that_is_no_class_is_named(folders, split, head):
     assert error.endswith(f'remove {name!r}.') and 'num_classes' not in error
 
 
+@pytest.mark.parametrize(('odd', 'head'), [('train', 3), ('train', 4), ('val', 3)])
+def test_an_empty_folder_is_named(folders, odd, head):
+    sets = {split: folders(split, BIRDS, ['lark'] if split == odd else []) for split in ('train', 'val')}
+    assert f"'lark' in {sets[odd].img_prefix} has no image, remove it" in error_of(head, **sets)
+
+
+def test_other_folders_under_the_same_class_names_stop(folders):
+    named = dict(metainfo=dict(classes=('A', 'B', 'C')))
+    train, val = folders('train', BIRDS, **named), folders('val', ('heron', 'otter', 'zebra'), **named)
+    assert "label 1 is 'otter' here and 'kite' in" in error_of(3, train=train, val=val)
+
+
+def test_the_classes_of_a_test_are_those_that_the_checkpoint_was_trained_on(folders):
+    loop = object.__new__(TestLoop)
+    loop.dataloader = SimpleNamespace(dataset=folders('val', ('kite', 'otter', 'zebra')))
+    runner = SimpleNamespace(_train_loop=None, _val_loop=None, _test_loop=loop)
+    hook, saved = ClassCheckHook(), dict(meta=dict(dataset_meta=dict(classes=BIRDS)))
+    with pytest.raises(RuntimeError, match=r"label 0 is 'kite' here and 'heron' in the training of the checkpoint"):
+        hook.after_load_checkpoint(runner, saved)
+    for other in ({}, dict(meta=None), dict(meta=dict(dataset_meta=dict(classes=('kite', 'otter', 'zebra'))))):
+        hook.after_load_checkpoint(runner, other)
+
+
 def test_valid_folders_and_lists_pass(folders, tmp_path):
     train = folders('train', BIRDS)
     assert error_of(3, train=train, val=folders('sparse', BIRDS[:2], ['otter'])) == ''

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mixpro_mm.utils.checkpoint import read_state_dict
+from mixpro_mm.utils.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
 KILLS = 20
@@ -59,7 +59,7 @@ def outcome(work_dir):
     for stage in content['study']['stages']:
         stage.pop('seconds')
         done = json.loads((work_dir / stage['name'] / 'done.json').read_text())
-        tensors = read_state_dict(done['checkpoint'])[0]
+        tensors = read_checkpoint(done['checkpoint'])[0]
         weights[stage['name']] = {key: value.numpy().tobytes() for key, value in tensors.items()}
     for record in content['records']:
         record.pop('checkpoint_sha256')  # depends on the time

@@ -87,8 +87,11 @@ def test_it_starts_where_it_begins():
     [
         (dict(warmup=20, end=20, by_epoch=False), 'warmup of 20 iterations in a schedule of 20:'),
         (dict(warmup=-1, end=10), 'warmup of -1 epochs in a schedule of 10:'),
-        (dict(start_factor=1e-3, eta_min_ratio=-0.1, end=10), r'eta_min_ratio in \[0, 1\], not -0.1'),
-        (dict(start_factor=2, end=10), r'start_factor in \[0, 1\], not 2'),
+        (
+            dict(start_factor=1e-3, eta_min_ratio=-0.1, end=10),
+            'eta_min_ratio of TimmCosineLR must be .* from 0 to 1, got -0.1',
+        ),
+        (dict(start_factor=2, end=10), 'start_factor of TimmCosineLR must be .* from 0 to 1, got 2'),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(settings, sentence):

@@ -26,7 +26,7 @@ from mixpro_mm.transfer import convert as convert_module
 from mixpro_mm.transfer import keys, proof
 from mixpro_mm.transfer.cli import main
 from mixpro_mm.transfer.convert import convert
-from mixpro_mm.utils.checkpoint import read_state_dict
+from mixpro_mm.utils.checkpoint import read_checkpoint
 from mixpro_mm.version import __version__
 
 PVT_ARCH = dict(embed_dims=(8, 16, 24, 32), num_heads=(1, 2, 3, 4), mlp_ratios=(4, 3, 2, 2), depths=(1, 2, 1, 2))
@@ -176,7 +176,7 @@ def test_a_converted_file_computes_the_same_in_the_class_of_the_target(source, t
     else:
         assert result.proof.what.startswith('logits of ')
         classifier, x = build(result.config, 'mmpretrain'), images(SIDES[family])
-        classifier.load_state_dict(read_state_dict(new)[0], strict=True)
+        classifier.load_state_dict(read_checkpoint(new)[0], strict=True)
         wanted, found = [model['head'](model['backbone'](x)[0]) if family == 'pvt' else model(x)], [classifier(x)]
     for a, b in zip(found, wanted, strict=True):
         assert b.abs().max() > 0.1 and b.std(0).max() > 1e-3  # not trivial, and depends on the image
@@ -216,7 +216,7 @@ LAST = {'criterion.weight': torch.ones(3), 'head.last_layer.weight_v': torch.one
 def test_wrappings(source, tmp_path, wrap):
     path, model = source('deit', wrap=wrap)
     convert(path, tmp_path / 'a.pth', 'mmpretrain')
-    assert read_state_dict(tmp_path / 'a.pth')[0]['backbone.ln1.bias'].equal(model.norm.bias)
+    assert read_checkpoint(tmp_path / 'a.pth')[0]['backbone.ln1.bias'].equal(model.norm.bias)
 
 
 def test_prefix_and_names_outside_it_are_reported(source, tmp_path, capsys):
