@@ -11,7 +11,7 @@ demo: setup
 	@$(PYTHON_VENV) tools/study.py configs/digits/study_demo.py
 
 test: setup lint
-	@echo "test: about 12 minutes on 2 cores"
+	@echo "test: about 5 minutes on 2 cores"
 	@$(PYTEST)
 
 # with process kills, ranks, fuzzing that trains, and a browser where there is one

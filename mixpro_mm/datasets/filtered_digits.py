@@ -40,12 +40,12 @@ def spread(candidates, per_scan: int, per_group: int) -> list[tuple[int, int]]:
     for scan, view, group in sorted(candidates):
         ranked.append((of_scan[scan], view, scan, group))
         of_scan[scan] += 1
-    of_group, taken = Counter(), []
+    of_group, chosen = Counter(), []
     for rank, view, scan, group in sorted(ranked):
         if rank < per_scan and of_group[group] < per_group:
             of_group[group] += 1
-            taken.append((scan, view))
-    return sorted(taken)
+            chosen.append((scan, view))
+    return sorted(chosen)
 
 
 def filter_digits(probabilities, candidates: int = CANDIDATES) -> dict:
@@ -65,8 +65,8 @@ def filter_digits(probabilities, candidates: int = CANDIDATES) -> dict:
         return np.concatenate(scores).reshape(len(scans), candidates, len(KNOWN))
 
     scores, truth = scores_of(known), digits[known][:, None]
-    said, right = scores.argmax(-1), np.take_along_axis(scores, truth[..., None], -1)[..., 0]
-    hard = (said != truth) & (right < IMPROBABLE)
+    predicted, right = scores.argmax(-1), np.take_along_axis(scores, truth[..., None], -1)[..., 0]
+    hard = (predicted != truth) & (right < IMPROBABLE)
     a = spread(((known[i], view, truth[i, 0]) for i, view in np.argwhere(hard)), PER_SCAN, PER_DIGIT)
     unknown_scores = scores_of(unknown)
     mistaken, sure = unknown_scores.argmax(-1), unknown_scores.max(-1) > SURE
@@ -76,14 +76,14 @@ def filter_digits(probabilities, candidates: int = CANDIDATES) -> dict:
     parts = dict(adversarial=a, known=[(scan, view) for scan in known for view in KNOWN_VIEWS], unknown=o)
     colours = (pair for pairs in parts.values() for pair in pairs[::COLOURS])
     clean = Digits(split='test', img_size=VIEW_SIZE, classes=KNOWN)
-    clean_said = probabilities(np.stack([item['img'] for item in clean])).argmax(1)
+    clean_predicted = probabilities(np.stack([item['img'] for item in clean])).argmax(1)
     a_rule = dict(candidates=hard.size, rule=f'another digit predicted, the right one below {IMPROBABLE}')
     a_rule |= dict(passed=int(hard.sum()), per_scan=PER_SCAN, per_digit=PER_DIGIT, images=len(a))
     o_rule = dict(candidates=sure.size, rule=f'a known digit predicted with more than {SURE}', passed=int(sure.sum()))
     o_rule |= dict(per_scan=PER_UNKNOWN_SCAN, per_mistake=PER_MISTAKE, images=len(o))
     origin = dict(
-        clean_top1=_percent(clean_said == clean.get_gt_labels()),
-        view_top1=_percent(said == truth),
+        clean_top1=_percent(clean_predicted == clean.get_gt_labels()),
+        view_top1=_percent(predicted == truth),
         median_confidence=_percent(np.median(scores.max(-1))),
         seed=SEED,
         adversarial=a_rule,

@@ -96,3 +96,10 @@ def test_latex_has_every_number_and_only_plain_characters(report):
     assert body.isascii() and r'a\_50\%\_\{x\} \& \textasciicircum{}\textasciitilde{}\textbackslash{} \#1' in body
     assert sorted(re.findall(r'\d+\.\d', markdown)) == sorted(re.findall(r'\d+\.\d', body))
     assert not re.search(r'(?<!\\)[#%]', body) and body.replace(r'\$', '').count('$') % 2 == 0
+
+
+@pytest.mark.skipif(shutil.which('pdflatex') is None, reason='no LaTeX is installed')
+def test_latex_compiles(report):
+    command = ['pdflatex', '-interaction=nonstopmode', '-halt-on-error', report[2].name]
+    done = subprocess.run(command, cwd=report[2].parent, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and report[2].with_suffix('.pdf').is_file(), done.stdout[-2000:]
