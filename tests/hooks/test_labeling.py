@@ -146,7 +146,8 @@ NO_TOKEN = dict(VIT, with_cls_token=False, out_type='avg_featmap')
     ],
 )
 def test_what_cannot_be_labelled_stops_before_the_first_iteration(model, attention, sentence, tmp_path):
-    augment, loss, out_indices = Bound(), model.pop('loss', True), model.pop('out_indices', None)
+    model, augment = dict(model), Bound()
+    loss, out_indices = model.pop('loss', True), model.pop('out_indices', None)
     model = classifier(**{'train_cfg': dict(augments=augment), **model})
     model.backbone.out_indices = out_indices or model.backbone.out_indices
     runner = make_runner(model, tmp_path, LabelingHook(attention=attention))
