@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mixpro_mm.labeling import patches_of, token_grid
 from mixpro_mm.models import PVT
+from mixpro_mm.utils.arguments import shown
 
 __all__ = ['ClassMap', 'find_reader']
 
@@ -39,7 +40,7 @@ def find_reader(net: nn.Module, layer: str | None = None) -> Callable[[Tensor], 
         try:
             return partial(_named, net, net.get_submodule(layer))
         except AttributeError:
-            raise ValueError(f'layer {layer!r:.97} does not exist in {type(net).__name__}') from None
+            raise ValueError(f'layer {shown(layer)} does not exist in {type(net).__name__}') from None
     if isinstance(getattr(net, 'backbone', None), nn.Module) and isinstance(getattr(net, 'head', None), nn.Module):
         return partial(_mmpretrain, net)
     inner = getattr(net, 'model', net)  # TimmClassifier

@@ -56,7 +56,7 @@ class FrozenClassifier:
 
     @classmethod
     def of(cls, model: nn.Module, layer: str | None = None) -> 'FrozenClassifier':
-        """Wrap a classifier that is in use elsewhere, such as a moving average; it is not copied, moved or cast."""
+        """Wrap a classifier that is in use elsewhere, such as a moving average; it is not copied or cast."""
         self = cls.__new__(cls)
         self.net, self._read = model, find_reader(model, layer)
         return self
@@ -100,7 +100,7 @@ class FrozenClassifier:
             except (AttributeError, RuntimeError, TypeError) as error:
                 raise ValueError(
                     f'the head of {name} cannot classify single positions of its last map '
-                    f"({str(error).splitlines()[0]}): name a map that its last nn.Linear takes with layer='...'"
+                    f"({shown(str(error))}): name a map that its last nn.Linear takes with layer='...'"
                 ) from error
             if classes not in (None, logits.shape[1]):
                 raise ValueError(

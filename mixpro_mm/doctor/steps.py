@@ -4,6 +4,7 @@ import glob
 import importlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -29,18 +30,21 @@ def run_steps(steps: list[str], config: str | None = None, timeout_s: float = 60
     steps = list(steps)
     while steps:
         command = [sys.executable, '-m', 'mixpro_mm.doctor.steps', config or '', *steps]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=timeout_s)
-            answers, code = done.stdout, done.returncode
-            last = done.stderr.decode('utf-8', 'replace').strip().rpartition('\n')[2]
-            how = signal.Signals(-code).name if code < 0 else f'code {code}'
-            error = f'its process ended with {how}: {one_line(last, 160)}'
-        except subprocess.TimeoutExpired as late:
-            answers, error = late.stdout or b'', f'did not finish within {timeout_s:g} seconds'
-        for line in answers.splitlines():
-            yield steps.pop(0), json.loads(line)
-        if steps:
-            yield steps.pop(0), dict(error=error)
+        with tempfile.TemporaryFile() as log:
+            with subprocess.Popen(command, bufsize=0, stdout=subprocess.PIPE, stderr=log) as child:
+                while ready := select.select([child.stdout], [], [], timeout_s)[0]:
+                    if not (line := child.stdout.readline()).endswith(b'\n'):  # the process ended
+                        break
+                    yield steps.pop(0), json.loads(line)
+                if not ready:
+                    child.kill()
+            log.seek(0)
+            last = log.read().decode('utf-8', 'replace').strip().rpartition('\n')[2]
+        if steps and not ready:
+            yield steps.pop(0), dict(error=f'did not finish within {timeout_s:g} seconds')
+        elif steps:
+            how = signal.Signals(-child.returncode).name if child.returncode < 0 else f'code {child.returncode}'
+            yield steps.pop(0), dict(error=f'its process ended with {how}: {one_line(last, 160)}')
 
 
 def main(config: str, *steps: str) -> None:

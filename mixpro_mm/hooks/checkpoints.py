@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,11 +11,10 @@ from types import SimpleNamespace
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.model import PretrainedInit
 from mmengine.runner import BaseLoop, FlexibleRunner, find_latest_checkpoint
-from torch import nn
 
 from mixpro_mm.registry import HOOKS, register
+from mixpro_mm.transfer.source import pretrained
 from mixpro_mm.utils.arguments import patterns
 from mixpro_mm.utils.checkpoint import read_for_host
 from mixpro_mm.utils.diff_configs import diff_configs, settings_in, some_of
@@ -22,7 +22,7 @@ from mixpro_mm.utils.files import replacing
 from mixpro_mm.utils.ranks import from_main
 from mixpro_mm.utils.unwrap_model import unwrap_model
 
-__all__ = ['AtomicCheckpointHook', 'CheckpointCheckHook', 'pretrained']
+__all__ = ['AtomicCheckpointHook', 'CheckpointCheckHook']
 
 BACKEND = 'mixpro_mm.atomic'
 FREE = (  # settings that a resumed run may change
@@ -30,6 +30,7 @@ FREE = (  # settings that a resumed run may change
     'default_hooks*', 'val_*', 'test_*', 'tta_*', 'train_cfg.max_*', 'train_cfg.val_*', '*num_workers',
     '*persistent_workers', '*pin_memory', '*prefetch_factor', '*data_root', '*init_cfg*', 'custom_imports*',
 )  # fmt: skip
+CHECKS = ('CheckpointCheckHook', 'ClassCheckHook', 'NonFiniteLossHook')
 
 
 class _AtomicBackend(LocalBackend):
@@ -74,8 +75,8 @@ class AtomicCheckpointHook(CheckpointHook):
             runner.logger.warning('AtomicCheckpointHook: under FlexibleRunner a kill or full disk may truncate a file')
         if type(self.file_backend) is LocalBackend:
             self.file_backend, self.backend_args = _AtomicBackend(), dict(backend=BACKEND)
-            for left in Path(self.out_dir).glob('.*') if is_main_process() else ():
-                if re.fullmatch(r'\.\d+-.*\.(pth|tmp)', left.name):  # temporary names of `replacing`
+            for left in Path(self.out_dir).glob('.*'):
+                if is_main_process() and re.fullmatch(r'\.\d+-.*\.(pth|tmp)', left.name):  # names of `replacing`
                     left.unlink(missing_ok=True)
 
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
@@ -85,10 +86,13 @@ class AtomicCheckpointHook(CheckpointHook):
         with self._finishing(runner):
             if is_main_process():
                 folder.mkdir(exist_ok=True)
-            super()._save_checkpoint_with_step(SimpleNamespace(work_dir=str(folder), **parts), step, meta)
-            if is_main_process():
-                os.replace(folder / 'last_checkpoint', Path(runner.work_dir, 'last_checkpoint'))
-                folder.rmdir()
+            try:
+                super()._save_checkpoint_with_step(SimpleNamespace(work_dir=str(folder), **parts), step, meta)
+                if is_main_process():
+                    os.replace(folder / 'last_checkpoint', Path(runner.work_dir, 'last_checkpoint'))
+            finally:
+                if is_main_process():
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _save_best_checkpoint(self, runner, metrics) -> None:
         with self._finishing(runner):
@@ -166,17 +170,14 @@ class CheckpointCheckHook(Hook):
         before, now = settings_in(text), settings_in(runner.cfg.pretty_text)
         if before is None or now is None:
             return
+        for settings in (before, now):  # the checks themselves may differ
+            hooks = settings.get('custom_hooks') or []
+            settings['custom_hooks'] = [hook for hook in hooks if str(hook.get('type')).split('.')[-1] not in CHECKS]
         free = (*FREE, *self.allow)
         found = [d for d in diff_configs(before, now) if not any(fnmatchcase(d.name, pattern) for pattern in free)]
+        found = [d for d in found if d.name not in free]  # fnmatch reads [0] of a list as a pattern
         if found:
             raise RuntimeError(
                 f'CheckpointCheckHook: {path} was made with other settings: {some_of(found)}; restore them, use '
                 f"another work dir than {Path(runner.work_dir)}, or set allow=['{found[0].name}'] of this hook."
             )
-
-
-def pretrained(module: nn.Module) -> list[dict]:
-    """Return the parts of ``init_cfg`` of a module that name a checkpoint."""
-    init_cfg = getattr(module, 'init_cfg', None)
-    parts = init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]
-    return [cfg for cfg in parts if cfg and cfg.get('type') in ('Pretrained', PretrainedInit) and cfg.get('checkpoint')]

@@ -118,7 +118,8 @@ def first_difference(dataset, reference, name: str) -> str:
     """
     ours, theirs = _classes(dataset), _classes(reference)
     kinds = [all(re.fullmatch(r'n\d{8}', str(each)) for each in names) for names in (ours, theirs)]
-    if len(ours) == len(theirs) and kinds[0] != kinds[1]:
+    prompts = any(getattr(each, 'return_classes', False) for each in (dataset, reference))  # of grounded detection
+    if len(ours) == len(theirs) and (prompts or kinds[0] != kinds[1]):
         return ''
     pairs = enumerate(zip_longest(map(_same, ours), map(_same, theirs)))
     place = next((place for place, (one, other) in pairs if one != other), None)
@@ -167,10 +168,12 @@ def _classes(dataset) -> tuple:
 def _datasets(runner, split: str) -> list[tuple]:
     """Return names and unwrapped data sets of a split, if its loop is built."""
     loop = getattr(runner, f'_{split}_loop', None)
-    inner = _inner(loop.dataloader.dataset) if isinstance(loop, BaseLoop) else []
+    dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
+    inner = [] if dataset is None or not isinstance(loop, BaseLoop) else _inner(dataset)
     return [(f'the {split} set ({type(dataset).__name__})', dataset) for dataset in inner]
 
 
 def _inner(dataset) -> list:
-    wrapped = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
-    return [inner for each in wrapped for inner in _inner(each)] if wrapped != [None] else [dataset]
+    if (parts := getattr(dataset, 'datasets', None)) or (wrapped := getattr(dataset, 'dataset', None)) is not None:
+        return [inner for part in parts or [wrapped] for inner in _inner(part)]
+    return [dataset]

@@ -136,7 +136,7 @@ class LabelingHook(Hook):
         """
         if self._pending():
             name = type(self._loss).__name__
-            raise RuntimeError(f'the labels of a mixed batch were not re-weighted: {name}, its loss, was not called')
+            raise RuntimeError(f'labels of a mixed batch were not re-weighted: {name}, the hooked loss, was not called')
         if (logger := self._logger) is None:
             return
         loader = runner.train_dataloader

@@ -11,6 +11,7 @@ import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import find_latest_checkpoint
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
@@ -59,8 +60,10 @@ class NonFiniteLossHook(Hook):
         @torch.compiler.disable
         def checked(losses):
             loss, logged = parse_losses(losses)
-            self._step['losses'] = {name: value.detach() for name, value in logged.items() if isinstance(value, Tensor)}
-            self._finite = torch.isfinite(loss.detach()).all()
+            values = {name: value.detach() for name, value in logged.items() if isinstance(value, Tensor)}
+            self._step['losses'] = self._step.get('losses', {}) | values  # a GAN has several losses in a step
+            finite = torch.isfinite(loss.detach()).all()
+            self._finite = finite if self._finite is None else self._finite & finite
             if loss.device.type in AT_ONCE:
                 self._check(runner, 'not taken')
             return loss, logged
@@ -94,8 +97,9 @@ class NonFiniteLossHook(Hook):
         bad = [f'{name} is {value.item()}' for name, value in step['losses'].items() if not value.isfinite().all()]
         when = f'at iteration {step["iter"]} of the run, in epoch {step["epoch"]}'
         problem = f'NonFiniteLossHook: {", ".join(bad)} {when}'
-        scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
-        if scaler is not None and scaler.is_enabled():
+        wrapper = runner.optim_wrapper
+        parts = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+        if any(part.loss_scaler.is_enabled() for part in parts if hasattr(part, 'loss_scaler')):
             if self._in_a_row < IN_A_ROW:
                 advice = f'GradScaler skips the step, the run stops after {IN_A_ROW} such steps in a row'
                 print_log(f'{problem}; {advice}', 'current', logging.WARNING)
@@ -104,7 +108,7 @@ class NonFiniteLossHook(Hook):
         step['spoiled'] = _spoiled(self._model)
         self._release()
         if step['spoiled']:
-            problem += f'; {counted(len(step["spoiled"]), "parameter")} not finite, {step["spoiled"][0]} first'
+            problem += f'; {counted(len(step["spoiled"]), "parameter")} not finite, first {step["spoiled"][0]}'
         raise NonFiniteLossError(
             f'{problem}; the step was {step_was}; its batch {_save(runner.work_dir, step)}, the last checkpoint is '
             f'{find_latest_checkpoint(runner.work_dir) or "not written yet"}.'
@@ -141,6 +145,8 @@ def _plain(thing):
         return [_plain(part) for part in thing]
     if isinstance(thing, np.ndarray | np.generic) and thing.dtype.kind in 'biuf':
         return torch.from_numpy(np.array(thing))
+    if isinstance(thing, np.generic):
+        return _plain(thing.item())
     if isinstance(thing, Tensor):
         return thing.detach().cpu().clone()
     inner = getattr(thing, 'tensor', getattr(thing, 'masks', None))  # boxes and masks of mmdet

@@ -114,7 +114,7 @@ class IterSeedHook(Hook):
 
 
 class _WorkerKeys:
-    """``worker_init_fn`` and ``collate_fn`` that seed each of W workers before each batch: every W-th of the loader."""
+    """``worker_init_fn`` and ``collate_fn`` that seed a worker before each batch; each of W loads every W-th batch."""
 
     def __init__(self, seed: int, length: int | None, init_worker, collate_samples):
         self.seed, self.rank, self.length = seed, get_rank(), length  # batches of one iterator; None if endless

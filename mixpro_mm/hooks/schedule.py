@@ -46,6 +46,11 @@ class TimmCosineLR(LRSchedulerMixin, _ParamScheduler):
         warmup, begin, end = (int(epochs * epoch_length) for epochs in (warmup, begin, end))
         return cls(*args, warmup=warmup, begin=begin, end=end, by_epoch=False, **kwargs)
 
+    def load_state_dict(self, state_dict: dict) -> None:
+        if 'warmup' not in state_dict:
+            raise ValueError('the checkpoint has another learning rate schedule than TimmCosineLR: resume with its own')
+        super().load_state_dict(state_dict)
+
     def _get_value(self) -> list[float]:
         step, total = self.last_step, self.end - self.begin
         if step < self.warmup:

@@ -7,10 +7,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, find_latest_checkpoint
 from torch import nn
 
-from mixpro_mm.hooks.checkpoints import pretrained
 from mixpro_mm.registry import HOOKS, register
 from mixpro_mm.transfer.coverage import Coverage, compare, problem_of
 from mixpro_mm.transfer.keys import some
+from mixpro_mm.transfer.source import source_of
 from mixpro_mm.utils.arguments import patterns, shown
 from mixpro_mm.utils.checkpoint import Checkpoint, read_for_host
 from mixpro_mm.utils.files import write_json
@@ -75,7 +75,12 @@ class TransferCheckHook(Hook):
         model = unwrap_model(runner.model)
         if holder := in_shards(runner.model):
             _stop(f'{holder} shards the tensors of {self.module}, which cannot be compared with a file: do not shard')
-        checkpoint, prefix = self._source(runner, model)
+        try:
+            checkpoint, prefix = source_of(model, self.module, self.checkpoint or runner._load_from)
+        except ValueError as error:
+            _stop(str(error))
+        prefix = (prefix if self.prefix is None else self.prefix).rstrip('.')
+        prefix = f'{prefix}.' if prefix else ''
         self._file = checkpoint, prefix, read_for_host(checkpoint)
         _stop(problem_of(self._compare(model), self.module, self._file[2]))
         tensors = self._file[2].tensors.items()
@@ -94,28 +99,7 @@ class TransferCheckHook(Hook):
         coverage.checkpoint, coverage.sha256 = checkpoint, file.sha256
         return coverage
 
-    def _source(self, runner, model: nn.Module) -> tuple[str, str]:
-        """Return the checkpoint that mmengine loads last, and the prefix of the module in it."""
-        whole, own = _pretrained(model), _pretrained(unwrap_model(model.get_submodule(self.module)), self.module)
-        candidates = (
-            (self.checkpoint or runner._load_from, self.module),
-            (whole.get('checkpoint'), f'{whole.get("prefix") or ""}.{self.module}'.replace('..', '.').lstrip('.')),
-            (own.get('checkpoint'), own.get('prefix') or ''),
-        )
-        checkpoint, prefix = next((found for found in candidates if found[0]), (None, ''))
-        init_cfg = f"{self.module}.init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.')"
-        _stop('' if checkpoint else f"no checkpoint is named: set {init_cfg}, load_from, or this hook's checkpoint")
-        prefix = (prefix if self.prefix is None else self.prefix).rstrip('.')
-        return str(checkpoint), f'{prefix}.' if prefix else ''
-
 
 def _stop(problem: str) -> None:
     if problem:
         raise RuntimeError(f'TransferCheckHook: {problem}.')
-
-
-def _pretrained(owner: nn.Module, name: str = 'model') -> dict:
-    found = next(iter(pretrained(owner)), {})
-    if found and found is not owner.init_cfg:
-        _stop(f'{name}.init_cfg is a list, after which many backbones initialize pos_embed again: use one dict')
-    return found

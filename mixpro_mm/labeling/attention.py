@@ -75,20 +75,20 @@ def find_attention_block(model: nn.Module, attention: str | dict | None = None) 
         prefix = getattr(backbone, 'num_extra_tokens', prefix)
         token = prefix > 0 and any(CLASS_TOKEN.search(key) for key, _ in backbone.named_parameters())
     else:
-        prefix = spec.prefix_tokens(backbone)
+        joined = attn in [*getattr(backbone, spec.blocks).modules()] or attn not in [*backbone.modules()]
+        token, prefix = token and joined, spec.prefix_tokens(backbone) if joined else 0
     block = AttentionBlock(attn, prefix, reading, patches_of(backbone))
     place = f'{type(attn).__name__} at {path or "the last block"}'
     if not block.projections or getattr(attn, 'num_heads', None) is None:
         raise ValueError(f'{place} has no {kind}: it needs num_heads and linear layers qkv, q and kv, or q and k')
     if deviation := _deviation(backbone, attn):
-        raise ValueError(f'{place} computes more ({deviation}), so its {kind} cannot be read from the projections')
+        raise ValueError(f'{place} computes more than softmax(q k^T): {deviation}, so its {kind} cannot be read')
     if reading == 'class' and not token:
-        raise ValueError(
-            f'{name} was built without a class token, so it has no class attention; '
-            f'use attention={_query_mean(path)} for the mean over its patches'
-        )
+        advice = f'use attention={_query_mean(path)} for the mean over its patches'
+        raise ValueError(f'{name} has no class token at {path or "the last block"}: {advice}')
     alike = [module for module in backbone.modules() if type(module) is type(attn)]
     pooled = any(getattr(backbone, key, None) in values for key, values in POOLED.items())
+    pooled = pooled and not getattr(backbone, 'pool_include_prefix', False)
     if reading == 'class' and pooled and alike[-1:] == [attn]:  # the last module to see the class token
         raise untrained(model, attn, path)
     return block
@@ -99,8 +99,8 @@ def untrained(model: nn.Module, attn: nn.Module, path: str | None, class_token: 
     kind = type(backbone := find_backbone(model)).__name__
     name = path or next((name for name, module in model.named_modules() if module is attn), 'the last block')
     if class_token:
-        found = ((key, getattr(backbone, key, None)) for key in POOLED)
-        setting = next((f' ({key}={value!r})' for key, value in found if isinstance(value, str)), '')
+        pools = {key: value for key in POOLED if isinstance(value := getattr(backbone, key, None), str)}
+        setting = ''.join(f' ({key}={value!r})' for key, value in pools.items())
         what = f'the class token at {name} does not reach the output of {kind}{setting}, so its class attention'
         advice = f'use attention={_query_mean(path)} for the mean over the patches'
     else:

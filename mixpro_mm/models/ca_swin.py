@@ -135,6 +135,10 @@ class CASwin(SwinTransformer):
         norm = getattr(self, f'norm{len(self.stages) - 1}')
         return (norm(cls_token)[:, 0],)
 
+    def train(self, mode: bool = True):
+        super().train(mode)  # returns None in mmpretrain
+        return self
+
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return (depth, number of depths) of a parameter for layer-wise learning rates, the new block last."""
         if param_name.startswith((f'{prefix}ca_block.', f'{prefix}cls_token')):

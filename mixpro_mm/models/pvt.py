@@ -254,6 +254,10 @@ class PVT(BaseBackbone):
             maps.append(x)
         return tuple(maps)
 
+    def train(self, mode: bool = True):
+        super().train(mode)  # returns None in mmpretrain
+        return self
+
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return (depth, number of depths) of a parameter for layer-wise learning rates, as in mmpretrain's Swin.
 

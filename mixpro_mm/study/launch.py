@@ -61,12 +61,14 @@ class Launch:
         """Return the images per GPU that keep the total batch size, or None if these are the config's.
 
         Raises:
-            ValueError: if the total is not a multiple of the number of GPUs.
+            ValueError: if the config has no batch size, or the total is not a multiple of the number of GPUs.
         """
         count, meant = self.processes(stage), stage.gpus or 1
         if meant == count:
             return None
-        batch = stage.settings.train_dataloader.batch_size
+        batch = stage.settings.get('train_dataloader', {}).get('batch_size')
+        if batch is None:
+            raise ValueError(f'stage {stage.name}: {stage.config} has no train_dataloader.batch_size to keep the total')
         if meant * batch % count:
             raise ValueError(
                 f'stage {stage.name} takes {meant} x {batch} = {meant * batch} images a step, which cannot be divided '

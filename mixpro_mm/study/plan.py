@@ -97,6 +97,9 @@ def _repeat(stages: list[Stage], seed: int, seeds: int | None, study: str) -> li
                 result.append(replace(stage, **own, needs=needs, checkpoint=start))
             elif number == 0:
                 result.append(stage)
+    names = [stage.name for stage in result]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f'two stages of {study} have the name {twice[0]}, one of them as a repetition with a seed')
     return result
 
 

@@ -168,8 +168,9 @@ def _load(path: str, trust: bool):
 def _refusal(path: str, error: str) -> ValueError:
     """Return the error for a file that torch does not read without running its code."""
     what = _foreign(path)
-    if (found := re.search(r'GLOBAL (\S+)', error)) and not what:
+    if (found := re.search(r'GLOBAL (\S+)|Unsupported operand', error)) and not what:
         why = f'unpickling it runs {found[1]}, which tensors do not need; save only the state_dict() of a model.'
+        why = why if found[1] else 'torch reads only pickle protocol 2 without running code; save it with the default.'
         return CodeInCheckpointError(f'Checkpoint {path} is refused: {why}')
     return ValueError(f'Checkpoint {path} cannot be read: it {what or "is truncated or not written by torch.save"}.')
 
@@ -194,4 +195,4 @@ def _foreign(path: str) -> str:
     if 'constants.pkl' in inside:
         new = 'torch.save(torch.jit.load(PATH).state_dict(), NEW_PATH)'
         return f'is a TorchScript archive, which is code with tensors: if you trust it, save its tensors with {new}'
-    return '' if 'data.pkl' in inside else f'is a zip archive of {", ".join(names[:3])}: unpack it'
+    return '' if 'data.pkl' in inside else f'is a zip archive of {", ".join(names[:3]) or "nothing"}, no checkpoint'

@@ -82,7 +82,7 @@ NO_TOKEN = dict(with_cls_token=False, out_type='avg_featmap')
 
 
 def test_the_class_token_has_no_row_if_there_is_none():
-    with pytest.raises(ValueError, match=r"^VisionTransformer was built without a class token.*'query_mean'"):
+    with pytest.raises(ValueError, match=r"^VisionTransformer has no class token at.*'query_mean'"):
         SMMix(attention=None).bind(micro.classifier(**NO_TOKEN))
 
 

@@ -131,7 +131,7 @@ NO_TOKEN = dict(VIT, with_cls_token=False, out_type='avg_featmap')
         (dict(train_cfg=None), None, NOTHING),
         (dict(train_cfg=STOCK_MIX), None, NOTHING),
         (dict(backbone=RESNET, head='LinearClsHead'), None, '^ResNet has no known class attention'),
-        (dict(backbone=NO_TOKEN), None, '^VisionTransformer was built without a class token'),
+        (dict(backbone=NO_TOKEN), None, '^VisionTransformer has no class token at'),
         *(
             (dict(backbone=dict(VIT, out_type=kind), head='LinearClsHead', neck=neck), path, UNTRAINED.format(kind))
             for path in (None, LAST)

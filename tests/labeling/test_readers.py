@@ -202,7 +202,7 @@ def test_prefix_tokens_of_an_unknown_model(has, prefix):
     model = module(block=hand_made(), **has)
     assert find_attention_block(model, of('block')) == AttentionBlock(model.block, prefix, 'query_mean')
     if has.get('cls_token') is None:
-        with pytest.raises(ValueError, match=r"^Module was built without a class token.*path='block'\)"):
+        with pytest.raises(ValueError, match=r"^Module has no class token at.*path='block'\)"):
             find_attention_block(model, 'block')
     else:
         assert find_attention_block(model, 'block') == AttentionBlock(model.block, prefix)
@@ -227,15 +227,19 @@ SENTENCES = [
     (partial(hosts.ResNet, 18), None, r"^ResNet has no known class attention \(known: .*PVT.*='path.to.attn'.*MaskMix"),
     (swin, 'query_mean', r"^Swin\S+ has no known attention .*attention=dict\(reading='query_mean', path='path"),
     (PARALLEL, None, '^VisionTransformer has no known class attention'),
-    (no_class, None, "^VisionTransformer was built without a class token.*attention='query_mean'"),
-    (partial(pvt, out_type='featmap'), None, "^PVT was built without a class token.*attention='query_mean'"),
-    (averaged, 'blocks.1.attn', r"^VisionTransformer .* without .*'query_mean', path='blocks.1.attn'\)"),
+    (no_class, None, "^VisionTransformer has no class token at.*attention='query_mean'"),
+    (partial(pvt, out_type='featmap'), None, "^PVT has no class token at.*attention='query_mean'"),
+    (
+        averaged,
+        'blocks.1.attn',
+        r"^VisionTransformer has no class token at blocks.1.attn: .*'query_mean', path='blocks.1.attn'\)",
+    ),
     *(
         (partial(build, **{key: value}), path, rf"^the class token at .* \({key}='{value}'\).*query_mean")
         for build, attn, key, value in POOLED
         for path in (None, attn)
     ),
-    *((build, path, rf'^\w+ at .* computes more \({name}\), .* cannot be') for build, path, name in DEVIATIONS),
+    *((build, path, rf'^\w+ at .* more than softmax.*: {name}, .* cannot be') for build, path, name in DEVIATIONS),
     (vit, 'query_maen', "^attention path 'query_maen' does not exist .* known readings: class, query_mean$"),
     (vit, 'layers.7.attn', "^attention path 'layers.7.attn' does not exist in VisionTransformer: .*7"),
     (vit, 'layers.1.ffn', '^FFN at layers.1.ffn has no class attention: it needs num_heads and linear layers'),

@@ -80,7 +80,7 @@ FOREIGN = {
     'is a web page': lambda path: path.write_text('\n<!DOCTYPE html>\n<html><body>Sign in</body></html>'),
     "is a text file that starts with 'connection ": lambda path: path.write_text('connection refused\nx\n'),
     'is a TorchScript archive': lambda path: torch.jit.save(torch.jit.trace(NET, torch.ones(1)), path),
-    'is a zip archive of net.pth, b, c: ': lambda path: zipped(path, 'net.pth', *'bcd'),
+    'is a zip archive of net.pth, b, c, no checkpoint': lambda path: zipped(path, 'net.pth', *'bcd'),
     'is compressed': lambda path: path.write_bytes(gzip.compress(b'weights')),
     'is truncated or not written by torch.save': lambda path: path.write_bytes(pickle.dumps([1.0], protocol=2)),
 }
