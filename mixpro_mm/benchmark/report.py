@@ -5,10 +5,12 @@ import os
 import re
 from pathlib import Path
 
+import pandas as pd
 import torch
 from mmengine.utils.dl_utils import collect_env
 
 from mixpro_mm.benchmark.measure import PARTS
+from mixpro_mm.report.tables import markdown_table
 
 __all__ = ['environment', 'render']
 
@@ -65,9 +67,8 @@ def render(content: dict) -> str:
 
 def _table(title: str, columns: dict[str, str], rows: list[dict]) -> list[str]:
     """Return a table with its title, if it has rows. '-' means not measured."""
-    lines = [list(columns), ['---', *['---:'] * (len(columns) - 1)]]
-    lines += [[_cell(text, row) for text in columns.values()] for row in rows]
-    return [f'## {title}\n\n' + '\n'.join(f'| {" | ".join(line)} |' for line in lines)] if rows else []
+    frame = pd.DataFrame([[_cell(text, row) for text in columns.values()] for row in rows], columns=[*columns])
+    return [f'## {title}\n\n{markdown_table(frame)}'] if rows else []
 
 
 def _cell(text: str, row: dict) -> str:

@@ -20,13 +20,13 @@ __all__ = ['render_html', 'render_latex', 'render_markdown', 'write_pages']
 
 SIGNS = {
     '\\': r'\textbackslash{}', '~': r'\textasciitilde{}', '^': r'\textasciicircum{}', '<': '$<$', '>': '$>$',
-    '|': '$|$', '\N{GREEK SMALL LETTER ALPHA}': r'$\alpha$', 'β': r'$\beta$', '±': r'$\pm$', '✓': r'$\checkmark$',
+    '|': '$|$', '\N{GREEK SMALL LETTER ALPHA}': r'$\alpha$', 'β': r'$\beta$', '±': r'$\pm$',
     '²': '$^2$', 'ᵇ': '$^b$', 'ᵐ': '$^m$', '₅': '$_5$', '₀': '$_0$', '₇': '$_7$',
 }  # fmt: skip
 LATEX = str.maketrans({sign: f'\\{sign}' for sign in '&%$#_{}'} | SIGNS)
 DOCUMENT = r"""\documentclass{article}
 \usepackage[T1]{fontenc}
-\usepackage{amssymb,booktabs,graphicx}
+\usepackage{booktabs,graphicx}
 \usepackage[margin=2cm,landscape]{geometry}
 \begin{document}
 \scriptsize
@@ -52,16 +52,10 @@ def render_html(blocks: Sequence[tuple]) -> str:
     """Render blocks as one HTML page without external files; the first block must be a title."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(breakable=_breakable, base64=_base64, numeric=numeric_columns)
+    environment.filters['base64'] = lambda path: base64.b64encode(path.read_bytes()).decode()
+    environment.filters['breakable'] = lambda text: Markup(re.sub(r'([/_])', r'\1<wbr>', str(escape(text))))
+    environment.filters['numeric'] = numeric_columns
     return environment.get_template('page.html.j2').render(blocks=blocks)
-
-
-def _breakable(text: str) -> Markup:  # long names break after / and _
-    return Markup(re.sub(r'([/_])', r'\1<wbr>', str(escape(text))))
-
-
-def _base64(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode('ascii')
 
 
 def render_markdown(blocks: Sequence[tuple]) -> str:
@@ -74,7 +68,8 @@ def render_markdown(blocks: Sequence[tuple]) -> str:
 def render_latex(blocks: Sequence[tuple]) -> str:
     """Render blocks as a LaTeX document with booktabs; wide tables are scaled to the text width."""
     marks = {'title': r'\section*{{{}}}', 'heading': r'\section*{{{}}}', 'subheading': r'\subsection*{{{}}}'}
-    figure = r'\includegraphics[width=\linewidth]{{figures/{0}}} {1}. {2}'
+    figure = r'\noindent\includegraphics[width=\linewidth,height=.85\textheight,keepaspectratio]{{figures/{0}}}'
+    figure += '\n\n{1}. {2}'
     return DOCUMENT % _render(blocks, marks, _latex, _latex_table, figure)
 
 

@@ -27,6 +27,9 @@ TITLES = {
     'table9': 'Table 9. More random patterns, DeiT-T',
     'table10': 'Table 10. Strategies for the factor \N{GREEK SMALL LETTER ALPHA}, DeiT-T',
 }  # in the order of the paper
+# titles of the first column; others are 'Method'
+FIRST = dict(table1='Models', table3='Model', table4='Model', table5='Pre-training', figure3='Pre-training',
+             table7='Mask', table9='Model', table10='Strategy', figure5a='Scale', figure5b='β')  # fmt: skip
 ERRORS = ('table10', 'figure5a', 'figure5b')  # report the top-1 error, 100 - top-1
 # table -> column -> title; other tables have one column, top-1. The paper does not have the last three of Table 5.
 COLUMNS = {
@@ -114,15 +117,15 @@ def read_paper() -> Paper:
     return Paper(tables, found)
 
 
-def place(records: list[dict], paper: Paper) -> tuple[dict[str, dict[str, dict]], list[dict]]:
-    """Return data -> table -> (row, column) -> cell, and the records without a cell.
+def place(records: list[dict], paper: Paper, named_only: bool = False) -> tuple[dict[str, dict[str, dict]], list[dict]]:
+    """Return data -> table -> (row, column) -> cell, and records without a cell (``named_only``: without ``table``).
 
     Raises:
         ValueError: if two records of one cell and seed differ.
     """
     pairs, rest, placed = [], [], {}
     for record in records:
-        cells = paper.cells(record)
+        cells = paper.cells(record) if record.get('table') or not named_only else []
         error = record | {'value': 100 - record['value']}
         pairs += [(cell, error if cell[-1] == 'error' else record) for cell in cells]
         rest += [record] * (not cells and record['task'] != 'benchmark')
@@ -152,7 +155,7 @@ def paper_table(table: str, cells: dict[tuple[str, str], Cell], paper: Paper, pu
     columns = [*titles, *in_order(column for _, column in cells if column not in titles)]
     numbers = {(row, name): paper.number(table, row, name) for row in names for name in titles if published}
     printed = {cell: Cell(number, None, {}) for cell, number in numbers.items() if number is not None}
-    frame = pd.DataFrame({'row': [names.get(row, label(row)) for row in rows]})
+    frame = pd.DataFrame({FIRST.get(table, 'Method'): [names.get(row, label(row)) for row in rows]})
     for column in columns:
         for title, found in ((titles.get(column, label(column)), cells), ('paper', printed)):
             texts = [_text(found, row, column, _reference(table, row, column)) for row in rows]

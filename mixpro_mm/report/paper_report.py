@@ -3,7 +3,7 @@
 import argparse
 import itertools
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from mixpro_mm.report.figures.canvas import write_figure
@@ -11,7 +11,7 @@ from mixpro_mm.report.figures.results import occlusion_figure
 from mixpro_mm.report.labels import label
 from mixpro_mm.report.page import write_pages
 from mixpro_mm.report.paper import place, read_paper, table_blocks
-from mixpro_mm.report.records import collect
+from mixpro_mm.report.records import collect, unreported
 from mixpro_mm.report.tables import Table, comparisons, origins, results_frame, results_table
 from mixpro_mm.utils.arguments import counted
 
@@ -31,14 +31,14 @@ COMPARED = (
 )
 
 
-def record_blocks(records: list[dict], figures: Path) -> list[tuple]:
-    """Return tables of the paper for records with a cell, tables by task for others, and curves.
+def record_blocks(records: list[dict], figures: Path, named_only: bool = False) -> list[tuple]:
+    """Return tables of the paper for records with a cell (``named_only``: with ``table``), of others, and of curves.
 
     Raises:
         ValueError: if two records of one cell and seed differ.
     """
     paper = read_paper()
-    (placed, rest), blocks = place(records, paper), []
+    (placed, rest), blocks = place(records, paper, named_only), []
     for data, tables in sorted(placed.items()):
         blocks.append(('heading', data or 'ImageNet, Pascal Context and COCO'))
         blocks += [('note', NOT_IN_PAPER if data else PUBLISHED), *table_blocks(data, tables, paper)]
@@ -92,7 +92,7 @@ def _occlusion(records: list[dict], figures: Path) -> list[tuple]:
     return blocks
 
 
-def write_paper_report(paths: Iterable[str | Path], out_dir: str | Path, latex: bool = False) -> list[Path]:
+def write_paper_report(paths: Sequence[str | Path], out_dir: str | Path, latex: bool = False) -> list[Path]:
     """Collect the results below ``paths`` and write a report to ``out_dir``; return the paths of the texts.
 
     Raises:
@@ -101,7 +101,11 @@ def write_paper_report(paths: Iterable[str | Path], out_dir: str | Path, latex: 
     records, out_dir = collect(paths), Path(out_dir)
     count = f'{counted(len(records), "number")} from {counted(len({r["source"] for r in records}), "file")}'
     blocks = [('title', 'Results in the tables of MixPro', count), *record_blocks(records, out_dir / 'figures')]
-    return write_pages(out_dir, 'tables', [*blocks, *source_blocks(records)], latex)
+    blocks += source_blocks(records)
+    if missing := unreported(paths):
+        blocks.append(('note', f'Not in results.json; run the study again to include them: {", ".join(missing)}'))
+        print(blocks[-1][1], file=sys.stderr)
+    return write_pages(out_dir, 'tables', blocks, latex)
 
 
 def main(arguments: list[str] | None = None) -> int:

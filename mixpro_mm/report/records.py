@@ -18,9 +18,10 @@ from mixpro_mm.report.figures.logs import read_scalars
 from mixpro_mm.report.labels import canonical
 from mixpro_mm.utils.files import read_json
 
-__all__ = ['Training', 'collect', 'logged_settings', 'normalised', 'run_records', 'training_of']
+__all__ = ['Training', 'collect', 'logged_settings', 'normalised', 'run_records', 'training_of', 'unreported']
 
 RESULTS = 'results.json'  # of a study
+LARGEST = 1 << 22  # bytes; larger JSON files in a folder are data
 NEEDED = ('task', 'backbone', 'pretraining', 'metric', 'value')
 ROBUSTNESS = {
     **{f'calibration/{name}': name for name in ('top1', 'rms_calibration_error', 'aurra', 'ece')},
@@ -69,13 +70,22 @@ def collect(paths: Iterable[str | Path]) -> list[dict]:
     return found
 
 
+def unreported(paths: Iterable[str | Path]) -> list[str]:
+    """Return the folders of finished stages whose checkpoints are not in the ``results.json`` of their study."""
+    found = []
+    for file in (file for path in paths for file in sorted(Path(path).rglob(RESULTS))):
+        known = {record.get('checkpoint_sha256') for record in _read(file) or ()}
+        stages = [(done.parent, read_json(done) or {}) for done in sorted(file.parent.glob('*/done.json'))]
+        found += [str(folder) for folder, s in stages if 'metrics' in s and s.get('checkpoint_sha256') not in known]
+    return list(dict.fromkeys(found))
+
+
 def _places(top: Path) -> Iterator[Path]:
     """Yield the JSON files and folders that may have results; a study has them in one file."""
     for place, folders, names in os.walk(top):
-        folders[:] = (
-            [] if RESULTS in names else sorted(name for name in folders if name[0] != '.' and name != 'vis_data')
-        )
-        yield from (Path(place, name) for name in sorted(names) if name.endswith('.json') and name[0] != '.')
+        folders[:] = [] if RESULTS in names else sorted(f for f in folders if f[0] != '.' and f != 'vis_data')
+        files = [Path(place, name) for name in sorted(names) if name.endswith('.json') and name[0] != '.']
+        yield from (f for f in files if f.name == RESULTS or (f.is_file() and f.stat().st_size <= LARGEST))
         yield Path(place)
 
 
@@ -86,14 +96,17 @@ def _read(file: Path) -> list[dict] | None:
         raise ValueError(f'{file} cannot be read: it is not complete JSON')
     records = content.get('records') if isinstance(content, dict) else content
     listed = isinstance(records, list) and all(isinstance(record, dict) for record in records)
-    if isinstance(content, dict) and listed and 'device' in content:
-        records = _speed_records(content)
-    elif isinstance(content, dict) and content.get('kind') == 'occlusion' and 'curves' in content:
-        records = _occlusion_records(content, file)
+    speed = isinstance(content, dict) and listed and 'device' in content
+    if speed or (isinstance(content, dict) and content.get('kind') == 'occlusion' and 'curves' in content):
+        try:
+            records = _speed_records(content) if speed else _occlusion_records(content, file)
+        except KeyError as error:
+            raise ValueError(f'{file} is incomplete: it has no {error}') from error
     elif not (listed and (file.name == RESULTS or any('task' in record for record in records))):
         return None
     elif faults := [(record, key) for record in records for key in NEEDED if key not in record]:
-        raise ValueError(f'{file} has a record without {", ".join(key for _, key in faults)}: {faults[0][0]!s:.120}')
+        missing = ', '.join(dict.fromkeys(key for _, key in faults))
+        raise ValueError(f'{file} has a record without {missing}: {faults[0][0]!s:.120}')
     return [record | {'source': str(file)} for record in records]
 
 
@@ -104,8 +117,8 @@ def _occlusion_records(content: dict, file: Path) -> list[dict]:
     given = None if checkpoint and content['label'] == Path(config).stem else content['label']
     other = '' if settings['protocol'] == 'naseer' else f' ({settings["protocol"]})'
     origin = dict(
-        task='robustness', name=given or training.name, training=training and training.config,
-        seed=training.run if training else str(file.resolve()), config=config, checkpoint=checkpoint,
+        task='robustness', name=given or training.name, place=given or training.folder, checkpoint=checkpoint,
+        training=training and training.config, seed=training.run if training else str(file.resolve()), config=config,
         checkpoint_sha256=content['sha256'], protocol=f'{settings["protocol"]}, {settings["grid"]} patches a side',
     )  # fmt: skip
     curves = {mode: [(p['information_loss'], p['top1']) for p in points] for mode, points in content['curves'].items()}
@@ -146,9 +159,13 @@ class Training(NamedTuple):
         return str(self.folder) if self.seed is None else self.seed
 
 
-def training_of(checkpoint: str | Path, near: Path) -> Training:
-    """Return the training that wrote a checkpoint; one that was moved with the test in ``near`` is found beside it."""
-    folder, near = Path(checkpoint).parent.resolve(), near.resolve()
+def training_of(checkpoint: str | Path, near: Path, was: str | None = None) -> Training:
+    """Return the training that wrote a checkpoint; one that was moved with the test in ``near`` is found beside it.
+
+    ``was`` is the path of ``near`` at the time of the test.
+    """
+    folder, near = Path(checkpoint).parent, near.resolve()
+    folder = near if was and Path(was) == folder else folder.resolve()
     around = near, *near.parents[:2]
     for place in (*(place for place in around if place.name == folder.name), folder, near.parent / folder.name):
         logs = [log for log in place.glob(LOGS) if log.with_name('scalars.json').is_file()]  # tests have none
@@ -171,7 +188,9 @@ def run_records(work_dir: Path) -> Iterator[dict]:
             raise ValueError(f'{log_dir} may be a run of any of {names}: use one --work-dir per config')
         config = [*copies, work_dir / f'{work_dir.name}.py'][0]  # mim names the folder after the config
         checkpoint = settings.get('load_from') if origin == 'test' else None
-        training = training_of(checkpoint, work_dir) if checkpoint else Training(work_dir.resolve(), config.stem)
+        training = Training(work_dir.resolve(), config.stem)
+        if checkpoint:
+            training = training_of(checkpoint, work_dir, settings.get('work_dir'))
         if not checkpoint or training.config is None:
             training = training._replace(seed=_get(settings, 'randomness', 'seed'))
         tta = 'module' in (settings.get('model') or {})
@@ -220,7 +239,7 @@ def _copies(folder: Path, logs: list[Path]) -> list[Path]:
 def logged_settings(config: Path) -> dict:
     """Parse the constants of a config written by mmengine, without executing it."""
     nodes = [node for node in ast.parse(config.read_text('utf-8')).body if isinstance(node, ast.Assign)]
-    return {node.targets[0].id: _value(node.value) for node in nodes}
+    return {node.targets[0].id: _value(node.value) for node in nodes if isinstance(node.targets[0], ast.Name)}
 
 
 def _value(node: ast.expr):

@@ -43,7 +43,7 @@ def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures
     records, stages, figures = [normalised(record) for record in records], study['stages'], Path(out_dir) / 'figures'
     blocks = [('title', study['title'], str(study['date']))]
     blocks += [('note', _trained(stages, records))] if stages else []
-    blocks += record_blocks(records, figures)
+    blocks += record_blocks(records, figures, named_only=True)
     shown = [
         ('note', each['note']) if 'note' in each else ('figure', Path(each['path']), each['title'], each['caption'])
         for each in pictures

@@ -190,9 +190,7 @@ def markdown_text(text: str) -> str:
 
 def markdown_table(frame: pd.DataFrame) -> str:
     """Return a Markdown table of escaped text, with numbers aligned right."""
-    lines, numeric = (
-        [[markdown_text(cell) for cell in row] for row in (frame.columns, *frame.values)],
-        numeric_columns(frame),
-    )
+    lines = [[markdown_text(cell) for cell in row] for row in (frame.columns, *frame.values)]
+    numeric = numeric_columns(frame)
     rule = ['---:' if i in numeric else '---' for i in range(len(lines[0]))]
     return '\n'.join(f'| {" | ".join(line)} |' for line in (lines[0], rule, *lines[1:]))

@@ -69,9 +69,9 @@ def test_other_data_have_tables_without_published_numbers(tmp_path):
     sections = tables(tmp_path, *digits)
     assert list(sections)[:4] == ['digits', *(f'Table {number} on digits' for number in (2, 7, 10))]
     assert [row[:2] for row in lines(sections['Table 2 on digits'])] == [
-        ['row', 'top-1'], ['---', '---:'], ['Baseline', '95.0'], ['MixPro', '96.0 (+1.0)'], ['mine', '94.0 (-1.0)'],
+        ['Method', 'top-1'], ['---', '---:'], ['Baseline', '95.0'], ['MixPro', '96.0 (+1.0)'], ['mine', '94.0 (-1.0)'],
     ]  # fmt: skip
-    assert lines(sections['Table 7 on digits'])[::2] == [['row', 'deit-micro'], ['block', '93.0']]
+    assert lines(sections['Table 7 on digits'])[::2] == [['Mask', 'deit-micro'], ['block', '93.0']]
     assert lines(sections['Table 10 on digits'])[2] == ['PAL', '4.0'] and 'paper' not in str(lines(str(sections)))
 
 
@@ -116,6 +116,14 @@ def test_occlusion_of_a_study_and_of_single_tests(tmp_path):
     assert [text.count(f'(figures/occlusion-{number}.png)') for number in (1, 2, 3, 4)] == [1, 1, 1, 0]
     assert all((tmp_path / 'out' / 'figures' / f'occlusion-{number}.png').is_file() for number in (1, 2, 3))
     assert 'naseer, 14 patches a side' in text and f'results of {tmp_path / "in" / "results.json"}' in text
+
+
+def test_finished_stages_without_a_record_are_named(tmp_path, capsys):
+    for name, sha256 in (('old', 'a'), ('new', 'b')):
+        write(tmp_path / 'in' / name / 'done.json', dict(metrics={}, checkpoint_sha256=sha256))
+    write(tmp_path / 'in' / 'command' / 'done.json', dict(command=['x'], seconds=1.0))
+    assert f'again to include them: {tmp_path}/in/new' in str(tables(tmp_path, study_record(checkpoint_sha256='a')))
+    assert capsys.readouterr().err.endswith(f' {tmp_path}/in/new\n')
 
 
 def test_reports_are_reproducible(tmp_path):

@@ -12,7 +12,7 @@ from mmengine.registry import METRICS, MODELS
 from mmengine.runner import Runner
 
 from mixpro_mm.report.paper import read_paper
-from mixpro_mm.report.records import collect, normalised, run_records
+from mixpro_mm.report.records import collect, logged_settings, normalised, run_records
 from tests.report.made_up import occlusion, stage, study_record, write
 
 CONFIG = """
@@ -109,6 +109,17 @@ def test_the_newest_test_of_a_stage_counts(tmp_path, copied):
     assert (record['value'], record['seed'], record['name']) == (72.0, 2, 'deit_mixpro')
 
 
+def test_a_renamed_run_is_one_run(tmp_path):
+    logs = stage(tmp_path / 'a', 'mine', {'accuracy/top1': 70.0})
+    stage(logs, 'mine', {'accuracy/top1': 71.0}, load_from=str(logs / 'e.pth'), start=1).rename(tmp_path / 'b')
+    assert [(record['value'], record['name']) for record in collect([tmp_path])] == [(71.0, 'b')]
+
+
+def test_only_constants_with_a_name_are_read(tmp_path):
+    (tmp_path / 'a.py').write_text("a, b = 1, 2\nc = dict(d='e', f=[1])\n")
+    assert logged_settings(tmp_path / 'a.py') == dict(c=dict(d='e', f=None))
+
+
 def test_tests_at_several_scales_and_of_robustness(tmp_path):
     weights = str(stage(tmp_path / 'training', 'deit-small_mixpro_8xb128_in1k', {'accuracy/top1': 81.0}) / 'e.pth')
     recorded, occluded = 'mixpro_mm.RecordedTestLoop', 'mixpro_mm.OcclusionTestLoop'
@@ -136,6 +147,7 @@ def test_both_forms_of_results_and_each_file_once(tmp_path):
     file = write(tmp_path / 'new' / 'results.json', dict(study=dict(title='t'), records=[study_record(seed=1)]))
     write(tmp_path / 'annotations.json', dict(images=[], records='none'))
     (tmp_path / 'half.json').write_text('{')
+    write(tmp_path / 'large.json', occlusion('a.py') | dict(more=' ' * 2**22))
     found = [(r['seed'], r['pretraining'], r['source']) for r in collect([tmp_path, tmp_path / 'old', file])]
     assert found == [(1, 'mixpro', str(file)), (0, 'mixpro', str(old))]
 
@@ -174,6 +186,9 @@ def test_an_occlusion_test_is_named_by_its_label_or_its_training(tmp_path):
     [
         ('results', '[{"task"', r'results\.json cannot be read'),
         ('results', '[{"task": "classification", "value": 1}]', r'results\.json .* without backbone, pretraining'),
+        ('results', '[{"task": "a"}, {"task": "b"}]', r'without backbone, pretraining, metric, value: '),
+        ('occlusion', '{"kind": "occlusion", "curves": {}}', r'occlusion\.json is incomplete: it has no '),
+        ('benchmark', '{"device": "a CPU", "records": []}', r'benchmark\.json is incomplete: it has no '),
         ('results', '[]', r'nothing to report in .+results\.json'),
         ('other', '{"images": []}', r'other\.json has no results'),
         ('other', None, r'no such file or folder: .+other\.json'),

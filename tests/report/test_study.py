@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mixpro_mm.report.study import write_report
-from tests.report.made_up import study_record
+from tests.report.made_up import cells, study_record
 
 
 @pytest.fixture
@@ -92,6 +92,14 @@ def test_records_that_name_a_cell_have_the_layout_of_the_paper(tmp_path, study, 
     assert '| PAL | 4.0 |' in table and 'table10' not in table + rest.split('## Sources')[0]
     _, _, markdown = report(tmp_path / 'only', study | {'stages': []}, named)
     assert '| Equal weight | 5.0 |' in markdown and '![' not in markdown
+
+
+def test_stages_that_share_a_config_of_the_paper(tmp_path, study):
+    config, values = cells()['table1', 'deit-small', 'mixpro'][:-3], dict(cutmix=79, mixpro=80, mixpro_lr2=81)
+    records = [study_record(config, pretraining=p, value=v, seed=s) for p, v in values.items() for s in (0, 1)]
+    _, _, markdown = report(tmp_path / 'out', study | {'stages': []}, records)
+    assert 'Table' not in markdown and '## Differences between methods' in markdown
+    assert '| X | top-1 | 79.0 ± 0.0 (n=2) | 81.0 ± 0.0 (n=2) | 80.0 ± 0.0 (n=2) |' in markdown
 
 
 def test_a_study_without_logs_and_one_without_records(tmp_path, study, records):

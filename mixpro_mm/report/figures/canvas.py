@@ -1,5 +1,6 @@
 """Style and output files of all figures, line figures and tables of images."""
 
+import itertools
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -72,10 +73,12 @@ def over_runs(runs: Iterable[tuple[str, dict]]) -> dict[str, tuple]:
 
 def line_styles(names: Iterable[str]) -> dict[str, dict]:
     """Return color, marker, dashes and label of each name. The last method in a name sets its color."""
-    styles = {}
-    for i, name in enumerate(dict.fromkeys(names)):
-        words = re.split('[^a-z0-9]+', name.lower().replace('no mixing', 'none'))
-        color = [PALETTE[i % 7], *(METHODS[word] for word in words if word in METHODS)][-1]
+    styles = dict.fromkeys(names)
+    words = {name: re.split('[^a-z0-9-]+', name.lower().replace('no mixing', 'none')) for name in styles}
+    known = {name: METHODS[word] for name in styles for word in words[name] if word in METHODS}
+    others = itertools.cycle([color for color in PALETTE if color not in known.values()] or PALETTE)
+    for i, name in enumerate(styles):
+        color = known.get(name) or next(others)
         styles[name] = dict(color=color, marker=MARKERS[i % 7], linestyle=DASHES[i % 7], label=label(name))
     return styles | {PAPER: HOLLOW}
 
@@ -99,7 +102,12 @@ def line_figure(panels: Sequence[Panel], width: str = 'column', columns: int | N
         axes.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
         if panel.ticks:
             axes.set_xticks(range(len(panel.ticks)), panel.ticks)
-    return share_legend(figure)
+    handles = {}
+    for axes in figure.axes:
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(name, handle)
+    add_legend(figure, dict(sorted(handles.items(), key=lambda item: item[0] == PAPER)), 'outside upper center')
+    return figure
 
 
 @styled
@@ -117,9 +125,9 @@ def image_table(
     margin = (max(len(name) for name in [*(name for name, _ in rows), *numbers]) * 0.62 * SMALLEST + 6) / 72
     cell = (width - margin) / columns - GAP
     heights = [np.divide(*row[1][0].shape[:2]) * cell + GAP for row in rows]
-    texts = sum(max(text.count('\n') + 2 for text in above) for above in titles.values()) + len(numbers) + 1
-    texts += 2 + sum(len(name) + 6 for name in legend) * 0.11 // width if legend else 0
-    figure = Figure(figsize=(width, sum(heights) + LINE * texts))
+    height = sum(max(text.count('\n') + 2 for text in above) for above in titles.values()) + len(numbers) + 1
+    height += 2 + sum(len(name) + 6 for name in legend) * 0.11 // width if legend else 0
+    figure = Figure(figsize=(width, sum(heights) + LINE * height))
     figure.get_layout_engine().set(w_pad=GAP / 2, h_pad=GAP / 2, wspace=0, hspace=0)
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for number, (name, images) in enumerate(rows):
@@ -140,16 +148,6 @@ def image_table(
     if legend:
         handles = {name: Patch(facecolor=color) for name, color in legend.items()}
         add_legend(figure, handles, 'outside lower center', handlelength=1, handleheight=1)
-    return figure
-
-
-def share_legend(figure: Figure) -> Figure:
-    """Draw one legend above all panels: each label once, published numbers last."""
-    handles = {}
-    for axes in figure.axes:
-        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(name, handle)
-    add_legend(figure, dict(sorted(handles.items(), key=lambda item: item[0] == PAPER)), 'outside upper center')
     return figure
 
 

@@ -54,12 +54,11 @@ def _progress(runs: Runs, task: str, title: str = '', error: bool = False) -> li
 
 def _factor(runs: Runs, title: str = '') -> list[Panel]:
     """Return the panels of the factor and of the difference of the label weights, if they were logged."""
-    logged = [
-        (name, [r | {GAP: abs(r['lam_attn'] - r['lam_area'])} for r in log if 'factor' in r]) for name, log in runs
-    ]
+    gaps = ([r | {GAP: abs(r['lam_attn'] - r['lam_area'])} for r in log if 'factor' in r] for _, log in runs)
+    logged = [(name, log) for (name, _), log in zip(runs, gaps, strict=True)]
     panels = [
-        Panel(over_runs((name, epoch_means(records, key)) for name, records in logged), _unit(logged), key, title, 0)
-        for key, title in (('factor', title), (GAP, ''))
+        Panel(over_runs((name, epoch_means(records, key)) for name, records in logged), _unit(logged), key, text, 0)
+        for key, text in (('factor', title), (GAP, ''))
     ]
     return [panel for panel in panels if panel.lines]
 
@@ -83,6 +82,8 @@ def draw_factor(work_dirs: Sequence[str], num=None, seed=0, width='column') -> F
     """
     from mixpro_mm.report.figures.mixed import factors_of_a_batch  # imports torch, which reports do not need
 
+    if num is not None and num < 2:
+        raise ValueError(f'--num {num}: must be 2 or more')
     runs, batches = named_runs(work_dirs), []
     if not (panels := _factor([(name, records) for name, _, records in runs])[:1]):
         raise ValueError('no log has a factor: none of these runs used attention labels')

@@ -18,16 +18,20 @@ __all__ = ['by_epoch', 'display_names', 'epoch_means', 'named_runs', 'read_scala
 def read_scalars(stage_dir: str | Path) -> list[dict]:
     """Return the records of all ``<stage_dir>/<timestamp>/vis_data/scalars.json``, sorted by step.
 
-    Each start of a run has its own folder; records of a resumed run replace earlier ones of the same step. Incomplete
+    Each start of a run has its own folder, and replaces the records of earlier ones from its first step on. Incomplete
     lines of a killed run are skipped.
     """
-    merged = {}
+    merged = []
     for file in sorted(Path(stage_dir).glob('*/vis_data/scalars.json')):
+        records = []
         for line in file.read_text(encoding='utf-8', errors='replace').splitlines():
             with contextlib.suppress(json.JSONDecodeError):
-                record = json.loads(line)
-                merged['iter' in record, record['step']] = record  # of training or validation
-    return sorted(merged.values(), key=lambda record: record['step'])
+                records.append(json.loads(line))
+        train = min((r['step'] for r in records if 'iter' in r), default=math.inf)
+        # validations count epochs if training lines have an epoch
+        val = min((r.get('epoch', r['step']) if 'iter' in r else r['step'] for r in records), default=math.inf)
+        merged = [r for r in merged if r['step'] < (train if 'iter' in r else val)] + records
+    return sorted(merged, key=lambda record: record['step'])
 
 
 def series(records: list[dict], x: str, y: str) -> dict:
@@ -61,13 +65,11 @@ def named_runs(texts: Sequence[str]) -> list[tuple[str, Path, list[dict]]]:
     """
     given, folders = zip(*map(split_name, texts), strict=True)
     logs = [read_scalars(folder) for folder in folders]
-    for folder, records in zip(folders, logs, strict=True):
-        if not records:
-            raise ValueError(f'{folder} has no log in <time>/vis_data/scalars.json')
+    if not all(logs):
+        raise ValueError(f'{folders[logs.index([])]} has no log in <time>/vis_data/scalars.json')
     if len({by_epoch(records) for records in logs}) > 1:
         raise ValueError('some of these runs count epochs and some iterations; they share no axis')
-    names = display_names(given, folders)
-    return list(zip(names, folders, logs, strict=True))
+    return list(zip(display_names(given, folders), folders, logs, strict=True))
 
 
 def display_names(given: Sequence[str | None], paths: Sequence[Path]) -> list[str]:

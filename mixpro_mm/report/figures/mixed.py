@@ -52,14 +52,14 @@ def mixed_table(model, config, augment, dataset, num, seed, width, trained=True)
     rows = [('image', first), ('partner', [first[i] for i in partners])]
     rows += [('mask', [mask[0].numpy() for mask in target.mask]), ('mixed', shown)]
     own, teacher = target.lam_area, target.weights
-    numbers = dict(lam_area=own)
+    numbers, pair = dict(lam_area=own), torch.stack([own, 1 - own]) if teacher is None else teacher.T
     if trained:
         labels, maps = weigh(model, config, mixed, target)
         rows += [] if maps is None else [('attention', list(maps.numpy()))]
         numbers |= dict(lam_attn=labels.lam_attn, factor=labels.factor)
-        own = labels.lam if labels.lam is not None else own if teacher is None else teacher[:, 0]
+        pair = pair if labels.lam is None else torch.stack([labels.lam, 1 - labels.lam])
     if trained or teacher is None:  # without a checkpoint, the weights of a teacher are random
-        numbers |= {'own label': own, 'partner label': 1 - own}
+        numbers |= {'own label': pair[0], 'partner label': pair[1]}
     texts = {name: [f'{v:.2f}' for v in values.tolist()] for name, values in numbers.items() if values is not None}
     return image_table(rows, {0: names, 1: [names[i] for i in partners]}, texts, width=width)
 
@@ -70,8 +70,10 @@ def factors_of_a_batch(folder: Path, num: int | None = None, seed: int = 0) -> l
     Raises:
         ValueError: if the directory has no config or checkpoint, or its labels have no factor.
     """
-    configs, checkpoint = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime), None
-    if not configs or not (checkpoint := find_latest_checkpoint(folder)):
+    configs = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
+    found = Path(find_latest_checkpoint(folder) or '')
+    checkpoint = next(filter(Path.is_file, (folder / found.name, found)), None)  # in a copy, its own file
+    if not configs or not checkpoint:
         raise ValueError(f'{folder} has no {"checkpoint" if configs else "config"}')
     config = models.load_config(configs[-1])
     model, dataset = models.load_model(config, checkpoint), models.build_dataset(config, 'train')
@@ -96,9 +98,8 @@ def choose_augment(model: nn.Module, name: str | None = None):
     known = {type(augment).__name__: augment for augment in label_augments(model)}
     name = name.split('.')[-1] if name else next(iter(known), None)
     if name not in known:
-        raise ValueError(
-            f'this config mixes no images with {name or "mixpro_mm"}; its augments: {", ".join(known) or "none"}'
-        )
+        found = ', '.join(known) or 'none'
+        raise ValueError(f'no augmentation {name or ""} of mixpro_mm in this config; found: {found}')
     return known[name]
 
 

@@ -57,6 +57,8 @@ def _load(work_dir: Path, stage):
 
 def _mixed(stage, path: Path, load, seed: int) -> dict | None:
     """Draw images mixed by the first augment that re-weights labels; return None without one."""
+    if not stage.settings.model.get('train_cfg'):
+        return None
     config, model, dataset = load(stage)
     if not (augments := label_augments(model)):
         return None
@@ -86,9 +88,7 @@ def _predictions(stages: list, path: Path, load) -> dict:
     titles = {0: [fit(name, width / len(columns)) for name in columns]}
     names, colors = [*classes, 'not labeled'], np.array([*colors, GREY]) / 255
     legend = {str(names[i]): colors[i] for i in sorted(seen)}
-    rows = [
-        ('', [image.permute(1, 2, 0).numpy() / 255 for image in row]) for row in zip(*columns.values(), strict=True)
-    ]
+    rows = [('', [each.permute(1, 2, 0).numpy() / 255 for each in row]) for row in zip(*columns.values(), strict=True)]
     write_figure(image_table(rows, titles, width=width, legend=legend), path)
     caption = 'Test images, ground truth, and the predictions from each pre-training'
     caption += '.' if task == 'segmentation' else f' with a score above {MIN_SCORE}.'

@@ -31,7 +31,7 @@ def draw_occlusion(files: Sequence[str], width: str = 'column') -> Figure:
     protocols = sorted({record['protocol'] for records in tests for record in records})
     if len(protocols) > 1:
         raise ValueError(f'these occlusion tests differ and share no axis: {"; ".join(protocols)}')
-    names = display_names(given, [Path(records[0]['name']) for records in tests])
+    names = display_names(given, [Path(records[0]['place']) for records in tests])
     named = [r | dict(backbone='', pretraining=name) for name, same in zip(names, tests, strict=True) for r in same]
     return occlusion_figure(named, width)
 
@@ -39,14 +39,16 @@ def draw_occlusion(files: Sequence[str], width: str = 'column') -> Figure:
 def occlusion_figure(records: list[dict], width: str = 'column') -> Figure:
     """Draw the ``curve`` of records, a panel per backbone and mode, a line per pre-training with a band over seeds.
 
-    Differences to CutMix, paired by seed, are beside them.
+    Differences to CutMix, paired by seed, are beside them. Raises ValueError if two curves of one line and seed differ.
     """
     runs, panels = {}, []  # (backbone, mode) -> (pre-training, seed) -> {information loss: top-1}
     for record in records:
         if record.get('curve'):
             mode = record['metric'].removeprefix('occlusion_').partition(' ')[0]
             line = {round(100 * loss, 2): top1 for loss, top1 in record['curve']}
-            runs.setdefault((record['backbone'], mode), {})[record['pretraining'], record['seed']] = line
+            lines, key = runs.setdefault((record['backbone'], mode), {}), (record['pretraining'], record['seed'])
+            if lines.setdefault(key, line) != line:
+                raise ValueError(f'two curves of {key[0]} with seed {key[1]} differ: give them different names')
     paired = any({name for name, _ in lines} > {REFERENCE} for lines in runs.values())
     for (backbone, mode), lines in runs.items():
         mean = over_runs((name, line) for (name, _), line in lines.items())

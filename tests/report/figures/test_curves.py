@@ -1,5 +1,7 @@
 """Tests of training curves."""
 
+from pathlib import Path
+
 import numpy as np
 
 from mixpro_mm.report.figures.curves import training_curves
@@ -81,3 +83,5 @@ def test_factor_of_the_log_and_of_a_mini_batch(digits, write_log, tmp_path, draw
     training, batch = drawn[1].axes
     assert lines(training) == {'run': ([1, 2], [0.15, 0.35])}
     assert lines(batch) == {'run': ([1, 2, 3, 4, 5, 6], [0.5] * 6)}  # the constant factor of TransMix
+    copy = Path(folder).rename(tmp_path / 'copy')
+    assert main(['factor', str(copy), *command[2:]]) == 0 and len(drawn[2].axes) == 2

@@ -16,7 +16,10 @@ def test_a_resumed_run_replaces_records(write_log, tmp_path):
     first = [(step, 1, dict(loss=loss)) for step, loss in ((20, 4.0), (10, 5.0), (30, 3.0))]
     records = logs.read_scalars(write_log('run', first, [(1, {TOP1: 10}), (30, {TOP1: 20})], '1'))
     assert logs.series(records, 'iter', 'loss') == {10: 5.0, 20: 4.0, 30: 3.2, 40: 2.2}
-    assert logs.series(records, 'step', TOP1) == {1: 30, 30: 20}
+    assert logs.series(records, 'step', TOP1) == {1: 30}
+    again = [(step, step, dict(loss=1.0)) for step in (1, 2)]
+    records = logs.read_scalars(write_log('run', again, [(2, {TOP1: 12})], '3'))  # from scratch
+    assert logs.series(records, 'iter', 'loss') == {1: 1.0, 2: 1.0} and logs.series(records, 'step', TOP1) == {2: 12}
     assert logs.read_scalars(tmp_path / 'never-started') == []
 
 

@@ -49,6 +49,17 @@ def test_the_model_replaces_the_moving_average_of_a_teacher(made):
     assert (target.weights[:, 0] - target.lam_area).abs().max() > 0.001
 
 
+def test_the_two_weights_of_a_teacher_need_not_sum_to_one(made, monkeypatch):
+    token = "type='mixpro_mm.TokenMix', patch_size=4, teacher='ema', target='bce'"
+    model, config, _, _ = made(MIX.format(token, HOOK.replace('[', "[dict(type='EMAHook'), ")))
+    seen, data, mix = [], models.build_dataset(config, 'train'), mixed.mix
+    monkeypatch.setattr(mixed, 'mix', lambda *args, **kwargs: seen.append(mix(*args, **kwargs)) or seen[0])
+    figure = mixed.mixed_table(model, config, mixed.choose_augment(model), data, 4, 0, 3.25)
+    shown = [list(map(float, axes.get_xlabel().split('\n')[-2:])) for axes in figure.axes[-4:]]
+    np.testing.assert_allclose(shown, seen[0][2].weights, atol=0.0051)
+    assert (np.sum(shown, axis=1) < 0.9).any()
+
+
 def test_label_weights_follow_equations_5_8_and_9(made):
     model, config, images, scores = made()
     shown, _, target = mixed.mix(model, config, mixed.choose_augment(model), images, scores, visible=True)

@@ -1,5 +1,7 @@
 """Tests of the figures of occlusion."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,16 @@ def test_every_test_is_a_line_in_each_panel(tmp_path, drawn):
     x, y = [0, 25, 50, 75], np.array([90, 67.5, 45, 22.5])
     for axes in drawn[0].axes:
         assert lines(axes) == {'MixPro': [x, y.tolist()], 'c': [x, (y * 5 / 6).tolist()], 'Ours': [x, y.tolist()]}
+
+
+def test_equal_names_of_folders(tmp_path, drawn, capsys):
+    words = [f'{tmp_path}/{name}.json' for name in ('k/run/a', 'm/run/a', 'm/run/b')]
+    for i, word in enumerate(map(Path, words)):
+        write(word, occlusion('any.py', 'any', checkpoint=f'{word.parent}/e.pth', whole=60.0 + i))
+    assert main(['occlusion', *words[:2], '--out', str(tmp_path / 'o.png')]) == 0
+    assert {name: y[0] for name, (_, y) in lines(drawn[0].axes[0]).items()} == {'k': 60, 'm': 61}
+    assert main(['occlusion', *words, '--out', str(tmp_path / 'o.png')]) == 1
+    assert 'two curves of m with seed' in capsys.readouterr().err
 
 
 def test_files_that_share_no_axis(tmp_path, capsys):

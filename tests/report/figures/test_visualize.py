@@ -149,10 +149,10 @@ def test_sweep_of_finished_work_directories(write_log, tmp_path, drawn, monkeypa
     ('words', 'sentence'),
     [
         (['mixed', 'nowhere.py'], 'mixed: nowhere.py cannot be read: '),
-        (['mixed', '{none}'], 'mixes no images'),
+        (['mixed', '{none}'], 'no augmentation of mixpro_mm in this config; found: none'),
         (
             ['mixed', '{mix}', '--augment', 'CutMix'],
-            'mixed: this config mixes no images with CutMix; its augments: MixPro',
+            'mixed: no augmentation CutMix of mixpro_mm in this config; found: MixPro',
         ),
         (['mixed', '{mix}', '--checkpoint', '{mix}'], 'cannot be read: it is a text file that starts with'),
         (['mixed', '{mix}', '--num', '1'], '--num 1: must be 2 to 16'),
@@ -162,6 +162,7 @@ def test_sweep_of_finished_work_directories(write_log, tmp_path, drawn, monkeypa
         (['attention', 'a.png'], 'no config (CONFIG.py:CHECKPOINT) in a.png'),
         (['attention', '{mix}'], 'has no checkpoint'),
         (['curves', 'nowhere'], 'curves: nowhere has no log'),
+        (['factor', 'nowhere', '--num', '-1'], 'factor: --num -1: must be 2 or more'),
         (['occlusion', '{mix}'], 'has no results of a study, an occlusion test'),
         (['sweep', '{mix}'], 'sweep: '),
     ],
