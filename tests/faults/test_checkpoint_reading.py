@@ -112,6 +112,12 @@ def test_other_settings_are_named(tiny, cut, name, value, message):
         f"work dir than {cut}, or set allow=['{message.split(' was ')[0]}'] of this hook."
     )
     assert {name: (cut / name).read_bytes() for name in before} == before
+    allow = [message.split(' was ')[0]]  # the advice works, also for a list; a check may be added to a resumed run
+    checks = [dict(type='mixpro_mm.CheckpointCheckHook', allow=allow), dict(type='mixpro_mm.ClassCheckHook')]
+    config = tiny(cut, resume=True, **{name: value})
+    config.default_hooks.pop('checkpoint_check', None)
+    config.custom_hooks = [*config.custom_hooks, *checks]
+    Runner.from_cfg(config).train()
 
 
 @pytest.mark.slow

@@ -55,6 +55,7 @@ def run(tiny, tmp_path):
     def train(ends=True, **changes):
         config = tiny(tmp_path / 'work', **{'model.head.num_classes': 3, 'model.data_preprocessor.num_classes': 3})
         config.data_preprocessor.num_classes = 3
+        config.experiment_name = tmp_path.name  # mmengine reuses the visualizer of a run in the same second
         config.train_dataloader.dataset = dict(
             type='CustomDataset',
             data_root=str(tmp_path / 'data'),
@@ -119,6 +120,25 @@ def test_weights_that_were_not_finite_before_and_a_batch_that_cannot_be_written_
 def late(monkeypatch):
     """Simulate an accelerator, where the loss is read after the step."""
     monkeypatch.setattr(loss, 'AT_ONCE', ())
+
+
+def test_the_first_of_several_losses_in_a_step_counts(run, tmp_path, late):
+    """A GAN parses several losses in a step; file and message keep all of them."""
+
+    @HOOKS.register_module(force=True)
+    class Second(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            runner.model.parse_losses(dict(other_loss=torch.tensor(1.0)))
+
+        priority = 'VERY_HIGH'
+
+    message, _ = run(custom_hooks=[LABELING, dict(type='Second')])
+    assert message.startswith('NonFiniteLossHook: loss is nan at iteration 2')
+
+
+def test_values_of_numpy_are_saved_as_plain_values():
+    assert loss._plain([np.str_('a'), np.float32(1), np.bool_(True)]) == ['a', 1.0, True]
+    assert type(loss._plain(np.str_('a'))) is str
 
 
 def test_on_an_accelerator_the_step_is_taken_and_its_own_batch_is_saved(run, tmp_path, late):

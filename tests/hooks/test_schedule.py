@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.optim import LinearLR
 from mmengine.registry import PARAM_SCHEDULERS
 from timm.scheduler import CosineLRScheduler
 
@@ -97,3 +98,9 @@ def test_it_starts_where_it_begins():
 def test_what_does_not_fit_is_one_sentence(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         TimmCosineLR(optimizer('lr'), **settings)
+
+
+def test_the_state_of_another_schedule_is_refused():
+    other = LinearLR(optimizer('lr'), start_factor=0.5, end=10)
+    with pytest.raises(ValueError, match='another learning rate schedule than TimmCosineLR'):
+        build()[1].load_state_dict(other.state_dict())

@@ -253,6 +253,15 @@ def test_models_without_class_attention_raise(build, path, sentence):
     assert '\n' not in str(error.value)
 
 
+def test_blocks_before_the_class_token_have_patches_only():
+    model, size = pvt(), (64, 64)
+    block = find_attention_block(model, dict(reading='query_mean', path='block3.0.attn'))
+    assert block.prefix_tokens == 0 and block.grid(16, size) == (4, 4)
+    assert find_attention_block(model, dict(reading='query_mean', path='block4.0.attn')).prefix_tokens == 1
+    with pytest.raises(ValueError, match=r"^PVT has no class token at block3\.0\.attn: use .*'query_mean'"):
+        find_attention_block(model, 'block3.0.attn')
+
+
 @pytest.mark.parametrize('patch', [1, 4, 8, 14, 16, 32])
 @pytest.mark.parametrize('up', [True, False], ids=['padded', 'dropped'])
 def test_token_grid_is_that_of_the_patches(patch, up):

@@ -77,6 +77,7 @@ def test_jobs_default_to_visible_gpus_or_cores(read, monkeypatch, visible, count
         (f"[dict({ROW}, evaluations=dict(B='pre.py'))]", r"\['B'\]; known: occlusion, A, O"),
         (f'[dict({ROW}, cfg_options=dict(a=print))]', 'cfg_options .* JSON'),
         (f'[dict({ROW}, seeds=2), dict({ROW}, seeds=3) | dict(name="b", checkpoint="a")]', 'b .* more seeds than a'),
+        (f'[dict({ROW}, seeds=2), dict({ROW}) | dict(name="a_s0")]', 'two stages of study.py have the name a_s0'),
         ('None', r'study\.py: stages is None'),
         ('[]\njobs = -1', 'jobs is -1'),
         ('[', r'study\.py cannot be read: SyntaxError'),

@@ -69,3 +69,14 @@ def test_whole_models_are_not_in_shards(process):
 def test_all_ranks_raise_the_error_of_rank_0():
     with pytest.raises(ZeroDivisionError):
         from_main(lambda: 1 / 0)
+
+
+def test_an_error_of_another_library_is_converted(monkeypatch):
+    """It may not be picklable, and then the other ranks would wait."""
+    foreign = type('Foreign', (Exception,), dict(__module__='somewhere'))
+
+    def work():
+        raise foreign('no luck')
+
+    with pytest.raises(RuntimeError, match=r'^Foreign: no luck$'):
+        from_main(work)
