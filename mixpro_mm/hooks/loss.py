@@ -60,8 +60,9 @@ class NonFiniteLossHook(Hook):
         @torch.compiler.disable
         def checked(losses):
             loss, logged = parse_losses(losses)
+            sums = self._step.setdefault('losses', {})  # a GAN has several losses in a step
             values = {name: value.detach() for name, value in logged.items() if isinstance(value, Tensor)}
-            self._step['losses'] = self._step.get('losses', {}) | values  # a GAN has several losses in a step
+            sums.update({name: sums.get(name, 0) + value for name, value in values.items()})
             finite = torch.isfinite(loss.detach()).all()
             self._finite = finite if self._finite is None else self._finite & finite
             if loss.device.type in AT_ONCE:
