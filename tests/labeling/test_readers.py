@@ -257,6 +257,7 @@ def test_blocks_before_the_class_token_have_patches_only():
     model, size = pvt(), (64, 64)
     block = find_attention_block(model, dict(reading='query_mean', path='block3.0.attn'))
     assert block.prefix_tokens == 0 and block.grid(16, size) == (4, 4)
+    assert find_attention_block(vit()).patches == patches_of(vit()) is not None
     assert find_attention_block(model, dict(reading='query_mean', path='block4.0.attn')).prefix_tokens == 1
     with pytest.raises(ValueError, match=r"^PVT has no class token at block3\.0\.attn: use .*'query_mean'"):
         find_attention_block(model, 'block3.0.attn')
@@ -281,7 +282,7 @@ def test_token_grid_is_that_of_the_patches(patch, up):
         (1, (5, 300), None, (1, 1)),
         (12, (32, 24), vit, (4, 3)),
         (32, (32, 32), partial(vit, patch_size=(8, 4)), (4, 8)),
-        (9, (32, 32), partial(vit, patch_size=16, patch_cfg=dict(stride=8, padding=2)), (3, 3)),
+        (9, (34, 34), partial(vit, patch_size=16, patch_cfg=dict(stride=8, padding=2)), (3, 3)),
         (32, (32, 32), partial(timm_model, patch_size=(4, 8)), (8, 4)),
         (16, (31, 30), vit, (4, 4)),  # padded
         (9, (31, 30), vit, (3, 3)),  # dropped
