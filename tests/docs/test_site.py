@@ -35,6 +35,12 @@ def test_pages_load_nothing_from_elsewhere(site):
 
 
 @pytest.mark.long
+def test_links_to_configs_open_a_page_with_the_file(site):
+    page = 'files/configs/pretrain/deit-small_mixpro_8xb128_in1k.py.html'
+    assert f'href="{page}"' in site['tables.html'] and 'Table 1, DeiT-S + MixPro' in site[page]
+
+
+@pytest.mark.long
 def test_every_public_name_is_in_the_reference(site):
     """Classes and functions in ``__all__`` of any module have an entry at one of their dotted names."""
     pages = [text for page, text in site.items() if page.startswith('generated/')]
