@@ -37,7 +37,7 @@ def last_checkpoint(work_dir: Path, needed: Sequence[str] = ()) -> str | None:
             return str(path)
         print(f'skipped: {path} has no {" and no ".join(missing)}')
     if needed and any(work_dir.glob('*.pth')):
-        print(f'{work_dir} has no checkpoint with optimizer, so the stage starts from the beginning')
+        print(f'{work_dir} has no checkpoint that can be resumed, so the stage starts from the beginning')
     return None
 
 

@@ -107,7 +107,7 @@ class Launch:
             return [sys.executable, *run, *arguments]
         on_node = min(count, self.gpus_per_node)
         port = PORTS[zlib.crc32(f'{port_of}/{stage.name}'.encode()) % len(PORTS)]
-        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)  # the last one counts
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)  # a repeated option overrides
         parser.add_argument('-c', '--cpus-per-task', nargs='?', default=CPUS_PER_TASK, const=CPUS_PER_TASK)
         threads = parser.parse_known_args(self.srun_args)[0].cpus_per_task
         run = ['env', '-u', 'MASTER_ADDR', f'MASTER_PORT={port}']

@@ -60,7 +60,7 @@ class StudyRunner:
         print(f'{self.plan.title}: {counted(total, "stage")}{skipped}', flush=True)
         self.gpus = [] if self.launch.launcher == 'slurm' else visible_gpus()
         shares = -(-min(self.plan.jobs, self.todo) // max(len(self.gpus), 1)) if self.launch.launcher == 'none' else 1
-        self.slots = self.gpus * shares  # those that are free
+        self.slots = self.gpus * shares  # free slots
         # deferred, because Python ignores a KeyboardInterrupt that is raised in a finaliser
         before = signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
         try:
