@@ -80,7 +80,7 @@ class Session:
         try:
             self._call('before_train')
             self._call('before_train_epoch')
-            self._call('before_train_iter', 0, self.bench.draw(self.bench.settings.batch))  # runs checks of the first step
+            self._call('before_train_iter', 0, self.bench.draw(self.bench.settings.batch))  # runs its checks
             yield
         finally:
             self._call('after_train')
