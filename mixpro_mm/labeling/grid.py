@@ -15,7 +15,7 @@ def patches_of(model: nn.Module) -> Patches | None:
     embed = getattr(backbone, 'patch_embed', None)
     if embed is None or backbone_spec(backbone) is None or hasattr(backbone, 'stages'):
         return None
-    if isinstance(conv := getattr(embed, 'projection', None), nn.Conv2d):  # mmpretrain
+    if hasattr(conv := getattr(embed, 'projection', None), 'kernel_size'):  # mmpretrain, also in FSDP
         sides = zip(conv.kernel_size, conv.stride, conv.padding, strict=True)
         return tuple(conv.stride), tuple(kernel - stride - 2 * padding for kernel, stride, padding in sides)
     stride = embed.feat_ratio(as_scalar=False) if hasattr(embed, 'feat_ratio') else embed.patch_size  # timm, XCiT

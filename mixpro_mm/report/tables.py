@@ -12,7 +12,7 @@ from scipy import stats
 from mixpro_mm.report.labels import canonical, in_order, label, measure
 
 __all__ = [
-    'Cell', 'Table', 'comparisons', 'gather', 'markdown_table', 'markdown_text',
+    'Cell', 'PairedDifference', 'Table', 'comparisons', 'gather', 'markdown_table', 'markdown_text',
     'numeric_columns', 'origins', 'paired_difference', 'results_frame', 'results_table', 'signed',
 ]  # fmt: skip
 

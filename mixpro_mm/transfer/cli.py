@@ -6,6 +6,7 @@ from collections import Counter
 
 from mixpro_mm.transfer.convert import TARGETS, Conversion, convert, uncommon_entry
 from mixpro_mm.transfer.keys import some
+from mixpro_mm.transfer.layouts import vit
 from mixpro_mm.transfer.layouts.family import describe, uncommon
 from mixpro_mm.transfer.proof import MAPS, TOLERANCE
 
@@ -46,6 +47,9 @@ def _report(conversion: Conversion, args: argparse.Namespace) -> list[str]:
     lines += [f'not read: {", ".join(file.beside)}'] if file.beside else []
     lines += [f'note: {name} has averaged weights; --take {name} converts them' for name in file.averaged]
     lines += [f'note: {remark}' for remark in [uncommon(family, conversion.size)] if remark]
+    if args.heads is None and family is vit:
+        heads = conversion.size['numbers']['num_heads']
+        lines.append(f'note: {heads} heads assumed, one per 64 channels; --heads sets another number')
     moved = sum(origin != (name,) for name, origin in renamed.origins.items())
     kinds = ''.join(f', {number} {how}' for how, number in Counter(renamed.changed.values()).items())
     counts = f'{len(file.tensors)} tensors in, {len(renamed.tensors)} out: {moved} renamed{kinds}'
