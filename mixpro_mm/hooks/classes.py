@@ -174,6 +174,6 @@ def _datasets(runner, split: str) -> list[tuple]:
 
 
 def _inner(dataset) -> list:
-    if (parts := getattr(dataset, 'datasets', None)) or (wrapped := getattr(dataset, 'dataset', None)) is not None:
-        return [inner for part in parts or [wrapped] for inner in _inner(part)]
-    return [dataset]
+    wrapped = getattr(dataset, 'dataset', None)
+    parts = getattr(dataset, 'datasets', None) or ([] if wrapped is None else [wrapped])
+    return [inner for part in parts for inner in _inner(part)] if parts else [dataset]
