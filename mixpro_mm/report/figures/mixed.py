@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate, one_hot
 
 from mixpro_mm.functional import MixedTarget
 from mixpro_mm.hooks.labeling import label_augments, loss_module
-from mixpro_mm.labeling import ClassAttentionTap, LabelWeights, patches_of, token_grid
+from mixpro_mm.labeling import ClassAttentionTap, LabelWeights
 from mixpro_mm.labeling.rules import build_labeling
 from mixpro_mm.models import connect_factor
 from mixpro_mm.report.figures import models
@@ -130,21 +130,19 @@ def mix(model, config: Config, augment, images: Tensor, scores: Tensor, visible:
 
 
 @torch.no_grad()
-def attention_maps(model: nn.Module, images: Tensor, attention) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the attention (B, N) of normalised images (B, 3, H, W), its maps (B, H, W), and the logits (B, C).
+def attention_maps(model: nn.Module, images: Tensor, attention) -> tuple[Tensor, Tensor]:
+    """Return the attention (B, h, w) of normalised images (B, 3, H, W) on the token grid, and the logits (B, C).
 
-    ``attention`` is the argument of ``ClassAttentionTap``. Raises ValueError if the model has no such attention.
+    ``attention`` is the argument of ``ClassAttentionTap``, whose errors are raised if the model has no such attention.
     """
-    tap = ClassAttentionTap(model, attention).attach()
-    try:
-        tap.verify(lambda: model(images[:1]))
-        logits, row = model(images), tap.read()
-    finally:
-        tap.release()
-    if row is None or len(row) != len(images):
-        raise ValueError(f'the attention of {type(model).__name__} does not have one row per image')
-    size = tuple(images.shape[2:])
-    return row, interpolate(row.view(-1, 1, *tap.block.grid(row.shape[1], size)), size)[:, 0], logits
+    tap, logits = ClassAttentionTap(model, attention), []
+    tap.verify(lambda: model(images[:1]))
+    maps = tap.maps(lambda: logits.append(model(images)), images)
+    return maps, logits[0]
+
+
+def _enlarged(maps: Tensor, images: Tensor) -> Tensor:
+    return interpolate(maps[:, None], tuple(images.shape[2:]))[:, 0]
 
 
 @torch.no_grad()
@@ -157,9 +155,8 @@ def weigh(model, config: Config, images: Tensor, target: MixedTarget) -> tuple[L
     connect_factor(loss_module(model), labeling)
     if not getattr(labeling, 'uses_attention', True):
         return labeling(target, None, None, model(images)), None
-    row, maps, logits = attention_maps(model, images, hook.get('attention'))
-    grid = token_grid(row.shape[1], tuple(images.shape[2:]), patches_of(model))
-    return labeling(target, row, grid, logits), maps
+    maps, logits = attention_maps(model, images, hook.get('attention'))
+    return labeling(target, maps.flatten(1), tuple(maps.shape[1:]), logits), _enlarged(maps, images)
 
 
 def parse_words(words: Sequence[str]) -> tuple[list[tuple[str | None, str, str]], list[str]]:
@@ -223,8 +220,8 @@ def draw_attention(words, mixed=False, num=4, seed=0, width='column') -> Figure:
         inputs = [net.data_preprocessor(dict(inputs=pixels))['inputs'] for net in nets]
         titles, columns = [*titles, 'mixed'], [*columns, models.to_rgb(nets[0], shown)]
     for config, net, images in zip(configs, nets, inputs, strict=True):
-        maps = attention_maps(net, images, (hook_settings(config) or {}).get('attention'))[1].numpy()
-        columns.append(list(map(overlay, models.to_rgb(net, images), maps)))
+        maps, _ = attention_maps(net, images, (hook_settings(config) or {}).get('attention'))
+        columns.append(list(map(overlay, models.to_rgb(net, images), _enlarged(maps, images).numpy())))
     paths = [config for _, config, _ in given]
     paths = [file for _, _, file in given] if len(set(paths)) < len(paths) else paths
     titles += display_names([name for name, _, _ in given], [Path(path).with_suffix('') for path in paths])
