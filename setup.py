@@ -15,6 +15,14 @@ ROOT = Path(__file__).resolve().parent
 # `mixpro_mm-0.1.0.dist-info/` comes before `mixpro_mm/`. `mixpro_mim/` comes before both.
 # An editable install has none: mim then works on the checkout itself, where a second copy would make names ambiguous.
 MIM_PLACES = ('mixpro_mm/.mim', 'mixpro_mim/.mim')
+# Python runs this line at its start: the finder of mixpro_mm/utils/mmcv_ops, which imports nothing before mmcv asks for
+# its compiled ops. A file in site-packages reaches every process: tools of the toolkits, workers, notebooks.
+PTH = 'mixpro_mm_mmcv_ops.pth'
+PTH_LINE = (
+    "import os, sys; os.environ.get('MIXPRO_MM_MMCV_OPS') == '0' or sys.meta_path.append(type('MmcvOpsFinder', (), "
+    "dict(find_spec=staticmethod(lambda name, *_: name == 'mmcv._ext' and "
+    "__import__('mixpro_mm.utils.mmcv_ops', fromlist=['_']).find_spec(name) or None))))"
+)
 
 
 def requirements(name):
@@ -29,22 +37,26 @@ def mim_files():
 
 
 class BuildPy(build_py):
-    """Puts `.mim` into what becomes a wheel; the source tree stays as it is."""
+    """Puts `.mim` and the `.pth` file into what becomes a wheel; the source tree stays as it is."""
 
-    def _mim(self):
+    def _added(self):
         """Source and destination of every file."""
-        for place in () if self.editable_mode else MIM_PLACES:
+        for place in MIM_PLACES:
             for name in mim_files():
                 yield ROOT / name, Path(self.build_lib, place, name)
+        yield BUILT_PTH, Path(self.build_lib, PTH)
 
     def run(self):
         super().run()
-        for source, target in self._mim():
+        if self.editable_mode:  # its wheel holds what was installed, not what was built
+            shutil.copy(BUILT_PTH, self.get_finalized_command('install').install_lib)
+        for source, target in () if self.editable_mode else self._added():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
 
     def get_outputs(self, include_bytecode=1):
-        return [*super().get_outputs(include_bytecode), *(str(target) for _, target in self._mim())]
+        added = () if self.editable_mode else self._added()
+        return [*super().get_outputs(include_bytecode), *(str(target) for _, target in added)]
 
 
 # Building happens elsewhere: this tree may be read-only, and mim would find copies of configs that are left in it.
@@ -52,6 +64,8 @@ BUILD = tempfile.TemporaryDirectory(prefix='mixpro_mm-')  # removed when this pr
 OPTIONS = dict(build=dict(build_base=BUILD.name))
 if 'sdist' not in sys.argv:  # which holds its egg-info
     OPTIONS.update(egg_info=dict(egg_base=BUILD.name))
+BUILT_PTH = Path(BUILD.name, PTH)
+BUILT_PTH.write_text(f'{PTH_LINE}\n', encoding='utf-8')
 
 setup(
     name='mixpro-mm',
