@@ -1,6 +1,7 @@
 """Findings, installed distributions and their fixes; this module imports only the standard library and packaging."""
 
 import importlib.metadata
+import os
 import re
 import textwrap
 from collections.abc import Iterator
@@ -50,12 +51,9 @@ def installed() -> dict[str, dict[str, str]]:
 
 
 def _install(*modules: str) -> str:
-    """Return the command that installs the tested versions. mmcv is built without isolation, to include its ops."""
+    """Return the command that installs the tested versions, mmcv without a wheel that was compiled before."""
     pins = ' '.join(KNOWN.get(module) or DISTRIBUTIONS.get(module, module) for module in modules)
-    if modules != ('mmcv',):
-        return f'{PIP} install {pins}'
-    options = '--no-build-isolation --no-deps --force-reinstall --no-cache-dir --no-binary onedl-mmcv'
-    return f'MMCV_WITH_OPS=1 {PIP} install {options} {pins}'
+    return f'{PIP} install {"--no-cache-dir " * ("mmcv" in modules)}{pins}'
 
 
 def _reinstall(module: str, environment: dict) -> str:
@@ -65,8 +63,7 @@ def _reinstall(module: str, environment: dict) -> str:
     owners = list(environment.get(module, ()))
     if owners and owners != [KNOWN[module].partition('==')[0]]:
         return f'{PIP} uninstall -y {" ".join(owners)} && {_install(module)}'
-    force = 'install --force-reinstall --no-deps' if owners and module != 'mmcv' else 'install'
-    return _install(module).replace('install', force, 1)
+    return _install(module).replace('install', 'install --force-reinstall --no-deps' if owners else 'install', 1)
 
 
 def fix_import(module: str, error: str, environment: dict) -> str:
@@ -77,9 +74,11 @@ def fix_import(module: str, error: str, environment: dict) -> str:
         return f'{PIP} install "setuptools>=80,<82"'
     if re.search('Adafactor is already registered|its own checkpoints', error):  # mmengine#1609, mmengine#1655
         return _reinstall('mmengine', environment)
+    if "'mmcv._ext'" in error and [*environment.get('mmcv', ())] == ['onedl-mmcv']:
+        return 'unset MIXPRO_MM_MMCV_OPS' if os.environ.get('MIXPRO_MM_MMCV_OPS') == '0' else OWN
     missing = re.search(r"No module named '(\w+)", error)
     top = missing[1] if missing else module.partition('.')[0]
-    if not missing and top != 'mmcv' and re.search(NUMPY, error, re.I):  # mmcv is compiled instead
+    if not missing and top != 'mmcv' and re.search(NUMPY, error, re.I):  # mmcv without compiled ops works with both
         return f'{PIP} install "numpy<2"'
     if top in KNOWN:
         return _reinstall(top, environment)

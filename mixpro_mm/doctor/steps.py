@@ -123,14 +123,23 @@ def _test_mmengine() -> list[Finding]:
 
 
 def _test_ops() -> list[Finding]:
+    """Run ops on each kind of device. Those that were compiled without CUDA raise on a GPU."""
     import torch
-    from mmcv.ops import get_compiling_cuda_version, nms
+    from mmcv import _ext
+    from mmcv.ops import get_compiler_version, nms, roi_align
 
-    for device in ('cpu', 'cuda') if torch.cuda.is_available() else ('cpu',):
+    compiler = get_compiler_version()
+    kind = compiler.partition(', ')[2] if _ext.__file__.endswith('.py') else f'compiled by {compiler}'
+    devices = ['cpu', *['cuda'] * torch.cuda.is_available()]
+    for device in devices:
         boxes = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 4.1], [8, 8, 9, 9]], device=device)
-        kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7], device=device), 0.5)[1].tolist()
-        assert kept == [0, 2], f'nms on {device} kept boxes {kept}, not [0, 2]'
-    return [ok('mmcv.ops', f'run, built for CUDA: {get_compiling_cuda_version()}')]
+        try:
+            kept = nms(boxes, boxes.new_tensor([0.9, 0.8, 0.7]), 0.5)[1].tolist()
+            mean = roi_align(boxes.new_ones(1, 1, 8, 8), boxes.new_tensor([[0.0, 0, 0, 4, 4]]), 1).item()
+        except RuntimeError as error:
+            raise RuntimeError(f'{kind}, do not run on {device}: {error}') from error
+        assert (kept, mean) == ([0, 2], 1), f'on {device}, nms keeps boxes {kept}, not [0, 2], roi_align of 1 is {mean}'
+    return [ok('mmcv.ops', f'{kind}, run on {" and ".join(devices)}')]
 
 
 def _test_registries() -> list[Finding]:

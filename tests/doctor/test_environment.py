@@ -6,15 +6,19 @@ import shlex
 from pathlib import Path
 from unittest.mock import Mock
 
+import mmcv.ops
 import pytest
 import torch
+import torchvision
 
 from mixpro_mm.doctor import steps
 from mixpro_mm.doctor.__main__ import evaluate_error
 from mixpro_mm.doctor.environment import KNOWN, check_environment
+from mixpro_mm.utils.mmcv_ops import extension
 
 ROOT = Path(__file__).parents[2]
-BUILD = 'MMCV_WITH_OPS=1 python -m pip install --no-build-isolation'
+PURE = 'python -m pip install --no-cache-dir onedl-mmcv==2.3.6'
+AGAIN = 'python -m pip install --force-reinstall --no-deps --no-cache-dir onedl-mmcv==2.3.6'
 
 
 def checked(fix):
@@ -58,7 +62,7 @@ def test_versions():
             'mmdet 3.3.0 and onedl-mmdetection 3.5.1 ins',
             'y mmdet on',
         ),
-        (dict(mmcv='mmcv==2.1.0; mmcv-lite==2.2.0'), 'install the same package mmcv', f'-y mmcv mmcv-lite && {BUILD}'),
+        (dict(mmcv='mmcv==2.1.0; mmcv-lite==2.2.0'), 'install the same package mmcv', f'-y mmcv mmcv-lite && {PURE}'),
         (dict(cv2='opencv-python==4.9.0.80; headless==4.12.0.88'), 'same package cv2', 'opencv-python==4.12.0.88 head'),
         (dict(cv2='opencv-python==4.12.0.88; opencv-python-headless==4.12.0.88'), None, None),
         (dict(torch='torch==2.9.1+cu126', torchvision='torchvision==0.26.0'), VISION, 'torch==2.9.1+cu126 torchvision'),
@@ -78,6 +82,7 @@ LIBGL = 'ImportError: libGL.so.1: cannot open shared object file: No such file o
 SYMBOL = 'ImportError: mmcv/_ext.cpython-311-x86_64-linux-gnu.so: undefined symbol: _ZNK3c1010TensorImpl27throw_data'
 UNREAD = 'RuntimeError: cannot read its own checkpoints with torch 2.6.0: numpy.core.multiarray._reconstruct'
 KNOWN_MMENGINE = 'python -m pip uninstall -y mmengine && python -m pip install onedl-mmengine==0.10.12'
+NO_CUDA = 'RuntimeError: compiled by GCC 12.2, do not run on cuda: nms_impl: implementation for device cuda:0'
 NO_EXT = "ModuleNotFoundError: No module named 'mmcv._ext'"
 
 
@@ -85,10 +90,11 @@ NO_EXT = "ModuleNotFoundError: No module named 'mmcv._ext'"
     'step, error, environment, fix',
     [
         ('cv2', LIBGL, ONEDL, 'opencv-python-headless==4.12.0.88'),
-        ('mmcv.ops', SYMBOL, ONEDL, BUILD),
-        ('mmcv.ops', 'AssertionError: nms on cpu kept boxes [0], not [0, 2]', ONEDL, BUILD),
-        ('mmcv.ops', NO_EXT, environment(mmcv='mmcv-lite==2.2.0'), f'python -m pip uninstall -y mmcv-lite && {BUILD}'),
-        ('mmcv', 'ValueError: numpy.dtype size changed, may indicate binary incompatibility', ONEDL, BUILD),
+        ('mmcv.ops', SYMBOL, ONEDL, AGAIN),
+        ('mmcv.ops', NO_CUDA, ONEDL, AGAIN),
+        ('mmcv.ops', NO_EXT, environment(mmcv='mmcv-lite==2.2.0'), f'python -m pip uninstall -y mmcv-lite && {PURE}'),
+        ('mmcv.ops', NO_EXT, ONEDL, 'python -m pip install --no-build-isolation --no-deps -e .'),
+        ('mmcv', 'ValueError: numpy.dtype size changed, may indicate binary incompatibility', ONEDL, AGAIN),
         ('mmcv', "ModuleNotFoundError: No module named 'yapf'", ONEDL, 'python -m pip install yapf'),
         ('mmengine', "KeyError: 'Adafactor is already registered in optimizer'", ORIGINAL, KNOWN_MMENGINE),
         ('mmengine', UNREAD, ORIGINAL, KNOWN_MMENGINE),
@@ -142,6 +148,27 @@ def test_gpus(seen, devices, cuda, error, words, monkeypatch):
     assert gpu.status == 'ok' or 'uninstall -y torch torchvision  # ' in checked(gpu.fix)
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
     assert error or steps.TESTS['torch']()[1].status == 'ok'
+
+
+def test_substitutes_that_are_turned_off(monkeypatch):
+    monkeypatch.setenv('MIXPRO_MM_MMCV_OPS', '0')
+    assert evaluate_error('mmcv.ops', NO_EXT, ONEDL).fix == 'unset MIXPRO_MM_MMCV_OPS'
+
+
+@pytest.mark.parametrize('compiled', [True, False])
+def test_ops_in_use_and_their_devices(compiled, monkeypatch):
+    """Where ops do not run on a device, as those that were compiled without CUDA, an error says so."""
+    module = Mock(get_compiler_version=lambda: 'GCC 12.2') if compiled else extension
+    monkeypatch.setattr(mmcv.ops.info, 'ext_module', module)
+    monkeypatch.setattr(mmcv._ext, '__file__', '_ext.so' if compiled else extension.__file__)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    (finding,) = steps.TESTS['mmcv.ops']()
+    kind = 'compiled by GCC 12.2' if compiled else f'ops of torchvision {torchvision.__version__}'
+    assert (finding.status, finding.found) == ('ok', f'{kind}, run on cpu')
+    monkeypatch.setattr(mmcv.ops, 'nms', Mock(side_effect=RuntimeError('no implementation')))
+    with pytest.raises(RuntimeError) as raised:
+        steps.TESTS['mmcv.ops']()
+    assert str(raised.value) == f'{kind}, do not run on cpu: no implementation'
 
 
 def test_steps_in_this_environment():

@@ -42,7 +42,7 @@ __all__ = [
 
 def get_compiler_version() -> str:
     """Return what mmengine prints as the compiler of mmcv."""
-    return f'none, ops of torchvision {torchvision.__version__} by mixpro_mm'
+    return f'none, ops of torchvision {torchvision.__version__}'
 
 
 def get_compiling_cuda_version() -> str:
