@@ -172,7 +172,7 @@ def test_from_a_wheel_mim_trains_a_detector_without_compiled_ops(place, built):
     said = place.mim('train', 'onedl-mmdetection', config, '--cfg-options', 'train_cfg.max_epochs=1')
     assert 'Training finished successfully.' in said
     assert 'Epoch(train) [1][1/1]' in re.sub(' +', ' ', said) and 'coco/segm_mAP: ' in said
-    code = 'from mmdet.utils import collect_env; print(collect_env()["MMCV Compiler"])'
+    code = 'from mmcv.utils import collect_env; print(collect_env()["MMCV Compiler"])'
     assert place.run('-c', code).splitlines()[-1].startswith('none, ops of torchvision')
 
 
