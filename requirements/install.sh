@@ -84,7 +84,7 @@ print(f"py{sys.version_info[0]}{sys.version_info[1]}-torch{torch.__version__}-{t
   if [ -z "$(wheel)" ]; then
     build="$wheels.building.$$"
     # chained, because bash ignores set -e inside a function whose result is tested
-    install ninja && MMCV_WITH_OPS=1 MAX_JOBS=$cores CFLAGS=-g0 "$venv/python" -m pip wheel --no-cache-dir --no-build-isolation --no-deps \
+    install ninja && MMCV_WITH_OPS=1 MAX_JOBS=$cores CFLAGS='-O3 -g0' "$venv/python" -m pip wheel --no-cache-dir --no-build-isolation --no-deps \
       --no-binary onedl-mmcv --wheel-dir "$build" onedl-mmcv &&
       mkdir -p "$wheels" && mv "$build"/*.whl "$wheels"/ && rm -rf "$build" || return 1
   fi
