@@ -93,6 +93,7 @@ def checks(args: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[], di
 def attempt(work: Callable[[], dict]) -> dict:
     """Return the figures of a check with ``ok``, or its error in one line."""
     gc.collect()
+    torch.cuda.empty_cache()  # the tests are another process
     try:
         return dict(ok=True) | work()
     except Exception as error:  # of any kind, because the other checks still run
@@ -169,7 +170,7 @@ def mixpro_session(args: argparse.Namespace, dtype: str | None = None) -> Sessio
     settings = dict(threads=torch.get_num_threads(), seed=0, classes=1000, amp='none', clock='wall')
     bench = Workbench(SimpleNamespace(**vars(args), **settings))
     # without the clock of the benchmark, which waits for the GPU and interrupts graphs
-    optimizer = torch.optim.AdamW(bench.model.parameters(), **bench.optim.optimizer.defaults)
+    optimizer = torch.optim.AdamW(bench.model.parameters(), lr=1e-3, weight_decay=0.05)
     bench.optim = OPTIM_WRAPPERS.build(dict(precision(args.device, dtype), optimizer=optimizer))
     return Session(bench, 'MixPro')
 
@@ -223,8 +224,8 @@ def run_tests(folder: str) -> dict:
     """Run the tests that need a GPU, and return their numbers; without a GPU they are skipped."""
     with tempfile.TemporaryDirectory() as place:
         report = Path(place, 'report.xml')
-        command = [sys.executable, '-m', 'pytest', '-q', '-m', 'cuda', f'--junitxml={report}', folder]
-        done = subprocess.run(command, capture_output=True, text=True)
+        command = [sys.executable, '-m', 'pytest', '-q', '-m', 'cuda', f'--junitxml={report}', Path(folder).resolve()]
+        done = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True)
         if not report.is_file():
             raise RuntimeError(f'pytest ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-200:]}')
         suite = ElementTree.parse(report).find('testsuite')

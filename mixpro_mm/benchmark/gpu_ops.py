@@ -14,48 +14,60 @@ OPS = ('nms', 'roi_align', 'deform_conv', 'focal_loss')
 TOLERANCES = {torch.float32: 1e-4, torch.float16: 2e-3}
 
 
-def op_case(name: str) -> tuple[list[Tensor], int, Callable, Callable]:
-    """Return inputs of an op, how many of them have a gradient, and the op of mmcv and of torchvision."""
-    import mmcv.ops
-    import torchvision.ops
-
-    rand = partial(torch.rand, generator=torch.Generator().manual_seed(0))
-    corners = 30 * rand(200, 2)
-    boxes = torch.cat((corners, corners + 4 + 20 * rand(200, 2)), 1)
-    maps, classes = rand(2, 8, 64, 64), torch.arange(200) % 10
-    if name == 'nms':  # scores that float16 has, without ties
-        scores = (torch.arange(200) * 77 % 200) / 256
-        ours, theirs = (lambda *args: mmcv.ops.nms(*args, 0.5)[1]), partial(torchvision.ops.nms, iou_threshold=0.5)
-        return [boxes, scores], 0, ours, theirs
-    if name == 'roi_align':
-        rois = torch.cat((classes[:, None] % 2, boxes), 1)
-        ours = lambda *args: mmcv.ops.roi_align(*args, 7, 1.0, 0, 'avg', True)  # noqa: E731
-        return [maps, rois], 1, ours, partial(torchvision.ops.roi_align, output_size=7, aligned=True)
-    if name == 'deform_conv':
-        inputs = [maps, 4 * rand(2, 18, 64, 64) - 2, rand(8, 8, 3, 3)]
-        ours, theirs = (lambda *args: mmcv.ops.deform_conv2d(*args, padding=1)), torchvision.ops.deform_conv2d
-        return inputs, 3, ours, partial(theirs, padding=1)
-    ours = lambda logits: mmcv.ops.sigmoid_focal_loss(logits, classes.to(logits.device), 2.0, 0.25, None, 'none')  # noqa: E731
-    theirs = partial(torchvision.ops.sigmoid_focal_loss, targets=F.one_hot(classes).float(), alpha=0.25, gamma=2.0)
-    return [8 * rand(200, 10) - 4], 1, ours, theirs
-
-
 def compare_op(name: str, device: str, dtype: torch.dtype) -> dict:
     """Compare an op of mmcv on the device with torchvision's on the CPU in float32, for inputs that ``dtype`` has.
 
     Returns:
-        The greatest difference of outputs and gradients, each relative to the greatest value of its tensor.
+        The greatest difference of the output and of gradients, each relative to the greatest value of its tensor.
     """
-    inputs, leaves, ours, theirs = op_case(name)
-    inputs, results, weights = [value.to(dtype).float() for value in inputs], [], None
-    for op, place in ((theirs, {}), (ours, dict(device=device, dtype=dtype))):
-        own = [value.to(**place) if place else value.clone() for value in inputs]
-        for value in own[:leaves]:
-            value.requires_grad_()
-        output = op(*own)
-        weights = torch.linspace(0.5, 1, output.numel()).view_as(output) if weights is None else weights
-        grads = torch.autograd.grad(output, own[:leaves], weights.to(output)) if leaves else ()
-        results.append([value.detach().cpu().float() for value in (output, *grads)])
-    found = [((a - b).abs().max() / a.abs().max()).item() for a, b in zip(*results, strict=True)]
-    figures = dict(difference=found[0], limit=TOLERANCES[dtype], ok=max(found) <= TOLERANCES[dtype])
-    return figures | (dict(gradient_difference=max(found[1:])) if leaves else {})
+    inputs, leaves, ours, theirs = _cases()[name]
+    inputs = [value.to(dtype) for value in inputs]
+    expected = _results(theirs, [value.float() for value in inputs], leaves)
+    found = _results(ours, [value.to(device) for value in inputs], leaves)
+    differences = [((a - b).abs().max() / b.abs().max()).item() for a, b in zip(found, expected, strict=True)]
+    limit = TOLERANCES[dtype]
+    figures = dict(difference=differences[0], limit=limit, ok=max(differences) <= limit)
+    return figures | (dict(gradient_difference=max(differences[1:])) if leaves else {})
+
+
+def _results(op: Callable[..., Tensor], inputs: list[Tensor], leaves: int) -> list[Tensor]:
+    """Return the output of an op and the gradients of its first ``leaves`` inputs, in float32 on the CPU."""
+    inputs = [value.detach().requires_grad_(n < leaves) for n, value in enumerate(inputs)]
+    output = op(*inputs)
+    weights = (torch.arange(output.numel(), device=output.device) % 8 / 8).view_as(output).to(output.dtype)
+    gradients = torch.autograd.grad(output, inputs[:leaves], weights) if leaves else ()
+    return [value.detach().cpu().float() for value in (output, *gradients)]
+
+
+def _cases() -> dict[str, tuple[list[Tensor], int, Callable, Callable]]:
+    """Return inputs of each op, how many of them have a gradient, and the ops of mmcv and of torchvision."""
+    import torchvision.ops as vision
+    from mmcv import ops
+
+    rand = partial(torch.rand, generator=torch.Generator().manual_seed(0))
+    corners, maps = 30 * rand(200, 2), rand(2, 8, 64, 64)
+    boxes, classes = torch.cat((corners, corners + 4 + 20 * rand(200, 2)), 1), torch.arange(200) % 10
+    scores = torch.arange(200) * 77 % 200 / 256  # exact in float16, without ties
+    regions, labels = torch.cat((classes[:, None] % 2, boxes), 1), F.one_hot(classes).float()
+    offsets, weight = 4 * rand(2, 18, 64, 64) - 2, rand(8, 8, 3, 3)
+    return dict(
+        nms=([boxes, scores], 0, lambda *x: ops.nms(*x, 0.5)[1], lambda *x: vision.nms(*x, 0.5)),
+        roi_align=(
+            [maps, regions],
+            1,
+            lambda *x: ops.roi_align(*x, 7, 1.0, 0, 'avg', True),
+            lambda *x: vision.roi_align(*x, 7, aligned=True),
+        ),
+        deform_conv=(
+            [maps, offsets, weight],
+            3,
+            lambda *x: ops.deform_conv2d(*x, 1, 1),
+            lambda *x: vision.deform_conv2d(*x, padding=1),
+        ),
+        focal_loss=(
+            [8 * rand(200, 10) - 4],
+            1,
+            lambda x: ops.sigmoid_focal_loss(x, classes.to(x.device), 2.0, 0.25, None, 'none'),
+            lambda x: vision.sigmoid_focal_loss(x, labels, 0.25, 2.0),
+        ),
+    )
