@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add('--detector', default='mask-rcnn_pvt-small_mixpro_1x_coco.py', help='config of mmdet, without its checkpoint')
     add('--detector-size', type=int, default=800, help='side of the two images of the detector in pixels')
     add('--rounds', type=int, default=20, help='timed steps, after two others')
-    add('--tests', default=str(PACKAGE.parent / 'tests'), help='tests, of which those marked cuda run; "" for none')
+    add('--tests', default=str(PACKAGE.parent / 'tests'), help='folder of tests; those marked cuda run; "" for none')
     add('--out', type=Path, default='work_dirs/gpu_check', help='folder for gpu_check.json and gpu_check.md')
     args = parser.parse_args(arguments)
     records = []
@@ -222,13 +222,18 @@ def sync_places(device: str, found: Counter) -> Iterator[None]:
 
 def run_tests(folder: str) -> dict:
     """Run the tests that need a GPU, and return their numbers; without a GPU they are skipped."""
+    files = [
+        path for path in Path(folder).resolve().rglob('test_*.py') if 'pytest.mark.cuda' in path.read_text('utf-8')
+    ]
+    if not files:
+        raise FileNotFoundError(f'no test in {folder} is marked cuda')
     with tempfile.TemporaryDirectory() as place:
         report = Path(place, 'report.xml')
-        command = [sys.executable, '-m', 'pytest', '-q', '-m', 'cuda', f'--junitxml={report}', Path(folder).resolve()]
+        command = [sys.executable, '-m', 'pytest', '-q', '-m', 'cuda', f'--junitxml={report}', *sorted(files)]
         done = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True)
-        if not report.is_file():
+        if done.returncode > 1:  # none ran, or not to the end
             raise RuntimeError(f'pytest ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-200:]}')
         suite = ElementTree.parse(report).find('testsuite')
-    numbers = {key: int(suite.get(key)) for key in ('tests', 'failures', 'errors', 'skipped')}
     print(done.stdout, file=sys.stderr)
+    numbers = {key: int(suite.get(key)) for key in ('tests', 'failures', 'errors', 'skipped')}
     return dict(passed=2 * numbers['tests'] - sum(numbers.values()), **numbers, ok=done.returncode == 0)

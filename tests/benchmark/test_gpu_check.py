@@ -30,7 +30,8 @@ import mixpro_mm.utils.mmcv_ops.extension
 sys.modules['mmcv._ext'] = mixpro_mm.utils.mmcv_ops.extension
 import torch
 torch.compile = functools.partial(torch.compile, backend='aot_eager')
-runpy.run_path(sys.argv[1], run_name='__main__')
+sys.argv.pop(0)
+runpy.run_path(sys.argv[0], run_name='__main__')
 """
 
 
@@ -39,7 +40,7 @@ def run(tmp_path_factory):
     """Return records of a run by section and check, its JSON and its page."""
     out = tmp_path_factory.mktemp('gpu_check')
     command = [sys.executable, '-c', CODE, str(ROOT / 'tools' / 'gpu_check.py'), *SMALL, f'--out={out}']
-    tests = f'--tests={ROOT}/tests/benchmark/test_workbench.py'
+    tests = f'--tests={ROOT}/tests/benchmark'
     done = subprocess.run([*command, tests], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     content = json.loads((out / 'gpu_check.json').read_text())
@@ -63,7 +64,7 @@ def test_a_run_has_all_checks_and_its_page(run):
     assert (content['device'][:5], content['settings']['detector_size']) == ('CPU, ', 96)
     assert page == gpu_check.render(content)
     assert (
-        '| deform\\_conv float32 | True | 0 | 0.0001 | 0 |' in page and '| nms float16 | True | 0 | 0.002 | - |' in page
+        '| deform_conv float32 | True | 0 | 0.0001 | 0 |' in page and '| nms float16 | True | 0 | 0.002 | - |' in page
     )
 
 
@@ -114,7 +115,7 @@ def test_failures_are_reported_and_other_checks_run(tmp_path, monkeypatch, capsy
     assert [record['ok'] for record in records] == [True, False, False, False, False, False, True, False]
     assert records[1]['error'].startswith('FileNotFoundError: there is no config at nowhere.py')
     assert {record['error'] for record in records[3:6]} == {'MemoryError: two lines'}
-    assert 'nowhere' in records[7]['error']
+    assert records[7]['error'] == 'FileNotFoundError: no test in nowhere is marked cuda'
     assert '| fp32 | False | MemoryError: two lines |' in (tmp_path / 'gpu_check.md').read_text()
 
 
@@ -122,7 +123,8 @@ def test_a_failing_test_fails(tmp_path):
     file = tmp_path / 'test_it.py'
     file.write_text('import pytest\n@pytest.mark.cuda\n@pytest.mark.parametrize("n", [1, 2, 3])\n'
                     'def test_it(n):\n    assert n != 2\ndef test_other():\n    assert False\n')  # fmt: skip
-    found = gpu_check.run_tests(str(file))
+    (tmp_path / 'test_without_a_gpu.py').write_text('import nothing_that_exists')
+    found = gpu_check.run_tests(str(tmp_path))
     assert found == dict(ok=False, passed=2, tests=3, failures=1, errors=0, skipped=0)
 
 
