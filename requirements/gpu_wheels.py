@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder')
     parser.add_argument('--python', default='{}.{}'.format(*sys.version_info), help='version on the other machine')
-    parser.add_argument('--compiled', nargs='*', default=['pycocotools'])
+    parser.add_argument('--compiled', nargs='*', default=['pycocotools', 'shapely'])
     args = parser.parse_args()
     (own, others), pip = needed(args.compiled), [sys.executable, '-m', 'pip']
     compiled = [package for package in own if package.partition('==')[0] in args.compiled]

@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import runpy
+import shutil
 import subprocess
 import sys
 import warnings
@@ -157,3 +160,41 @@ def test_synchronisation_is_counted_by_line(monkeypatch):
     (number,) = (number for number, line in enumerate(lines, 1) if 'else pure_tokens(' in line)
     assert found == dict(here=1, others=1, places=f'hooks/labeling.py:{number} (1)', ok=False)
     assert warnings.showwarning is shown
+
+
+def test_wheels_are_the_pure_packages_and_those_named():
+    own, others = runpy.run_path(ROOT / 'requirements' / 'gpu_wheels.py')['needed'](['pycocotools'])
+    own, others = ({package.partition('==')[0] for package in packages} for packages in (own, others))
+    assert {
+        'onedl-mmcv',
+        'onedl-mmdetection',
+        'onedl-mmengine',
+        'onedl-mmpretrain',
+        'pytest',
+        'rich',
+        'pycocotools',
+    } < own
+    assert {'torch', 'torchvision', 'numpy', 'scipy', 'shapely'} < others
+    assert not own & others and not {'mixpro-mm', 'sympy', 'threadpoolctl'} & {*own, *others}  # sympy comes with torch
+
+
+@pytest.mark.slow
+def test_it_runs_from_wheels_and_the_torch_of_another_python(tmp_path):
+    """The script stands for the tool: it prints where its imports come from."""
+    wheels = tmp_path / 'wheels'
+    command = [sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation', '-w', wheels, ROOT]
+    subprocess.run(command, check=True, timeout=300)
+    for name in ('requirements', 'tools'):
+        (tmp_path / name).mkdir()
+    shutil.copy(ROOT / 'requirements' / 'gpu_check.sh', tmp_path / 'requirements')
+    (tmp_path / 'tools' / 'gpu_check.py').write_text(
+        'import sys, mixpro_mm, torch\n'
+        'finders = [getattr(finder, "__name__", "") for finder in sys.meta_path]\n'
+        'print(mixpro_mm.__file__, torch.__file__, "MmcvOpsFinder" in finders, sys.argv[1:])\n'
+    )
+    env = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'} | dict(PYTHON=sys.executable)
+    command = ['bash', str(tmp_path / 'requirements' / 'gpu_check.sh'), str(wheels), '--rounds', '3']
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=300)
+    place, other, finder, options = done.stdout.split(maxsplit=3)
+    assert Path(place).is_relative_to(tmp_path / 'work_dirs' / 'gpu_check' / 'env')
+    assert (other, finder, options) == (torch.__file__, 'True', "['--rounds', '3']\n")
