@@ -61,18 +61,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add('--tests', default=str(PACKAGE.parent / 'tests'), help='folder of tests; those marked cuda run; "" for none')
     add('--out', type=Path, default='work_dirs/gpu_check', help='folder for gpu_check.json and gpu_check.md')
     args = parser.parse_args(arguments)
-    records = []
+    args.out.mkdir(parents=True, exist_ok=True)
+    settings = {name: value for name, value in vars(args).items() if name not in ('out', 'tests')}
+    content = dict(environment(torch.device(args.device)), settings=settings, records=[])
     for section, check, work in checks(args):
         print(f'gpu_check: {section} {check}', file=sys.stderr)
-        records.append(dict(section=section, check=check) | attempt(work))
-    settings = {name: value for name, value in vars(args).items() if name != 'out'}
-    content = dict(environment(torch.device(args.device)), settings=settings, records=records)
+        content['records'].append(dict(section=section, check=check) | attempt(work))
     text = render(content)
-    args.out.mkdir(parents=True, exist_ok=True)
     write_json(args.out / 'gpu_check.json', content)
     write_text(args.out / 'gpu_check.md', text)
     print(f'{text}\nresults: {args.out}/gpu_check.json, {args.out}/gpu_check.md')
-    return int(not all(record['ok'] for record in records))
+    return int(not all(record['ok'] for record in content['records']))
 
 
 def checks(args: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[], dict]]]:
@@ -92,9 +91,9 @@ def checks(args: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[], di
 
 def attempt(work: Callable[[], dict]) -> dict:
     """Return the figures of a check with ``ok``, or its error in one line."""
-    gc.collect()
-    torch.cuda.empty_cache()  # the tests are another process
     try:
+        gc.collect()
+        torch.cuda.empty_cache()  # the tests are another process
         return dict(ok=True) | work()
     except Exception as error:  # of any kind, because the other checks still run
         return dict(ok=False, error=textwrap.shorten(f'{type(error).__name__}: {error}', 300, placeholder='...'))
@@ -107,11 +106,13 @@ def render(content: dict) -> str:
         f'# GPU check\n\n{content["date"]}, {content["device"]}.',
         f'Settings: {settings}.\n\nVersions: {versions}.',
     ]
-    frame = pd.DataFrame(content['records'])
-    for section, rows in frame.groupby('section', sort=False):
-        rows = rows.drop(columns='section').dropna(axis=1, how='all').astype(object)
-        rows = rows.map(lambda cell: f'{cell:.4g}' if isinstance(cell, float) else str(cell)).replace('nan', '-')
-        parts.append(f'## {section.capitalize()}\n\n{markdown_table(rows)}')
+    tables = {}
+    for record in content['records']:
+        row = {key: f'{value:.4g}' if isinstance(value, float) else str(value) for key, value in record.items()}
+        tables.setdefault(row.pop('section'), []).append(row)
+    parts += [
+        f'## {title.capitalize()}\n\n{markdown_table(pd.DataFrame(rows).fillna("-"))}' for title, rows in tables.items()
+    ]
     return '\n\n'.join(parts) + '\n'
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from argparse import Namespace
+from collections import Counter
 from pathlib import Path
 
 import mmcv.ops
@@ -138,10 +139,20 @@ def test_a_difference_above_the_limit_fails(monkeypatch):
     assert compare_op('nms', 'cpu', torch.float32)['ok'] is False
 
 
-def test_a_loss_that_is_not_finite_fails():
-    losses = iter([1.0, 2.0, math.nan, 4.0])
-    found = gpu_check.time_steps(lambda: torch.tensor(next(losses)), 8, Namespace(device='cpu', rounds=2))
+@pytest.mark.parametrize('device', ['cpu', 'cuda'])
+def test_a_loss_that_is_not_finite_fails(device, monkeypatch):
+    events, losses = [], iter([1.0, 2.0, math.nan, 4.0])
+    monkeypatch.setattr(torch.cuda, 'reset_peak_memory_stats', lambda: events.append('reset'))
+    monkeypatch.setattr(torch.cuda, 'max_memory_allocated', lambda: 3 * 2**20)
+
+    def step():
+        events.append('step')
+        return torch.tensor(next(losses))
+
+    found = gpu_check.time_steps(step, 8, Namespace(device=device, rounds=2))
     assert (found['ok'], found['rounds'], found['first_loss'], found['last_loss']) == (False, 2, 1, 4)
+    assert found.get('peak_mib') == (3 if device == 'cuda' else None)
+    assert events == ['step', 'step', *(['reset'] if device == 'cuda' else []), 'step', 'step']
 
 
 def test_synchronisation_is_counted_by_line(monkeypatch):
@@ -198,3 +209,11 @@ def test_it_runs_from_wheels_and_the_torch_of_another_python(tmp_path):
     place, other, finder, options = done.stdout.split(maxsplit=3)
     assert Path(place).is_relative_to(tmp_path / 'work_dirs' / 'gpu_check' / 'env')
     assert (other, finder, options) == (torch.__file__, 'True', "['--rounds', '3']\n")
+
+
+def test_the_debug_mode_of_cuda_is_switched_off_again(monkeypatch):
+    modes = []
+    monkeypatch.setattr(torch.cuda, 'set_sync_debug_mode', modes.append)
+    with pytest.raises(ZeroDivisionError), gpu_check.sync_places('cuda', Counter()):
+        1 / 0  # noqa: B018
+    assert modes == ['warn', 'default']
