@@ -75,7 +75,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     license_files=['LICENSE'],
-    python_requires='>=3.10,<3.13',
+    python_requires='>=3.10,<3.14',
     packages=find_packages(include=['mixpro_mm', 'mixpro_mm.*']),
     package_data={
         'mixpro_mm.datasets': ['filtered_digits.json', 'imagenet_wnids.txt'],

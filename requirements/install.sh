@@ -10,12 +10,12 @@ need() { echo "mixpro_mm set-up: $1" >&2; exit 1; }
 
 # ---- needs, all checked before anything is installed ---------------------------------------------------------------
 [ "$(uname -s)" = Linux ] || need "needs Linux, this is $(uname -s)."
-supported='import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))'
+supported='import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))'
 python=
-for candidate in ${PYTHON:-python3 python3.11 python3.12 python3.10}; do
+for candidate in ${PYTHON:-python3 python3.11 python3.12 python3.13 python3.10}; do
   if "$candidate" -c "$supported" >/dev/null 2>&1; then python=$candidate; break; fi
 done
-[ -n "$python" ] || need "needs Python 3.10, 3.11 or 3.12, but ${PYTHON:-python3} is $("${PYTHON:-python3}" --version 2>/dev/null || echo missing); name another with PYTHON=/path/to/python make ..."
+[ -n "$python" ] || need "needs Python 3.10 to 3.13, but ${PYTHON:-python3} is $("${PYTHON:-python3}" --version 2>/dev/null || echo missing); name another with PYTHON=/path/to/python make ..."
 "$python" -c 'import ensurepip, venv' 2>/dev/null || need "needs Python's venv module; on Debian and Ubuntu: apt-get install python3-venv."
 stamp=.venv/.mixpro_mm-ready
 mmcv=${MMCV:-$(cut -d' ' -f1 "$stamp" 2>/dev/null || true)}

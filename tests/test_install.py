@@ -10,8 +10,9 @@ SCRIPT = Path(__file__).parents[1] / 'requirements' / 'install.sh'
 @pytest.mark.parametrize(
     ('setting', 'message'),
     [
-        (dict(PYTHON='/no/such/python'), 'needs Python 3.10, 3.11 or 3.12, but /no/such/python is missing'),
-        (dict(CXX='/no/such/compiler'), "needs a C++ compiler to build mmcv's ops"),
+        (dict(PYTHON='/no/such/python'), 'needs Python 3.10 to 3.13, but /no/such/python is missing'),
+        (dict(MMCV='compiled', CXX='/no/such/compiler'), 'MMCV=compiled needs a C++ compiler'),
+        (dict(MMCV='lite'), 'MMCV is pure or compiled, not lite'),
     ],
 )
 def test_a_missing_requirement_is_reported_before_installation(setting, message, tmp_path):

@@ -25,7 +25,8 @@ class Inert:
 
 STAND_INS = [(OrderedDict, 'yacs.config.CfgNode')]  # class -> object beside the tensors that it replaces
 STAND_INS += [(Inert, name) for name in ('argparse.Namespace', 'builtins.getattr', 'builtins.slice')]
-STAND_INS += [(Inert, name) for name in ('mmengine.logging.history_buffer.HistoryBuffer', 'pathlib.PosixPath')]
+BESIDE = ('mmengine.logging.history_buffer.HistoryBuffer', 'pathlib.PosixPath', 'pathlib._local.PosixPath')  # Python 3.13
+STAND_INS += [(Inert, name) for name in BESIDE]
 NUMPY = [f'{core}.multiarray.{name}' for core in ('core', '_core') for name in ('_reconstruct', 'scalar')]
 STAND_INS += [(Inert, f'numpy.{name}') for name in ('dtype', 'ndarray', *NUMPY)]
 WRAPPERS = ('state_dict', 'model', 'teacher')  # 'teacher' is in DINO, which evaluates it

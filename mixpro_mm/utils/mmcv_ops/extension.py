@@ -47,7 +47,7 @@ def get_compiler_version() -> str:
 
 def get_compiling_cuda_version() -> str:
     """Return the CUDA version of torchvision, or 'not available' as mmcv does."""
-    return torch.version.cuda or 'not available'
+    return (torchvision.version.cuda and torch.version.cuda) or 'not available'
 
 
 def __getattr__(name: str):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+import torchvision
 from mmcv.ops import (
     batched_nms,
     carafe,
@@ -332,3 +333,10 @@ def test_ops_that_torchvision_lacks_say_so():
     with pytest.raises(NotImplementedError, match="pool_mode='max'; use 'avg', or compile mmcv"):
         roi_align(torch.zeros(1, 4, 4, 4), torch.zeros(1, 5), 2, 1.0, 0, 'max', True)
     assert not hasattr(extension, '__path__')
+
+
+def test_versions_for_logs(monkeypatch):
+    assert extension.get_compiler_version() == f'none, ops of torchvision {torchvision.__version__}'
+    assert extension.get_compiling_cuda_version() == (torch.version.cuda or 'not available')
+    monkeypatch.setattr(torchvision.version, 'cuda', None)
+    assert extension.get_compiling_cuda_version() == 'not available'
