@@ -108,7 +108,7 @@ def render(content: dict) -> str:
     ]
     tables = {}
     for record in content['records']:
-        row = {key: f'{value:.4g}' if isinstance(value, float) else str(value) for key, value in record.items()}
+        row = {key: f'{value:.5g}' if isinstance(value, float) else str(value) for key, value in record.items()}
         tables.setdefault(row.pop('section'), []).append(row)
     parts += [
         f'## {title.capitalize()}\n\n{markdown_table(pd.DataFrame(rows).fillna("-"))}' for title, rows in tables.items()
