@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # one process per core; models in tests are tiny, more threads only wait
 PYTEST := OMP_NUM_THREADS=1 $(PYTHON_VENV) -m pytest -n auto --dist loadfile
 
-.PHONY: bench coverage demo docs faults lint mutants setup study test test-all
+.PHONY: bench coverage demo docs faults gpu-check lint mutants setup study test test-all
 
 demo: setup
 	@echo "demo: pre-train with MixPro, transfer to segmentation and detection, report; up to 15 minutes on 2 cores"
@@ -28,6 +28,10 @@ study: setup
 bench: setup
 	@echo "bench: speed and memory of training, mixing and labelling; up to 10 minutes on 2 cores"
 	@$(PYTHON_VENV) tools/benchmark.py
+
+# WHEELS=folder: without set-up and network, with the torch of python3; docs/scale.md
+gpu-check: $(if $(WHEELS),,setup)
+	@$(if $(WHEELS),bash requirements/gpu_check.sh $(WHEELS),$(PYTHON_VENV) tools/gpu_check.py)
 
 faults: setup
 	@echo "faults: kills, full disks, broken files and bad input; about 20 minutes on 2 cores"

@@ -19,6 +19,11 @@ ROOT = str(Path(__file__).parents[1])
 MANAGERS = (DefaultScope, MMLogger, MessageHub, Visualizer)
 
 
+def pytest_runtest_setup(item):
+    if item.get_closest_marker('cuda') and not torch.cuda.is_available():
+        pytest.skip('needs a CUDA device')
+
+
 @contextlib.contextmanager
 def globals_kept():
     saved = [dict(manager._instance_dict) for manager in MANAGERS]

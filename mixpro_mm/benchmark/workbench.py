@@ -13,7 +13,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import set_random_seed
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
-from torch import nn
+from torch import Tensor, nn
 
 from mixpro_mm.benchmark.methods import METHODS, classifier_config, preprocessor_config
 from mixpro_mm.hooks.labeling import LabelingHook
@@ -94,18 +94,24 @@ class Session:
         Raises:
             FloatingPointError: if the loss is not finite.
         """
-        bench, number = self.bench, self.runner.iter
+        bench = self.bench
         with self.attached():
             data = bench.draw(batch or bench.settings.batch)
             start = bench.update_began = bench.now()
-            self._call('before_train_iter', number, data)
-            outputs = bench.model.train_step(data, bench.optim)
-            self._call('after_train_iter', number, data, outputs)
+            loss = self.iterate(data)
             whole = bench.now() - start
-        self.runner.iter += 1
-        if not math.isfinite(loss := float(outputs['loss'].detach())):
-            raise FloatingPointError(f'the loss of {self.name} is {loss} after {number + 1} steps')
+        if not math.isfinite(value := float(loss)):
+            raise FloatingPointError(f'the loss of {self.name} is {value} after {self.runner.iter} steps')
         return bench.update_began - start or whole, whole  # the scaler of fp16 may skip an update
+
+    def iterate(self, data: dict) -> Tensor:
+        """Run an iteration of the training loop while this method is attached, and return the loss."""
+        number = self.runner.iter
+        self._call('before_train_iter', number, data)
+        outputs = self.bench.model.train_step(data, self.bench.optim)
+        self._call('after_train_iter', number, data, outputs)
+        self.runner.iter += 1
+        return outputs['loss'].detach()
 
     def networks(self) -> list[nn.Module]:
         """Return the classifier and all other networks of this method."""

@@ -62,7 +62,7 @@ def random_mask(
         raise ValueError(f'keep must lie in 0 to {height * width} for a {height}x{width} grid, got {keep.tolist()}')
     noise = torch.rand(len(keep), height * width, generator=generator, device=device)
     rank = noise.argsort(dim=1).argsort(dim=1)  # a permutation per row: exact counts even if noise ties
-    return (rank < keep.to(device).unsqueeze(1)).view(-1, 1, height, width)
+    return (rank < keep.to(device, non_blocking=True).unsqueeze(1)).view(-1, 1, height, width)
 
 
 def region_mask(
@@ -119,7 +119,7 @@ def box_mask(
     inside = []
     for centre, length in zip(centres, size, strict=True):
         half = ((length * (1 - lam.double()).clamp(0, 1).sqrt()).long() // 2).to(centre.device)
-        low, high = (centre - half).to(device), (centre + half).to(device)
+        low, high = ((centre + side * half).to(device, non_blocking=True) for side in (-1, 1))
         if align is not None:
             low, high = _nearest_border(low, length, align), _nearest_border(high, length, align)
         position = torch.arange(length, device=low.device)
@@ -182,7 +182,7 @@ def block_mask(
         covered |= new.view_as(covered)
         missing = missing - new.sum(dim=1)
     covered |= _draw_edge(covered, missing, generator)
-    return covered.unsqueeze(1).to(count.device if device is None else device)
+    return covered.unsqueeze(1).to(count.device if device is None else device, non_blocking=True)
 
 
 def _draw_sides(

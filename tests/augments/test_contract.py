@@ -187,7 +187,7 @@ def test_a_model_that_is_not_bound_raises_and_is_not_copied(name, case, classifi
 
 @pytest.mark.parametrize(('name', 'case'), CASES)
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize('device', ['cpu', *['cuda'] * torch.cuda.is_available()])
+@pytest.mark.parametrize('device', ['cpu', pytest.param('cuda', marks=pytest.mark.cuda)])
 def test_half_precision_images_stay_half_and_labels_stay_full(name, case, dtype, device, classifiers):
     torch.manual_seed(0)
     models = {(64, 64): [copy.deepcopy(model).to(device) for model in classifiers[64, 64]]}

@@ -131,7 +131,7 @@ def test_other_backbones(backbone, settings):
     assert Session(Workbench(settings), 'MixPro').step()[0] > 0
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+@pytest.mark.cuda
 @pytest.mark.parametrize('amp', ['none', 'bf16', 'fp16'])
 @pytest.mark.parametrize('name', CHEAP)
 def test_a_step_on_cuda(name, amp, settings):

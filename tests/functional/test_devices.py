@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mixpro_mm.functional import random_mask, region_mask, to_pixels
 from mixpro_mm.functional.graphcut import seam_costs
@@ -38,8 +39,23 @@ def test_tensors_are_created_on_the_device_of_the_inputs(name):
     assert runs[1].device.type == 'cpu' and torch.equal(*runs)
 
 
+class Copies(TorchDispatchMode):
+    """Collects whether copies to 'meta' are non-blocking."""
+
+    def __enter__(self):
+        self.non_blocking = []
+        return super().__enter__()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten._to_copy.default and str(kwargs.get('device')) == 'meta':
+            self.non_blocking.append(kwargs.get('non_blocking', False))
+        return func(*args, **(kwargs or {}))
+
+
 @pytest.mark.parametrize(('draw', 'settings'), [(random_mask, {}), (block_mask, BLOCKS), (region_mask, {})])
 def test_masks_are_created_on_the_given_device(draw, settings):
     """Counts and centres stay on the CPU, without synchronisation."""
-    mask = draw(torch.tensor([0.3, 0.7] if draw is region_mask else [3, 7]), (4, 4), device='meta', **settings)
+    with Copies() as copies:
+        mask = draw(torch.tensor([0.3, 0.7] if draw is region_mask else [3, 7]), (4, 4), device='meta', **settings)
     assert mask.shape == (2, 1, 4, 4) and mask.device.type == 'meta'
+    assert copies.non_blocking == [True] * (4 if draw is region_mask else 1)

@@ -32,7 +32,7 @@ from tests.utils.mmcv_ops.cases import GOLDEN, draw, draw_boxes, draw_rois, draw
 
 INSTALLED = importlib.import_module('mmcv._ext')
 HALF = (torch.float16, torch.bfloat16)
-DEVICES = ['cpu', *['cuda'] * torch.cuda.is_available()]
+DEVICES = ['cpu', pytest.param('cuda', marks=pytest.mark.cuda)]
 
 
 @pytest.fixture(autouse=True)
