@@ -17,9 +17,7 @@ from mixpro_mm.utils.files import write_json, write_text
 
 __all__ = ['SECTIONS', 'main']
 
-SECTIONS = dict(
-    step=steps, memory=memory, growth=growth, labelling=labelling, mixing=mixing, ops=ops, loading=loading
-)
+SECTIONS = dict(step=steps, memory=memory, growth=growth, labelling=labelling, mixing=mixing, ops=ops, loading=loading)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
