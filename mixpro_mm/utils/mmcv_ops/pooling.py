@@ -61,7 +61,7 @@ def roi_align_backward(
     """Write the gradient of :func:`roi_align_forward` with respect to ``input`` to ``grad_input``."""
     grad_output, bins = full(grad_output), (aligned_height, aligned_width)
     rois = rois.to(grad_output)
-    if grad_input.is_cpu:  # torchvision takes 1.1 to 1.2 times as long as mmcv, matrix products a third
+    if grad_input.is_cpu:  # torchvision takes 1.1 to 1.2 times as long as mmcv; docs/benchmark.md
         grad_input.copy_(_products(grad_output, rois, grad_input.shape, spatial_scale, sampling_ratio, aligned))
         return
     if torch.are_deterministic_algorithms_enabled():
@@ -98,9 +98,9 @@ def _weights(edges: Tensor, bins: int, cells: int, samples: int, aligned: bool) 
     start, end = edges[..., None, None].unbind(1)
     size = (end - start if aligned else (end - start).clamp(min=1)) / bins
     count = torch.full_like(size, samples) if samples > 0 else size.ceil()
-    steps = torch.arange(int(max(count.flatten().tolist(), default=0)), device=edges.device)
+    steps = torch.arange(int(max(count.flatten().tolist(), default=0)))
     count_or_1 = count.clamp(min=1)
-    places = start + torch.arange(bins, device=edges.device)[:, None] * size + (steps + 0.5) * size / count_or_1
+    places = start + torch.arange(bins)[:, None] * size + (steps + 0.5) * size / count_or_1
     share = ((steps < count) & (places >= -1) & (places <= cells)) / count_or_1
     places = places.clamp(0, cells - 1)
     low = places.long()
