@@ -87,9 +87,16 @@ def _products(
         for axis, bins, cells in zip((2, 1), grad_output.shape[2:], shape[2:], strict=True)
     )
     images, extents = rois[:, 0].long().tolist(), zip(_extents(rows_of), _extents(columns_of), strict=True)
-    for roi, (image, ((top, bottom), (left, right))) in enumerate(zip(images, extents, strict=True)):
-        products = rows_of[roi, :, top:bottom].T @ (grad_output[roi] @ columns_of[roi, :, left:right])
-        grad_input[image, :, top:bottom, left:right] += products
+    threads = torch.get_num_threads()
+    torch.set_num_threads(
+        1
+    )  # products are small: on a busy machine threads wait for each other longer than they compute
+    try:
+        for roi, (image, ((top, bottom), (left, right))) in enumerate(zip(images, extents, strict=True)):
+            products = rows_of[roi, :, top:bottom].T @ (grad_output[roi] @ columns_of[roi, :, left:right])
+            grad_input[image, :, top:bottom, left:right] += products
+    finally:
+        torch.set_num_threads(threads)
     return grad_input
 
 
