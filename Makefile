@@ -26,7 +26,7 @@ study: setup
 	@$(PYTHON_VENV) tools/study.py configs/digits/study_evidence.py $(if $(SEEDS),--seeds $(SEEDS)) $(if $(METHODS),--methods $(METHODS))
 
 bench: setup
-	@echo "bench: speed and memory of training, mixing and labelling; up to 10 minutes on 2 cores"
+	@echo "bench: speed and memory of training, mixing, labelling and detection ops; up to 12 minutes on 2 cores"
 	@$(PYTHON_VENV) tools/benchmark.py
 
 # WHEELS=folder: without set-up and network, with the torch of python3; docs/scale.md

@@ -26,4 +26,5 @@ model = dict(
 )
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=2e-4, weight_decay=1e-4))
 randomness = dict(seed=0, diff_rank_seed=True)  # one seed per GPU, so that GPUs drop different paths
+val_evaluator = test_evaluator = dict(type='FasterCocoMetric')  # the numbers of CocoMetric
 default_hooks = _base_.guards

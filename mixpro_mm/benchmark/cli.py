@@ -10,13 +10,14 @@ import torch
 from mixpro_mm.benchmark.loading import loading
 from mixpro_mm.benchmark.measure import growth, labelling, memory, mixing, steps
 from mixpro_mm.benchmark.methods import METHODS, USUAL
+from mixpro_mm.benchmark.ops import ops
 from mixpro_mm.benchmark.report import environment, render
 from mixpro_mm.benchmark.workbench import AMP, CLOCKS, Workbench
 from mixpro_mm.utils.files import write_json, write_text
 
 __all__ = ['SECTIONS', 'main']
 
-SECTIONS = dict(step=steps, memory=memory, growth=growth, labelling=labelling, mixing=mixing, loading=loading)
+SECTIONS = dict(step=steps, memory=memory, growth=growth, labelling=labelling, mixing=mixing, ops=ops, loading=loading)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=main.__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add, devices = parser.add_argument, ['cpu', 'cuda'][: 1 + torch.cuda.is_available()]
     add('--methods', default=','.join(USUAL), help=f'{", ".join(METHODS)}, or all')
-    add('--sections', default='step,memory,labelling,mixing', help=f'sections to run: {", ".join(SECTIONS)}')
+    add('--sections', default='step,memory,labelling,mixing,ops', help=f'sections to run: {", ".join(SECTIONS)}')
     add('--backbone', default='deit-small', help='name as in configs/pretrain, or a config file')
     add('--size', type=int, default=224, help='side of the images in pixels')
     add('--batch', type=int, default=128 if 'cuda' in devices else 8, help='images in a training step')

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mixpro_mm.benchmark import ops
 from mixpro_mm.benchmark.cli import SECTIONS, main
 from mixpro_mm.benchmark.report import render
 from tests.benchmark.conftest import MICRO
@@ -16,7 +17,9 @@ STORED = sorted((ROOT / 'docs' / 'benchmarks').glob('*.json'))
 TINY = f'--backbone={MICRO} --size=32 --classes=10 --batch=2 --alone-batch=3 --rounds=2 --minutes=1e-9'.split()
 
 
-def test_a_run_writes_json_and_a_page(tmp_path, capsys):
+def test_a_run_writes_json_and_a_page(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(ops, 'BOXES', (20,))
+    monkeypatch.setattr(ops, 'REGIONS', (4,))
     sections = [name for name in SECTIONS if name != 'growth']
     options = f'--sections={",".join(sections)}', '--methods=MixPro,CutMix,MaskMix', f'--out={tmp_path}'
     assert main([*TINY, *options]) == 0
