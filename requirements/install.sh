@@ -18,7 +18,8 @@ done
 [ -n "$python" ] || need "needs Python 3.10 to 3.13, but ${PYTHON:-python3} is $("${PYTHON:-python3}" --version 2>/dev/null || echo missing); name another with PYTHON=/path/to/python make ..."
 "$python" -c 'import ensurepip, venv' 2>/dev/null || need "needs Python's venv module; on Debian and Ubuntu: apt-get install python3-venv."
 stamp=.venv/.mixpro_mm-ready
-mmcv=${MMCV:-$(cut -d' ' -f1 "$stamp" 2>/dev/null || true)}
+mmcv=${MMCV:-$(grep -oE '^(pure|compiled) ' "$stamp" 2>/dev/null || true)}
+mmcv=${mmcv% }
 mmcv=${mmcv:-pure}
 case $mmcv in
   pure) ;;

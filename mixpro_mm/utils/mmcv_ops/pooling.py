@@ -61,10 +61,7 @@ def roi_align_backward(
     """Write the gradient of :func:`roi_align_forward` with respect to ``input`` to ``grad_input``."""
     grad_output, bins = full(grad_output), (aligned_height, aligned_width)
     rois = rois.to(grad_output)
-    if grad_input.is_cpu:  # torchvision takes 1.1 to 1.2 times as long as mmcv; docs/benchmark.md
-        grad_input.copy_(_products(grad_output, rois, grad_input.shape, spatial_scale, sampling_ratio, aligned))
-        return
-    if torch.are_deterministic_algorithms_enabled():
+    if torch.are_deterministic_algorithms_enabled() and not grad_input.is_cpu:
         with torch.enable_grad():  # linear in its input, so any input will do
             zeros = torch.zeros_like(grad_input, dtype=rois.dtype).requires_grad_()
             pooled = torchvision.ops.roi_align(zeros, rois, bins, spatial_scale, sampling_ratio, aligned)
@@ -75,51 +72,6 @@ def roi_align_backward(
             grad_output, rois, spatial_scale, *bins, *grad_input.shape, sampling_ratio, aligned
         )
     )
-
-
-def _products(
-    grad_output: Tensor, rois: Tensor, shape: torch.Size, scale: float, samples: int, aligned: bool
-) -> Tensor:
-    """Return the gradient (B, C, H, W) of roi_align: the weight of a cell in a bin is one along y times one along x."""
-    grad_input = grad_output.new_zeros(shape)
-    rows_of, columns_of = (
-        _weights(rois[:, [axis, axis + 2]] * scale - aligned / 2, bins, cells, samples, aligned)
-        for axis, bins, cells in zip((2, 1), grad_output.shape[2:], shape[2:], strict=True)
-    )
-    images, extents = rois[:, 0].long().tolist(), zip(_extents(rows_of), _extents(columns_of), strict=True)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(
-        1
-    )  # products are small: on a busy machine threads wait for each other longer than they compute
-    try:
-        for roi, (image, ((top, bottom), (left, right))) in enumerate(zip(images, extents, strict=True)):
-            products = rows_of[roi, :, top:bottom].T @ (grad_output[roi] @ columns_of[roi, :, left:right])
-            grad_input[image, :, top:bottom, left:right] += products
-    finally:
-        torch.set_num_threads(threads)
-    return grad_input
-
-
-def _weights(edges: Tensor, bins: int, cells: int, samples: int, aligned: bool) -> Tensor:
-    """Return the weights (R, bins, cells) of the cells in the averages of the bins between ``edges`` (R, 2)."""
-    start, end = edges[..., None, None].unbind(1)
-    size = (end - start if aligned else (end - start).clamp(min=1)) / bins
-    count = torch.full_like(size, samples) if samples > 0 else size.ceil()
-    steps = torch.arange(int(max(count.flatten().tolist(), default=0)))
-    count_or_1 = count.clamp(min=1)
-    places = start + torch.arange(bins)[:, None] * size + (steps + 0.5) * size / count_or_1
-    share = ((steps < count) & (places >= -1) & (places <= cells)) / count_or_1
-    places = places.clamp(0, cells - 1)
-    low = places.long()
-    upper = (places - low) * share
-    weights = edges.new_zeros(len(edges), bins, cells).scatter_add_(2, low, share - upper)
-    return weights.scatter_add_(2, (low + 1).clamp(max=cells - 1), upper)
-
-
-def _extents(weights: Tensor) -> list[tuple[int, int]]:
-    """Return for each region the first cell with a weight and the last + 1."""
-    used = weights.any(1).byte()
-    return torch.stack((used.argmax(1), used.shape[1] - used.flip(1).argmax(1)), 1).tolist()
 
 
 def roi_pool_forward(
