@@ -103,6 +103,7 @@ COLLECTIONS = (
     'Ablation',
     'Robustness',
     'Digits',
+    'Fashion',
 )
 OF_THE_PAPER = 'https://arxiv.org/abs/2304.12043'
 PAPERS = dict.fromkeys(('MixPro', 'Ablation', 'Robustness'), OF_THE_PAPER)
@@ -121,7 +122,7 @@ TOP1 = [('Image Classification', 'ImageNet-1k', ('Top 1 Accuracy',))]
 
 
 def collection(folder: str, name: str) -> str:
-    if folder in ('ablation', 'robustness', 'digits'):
+    if folder in ('ablation', 'robustness', 'digits', 'fashion'):
         return folder.capitalize()
     if name.startswith('deeplab'):
         return 'DeepLabV3+'
@@ -167,8 +168,9 @@ def metafile() -> str:
         name, (folder, *_) = path.stem, path.relative_to(CONFIGS).parts
         if folder in ('_base_', 'study') or name.startswith('study_'):
             continue
-        digits = 'Digit scenes' if 'digit-scenes' in name else 'Digits'
-        data = 'ImageNet-1k' if folder == 'robustness' and '-micro' not in name else DATA.get(folder, digits)
+        images, scenes = ('Fashion-MNIST', 'Fashion scenes') if folder == 'fashion' else ('Digits', 'Digit scenes')
+        small = scenes if name.endswith('-scenes') else images
+        data = 'ImageNet-1k' if folder == 'robustness' and '-micro' not in name else DATA.get(folder, small)
         entries, names = published_results.get(path.relative_to(CONFIGS).as_posix(), ([], []))
         about = {'Training Data': data} | (sizes.get(name.partition('_')[0], {}) if folder == 'pretrain' else {})
         if names:

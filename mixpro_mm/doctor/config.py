@@ -19,7 +19,10 @@ __all__ = ['check_config', 'check_contents', 'load', 'toolkits_of']
 SAMPLES = 8  # loaded from each data set, evenly spaced
 MANY_IMAGES = 10_000  # in a COCO file, above which image sizes are not checked
 # folder -> command that writes it
-COMMANDS = dict(digit_scenes='python -m mixpro_mm.datasets.digit_scenes {path}')
+COMMANDS = {
+    name: f'python -m mixpro_mm.datasets.{name.replace("-", "_")} {{path}}'
+    for name in ('digit_scenes', 'fashion-mnist', 'fashion_scenes')
+}
 COMMANDS |= dict(SegmentationClassContext='python tools/prepare_pascal_context.py {path.parent.parent}')
 
 

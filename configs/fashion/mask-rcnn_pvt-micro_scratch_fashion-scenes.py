@@ -1,0 +1,6 @@
+# Mask R-CNN on PVT-micro from scratch, to compare with the MixPro checkpoint.
+# Data:     python -m mixpro_mm.datasets.fashion_scenes data/fashion_scenes
+# Run:      mim train onedl-mmdetection configs/fashion/mask-rcnn_pvt-micro_scratch_fashion-scenes.py
+_base_ = ['../_base_/mask_rcnn_pvt_micro.py', '../_base_/fashion_scenes_coco.py']
+
+model = dict(data_preprocessor=_base_.data_preprocessor)

@@ -1,0 +1,13 @@
+# PVT-micro (four stages of 32 to 256 channels) on 5,000 images of Fashion-MNIST with MixPro: half Mixup, half MixPro.
+# Class attention has stride 32, so images are 64 px and a mask cell is one token of stage 4.
+# Data:     python -m mixpro_mm.datasets.fashion_mnist
+# Run:      mim train onedl-mmpretrain configs/fashion/pvt-micro_mixpro_fashion.py
+_base_ = ['../_base_/fashion_mnist.py', '../_base_/pvt_micro_mixpro.py']
+
+larger = [dict(type='Resize', scale=64, interpolation='bicubic'), dict(type='PackInputs')]
+train_dataloader = dict(dataset=dict(pipeline=[*_base_.train_pipeline[:-1], *larger]))
+val_dataloader = dict(dataset=dict(pipeline=larger))
+test_dataloader = val_dataloader
+
+custom_hooks = [dict(type='mixpro_mm.LabelingHook')]
+train_cfg = dict(max_epochs=40)

@@ -1,0 +1,11 @@
+# Segmenter (mask transformer) on DeiT-micro from scratch, to compare with the MixPro checkpoint.
+# Data:     python -m mixpro_mm.datasets.fashion_scenes data/fashion_scenes
+# Run:      mim train onedl-mmsegmentation configs/fashion/segmenter_deit-micro_scratch_fashion-scenes.py
+_base_ = ['../_base_/segmenter_deit_micro.py', '../_base_/fashion_scenes_context.py']
+
+# 82 % of the pixels are background
+weights = [0.2] + [1.0] * 10
+model = dict(
+    data_preprocessor=_base_.data_preprocessor,
+    decode_head=dict(loss_decode=dict(class_weight=weights)),
+)
