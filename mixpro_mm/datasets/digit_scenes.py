@@ -48,7 +48,7 @@ def write_digit_scenes(
     return write_scenes(root, parameters, 'digit', CLASSES, _load, draw)
 
 
-main = functools.partial(run_command, write_digit_scenes, 'Write digit scenes in the layouts of Pascal Context and COCO.')
+main = functools.partial(run_command, write_digit_scenes, 'Write digit scenes.')
 
 if __name__ == '__main__':
     main()

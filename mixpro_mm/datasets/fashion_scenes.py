@@ -83,7 +83,7 @@ def write_fashion_scenes(
     parameters |= {key: fraction(key, value) for key, value in shares.items()} | dict(seed=seed, format=FORMAT)
     sides = round(size * min_side), round(size * max_side)
     if not 8 <= sides[0] <= sides[1]:
-        raise ValueError(f'sides of garments must be at least 8 pixels, from small to large, not {sides[0]} to {sides[1]}')
+        raise ValueError(f'garments must be at least 8 px, from small to large, not {sides[0]} to {sides[1]}')
 
     def load(split):
         images, labels = load_fashion_images(split, data_root)
@@ -94,8 +94,7 @@ def write_fashion_scenes(
     return write_scenes(root, parameters, 'garment', CLASSES, load, draw)
 
 
-description = 'Write fashion scenes in the layouts of Pascal Context and COCO.'
-main = functools.partial(run_command, write_fashion_scenes, description)
+main = functools.partial(run_command, write_fashion_scenes, 'Write fashion scenes.')
 
 if __name__ == '__main__':
     main()

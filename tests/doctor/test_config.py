@@ -222,8 +222,16 @@ def test_masks_are_checked_with_a_sample(tmp_path):
     assert finding.check == 'mask' and 'model.train_cfg.augments.0 (MixPro)' in finding.found
 
 
-def test_missing_data_are_not_loaded(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ('config', 'module', 'folder'),
+    [
+        (SCENES, 'digit_scenes', 'data/digit_scenes'),
+        ('configs/fashion/deit-micro_mixpro_fashion.py', 'fashion_mnist', 'data/fashion-mnist'),
+        ('configs/fashion/mask-rcnn_pvt-micro_scratch_fashion-scenes.py', 'fashion_scenes', 'data/fashion_scenes'),
+    ],
+)
+def test_missing_data_are_not_loaded(config, module, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert checks.check_contents(str(ROOT / SCENES)) == []
-    made = {finding.fix for finding in checks.check_config(str(ROOT / SCENES)) if finding.check == 'data'}
-    assert made == {'python -m mixpro_mm.datasets.digit_scenes data/digit_scenes'}
+    assert checks.check_contents(str(ROOT / config)) == []
+    made = {finding.fix for finding in checks.check_config(str(ROOT / config)) if finding.check == 'data'}
+    assert made == {f'python -m mixpro_mm.datasets.{module} {folder}'}
