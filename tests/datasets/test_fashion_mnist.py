@@ -30,28 +30,20 @@ def test_files_are_read_from_all_layouts(folder, suffix, tmp_path):
 
 
 def test_missing_and_damaged_files_raise(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=rf'train-images-.*python -m mixpro_mm.datasets.fashion_mnist {tmp_path}'
-    ):
+    with pytest.raises(FileNotFoundError, match=rf'train-images-.*mixpro_mm.datasets.fashion_mnist {tmp_path}'):
         FashionMNIST(str(tmp_path))
     images = write_files(tmp_path, '.gz') / 'train-images-idx3-ubyte.gz'
     content = images.read_bytes()
-    others = (
-        (tmp_path / 't10k-images-idx3-ubyte.gz').read_bytes(),
-        b'<html>',
-        content[:-20],
-        content[:40] + content[60:],
-    )
-    for other in others:
+    test = (tmp_path / 't10k-images-idx3-ubyte.gz').read_bytes()
+    for other in (test, b'<html>', content[:-20], content[:40] + content[60:]):
         images.write_bytes(other)
         with pytest.raises(ValueError, match=rf'{images} is damaged, or a file of another data set'):
             FashionMNIST(str(tmp_path))
 
 
 def test_items_are_padded_bgr_arrays_and_not_shared(tiny_fashion):
-    dataset = DATASETS.build(
-        dict(type='mixpro_mm.FashionMNIST', data_root=str(tiny_fashion), split='test', img_size=33)
-    )
+    config = dict(type='mixpro_mm.FashionMNIST', data_root=str(tiny_fashion), split='test', img_size=33)
+    dataset = DATASETS.build(config)
     images, labels = load_fashion_images('test', tiny_fashion)
     assert type(dataset) is FashionMNIST and dataset.metainfo['classes'][::9] == ('T-shirt/top', 'ankle boot')
     assert np.array_equal(dataset.get_gt_labels(), labels)
@@ -120,7 +112,7 @@ def no_source(tmp_path, monkeypatch):
         raise RuntimeError('Error downloading train-images-idx3-ubyte.gz:\nno server')
 
     (tmp_path / 'bin').mkdir()
-    command('apt-get', 'echo W: a warning >&2; echo E: Unable to locate package "$4" >&2; exit 100')
+    command('apt-get', 'echo W: a warning >&2; echo E: no package "$4" >&2; exit 100')
     monkeypatch.setenv('PATH', str(tmp_path / 'bin'), prepend=os.pathsep)
     monkeypatch.setattr(__main__, 'INSTALLED', f'{tmp_path}/absent'[1:])
     monkeypatch.setattr(torchvision.datasets, 'FashionMNIST', download)
@@ -136,7 +128,7 @@ def test_nothing_is_left_when_all_sources_fail(no_source, tmp_path, capsys):
     code, lines = fetch(tmp_path / 'data' / 'fashion-mnist', capsys)
     assert code == 1 and lines == [
         "Fashion-MNIST from Debian's package",
-        "Debian's package failed: apt-get stopped with exit code 100: E: Unable to locate package dataset-fashion-mnist",
+        "Debian's package failed: apt-get stopped with exit code 100: E: no package dataset-fashion-mnist",
         "Fashion-MNIST from torchvision's download",
         "torchvision's download failed: Error downloading train-images-idx3-ubyte.gz: no server",
         f'Fashion-MNIST is not available: copy its four idx files to {tmp_path}/data/fashion-mnist, or use the digits',
@@ -168,10 +160,8 @@ def test_files_are_fetched_once(source, no_source, tiny_fashion, tmp_path, capsy
 def test_other_content_is_kept(tmp_path, capsys):
     write_files(tmp_path)
     (tmp_path / 't10k-labels-idx1-ubyte').unlink()
-    assert fetch(tmp_path, capsys) == (
-        1,
-        [f'{tmp_path} is not empty, but incomplete: remove it or name another folder'],
-    )
+    message = f'{tmp_path} is not empty, but incomplete: remove it or name another folder'
+    assert fetch(tmp_path, capsys) == (1, [message])
     (tmp_path / 't10k-labels-idx1-ubyte').write_bytes(b'other')
     code, lines = fetch(tmp_path, capsys)
     assert code == 1 and 't10k-labels-idx1-ubyte is damaged' in lines[0]
