@@ -1,6 +1,6 @@
 # Mask R-CNN on PVT-micro, 10 classes, 16 epochs. Narrow heads for CPUs; group norm in the FPN, because the maps of PVT
 # are not normalized and stage 4 of a pre-trained model is four times as large as of a new one; RoI levels for objects
-# of 24 to 75 px.
+# of 32 to 75 px.
 _base_ = [
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
     'mmdet::_base_/default_runtime.py',

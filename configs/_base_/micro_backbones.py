@@ -1,4 +1,4 @@
-# Backbones of the digits configs, shared by pre-training and fine-tuning.
+# Backbones of the configs for the digits and Fashion-MNIST, shared by pre-training and fine-tuning.
 deit_micro = dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256)
 pvt_micro = dict(
     embed_dims=(32, 64, 128, 256),
