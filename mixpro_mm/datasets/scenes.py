@@ -183,4 +183,7 @@ def run_command(write: Callable, description: str, argv=None) -> None:
         option = f'--{each.name.replace("_", "-")}'
         parser.add_argument(option, type=type(each.default), default=each.default, help='%(default)s')
     args = vars(parser.parse_args(argv))
-    print(write(args.pop(root.name), **args))
+    try:
+        print(write(args.pop(root.name), **args))
+    except (FileNotFoundError, ValueError) as error:
+        parser.exit(1, f'{error}\n')

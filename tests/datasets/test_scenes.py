@@ -174,6 +174,14 @@ def test_command_lines(tiny_fashion, tmp_path, capsys):
         assert {split: count['images'] for split, count in manifest['counts'].items()} == dict(train=2, val=1)
 
 
+def test_the_command_names_the_one_that_fetches_missing_data(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        fashion_scenes.main([str(tmp_path / 'scenes'), '--data-root', str(tmp_path / 'fashion')])
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.endswith(f': python -m mixpro_mm.datasets.fashion_mnist {tmp_path}/fashion\n')
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ('kwargs', 'words'),
     [
