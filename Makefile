@@ -31,7 +31,7 @@ bench: setup
 
 # WHEELS=folder: without set-up and network, with the torch of python3; docs/scale.md
 gpu-check: $(if $(WHEELS),,setup)
-	@$(if $(WHEELS),bash requirements/gpu_check.sh $(WHEELS),$(PYTHON_VENV) tools/gpu_check.py)
+	@$(if $(WHEELS),PATH='$(PATH:$(CURDIR)/.venv/bin:%=%)' bash requirements/gpu_check.sh '$(WHEELS)',$(PYTHON_VENV) tools/gpu_check.py)
 
 faults: setup
 	@echo "faults: kills, full disks, broken files and bad input; about 20 minutes on 2 cores"

@@ -20,8 +20,8 @@ MIM_PLACES = ('mixpro_mm/.mim', 'mixpro_mim/.mim')
 PTH = 'mixpro_mm_mmcv_ops.pth'
 PTH_LINE = (
     "import os, sys; os.environ.get('MIXPRO_MM_MMCV_OPS') == '0' or sys.meta_path.append(type('MmcvOpsFinder', (), "
-    "dict(find_spec=staticmethod(lambda name, *_: name == 'mmcv._ext' and "
-    "__import__('mixpro_mm.utils.mmcv_ops', fromlist=['_']).find_spec(name) or None))))"
+    "dict(find_spec=staticmethod(lambda fullname, path=None, target=None: fullname == 'mmcv._ext' and "
+    "__import__('mixpro_mm.utils.mmcv_ops', fromlist=['_']).find_spec(fullname) or None))))"
 )
 
 

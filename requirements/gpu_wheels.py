@@ -18,12 +18,13 @@ ROOT = Path(__file__).resolve().parents[1]
 TOOLKITS = ('onedl-mmcv', 'onedl-mmdetection', 'onedl-mmengine', 'onedl-mmpretrain')
 
 
-def needed(wanted: list[str]) -> tuple[list[str], list[str]]:
+def needed(wanted: list[str], python: str) -> tuple[list[str], list[str]]:
     """Return ``NAME==VERSION`` of the packages to collect, and of those that the machine must have with their needs."""
+    environment = dict(extra='', python_version=python, python_full_version=f'{python}.0')
     own, others, names = {}, {}, ['mixpro-mm', 'pytest', *TOOLKITS]
     while names:
         name = canonicalize_name(names.pop())
-        if name in (*own, *others):
+        if name in (*own, *others, 'faster-coco-eval'):  # which only evaluation needs
             continue
         package = metadata.distribution(name)
         # mmcv is pure where it is built without torch, as by pip in isolation
@@ -31,7 +32,7 @@ def needed(wanted: list[str]) -> tuple[list[str], list[str]]:
         (own if pure or name in wanted else others)[name] = f'{name}=={package.version}'
         if name in own:
             needs = map(Requirement, package.requires or ())
-            names += [need.name for need in needs if need.marker is None or need.marker.evaluate(dict(extra=''))]
+            names += [need.name for need in needs if need.marker is None or need.marker.evaluate(environment)]
     del own['mixpro-mm']
     return sorted(own.values()), sorted(others.values())
 
@@ -42,7 +43,8 @@ def main() -> None:
     parser.add_argument('--python', default='{}.{}'.format(*sys.version_info), help='version on the other machine')
     parser.add_argument('--compiled', nargs='*', default=['pycocotools', 'shapely'])
     args = parser.parse_args()
-    (own, others), pip = needed(args.compiled), [sys.executable, '-m', 'pip']
+    args.compiled = [*map(canonicalize_name, args.compiled)]
+    (own, others), pip = needed(args.compiled, args.python), [sys.executable, '-m', 'pip']
     compiled = [package for package in own if package.partition('==')[0] in args.compiled]
     pure = [package for package in own if package not in compiled]
     subprocess.run([*pip, 'wheel', '-q', '--no-cache-dir', '--no-deps', '-w', args.folder, *pure, ROOT], check=True)

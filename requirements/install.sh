@@ -58,6 +58,7 @@ step() {  # step "what it does" command...
 echo "mixpro_mm set-up into .venv: about 4 minutes, most of them downloads"
 { .venv/bin/python -c "$supported" && .venv/bin/python -m pip --version; } >/dev/null 2>&1 || { rm -rf .venv; mkdir -p .venv; }
 [ -x .venv/bin/python ] || step "making .venv with $("$python" --version)" "$python" -m venv .venv
+printf '%s ' "$mmcv" >"$stamp"  # keeps the choice if the set-up is interrupted
 venv=$PWD/.venv/bin
 export PATH="$venv:$PATH" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=requirements/constraints.txt
 install() { "$venv/python" -m pip install "$@"; }
@@ -66,8 +67,8 @@ install() { "$venv/python" -m pip install "$@"; }
 step "pip and build tools" install "pip>=24" setuptools wheel
 step "torch (the largest download, some 3 GB)" install torch torchvision numpy
 
-# mmcv is published as source. In the isolated build of pip there is no torch, and the wheel has no ops. pip's cache is
-# not asked, because it may hold a wheel that was compiled for another torch.
+# mmcv is published as source. In pip's isolated build there is no torch, and the wheel has no ops. Without --no-cache-dir
+# pip may take a wheel from its cache that was compiled for another torch.
 pure_mmcv() {
   install --no-cache-dir --no-deps --force-reinstall --no-binary onedl-mmcv onedl-mmcv
 }
@@ -78,7 +79,7 @@ compiled_mmcv() {
   fi
   local key wheels version build
   key=$("$venv/python" -c 'import sys, torch
-print(f"py{sys.version_info[0]}{sys.version_info[1]}-torch{torch.__version__}-{torch.cuda.is_available() and torch.version.cuda or 0}")')
+print(f"py{sys.version_info[0]}{sys.version_info[1]}-torch{torch.__version__}-{torch.cuda.is_available() and torch.version.cuda or 0}-O3")') || return 1
   wheels=${XDG_CACHE_HOME:-$HOME/.cache}/mixpro_mm/wheels/$key
   version=$(sed -n 's/^onedl-mmcv==//p' requirements/constraints.txt)
   wheel() { find "$wheels" -name "onedl_mmcv-$version-*.whl" 2>/dev/null | head -n 1; }

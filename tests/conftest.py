@@ -22,6 +22,7 @@ MANAGERS = (DefaultScope, MMLogger, MessageHub, Visualizer)
 def pytest_runtest_setup(item):
     if item.get_closest_marker('cuda') and not torch.cuda.is_available():
         pytest.skip('needs a CUDA device')
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
 
 @contextlib.contextmanager

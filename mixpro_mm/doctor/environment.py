@@ -74,10 +74,13 @@ def fix_import(module: str, error: str, environment: dict) -> str:
         return f'{PIP} install "setuptools>=80,<82"'
     if re.search('Adafactor is already registered|its own checkpoints', error):  # mmengine#1609, mmengine#1655
         return _reinstall('mmengine', environment)
-    if 'ops of torchvision' in error:  # a build for the CPU beside a torch for CUDA
-        return f'{PIP} install --force-reinstall --no-deps {KNOWN["torchvision"]}'
+    if "Could not run 'torchvision::" in error:  # a build for the CPU beside a torch for CUDA
+        version = environment['torchvision']['torchvision'].partition('+')[0]
+        return f'{PIP} install --force-reinstall --no-deps torchvision=={version}'
+    if "'mmcv._ext'" in error and os.environ.get('MIXPRO_MM_MMCV_OPS') == '0':
+        return 'unset MIXPRO_MM_MMCV_OPS'
     if "'mmcv._ext'" in error and [*environment.get('mmcv', ())] == ['onedl-mmcv']:
-        return 'unset MIXPRO_MM_MMCV_OPS' if os.environ.get('MIXPRO_MM_MMCV_OPS') == '0' else OWN
+        return OWN
     missing = re.search(r"No module named '(\w+)", error)
     top = missing[1] if missing else module.partition('.')[0]
     if not missing and top != 'mmcv' and re.search(NUMPY, error, re.I):  # mmcv without compiled ops works with both

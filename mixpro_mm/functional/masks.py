@@ -62,7 +62,7 @@ def random_mask(
         raise ValueError(f'keep must lie in 0 to {height * width} for a {height}x{width} grid, got {keep.tolist()}')
     noise = torch.rand(len(keep), height * width, generator=generator, device=device)
     rank = noise.argsort(dim=1).argsort(dim=1)  # a permutation per row: exact counts even if noise ties
-    return (rank < keep.to(device, non_blocking=True).unsqueeze(1)).view(-1, 1, height, width)
+    return (rank < _moved(keep, device).unsqueeze(1)).view(-1, 1, height, width)
 
 
 def region_mask(
@@ -119,7 +119,7 @@ def box_mask(
     inside = []
     for centre, length in zip(centres, size, strict=True):
         half = ((length * (1 - lam.double()).clamp(0, 1).sqrt()).long() // 2).to(centre.device)
-        low, high = ((centre + side * half).to(device, non_blocking=True) for side in (-1, 1))
+        low, high = (_moved(centre + side * half, device) for side in (-1, 1))
         if align is not None:
             low, high = _nearest_border(low, length, align), _nearest_border(high, length, align)
         position = torch.arange(length, device=low.device)
@@ -182,7 +182,12 @@ def block_mask(
         covered |= new.view_as(covered)
         missing = missing - new.sum(dim=1)
     covered |= _draw_edge(covered, missing, generator)
-    return covered.unsqueeze(1).to(count.device if device is None else device, non_blocking=True)
+    return _moved(covered.unsqueeze(1), count.device if device is None else device)
+
+
+def _moved(tensor: Tensor, device: torch.device | str | None) -> Tensor:
+    """Return a tensor on a device, without waiting for a GPU to receive it."""
+    return tensor.to(device, non_blocking=tensor.is_cpu)
 
 
 def _draw_sides(

@@ -128,8 +128,17 @@ def test_a_failing_test_fails(tmp_path):
     file.write_text('import pytest\n@pytest.mark.cuda\n@pytest.mark.parametrize("n", [1, 2, 3])\n'
                     'def test_it(n):\n    assert n != 2\ndef test_other():\n    assert False\n')  # fmt: skip
     (tmp_path / 'test_without_a_gpu.py').write_text('import nothing_that_exists')
-    found = gpu_check.run_tests(str(tmp_path))
+    found = gpu_check.run_tests(str(tmp_path), 'cuda')
     assert found == dict(ok=False, passed=2, tests=3, failures=1, errors=0, skipped=0)
+    file.write_text('import pytest\n@pytest.mark.cuda\ndef test_it():\n    pytest.skip("no GPU")\n')
+    assert [gpu_check.run_tests(str(tmp_path), device)['ok'] for device in ('cuda', 'cpu')] == [False, True]
+
+
+def test_without_a_gpu_it_stops(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(SystemExit):
+        gpu_check.main([])
+    assert f'torch {torch.__version__} finds no CUDA device' in capsys.readouterr().err
 
 
 def test_a_difference_above_the_limit_fails(monkeypatch):
@@ -137,6 +146,10 @@ def test_a_difference_above_the_limit_fails(monkeypatch):
     nms = mmcv.ops.nms
     monkeypatch.setattr(mmcv.ops, 'nms', lambda *args: (None, nms(*args)[1].flip(0)))
     assert compare_op('nms', 'cpu', torch.float32)['ok'] is False
+    loss = mmcv.ops.sigmoid_focal_loss
+    monkeypatch.setattr(mmcv.ops, 'sigmoid_focal_loss', lambda x, *args: loss(x, *args) + 0 * x.sub(x.detach()).sqrt())
+    found = compare_op('focal_loss', 'cpu', torch.float32)  # the gradient is NaN
+    assert found['difference'] < 1e-5 and math.isnan(found['gradient_difference']) and found['ok'] is False
 
 
 @pytest.mark.parametrize('device', ['cpu', 'cuda'])
@@ -145,11 +158,12 @@ def test_a_loss_that_is_not_finite_fails(device, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'reset_peak_memory_stats', lambda: events.append('reset'))
     monkeypatch.setattr(torch.cuda, 'max_memory_allocated', lambda: 3 * 2**20)
 
-    def step():
-        events.append('step')
+    def step(data):
+        events.append(data)
         return torch.tensor(next(losses))
 
-    found = gpu_check.time_steps(step, 8, Namespace(device=device, rounds=2))
+    monkeypatch.setattr(torch.cuda, 'synchronize', lambda: None)
+    found = gpu_check.time_steps(lambda: 'step', step, 8, Namespace(device=device, rounds=2))
     assert (found['ok'], found['rounds'], found['first_loss'], found['last_loss']) == (False, 2, 1, 4)
     assert found.get('peak_mib') == (3 if device == 'cuda' else None)
     assert events == ['step', 'step', *(['reset'] if device == 'cuda' else []), 'step', 'step']
@@ -174,7 +188,7 @@ def test_synchronisation_is_counted_by_line(monkeypatch):
 
 
 def test_wheels_are_the_pure_packages_and_those_named():
-    own, others = runpy.run_path(ROOT / 'requirements' / 'gpu_wheels.py')['needed'](['pycocotools'])
+    own, others = runpy.run_path(ROOT / 'requirements' / 'gpu_wheels.py')['needed'](['pycocotools'], '3.12')
     own, others = ({package.partition('==')[0] for package in packages} for packages in (own, others))
     assert {
         'onedl-mmcv',

@@ -83,7 +83,7 @@ SYMBOL = 'ImportError: mmcv/_ext.cpython-311-x86_64-linux-gnu.so: undefined symb
 UNREAD = 'RuntimeError: cannot read its own checkpoints with torch 2.6.0: numpy.core.multiarray._reconstruct'
 KNOWN_MMENGINE = 'python -m pip uninstall -y mmengine && python -m pip install onedl-mmengine==0.10.12'
 NO_CUDA = 'RuntimeError: compiled by GCC 12.2, do not run on cuda: nms_impl: implementation for device cuda:0'
-NO_VISION = 'RuntimeError: ops of torchvision 0.26.0+cpu, do not run on cuda: Could not run torchvision::nms'
+NO_VISION = "RuntimeError: ops of torchvision 0.25.0+cpu, do not run on cuda: Could not run 'torchvision::nms' with"
 NO_EXT = "ModuleNotFoundError: No module named 'mmcv._ext'"
 
 
@@ -93,7 +93,7 @@ NO_EXT = "ModuleNotFoundError: No module named 'mmcv._ext'"
         ('cv2', LIBGL, ONEDL, 'opencv-python-headless==4.12.0.88'),
         ('mmcv.ops', SYMBOL, ONEDL, AGAIN),
         ('mmcv.ops', NO_CUDA, ONEDL, AGAIN),
-        ('mmcv.ops', NO_VISION, ONEDL, '--force-reinstall --no-deps torchvision==0.26.0'),
+        ('mmcv.ops', NO_VISION, environment(torchvision='torchvision==0.25.0+cpu'), '--no-deps torchvision==0.25.0'),
         ('mmcv.ops', NO_EXT, environment(mmcv='mmcv-lite==2.2.0'), f'python -m pip uninstall -y mmcv-lite && {PURE}'),
         ('mmcv.ops', NO_EXT, ONEDL, 'python -m pip install --no-build-isolation --no-deps -e .'),
         ('mmcv', 'ValueError: numpy.dtype size changed, may indicate binary incompatibility', ONEDL, AGAIN),

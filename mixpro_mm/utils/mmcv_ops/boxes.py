@@ -89,7 +89,7 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
 
 
 def _iou(box: np.ndarray, others: np.ndarray, offset: int) -> np.ndarray:
-    """Return the IoU (N,) of a box with others, in float32; 0 for two boxes without area."""
+    """Return the IoU (N,) of a box with others, in float32; for two boxes without area 0, not NaN as in mmcv."""
     size = np.minimum(box[2:4], others[:, 2:4]) - np.maximum(box[:2], others[:, :2]) + offset
     shared = size.clip(0).prod(1)
     area, areas = (each[..., 2:4] - each[..., :2] + offset for each in (box, others))

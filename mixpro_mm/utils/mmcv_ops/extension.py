@@ -1,6 +1,6 @@
 """The module that takes the place of ``mmcv._ext``. Names and arguments of its functions are those of mmcv.
 
-Half precision (float16, bfloat16) is computed in float32, except for integers and indices.
+Half precision (float16, bfloat16) is computed in float32.
 """
 
 import importlib.metadata
@@ -41,7 +41,7 @@ __all__ = [
 
 
 def get_compiler_version() -> str:
-    """Return what mmengine prints as the compiler of mmcv."""
+    """Return what :func:`mmcv.utils.collect_env` prints as the compiler of mmcv."""
     return f'none, ops of torchvision {torchvision.__version__}'
 
 

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from mixpro_mm.utils.mmcv_ops.precision import full
+
 __all__ = [
     'sigmoid_focal_loss_backward',
     'sigmoid_focal_loss_forward',
@@ -27,7 +29,7 @@ def sigmoid_focal_loss_forward(
         gamma: Exponent of the modulating factor.
         alpha: Weight of positives; that of negatives is ``1 - alpha``.
     """
-    p, positive = torch.sigmoid(input.float()), _one_hot(target, input.shape[1])
+    p, positive = torch.sigmoid(full(input)), _one_hot(target, input.shape[1])
     loss_p = -alpha * (1 - p) ** gamma * p.clamp(TINY).log()
     loss_n = -(1 - alpha) * p**gamma * (1 - p).clamp(TINY).log()
     output.copy_(torch.where(positive, loss_p, loss_n) * _weights(weight, target)[:, None])
@@ -37,7 +39,7 @@ def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
     """Write the derivative of each loss of :func:`sigmoid_focal_loss_forward` by its logit to ``grad_input`` (N, K)."""
-    p, positive = torch.sigmoid(input.float()), _one_hot(target, input.shape[1])
+    p, positive = torch.sigmoid(full(input)), _one_hot(target, input.shape[1])
     grad_p = -alpha * (1 - p) ** gamma * (1 - p - gamma * p * p.clamp(TINY).log())
     grad_n = -(1 - alpha) * p**gamma * (gamma * (1 - p) * (1 - p).clamp(TINY).log() - p)
     grad_input.copy_(torch.where(positive, grad_p, grad_n) * _weights(weight, target)[:, None])
@@ -69,7 +71,7 @@ def softmax_focal_loss_backward(
     grad = alpha * (gamma * (1 - p) ** (gamma - 1) * p * p.clamp(TINY).log() - (1 - p) ** gamma)
     grad = torch.where(kept, grad, 0) * _weights(weight, target)
     buff.copy_(grad)
-    grad_input.copy_(grad[:, None] * (_one_hot(target, softmax.shape[1]).float() - softmax.float()))
+    grad_input.copy_(grad[:, None] * (_one_hot(target, softmax.shape[1]).to(grad) - softmax))
 
 
 def _one_hot(target: Tensor, classes: int) -> Tensor:
@@ -78,12 +80,12 @@ def _one_hot(target: Tensor, classes: int) -> Tensor:
 
 def _of_target(softmax: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Return the probabilities (N,) of the target classes and a mask (N,) of the targets that are not ignored."""
-    return softmax.float().gather(1, target.clamp(min=0)[:, None])[:, 0], target >= 0
+    return full(softmax).gather(1, target.clamp(min=0)[:, None])[:, 0], target >= 0
 
 
 def _weights(weight: Tensor, target: Tensor) -> Tensor:
     """Return the weights (N,) of the target classes: 1 without weights and for targets outside the classes."""
     if not weight.numel():
-        return torch.ones_like(target, dtype=torch.float32)
-    padded = F.pad(weight.float(), (0, 1), value=1.0)
+        return torch.ones_like(target, dtype=weight.dtype)
+    padded = F.pad(weight, (0, 1), value=1.0)
     return padded[torch.where((target >= 0) & (target < len(weight)), target, len(weight))]

@@ -1,7 +1,7 @@
 """Pooling of regions of interest."""
 
 import torch
-import torchvision
+import torchvision  # noqa: F401  registers torch.ops.torchvision
 from torch import Tensor
 
 from mixpro_mm.utils.mmcv_ops.precision import full
@@ -40,9 +40,8 @@ def roi_align_forward(
     """
     if pool_mode != 1:
         raise NotImplementedError("torchvision has no roi_align with pool_mode='max'; use 'avg', or compile mmcv")
-    input, bins = full(input), (aligned_height, aligned_width)
-    # the function, not the op: it is deterministic on request
-    output.copy_(torchvision.ops.roi_align(input, rois.to(input), bins, spatial_scale, sampling_ratio, aligned))
+    input, sizes = full(input), (spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned)
+    output.copy_(torch.ops.torchvision.roi_align(input, rois.to(input), *sizes))
 
 
 def roi_align_backward(
@@ -59,19 +58,9 @@ def roi_align_backward(
     aligned: bool,
 ) -> None:
     """Write the gradient of :func:`roi_align_forward` with respect to ``input`` to ``grad_input``."""
-    grad_output, bins = full(grad_output), (aligned_height, aligned_width)
-    rois = rois.to(grad_output)
-    if torch.are_deterministic_algorithms_enabled() and not grad_input.is_cpu:
-        with torch.enable_grad():  # linear in its input, so any input will do
-            zeros = torch.zeros_like(grad_input, dtype=rois.dtype).requires_grad_()
-            pooled = torchvision.ops.roi_align(zeros, rois, bins, spatial_scale, sampling_ratio, aligned)
-        grad_input.copy_(torch.autograd.grad(pooled, zeros, grad_output)[0])
-        return
-    grad_input.copy_(
-        torch.ops.torchvision._roi_align_backward(
-            grad_output, rois, spatial_scale, *bins, *grad_input.shape, sampling_ratio, aligned
-        )
-    )
+    grad_output, sizes = full(grad_output), (spatial_scale, aligned_height, aligned_width, *grad_input.shape)
+    operands = grad_output, rois.to(grad_output), *sizes, sampling_ratio, aligned
+    grad_input.copy_(torch.ops.torchvision._roi_align_backward(*operands))
 
 
 def roi_pool_forward(
@@ -124,9 +113,10 @@ def roi_pool_backward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Add the gradient of :func:`roi_pool_forward` with respect to ``input`` to ``grad_input``."""
+    """Write the gradient of :func:`roi_pool_forward` with respect to ``input`` to ``grad_input``."""
     _, channels, height, width = grad_input.shape
     # cells of all images and channels in a row
     planes = rois[:, :1].long() * channels + torch.arange(channels, device=rois.device)
     cells = (planes[..., None, None] * height * width + argmax)[argmax >= 0]
-    grad_input.view(-1).index_add_(0, cells, grad_output[argmax >= 0])
+    total = full(grad_output).new_zeros(grad_input.numel()).index_add_(0, cells, full(grad_output)[argmax >= 0])
+    grad_input.copy_(total.view_as(grad_input))

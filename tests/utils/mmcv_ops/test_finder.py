@@ -46,7 +46,7 @@ def test_python_starts_with_the_finder_and_imports_nothing_else(python):
 
 @pytest.mark.parametrize('command', [['script.py'], ['worker.py'], ['-m', 'torch.distributed.run', 'script.py']])
 def test_each_process_finds_the_substitutes(command, python, tmp_path):
-    """A script, a worker that starts anew, and a launcher."""
+    """A script, a spawned worker and a launcher."""
     said = python(*command[:-1], str(tmp_path / command[-1]))
     assert said.splitlines()[-1].endswith('mixpro_mm/utils/mmcv_ops/extension.py'), said
 
