@@ -8,7 +8,9 @@ PYTEST := OMP_NUM_THREADS=1 $(PYTHON_VENV) -m pytest -n auto --dist loadfile
 
 demo: setup
 	@echo "demo: pre-train with MixPro, transfer to segmentation and detection, report; up to 15 minutes on 2 cores"
-	@$(PYTHON_VENV) tools/study.py configs/digits/study_demo.py
+	@if $(PYTHON_VENV) -m mixpro_mm.datasets.fashion_mnist; then study=configs/fashion/study_fashion.py; \
+	else echo "demo: on the digits of scikit-learn instead"; study=configs/digits/study_demo.py; fi; \
+	$(PYTHON_VENV) tools/study.py $$study --work-dir work_dirs/demo
 
 test: setup lint
 	@echo "test: about 5 minutes on 2 cores"

@@ -24,3 +24,16 @@ def test_a_missing_requirement_is_reported_before_installation(setting, message,
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ['requirements']
+
+
+@pytest.mark.parametrize(
+    ('code', 'study'), [(0, 'configs/fashion/study_fashion.py'), (1, 'configs/digits/study_demo.py')]
+)
+def test_the_demo_runs_on_the_digits_where_fashion_mnist_cannot_be_fetched(code, study, tmp_path):
+    python = tmp_path / 'python'
+    python.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/calls\ncase $* in *fashion_mnist) exit {code};; esac\n')
+    python.chmod(0o755)
+    command = ['make', '--old-file=setup', 'demo', f'PYTHON_VENV={python}']
+    subprocess.run(command, cwd=SCRIPT.parents[1], check=True, capture_output=True, timeout=60)
+    calls = (tmp_path / 'calls').read_text().splitlines()
+    assert calls == ['-m mixpro_mm.datasets.fashion_mnist', f'tools/study.py {study} --work-dir work_dirs/demo']

@@ -43,12 +43,12 @@ def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures
     records, stages, figures = [normalised(record) for record in records], study['stages'], Path(out_dir) / 'figures'
     blocks = [('title', study['title'], str(study['date']))]
     blocks += [('note', _trained(stages, records))] if stages else []
-    blocks += record_blocks(records, figures, named_only=True)
     shown = [
         ('note', each['note']) if 'note' in each else ('figure', Path(each['path']), each['title'], each['caption'])
         for each in pictures
     ]
     blocks += [('heading', 'Examples'), *shown] if shown else []
+    blocks += record_blocks(records, figures, named_only=True)
     drawn = [('figure', path, *CURVES[path.stem]) for path in training_curves(stages, figures)]
     blocks += [('heading', 'Training'), *drawn] if drawn else []
     times = {stage['name']: stage['seconds'] for stage in stages if stage['seconds'] is not None}
