@@ -1,5 +1,5 @@
-# The demo (`make demo`): pre-train DeiT-micro and PVT-micro with MixPro on the digits, transfer them to segmentation
-# and detection, and train the same models from scratch.
+# `make demo` where Fashion-MNIST cannot be fetched: pre-train DeiT-micro and PVT-micro with MixPro on the digits, transfer
+# them to segmentation and detection, and train the same models from scratch.
 # Run:      python tools/study.py configs/digits/study_demo.py
 title = 'MixPro on embedded digits'
 seed = 0

@@ -1,4 +1,4 @@
-"""Draw docs/images/mixed_labels.png: one mixed label, on two test digits and the DeiT of ``make demo``.
+"""Draw docs/images/mixed_labels.png: one mixed label, on two test digits and the DeiT of configs/digits/study_demo.py.
 
 python docs/images/mixed_labels.py work_dirs/demo/deit_mixpro/epoch_50.pth
 """
