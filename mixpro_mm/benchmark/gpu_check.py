@@ -18,7 +18,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
-import numpy as np
 import pandas as pd
 import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper, build_optim_wrapper
@@ -26,6 +25,7 @@ from mmengine.registry import OPTIM_WRAPPERS, DefaultScope
 from torch import Tensor
 
 from mixpro_mm.benchmark.gpu_ops import OPS, TOLERANCES, compare_op
+from mixpro_mm.benchmark.measure import spread
 from mixpro_mm.benchmark.report import environment
 from mixpro_mm.benchmark.workbench import Session, Workbench
 from mixpro_mm.report.tables import markdown_table
@@ -149,7 +149,7 @@ def time_steps(draw: Callable[[], dict], step: Callable[[dict], Tensor], images:
         start = time.perf_counter()
         losses.append(float(step(data)))  # waits for the GPU
         seconds.append(time.perf_counter() - start)
-    median = float(np.median(seconds))
+    median = spread(seconds)['median_s']
     figures = dict(images=images, rounds=len(seconds), ms_per_step=1000 * median, images_per_s=images / median)
     figures |= dict(first_loss=losses[0], last_loss=losses[-1], ok=all(map(math.isfinite, losses)))
     if args.device == 'cuda':
