@@ -8,8 +8,9 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 
 from mixpro_mm.registry import DATASETS, register
+from mixpro_mm.utils.arguments import distinct_labels
 
-__all__ = ['Digits', 'load_digit_images', 'split_indices']
+__all__ = ['Digits', 'load_digit_images', 'resize_scans', 'split_indices']
 
 
 def split_indices(split: str) -> np.ndarray:
@@ -38,6 +39,13 @@ def load_digit_images(split: str) -> tuple[np.ndarray, np.ndarray]:
     return images, digits.target[index]
 
 
+def resize_scans(scans: np.ndarray, size: int) -> np.ndarray:
+    """Resize scans (N, 8, 8) uint8 to (N, size, size), bicubic."""
+    from PIL import Image
+
+    return np.stack([Image.fromarray(scan).resize((size, size), Image.Resampling.BICUBIC) for scan in scans])
+
+
 @register(DATASETS)
 class Digits(BaseDataset):
     """Scanned handwritten digits; ``img`` is BGR uint8 (img_size, img_size, 3), as ``LoadImageFromFile`` returns it.
@@ -56,19 +64,13 @@ class Digits(BaseDataset):
     METAINFO = dict(classes=tuple('0123456789'))
 
     def __init__(self, split: str = 'train', img_size: int = 32, classes=tuple(range(10)), pipeline=(), **kwargs):
-        self.split, self.img_size, self.digits = split, img_size, list(classes)
-        if not self.digits or len(set(self.digits)) < len(self.digits) or not set(self.digits) <= set(range(10)):
-            raise ValueError(f'classes must be distinct digits from 0 to 9, got {self.digits}')
+        self.split, self.img_size, self.digits = split, img_size, distinct_labels('classes', classes, 10)
         super().__init__(ann_file='', pipeline=pipeline, classes=[str(digit) for digit in self.digits], **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        from PIL import Image
-
         images, labels = load_digit_images(self.split)
-        size = (self.img_size, self.img_size)
-        grey = (np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)) for image in images)
         return [
             dict(img=np.repeat(img[..., None], 3, axis=-1), gt_label=self.digits.index(label))
-            for img, label in zip(grey, labels, strict=True)
+            for img, label in zip(resize_scans(images, self.img_size), labels, strict=True)
             if label in self.digits
         ]

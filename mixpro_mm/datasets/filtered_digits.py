@@ -18,7 +18,7 @@ from mixpro_mm.datasets.digit_views import KNOWN, SEED, VIEW_SIZE, all_scans, dr
 from mixpro_mm.datasets.digits import Digits
 from mixpro_mm.utils.files import sha256_of, write_text
 
-__all__ = ['filter_digits', 'main', 'spread']
+__all__ = ['filter_digits', 'improbable', 'main', 'percent', 'spread', 'write_selection']
 
 CANDIDATES = 100  # views per scan
 IMPROBABLE = 0.15  # A: upper bound of the probability of the right digit
@@ -48,6 +48,17 @@ def spread(candidates, per_scan: int, per_group: int) -> list[tuple[int, int]]:
     return sorted(chosen)
 
 
+def improbable(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return where (...) another class than ``truth`` (...) is predicted and the right one is below ``IMPROBABLE``.
+
+    Args:
+        scores: Probabilities (..., C).
+        truth: Labels, broadcast to the leading dimensions of ``scores``.
+    """
+    right = np.take_along_axis(scores, truth[..., None], -1)[..., 0]
+    return (scores.argmax(-1) != truth) & (right < IMPROBABLE)
+
+
 def filter_digits(probabilities, candidates: int = CANDIDATES) -> dict:
     """Return the content of the file without the origin of the CNN.
 
@@ -65,8 +76,7 @@ def filter_digits(probabilities, candidates: int = CANDIDATES) -> dict:
         return np.concatenate(scores).reshape(len(scans), candidates, len(KNOWN))
 
     scores, truth = scores_of(known), digits[known][:, None]
-    predicted, right = scores.argmax(-1), np.take_along_axis(scores, truth[..., None], -1)[..., 0]
-    hard = (predicted != truth) & (right < IMPROBABLE)
+    predicted, hard = scores.argmax(-1), improbable(scores, truth)
     a = spread(((known[i], view, truth[i, 0]) for i, view in np.argwhere(hard)), PER_SCAN, PER_DIGIT)
     unknown_scores = scores_of(unknown)
     mistaken, sure = unknown_scores.argmax(-1), unknown_scores.max(-1) > SURE
@@ -82,9 +92,9 @@ def filter_digits(probabilities, candidates: int = CANDIDATES) -> dict:
     o_rule = dict(candidates=sure.size, rule=f'a known digit predicted with more than {SURE}', passed=int(sure.sum()))
     o_rule |= dict(per_scan=PER_UNKNOWN_SCAN, per_mistake=PER_MISTAKE, images=len(o))
     origin = dict(
-        clean_top1=_percent(clean_predicted == clean.get_gt_labels()),
-        view_top1=_percent(predicted == truth),
-        median_confidence=_percent(np.median(scores.max(-1))),
+        clean_top1=percent(clean_predicted == clean.get_gt_labels()),
+        view_top1=percent(predicted == truth),
+        median_confidence=percent(np.median(scores.max(-1))),
         seed=SEED,
         adversarial=a_rule,
         known=dict(rule='not filtered', images=len(parts['known'])),
@@ -97,16 +107,24 @@ def filter_digits(probabilities, candidates: int = CANDIDATES) -> dict:
     )
 
 
-def _percent(share) -> float:
+def percent(share) -> float:
+    """Return the mean of shares in percent with two decimals."""
     return round(100 * float(np.mean(share)), 2)
 
 
-def main(argv=None):
+def write_selection(select, name: str, argv=None) -> None:
+    """Run the command ``python -m NAME CONFIG CHECKPOINT OUT.json``, which writes a selection with its origin.
+
+    Args:
+        select: Function from ``probabilities``, see :func:`filter_digits`, to the content of the file.
+        name: Name of the module.
+        argv: Arguments of the command.
+    """
     import torch
     from mmpretrain.apis import get_model
 
-    parser = argparse.ArgumentParser(description='Select the views of DigitsA and DigitsO with a CNN.')
-    parser.add_argument('config', help='configs/digits/evidence/filter_resnet-micro_digits-8.py')
+    parser = argparse.ArgumentParser(description='Select images with a CNN.')
+    parser.add_argument('config', help='config of the CNN')
     parser.add_argument('checkpoint')
     parser.add_argument('out')
     args = parser.parse_args(argv)
@@ -117,17 +135,22 @@ def main(argv=None):
         inputs = model.data_preprocessor(dict(inputs=torch.from_numpy(images).permute(0, 3, 1, 2)))['inputs']
         return model.head(model.extract_feat(inputs)).double().softmax(1).numpy()
 
-    content = filter_digits(probabilities)
+    content = select(probabilities)
     content['origin'] = dict(
-        command='python -m mixpro_mm.datasets.filtered_digits CONFIG CHECKPOINT OUT.json',
+        command=f'python -m {name} CONFIG CHECKPOINT OUT.json',
         config=Path(args.config).name,
         checkpoint_sha256=sha256_of(args.checkpoint),
-        versions={name: version(name) for name in PACKAGES},
+        versions={package: version(package) for package in PACKAGES},
         **content['origin'],
     )
     text = re.sub(r'\[[^][]*\]', lambda found: ' '.join(found[0].split()), json.dumps(content, indent=1))
-    write_text(args.out, text + '\n')  # a line per scan
+    write_text(args.out, text + '\n')  # a line per scan or class
     print(json.dumps(content['origin'], indent=2))
+
+
+def main(argv=None) -> None:
+    """Select the views of DigitsA and DigitsO."""
+    write_selection(filter_digits, 'mixpro_mm.datasets.filtered_digits', argv)
 
 
 if __name__ == '__main__':

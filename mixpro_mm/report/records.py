@@ -27,7 +27,8 @@ ROBUSTNESS = {
     **{f'calibration/{name}': name for name in ('top1', 'rms_calibration_error', 'aurra', 'ece')},
     **{f'ood/{name}': name for name in ('aupr', 'auroc', 'fpr95')},
 }
-PREFIXES = {'ImageNetA': 'A_', 'DigitsA': 'A_', 'ImageNetO': 'O_', 'DigitsO': 'O_'}  # by test data set
+# by test data set
+PREFIXES = {f'{data}{kind}': f'{kind}_' for data in ('ImageNet', 'Digits', 'Fashion') for kind in 'AO'}
 ROBUST_LOOPS = ('RecordedTestLoop', 'OcclusionTestLoop')  # their top-1 is not that of the standard test
 LOGS = '*/vis_data/config.py'
 

@@ -23,9 +23,10 @@ MULTI_SCALE = ' (MS)'  # suffix of metrics with test-time augmentation
 METRICS = {reported: (name, factor) for reported, (_, name, factor) in METRIC_NAMES.items()}
 METRICS[f'mIoU{MULTI_SCALE}'] = (f'mIoU{MULTI_SCALE}', 1.0)
 # further tests of a classifier; 'NAME/' is the prefix of their metrics, and 'robustness' their task
-EVALUATIONS = ('occlusion', 'A', 'O')
+EVALUATIONS = ('occlusion', 'calibration', 'A', 'O')
 ROBUSTNESS = {
-    'occlusion/calibration/ece': ('ece', 1.0),
+    'occlusion/calibration/ece': ('ece', 1.0),  # on the images of the curves, or in a test of its own
+    'calibration/calibration/ece': ('ece', 1.0),
     'A/calibration/top1': ('A_top1', 1.0),
     'A/calibration/rms_calibration_error': ('A_rms_calibration_error', 1.0),
     'A/calibration/aurra': ('A_aurra', 1.0),

@@ -3,8 +3,8 @@
 import math
 from numbers import Integral, Real
 
-__all__ = ['counted', 'flag', 'fraction', 'is_number', 'not_negative', 'one_of', 'patterns', 'positive']
-__all__ += ['positive_int', 'shown', 'within']
+__all__ = ['counted', 'distinct_labels', 'flag', 'fraction', 'is_number', 'not_negative', 'one_of', 'patterns']
+__all__ += ['positive', 'positive_int', 'shown', 'within']
 
 
 def shown(value) -> str:
@@ -37,6 +37,13 @@ def one_of(name: str, value, known) -> str:
     if not isinstance(value, str) or value not in known:
         raise ValueError(f'{name} {shown(value)} is unknown; known: {", ".join(sorted(known))}')
     return value
+
+
+def distinct_labels(name: str, value, count: int) -> list[int]:
+    """Return ``value`` as a list if it has different labels from 0 to ``count`` - 1, otherwise raise a ValueError."""
+    labels = list(value)
+    valid = labels and len(set(labels)) == len(labels) and set(labels) <= set(range(count))
+    return _checked(name, labels, valid, f'distinct labels from 0 to {count - 1}')
 
 
 def patterns(name: str, value) -> tuple[str, ...]:

@@ -63,5 +63,5 @@ def test_classes_select_digits_and_define_labels():
 
 @pytest.mark.parametrize('kwargs', [dict(classes=[]), dict(classes=[1, 1]), dict(classes=[7, 10]), dict(split='val')])
 def test_invalid_arguments_raise(kwargs):
-    with pytest.raises(ValueError, match=r"no split 'val'|classes must be distinct digits from 0 to 9"):
+    with pytest.raises(ValueError, match=r"no split 'val'|classes must be distinct labels from 0 to 9"):
         Digits(**kwargs)

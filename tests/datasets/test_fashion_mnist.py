@@ -70,12 +70,23 @@ def test_subsets_are_balanced_nested_and_differ_by_seed(tiny_fashion):
     assert balanced_subset(np.array([1, 0, 1, 0, 1]), 4, seed=0).tolist() in ([0, 1, 2, 3], [0, 1, 3, 4], [1, 2, 3, 4])
 
 
+def test_classes_select_images_and_define_labels(tiny_fashion):
+    dataset = FashionMNIST(str(tiny_fashion), split='test', classes=[7, 0, 3])
+    assert dataset.metainfo['classes'] == ('sneaker', 'T-shirt/top', 'dress')
+    assert [item['position'] for item in dataset] == [0, 3, 7, 10, 13, 17]
+    assert dataset.get_gt_labels().tolist() == [1, 2, 0, 1, 2, 0]
+    subset = FashionMNIST(str(tiny_fashion), split='test', classes=[7, 0, 3], num_images=3)
+    assert sorted(item['position'] % 10 for item in subset) == [0, 3, 7]
+
+
 @pytest.mark.parametrize(
     ('kwargs', 'words'),
     [
         (dict(num_images=15), 'a multiple of 10 and at most 40, got 15'),
         (dict(num_images=50), 'at most 40, got 50'),
-        (dict(num_images=10, split='test'), "None for the split 'test'"),
+        (dict(num_images=30, split='test'), 'at most 20, got 30'),
+        (dict(num_images=9, classes=[3, 7]), 'a multiple of 2 and at most 8, got 9'),
+        (dict(classes=[3, 10]), r'classes must be distinct labels from 0 to 9, got \[3, 10\]'),
         (dict(split='val'), "split 'val' is unknown; known: test, train"),
         (dict(img_size=27), 'img_size must be a whole number of at least 28, got 27'),
     ],

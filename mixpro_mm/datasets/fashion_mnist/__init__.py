@@ -12,7 +12,7 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 
 from mixpro_mm.registry import DATASETS, register
-from mixpro_mm.utils.arguments import one_of, positive_int
+from mixpro_mm.utils.arguments import distinct_labels, one_of, positive_int
 
 __all__ = ['CLASSES', 'FashionMNIST', 'balanced_subset', 'load_fashion_images', 'read_file']
 
@@ -84,7 +84,8 @@ class FashionMNIST(BaseDataset):
     Args:
         data_root (str): See :func:`load_fashion_images`.
         split (str): 'train' (60,000 images) or 'test' (10,000).
-        num_images (int | None): Size of a class-balanced subset of the training images; a multiple of 10.
+        classes (Sequence[int]): Labels to keep; the new labels are positions in this sequence.
+        num_images (int | None): Size of a class-balanced subset; a multiple of the number of classes.
         seed (int): Seed of the subset.
         img_size (int): Side in pixels; the photographs of 28 x 28 are padded with black, not resized.
         pipeline (Sequence): Transforms; no loading step is needed.
@@ -92,7 +93,7 @@ class FashionMNIST(BaseDataset):
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: A file is not that of Fashion-MNIST, an argument is invalid, or a subset of 'test' is requested.
+        ValueError: A file is not that of Fashion-MNIST, or an argument is invalid.
     """
 
     METAINFO = dict(classes=CLASSES)
@@ -101,23 +102,25 @@ class FashionMNIST(BaseDataset):
         self,
         data_root: str = 'data/fashion-mnist',
         split: str = 'train',
+        classes=tuple(range(10)),
         num_images: int | None = None,
         seed: int = 0,
         img_size: int = 32,
         pipeline=(),
         **kwargs,
     ):
-        if num_images is not None and split != 'train':
-            raise ValueError(f'num_images must be None for the split {split!r}: subsets are of the training images')
+        self.labels = distinct_labels('classes', classes, len(CLASSES))
         self.split, self.num_images, self.seed = split, num_images, seed
         self.img_size = positive_int('img_size', img_size, least=SIDE)
-        super().__init__(ann_file='', data_root=data_root, pipeline=pipeline, **kwargs)
+        names = [CLASSES[label] for label in self.labels]
+        super().__init__(ann_file='', data_root=data_root, pipeline=pipeline, classes=names, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        self.images, labels = load_fashion_images(self.split, self.data_root)
-        count = len(labels) if self.num_images is None else self.num_images
-        chosen = range(count) if count == len(labels) else balanced_subset(labels, count, self.seed)
-        return [dict(position=int(position), gt_label=int(labels[position])) for position in chosen]
+        self.images, self.targets = load_fashion_images(self.split, self.data_root)
+        chosen = np.flatnonzero(np.isin(self.targets, self.labels))
+        if self.num_images not in (None, len(chosen)):
+            chosen = chosen[balanced_subset(self.targets[chosen], self.num_images, self.seed)]
+        return [dict(position=int(place), gt_label=self.labels.index(self.targets[place])) for place in chosen]
 
     def get_data_info(self, idx: int) -> dict:
         info = super().get_data_info(idx)
