@@ -1,5 +1,7 @@
 """Robustness configs: images compared with torchvision, metrics with scikit-learn."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,10 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torchvision import transforms
 
-from mixpro_mm.datasets import Digits, DigitsA, DigitsO
+from mixpro_mm.datasets import Digits, DigitsA, DigitsO, FashionMNIST, FashionO, fashion_adversarial
 from mixpro_mm.datasets.natural_adversarial import imagenet_wnids
-from tests.config_rows import CONFIGS, fresh, header, run
+from tests.config_rows import CONFIGS, fresh, header, read, run
+from tests.datasets.conftest import tiny_fashion  # noqa: F401
 
 INDICES = list(range(3, 1000, 5))
 WNIDS = [imagenet_wnids()[index] for index in INDICES]
@@ -138,3 +141,53 @@ def test_occlusion_measures_curves_and_calibration(tmp_path):
     assert {'calibration/ece', 'calibration/rms_calibration_error', 'calibration/aurra'} <= set(metrics)
     for mode, least in (('random', 0), ('salient', 1), ('non-salient', 0)):
         assert {f'occlusion/{mode}_{(number + least) / 10:g}' for number in range(10)} <= set(metrics)
+
+
+@torch.no_grad()
+def fashion_scores(model, dataset):
+    images = torch.tensor(np.stack([item['img'] for item in dataset])).permute(0, 3, 1, 2)
+    return torch.stack([sample.pred_score for sample in model.test_step(dict(inputs=images))]).double().numpy()
+
+
+@pytest.fixture
+def data_root(request):
+    return str(request.getfixturevalue('tiny_fashion'))
+
+
+@pytest.mark.parametrize('name', ['calibration_fashion', 'fashion-a', 'occlusion_fashion'])
+def test_fashion_images_are_classified(name, data_root, tmp_path, monkeypatch):
+    chosen = range(0, 20, 3) if name == 'fashion-a' else range(20)
+    monkeypatch.setattr(fashion_adversarial, 'read_filtered_fashion', lambda: dict(adversarial=dict(all=chosen)))
+    model, config = drawn(f'deit-micro_{name}'), config_of(f'deit-micro_{name}')
+    dataset = FashionMNIST(data_root, 'test', img_size=config.test_dataloader.dataset.img_size)
+    correct = (fashion_scores(model, dataset).argmax(1) == dataset.get_gt_labels())[list(chosen)]
+    assert 0 < correct.sum() < len(chosen)
+    options = dict(num_images=20) if 'occlusion' in name else {}
+    metrics, _ = evaluated(f'deit-micro_{name}', model, tmp_path, data_root=data_root, **options)
+    tops = ['accuracy/top1', 'occlusion/random_0', 'occlusion/non-salient_0'] if options else ['calibration/top1']
+    assert [metrics[top] for top in tops] == pytest.approx([100 * correct.mean()] * len(tops), abs=1e-4)
+    assert options or 'calibration/ece' in metrics
+
+
+@pytest.mark.parametrize(('name', 'unknown', 'count'), [('fashion-o', 'digits', 60), ('fashion-o-near', 'classes', 20)])
+def test_unknown_images_are_detected(name, unknown, count, data_root, tmp_path):
+    model, config = drawn(f'deit-micro_{name}'), config_of(f'deit-micro_{name}').test_dataloader.dataset
+    own = dict(classes=config.classes) if 'classes' in config else {}
+    items = list(FashionO(data_root, unknown=unknown, img_size=config.img_size, indices=count, **own))
+    ood, confidence = np.array([item['ood'] for item in items]), fashion_scores(model, items).max(1)
+    metrics, samples = evaluated(f'deit-micro_{name}', model, tmp_path, data_root=data_root, indices=count)
+    assert len(samples) == count and [sample.ood for sample in samples] == ood.tolist()
+    assert metrics['ood/aupr'] == pytest.approx(100 * average_precision_score(ood, -confidence), abs=0.05)
+    assert metrics['ood/auroc'] == pytest.approx(100 * roc_auc_score(ood, -confidence), abs=0.05)
+
+
+def test_the_saliency_model_of_fashion_is_none_of_the_compared_models():
+    name = 'deit-micro_occlusion_fashion'
+    tested = config_of(name).test_cfg
+    checkpoint = Path(tested.saliency.pop('checkpoint'))
+    trained = read(CONFIGS / 'fashion' / 'evidence' / f'{checkpoint.parent.name}.py')
+    assert checkpoint.name == f'epoch_{trained.train_cfg.max_epochs}.pth'
+    assert f'# Needs:    {checkpoint} from' in ' '.join(header(CONFIGS / 'robustness' / f'{name}.py'))
+    assert tested.saliency == trained.model.backbone
+    assert not trained.model.train_cfg and not trained.custom_hooks and trained.randomness.seed == 100
+    assert tested.grid * trained.model.backbone.patch_size == trained.test_dataloader.dataset.img_size

@@ -7,16 +7,14 @@
 # Read:     occlusion/MODE_RATIO, in percent; deit-micro_calibration_fashion.py has top-1 and ECE on all test images
 _base_ = '../fashion/deit-micro_mixpro_fashion.py'
 
+backbone = _base_.model.backbone
 test_dataloader = dict(dataset=dict(num_images=1000))
 test_cfg = dict(
     type='mixpro_mm.OcclusionTestLoop',
     protocol='naseer',
-    grid=7,
+    grid=backbone.img_size // backbone.patch_size,
     repeats=3,
     seed=0,
-    saliency=dict(
-        checkpoint='work_dirs/saliency_deit-micro_fashion/epoch_50.pth',
-        **_base_.model.backbone,
-    ),
+    saliency=dict(backbone, checkpoint='work_dirs/saliency_deit-micro_fashion/epoch_50.pth'),
     saliency_head='mean',
 )

@@ -74,7 +74,7 @@ def test_jobs_default_to_visible_gpus_or_cores(read, monkeypatch, visible, count
         (f'[dict({ROW}, tta=True)]', 'tta, .* segmentation'),
         (f"[dict({ROW}, published=dict(bbox_mAP='x'))]", "published is {'bbox_mAP': 'x'}, not dict"),
         (f'[dict({ROW}, published=dict(top5=1.0))]', r"\['top5'\]; known: top1"),
-        (f"[dict({ROW}, evaluations=dict(B='pre.py'))]", r"\['B'\]; known: occlusion, A, O"),
+        (f"[dict({ROW}, evaluations=dict(B='pre.py'))]", r"\['B'\]; known: occlusion, calibration, A, O"),
         (f'[dict({ROW}, cfg_options=dict(a=print))]', 'cfg_options .* JSON'),
         (f'[dict({ROW}, seeds=2), dict({ROW}, seeds=3) | dict(name="b", checkpoint="a")]', 'b .* more seeds than a'),
         (f'[dict({ROW}, seeds=2), dict({ROW}) | dict(name="a_s0")]', 'two stages of study.py have the name a_s0'),
