@@ -22,10 +22,11 @@ MULTI_SCALE = ' (MS)'  # suffix of metrics with test-time augmentation
 # metric of a toolkit -> (name in the results, factor to percent)
 METRICS = {reported: (name, factor) for reported, (_, name, factor) in METRIC_NAMES.items()}
 METRICS[f'mIoU{MULTI_SCALE}'] = (f'mIoU{MULTI_SCALE}', 1.0)
-# further tests of a classifier; 'NAME/' is the prefix of their metrics, and 'robustness' their task
+# further tests of a classifier; 'NAME/' is the prefix of their metrics, and 'robustness' their task; ECE is measured by
+# 'occlusion', or by 'calibration' if the curves are of a subset of the images
 EVALUATIONS = ('occlusion', 'calibration', 'A', 'O')
 ROBUSTNESS = {
-    'occlusion/calibration/ece': ('ece', 1.0),  # on the images of the curves, or in a test of its own
+    'occlusion/calibration/ece': ('ece', 1.0),
     'calibration/calibration/ece': ('ece', 1.0),
     'A/calibration/top1': ('A_top1', 1.0),
     'A/calibration/rms_calibration_error': ('A_rms_calibration_error', 1.0),
@@ -36,7 +37,7 @@ ROBUSTNESS = {
 }
 # in the results only if there is a published value
 OPTIONAL = ('bbox_mAP_50', 'bbox_mAP_75', 'segm_mAP_50', 'segm_mAP_75')
-PUBLISHABLE = tuple(name for name, _ in (*METRICS.values(), *ROBUSTNESS.values()))
+PUBLISHABLE = tuple(dict.fromkeys(name for name, _ in (*METRICS.values(), *ROBUSTNESS.values())))
 
 
 def check_evaluation(path: str) -> None:

@@ -64,3 +64,10 @@ def test_records_of_evaluations(tmp_path):
     }
     assert [record['published'] for record in found if 'published' in record] == [32.4]
     assert [record['curve'] for record in found if 'curve' in record] == [[[0.0, 90.0], [0.4951, 45.5]]]
+
+
+def test_calibration_may_be_a_test_of_its_own(tmp_path):
+    tests = dict(calibration='/r/c.py', occlusion='/r/occ.py')
+    pre = Stage(name='pre', config='/c.py', task='classification', evaluations=tests, **ROW)
+    found = records(tmp_path, (pre, {'calibration/calibration/ece': 3.0, 'occlusion/accuracy/top1': 90.0}))
+    assert [(r['metric'], r['value'], r['config']) for r in found] == [('ece', 3.0, '/r/c.py')]
