@@ -60,8 +60,10 @@ def load_fashion_images(split: str, data_root='data/fashion-mnist') -> tuple[np.
     return images, np.frombuffer(labels, np.uint8, offset=8)
 
 
-def balanced_subset(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+def balanced_subset(labels: np.ndarray, count: int, seed: int, last: bool = False) -> np.ndarray:
     """Return ``count`` positions (ascending), equally many per label; of one seed, smaller subsets are inside larger.
+
+    With ``last``, they are taken from the other end of the order, so that the two do not overlap while they fit.
 
     Raises:
         ValueError: ``count`` is not a multiple of the number of classes, or a class has too few images.
@@ -72,7 +74,8 @@ def balanced_subset(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     if rest or each > available.min():
         most = available.min() * len(classes)
         raise ValueError(f'num_images must be a multiple of {len(classes)} and at most {most}, got {count}')
-    return np.sort(np.concatenate([order[labels[order] == label][:each] for label in classes]))
+    part = slice(-each, None) if last else slice(each)
+    return np.sort(np.concatenate([order[labels[order] == label][part] for label in classes]))
 
 
 @register(DATASETS)
@@ -83,8 +86,10 @@ class FashionMNIST(BaseDataset):
 
     Args:
         data_root (str): See :func:`load_fashion_images`.
-        split (str): 'train' (60,000 images) or 'test' (10,000).
-        num_images (int | None): Size of a class-balanced subset of the training images; a multiple of 10.
+        split (str): 'train' (60,000 images), 'test' (10,000), or 'val': training images to choose settings with, which
+            no subset of 'train' of the same seed shows, unless the two have more than 60,000 images together.
+        num_images (int | None): Size of a class-balanced subset of the training images; a multiple of 10. Required
+            for 'val'.
         seed (int): Seed of the subset.
         img_size (int): Side in pixels; the photographs of 28 x 28 are padded with black, not resized.
         pipeline (Sequence): Transforms; no loading step is needed.
@@ -92,7 +97,7 @@ class FashionMNIST(BaseDataset):
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: A file is not that of Fashion-MNIST, an argument is invalid, or a subset of 'test' is requested.
+        ValueError: A file is not that of Fashion-MNIST, or an argument is invalid.
     """
 
     METAINFO = dict(classes=CLASSES)
@@ -107,16 +112,17 @@ class FashionMNIST(BaseDataset):
         pipeline=(),
         **kwargs,
     ):
-        if num_images is not None and split != 'train':
-            raise ValueError(f'num_images must be None for the split {split!r}: subsets are of the training images')
-        self.split, self.num_images, self.seed = split, num_images, seed
+        self.split, self.num_images, self.seed = one_of('split', split, ('train', 'val', 'test')), num_images, seed
+        if (split, num_images is None) in (('test', False), ('val', True)):
+            raise ValueError(f'num_images must be {"None" if split == "test" else "given"} for the split {split!r}')
         self.img_size = positive_int('img_size', img_size, least=SIDE)
         super().__init__(ann_file='', data_root=data_root, pipeline=pipeline, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        self.images, labels = load_fashion_images(self.split, self.data_root)
-        count = len(labels) if self.num_images is None else self.num_images
-        chosen = range(count) if count == len(labels) else balanced_subset(labels, count, self.seed)
+        self.images, labels = load_fashion_images('test' if self.split == 'test' else 'train', self.data_root)
+        chosen = range(len(labels))
+        if self.num_images is not None:
+            chosen = balanced_subset(labels, self.num_images, self.seed, last=self.split == 'val')
         return [dict(position=int(position), gt_label=int(labels[position])) for position in chosen]
 
     def get_data_info(self, idx: int) -> dict:
