@@ -4,6 +4,7 @@ Classes are also registered in the parent registries, so that plain names work a
 """
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
@@ -17,6 +18,7 @@ from mmpretrain.registry import BATCH_AUGMENTS as MMPRETRAIN_BATCH_AUGMENTS
 __all__ = [
     'BATCH_AUGMENTS',
     'DATASETS',
+    'FUNCTIONS',
     'HOOKS',
     'LOOPS',
     'METRICS',
@@ -34,6 +36,7 @@ def _child(parent: Registry, subpackage: str) -> Registry:
 
 BATCH_AUGMENTS = _child(MMPRETRAIN_BATCH_AUGMENTS, 'augments')
 DATASETS = _child(MMENGINE_DATASETS, 'datasets')
+FUNCTIONS = _child(MMENGINE_FUNCTIONS, 'datasets')
 HOOKS = _child(MMENGINE_HOOKS, 'hooks')
 LOOPS = _child(MMENGINE_LOOPS, 'evaluation')
 METRICS = _child(MMENGINE_METRICS, 'evaluation')

@@ -1,21 +1,27 @@
-# Fashion-MNIST, 28 px padded to 32: a class-balanced subset of the 60,000 training images, and all 10,000 test images.
+# Fashion-MNIST: a class-balanced subset of the 60,000 training images in memory, shifted by at most 2 px and flipped, and
+# all 10,000 test images.
 # Fetch it once: python -m mixpro_mm.datasets.fashion_mnist
-# Schedule: AdamW, warm-up, cosine, 50 epochs of 79 batches.
+# Schedule: AdamW, warm-up, cosine, 50 epochs of 80 batches; tested at 9/10 of it and at the end.
 _base_ = 'digits.py'
 
-num_images = 5000
+num_images = 5120
 data_preprocessor = dict(mean=[72.94] * 3, std=[90.02] * 3)  # 0.2860 and 0.3530 of 255
 
-train_pipeline = [
-    dict(type='RandomCrop', crop_size=32, padding=4),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackInputs'),
-]
-
-fashion = dict(_delete_=True, type='mixpro_mm.FashionMNIST', data_root='data/fashion-mnist', img_size=32)
-train_dataloader = dict(dataset=dict(fashion, split='train', num_images=num_images, pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(fashion, split='test', pipeline=_base_.test_pipeline))
+fashion = dict(
+    type='mixpro_mm.FashionMNIST', data_root='data/fashion-mnist', img_size=28, pipeline=_base_.test_pipeline
+)
+train_dataloader = dict(
+    collate_fn=dict(type='mixpro_mm.keep_batch'),
+    dataset=dict(
+        _delete_=True,
+        type='mixpro_mm.InMemoryDataset',
+        dataset=dict(fashion, split='train', num_images=num_images),
+        padding=2,
+        flip_prob=0.5,
+    ),
+)
+val_dataloader = dict(collate_fn=dict(type='default_collate'), dataset=dict(_delete_=True, **fashion, split='test'))
 test_dataloader = val_dataloader
 
-train_cfg = dict(val_interval=10)
-default_hooks = dict(logger=dict(interval=79))
+train_cfg = dict(val_interval=45)
+default_hooks = dict(logger=dict(interval=80))

@@ -5,10 +5,10 @@
 # Result:   top-1 78.9 as a stage of study_fashion.py, seed 0, 2026-11-29
 _base_ = ['../_base_/fashion_mnist.py', '../_base_/pvt_micro_mixpro.py']
 
-larger = [dict(type='Resize', scale=64, interpolation='bicubic'), dict(type='PackInputs')]
-train_dataloader = dict(dataset=dict(pipeline=[*_base_.train_pipeline[:-1], *larger]))
-val_dataloader = dict(dataset=dict(pipeline=larger))
+larger = dict(img_size=32, pipeline=[dict(type='Resize', scale=64, interpolation='bicubic'), dict(type='PackInputs')])
+train_dataloader = dict(dataset=dict(dataset=larger, padding=4))
+val_dataloader = dict(dataset=larger)
 test_dataloader = val_dataloader
 
 custom_hooks = [dict(type='mixpro_mm.LabelingHook')]
-train_cfg = dict(max_epochs=40)
+train_cfg = dict(max_epochs=40, val_interval=36)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from mixpro_mm.benchmark.fashion import fashion
 from mixpro_mm.benchmark.loading import loading
 from mixpro_mm.benchmark.measure import growth, labelling, memory, mixing, steps
 from mixpro_mm.benchmark.methods import METHODS, USUAL
@@ -17,7 +18,8 @@ from mixpro_mm.utils.files import write_json, write_text
 
 __all__ = ['SECTIONS', 'main']
 
-SECTIONS = dict(step=steps, memory=memory, growth=growth, labelling=labelling, mixing=mixing, ops=ops, loading=loading)
+SECTIONS = dict(step=steps, memory=memory, growth=growth, labelling=labelling, mixing=mixing, ops=ops)
+SECTIONS |= dict(loading=loading, fashion=fashion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -31,6 +31,8 @@ OTHERS = {  # title -> section and keys of its records
     'Labelling alone': 'labelling method batch_images size_px median_s std_s step_s share_of_step',
     'Ops of mmcv': 'ops op boxes bins median_s std_s ratio_to_compiled ratio_to_compiled_low ratio_to_compiled_high',
     'Loading images': 'loading config width_px height_px file_kb median_s std_s images_per_s_and_core',
+    'Training on Fashion-MNIST': 'fashion config loading size_px batch_images median_s std_s images_per_s '
+    'ratio_to_per_image ratio_to_per_image_low ratio_to_per_image_high',
 }
 
 

@@ -5,8 +5,10 @@ from mixpro_mm.datasets.digits import Digits, load_digit_images, split_indices
 from mixpro_mm.datasets.fashion_adversarial import FashionA, FashionO
 from mixpro_mm.datasets.fashion_mnist import FashionMNIST, load_fashion_images
 from mixpro_mm.datasets.imagenet import ImageNet1k
+from mixpro_mm.datasets.in_memory import InMemoryDataset, keep_batch
 from mixpro_mm.datasets.loading import CheckSegmentation, LoadWholeImage
 from mixpro_mm.datasets.natural_adversarial import ImageNetA, ImageNetO
 
 __all__ = ['CheckSegmentation', 'Digits', 'DigitsA', 'DigitsO', 'FashionA', 'FashionMNIST', 'FashionO', 'ImageNet1k']
-__all__ += ['ImageNetA', 'ImageNetO', 'LoadWholeImage', 'load_digit_images', 'load_fashion_images', 'split_indices']
+__all__ += ['ImageNetA', 'ImageNetO', 'InMemoryDataset', 'LoadWholeImage', 'keep_batch', 'load_digit_images']
+__all__ += ['load_fashion_images', 'split_indices']

@@ -36,7 +36,8 @@ class Stage:
         creates: Path that a command writes. The stage is unfinished while it does not exist.
         published: Published values in percent for each metric, shown beside the measured ones.
         tta: Whether to test again with the config's ``tta_model`` and ``tta_pipeline`` (segmentation: 'mIoU (MS)').
-        evaluations: Test configs for further evaluations of the trained model; the keys are from ``EVALUATIONS``.
+        evaluations: Test configs for further evaluations of the trained model, which replaces their ``model``; the keys
+            are from ``EVALUATIONS``.
         seeds: Number of repetitions with different seeds.
         seed: Seed of one repetition. Default: the seed of the study.
         gpus: Number of GPUs the config's batch size is meant for. Default: 1. On another number of GPUs, the batch

@@ -47,10 +47,10 @@ def check_evaluation(path: str) -> None:
         raise FileNotFoundError(f'{path}, a test after the training, needs {", ".join(missing)}, which do not exist')
 
 
-def evaluate(name: str, path: str, checkpoint: str, work_dir: Path, seed: int, launcher: str) -> dict[str, float]:
-    """Test a checkpoint with another config, in the folder ``name``, and prefix each metric with ``NAME/``."""
-    config = stage_config(path, work_dir, seed, None)
-    config.launcher = launcher
+def evaluate(name: str, path: str, trained: Config, checkpoint: str) -> dict[str, float]:
+    """Test the model of a stage with another config, in the folder ``name``, and prefix each metric with ``NAME/``."""
+    config = stage_config(path, trained.work_dir, trained.randomness.seed, None)
+    config.launcher, config.model = trained.launcher, copy.deepcopy(trained.model)
     return {f'{name}/{metric}': value for metric, value in test_checkpoint(config, checkpoint, name).items()}
 
 

@@ -90,7 +90,7 @@ def main(arguments=None) -> int:
     if args.tta:
         metrics = metrics | test_with_tta(config, final)
     for name, path in args.evaluate:
-        metrics = metrics | evaluate(name, path, final, work_dir, args.seed, args.launcher)
+        metrics = metrics | evaluate(name, path, config, final)
     if is_main_process():
         done = dict(fingerprint=mark, metrics={name: float(value) for name, value in metrics.items()})
         done |= dict(checkpoint=final, checkpoint_sha256=sha256_of(final), seconds=progress.seconds, tta=args.tta)

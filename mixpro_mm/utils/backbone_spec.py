@@ -32,6 +32,7 @@ BACKBONE_SPECS = {  # class that defines the attributes -> spec
     'timm.models.cait.Cait': BackboneSpec('blocks_token_only', 'num_prefix_tokens', 'norm'),
     'timm.models.xcit.Xcit': BackboneSpec('cls_attn_blocks', 'num_prefix_tokens', 'norm'),
     'mixpro_mm.models.pvt.PVT': BackboneSpec('block4', 'num_extra_tokens', 'norm'),
+    'mixpro_mm.models.class_token_vit.ClassTokenViT': BackboneSpec('layers', 'num_extra_tokens', None),
     'mixpro_mm.models.ca_swin.CASwin': BackboneSpec('ca_block', 'num_extra_tokens', None),
 }
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from mixpro_mm.benchmark.workbench import Workbench
+from tests.datasets.conftest import tiny_fashion  # noqa: F401
 
 MICRO = str(Path(__file__).parents[2] / 'configs' / 'digits' / 'deit-micro_mixpro_digits.py')
 

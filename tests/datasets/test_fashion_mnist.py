@@ -67,6 +67,8 @@ def test_subsets_are_balanced_nested_and_differ_by_seed(tiny_fashion):
     assert set(small) < set(large) and small == sorted(small) == positions(10)
     assert small != positions(10, seed=1)
     assert positions(40) == [*range(40)]
+    held_out = FashionMNIST(str(tiny_fashion), split='val', num_images=20)
+    assert sorted(positions(20) + [item['position'] for item in held_out]) == [*range(40)]
     assert balanced_subset(np.array([1, 0, 1, 0, 1]), 4, seed=0).tolist() in ([0, 1, 2, 3], [0, 1, 3, 4], [1, 2, 3, 4])
 
 
@@ -87,7 +89,8 @@ def test_classes_select_images_and_define_labels(tiny_fashion):
         (dict(num_images=30, split='test'), 'at most 20, got 30'),
         (dict(num_images=9, classes=[3, 7]), 'a multiple of 2 and at most 8, got 9'),
         (dict(classes=[3, 10]), r'classes must be distinct labels from 0 to 9, got \[3, 10\]'),
-        (dict(split='val'), "split 'val' is unknown; known: test, train"),
+        (dict(split='val'), "given for the split 'val'"),
+        (dict(split='dev'), "split 'dev' is unknown; known: test, train, val"),
         (dict(img_size=27), 'img_size must be a whole number of at least 28, got 27'),
     ],
 )
@@ -98,14 +101,13 @@ def test_invalid_arguments_raise(kwargs, words, tiny_fashion):
 
 def test_config_gives_normalised_batches(tiny_fashion):
     cfg = Config.fromfile(ROOT / 'configs' / '_base_' / 'fashion_mnist.py')
-    for part in ('train', 'test'):
-        cfg[f'{part}_dataloader'].dataset.data_root = str(tiny_fashion)
-    cfg.train_dataloader.dataset.num_images = 20
+    cfg.test_dataloader.dataset.data_root = cfg.train_dataloader.dataset.dataset.data_root = str(tiny_fashion)
+    cfg.train_dataloader.dataset.dataset.num_images = 20
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         loaders = [Runner.build_dataloader(cfg[f'{name}_dataloader'], seed=0) for name in ('train', 'test')]
         preprocessor = MODELS.build(dict(type='ClsDataPreprocessor', **cfg.data_preprocessor))
     train, test = (preprocessor(next(iter(loader)))['inputs'] for loader in loaders)
-    assert train.shape == test.shape == (20, 3, 32, 32)
+    assert train.shape == test.shape == (20, 3, 28, 28)
     assert torch.allclose(test.amin((1, 2, 3)), torch.tensor(-0.2860 / 0.3530), atol=1e-4)
     highest = torch.tensor([(21 + 5 * n) / 255 for n in range(20)])
     assert torch.allclose(test.amax((1, 2, 3)), (highest - 0.2860) / 0.3530, atol=1e-3)

@@ -1,16 +1,8 @@
-# ResNet-micro on 5,000 images of Fashion-MNIST at 28 px, without mixing: the CNN that filters FashionA, as a ResNet-50
-# filtered ImageNet-A. Its results are stored in mixpro_mm/datasets/filtered_fashion.json.
+# ResNet-micro on Fashion-MNIST, without mixing: the CNN that filters FashionA, as a ResNet-50 filtered ImageNet-A. Its
+# results are stored in mixpro_mm/datasets/filtered_fashion.json.
 # Run:      mim train onedl-mmpretrain configs/fashion/evidence/filter_resnet-micro_fashion.py
 # Then:     python -m mixpro_mm.datasets.filtered_fashion configs/fashion/evidence/filter_resnet-micro_fashion.py work_dirs/filter_resnet-micro_fashion/epoch_30.pth OUT.json
 _base_ = '../../_base_/fashion_mnist.py'
-
-train_pipeline = [
-    dict(type='RandomCrop', crop_size=28, padding=4),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackInputs'),
-]
-train_dataloader = dict(dataset=dict(img_size=28, pipeline=train_pipeline))
-val_dataloader = test_dataloader = dict(dataset=dict(img_size=28))
 
 model = dict(  # the last map is 4 x 4
     type='ImageClassifier',

@@ -60,8 +60,10 @@ def load_fashion_images(split: str, data_root='data/fashion-mnist') -> tuple[np.
     return images, np.frombuffer(labels, np.uint8, offset=8)
 
 
-def balanced_subset(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+def balanced_subset(labels: np.ndarray, count: int, seed: int, last: bool = False) -> np.ndarray:
     """Return ``count`` positions (ascending), equally many per label; of one seed, smaller subsets are inside larger.
+
+    With ``last``, they are taken from the other end of the order, so that the two do not overlap while they fit.
 
     Raises:
         ValueError: ``count`` is not a multiple of the number of classes, or a class has too few images.
@@ -72,7 +74,8 @@ def balanced_subset(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     if rest or each > available.min():
         most = available.min() * len(classes)
         raise ValueError(f'num_images must be a multiple of {len(classes)} and at most {most}, got {count}')
-    return np.sort(np.concatenate([order[labels[order] == label][:each] for label in classes]))
+    part = slice(-each, None) if last else slice(each)
+    return np.sort(np.concatenate([order[labels[order] == label][part] for label in classes]))
 
 
 @register(DATASETS)
@@ -83,9 +86,11 @@ class FashionMNIST(BaseDataset):
 
     Args:
         data_root (str): See :func:`load_fashion_images`.
-        split (str): 'train' (60,000 images) or 'test' (10,000).
+        split (str): 'train' (60,000 images), 'test' (10,000), or 'val': training images to choose settings with, which
+            no subset of 'train' of the same seed and classes shows, unless the two have more images than there are.
         classes (Sequence[int]): Labels to keep; the new labels are positions in this sequence.
-        num_images (int | None): Size of a class-balanced subset; a multiple of the number of classes.
+        num_images (int | None): Size of a class-balanced subset; a multiple of the number of classes. Required for
+            'val'.
         seed (int): Seed of the subset.
         img_size (int): Side in pixels; the photographs of 28 x 28 are padded with black, not resized.
         pipeline (Sequence): Transforms; no loading step is needed.
@@ -109,17 +114,20 @@ class FashionMNIST(BaseDataset):
         pipeline=(),
         **kwargs,
     ):
+        self.split, self.num_images, self.seed = one_of('split', split, ('train', 'val', 'test')), num_images, seed
+        if split == 'val' and num_images is None:
+            raise ValueError("num_images must be given for the split 'val'")
         self.labels = distinct_labels('classes', classes, len(CLASSES))
-        self.split, self.num_images, self.seed = split, num_images, seed
         self.img_size = positive_int('img_size', img_size, least=SIDE)
         names = [CLASSES[label] for label in self.labels]
         super().__init__(ann_file='', data_root=data_root, pipeline=pipeline, classes=names, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        self.images, self.targets = load_fashion_images(self.split, self.data_root)
+        self.images, self.targets = load_fashion_images('test' if self.split == 'test' else 'train', self.data_root)
         chosen = np.flatnonzero(np.isin(self.targets, self.labels))
-        if self.num_images not in (None, len(chosen)):
-            chosen = chosen[balanced_subset(self.targets[chosen], self.num_images, self.seed)]
+        if self.num_images is not None:
+            last = self.split == 'val'
+            chosen = chosen[balanced_subset(self.targets[chosen], self.num_images, self.seed, last=last)]
         return [dict(position=int(place), gt_label=self.labels.index(self.targets[place])) for place in chosen]
 
     def get_data_info(self, idx: int) -> dict:

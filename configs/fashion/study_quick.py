@@ -1,0 +1,17 @@
+# The evidence study in half an hour (`make study QUICK=1`): four methods on DeiT-micro, two on PVT-micro, two seeds, a
+# third of the steps. It decides nothing, because mixing methods are under-trained after 2,000 steps.
+# Run:      python tools/study.py configs/fashion/study_quick.py
+_base_ = 'study_evidence.py'
+
+title = 'Quick look: two seeds and a third of the training, without verdicts'
+kept = dict(deit=('none', 'cutmix', 'transmix', 'mixpro'))
+shorter = dict(deit={'train_cfg.max_epochs': 100, 'train_cfg.val_interval': 90})
+shorter['pvt'] = {'train_cfg.max_epochs': 50, 'train_cfg.val_interval': 45}
+stages = []
+for stage in _base_.stages:
+    name = stage['name'].split('_')[0]
+    if 'config' not in stage:
+        stages.append(stage)
+    elif stage['pretraining'] in kept.get(name, ('none', 'mixpro')):
+        options = stage.get('cfg_options', {}) | shorter.get(name, {})
+        stages.append(dict(stage, seeds=2, cfg_options=options))
