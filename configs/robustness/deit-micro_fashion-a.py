@@ -6,4 +6,4 @@
 _base_ = 'deit-micro_calibration_fashion.py'
 
 test_dataloader = dict(dataset=dict(type='mixpro_mm.FashionA'))
-test_evaluator = dict(bin_size=25)  # 17 bins of 415 images
+test_evaluator = dict(bin_size=25)  # 17 bins of 408 images
