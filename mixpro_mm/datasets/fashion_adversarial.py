@@ -39,8 +39,8 @@ class FashionA(_TestImages):
     """Test images of Fashion-MNIST that a small CNN misclassifies, selected like ImageNet-A; it is not ImageNet-A.
 
     The CNN predicts another class and gives the right one less than 15 %. The set has at most 60 images per class.
-    Unlike in ImageNet-A, no person removed images with ambiguous labels. Shirts, T-shirts, pullovers and coats have many,
-    and so have sneakers and ankle boots; the filter selects them, so the best possible top-1 is below 100.
+    Unlike in ImageNet-A, no person removed images with ambiguous labels. There are many of shirts, T-shirts, pullovers
+    and coats, and of sneakers and ankle boots. The filter selects them, so the best possible top-1 is below 100.
 
     Args:
         split (str): 'test'.
