@@ -14,8 +14,9 @@ num_images = 1280  # 20 batches
 
 def schedule(steps):
     epochs = steps // 20
+    warm_up = {'param_scheduler.0.end': 5, 'param_scheduler.1.begin': 5}  # epochs
     options = {'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': epochs * 9 // 10}
-    return options | {'train_dataloader.dataset.dataset.num_images': num_images}
+    return options | warm_up | {'train_dataloader.dataset.dataset.num_images': num_images}
 
 
 pretrain = dict(task='classification', data='Fashion-MNIST', needs=['fashion'])
