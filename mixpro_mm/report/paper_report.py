@@ -1,21 +1,27 @@
 """Reports of any runs: ``tables.html``, ``tables.md`` and optionally ``tables.tex``, and the blocks of all reports."""
 
 import argparse
-import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixpro_mm.report.claims import claims_of, claims_table, summary, verdict
 from mixpro_mm.report.figures.canvas import write_figure
+from mixpro_mm.report.figures.forest import forest_figure
 from mixpro_mm.report.figures.results import occlusion_figure
-from mixpro_mm.report.labels import label
+from mixpro_mm.report.labels import in_order, label
 from mixpro_mm.report.page import write_pages
-from mixpro_mm.report.paper import place, read_paper, table_blocks
+from mixpro_mm.report.paper import Paper, place, read_paper, table_blocks
 from mixpro_mm.report.records import collect, unreported
-from mixpro_mm.report.tables import Table, comparisons, origins, results_frame, results_table
+from mixpro_mm.report.tables import (
+    REFERENCES, Table, comparisons, origins, paired_difference, results_frame, results_table, signed,
+)  # fmt: skip
 from mixpro_mm.utils.arguments import counted
 
-__all__ = ['comparison_blocks', 'main', 'record_blocks', 'results_blocks', 'source_blocks', 'write_paper_report']
+__all__ = [
+    'claim_blocks', 'comparison_blocks', 'main', 'occlusion_blocks', 'record_blocks', 'results_blocks',
+    'source_blocks', 'write_paper_report',
+]  # fmt: skip
 
 PUBLISHED = (
     "In percent; 'paper' is the published number. ± is the sample standard deviation over n seeds. "
@@ -25,10 +31,20 @@ PUBLISHED = (
 NOT_IN_PAPER = 'In percent, in the layout of the paper, which has no results on these data.'
 COMPARED = (
     'First method minus second in points, paired by seed: mean ± standard deviation, 95 % interval of the mean '
-    '(Student), number of seeds, and the smallest detectable mean difference (half the width of the interval). The '
-    'intervals cover the variation between seeds, not between test images. If no method differed from another, about '
-    '{chance:.1f} of these {count} intervals would exclude zero.'
+    '(Student), number of seeds.'
 )
+RULE = (
+    'Supported: the 95 % interval (Student, differences paired by seed) excludes zero and the first method is better; '
+    'not supported: it excludes zero and the first method is worse; no difference larger than x: it has zero and lies '
+    'within ±x, at most 1 point for top-1 accuracies and 2 for other metrics; undecided: otherwise, or the interval is '
+    'unknown. Intervals cover the variation between seeds, not between test images; of true differences of zero, one '
+    'in twenty is found to differ.'
+)
+DRAWN = (
+    'Measured difference with its 95 % interval, in the color of the verdict, and the difference that the paper prints '
+    'for DeiT-S or PVT-S on its data. Metrics for which lower is better have their sign reversed.'
+)
+MAIN = ('top1', 'mIoU', 'bbox_mAP', 'occlusion_random', 'A_top1')  # the metric of a sentence is the first measured
 
 
 def record_blocks(records: list[dict], figures: Path, named_only: bool = False) -> list[tuple]:
@@ -44,12 +60,15 @@ def record_blocks(records: list[dict], figures: Path, named_only: bool = False) 
         blocks += [('note', NOT_IN_PAPER if data else PUBLISHED), *table_blocks(data, tables, paper)]
     if table := results_table([record for record in rest if record.get('backbone')]):
         blocks.append(('heading', 'Results outside the tables of the paper' if placed else 'Results'))
-        blocks += [*results_blocks(table), *comparison_blocks(table)]
-    return blocks + _occlusion(records, figures)
+        blocks += results_blocks(table)
+        claims = claim_blocks(table, paper, figures)
+        blocks += [('heading', 'Claims of the paper'), *claims] if claims else []
+        blocks += comparison_blocks(table)
+    return blocks + occlusion_blocks(records, figures)
 
 
 def results_blocks(table: Table) -> list[tuple]:
-    """Return a table of results for each task, and a note on units and seeds."""
+    """Return a sentence and a table of results for each task, and a note on units and seeds."""
     cells = [cell for row in table.values() for cell in row.values()]
     seeds = any(cell.std is not None for cell in cells)
     note = 'In percent' + (': mean ± sample standard deviation over n seeds.' if seeds else '; a single seed.')
@@ -57,17 +76,51 @@ def results_blocks(table: Table) -> list[tuple]:
     blocks = []
     for task in dict.fromkeys(task for task, *_ in table):
         part = {row: cells for row, cells in table.items() if row[0] == task}
-        blocks += [('subheading', label(task)), ('table', results_frame(part))]
+        blocks += [('subheading', label(task)), ('note', _sentence(task, part)), ('table', results_frame(part))]
     return [*blocks, ('note', note)]
 
 
+def _sentence(task: str, part: Table) -> str:
+    """Return the result of MixPro, or else of the last method, and of its reference, for the first metric of MAIN."""
+    clauses = []
+    for backbone in dict.fromkeys(backbone for _, backbone, _ in part):
+        rows = {metric: cells for (_, name, metric), cells in part.items() if name == backbone}
+        metric = next(filter(rows.__contains__, (*MAIN, *rows)))
+        *others, name = in_order(rows[metric])
+        cells = rows[metric]
+        text = f'{backbone} {_started(task, name)}: {label(metric)} {cells[name].mean:.1f}'
+        for other in [known for known in REFERENCES if known in others][:1]:
+            text += f', {_started(task, other)} {cells[other].mean:.1f}'
+            if cells[name].seeds.keys() & cells[other].seeds.keys():
+                found = paired_difference(cells[name].seeds, cells[other].seeds)
+                spread = f' ± {found.sd:.1f} over {found.n} seeds' if found.n > 1 else ''
+                known = f', 95 % interval {found.low:.1f} to {found.high:.1f}: {verdict(metric, found)}'
+                text += f' ({signed(found.mean)}{spread}{known if found.n > 2 else ""})'
+        clauses.append(text)
+    return '; '.join(clauses) + '.'
+
+
+def _started(task: str, name: str) -> str:
+    if name == 'scratch':
+        return 'from scratch'
+    if task in ('segmentation', 'detection'):
+        return f'from the {label(name)} checkpoint'
+    return 'without mixing' if name == 'none' else f'with {label(name)}'
+
+
+def claim_blocks(table: Table, paper: Paper, figures: Path) -> list[tuple]:
+    """Return a summary, a figure, a table and the rule of verdicts for the claims of the paper that were measured."""
+    if not (claims := claims_of(table, paper)):
+        return []
+    path = write_figure(forest_figure(claims), figures / 'claims.png')
+    figure = ('figure', path, 'Claims of the paper', DRAWN)
+    return [('note', summary(claims)), figure, ('table', claims_table(claims)), ('note', RULE)]
+
+
 def comparison_blocks(table: Table) -> list[tuple]:
-    """Return the differences between methods for each task and backbone; nothing without two shared seeds."""
-    found = comparisons(table)
-    count = sum(map(len, found.values()))
-    note = COMPARED.format(count=count, chance=0.05 * count)
-    tables = [(('subheading', title), ('table', frame)) for title, frame in found.items()]
-    return [('heading', 'Differences between methods'), ('note', note), *itertools.chain(*tables)] if count else []
+    """Return a table of the differences between methods; nothing without two shared seeds."""
+    frame = comparisons(table)
+    return [('heading', 'Differences between methods'), ('note', COMPARED), ('table', frame)] if len(frame) else []
 
 
 def source_blocks(records: list[dict]) -> list[tuple]:
@@ -76,7 +129,7 @@ def source_blocks(records: list[dict]) -> list[tuple]:
     return [('heading', 'Sources'), ('table', origins(records)), ('note', note)]
 
 
-def _occlusion(records: list[dict], figures: Path) -> list[tuple]:
+def occlusion_blocks(records: list[dict], figures: Path) -> list[tuple]:
     """Draw a figure per study, and one per protocol and grid for single tests."""
     groups: dict[str, list[dict]] = {}
     for record in records:
@@ -112,11 +165,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Write a report of studies and runs in the layout of the paper's tables; return 0, or 1 on failure."""
     parser = argparse.ArgumentParser(prog='report.py', description=main.__doc__.split(';')[0] + '.')
     parser.add_argument('paths', nargs='+', type=Path, metavar='DIR', help='work directories or JSON files')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/report'), help='output folder (%(default)s)')
+    parser.add_argument('--out', type=Path, help='output folder (work_dirs/report); with --evidence, page (DIR.md)')
     parser.add_argument('--latex', action='store_true', help='also write tables.tex')
+    parser.add_argument('--evidence', action='store_true', help='write one page on the claims of the paper')
     args = parser.parse_args(arguments)
     try:
-        print(*write_paper_report(args.paths, args.out, args.latex), sep='\n')
+        if args.evidence:
+            from mixpro_mm.report.evidence import write_evidence
+            print(write_evidence(args.paths[0], args.out))
+        else:
+            print(*write_paper_report(args.paths, args.out, args.latex), sep='\n')
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
