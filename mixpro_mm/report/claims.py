@@ -1,32 +1,18 @@
-"""Claims of the paper, differences between two methods in one metric, and what a study says about each."""
+"""Verdicts on the claims of the paper, differences between two methods in one metric, and results in sentences."""
 
 from collections import Counter
 from typing import NamedTuple
 
 import pandas as pd
 
-from mixpro_mm.report.labels import LOWER_IS_BETTER, label, measure
-from mixpro_mm.report.paper import METRICS, TITLES, Paper
-from mixpro_mm.report.tables import PairedDifference, Table, paired_difference
+from mixpro_mm.report.labels import LOWER_IS_BETTER, in_order, label, measure
+from mixpro_mm.report.paper import TITLES, Paper
+from mixpro_mm.report.tables import REFERENCES, PairedDifference, Table, paired_difference, signed
 
-__all__ = ['VERDICTS', 'Claim', 'claims_of', 'claims_table', 'summary', 'verdict']
+__all__ = ['VERDICTS', 'Claim', 'claims_of', 'claims_table', 'sentence', 'summary', 'verdict']
 
-# (backbone, metric) -> table, row and column of DeiT-S or PVT-S in the paper, where {} is the method
-CELLS = {
-    ('DeiT', 'top1'): ('table1', 'deit-small', '{}'),
-    ('PVT', 'top1'): ('table1', 'pvt-small', '{}'),
-    **{('DeiT', metric): (table, '{}', metric) for table in ('figure3', 'table5') for metric in METRICS[table][:4]},
-    **{('DeiT', metric): ('table3', 'segmenter_deit-small/{}', metric) for metric in METRICS['table3']},
-    **{('PVT', metric): ('table4', 'mask-rcnn_pvt-small/{}', metric) for metric in ('bbox_mAP', 'segm_mAP')},
-}
-BASELINES = {'cutmix': 'baseline', 'transmix': 'transmix'}  # MixPro is compared with -> name in these tables
-# further claims on the top-1 of DeiT: (method, other) -> their cells
-PARTS = {
-    ('mixpro', 'tokenmix'): (('table2', 'mixpro', 'top1'), ('table2', 'tokenmix', 'top1')),
-    ('maskmix', 'cutmix'): (('table7', 'random-4x', 'deit-small'), ('table7', 'region', 'deit-small')),
-    ('mixpro', 'maskmix'): (('table1', 'deit-small', 'mixpro'), ('table7', 'random-4x', 'deit-small')),
-}
 VERDICTS = ('supported', 'not supported', 'no difference', 'undecided', 'one seed', 'two seeds')  # their first words
+MAIN = ('top1', 'mIoU', 'bbox_mAP', 'occlusion_random', 'A_top1')  # the metric of a sentence is the first measured
 MARGINS = {True: 1.0, False: 2.0}  # is the metric a top-1 accuracy -> largest difference called none, in points
 
 
@@ -64,22 +50,15 @@ def verdict(metric: str, found: PairedDifference) -> str:
 
 
 def claims_of(table: Table, paper: Paper) -> list[Claim]:
-    """Return the claims whose methods were measured with at least one shared seed, for backbones of CELLS."""
+    """Return the claims on DeiT(-micro) and PVT(-micro) whose methods were measured with a shared seed."""
     found = []
     for row, cells in table.items():
-        _, backbone, metric = row
-        family = backbone.removesuffix('-micro')
-        pairs = {}
-        if place := CELLS.get((family, metric)):
-            for other, name in BASELINES.items():
-                pairs['mixpro', other] = [tuple(part.format(n) for part in place) for n in ('mixpro', name)]
-        pairs |= PARTS if (family, metric) == ('DeiT', 'top1') else {}
-        for (method, other), places in pairs.items():
-            if {method, other} <= cells.keys() and cells[method].seeds.keys() & cells[other].seeds.keys():
+        for (backbone, metric, method, other), places in paper.claims.items():
+            pair = (cells[name].seeds if name in cells else {} for name in (method, other))
+            if (row[1].removesuffix('-micro'), row[2]) == (backbone, metric) and (pair := paired_difference(*pair)):
                 numbers = [paper.number(*place) for place in places]
                 gain = None if None in numbers else round(numbers[0] - numbers[1], 1)
                 source = ' and '.join(dict.fromkeys(TITLES[name].partition('.')[0] for name, *_ in places))
-                pair = paired_difference(cells[method].seeds, cells[other].seeds)
                 found.append(Claim(row, method, other, source, gain, pair))
     return found
 
@@ -104,3 +83,30 @@ def summary(claims: list[Claim]) -> str:
     """Return one sentence with the number of claims of each verdict."""
     counts = Counter(next(word for word in VERDICTS if claim.verdict.startswith(word)) for claim in claims)
     return f'{len(claims)} claims of the paper: {", ".join(f"{counts[w]} {w}" for w in VERDICTS if counts[w])}.'
+
+
+def sentence(task: str, part: Table) -> str:
+    """Return the result of MixPro, or else of the last method, and of its reference, for the first metric of MAIN."""
+    clauses = []
+    for backbone in dict.fromkeys(backbone for _, backbone, _ in part):
+        rows = {metric: cells for (_, name, metric), cells in part.items() if name == backbone}
+        metric = next(filter(rows.__contains__, (*MAIN, *rows)))
+        *others, name = in_order(rows[metric])
+        cells = rows[metric]
+        text = f'{backbone} {_started(task, name)}: {label(metric)} {cells[name].mean:.1f}'
+        for other in [known for known in REFERENCES if known in others][:1]:
+            text += f', {_started(task, other)} {cells[other].mean:.1f}'
+            if found := paired_difference(cells[name].seeds, cells[other].seeds):
+                spread = f' ± {found.sd:.1f} over {found.n} seeds' if found.n > 1 else ''
+                known = f', 95 % interval {found.low:.1f} to {found.high:.1f}: {verdict(metric, found)}'
+                text += f' ({signed(found.mean)}{spread}{known if found.n > 2 else ""})'
+        clauses.append(text)
+    return '; '.join(clauses) + '.'
+
+
+def _started(task: str, name: str) -> str:
+    if name == 'scratch':
+        return 'from scratch'
+    if task in ('segmentation', 'detection'):
+        return f'from the {label(name)} checkpoint'
+    return 'without mixing' if name == 'none' else f'with {label(name)}'

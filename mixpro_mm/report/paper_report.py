@@ -5,17 +5,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixpro_mm.report.claims import claims_of, claims_table, summary, verdict
+from mixpro_mm.report.claims import claims_of, claims_table, sentence, summary
 from mixpro_mm.report.figures.canvas import write_figure
 from mixpro_mm.report.figures.forest import forest_figure
 from mixpro_mm.report.figures.results import occlusion_figure
-from mixpro_mm.report.labels import in_order, label
+from mixpro_mm.report.labels import label
 from mixpro_mm.report.page import write_pages
 from mixpro_mm.report.paper import Paper, place, read_paper, table_blocks
 from mixpro_mm.report.records import collect, unreported
-from mixpro_mm.report.tables import (
-    REFERENCES, Table, comparisons, origins, paired_difference, results_frame, results_table, signed,
-)  # fmt: skip
+from mixpro_mm.report.tables import Table, comparisons, origins, results_frame, results_table
 from mixpro_mm.utils.arguments import counted
 
 __all__ = [
@@ -44,7 +42,6 @@ DRAWN = (
     'Measured difference with its 95 % interval, in the color of the verdict, and the difference that the paper prints '
     'for DeiT-S or PVT-S on its data. Metrics for which lower is better have their sign reversed.'
 )
-MAIN = ('top1', 'mIoU', 'bbox_mAP', 'occlusion_random', 'A_top1')  # the metric of a sentence is the first measured
 
 
 def record_blocks(records: list[dict], figures: Path, named_only: bool = False) -> list[tuple]:
@@ -76,36 +73,8 @@ def results_blocks(table: Table) -> list[tuple]:
     blocks = []
     for task in dict.fromkeys(task for task, *_ in table):
         part = {row: cells for row, cells in table.items() if row[0] == task}
-        blocks += [('subheading', label(task)), ('note', _sentence(task, part)), ('table', results_frame(part))]
+        blocks += [('subheading', label(task)), ('note', sentence(task, part)), ('table', results_frame(part))]
     return [*blocks, ('note', note)]
-
-
-def _sentence(task: str, part: Table) -> str:
-    """Return the result of MixPro, or else of the last method, and of its reference, for the first metric of MAIN."""
-    clauses = []
-    for backbone in dict.fromkeys(backbone for _, backbone, _ in part):
-        rows = {metric: cells for (_, name, metric), cells in part.items() if name == backbone}
-        metric = next(filter(rows.__contains__, (*MAIN, *rows)))
-        *others, name = in_order(rows[metric])
-        cells = rows[metric]
-        text = f'{backbone} {_started(task, name)}: {label(metric)} {cells[name].mean:.1f}'
-        for other in [known for known in REFERENCES if known in others][:1]:
-            text += f', {_started(task, other)} {cells[other].mean:.1f}'
-            if cells[name].seeds.keys() & cells[other].seeds.keys():
-                found = paired_difference(cells[name].seeds, cells[other].seeds)
-                spread = f' ± {found.sd:.1f} over {found.n} seeds' if found.n > 1 else ''
-                known = f', 95 % interval {found.low:.1f} to {found.high:.1f}: {verdict(metric, found)}'
-                text += f' ({signed(found.mean)}{spread}{known if found.n > 2 else ""})'
-        clauses.append(text)
-    return '; '.join(clauses) + '.'
-
-
-def _started(task: str, name: str) -> str:
-    if name == 'scratch':
-        return 'from scratch'
-    if task in ('segmentation', 'detection'):
-        return f'from the {label(name)} checkpoint'
-    return 'without mixing' if name == 'none' else f'with {label(name)}'
 
 
 def claim_blocks(table: Table, paper: Paper, figures: Path) -> list[tuple]:
@@ -171,10 +140,12 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         if args.evidence:
-            from mixpro_mm.report.evidence import write_evidence
+            from mixpro_mm.report.study import write_evidence
+
             print(write_evidence(args.paths[0], args.out))
         else:
-            print(*write_paper_report(args.paths, args.out, args.latex), sep='\n')
+            out_dir = args.out or Path('work_dirs/report')
+            print(*write_paper_report(args.paths, out_dir, args.latex), sep='\n')
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

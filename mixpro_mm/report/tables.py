@@ -118,16 +118,11 @@ def results_frame(table: Table) -> pd.DataFrame:
     return frame[[column for column in columns if column in frame]].fillna('-')
 
 
-def paired_difference(values: dict[int, float], base: dict[int, float]) -> PairedDifference:
-    """Compute ``values`` - ``base``, both seed -> result, over the seeds that both have.
-
-    Raises:
-        ValueError: if there is no such seed.
-    """
-    seeds = sorted(values.keys() & base.keys())
+def paired_difference(values: dict[int, float], base: dict[int, float]) -> PairedDifference | None:
+    """Compute ``values`` - ``base``, both seed -> result, over the seeds that both have; None without such a seed."""
+    if not (seeds := sorted(values.keys() & base.keys())):
+        return None
     a, b = (np.array([side[seed] for seed in seeds], dtype=float) for side in (values, base))
-    if not seeds:
-        raise ValueError(f'a paired difference needs results of a shared seed, got seeds {[*values]} and {[*base]}')
     mean = float((a - b).mean())
     if len(seeds) == 1 or not np.isfinite(mean):
         return PairedDifference(len(seeds), mean)
@@ -148,17 +143,11 @@ def comparisons(table: Table) -> pd.DataFrame:
         compared = [(name, other) for other in reference for name in names]
         compared += [('mixpro', name) for name in names if 'mixpro' in cells]
         for name, other in dict.fromkeys(pair for pair in compared if pair[0] != pair[1]):
-            if len(cells[name].seeds.keys() & cells[other].seeds.keys()) > 1:
-                pairs = paired_difference(cells[name].seeds, cells[other].seeds)
-                lines.append({
-                    'metric': measure(metric),
-                    'backbone': backbone,
-                    'difference': f'{label(name)} - {label(other)}',
-                    'mean ± sd': f'{pairs.mean + 0.0:+.2f} ± {pairs.sd:.2f}',
-                    '95 % interval': pairs.interval,
-                    'n': str(pairs.n),
-                })  # fmt: skip
-    return pd.DataFrame(lines)
+            found = paired_difference(cells[name].seeds, cells[other].seeds)
+            if found and found.n > 1:
+                text = f'{label(name)} - {label(other)}', f'{found.mean + 0.0:+.2f} ± {found.sd:.2f}', found.interval
+                lines.append((measure(metric), backbone, *text, str(found.n)))
+    return pd.DataFrame(lines, columns=['metric', 'backbone', 'difference', 'mean ± sd', '95 % interval', 'n'])
 
 
 def origins(records: list[dict]) -> pd.DataFrame:

@@ -10,7 +10,8 @@ from mmpretrain.models import ClsDataPreprocessor
 from PIL import Image
 from torch.nn.functional import softmax
 
-from mixpro_mm.report.figures import mixed, models
+from mixpro_mm.report.figures import mixed
+from mixpro_mm.utils import models
 
 MIX = "model = dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict({})], probs=[0.5, 0.5]))\n{}"
 HOOK = "custom_hooks = [dict(type='mixpro_mm.LabelingHook', labeling='AreaLabeling')]"
