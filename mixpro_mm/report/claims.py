@@ -17,7 +17,7 @@ MARGINS = {True: 1.0, False: 2.0}  # is the metric a top-1 accuracy -> largest d
 
 
 class Claim(NamedTuple):
-    """``method`` - ``other`` in a row of a table: published (None: only drawn) in ``source``, and measured."""
+    """``method`` - ``other`` in a row of a table: published (None: only drawn) in ``source``, measured, and verdict."""
 
     row: tuple[str, str, str]
     method: str
@@ -25,11 +25,12 @@ class Claim(NamedTuple):
     source: str
     published: float | None
     found: PairedDifference
+    verdict: str
 
-    @property
-    def verdict(self) -> str:
-        """Verdict on the claim that ``method`` is better."""
-        return verdict(self.row[-1], self.found)
+
+def verdict(self) -> str:
+    """Verdict on the claim that ``method`` is better."""
+    return verdict(self.row[-1], self.found)
 
 
 def verdict(metric: str, found: PairedDifference) -> str:
@@ -59,7 +60,7 @@ def claims_of(table: Table, paper: Paper) -> list[Claim]:
                 numbers = [paper.number(*place) for place in places]
                 gain = None if None in numbers else round(numbers[0] - numbers[1], 1)
                 source = ' and '.join(dict.fromkeys(TITLES[name].partition('.')[0] for name, *_ in places))
-                found.append(Claim(row, method, other, source, gain, pair))
+                found.append(Claim(row, method, other, source, gain, pair, verdict(metric, pair)))
     return found
 
 
@@ -99,7 +100,7 @@ def sentence(task: str, part: Table) -> str:
             if found := paired_difference(cells[name].seeds, cells[other].seeds):
                 spread = f' ± {found.sd:.1f} over {found.n} seeds' if found.n > 1 else ''
                 known = f', 95 % interval {found.low:.1f} to {found.high:.1f}: {verdict(metric, found)}'
-                text += f' ({signed(found.mean)}{spread}{known if found.n > 2 else ""})'
+                text += f' ({signed(found.mean)}{spread}{known if found.n > 2 and found.sd else ""})'
         clauses.append(text)
     return '; '.join(clauses) + '.'
 

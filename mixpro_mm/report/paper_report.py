@@ -32,11 +32,10 @@ COMPARED = (
     '(Student), number of seeds.'
 )
 RULE = (
-    'Supported: the 95 % interval (Student, differences paired by seed) excludes zero and the first method is better; '
-    'not supported: it excludes zero and the first method is worse; no difference larger than x: it has zero and lies '
-    'within ±x, at most 1 point for top-1 accuracies and 2 for other metrics; undecided: otherwise, or the interval is '
-    'unknown. Intervals cover the variation between seeds, not between test images; of true differences of zero, one '
-    'in twenty is found to differ.'
+    'Verdicts are those of the 95 % interval (Student) of differences paired by seed. Supported: without zero, the '
+    'first method is better; not supported: without zero, it is worse; no difference larger than x: with zero and '
+    'within ±x, at most 1 point for top-1 accuracies and 2 points for other metrics; undecided: any other. Intervals '
+    'cover seeds, not test images; one in twenty excludes a true difference of zero.'
 )
 DRAWN = (
     'Measured difference with its 95 % interval, in the color of the verdict, and the difference that the paper prints '

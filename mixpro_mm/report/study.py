@@ -33,7 +33,7 @@ def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures
     """Write ``report.html``, ``report.md`` and ``figures/*.png`` to ``out_dir``; return the paths of the first two.
 
     Args:
-        study: ``title``, ``date``, ``about`` (optional, paragraphs), ``stages`` (dicts ``name, task, backbone,
+        study: ``title``, ``date``, ``about`` (optional; its first paragraph is at the top), ``stages`` (dicts ``name, task, backbone,
             pretraining, work_dir, seconds``; seconds may be None), ``versions`` and ``settings`` (str -> str).
         records: See ``report.records``; ``source`` is not needed.
         pictures: ``{path, title, caption}`` of PNG files in ``out_dir/figures``, or ``{note}``, a text.
@@ -65,7 +65,10 @@ def write_evidence(results: Path, page: Path | None = None) -> Path:
         ValueError: if the file has no results of a study, or no claim of the paper was measured.
     """
     page = page or results.parent.with_suffix('.md')
-    records, study, figures = collect([results]), (read_json(results) or {})['study'], page.with_suffix('')
+    content, figures = read_json(results), page.with_suffix('')
+    if not isinstance(content, dict) or 'study' not in content:
+        raise ValueError(f'{results} is not the results.json of a study')
+    records, study = collect([results]), content['study']
     table = results_table(records)
     if not (claims := parts.claim_blocks(table, read_paper(), figures)):
         raise ValueError(f'{results} has no two methods that the paper compares, with the same backbone and seed')
@@ -79,16 +82,19 @@ def write_evidence(results: Path, page: Path | None = None) -> Path:
 
 
 def _head(study: dict) -> list[tuple]:
-    about = [('note', text) for text in study.get('about', '').split('\n\n') if text]
-    return [('title', study['title'], str(study['date'])), *about]
+    return [('title', study['title'], str(study['date'])), *_about(study)[:1]]
+
+
+def _about(study: dict) -> list[tuple]:
+    return [('note', text) for text in study.get('about', '').split('\n\n') if text]
 
 
 def _setup(study: dict) -> list[tuple]:
-    """Return seeds, versions, and the number of stages and minutes of each task and backbone."""
+    """Return the later paragraphs of ``about``, seeds, versions, and the time of each task and backbone."""
     frame = pd.DataFrame(study['stages'], columns=['task', 'backbone', 'seconds']).fillna(0)
     times = frame.groupby(['task', 'backbone'], sort=False)['seconds'].agg(stages='size', minutes='sum').reset_index()
     text = f'{counted(len(frame), "stage")}, {frame["seconds"].sum() / 60:.1f} minutes in total; '
     text += '; '.join(f'{name}: {value}' for name, value in study['settings'].items())
     text += f'. {", ".join(f"{name} {version}" for name, version in study["versions"].items())}.'
     times['minutes'] = [f'{seconds / 60:.1f}' for seconds in times['minutes']]
-    return [('heading', 'Set-up'), ('note', text), ('table', times.map(str))]
+    return [('heading', 'Set-up'), *_about(study)[1:], ('note', text), ('table', times.map(str))]
