@@ -28,11 +28,6 @@ class Claim(NamedTuple):
     verdict: str
 
 
-def verdict(self) -> str:
-    """Verdict on the claim that ``method`` is better."""
-    return verdict(self.row[-1], self.found)
-
-
 def verdict(metric: str, found: PairedDifference) -> str:
     """Return what the 95 % interval of a difference says about the claim that the first method is better.
 
@@ -66,18 +61,12 @@ def claims_of(table: Table, paper: Paper) -> list[Claim]:
 
 def claims_table(claims: list[Claim]) -> pd.DataFrame:
     """Return a row of text per claim."""
-    return pd.DataFrame([
-        {
-            'claim': f'{measure(claim.row[-1])}: {label(claim.method)} - {label(claim.other)}',
-            'backbone': claim.row[1],
-            'paper': f'{"better" if claim.published is None else f"{claim.published:+.1f}"} ({claim.source})',
-            'here': f'{claim.found.mean + 0.0:+.2f}',
-            '95 % interval': claim.found.interval,
-            'seeds': str(claim.found.n),
-            'verdict': claim.verdict,
-        }
-        for claim in claims
-    ])  # fmt: skip
+    lines = []
+    for (_, backbone, metric), method, other, source, published, found, said in claims:
+        paper = f'{"better" if published is None else f"{published:+.1f}"} ({source})'
+        claim = f'{measure(metric)}: {label(method)} - {label(other)}'
+        lines.append((claim, backbone, paper, f'{found.mean + 0.0:+.2f}', found.interval, str(found.n), said))
+    return pd.DataFrame(lines, columns=['claim', 'backbone', 'paper', 'here', '95 % interval', 'seeds', 'verdict'])
 
 
 def summary(claims: list[Claim]) -> str:
@@ -106,8 +95,6 @@ def sentence(task: str, part: Table) -> str:
 
 
 def _started(task: str, name: str) -> str:
-    if name == 'scratch':
-        return 'from scratch'
-    if task in ('segmentation', 'detection'):
-        return f'from the {label(name)} checkpoint'
-    return 'without mixing' if name == 'none' else f'with {label(name)}'
+    transferred = task in ('segmentation', 'detection')
+    other = f'from the {label(name)} checkpoint' if transferred else f'with {label(name)}'
+    return {'scratch': 'from scratch', 'none': 'without mixing'}.get(name, other)

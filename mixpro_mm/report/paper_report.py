@@ -38,8 +38,8 @@ RULE = (
     'cover seeds, not test images; one in twenty excludes a true difference of zero.'
 )
 DRAWN = (
-    'Measured difference with its 95 % interval, in the color of the verdict, and the difference that the paper prints '
-    'for DeiT-S or PVT-S on its data. Metrics for which lower is better have their sign reversed.'
+    'Colors are verdicts; squares are the differences that the paper prints for DeiT-S or PVT-S on its data. Metrics '
+    'for which lower is better have their sign reversed.'
 )
 
 
@@ -56,10 +56,7 @@ def record_blocks(records: list[dict], figures: Path, named_only: bool = False) 
         blocks += [('note', NOT_IN_PAPER if data else PUBLISHED), *table_blocks(data, tables, paper)]
     if table := results_table([record for record in rest if record.get('backbone')]):
         blocks.append(('heading', 'Results outside the tables of the paper' if placed else 'Results'))
-        blocks += results_blocks(table)
-        claims = claim_blocks(table, paper, figures)
-        blocks += [('heading', 'Claims of the paper'), *claims] if claims else []
-        blocks += comparison_blocks(table)
+        blocks += [*results_blocks(table), *claim_blocks(table, paper, figures), *comparison_blocks(table)]
     return blocks + occlusion_blocks(records, figures)
 
 
@@ -81,8 +78,9 @@ def claim_blocks(table: Table, paper: Paper, figures: Path) -> list[tuple]:
     if not (claims := claims_of(table, paper)):
         return []
     path = write_figure(forest_figure(claims), figures / 'claims.png')
-    figure = ('figure', path, 'Claims of the paper', DRAWN)
-    return [('note', summary(claims)), figure, ('table', claims_table(claims)), ('note', RULE)]
+    figure = ('figure', path, 'Differences with their 95 % intervals', DRAWN)
+    blocks = [('heading', 'Claims of the paper'), ('note', summary(claims)), figure]
+    return [*blocks, ('table', claims_table(claims)), ('note', RULE)]
 
 
 def comparison_blocks(table: Table) -> list[tuple]:

@@ -17,14 +17,8 @@ from mixpro_mm.utils.files import read_json, write_text
 __all__ = ['write_evidence', 'write_report']
 
 CURVES = {  # file -> title, caption
-    'pre-training': (
-        'Pre-training',
-        'Losses of methods that mix images have different targets and cannot be compared.',
-    ),
-    'factor': (
-        'Progressive attention labeling',
-        'Means over the epoch. The factor weights attention against area; below, the difference of these two weights.',
-    ),
+    'pre-training': ('Pre-training', 'Losses of methods that mix images have different targets: do not compare them.'),
+    'factor': ('Progressive attention labeling', 'The factor weights attention against area; below, their difference.'),
     'transfer': ('Transfer', 'Losses with 60 values or more are running means.'),
 }
 
@@ -33,8 +27,9 @@ def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures
     """Write ``report.html``, ``report.md`` and ``figures/*.png`` to ``out_dir``; return the paths of the first two.
 
     Args:
-        study: ``title``, ``date``, ``about`` (optional; its first paragraph is at the top), ``stages`` (dicts ``name, task, backbone,
-            pretraining, work_dir, seconds``; seconds may be None), ``versions`` and ``settings`` (str -> str).
+        study: ``title``, ``date``, ``about`` (optional; its first paragraph is at the top), ``stages`` (dicts ``name,
+            task, backbone, pretraining, work_dir, seconds``; seconds may be None), ``versions`` and ``settings`` (str
+            -> str).
         records: See ``report.records``; ``source`` is not needed.
         pictures: ``{path, title, caption}`` of PNG files in ``out_dir/figures``, or ``{note}``, a text.
 
@@ -44,12 +39,11 @@ def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures
     if not records:
         raise ValueError('no results to report: the list of records is empty')
     records, figures = [normalised(record) for record in records], Path(out_dir) / 'figures'
-    blocks = _head(study)
     shown = [
         ('note', each['note']) if 'note' in each else ('figure', Path(each['path']), each['title'], each['caption'])
         for each in pictures
     ]
-    blocks += [('heading', 'Examples'), *shown] if shown else []
+    blocks = _head(study) + ([('heading', 'Examples'), *shown] if shown else [])
     blocks += parts.record_blocks(records, figures, named_only=True)
     drawn = [('figure', path, *CURVES[path.stem]) for path in training_curves(study['stages'], figures)]
     blocks += [('heading', 'Training'), *drawn] if drawn else []

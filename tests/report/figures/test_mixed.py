@@ -56,7 +56,7 @@ def test_the_two_weights_of_a_teacher_need_not_sum_to_one(made, monkeypatch):
     seen, data, mix = [], models.build_dataset(config, 'train'), mixed.mix
     monkeypatch.setattr(mixed, 'mix', lambda *args, **kwargs: seen.append(mix(*args, **kwargs)) or seen[0])
     figure = mixed.mixed_table(model, config, mixed.choose_augment(model), data, 4, 0, 3.25)
-    shown = [list(map(float, axes.get_xlabel().split('\n')[-2:])) for axes in figure.axes[-4:]]
+    shown = [list(map(float, axes.get_title().split('\n')[1].split(' / '))) for axes in figure.axes[3::4]]
     np.testing.assert_allclose(shown, seen[0][2].weights, atol=0.0051)
     assert (np.sum(shown, axis=1) < 0.9).any()
 
