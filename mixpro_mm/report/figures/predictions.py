@@ -63,8 +63,10 @@ def _mixed(stage, path: Path, load, seed: int) -> dict | None:
     if not (augments := label_augments(model)):
         return None
     write_figure(mixed_table(model, config, augments[0], dataset, IMAGES, seed, WIDTHS['text']), path)
-    caption = 'Test images, partners and masks (white: the image, and its area). Mixed images have the weights of both '
-    caption += 'labels, the attention its weight of the image; the factor weights attention against area.'
+    caption = 'A test image, its partner, the mask (white: from the image), the mixed image with the weights of both '
+    caption += (
+        'labels, and the attention with the weight that it gives the image. Labels follow attention by the factor.'
+    )
     return dict(title=f'Mixed images, {stage.backbone}, {label(stage.pretraining)}', caption=caption)
 
 
