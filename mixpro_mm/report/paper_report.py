@@ -16,10 +16,7 @@ from mixpro_mm.report.records import collect, unreported
 from mixpro_mm.report.tables import Table, comparisons, origins, results_frame, results_table
 from mixpro_mm.utils.arguments import counted
 
-__all__ = [
-    'claim_blocks', 'comparison_blocks', 'main', 'occlusion_blocks', 'record_blocks', 'results_blocks',
-    'source_blocks', 'write_paper_report',
-]  # fmt: skip
+__all__ = ['main', 'record_blocks', 'source_blocks', 'write_paper_report']
 
 PUBLISHED = (
     "In percent; 'paper' is the published number. ± is the sample standard deviation over n seeds. "
@@ -43,8 +40,10 @@ DRAWN = (
 )
 
 
-def record_blocks(records: list[dict], figures: Path, named_only: bool = False) -> list[tuple]:
-    """Return tables of the paper for records with a cell (``named_only``: with ``table``), of others, and of curves.
+def record_blocks(records: list[dict], figures: Path, named_only: bool = False) -> tuple[list, list, list]:
+    """Return the blocks of results and curves, of claims of the paper, and of differences between methods.
+
+    Records with a cell (``named_only``: with ``table``) are in tables of the paper.
 
     Raises:
         ValueError: if two records of one cell and seed differ.
@@ -56,11 +55,11 @@ def record_blocks(records: list[dict], figures: Path, named_only: bool = False) 
         blocks += [('note', NOT_IN_PAPER if data else PUBLISHED), *table_blocks(data, tables, paper)]
     if table := results_table([record for record in rest if record.get('backbone')]):
         blocks.append(('heading', 'Results outside the tables of the paper' if placed else 'Results'))
-        blocks += [*results_blocks(table), *claim_blocks(table, paper, figures), *comparison_blocks(table)]
-    return blocks + occlusion_blocks(records, figures)
+        blocks += _results(table)
+    return blocks + _occlusion(records, figures), _claims(table, paper, figures), _differences(table)
 
 
-def results_blocks(table: Table) -> list[tuple]:
+def _results(table: Table) -> list[tuple]:
     """Return a sentence and a table of results for each task, and a note on units and seeds."""
     cells = [cell for row in table.values() for cell in row.values()]
     seeds = any(cell.std is not None for cell in cells)
@@ -73,7 +72,7 @@ def results_blocks(table: Table) -> list[tuple]:
     return [*blocks, ('note', note)]
 
 
-def claim_blocks(table: Table, paper: Paper, figures: Path) -> list[tuple]:
+def _claims(table: Table, paper: Paper, figures: Path) -> list[tuple]:
     """Return a summary, a figure, a table and the rule of verdicts for the claims of the paper that were measured."""
     if not (claims := claims_of(table, paper)):
         return []
@@ -83,7 +82,7 @@ def claim_blocks(table: Table, paper: Paper, figures: Path) -> list[tuple]:
     return [*blocks, ('table', claims_table(claims)), ('note', RULE)]
 
 
-def comparison_blocks(table: Table) -> list[tuple]:
+def _differences(table: Table) -> list[tuple]:
     """Return a table of the differences between methods; nothing without two shared seeds."""
     frame = comparisons(table)
     return [('heading', 'Differences between methods'), ('note', COMPARED), ('table', frame)] if len(frame) else []
@@ -95,7 +94,7 @@ def source_blocks(records: list[dict]) -> list[tuple]:
     return [('heading', 'Sources'), ('table', origins(records)), ('note', note)]
 
 
-def occlusion_blocks(records: list[dict], figures: Path) -> list[tuple]:
+def _occlusion(records: list[dict], figures: Path) -> list[tuple]:
     """Draw a figure per study, and one per protocol and grid for single tests."""
     groups: dict[str, list[dict]] = {}
     for record in records:
@@ -119,7 +118,8 @@ def write_paper_report(paths: Sequence[str | Path], out_dir: str | Path, latex: 
     """
     records, out_dir = collect(paths), Path(out_dir)
     count = f'{counted(len(records), "number")} from {counted(len({r["source"] for r in records}), "file")}'
-    blocks = [('title', 'Results in the tables of MixPro', count), *record_blocks(records, out_dir / 'figures')]
+    results, claims, differences = record_blocks(records, out_dir / 'figures')
+    blocks = [('title', 'Results in the tables of MixPro', count), *results, *claims, *differences]
     blocks += source_blocks(records)
     if missing := unreported(paths):
         blocks.append(('note', f'Not in results.json; run the study again to include them: {", ".join(missing)}'))

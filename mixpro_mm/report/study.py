@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from mixpro_mm.report import paper_report as parts
 from mixpro_mm.report.figures.curves import training_curves
 from mixpro_mm.report.page import render_markdown, write_pages
-from mixpro_mm.report.paper import read_paper
+from mixpro_mm.report.paper_report import record_blocks, source_blocks
 from mixpro_mm.report.records import collect, normalised
-from mixpro_mm.report.tables import results_table
 from mixpro_mm.utils.arguments import counted
 from mixpro_mm.utils.files import read_json, write_text
 
@@ -44,10 +42,10 @@ def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures
         for each in pictures
     ]
     blocks = _head(study) + ([('heading', 'Examples'), *shown] if shown else [])
-    blocks += parts.record_blocks(records, figures, named_only=True)
+    results, claims, differences = record_blocks(records, figures, named_only=True)
     drawn = [('figure', path, *CURVES[path.stem]) for path in training_curves(study['stages'], figures)]
-    blocks += [('heading', 'Training'), *drawn] if drawn else []
-    return write_pages(Path(out_dir), 'report', [*blocks, *parts.source_blocks(records), *_setup(study)])
+    blocks += [*results, *claims, *differences, *([('heading', 'Training'), *drawn] if drawn else [])]
+    return write_pages(Path(out_dir), 'report', [*blocks, *source_blocks(records), *_setup(study)])
 
 
 def write_evidence(results: Path, page: Path | None = None) -> Path:
@@ -62,12 +60,10 @@ def write_evidence(results: Path, page: Path | None = None) -> Path:
     content, figures = read_json(results), page.with_suffix('')
     if not isinstance(content, dict) or 'study' not in content:
         raise ValueError(f'{results} is not the results.json of a study')
-    records, study = collect([results]), content['study']
-    table = results_table(records)
-    if not (claims := parts.claim_blocks(table, read_paper(), figures)):
+    study, (found, claims, differences) = content['study'], record_blocks(collect([results]), figures, named_only=True)
+    if not claims:
         raise ValueError(f'{results} has no two methods that the paper compares, with the same backbone and seed')
-    blocks = [*_head(study), *claims, ('heading', 'Results'), *parts.results_blocks(table)]
-    blocks += [*parts.occlusion_blocks(records, figures), *_setup(study), *parts.comparison_blocks(table)]
+    blocks = [*_head(study), *claims, *found, *_setup(study), *differences]
     link = f'[{results.name}]({os.path.relpath(results, page.parent)})'
     end = f'{link} has every number with its seed, its config and the hash of its checkpoint.'
     end += f' `python tools/report.py --evidence {results}` writes this page from it.'
