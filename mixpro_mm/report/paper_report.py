@@ -135,6 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--latex', action='store_true', help='also write tables.tex')
     parser.add_argument('--evidence', action='store_true', help='write one page on the claims of the paper')
     args = parser.parse_args(arguments)
+    if args.evidence and len(args.paths) > 1:
+        parser.error(f'--evidence takes one results.json, got {len(args.paths)}')
     try:
         if args.evidence:
             from mixpro_mm.report.study import write_evidence
