@@ -139,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f'--evidence takes one results.json, got {len(args.paths)}')
     try:
         if args.evidence:
-            from mixpro_mm.report.study import write_evidence
+            from mixpro_mm.report.study import write_evidence  # it imports this module
 
             print(write_evidence(args.paths[0], args.out))
         else:
