@@ -1,4 +1,7 @@
-"""Show results in the tables of the paper: python tools/report.py DIR... [--out DIR] [--latex]."""
+"""Show results in the tables of the paper: python tools/report.py DIR... [--out DIR] [--latex].
+
+Or as one page on the claims of the paper: python tools/report.py --evidence RESULTS.json [--out PAGE.md].
+"""
 
 import sys
 

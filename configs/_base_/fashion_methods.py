@@ -1,5 +1,9 @@
 # The mixing methods of the studies on Fashion-MNIST, as cfg_options of configs/fashion/{deit,pvt}-micro_mixpro_fashion.py.
-# Half the batches are mixed by Mixup, half by the method.
+# Half the batches are mixed by Mixup, half by the method. Images and steps: docs/development/pilot.md.
+few = {'train_dataloader.dataset.dataset.num_images': 1280, 'param_scheduler.0.end': 5, 'param_scheduler.1.begin': 5}
+deit_schedule = few | {'train_cfg.max_epochs': 300, 'train_cfg.val_interval': 270}  # epochs of 20 batches
+pvt_schedule = few | {'train_cfg.max_epochs': 150, 'train_cfg.val_interval': 135}
+
 mixup, cutmix = dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)
 box = dict(type='mixpro_mm.RegionMix', alpha=1.0)
 attention = dict(type='mixpro_mm.LabelingHook', labeling='AttentionLabeling')

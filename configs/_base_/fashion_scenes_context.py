@@ -1,4 +1,4 @@
-# Fashion scenes in the layout of Pascal Context (VOC 2010): 240 train and 80 val scenes of 96 px, background + 10 classes.
+# Fashion scenes in the layout of Pascal Context (VOC 2010): 240 train and 400 val scenes of 96 px, background + 10 classes.
 # Create them once: python -m mixpro_mm.datasets.fashion_scenes data/fashion_scenes
 # Sizes are those of the digit scenes. Train scenes show training photographs, val scenes test photographs.
 _base_ = 'digit_scenes_context.py'

@@ -165,3 +165,31 @@ cells['table4', 'mask-rcnn_r50/baseline', None] = 'detection/mask-rcnn_r50_1x_co
 cells['table4', 'mask-rcnn_r101/baseline', None] = 'detection/mask-rcnn_r101_1x_coco.py'
 cells |= {('table5', method, None): 'robustness/deit-small_imagenet-a.py' for method in table5['deit-small']}
 cells |= {('table5', method, 'O_aupr'): 'robustness/deit-small_imagenet-o.py' for method in table5['deit-small']}
+
+# The claims of the paper that a study of micro models can test. (backbone, metric, method, other) -> the cells whose
+# difference is claimed, of DeiT-S and PVT-S; Figure 3 has no numbers.
+compared = {
+    ('DeiT', 'top1'): ('table1', 'deit-small', '{}'),
+    ('PVT', 'top1'): ('table1', 'pvt-small', '{}'),
+    ('DeiT', 'mIoU'): ('table3', 'segmenter_deit-small/{}', 'mIoU'),
+    ('DeiT', 'mIoU (MS)'): ('table3', 'segmenter_deit-small/{}', 'mIoU (MS)'),
+    ('PVT', 'bbox_mAP'): ('table4', 'mask-rcnn_pvt-small/{}', 'bbox_mAP'),
+    ('PVT', 'segm_mAP'): ('table4', 'mask-rcnn_pvt-small/{}', 'segm_mAP'),
+}
+compared |= {
+    ('DeiT', metric): ('table5', '{}', metric) for metric in ('A_top1', 'A_rms_calibration_error', 'A_aurra', 'O_aupr')
+}
+compared |= {
+    ('DeiT', f'occlusion_{mode}'): ('figure3', '{}', f'occlusion_{mode}')
+    for mode in ('random', 'salient', 'non-salient')
+}
+claims = {
+    (*measured, 'mixpro', other): tuple(tuple(part.format(row) for part in cell) for row in ('mixpro', name))
+    for measured, cell in compared.items()
+    for other, name in dict(cutmix='baseline', transmix='transmix').items()
+}
+claims |= {
+    ('DeiT', 'top1', 'mixpro', 'tokenmix'): (('table2', 'mixpro', 'top1'), ('table2', 'tokenmix', 'top1')),
+    ('DeiT', 'top1', 'maskmix', 'cutmix'): (('table7', 'random-4x', 'deit-small'), ('table7', 'region', 'deit-small')),
+    ('DeiT', 'top1', 'mixpro', 'maskmix'): (('table1', 'deit-small', 'mixpro'), ('table7', 'random-4x', 'deit-small')),
+}

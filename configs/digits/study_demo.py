@@ -2,6 +2,8 @@
 # them to segmentation and detection, and train the same models from scratch.
 # Run:      python tools/study.py configs/digits/study_demo.py
 title = 'MixPro on embedded digits'
+about = """DeiT-micro and PVT-micro were pre-trained on scanned digits with MixPro, then trained to segment and to detect
+digits in scenes. The same models were trained from scratch for comparison."""
 seed = 0
 jobs = 0  # one per visible GPU, else one per core
 

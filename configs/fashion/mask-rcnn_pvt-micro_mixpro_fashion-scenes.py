@@ -4,6 +4,6 @@
 # Result:   box AP 23.9, mask AP 25.7 as a stage of study_fashion.py, seed 0, 2026-11-29
 _base_ = 'mask-rcnn_pvt-micro_scratch_fashion-scenes.py'
 
-checkpoint = 'work_dirs/pvt-micro_mixpro_fashion/epoch_40.pth'
+checkpoint = 'work_dirs/pvt-micro_mixpro_fashion/epoch_10.pth'
 model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')))
 custom_hooks = [dict(type='mixpro_mm.TransferCheckHook')]

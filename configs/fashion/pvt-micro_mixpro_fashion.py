@@ -1,4 +1,4 @@
-# PVT-micro (four stages of 32 to 256 channels) on 5,000 images of Fashion-MNIST with MixPro: half Mixup, half MixPro.
+# PVT-micro (four stages of 32 to 256 channels) on 20,480 images of Fashion-MNIST with MixPro: half Mixup, half MixPro.
 # Class attention has stride 32, so images are 64 px and a mask cell is one token of stage 4.
 # Data:     python -m mixpro_mm.datasets.fashion_mnist
 # Run:      mim train onedl-mmpretrain configs/fashion/pvt-micro_mixpro_fashion.py
@@ -11,4 +11,4 @@ val_dataloader = dict(dataset=larger)
 test_dataloader = val_dataloader
 
 custom_hooks = [dict(type='mixpro_mm.LabelingHook')]
-train_cfg = dict(max_epochs=40, val_interval=36)
+train_cfg = dict(max_epochs=10, val_interval=10)

@@ -4,6 +4,6 @@
 # Result:   mIoU 27.1 as a stage of study_fashion.py, seed 0, 2026-11-29
 _base_ = 'segmenter_deit-micro_scratch_fashion-scenes.py'
 
-checkpoint = 'work_dirs/deit-micro_mixpro_fashion/epoch_50.pth'
+checkpoint = 'work_dirs/deit-micro_mixpro_fashion/epoch_12.pth'
 model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')))
 custom_hooks = [dict(type='mixpro_mm.TransferCheckHook')]

@@ -9,15 +9,6 @@ title = 'MixPro against its rivals on Fashion-MNIST'
 seed = 0
 jobs = 0  # one per visible GPU, else one per core
 
-num_images = 1280  # 20 batches
-
-
-def schedule(steps):
-    epochs = steps // 20
-    options = {'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': epochs * 9 // 10}
-    return options | {'train_dataloader.dataset.dataset.num_images': num_images}
-
-
 pretrain = dict(task='classification', data='Fashion-MNIST', needs=['fashion'])
 deit = dict(config='deit-micro_mixpro_fashion.py', backbone='DeiT-micro', seeds=5, **pretrain)
 pvt = dict(config='pvt-micro_mixpro_fashion.py', backbone='PVT-micro', seeds=3, **pretrain)
@@ -43,11 +34,11 @@ stages = [
     dict(name='scenes', command=write_scenes, creates=scenes, needs=['fashion']),
 ]
 stages += [
-    dict(name=f'deit_{method}', pretraining=method, cfg_options=schedule(6000) | options, **deit)
+    dict(name=f'deit_{method}', pretraining=method, cfg_options=_base_.deit_schedule | options, **deit)
     for method, options in _base_.deit_methods.items()
 ]
 stages += [
-    dict(name=f'pvt_{method}', pretraining=method, cfg_options=schedule(3000) | options, **pvt)
+    dict(name=f'pvt_{method}', pretraining=method, cfg_options=_base_.pvt_schedule | options, **pvt)
     for method, options in _base_.methods.items()
     if method != 'mixup'
 ]

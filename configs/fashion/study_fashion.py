@@ -2,6 +2,8 @@
 # and detection of garments in scenes, and train the same models from scratch.
 # Run:      python tools/study.py configs/fashion/study_fashion.py
 title = 'MixPro on Fashion-MNIST'
+about = """DeiT-micro and PVT-micro were pre-trained on Fashion-MNIST with MixPro, then trained to segment and to detect
+garments in scenes. The same models were trained from scratch for comparison."""
 seed = 0
 jobs = 0  # one per visible GPU, else one per core
 

@@ -15,6 +15,7 @@ for part in ('val_dataloader', 'test_dataloader'):
 def images(number):  # batches of 64, 6,000 steps
     epochs = 6000 * 64 // number
     schedule = {'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': epochs * 9 // 10}
+    schedule |= {'param_scheduler.0.end': 5, 'param_scheduler.1.begin': 5}  # warm-up, in epochs
     return {'train_dataloader.dataset.dataset.num_images': number} | schedule
 
 

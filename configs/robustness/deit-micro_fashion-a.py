@@ -1,7 +1,7 @@
 # DeiT-micro on FashionA: test images of Fashion-MNIST that a small CNN misclassifies, filtered like ImageNet-A, among
 # them images with ambiguous labels; no published number is comparable.
-# Needs:    work_dirs/deit-micro_mixpro_fashion/epoch_50.pth from configs/fashion/deit-micro_mixpro_fashion.py
-# Run:      mim test onedl-mmpretrain configs/robustness/deit-micro_fashion-a.py --checkpoint work_dirs/deit-micro_mixpro_fashion/epoch_50.pth
+# Needs:    work_dirs/deit-micro_mixpro_fashion/epoch_12.pth from configs/fashion/deit-micro_mixpro_fashion.py
+# Run:      mim test onedl-mmpretrain configs/robustness/deit-micro_fashion-a.py --checkpoint work_dirs/deit-micro_mixpro_fashion/epoch_12.pth
 # Read:     calibration/top1, calibration/rms_calibration_error and calibration/aurra, in percent
 _base_ = 'deit-micro_calibration_fashion.py'
 

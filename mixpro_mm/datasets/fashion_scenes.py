@@ -51,7 +51,7 @@ def write_fashion_scenes(
     root,
     data_root: str = 'data/fashion-mnist',
     num_train: int = 240,
-    num_val: int = 80,
+    num_val: int = 400,
     size: int = 96,
     max_items: int = 4,
     min_side: float = 0.25,

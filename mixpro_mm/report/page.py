@@ -58,10 +58,10 @@ def render_html(blocks: Sequence[tuple]) -> str:
     return environment.get_template('page.html.j2').render(blocks=blocks)
 
 
-def render_markdown(blocks: Sequence[tuple]) -> str:
-    """Render blocks as Markdown with pictures in ``figures``."""
+def render_markdown(blocks: Sequence[tuple], folder: str = 'figures') -> str:
+    """Render blocks as Markdown with pictures in ``folder``."""
     marks = {'title': '# {}', 'heading': '## {}', 'subheading': '### {}'}
-    figure = '![{1}](figures/{0})\n\n**{1}.** {2}'
+    figure = f'![{{1}}]({folder}/{{0}})\n\n**{{1}}.** {{2}}'
     return _render(blocks, marks, markdown_text, markdown_table, figure) + '\n'
 
 

@@ -54,10 +54,11 @@ ROBUST = 'deit-small'  # the model of Table 5 and Figure 3
 
 
 class Paper(NamedTuple):
-    """Published numbers, and file name of a config -> list of (table, row, column)."""
+    """Published numbers, file name of a config -> list of (table, row, column), and ``claims`` of the file."""
 
     tables: dict[str, dict]
     configs: dict[str, list[tuple[str, str, str | None]]]
+    claims: dict[tuple, tuple]
 
     def number(self, table: str, row: str, column: str) -> float | None:
         """Return the published number of a cell, or None."""
@@ -114,7 +115,7 @@ def read_paper() -> Paper:
     found = {}
     for cell, config in names['cells'].items():
         found.setdefault(Path(config).name, []).append(cell)
-    return Paper(tables, found)
+    return Paper(tables, found, names['claims'])
 
 
 def place(records: list[dict], paper: Paper, named_only: bool = False) -> tuple[dict[str, dict[str, dict]], list[dict]]:

@@ -1,27 +1,22 @@
-"""The report of a study: ``report.html``, one file that works offline, and ``report.md`` with the same content."""
+"""Pages of a study: its report, one HTML file that works offline, and its evidence on the claims of the paper."""
 
-from collections.abc import Iterable
+import os
 from pathlib import Path
 
 import pandas as pd
 
 from mixpro_mm.report.figures.curves import training_curves
-from mixpro_mm.report.labels import in_order, label
-from mixpro_mm.report.page import write_pages
+from mixpro_mm.report.page import render_markdown, write_pages
 from mixpro_mm.report.paper_report import record_blocks, source_blocks
-from mixpro_mm.report.records import normalised
+from mixpro_mm.report.records import collect, normalised
+from mixpro_mm.utils.arguments import counted
+from mixpro_mm.utils.files import read_json, write_text
 
-__all__ = ['write_report']
+__all__ = ['write_evidence', 'write_report']
 
 CURVES = {  # file -> title, caption
-    'pre-training': (
-        'Pre-training',
-        'Losses of methods that mix images have different targets and cannot be compared.',
-    ),
-    'factor': (
-        'Progressive attention labeling',
-        'Means over the epoch. The factor weights attention against area; below, the difference of these two weights.',
-    ),
+    'pre-training': ('Pre-training', 'Losses of methods that mix images have different targets: do not compare them.'),
+    'factor': ('Progressive attention labeling', 'The factor weights attention against area; below, their difference.'),
     'transfer': ('Transfer', 'Losses with 60 values or more are running means.'),
 }
 
@@ -30,8 +25,9 @@ def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures
     """Write ``report.html``, ``report.md`` and ``figures/*.png`` to ``out_dir``; return the paths of the first two.
 
     Args:
-        study: ``title``, ``date``, ``stages`` (dicts ``name, task, backbone, pretraining, work_dir, seconds``; seconds
-            may be None), ``versions`` and ``settings`` (str -> str).
+        study: ``title``, ``date``, ``about`` (optional; its first paragraph is at the top), ``stages`` (dicts ``name,
+            task, backbone, pretraining, work_dir, seconds``; seconds may be None), ``versions`` and ``settings`` (str
+            -> str).
         records: See ``report.records``; ``source`` is not needed.
         pictures: ``{path, title, caption}`` of PNG files in ``out_dir/figures``, or ``{note}``, a text.
 
@@ -40,40 +36,55 @@ def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures
     """
     if not records:
         raise ValueError('no results to report: the list of records is empty')
-    records, stages, figures = [normalised(record) for record in records], study['stages'], Path(out_dir) / 'figures'
-    blocks = [('title', study['title'], str(study['date']))]
-    blocks += [('note', _trained(stages, records))] if stages else []
+    records, figures = [normalised(record) for record in records], Path(out_dir) / 'figures'
     shown = [
         ('note', each['note']) if 'note' in each else ('figure', Path(each['path']), each['title'], each['caption'])
         for each in pictures
     ]
-    blocks += [('heading', 'Examples'), *shown] if shown else []
-    blocks += record_blocks(records, figures, named_only=True)
-    drawn = [('figure', path, *CURVES[path.stem]) for path in training_curves(stages, figures)]
-    blocks += [('heading', 'Training'), *drawn] if drawn else []
-    times = {stage['name']: stage['seconds'] for stage in stages if stage['seconds'] is not None}
-    times = {name: f'{seconds / 60:.1f}' for name, seconds in (times | {'all': sum(times.values())}).items()}
-    blocks += source_blocks(records)
-    parts = ('Settings', 'setting', 'value'), ('Versions', 'package', 'version'), ('Time', 'stage', 'minutes')
-    for (title, *columns), facts in zip(parts, (study['settings'], study['versions'], times), strict=True):
-        blocks += [('subheading', title), ('table', pd.DataFrame(facts.items(), columns=columns).map(str))]
-    return write_pages(Path(out_dir), 'report', blocks)
+    blocks = _head(study) + ([('heading', 'Examples'), *shown] if shown else [])
+    results, claims, differences = record_blocks(records, figures, named_only=True)
+    drawn = [('figure', path, *CURVES[path.stem]) for path in training_curves(study['stages'], figures)]
+    blocks += [*results, *claims, *differences, *([('heading', 'Training'), *drawn] if drawn else [])]
+    return write_pages(Path(out_dir), 'report', [*blocks, *source_blocks(records), *_setup(study)])
 
 
-def _trained(stages: list[dict], records: list[dict]) -> str:
-    """Return one sentence on what was trained on what."""
-    parts = []
-    for task in dict.fromkeys(stage['task'] for stage in stages):
-        same = [stage for stage in stages if stage['task'] == task]
-        backbones = list(dict.fromkeys(stage['backbone'] for stage in same))
-        methods = _listed(map(label, in_order(stage['pretraining'] for stage in same)))
-        data = _listed(dict.fromkeys(r['data'] for r in records if r['task'] == task and r.get('data')))
-        data = f' on {data}' if data else ''
-        what = 'pre-trained{} with {}' if task == 'classification' else f'trained for {task}{{}}, starting from {{}}'
-        parts.append(f'{_listed(backbones)} {"were" if len(backbones) > 1 else "was"} {what.format(data, methods)}')
-    return '; '.join(parts) + '.'
+def write_evidence(results: Path, page: Path | None = None) -> Path:
+    """Render the ``results.json`` of a study as a Markdown page; figures are in the folder with the name of the page.
+
+    The default page is the folder of the file with the suffix ``.md``.
+
+    Raises:
+        ValueError: if the file has no results of a study, or no claim of the paper was measured.
+    """
+    page = page or results.parent.with_suffix('.md')
+    content, figures = read_json(results), page.with_suffix('')
+    if not isinstance(content, dict) or 'study' not in content:
+        raise ValueError(f'{results} is not the results.json of a study')
+    study, (found, claims, differences) = content['study'], record_blocks(collect([results]), figures, named_only=True)
+    if not claims:
+        raise ValueError(f'{results} has no two methods that the paper compares, with the same backbone and seed')
+    blocks = [*_head(study), *claims, *found, *_setup(study), *differences]
+    link = f'[{results.name}]({os.path.relpath(results, page.parent)})'
+    end = f'{link} has every number with its seed, its config and the hash of its checkpoint.'
+    end += f' `python tools/report.py --evidence {results}` writes this page from it.'
+    write_text(page, f'{render_markdown(blocks, figures.name)}\n{end}\n')
+    return page
 
 
-def _listed(names: Iterable[str]) -> str:
-    *names, last = [*names] or ['']
-    return f'{", ".join(names)} and {last}' if names else last
+def _head(study: dict) -> list[tuple]:
+    return [('title', study['title'], str(study['date'])), *_about(study)[:1]]
+
+
+def _about(study: dict) -> list[tuple]:
+    return [('note', text) for text in study.get('about', '').split('\n\n') if text]
+
+
+def _setup(study: dict) -> list[tuple]:
+    """Return the later paragraphs of ``about``, seeds, versions, and the time of each task and backbone."""
+    frame = pd.DataFrame(study['stages'], columns=['task', 'backbone', 'seconds']).fillna(0)
+    times = frame.groupby(['task', 'backbone'], sort=False)['seconds'].agg(stages='size', minutes='sum').reset_index()
+    text = f'{counted(len(frame), "stage")}, {frame["seconds"].sum() / 60:.1f} minutes in total; '
+    text += '; '.join(f'{name}: {value}' for name, value in study['settings'].items())
+    text += f'. {", ".join(f"{name} {version}" for name, version in study["versions"].items())}.'
+    times['minutes'] = [f'{seconds / 60:.1f}' for seconds in times['minutes']]
+    return [('heading', 'Set-up'), *_about(study)[1:], ('note', text), ('table', times.map(str))]

@@ -39,14 +39,20 @@ class Cell(NamedTuple):
 class PairedDifference(NamedTuple):
     """Mean and sample standard deviation of ``n`` differences, and Student's 95 % interval ``low`` to ``high``.
 
-    ``sd`` is 0 if the differences are equal up to rounding; the interval is then unknown (nan).
+    One difference has no deviation and no interval (nan). ``sd`` is 0 if the differences are equal up to rounding; the
+    interval is then unknown.
     """
 
     n: int
     mean: float
-    sd: float
+    sd: float = math.nan
     low: float = math.nan
     high: float = math.nan
+
+    @property
+    def interval(self) -> str:
+        """The interval as text, ``-`` if it is unknown."""
+        return '-' if math.isnan(self.low) else f'{self.low:+.2f} to {self.high:+.2f}'
 
 
 # (task, backbone, metric) -> pre-training -> cell
@@ -112,47 +118,36 @@ def results_frame(table: Table) -> pd.DataFrame:
     return frame[[column for column in columns if column in frame]].fillna('-')
 
 
-def paired_difference(values: dict[int, float], base: dict[int, float]) -> PairedDifference:
-    """Compute ``values`` - ``base``, both seed -> result, over the seeds that both have.
-
-    Raises:
-        ValueError: if there are fewer than two shared seeds, or one of their values is not finite.
-    """
-    seeds = sorted(values.keys() & base.keys())
+def paired_difference(values: dict[int, float], base: dict[int, float]) -> PairedDifference | None:
+    """Compute ``values`` - ``base``, both seed -> result, over the seeds that both have; None without such a seed."""
+    if not (seeds := sorted(values.keys() & base.keys())):
+        return None
     a, b = (np.array([side[seed] for seed in seeds], dtype=float) for side in (values, base))
-    if len(seeds) < 2 or not np.isfinite(a + b).all():
-        raise ValueError(f'a paired difference needs finite results of two shared seeds, got {a} and {b}')
-    mean, sd = float((a - b).mean()), float((a - b).std(ddof=1))
+    mean = float((a - b).mean())
+    if len(seeds) == 1 or not np.isfinite(mean):
+        return PairedDifference(len(seeds), mean)
+    sd = float((a - b).std(ddof=1))
     if sd <= 1e-5 * np.abs([a, b]).max():  # results have four decimals, so equal differences may differ by 2e-4
         return PairedDifference(len(seeds), mean, 0.0)
     return PairedDifference(len(seeds), mean, sd, *map(float, stats.ttest_rel(a, b).confidence_interval(0.95)))
 
 
-def comparisons(table: Table) -> dict[str, pd.DataFrame]:
-    """Return 'Task, backbone' -> differences of all methods to the reference and of MixPro to all methods, in points.
+def comparisons(table: Table) -> pd.DataFrame:
+    """Return a row for each difference of a method to the reference and of MixPro to a method, in points.
 
-    Pairs of methods with fewer than two shared finite seeds are left out.
+    Pairs of methods with fewer than two shared seeds are left out.
     """
-    parts: dict[str, list[dict]] = {}
-    for (task, backbone, metric), cells in table.items():
+    lines = []
+    for (_, backbone, metric), cells in table.items():
         names, reference = in_order(cells), [name for name in REFERENCES if name in cells][:1]
         compared = [(name, other) for other in reference for name in names]
         compared += [('mixpro', name) for name in names if 'mixpro' in cells]
         for name, other in dict.fromkeys(pair for pair in compared if pair[0] != pair[1]):
-            try:
-                pairs = paired_difference(cells[name].seeds, cells[other].seeds)
-            except ValueError:
-                continue
-            line = {
-                'metric': measure(metric),
-                'difference': f'{label(name)} - {label(other)}',
-                'mean ± sd': f'{pairs.mean + 0.0:+.2f} ± {pairs.sd:.2f}',
-                '95 % interval': f'{pairs.low:+.2f} to {pairs.high:+.2f}' if pairs.sd else '-',
-                'n': str(pairs.n),
-                'detectable': f'{(pairs.high - pairs.low) / 2:.2f}' if pairs.sd else '-',
-            }
-            parts.setdefault(f'{label(task)}, {backbone}', []).append(line)
-    return {title: pd.DataFrame(lines) for title, lines in parts.items()}
+            found = paired_difference(cells[name].seeds, cells[other].seeds)
+            if found and found.n > 1:
+                text = f'{label(name)} - {label(other)}', f'{found.mean + 0.0:+.2f} ± {found.sd:.2f}', found.interval
+                lines.append((measure(metric), backbone, *text, str(found.n)))
+    return pd.DataFrame(lines, columns=['metric', 'backbone', 'difference', 'mean ± sd', '95 % interval', 'n'])
 
 
 def origins(records: list[dict]) -> pd.DataFrame:

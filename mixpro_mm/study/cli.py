@@ -123,4 +123,4 @@ def _describe(plan: Plan, work_dir: Path) -> dict:
             versions[name] = importlib.metadata.version(name)
     seeds = ', '.join(dict.fromkeys(str(stage['seed']) for stage in stages))
     settings, date = {'seed': seeds, 'stages at a time': str(plan.jobs)}, datetime.date.today().isoformat()
-    return dict(title=plan.title, date=date, stages=stages, versions=versions, settings=settings)
+    return dict(title=plan.title, about=plan.about, date=date, stages=stages, versions=versions, settings=settings)

@@ -18,13 +18,17 @@ __all__ = ['Plan', 'Stage', 'read_plan', 'select']
 
 @dataclass(frozen=True)
 class Plan:
-    """Stages in the order in which they start, the default seed, and the number of stages that run at a time."""
+    """Stages in the order in which they start, the default seed, and the number of stages that run at a time.
+
+    ``about`` is the text at the beginning of the report.
+    """
 
     title: str
     stages: tuple[Stage, ...]
     seed: int
     jobs: int
     config: str
+    about: str = ''
 
     def seed_of(self, stage: Stage) -> int:
         """Return the seed of a stage."""
@@ -36,7 +40,7 @@ class Plan:
 
 
 def read_plan(path: str | Path, seeds: int | None = None, methods: Sequence[str] | None = None) -> Plan:
-    """Read a study config: ``title``, ``stages`` (a list of dicts) and, optionally, ``seed`` (0) and ``jobs``.
+    """Read a study config: ``title``, ``stages`` (a list of dicts) and, optionally, ``about``, ``seed`` (0), ``jobs``.
 
     ``jobs`` defaults to the number of visible GPUs, or of cores without a GPU. Paths of configs are relative to the
     study config. Other keys of the file are ignored.
@@ -54,7 +58,8 @@ def read_plan(path: str | Path, seeds: int | None = None, methods: Sequence[str]
     if not path.is_file():
         raise FileNotFoundError(f'study config {path} does not exist')
     settings = read_config(path)
-    for key, kind, default in (('title', str, None), ('stages', list, None), ('seed', int, 0), ('jobs', int, 0)):
+    kinds = ('title', str, None), ('stages', list, None), ('about', str, ''), ('seed', int, 0), ('jobs', int, 0)
+    for key, kind, default in kinds:
         value = settings.get(key, default)
         if not isinstance(value, kind) or (key == 'jobs' and value < 0):
             raise ValueError(f'{path.name}: {key} is {shown(value)}, which is not a valid {kind.__name__}')
@@ -70,7 +75,7 @@ def read_plan(path: str | Path, seeds: int | None = None, methods: Sequence[str]
             raise ValueError(f'{path.name} has the pre-trainings {", ".join(sorted(known))}, not all of {methods}')
         stages = [stage for stage in stages if stage.command or stage.pretraining in wanted]
     jobs = settings.get('jobs', 0) or len(visible_gpus()) or len(os.sched_getaffinity(0))
-    return Plan(settings.title, tuple(stages), settings.get('seed', 0), jobs, str(path))
+    return Plan(settings.title, tuple(stages), settings.get('seed', 0), jobs, str(path), settings.get('about', ''))
 
 
 def _repeat(stages: list[Stage], seed: int, seeds: int | None, study: str) -> list[Stage]:

@@ -85,7 +85,8 @@ def test_records_without_a_cell_are_listed_with_their_sources(tmp_path):
     stage(runs, 'vit', {'mIoU': 50.0}, 3, str(runs / 'e.pth'))
     sections = tables(tmp_path, *mine)
     assert '| X | top-1 | 70.5 ± 0.7 (n=2) | 77.5 ± 0.7 (n=2) |' in sections['Classification']
-    assert '| MixPro - CutMix | +7.00 ± 0.00 |' in sections['Classification, X']
+    assert 'X with MixPro: top-1 77.5, with CutMix 70.5 (+7.0 ± 0.0 over 2 seeds).' in sections['Classification']
+    assert '| X | MixPro - CutMix | +7.00 ± 0.00 |' in sections['Differences between methods']
     origins = [row[1:] for row in lines(sections['Sources'])]
     assert ['configs/mine/vit.py', '0123456789', '1', 'test', 'top-1 71, top-1 78'] in origins
     assert any(row[1:] == [str(runs / 'e.pth'), '3', 'test', 'mIoU 50'] for row in origins)

@@ -14,6 +14,7 @@ from mixpro_mm.study.configs import files_needed
 
 STUDY = """
 title = 'T'
+about = 'Why.'
 jobs = 3
 stages = [
     dict(name='a', command=['-c', 'open("{work_dir}/a.txt", "w")']),
@@ -34,6 +35,7 @@ def test_only_runs_selected_stages(tmp_path, monkeypatch):
     assert sorted(path.name for path in (tmp_path / 'w').glob('*.txt')) == ['a.txt', 'b.txt']
     results = json.loads((tmp_path / 'w' / 'results.json').read_text())
     assert results['records'] == [] and {'Python', 'torch'} <= set(results['study']['versions'])
+    assert results['study']['about'] == 'Why.'
     assert results['study']['settings'] == {'seed': '0', 'stages at a time': '3'}
     row = dict(task='detection', backbone='B', pretraining='p')
     assert results['study']['stages'] == [dict(name='c', seed=0, seconds=None, **row)]

@@ -32,8 +32,8 @@ def read(tmp_path):
 
 def test_a_study_is_read(read, tmp_path):
     """Paths are relative to the study; options are those that JSON keeps."""
-    plan = read(f'seed = 3\njobs = 4\n{STAGES}')
-    assert (plan.title, plan.seed, plan.jobs) == ('T', 3, 4)
+    plan = read(f'seed = 3\njobs = 4\nabout = "Why."\n{STAGES}')
+    assert (plan.title, plan.seed, plan.jobs, plan.about) == ('T', 3, 4, 'Why.')
     data, pre, seg = plan.stages
     assert data.command == ('-c', 'pass')
     assert (pre.config, seg.config) == (str(tmp_path / 'pre.py'), str(tmp_path / 'sub' / 'seg.py'))

@@ -1,4 +1,4 @@
-# DeiT-micro with MixPro on eight classes of Fashion-MNIST, 640 images each. Dresses and sneakers are left out as
+# DeiT-micro with MixPro on eight classes of Fashion-MNIST, 2,560 images each. Dresses and sneakers are left out as
 # unknown classes for a test: a garment and a shoe that resemble known classes (T-shirts and coats, sandals and ankle
 # boots), but are more distinct than shirts, pullovers and coats, whose labels are ambiguous. Chosen before any result.
 # Run:      mim train onedl-mmpretrain configs/fashion/evidence/deit-micro_mixpro_fashion-8.py

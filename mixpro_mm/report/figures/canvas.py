@@ -112,20 +112,19 @@ def line_figure(panels: Sequence[Panel], width: str = 'column', columns: int | N
 
 @styled
 def image_table(
-    rows: Sequence[tuple[str, list[np.ndarray]]], titles: dict[int, list[str]],
-    numbers: dict[str, list[str]] | None = None, *, width: float, legend: dict[str, tuple] | None = None,
+    rows: Sequence[tuple[str, list[np.ndarray]]], titles: dict[int, list[str]], *, width: float,
+    legend: dict[str, tuple] | None = None,
 ) -> Figure:  # fmt: skip
     """Draw rows of images, each with a name and equally many images, in a figure of ``width`` inches.
 
     Images are (H, W, 3) in [0, 1], masks (H, W) bool, or maps (H, W), which are scaled to their own maximum. ``titles``
-    has texts above the images of a row, by its index, and ``numbers`` texts below each column, by name. ``legend`` is
-    name -> color.
+    has texts above the images of a row, by its index. ``legend`` is name -> color.
     """
-    numbers, columns = numbers or {}, len(rows[0][1])
-    margin = (max(len(name) for name in [*(name for name, _ in rows), *numbers]) * 0.62 * SMALLEST + 6) / 72
+    columns = len(rows[0][1])
+    margin = max(len(name) for name, _ in rows) * 0.62 * SMALLEST / 72 + 0.04
     cell = (width - margin) / columns - GAP
     heights = [np.divide(*row[1][0].shape[:2]) * cell + GAP for row in rows]
-    height = sum(max(text.count('\n') + 2 for text in above) for above in titles.values()) + len(numbers) + 1
+    height = sum(max(text.count('\n') + 1 for text in above) + 0.4 for above in titles.values())
     height += 2 + sum(len(name) + 6 for name in legend) * 0.11 // width if legend else 0
     figure = Figure(figsize=(width, sum(heights) + LINE * height))
     figure.get_layout_engine().set(w_pad=GAP / 2, h_pad=GAP / 2, wspace=0, hspace=0)
@@ -133,18 +132,14 @@ def image_table(
     for number, (name, images) in enumerate(rows):
         for axes, image in zip(grid[number], images, strict=True):
             colors = 'gray' if image.dtype == bool else 'viridis'
-            axes.imshow(image, cmap=colors, vmin=0, vmax=max(float(image.max()), 1e-6), interpolation='nearest')
+            smooth = 'bicubic' if image.ndim == 3 and len(image) < 64 else 'nearest'
+            axes.imshow(image, cmap=colors, vmin=0, vmax=max(float(image.max()), 1e-6), interpolation=smooth)
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set(color='#999999', linewidth=0.5, visible=True)
             axes.grid(visible=False)
         for axes, text in zip(grid[number], titles.get(number, ()), strict=False):
             axes.set_title(text, fontsize=SMALLEST, pad=2, loc='center', fontweight='normal')
         grid[number][0].set_ylabel(name, fontsize=SMALLEST, rotation=0, ha='right', va='center', labelpad=4)
-    for axes, texts in zip(grid[-1], zip(*numbers.values(), strict=True), strict=bool(numbers)):
-        axes.set_xlabel('\n'.join(texts), fontsize=SMALLEST, labelpad=4)
-    if numbers:
-        beside = dict(xycoords='axes fraction', textcoords='offset points', ha='right', va='top', fontsize=SMALLEST)
-        grid[-1][0].annotate('\n'.join(numbers), (0, 0), (-4, -4), **beside)
     if legend:
         handles = {name: Patch(facecolor=color) for name, color in legend.items()}
         add_legend(figure, handles, 'outside lower center', handlelength=1, handleheight=1)

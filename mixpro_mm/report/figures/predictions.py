@@ -12,15 +12,15 @@ from torchvision.io import decode_image
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
 from mixpro_mm.hooks.labeling import label_augments
-from mixpro_mm.report.figures import models
 from mixpro_mm.report.figures.canvas import WIDTHS, fit, image_table, write_figure
 from mixpro_mm.report.figures.mixed import mixed_table
 from mixpro_mm.report.labels import label
+from mixpro_mm.utils import models
 from mixpro_mm.utils.files import read_json
 
 __all__ = ['draw_pictures']
 
-IMAGES, SCENES, MIN_SCORE = 4, 4, 0.3
+IMAGES, SCENES, MIN_SCORE = 3, 4, 0.3
 GREY = (160, 160, 160)  # pixels without a label
 
 
@@ -62,9 +62,10 @@ def _mixed(stage, path: Path, load, seed: int) -> dict | None:
     config, model, dataset = load(stage)
     if not (augments := label_augments(model)):
         return None
-    write_figure(mixed_table(model, config, augments[0], dataset, IMAGES, seed, WIDTHS['column']), path)
-    caption = (
-        'Test images, partners, mask (white: the image), mixed images, label weights, and attention if these use it.'
+    write_figure(mixed_table(model, config, augments[0], dataset, IMAGES, seed, WIDTHS['text']), path)
+    caption = 'A test image, its partner, the mask (white: from the image), the mixed image with the weights of both '
+    caption += (
+        'labels, and the attention with the weight that it gives the image. Labels follow attention by the factor.'
     )
     return dict(title=f'Mixed images, {stage.backbone}, {label(stage.pretraining)}', caption=caption)
 
@@ -84,12 +85,11 @@ def _predictions(stages: list, path: Path, load) -> dict:
             columns['image'].append(image)
             columns['truth'].append(paint(image, item['data_samples'], 'gt_'))
             columns[label(stage.pretraining)].append(paint(image, model.test_step(pseudo_collate([item]))[0], 'pred_'))
-    width = max(WIDTHS['column'], 0.65 * len(columns))
-    titles = {0: [fit(name, width / len(columns)) for name in columns]}
+    titles = {0: [fit(name, WIDTHS['text'] / len(columns)) for name in columns]}
     names, colors = [*classes, 'not labeled'], np.array([*colors, GREY]) / 255
     legend = {str(names[i]): colors[i] for i in sorted(seen)}
     rows = [('', [each.permute(1, 2, 0).numpy() / 255 for each in row]) for row in zip(*columns.values(), strict=True)]
-    write_figure(image_table(rows, titles, width=width, legend=legend), path)
+    write_figure(image_table(rows, titles, width=WIDTHS['text'], legend=legend), path)
     caption = 'Test images, ground truth, and the predictions from each pre-training'
     caption += '.' if task == 'segmentation' else f' with a score above {MIN_SCORE}.'
     return dict(title=f'{label(task)}, {stages[0].backbone}', caption=caption)

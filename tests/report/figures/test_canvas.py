@@ -45,12 +45,12 @@ def test_a_line_is_the_mean_over_runs():
 def test_the_text_of_a_table_of_images_stays_inside_and_off_the_images(width):
     image, mask = np.full((8, 8, 3), 0.25), np.eye(8, dtype=bool)
     rows = [('partner', [image] * 4), ('mask', [mask] * 4), ('heat', [np.arange(64.0).reshape(8, 8)] * 4)]
-    numbers, legend = {'partner label': ['0.25'] * 4, 'lam_area': ['0.75'] * 4}, dict.fromkeys('abcdefghi', (0, 0, 0))
-    figure = canvas.image_table(rows, {0: ['2\n3'] * 4}, numbers, width=width, legend=legend)
+    legend = dict.fromkeys('abcdefghi', (0, 0, 0))
+    figure = canvas.image_table(rows, {0: ['2\n3'] * 4, 2: ['area 0.75\nx'] * 4}, width=width, legend=legend)
     FigureCanvasAgg(figure).draw()
     axes = figure.axes
     assert [axis.get_title() for axis in axes[:4]] == ['2\n3'] * 4
-    assert (axes[8].get_ylabel(), axes[8].get_xlabel()) == ('heat', '0.25\n0.75')
+    assert (axes[8].get_ylabel(), axes[8].get_title()) == ('heat', 'area 0.75\nx')
     np.testing.assert_allclose(axes[4].images[0].to_rgba(axes[4].images[0].get_array())[..., 0], mask)  # white if true
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(legend)
     words = [*(text for axis in axes for text in (axis.title, axis.xaxis.label, axis.yaxis.label, *axis.texts))]

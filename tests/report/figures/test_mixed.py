@@ -10,7 +10,8 @@ from mmpretrain.models import ClsDataPreprocessor
 from PIL import Image
 from torch.nn.functional import softmax
 
-from mixpro_mm.report.figures import mixed, models
+from mixpro_mm.report.figures import mixed
+from mixpro_mm.utils import models
 
 MIX = "model = dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict({})], probs=[0.5, 0.5]))\n{}"
 HOOK = "custom_hooks = [dict(type='mixpro_mm.LabelingHook', labeling='AreaLabeling')]"
@@ -55,7 +56,7 @@ def test_the_two_weights_of_a_teacher_need_not_sum_to_one(made, monkeypatch):
     seen, data, mix = [], models.build_dataset(config, 'train'), mixed.mix
     monkeypatch.setattr(mixed, 'mix', lambda *args, **kwargs: seen.append(mix(*args, **kwargs)) or seen[0])
     figure = mixed.mixed_table(model, config, mixed.choose_augment(model), data, 4, 0, 3.25)
-    shown = [list(map(float, axes.get_xlabel().split('\n')[-2:])) for axes in figure.axes[-4:]]
+    shown = [list(map(float, axes.get_title().split('\n')[1].split(' / '))) for axes in figure.axes[3::4]]
     np.testing.assert_allclose(shown, seen[0][2].weights, atol=0.0051)
     assert (np.sum(shown, axis=1) < 0.9).any()
 

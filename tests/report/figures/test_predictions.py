@@ -37,15 +37,15 @@ def stage(digits, tmp_path):
 
 @pytest.fixture
 def draw(tmp_path, drawn):
-    """Draw stages; return the pictures, and the rows of images and of numbers of the last."""
+    """Draw stages; return the pictures, and name -> images and name -> texts of the columns of the last."""
 
     def run(*stages):
-        found = predictions.draw_pictures(SimpleNamespace(stages=stages, seed=0), tmp_path)
-        axes = np.array(drawn[-1].axes if drawn else []).reshape(-1, 4)
-        rows = {row[0].get_ylabel(): np.stack([np.asarray(a.images[0].get_array()) for a in row]) for row in axes}
-        names = axes[-1][0].texts[0].get_text().split('\n') if drawn else []
-        numbers = np.array([[float(x) for x in a.get_xlabel().split('\n')] for a in axes[-1]]) if drawn else []
-        return found, rows, dict(zip(names, np.transpose(numbers), strict=True))
+        found, images, texts = predictions.draw_pictures(SimpleNamespace(stages=stages, seed=0), tmp_path), {}, {}
+        for axes in drawn[-1].axes if drawn else ():
+            name, *text = axes.get_title().split('\n')
+            images.setdefault(name.split()[0], []).append(np.asarray(axes.images[0].get_array()))
+            texts.setdefault(name.split()[0], []).append([*name.split()[1:], *text])
+        return found, {name: np.stack(same) for name, same in images.items()}, texts
 
     return run
 
@@ -55,20 +55,23 @@ LINEAR = HOOK.format("labeling=dict(type='ProgressiveAttentionLabeling', factor=
 
 @pytest.mark.parametrize(('delta', 'factor'), [(TRANSMIX, 0.5), (LINEAR, 1)])
 def test_label_weights_are_those_at_the_end_of_training(stage, draw, delta, factor):
-    (picture,), rows, numbers = draw(stage('mix', delta))
+    (picture,), images, texts = draw(stage('mix', delta))
     assert Path(picture['path']).is_file() and picture['title'] == 'Mixed images, DeiT, MixPro'
-    mask, attention = rows['mask'], rows['attention']
+    mask, attention = images['mask'], images['attention']
     area, attn = mask.mean((1, 2)), (mask * attention).sum((1, 2)) / attention.sum((1, 2))
-    np.testing.assert_allclose(numbers['factor'], factor)
-    np.testing.assert_allclose(numbers['lam_attn'], attn, atol=0.0051)
-    np.testing.assert_allclose(numbers['own label'], factor * attn + (1 - factor) * area, atol=0.011)
+    drawn, factors = zip(*texts['attention'], strict=True)
+    assert set(factors) == {f'factor {factor:.2f}'}
+    np.testing.assert_allclose([*map(float, drawn)], attn, atol=0.0051)
+    own = [float(text.split(' / ')[0]) for (text,) in texts['mixed']]
+    np.testing.assert_allclose(own, factor * attn + (1 - factor) * area, atol=0.011)
 
 
 @pytest.mark.parametrize('delta', [SMMIX, BARE], ids=['smmix', 'no hook'])
 def test_area_labels_have_no_attention(stage, draw, delta):
-    _, rows, numbers = draw(stage('area', delta))
-    assert list(rows) == ['image', 'partner', 'mask', 'mixed']
-    np.testing.assert_allclose(numbers['own label'], rows['mask'].mean((1, 2)), atol=0.0051)
+    _, images, texts = draw(stage('area', delta))
+    assert list(images) == ['image', 'partner', 'mask', 'mixed']
+    own = [float(text.split(' / ')[0]) for (text,) in texts['mixed']]
+    np.testing.assert_allclose(own, images['mask'].mean((1, 2)), atol=0.0051)
 
 
 def test_attention_is_that_of_the_hook(stage, draw):

@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose
+from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import set_random_seed
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from mixpro_mm.utils.checkpoint import read_checkpoint
 from mixpro_mm.utils.configs import read_config
 
-__all__ = ['build_dataset', 'class_names', 'load_config', 'load_model', 'read_image', 'take_items', 'to_rgb']
+__all__ = [
+    'build_dataset', 'class_names', 'load_config', 'load_model', 'preprocess', 'read_image', 'take_items', 'to_rgb',
+]  # fmt: skip
 
 
 @contextmanager
@@ -60,6 +63,15 @@ def load_model(config: Config, checkpoint: str | Path | None = None, headless: b
         hint = 'tools/convert_checkpoint.py converts official checkpoints'
         raise ValueError(f'{what}: {len(missing)} tensors are missing, such as {missing[0]} ({hint})')
     return model
+
+
+def preprocess(model: nn.Module, items: list[dict]) -> tuple[Tensor, Tensor]:
+    """Return normalised images (B, 3, H, W) and labels (B, C). Raises ValueError without class labels."""
+    with explained('these data are not images with class labels'):
+        data = model.data_preprocessor(pseudo_collate(items))
+        classes = model.data_preprocessor.num_classes or model.head.num_classes  # TimmClassifier has no head
+        scores = [s.gt_score if 'gt_score' in s else one_hot(s.gt_label, classes)[0] for s in data['data_samples']]
+        return data['inputs'], torch.stack(scores).float()
 
 
 def pixels_of(model: nn.Module, images: Tensor) -> Tensor:

@@ -1,0 +1,60 @@
+# Rows of Tables 6, 7 and 10 and points of Figure 5 on Fashion-MNIST: DeiT-micro with the data and steps of
+# study_evidence.py, which trains the rows of whole methods with five seeds. A row is deit-micro_mixpro_fashion.py with
+# the cfg_options given here; one seed, three for the two rows that separate MaskMix from progressive labels.
+# Run:      python tools/study.py configs/fashion/study_ablation.py
+_base_ = '../_base_/fashion_methods.py'
+
+title = 'Parts of MixPro on Fashion-MNIST'
+seed = 0
+jobs = 0  # one per visible GPU, else one per core
+
+mixup, box, attention = _base_.mixup, _base_.box, _base_.attention
+cells, pal = dict(alpha=1.0, patch_size=4, mask_scale=2), dict(type='mixpro_mm.LabelingHook')
+mask_mix, mix_pro = dict(type='mixpro_mm.MaskMix', **cells), dict(type='mixpro_mm.MixPro', **cells)
+block = dict(type='mixpro_mm.BlockMix', alpha=1.0, patch_size=4, min_patches=5)
+augments, hooks = 'model.train_cfg.augments', 'custom_hooks'
+labeling = dict(type='ProgressiveAttentionLabeling')
+smooth = dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')
+rows = dict(
+    table6={
+        'cutmix-transmix-pal': {augments: [mixup, box], hooks: [pal]},
+        'maskmix-transmix': {hooks: [attention]},
+    },
+    table7={
+        'block': {augments: [mixup, block], hooks: []},
+        'random': {augments: [mixup, dict(mask_mix, mask_scale=1)], hooks: []},
+    },
+    table10={
+        name: {hooks: [dict(pal, labeling=dict(labeling, factor=name))]}
+        for name in ('equal', 'linear', 'parabolic', 'learnable')
+    },
+    figure5a={f'scale-{n}': {augments: [mixup, dict(mix_pro, mask_scale=n)]} for n in (1, 4)},
+    figure5b={f'beta-{a}': {augments: [mixup, dict(mix_pro, alpha=float(a))]} for a in (0.5, 0.8, 2)},
+)
+# a parameter without weight decay
+rows['table10']['learnable'] |= {
+    'model.head.loss': dict(_delete_=True, type='mixpro_mm.LearnableFactor', loss=smooth),
+    'optim_wrapper.paramwise_cfg.custom_keys.raw_factor.decay_mult': 0.0,
+}
+columns = dict(table7='deit-micro', table10='error')  # default: top1
+
+images = 'data/fashion-mnist'
+stages = [dict(name='fashion', command=['-m', 'mixpro_mm.datasets.fashion_mnist', images], creates=images)]
+stages += [
+    dict(
+        name=f'{table}_{row}',
+        config='deit-micro_mixpro_fashion.py',
+        task='classification',
+        backbone='DeiT-micro',
+        pretraining=f'{table}_{row}',
+        cfg_options=_base_.deit_schedule | options,
+        needs=['fashion'],
+        seeds=3 if table == 'table6' else 1,
+        table=table,
+        row=row,
+        column=columns.get(table, 'top1'),
+        data='Fashion-MNIST',
+    )
+    for table, recipes in rows.items()
+    for row, options in recipes.items()
+]

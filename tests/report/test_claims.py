@@ -1,0 +1,182 @@
+"""Tests of verdicts on the claims of the paper, of sentences, and of the evidence page and its figure."""
+
+import math
+
+import pytest
+
+from mixpro_mm.report.claims import claims_of, sentence, verdict
+from mixpro_mm.report.figures.forest import COLORS, forest_figure
+from mixpro_mm.report.paper import read_paper
+from mixpro_mm.report.paper_report import main
+from mixpro_mm.report.tables import PairedDifference, results_table
+from tests.report.made_up import study_record, write
+
+PAPER = read_paper()
+T2 = 4.302653 / math.sqrt(3)  # t(2), two-sided 95 %, from a printed table; half the interval of three seeds is T2 sd
+
+
+def seeds(method, values, metric='top1', backbone='DeiT-micro', task='classification', **more):
+    row = dict(pretraining=method, metric=metric, backbone=backbone, task=task, **more)
+    return [study_record(value=value, seed=seed, **row) for seed, value in enumerate(values)]
+
+
+def study(tmp_path, records, **more):
+    stages = [dict(task='classification', backbone='DeiT-micro', seconds=seconds) for seconds in (60, 90)]
+    about = 'What was\ntrained.\n\nWhat to know.'
+    described = dict(
+        title='A title', about=about, date='2030-01-02', versions=dict(torch='2.0'), settings=dict(seed='0, 1, 2')
+    )
+    return write(
+        tmp_path / 'docs' / 'ev' / 'results.json', dict(study=described | dict(stages=stages) | more, records=records)
+    )
+
+
+@pytest.mark.parametrize(
+    ('metric', 'low', 'high', 'expected'),
+    [
+        ('top1', 0.1, 3.0, 'supported'),
+        ('top1', -3.0, -0.1, 'not supported'),
+        ('A_rms_calibration_error', -3.0, -0.1, 'supported'),
+        ('A_rms_calibration_error', 0.1, 3.0, 'not supported'),
+        ('top1', -0.4, 1.0, 'no difference larger than 1.00'),
+        ('top1', -1.01, 0.4, 'undecided'),
+        ('A_top1', -1.01, 0.4, 'undecided'),
+        ('occlusion_random', -0.5, 1.01, 'undecided'),
+        ('mIoU', -1.51, 0.4, 'no difference larger than 1.51'),
+        ('bbox_mAP', -2.01, 1.0, 'undecided'),
+        ('O_aupr', -0.5, 2.0, 'no difference larger than 2.00'),
+        ('top1', math.nan, math.nan, 'undecided'),
+    ],
+)
+def test_verdicts(metric, low, high, expected):
+    assert verdict(metric, PairedDifference(3, (low + high) / 2, 1.0, low, high)) == expected
+
+
+def test_one_or_two_seeds_decide_nothing():
+    assert verdict('top1', PairedDifference(1, 9.0)) == 'one seed'
+    assert verdict('top1', PairedDifference(2, 9.0, 0.1, 8.0, 10.0)) == 'two seeds'
+
+
+def test_the_claims_are_the_differences_that_the_paper_prints():
+    rows = {key[:2] for key in PAPER.claims}
+    methods = ('cutmix', 'transmix', 'tokenmix', 'maskmix', 'mixpro')
+    records = [
+        r for name, metric in sorted(rows) for m in methods for r in seeds(m, [1.0], metric, f'{name}-micro', 'x')
+    ]
+    found = {
+        (c.row[1][:-6], c.row[2], c.method, c.other): (c.published, c.source)
+        for c in claims_of(results_table(records), PAPER)
+    }
+    assert len(found) == 29
+    assert {key[:2]: value for key, value in found.items() if key[2:] == ('mixpro', 'cutmix')} == {
+        ('DeiT', 'top1'): (1.5, 'Table 1'), ('PVT', 'top1'): (1.4, 'Table 1'),
+        ('DeiT', 'mIoU'): (1.4, 'Table 3'), ('DeiT', 'mIoU (MS)'): (1.1, 'Table 3'),
+        ('PVT', 'bbox_mAP'): (1.0, 'Table 4'), ('PVT', 'segm_mAP'): (1.1, 'Table 4'),
+        ('DeiT', 'A_top1'): (3.3, 'Table 5'), ('DeiT', 'A_rms_calibration_error'): (-1.7, 'Table 5'),
+        ('DeiT', 'A_aurra'): (8.6, 'Table 5'), ('DeiT', 'O_aupr'): (2.2, 'Table 5'),
+        **{('DeiT', f'occlusion_{mode}'): (None, 'Figure 3') for mode in ('random', 'salient', 'non-salient')},
+    }  # fmt: skip
+    assert found['PVT', 'segm_mAP', 'mixpro', 'transmix'] == (0.5, 'Table 4')
+    assert found['DeiT', 'top1', 'mixpro', 'tokenmix'] == (0.5, 'Table 2')
+    assert found['DeiT', 'top1', 'maskmix', 'cutmix'] == (1.0, 'Table 7')
+    assert found['DeiT', 'top1', 'mixpro', 'maskmix'] == (0.5, 'Table 1 and Table 7')
+    assert claims_of(results_table(seeds('mixpro', [1.0]) + seeds('cutmix', [1.0], backbone='DeiT-S')), PAPER) == []
+
+
+def test_a_sentence_has_the_difference_its_interval_and_its_verdict():
+    """Differences 13, 14, 15: sd 1, half the interval 2.48."""
+    row = dict(metric='mIoU', backbone='DeiT', task='segmentation')
+    records = seeds('mixpro', (27.0, 28.0, 29.0), **row) + seeds('scratch', (14.0, 14.0, 14.0), **row)
+    assert sentence('segmentation', results_table(records)) == (
+        'DeiT from the MixPro checkpoint: mIoU 28.0, from scratch 14.0 (+14.0 ± 1.0 over 3 seeds, 95 % interval 11.5 '
+        'to 16.5: supported).'
+    )
+    records = seeds('mixpro', [80.04]) + seeds('none', [81.0]) + seeds('mixpro', [70.0], backbone='PVT')
+    assert sentence('classification', results_table(records)) == (
+        'DeiT-micro with MixPro: top-1 80.0, without mixing 81.0 (-1.0); PVT with MixPro: top-1 70.0.'
+    )
+
+
+@pytest.fixture
+def records():
+    """Differences to CutMix are 2, 3, 4 (top-1), -4, -3, -2 (calibration error), 0.4, 0, -0.4 (mIoU), 9, 0, 0 (PVT)."""
+    calibration, more = (
+        dict(metric='A_rms_calibration_error', task='robustness'),
+        dict(metric='mIoU', task='segmentation'),
+    )
+    return [
+        *seeds('mixpro', (82.0, 84.0, 83.0)), *seeds('cutmix', (80.0, 80.0, 80.0)), *seeds('none', (90.0, 91.0, 92.0)),
+        *seeds('mixpro', (6.0, 7.0, 8.0), **calibration), *seeds('cutmix', (10.0, 10.0, 10.0), **calibration),
+        *seeds('mixpro', (30.4, 30.0, 29.6), **more), *seeds('cutmix', (30.0, 30.0, 30.0), **more),
+        *seeds('mixpro', (59.0, 50.0, 50.0), backbone='PVT-micro'), *seeds('cutmix', (50.0,) * 3, backbone='PVT-micro'),
+    ]  # fmt: skip
+
+
+def test_the_evidence_page_has_the_numbers_of_the_records(tmp_path, records, capsys):
+    results = study(tmp_path, records)
+    assert main(['--evidence', str(results)]) == 0
+    page = tmp_path / 'docs' / 'ev.md'
+    assert capsys.readouterr().out == f'{page}\n' and (tmp_path / 'docs' / 'ev' / 'claims.png').is_file()
+    text = page.read_text('utf-8')
+    lines = [line.strip('| ').split(' | ') for line in text.splitlines() if line.startswith('|')][2:6]
+    assert [line[:4] for line in lines] == [
+        ['top-1: MixPro - CutMix', 'DeiT-micro', '+1.5 (Table 1)', '+3.00'],
+        ['top-1: MixPro - CutMix', 'PVT-micro', '+1.4 (Table 1)', '+3.00'],
+        ['mIoU: MixPro - CutMix', 'DeiT-micro', '+1.4 (Table 3)', '+0.00'],
+        [
+            'adversarial set: calibration error (lower is better): MixPro - CutMix',
+            'DeiT-micro',
+            '-1.7 (Table 5)',
+            '-3.00',
+        ],
+    ]
+    halves = T2, T2 * math.sqrt(27), T2 * 0.4, T2
+    for line, mean, half in zip(lines, (3, 3, 0, -3), halves, strict=True):
+        assert line[4:6] == [f'{mean - half:+.2f} to {mean + half:+.2f}', '3']
+    assert [line[6] for line in lines] == ['supported', 'undecided', 'no difference larger than 0.99', 'supported']
+    assert '4 claims of the paper: 2 supported, 1 no difference, 1 undecided.' in text
+    order = [
+        '# A title',
+        'What was trained.',
+        '## Claims of the paper',
+        '](ev/claims.png)',
+        '## Results',
+        '### Segmentation',
+    ]
+    order += ['## Set-up', 'What to know.', '2 stages, 2.5 minutes', 'seed: 0, 1, 2', 'torch 2.0']
+    order += [
+        '## Differences between methods',
+        '| top-1 | DeiT-micro | MixPro - no mixing | -8.00 ± 1.00 |',
+        '](ev/results.json)',
+    ]
+    places = [text.find(part) for part in order]
+    assert -1 not in places and places == sorted(places)
+    assert main(['--evidence', str(results), '--out', str(tmp_path / 'other.md')]) == 0
+    assert (
+        '](other/claims.png)' in (tmp_path / 'other.md').read_text()
+        and '](docs/ev/results.json)' in (tmp_path / 'other.md').read_text()
+    )
+
+
+def test_results_without_a_claim_or_a_study_have_no_evidence_page(tmp_path, capsys):
+    assert main(['--evidence', str(study(tmp_path, seeds('mixpro', (1.0, 2.0))))]) == 1
+    assert 'no two methods that the paper compares' in capsys.readouterr().err
+    assert main(['--evidence', str(write(tmp_path / 'list' / 'results.json', seeds('mixpro', (1.0,))))]) == 1
+    assert f'{tmp_path}/list/results.json is not' in capsys.readouterr().err
+
+
+def test_the_figure_shows_better_to_the_right(records):
+    claims = claims_of(results_table(records), PAPER)
+    figure = forest_figure(claims)
+    assert [axes.get_title(loc='left') for axes in figure.axes] == [
+        'Classification, DeiT-micro', 'Classification, PVT-micro', 'Segmentation, DeiT-micro', 'Robustness, DeiT-micro',
+    ]  # fmt: skip
+    for axes, claim, mean, paper in zip(figure.axes, claims, (3, 3, 0, 3), (1.5, 1.4, 1.4, 1.7), strict=True):
+        zero, interval, measured, published = axes.lines
+        sign = -1 if claim.row[2] == 'A_rms_calibration_error' else 1
+        assert sorted(interval.get_xdata()) == sorted([sign * claim.found.low, sign * claim.found.high])
+        assert measured.get_xdata() == pytest.approx([mean]) and published.get_xdata() == pytest.approx([paper])
+        assert list(zero.get_xdata()) == [0, 0] and measured.get_color() == COLORS[claim.verdict[:13]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        'supported', 'no difference', 'undecided', 'in the paper',
+    ]  # fmt: skip

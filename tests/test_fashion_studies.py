@@ -1,0 +1,72 @@
+"""The studies on Fashion-MNIST: their plans, and the models of the study for one GPU."""
+
+import pytest
+from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import DefaultScope
+from mmengine.utils import import_modules_from_strings
+
+from mixpro_mm.study.plan import read_plan
+from tests.config_rows import CONFIGS
+
+SEVEN = {'none', 'mixup', 'cutmix', 'transmix', 'tokenmix', 'maskmix', 'mixpro'}
+FOUR = {'none', 'cutmix', 'transmix', 'mixpro'}
+
+
+def runs_of(study):
+    """Return (task, backbone) -> pre-training -> seeds."""
+    runs = {}
+    for stage in (stage for stage in read_plan(CONFIGS / 'fashion' / study).stages if stage.config):
+        runs.setdefault((stage.task, stage.backbone), {}).setdefault(stage.pretraining, []).append(stage.seed)
+    return runs
+
+
+@pytest.mark.parametrize(
+    ('study', 'backbones', 'seeds', 'deit', 'other'),
+    [
+        ('study_evidence.py', ('DeiT-micro', 'PVT-micro'), (5, 3), SEVEN, FOUR),
+        ('study_evidence_gpu.py', ('DeiT-T', 'PVT-T'), (5, 3), SEVEN, FOUR),
+        ('study_quick.py', ('DeiT-micro', 'PVT-micro'), (2, 2), FOUR, {'none', 'mixpro'}),
+    ],
+)
+def test_methods_and_seeds(study, backbones, seeds, deit, other):
+    most, least = (list(range(count)) for count in seeds)
+    assert runs_of(study) == {
+        ('classification', backbones[0]): dict.fromkeys(deit, most),
+        ('classification', backbones[1]): dict.fromkeys(other, least),
+        ('segmentation', backbones[0]): dict.fromkeys(other, least),
+        ('detection', backbones[1]): dict.fromkeys(other, least),
+    }
+
+
+@pytest.mark.parametrize('study', ['study_evidence.py', 'study_evidence_gpu.py', 'study_quick.py'])
+def test_transfers_start_from_their_method_and_seed_with_the_same_backbone(study):
+    plan = read_plan(CONFIGS / 'fashion' / study)
+    for stage in (stage for stage in plan.stages if stage.checkpoint):
+        start = plan.stage(stage.checkpoint)
+        assert (start.pretraining, start.seed, start.backbone) == (stage.pretraining, stage.seed, stage.backbone)
+        assert start.settings.model.backbone.arch == stage.settings.model.backbone.arch
+
+
+def test_models_of_one_gpu_are_built():
+    plan = read_plan(CONFIGS / 'fashion' / 'study_evidence_gpu.py')
+    import_modules_from_strings(['mmpretrain.models', 'mmseg.models', 'mmdet.models'])
+    widths = {}
+    for name in ('deit_mixpro_s0', 'pvt_mixpro_s0', 'segmenter_mixpro_s0', 'maskrcnn_mixpro_s0'):
+        settings = plan.stage(name).settings
+        with DefaultScope.overwrite_default_scope(settings.default_scope):
+            model = ROOT_MODELS.build(settings.model)
+        widths[name.split('_')[0]] = [
+            model.state_dict()[key].shape[1]
+            for key in ('head.layers.head.weight', 'head.fc.weight', 'decode_head.dec_proj.weight')
+            if key in model.state_dict()
+        ] or [conv.conv.in_channels for conv in model.neck.lateral_convs]
+        assert (settings.optim_wrapper.type, settings.optim_wrapper.dtype) == ('AmpOptimWrapper', 'bfloat16')
+    assert widths == dict(deit=[192], pvt=[512], segmenter=[192], maskrcnn=[64, 128, 320, 512])
+
+
+def test_the_pilot_reads_no_test_image():
+    for stage in read_plan(CONFIGS / 'fashion' / 'study_pilot.py').stages:
+        train = stage.settings.train_dataloader.dataset.dataset
+        assert train.split == 'train' and train.num_images + 10000 <= 60000
+        for part in (stage.settings.val_dataloader, stage.settings.test_dataloader):
+            assert (part.dataset.split, part.dataset.num_images) == ('val', 10000)
