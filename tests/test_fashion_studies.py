@@ -23,9 +23,9 @@ def runs_of(study):
 @pytest.mark.parametrize(
     ('study', 'backbones', 'seeds', 'deit', 'other'),
     [
-        ('study_evidence.py', ('DeiT-micro', 'PVT-micro'), (5, 3), SEVEN, FOUR),
-        ('study_evidence_gpu.py', ('DeiT-T', 'PVT-T'), (5, 3), SEVEN, FOUR),
-        ('study_quick.py', ('DeiT-micro', 'PVT-micro'), (2, 2), FOUR, {'none', 'mixpro'}),
+        ('study_fashion_evidence.py', ('DeiT-micro', 'PVT-micro'), (5, 3), SEVEN, FOUR),
+        ('study_fashion_evidence_gpu.py', ('DeiT-T', 'PVT-T'), (5, 3), SEVEN, FOUR),
+        ('study_fashion_quick.py', ('DeiT-micro', 'PVT-micro'), (2, 2), FOUR, {'none', 'mixpro'}),
     ],
 )
 def test_methods_and_seeds(study, backbones, seeds, deit, other):
@@ -38,7 +38,7 @@ def test_methods_and_seeds(study, backbones, seeds, deit, other):
     }
 
 
-@pytest.mark.parametrize('study', ['study_evidence.py', 'study_evidence_gpu.py', 'study_quick.py'])
+@pytest.mark.parametrize('study', ['study_fashion_evidence.py', 'study_evidence_gpu.py', 'study_quick.py'])
 def test_transfers_start_from_their_method_and_seed_with_the_same_backbone(study):
     plan = read_plan(CONFIGS / 'fashion' / study)
     for stage in (stage for stage in plan.stages if stage.checkpoint):
@@ -48,7 +48,7 @@ def test_transfers_start_from_their_method_and_seed_with_the_same_backbone(study
 
 
 def test_models_of_one_gpu_are_built():
-    plan = read_plan(CONFIGS / 'fashion' / 'study_evidence_gpu.py')
+    plan = read_plan(CONFIGS / 'fashion' / 'study_fashion_evidence_gpu.py')
     import_modules_from_strings(['mmpretrain.models', 'mmseg.models', 'mmdet.models'])
     widths = {}
     for name in ('deit_mixpro_s0', 'pvt_mixpro_s0', 'segmenter_mixpro_s0', 'maskrcnn_mixpro_s0'):
@@ -65,7 +65,7 @@ def test_models_of_one_gpu_are_built():
 
 
 def test_the_pilot_reads_no_test_image():
-    for stage in read_plan(CONFIGS / 'fashion' / 'study_pilot.py').stages:
+    for stage in read_plan(CONFIGS / 'fashion' / 'study_fashion_pilot.py').stages:
         train = stage.settings.train_dataloader.dataset.dataset
         assert train.split == 'train' and train.num_images + 10000 <= 60000
         for part in (stage.settings.val_dataloader, stage.settings.test_dataloader):

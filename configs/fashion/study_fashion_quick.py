@@ -1,7 +1,7 @@
 # The evidence study in half an hour (`make study QUICK=1`): four methods on DeiT-micro, two on PVT-micro, two seeds, a
 # third of the steps. It decides nothing, because mixing methods are under-trained after 2,000 steps.
-# Run:      python tools/study.py configs/fashion/study_quick.py
-_base_ = 'study_evidence.py'
+# Run:      python tools/study.py configs/fashion/study_fashion_quick.py
+_base_ = 'study_fashion_evidence.py'
 
 title = 'Quick look: two seeds and a third of the training, without verdicts'
 kept = dict(deit=('none', 'cutmix', 'transmix', 'mixpro'))

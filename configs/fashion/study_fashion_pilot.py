@@ -1,6 +1,6 @@
 # The pilot of the study on Fashion-MNIST: chooses the number of training images, with one seed. Tested on 10,000
 # training images that are not used for training; no test image is read. docs/development/pilot.md has the results.
-# Run:      python tools/study.py configs/fashion/study_pilot.py
+# Run:      python tools/study.py configs/fashion/study_fashion_pilot.py
 _base_ = '../_base_/fashion_methods.py'
 
 title = 'Pilot: how many training images'

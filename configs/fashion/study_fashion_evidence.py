@@ -1,0 +1,71 @@
+# The evidence study (`make study`) on Fashion-MNIST: DeiT-micro pre-trained with seven methods and five seeds, tested on
+# whole, occluded, adversarially filtered and unknown images; PVT-micro with four methods and three seeds; Segmenter and
+# Mask R-CNN from these checkpoints. docs/evidence.md has the results, docs/development/pilot.md the choice of sizes.
+# Run:      python tools/study.py configs/fashion/study_fashion_evidence.py
+# A part:   python tools/study.py configs/fashion/study_fashion_evidence.py --seeds 3 --methods cutmix transmix mixpro
+_base_ = '../_base_/fashion_methods.py'
+
+title = 'MixPro against its rivals on Fashion-MNIST'
+about = """DeiT-micro (64 channels, 4 blocks) was pre-trained on 1,280 images of Fashion-MNIST with seven methods and five
+seeds, PVT-micro with four methods and three seeds; Segmenter and Mask R-CNN started from these checkpoints. All 10,000
+test images were used. Data and models are far smaller than those of the paper, so this page neither confirms nor
+refutes it.
+
+CutMix corresponds to the baselines of the paper, which alternate Mixup and CutMix. All methods but "no mixing" and Mixup
+use the same loss and alternate with Mixup in the same way. MaskMix has labels by area, so MixPro - MaskMix is the effect
+of progressive attention labeling. Only TokenMix has a teacher, the moving average of its own weights, and is tested with
+that average. Occlusion is the mean top-1 over the points of a curve, on 1,000 test images; one fixed DeiT-micro, trained
+without mixing, determines the salient patches. The adversarial set are test images that a small CNN misclassifies; out
+of distribution are the digits of scikit-learn."""
+seed = 0
+jobs = 0  # one per visible GPU, else one per core
+
+robustness = dict(
+    occlusion='../robustness/deit-micro_occlusion_fashion.py',
+    calibration='../robustness/deit-micro_calibration_fashion.py',
+    A='../robustness/deit-micro_fashion-a.py',
+    O='../robustness/deit-micro_fashion-o.py',
+)
+pretrain = dict(task='classification', data='Fashion-MNIST')
+deit = dict(config='deit-micro_mixpro_fashion.py', backbone='DeiT-micro', seeds=5, evaluations=robustness)
+deit |= dict(needs=['fashion', 'saliency'], **pretrain)
+pvt = dict(config='pvt-micro_mixpro_fashion.py', backbone='PVT-micro', seeds=3, needs=['fashion'], **pretrain)
+transfer = dict(data='fashion scenes', needs=['scenes'], seeds=3)
+segment = dict(
+    config='segmenter_deit-micro_mixpro_fashion-scenes.py',
+    task='segmentation',
+    backbone='DeiT-micro',
+    tta=True,
+    **transfer,
+)
+detect = dict(
+    config='mask-rcnn_pvt-micro_mixpro_fashion-scenes.py',
+    task='detection',
+    backbone='PVT-micro',
+    **transfer,
+)
+
+images, scenes = 'data/fashion-mnist', 'data/fashion_scenes'
+saliency = 'work_dirs/saliency_deit-micro_fashion'  # defines the salient patches for all models
+train_it = ['-m', 'mixpro_mm.study.stage', 'configs/fashion/evidence/saliency_deit-micro_fashion.py']
+train_it += ['--work-dir', saliency, '--seed', '100']
+write_scenes = ['-m', 'mixpro_mm.datasets.fashion_scenes', scenes, '--data-root', images]
+stages = [
+    dict(name='fashion', command=['-m', 'mixpro_mm.datasets.fashion_mnist', images], creates=images),
+    dict(name='scenes', command=write_scenes, creates=scenes, needs=['fashion']),
+    dict(name='saliency', command=train_it, creates=f'{saliency}/epoch_12.pth', needs=['fashion']),
+]
+stages += [
+    dict(name=f'deit_{method}', pretraining=method, cfg_options=_base_.deit_schedule | options, **deit)
+    for method, options in _base_.deit_methods.items()
+]
+stages += [
+    dict(name=f'pvt_{method}', pretraining=method, cfg_options=_base_.pvt_schedule | options, **pvt)
+    for method, options in _base_.methods.items()
+    if method != 'mixup'
+]
+for method in ('none', 'cutmix', 'transmix', 'mixpro'):
+    stages += [
+        dict(name=f'segmenter_{method}', pretraining=method, checkpoint=f'deit_{method}', **segment),
+        dict(name=f'maskrcnn_{method}', pretraining=method, checkpoint=f'pvt_{method}', **detect),
+    ]
