@@ -38,7 +38,9 @@ def test_methods_and_seeds(study, backbones, seeds, deit, other):
     }
 
 
-@pytest.mark.parametrize('study', ['study_fashion_evidence.py', 'study_evidence_gpu.py', 'study_quick.py'])
+@pytest.mark.parametrize(
+    'study', ['study_fashion_evidence.py', 'study_fashion_evidence_gpu.py', 'study_fashion_quick.py']
+)
 def test_transfers_start_from_their_method_and_seed_with_the_same_backbone(study):
     plan = read_plan(CONFIGS / 'fashion' / study)
     for stage in (stage for stage in plan.stages if stage.checkpoint):
