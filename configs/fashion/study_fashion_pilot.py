@@ -1,9 +1,9 @@
-# The pilot of the study on Fashion-MNIST: chooses the number of training images, with one seed. Tested on 10,000
-# training images that are not used for training; no test image is read. docs/development/pilot.md has the results.
+# The pilot of the evidence study on Fashion-MNIST, one seed: the same images and steps, tested on 10,000 training images
+# that are not used for training. No test image is read. docs/development/pilot.md has the results.
 # Run:      python tools/study.py configs/fashion/study_fashion_pilot.py
 _base_ = '../_base_/fashion_methods.py'
 
-title = 'Pilot: how many training images'
+title = 'Pilot on held-out training images of Fashion-MNIST'
 seed = 0
 jobs = 0  # one per visible GPU, else one per core
 
@@ -11,24 +11,18 @@ held_out = {}
 for part in ('val_dataloader', 'test_dataloader'):
     held_out |= {f'{part}.dataset.split': 'val', f'{part}.dataset.num_images': 10000}
 
-
-def images(number):  # batches of 64, 6,000 steps
-    epochs = 6000 * 64 // number
-    schedule = {'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': epochs * 9 // 10}
-    schedule |= {'param_scheduler.0.end': 5, 'param_scheduler.1.begin': 5}  # warm-up, in epochs
-    return {'train_dataloader.dataset.dataset.num_images': number} | schedule
-
-
-stages = [
+images = 'data/fashion-mnist'
+stages = [dict(name='fashion', command=['-m', 'mixpro_mm.datasets.fashion_mnist', images], creates=images)]
+stages += [
     dict(
-        name=f'deit_{method}_{number}',
+        name=f'deit_{method}',
         config='deit-micro_mixpro_fashion.py',
         task='classification',
-        backbone=f'DeiT-micro, {number} images',
+        backbone='DeiT-micro',
         pretraining=method,
         data='Fashion-MNIST, held out',
-        cfg_options=images(number) | held_out | _base_.deit_methods[method],
+        cfg_options=_base_.deit_schedule | held_out | _base_.methods[method],
+        needs=['fashion'],
     )
-    for number in (1280, 2560)
     for method in ('none', 'cutmix', 'transmix', 'mixpro')
 ]
