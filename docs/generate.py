@@ -168,7 +168,7 @@ def metafile() -> str:
         name, (folder, *_) = path.stem, path.relative_to(CONFIGS).parts
         if folder in ('_base_', 'study') or name.startswith('study_'):
             continue
-        images, scenes = ('Fashion-MNIST', 'Fashion scenes') if folder == 'fashion' else ('Digits', 'Digit scenes')
+        images, scenes = ('Fashion-MNIST', 'Fashion scenes') if 'fashion' in name else ('Digits', 'Digit scenes')
         small = scenes if name.endswith('-scenes') else images
         data = 'ImageNet-1k' if folder == 'robustness' and '-micro' not in name else DATA.get(folder, small)
         entries, names = published_results.get(path.relative_to(CONFIGS).as_posix(), ([], []))

@@ -70,5 +70,7 @@ def test_the_pilot_reads_no_test_image():
     for stage in read_plan(CONFIGS / 'fashion' / 'study_fashion_pilot.py').stages[1:]:
         train = stage.settings.train_dataloader.dataset.dataset
         assert train.split == 'train' and train.num_images + 10000 <= 60000
+        assert not {'seed', 'classes'} & train.keys()
         for part in (stage.settings.val_dataloader, stage.settings.test_dataloader):
             assert (part.dataset.split, part.dataset.num_images) == ('val', 10000)
+            assert not {'seed', 'classes'} & part.dataset.keys()  # those of 'train', so the two are disjoint

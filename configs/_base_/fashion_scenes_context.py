@@ -12,16 +12,3 @@ scenes = dict(data_root='data/fashion_scenes/VOCdevkit/VOC2010', metainfo=metain
 train_dataloader = dict(dataset=dict(scenes, pipeline=train_pipeline))
 val_dataloader = dict(dataset=scenes)
 test_dataloader = val_dataloader
-
-tta_model = dict(type='SegTTAModel')
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [dict(type='Resize', scale=(side, side), keep_ratio=True) for side in (48, 64, 80)],
-            [dict(type='LoadAnnotations')],
-            [dict(type='PackSegInputs')],
-        ],
-    ),
-]

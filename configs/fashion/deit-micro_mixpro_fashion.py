@@ -4,6 +4,6 @@
 # Result:   top-1 81.2 as a stage of study_fashion.py, seed 0, 2026-11-29
 _base_ = ['../_base_/fashion_mnist.py', '../_base_/deit_micro_mixpro.py']
 
-# 7 x 7 tokens and 3.5 x 3.5 mask cells, half the geometry of 224 px with patches of 16 and cells of 64
+# 3.5 x 3.5 mask cells, as 64 px in images of 224 px, on 7 x 7 tokens instead of 14 x 14
 model = dict(backbone=dict(type='mixpro_mm.ClassTokenViT', img_size=28))
 custom_hooks = [dict(type='mixpro_mm.LabelingHook')]

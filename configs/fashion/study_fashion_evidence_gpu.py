@@ -5,6 +5,8 @@
 _base_ = 'study_fashion_evidence.py'
 
 title = 'MixPro against its rivals on Fashion-MNIST, DeiT-T and PVT-T'
+about = _base_.about.replace('DeiT-micro (64 channels, 4 blocks)', 'DeiT-T').replace('PVT-micro', 'PVT-T')
+about = about.replace('1,280 images', '20,480 images')
 bf16 = {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.dtype': 'bfloat16'}
 schedule = {  # 100 epochs of 80 batches
     'train_dataloader.batch_size': 256,

@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from mixpro_mm.labeling import patches_of, token_grid
-from mixpro_mm.models import PVT
+from mixpro_mm.models import PVT, ClassTokenViT
 from mixpro_mm.utils.arguments import shown
 
 __all__ = ['ClassMap', 'find_reader']
@@ -34,13 +34,15 @@ def find_reader(net: nn.Module, layer: str | None = None) -> Callable[[Tensor], 
             positions are classified by the last nn.Linear of ``net``.
 
     Raises:
-        ValueError: If the layer does not exist, or the classifier is unknown and no layer is given.
+        ValueError: If the layer does not exist, the classifier is unknown and no layer is given, or it has no last map.
     """
     if layer is not None:
         try:
             return partial(_named, net, net.get_submodule(layer))
         except AttributeError:
             raise ValueError(f'layer {shown(layer)} does not exist in {type(net).__name__}') from None
+    if isinstance(getattr(net, 'backbone', None), ClassTokenViT):
+        raise ValueError("ClassTokenViT has no patch tokens in its last block: use type='VisionTransformer'")
     if isinstance(getattr(net, 'backbone', None), nn.Module) and isinstance(getattr(net, 'head', None), nn.Module):
         return partial(_mmpretrain, net)
     inner = getattr(net, 'model', net)  # TimmClassifier

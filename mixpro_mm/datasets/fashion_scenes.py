@@ -10,10 +10,10 @@ import numpy as np
 from scipy import ndimage
 
 from mixpro_mm.datasets.fashion_mnist import CLASSES as GARMENTS
-from mixpro_mm.datasets.fashion_mnist import load_fashion_images
+from mixpro_mm.datasets.fashion_mnist import balanced_subset, load_fashion_images
 from mixpro_mm.datasets.paint import resized
 from mixpro_mm.datasets.scenes import draw_scene, run_command, write_scenes
-from mixpro_mm.utils.arguments import fraction
+from mixpro_mm.utils.arguments import fraction, positive_int
 
 __all__ = ['CLASSES', 'cut_garment', 'silhouette', 'write_fashion_scenes']
 
@@ -57,6 +57,7 @@ def write_fashion_scenes(
     min_side: float = 0.25,
     max_side: float = 0.6,
     min_visible: float = 0.7,
+    held_out: int = 0,
     seed: int = 0,
 ) -> Path:
     """Write the scenes to ``root`` unless they exist there, in the layouts of :func:`write_scenes`.
@@ -72,6 +73,8 @@ def write_fashion_scenes(
         max_items: Maximum number of garments in a scene.
         min_side, max_side: Minimum and maximum side of a garment, relative to that of the scene.
         min_visible: Share of each garment that later garments leave visible.
+        held_out: Number of training images for val scenes, instead of test images, to choose settings with: those
+            of ``FashionMNIST(split='val', num_images=held_out)``. Train scenes do not show them.
         seed: The same seed gives the same bytes with the same versions of numpy, SciPy and Pillow.
 
     Raises:
@@ -85,9 +88,16 @@ def write_fashion_scenes(
     if not 8 <= sides[0] <= sides[1]:
         raise ValueError(f'garments must be at least 8 px, from small to large, not {sides[0]} to {sides[1]}')
 
+    if positive_int('held_out', held_out, least=0):
+        parameters['held_out'] = held_out
+
     def load(split):
-        images, labels = load_fashion_images(split, data_root)
-        return images, labels, np.arange(len(labels))
+        images, labels = load_fashion_images('train' if held_out else split, data_root)
+        positions = np.arange(len(labels))
+        if held_out:
+            val = balanced_subset(labels, held_out, seed=0, last=True)
+            positions = val if split == 'test' else np.setdiff1d(positions, val)
+        return images[positions], labels[positions], positions
 
     limits = dict(size=size, max_items=max_items, sides=sides, min_visible=min_visible)
     draw = functools.partial(draw_scene, cut=cut_garment, **limits)

@@ -15,7 +15,13 @@ __all__ = ['InMemoryDataset', 'keep_batch']
 
 @register(FUNCTIONS)
 def keep_batch(batch: dict) -> dict:
-    """Return a batch of ``InMemoryDataset`` unchanged: the ``collate_fn`` of its data loader."""
+    """Return a batch of ``InMemoryDataset`` unchanged: the ``collate_fn`` of its data loader.
+
+    Raises:
+        TypeError: If the data set returned samples one by one, as a wrapper around ``InMemoryDataset`` does.
+    """
+    if not isinstance(batch, dict):
+        raise TypeError('keep_batch needs the batches of InMemoryDataset, which cannot be wrapped by another data set')
     return batch
 
 
@@ -29,12 +35,12 @@ class InMemoryDataset(Dataset):
     CIFAR's 50,000 images.
 
     Args:
-        dataset (dict): Data set whose pipeline is not random and ends with ``PackInputs``.
+        dataset (dict): Data set with one label per image, whose pipeline is not random and ends with ``PackInputs``.
         padding (int): Largest shift in pixels, in each direction.
         flip_prob (float): Probability of a horizontal flip.
 
     Raises:
-        ValueError: An argument is invalid, or the images are not uint8 of one size.
+        ValueError: An argument is invalid, the images are not uint8 of one size, or an image has not one label.
     """
 
     def __init__(self, dataset: dict, padding: int = 0, flip_prob: float = 0.0):
@@ -48,7 +54,10 @@ class InMemoryDataset(Dataset):
             found = ', '.join(sorted(f'{dtype} {size}' for dtype, size in sizes)[:3])
             raise ValueError(f'InMemoryDataset needs uint8 images of one size, got {found or "no images"}')
         self.images = torch.stack([sample['inputs'] for sample in samples])
-        self.labels = torch.cat([sample['data_samples'].gt_label for sample in samples])
+        labels = [sample['data_samples'].get('gt_label', ()) for sample in samples]
+        if {len(label) for label in labels} != {1}:
+            raise ValueError('InMemoryDataset needs one label per image')
+        self.labels = torch.cat(labels)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -1,4 +1,4 @@
-"""Images mixed and labels weighted by a config as in training, outside of it."""
+"""Repeat the mixing and labeling of a config outside training."""
 
 import torch
 from mmengine.config import Config

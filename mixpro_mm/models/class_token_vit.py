@@ -14,11 +14,10 @@ __all__ = ['ClassTokenViT']
 class ClassTokenViT(VisionTransformer):
     """mmpretrain's ``VisionTransformer`` without the patch tokens after the last attention.
 
-    A classifier reads the class token alone, so the last block needs the queries, the projection and the feed-forward
-    network of that token only. Output, gradients, names of parameters and class attention are those of the base class
-    with ``out_type='cls_token'``, up to rounding. Of a block with T tokens this saves about 3/4 of the time, 19 % of a
-    step of DeiT-micro (4 blocks) and 6 % of DeiT-S (12 blocks). Methods that read patch tokens of the last block, such
-    as TokenMix and SMMix, need the base class.
+    With ``out_type='cls_token'`` a classifier reads the class token alone, so the last block needs the attention, the
+    projection and the feed-forward network of that token only. Output, gradients, names of parameters and class
+    attention are those of the base class, up to rounding and the random numbers of dropout. Methods that read patch
+    tokens of the last block, such as TokenMix, need the base class.
 
     Args:
         **kwargs: Arguments of ``VisionTransformer``.

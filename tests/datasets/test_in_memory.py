@@ -5,9 +5,10 @@ from mmengine.registry import TRANSFORMS, DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 
-from mixpro_mm.datasets import InMemoryDataset
+from mixpro_mm.datasets import Digits, InMemoryDataset
 
 PACK = [dict(type='PackInputs')]
+BLACK = np.zeros((12, 12, 3), dtype=np.uint8)
 
 
 @pytest.fixture(autouse=True)
@@ -20,12 +21,13 @@ def digits(pipeline=PACK, **kwargs):
     return dict(type='mixpro_mm.Digits', split='test', img_size=12, pipeline=pipeline, **kwargs)
 
 
-def loader(num_workers=0, **kwargs):
+def loader(num_workers=0, wrapper=None, **kwargs):
+    dataset = dict(type='mixpro_mm.InMemoryDataset', dataset=digits(), **kwargs)
     config = dict(
         batch_size=100,
         sampler=dict(type='DefaultSampler', shuffle=False),
         collate_fn=dict(type='mixpro_mm.keep_batch'),
-        dataset=dict(type='mixpro_mm.InMemoryDataset', dataset=digits(), **kwargs),
+        dataset=dataset if wrapper is None else wrapper([DATASETS.build(dataset)]),
         num_workers=num_workers,
     )
     return Runner.build_dataloader(config, seed=0)
@@ -85,3 +87,18 @@ def test_images_in_memory_are_not_changed():
 def test_invalid_arguments_and_images_raise(kwargs, words):
     with pytest.raises(ValueError, match=words):
         InMemoryDataset(**dict(dataset=digits()) | kwargs)
+
+
+@pytest.mark.parametrize('label', [[1, 2], None])
+def test_samples_without_exactly_one_label_raise(label, monkeypatch):
+    monkeypatch.setattr(
+        Digits, 'get_data_info', lambda self, idx: dict(img=BLACK, **({} if label is None else dict(gt_label=label)))
+    )
+    with pytest.raises(ValueError, match='one label per image'):
+        InMemoryDataset(digits())
+
+
+def test_a_wrapped_data_set_raises():
+    wrapped = loader(wrapper=torch.utils.data.ConcatDataset)
+    with pytest.raises(TypeError, match='cannot be wrapped'):
+        next(iter(wrapped))

@@ -14,7 +14,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from sklearn.datasets import load_digits
 
-from mixpro_mm.datasets import digit_scenes, digits, fashion_scenes, load_fashion_images, scenes
+from mixpro_mm.datasets import FashionMNIST, digit_scenes, digits, fashion_scenes, load_fashion_images, scenes
 from mixpro_mm.datasets.digit_scenes import cut_digit, write_digit_scenes
 from mixpro_mm.datasets.fashion_scenes import cut_garment, silhouette, write_fashion_scenes
 from mixpro_mm.datasets.scenes import PALETTE, draw_scene
@@ -79,6 +79,13 @@ def test_digits_stand_out_are_mostly_visible_and_vary_in_size():
             assert mask.sum() >= 20
             heights.append(np.ptp(np.flatnonzero(mask.any(1))) + 1)
     assert min(heights) < 25 and max(heights) > 40
+
+
+def test_held_out_training_images_are_in_val_scenes_only(tiny_fashion, tmp_path):
+    root = write_fashion_scenes(tmp_path / 'scenes', tiny_fashion, held_out=20, **SMALL)
+    held_out = {item['position'] for item in FashionMNIST(str(tiny_fashion), split='val', num_images=20)}
+    train, val = ({a['garment_index'] for a in coco(root, split).dataset['annotations']} for split in ('train', 'val'))
+    assert val <= held_out and not train & held_out
 
 
 @pytest.mark.parametrize('split', ['train', 'val'])

@@ -6,6 +6,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.models import VisionTransformer
 from mmpretrain.registry import MODELS
 
+from mixpro_mm.augments.networks import FrozenClassifier
 from mixpro_mm.labeling import ClassAttentionTap
 from mixpro_mm.models import ClassTokenViT, LocalContextLoss
 
@@ -54,6 +55,10 @@ def test_attention_that_is_trained_is_verified_and_final_tokens_are_not_offered(
     loss = LocalContextLoss(dict(type='CrossEntropyLoss'), in_channels=16, num_classes=2, grid=3)
     with pytest.raises(ValueError, match='ClassTokenViT'):
         loss.attach(own)
+    classifier = torch.nn.Module()
+    classifier.backbone, classifier.head = own, torch.nn.Identity()
+    with pytest.raises(ValueError, match=r"ClassTokenViT has no patch tokens .* type='VisionTransformer'"):
+        FrozenClassifier.of(classifier)
 
 
 def test_other_outputs_raise():

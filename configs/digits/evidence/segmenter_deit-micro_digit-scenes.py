@@ -15,16 +15,3 @@ param_scheduler = [
 ]
 train_cfg = dict(max_iters=500)
 default_hooks = dict(checkpoint=dict(interval=100, max_keep_ckpts=1))
-
-tta_model = dict(type='SegTTAModel')
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [dict(type='Resize', scale=(side, side), keep_ratio=True) for side in (48, 64, 80)],
-            [dict(type='LoadAnnotations')],
-            [dict(type='PackSegInputs')],
-        ],
-    ),
-]

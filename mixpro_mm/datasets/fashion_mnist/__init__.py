@@ -63,7 +63,7 @@ def load_fashion_images(split: str, data_root='data/fashion-mnist') -> tuple[np.
 def balanced_subset(labels: np.ndarray, count: int, seed: int, last: bool = False) -> np.ndarray:
     """Return ``count`` positions (ascending), equally many per label; of one seed, smaller subsets are inside larger.
 
-    With ``last``, they are taken from the other end of the order, so that the two do not overlap while they fit.
+    With ``last``, they are taken from the other end of the order: two such subsets are disjoint if both fit.
 
     Raises:
         ValueError: ``count`` is not a multiple of the number of classes, or a class has too few images.
@@ -86,8 +86,8 @@ class FashionMNIST(BaseDataset):
 
     Args:
         data_root (str): See :func:`load_fashion_images`.
-        split (str): 'train' (60,000 images), 'test' (10,000), or 'val': training images to choose settings with, which
-            no subset of 'train' of the same seed and classes shows, unless the two have more images than there are.
+        split (str): 'train' (60,000 images), 'test' (10,000), or 'val': training images to choose settings with. They
+            are not in a subset of 'train' with the same seed and classes, if both fit into the 60,000.
         classes (Sequence[int]): Labels to keep; the new labels are positions in this sequence.
         num_images (int | None): Size of a class-balanced subset; a multiple of the number of classes. Required for
             'val'.
