@@ -5,30 +5,22 @@
 The selection follows Hendrycks et al., "Natural Adversarial Examples", CVPR 2021, with thresholds for digits.
 """
 
-import argparse
-import json
-import re
 from collections import Counter
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 
 from mixpro_mm.datasets.digit_views import KNOWN, SEED, VIEW_SIZE, all_scans, draw_view
 from mixpro_mm.datasets.digits import Digits
-from mixpro_mm.utils.files import sha256_of, write_text
+from mixpro_mm.datasets.filtering import BATCH, IMPROBABLE, improbable, percent, write_selection
 
-__all__ = ['filter_digits', 'improbable', 'main', 'percent', 'spread', 'write_selection']
+__all__ = ['filter_digits', 'main', 'spread']
 
 CANDIDATES = 100  # views per scan
-IMPROBABLE = 0.15  # A: upper bound of the probability of the right digit
 SURE = 0.7  # O: lower bound of the confidence, about its median for views of known digits
 PER_SCAN, PER_DIGIT = 6, 60  # A: maximum number of views
 PER_UNKNOWN_SCAN, PER_MISTAKE = 3, 40  # O: maximum number of views; a mistake is a pair (digit, prediction)
 KNOWN_VIEWS = (0, 1)  # O: views of each known test scan, unfiltered
-BATCH = 256
 COLOURS = 40  # every 40th view has its mean colour recorded
-PACKAGES = ('numpy', 'Pillow', 'scikit-learn', 'torch', 'onedl-mmpretrain')
 
 
 def spread(candidates, per_scan: int, per_group: int) -> list[tuple[int, int]]:
@@ -46,17 +38,6 @@ def spread(candidates, per_scan: int, per_group: int) -> list[tuple[int, int]]:
             of_group[group] += 1
             chosen.append((scan, view))
     return sorted(chosen)
-
-
-def improbable(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return where (...) another class than ``truth`` (...) is predicted and the right one is below ``IMPROBABLE``.
-
-    Args:
-        scores: Probabilities (..., C).
-        truth: Labels, broadcast to the leading dimensions of ``scores``.
-    """
-    right = np.take_along_axis(scores, truth[..., None], -1)[..., 0]
-    return (scores.argmax(-1) != truth) & (right < IMPROBABLE)
 
 
 def filter_digits(probabilities, candidates: int = CANDIDATES) -> dict:
@@ -105,47 +86,6 @@ def filter_digits(probabilities, candidates: int = CANDIDATES) -> dict:
         colours={f'{s}.{v}': draw_view(s, v).mean((0, 1)).round(1).tolist() for s, v in colours},
         **{part: {str(s): [int(v) for t, v in pairs if t == s] for s, _ in pairs} for part, pairs in parts.items()},
     )
-
-
-def percent(share) -> float:
-    """Return the mean of shares in percent with two decimals."""
-    return round(100 * float(np.mean(share)), 2)
-
-
-def write_selection(select, name: str, argv=None) -> None:
-    """Run the command ``python -m NAME CONFIG CHECKPOINT OUT.json``, which writes a selection with its origin.
-
-    Args:
-        select: Function from ``probabilities``, see :func:`filter_digits`, to the content of the file.
-        name: Name of the module.
-        argv: Arguments of the command.
-    """
-    import torch
-    from mmpretrain.apis import get_model
-
-    parser = argparse.ArgumentParser(description='Select images with a CNN.')
-    parser.add_argument('config', help='config of the CNN')
-    parser.add_argument('checkpoint')
-    parser.add_argument('out')
-    args = parser.parse_args(argv)
-    model = get_model(args.config, args.checkpoint, device='cpu')
-
-    @torch.no_grad()
-    def probabilities(images: np.ndarray) -> np.ndarray:
-        inputs = model.data_preprocessor(dict(inputs=torch.from_numpy(images).permute(0, 3, 1, 2)))['inputs']
-        return model.head(model.extract_feat(inputs)).double().softmax(1).numpy()
-
-    content = select(probabilities)
-    content['origin'] = dict(
-        command=f'python -m {name} CONFIG CHECKPOINT OUT.json',
-        config=Path(args.config).name,
-        checkpoint_sha256=sha256_of(args.checkpoint),
-        versions={package: version(package) for package in PACKAGES},
-        **content['origin'],
-    )
-    text = re.sub(r'\[[^][]*\]', lambda found: ' '.join(found[0].split()), json.dumps(content, indent=1))
-    write_text(args.out, text + '\n')  # a line per scan or class
-    print(json.dumps(content['origin'], indent=2))
 
 
 def main(argv=None) -> None:

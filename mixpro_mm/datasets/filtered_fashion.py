@@ -8,7 +8,7 @@ The rule is that of :mod:`mixpro_mm.datasets.filtered_digits`, applied to the te
 import numpy as np
 
 from mixpro_mm.datasets.fashion_mnist import CLASSES, SIDE, FashionMNIST
-from mixpro_mm.datasets.filtered_digits import BATCH, IMPROBABLE, improbable, percent, spread, write_selection
+from mixpro_mm.datasets.filtering import BATCH, IMPROBABLE, improbable, percent, write_selection
 
 __all__ = ['filter_fashion', 'main']
 
@@ -26,13 +26,14 @@ def filter_fashion(probabilities, data_root: str = 'data/fashion-mnist') -> dict
     truth, images = dataset.get_gt_labels(), np.stack([item['img'] for item in dataset])
     scores = np.concatenate([probabilities(images[n : n + BATCH]) for n in range(0, len(images), BATCH)])
     hard = improbable(scores, truth)
-    chosen = spread(((place, 0, truth[place]) for place in np.flatnonzero(hard)), 1, PER_CLASS)
     of_class = {
-        name: [int(place) for place, _ in chosen if truth[place] == label] for label, name in enumerate(CLASSES)
+        name: np.flatnonzero(hard & (truth == label))[:PER_CLASS].tolist() for label, name in enumerate(CLASSES)
     }
     passed = {name: int(hard[truth == label].sum()) for label, name in enumerate(CLASSES)}
     rule = dict(candidates=len(images), rule=f'another class predicted, the right one below {IMPROBABLE}')
-    rule |= dict(passed=int(hard.sum()), per_class=PER_CLASS, images=len(chosen), passed_of_class=passed)
+    rule |= dict(
+        passed=int(hard.sum()), per_class=PER_CLASS, images=sum(map(len, of_class.values())), passed_of_class=passed
+    )
     return dict(origin=dict(clean_top1=percent(scores.argmax(1) == truth), adversarial=rule), adversarial=of_class)
 
 
