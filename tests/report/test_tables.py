@@ -41,7 +41,7 @@ def test_seeds_become_mean_and_sample_deviation():
 def test_a_run_without_a_finite_result_is_shown():
     table = results_table([*seeds((10.0, math.nan), 'mixpro'), *seeds((math.nan, 9.0), 'scratch')])
     assert lines(results_frame(table))[1][2:] == ['nan ± nan (n=2)', 'nan ± nan (n=2)', '+nan']
-    assert lines(comparisons(table))[1][2:] == ['MixPro - scratch', '+nan ± nan', '-', '2']
+    assert lines(comparisons(table))[1][2:] == ['MixPro - scratch', '+nan ± nan', '-', '-', '2']
 
 
 def test_order_of_rows_and_columns():
