@@ -13,11 +13,10 @@ __all__ = ['VERDICTS', 'Claim', 'claims_of', 'claims_table', 'sentence', 'summar
 
 VERDICTS = ('supported', 'not supported', 'no difference', 'undecided', 'one seed', 'two seeds')  # their first words
 MAIN = ('top1', 'mIoU', 'bbox_mAP', 'occlusion_random', 'A_top1')  # the metric of a sentence is the first measured
-MARGINS = {True: 1.0, False: 2.0}  # is the metric a top-1 accuracy -> largest difference called none, in points
 
 
 class Claim(NamedTuple):
-    """``method`` - ``other`` in a row of a table: published (None: only drawn) in ``source``, measured, and verdict."""
+    """``method`` - ``other`` in a row of a table: published (None: no number) in ``source``, measured, and verdict."""
 
     row: tuple[str, str, str]
     method: str
@@ -31,31 +30,29 @@ class Claim(NamedTuple):
 def verdict(metric: str, found: PairedDifference) -> str:
     """Return what the 95 % interval of a difference says about the claim that the first method is better.
 
-    ``supported`` and ``not supported`` need an interval without zero, ``no difference larger than x`` one that has zero
-    and lies within ±x, at most 1 point for top-1 accuracies and 2 for other metrics. Fewer than three seeds decide
-    nothing.
+    ``no difference larger than x`` needs an interval with zero within ±x, at most 1 point for top-1 accuracies and 2
+    for other metrics. Fewer than three seeds decide nothing.
     """
     if found.n < 3:
-        return VERDICTS[3 + found.n]
+        return 'one seed' if found.n == 1 else 'two seeds'
     low, high = sorted((-found.low, -found.high) if metric in LOWER_IS_BETTER else (found.low, found.high))
-    if low > 0 or high < 0:
-        return VERDICTS[low <= 0]
-    largest = max(-low, high)
-    is_none = largest <= MARGINS['top1' in metric or metric.startswith('occlusion')]
-    return f'no difference larger than {largest:.2f}' if is_none else 'undecided'
+    if low > 0:
+        return 'supported'
+    if high < 0:
+        return 'not supported'
+    largest, is_top1 = max(-low, high), 'top1' in metric or metric.startswith('occlusion')
+    return f'no difference larger than {largest:.2f}' if largest <= (1 if is_top1 else 2) else 'undecided'
 
 
 def claims_of(table: Table, paper: Paper) -> list[Claim]:
-    """Return the claims on DeiT(-micro) and PVT(-micro) whose methods were measured with a shared seed."""
+    """Return the claims measured with a shared seed; the family of a backbone is its name before the first hyphen."""
     found = []
     for row, cells in table.items():
-        for (backbone, metric, method, other), places in paper.claims.items():
+        for (family, metric, method, other), places in paper.claims.items():
             pair = (cells[name].seeds if name in cells else {} for name in (method, other))
-            if (row[1].removesuffix('-micro'), row[2]) == (backbone, metric) and (pair := paired_difference(*pair)):
-                numbers = [paper.number(*place) for place in places]
-                gain = None if None in numbers else round(numbers[0] - numbers[1], 1)
+            if (row[1].partition('-')[0], row[2]) == (family, metric) and (pair := paired_difference(*pair)):
                 source = ' and '.join(dict.fromkeys(TITLES[name].partition('.')[0] for name, *_ in places))
-                found.append(Claim(row, method, other, source, gain, pair, verdict(metric, pair)))
+                found.append(Claim(row, method, other, source, paper.gain(row[1], places), pair, verdict(metric, pair)))
     return found
 
 
@@ -65,8 +62,9 @@ def claims_table(claims: list[Claim]) -> pd.DataFrame:
     for (_, backbone, metric), method, other, source, published, found, said in claims:
         paper = f'{"better" if published is None else f"{published:+.1f}"} ({source})'
         claim = f'{measure(metric)}: {label(method)} - {label(other)}'
-        lines.append((claim, backbone, paper, f'{found.mean + 0.0:+.2f}', found.interval, str(found.n), said))
-    return pd.DataFrame(lines, columns=['claim', 'backbone', 'paper', 'here', '95 % interval', 'seeds', 'verdict'])
+        lines.append((claim, backbone, paper, f'{found.mean + 0.0:+.2f}', *found.texts(), said))
+    columns = ['claim', 'backbone', 'paper', 'here', '95 % interval', 'detectable', 'seeds', 'verdict']
+    return pd.DataFrame(lines, columns=columns)
 
 
 def summary(claims: list[Claim]) -> str:

@@ -71,6 +71,19 @@ class Paper(NamedTuple):
             return 100 - numbers['top1']
         return numbers.get(column)
 
+    def gain(self, backbone: str, places: tuple) -> float | None:
+        """Return the published difference of two cells of DeiT-S or PVT-S, or that of ``backbone`` if there is one.
+
+        None if it is not printed, or if ``backbone`` has a note after a comma.
+        """
+        small = f'{backbone.partition("-")[0].lower()}-small'
+        own = [key for key, row in self.tables['table1'].items() if row['name'] == backbone]
+        for model in (*own, small) if ',' not in backbone else ():
+            numbers = [self.number(*(part.replace(small, model) for part in place)) for place in places]
+            if None not in numbers:
+                return round(numbers[0] - numbers[1], 1)
+        return None
+
     def rows(self, table: str) -> dict[str, str]:
         """Return the rows of a table in the order of the paper, and their titles."""
         if table in ('table5', 'figure3'):

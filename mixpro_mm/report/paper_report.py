@@ -1,22 +1,27 @@
-"""Reports of any runs: ``tables.html``, ``tables.md`` and optionally ``tables.tex``, and the blocks of all reports."""
+"""Command line of reports: tables of any runs, or the evidence of a study; and the blocks of all reports."""
 
 import argparse
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from mixpro_mm.report.claims import claims_of, claims_table, sentence, summary
 from mixpro_mm.report.figures.canvas import write_figure
 from mixpro_mm.report.figures.forest import forest_figure
 from mixpro_mm.report.figures.results import occlusion_figure
 from mixpro_mm.report.labels import label
-from mixpro_mm.report.page import write_pages
+from mixpro_mm.report.page import render_markdown, write_pages
 from mixpro_mm.report.paper import Paper, place, read_paper, table_blocks
 from mixpro_mm.report.records import collect, unreported
 from mixpro_mm.report.tables import Table, comparisons, origins, results_frame, results_table
 from mixpro_mm.utils.arguments import counted
+from mixpro_mm.utils.files import read_json, write_text
 
-__all__ = ['main', 'record_blocks', 'source_blocks', 'write_paper_report']
+__all__ = ['main', 'record_blocks', 'source_blocks', 'study_blocks', 'write_evidence', 'write_paper_report']
 
 PUBLISHED = (
     "In percent; 'paper' is the published number. ± is the sample standard deviation over n seeds. "
@@ -26,17 +31,18 @@ PUBLISHED = (
 NOT_IN_PAPER = 'In percent, in the layout of the paper, which has no results on these data.'
 COMPARED = (
     'First method minus second in points, paired by seed: mean ± standard deviation, 95 % interval of the mean '
-    '(Student), number of seeds.'
+    '(Student), half its width (detectable: the smallest mean that it would separate from zero), number of seeds.'
 )
 RULE = (
     'Verdicts are those of the 95 % interval (Student) of differences paired by seed. Supported: without zero, the '
     'first method is better; not supported: without zero, it is worse; no difference larger than x: with zero and '
-    'within ±x, at most 1 point for top-1 accuracies and 2 points for other metrics; undecided: any other. Intervals '
-    'cover seeds, not test images; one in twenty excludes a true difference of zero.'
+    'within ±x, at most 1 point for top-1 accuracies and 2 points for other metrics; undecided: any other. '
+    'Detectable is half the width of the interval, the smallest mean that it would separate from zero. Intervals cover '
+    'seeds, not test images; one in twenty excludes a true difference of zero.'
 )
 DRAWN = (
-    'Colors are verdicts; squares are the differences that the paper prints for DeiT-S or PVT-S on its data. Metrics '
-    'for which lower is better have their sign reversed.'
+    'Colors are verdicts; squares are the differences that the paper prints on its data, for the same backbone if '
+    'its table has it, else for DeiT-S or PVT-S. Metrics for which lower is better have their sign reversed.'
 )
 
 
@@ -88,6 +94,22 @@ def _differences(table: Table) -> list[tuple]:
     return [('heading', 'Differences between methods'), ('note', COMPARED), ('table', frame)] if len(frame) else []
 
 
+def study_blocks(study: dict) -> tuple[list, list]:
+    """Return the blocks above and below the results of a study.
+
+    Title, date and first paragraph of ``about``; its others, seeds, versions, and time of each task and backbone.
+    """
+    about = [('note', text) for text in study.get('about', '').split('\n\n') if text]
+    frame = pd.DataFrame(study['stages'], columns=['task', 'backbone', 'seconds']).fillna(0)
+    times = frame.groupby(['task', 'backbone'], sort=False)['seconds'].agg(stages='size', minutes='sum').reset_index()
+    text = f'{counted(len(frame), "stage")}, {frame["seconds"].sum() / 60:.1f} minutes in total; '
+    text += '; '.join(f'{name}: {value}' for name, value in study['settings'].items())
+    text += f'. {", ".join(f"{name} {version}" for name, version in study["versions"].items())}.'
+    times['minutes'] = [f'{seconds / 60:.1f}' for seconds in times['minutes']]
+    setup = [('heading', 'Set-up'), *about[1:], ('note', text), ('table', times.map(str))]
+    return [('title', study['title'], str(study['date'])), *about[:1]], setup
+
+
 def source_blocks(records: list[dict]) -> list[tuple]:
     """Return a table of the checkpoints, configs and files of records."""
     note = 'Checkpoint: the first ten digits of its SHA-256, or its path.'
@@ -127,24 +149,46 @@ def write_paper_report(paths: Sequence[str | Path], out_dir: str | Path, latex: 
     return write_pages(out_dir, 'tables', blocks, latex)
 
 
+def write_evidence(results: Path, page: Path | None = None) -> Path:
+    """Render the ``results.json`` of a study as a Markdown page; figures are in the folder with the name of the page.
+
+    The default page is the folder of the file with the suffix ``.md``.
+
+    Raises:
+        ValueError: if the file has no results of a study, or no claim of the paper was measured.
+    """
+    content, here = read_json(results), os.path.relpath(results)
+    command = ['python', 'tools/report.py', '--evidence', here] + (['--out', os.path.relpath(page)] if page else [])
+    page = page or results.parent.with_suffix('.md')
+    if not isinstance(content, dict) or 'study' not in content:
+        raise ValueError(f'{results} is not the results.json of a study')
+    (head, setup), figures = study_blocks(content['study']), page.with_suffix('')
+    found, claims, differences = record_blocks(collect([here]), figures, named_only=True)
+    if not claims:
+        raise ValueError(f'{results} has no two methods that the paper compares, with the same backbone and seed')
+    text = render_markdown([*head, *claims, *found, *setup, *differences], figures.name)
+    text += f'\n[{results.name}]({os.path.relpath(results, page.parent)}) has every number with its seed, its config '
+    text += f'and the hash of its checkpoint. `{shlex.join(command)}` writes this page from it.\n'
+    write_text(page, text)
+    return page
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write a report of studies and runs in the layout of the paper's tables; return 0, or 1 on failure."""
     parser = argparse.ArgumentParser(prog='report.py', description=main.__doc__.split(';')[0] + '.')
-    parser.add_argument('paths', nargs='+', type=Path, metavar='DIR', help='work directories or JSON files')
-    parser.add_argument('--out', type=Path, help='output folder (work_dirs/report); with --evidence, page (DIR.md)')
+    meaning = 'work directories or JSON files; with --evidence, the results.json of a study'
+    parser.add_argument('paths', nargs='+', type=Path, metavar='PATH', help=meaning)
+    parser.add_argument('--out', type=Path, help='output folder (work_dirs/report); with --evidence, page (FOLDER.md)')
     parser.add_argument('--latex', action='store_true', help='also write tables.tex')
     parser.add_argument('--evidence', action='store_true', help='write one page on the claims of the paper')
     args = parser.parse_args(arguments)
-    if args.evidence and len(args.paths) > 1:
-        parser.error(f'--evidence takes one results.json, got {len(args.paths)}')
+    if args.evidence and (args.latex or len(args.paths) > 1):
+        parser.error('--evidence writes one Markdown page: give one results.json, without --latex')
     try:
         if args.evidence:
-            from mixpro_mm.report.study import write_evidence  # it imports this module
-
             print(write_evidence(args.paths[0], args.out))
         else:
-            out_dir = args.out or Path('work_dirs/report')
-            print(*write_paper_report(args.paths, out_dir, args.latex), sep='\n')
+            print(*write_paper_report(args.paths, args.out or Path('work_dirs/report'), args.latex), sep='\n')
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

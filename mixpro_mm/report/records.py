@@ -65,9 +65,8 @@ def collect(paths: Iterable[str | Path]) -> list[dict]:
     newest = {record['key']: record for record in sorted(runs, key=lambda record: record['stamp'])}
     found = [normalised(record) for records in (*files.values(), newest.values()) for record in records]
     if not found:
-        raise ValueError(
-            f'nothing to report in {", ".join(map(str, paths))}: no results, occlusion test, benchmark or log'
-        )
+        given = ', '.join(map(str, paths))
+        raise ValueError(f'nothing to report in {given}: no results, occlusion test, benchmark or log')
     return found
 
 

@@ -49,10 +49,11 @@ class PairedDifference(NamedTuple):
     low: float = math.nan
     high: float = math.nan
 
-    @property
-    def interval(self) -> str:
-        """The interval as text, ``-`` if it is unknown."""
-        return '-' if math.isnan(self.low) else f'{self.low:+.2f} to {self.high:+.2f}'
+    def texts(self) -> tuple[str, str, str]:
+        """Return the interval, half its width (the smallest mean that it would separate from zero), and n as text."""
+        if math.isnan(self.low):
+            return '-', '-', str(self.n)
+        return f'{self.low:+.2f} to {self.high:+.2f}', f'{(self.high - self.low) / 2:.2f}', str(self.n)
 
 
 # (task, backbone, metric) -> pre-training -> cell
@@ -145,9 +146,10 @@ def comparisons(table: Table) -> pd.DataFrame:
         for name, other in dict.fromkeys(pair for pair in compared if pair[0] != pair[1]):
             found = paired_difference(cells[name].seeds, cells[other].seeds)
             if found and found.n > 1:
-                text = f'{label(name)} - {label(other)}', f'{found.mean + 0.0:+.2f} ± {found.sd:.2f}', found.interval
-                lines.append((measure(metric), backbone, *text, str(found.n)))
-    return pd.DataFrame(lines, columns=['metric', 'backbone', 'difference', 'mean ± sd', '95 % interval', 'n'])
+                text = f'{label(name)} - {label(other)}', f'{found.mean + 0.0:+.2f} ± {found.sd:.2f}', *found.texts()
+                lines.append((measure(metric), backbone, *text))
+    columns = ['metric', 'backbone', 'difference', 'mean ± sd', '95 % interval', 'detectable', 'n']
+    return pd.DataFrame(lines, columns=columns)
 
 
 def origins(records: list[dict]) -> pd.DataFrame:

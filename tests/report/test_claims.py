@@ -1,6 +1,8 @@
 """Tests of verdicts on the claims of the paper, of sentences, and of the evidence page and its figure."""
 
 import math
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +85,30 @@ def test_the_claims_are_the_differences_that_the_paper_prints():
     assert claims_of(results_table(seeds('mixpro', [1.0]) + seeds('cutmix', [1.0], backbone='DeiT-S')), PAPER) == []
 
 
+@pytest.mark.parametrize(
+    ('backbone', 'metric', 'other', 'expected'),
+    [
+        ('DeiT-T', 'top1', 'cutmix', 1.6),
+        ('DeiT-T', 'top1', 'transmix', 1.2),
+        ('DeiT-T', 'top1', 'maskmix', 0.6),
+        ('DeiT-T', 'top1', 'tokenmix', 0.5),  # Table 2 has only DeiT-S
+        ('DeiT-T', 'A_top1', 'cutmix', 3.3),
+        ('DeiT-S', 'top1', 'baseline', 1.5),
+        ('PVT-T', 'top1', 'cutmix', 1.6),
+        ('PVT-T', 'bbox_mAP', 'transmix', 0.5),
+        ('PVT-M', 'top1', 'transmix', 0.6),
+        ('DeiT-micro, 8 classes', 'O_aupr', 'cutmix', None),
+        ('DeiT-S, linear', 'mIoU', 'transmix', None),  # not the number of Segmenter
+    ],
+)
+def test_the_published_number_is_that_of_the_backbone_or_of_the_small_one(backbone, metric, other, expected):
+    records = seeds('mixpro', [1.0], metric, backbone) + seeds(other, [1.0], metric, backbone)
+    (claim,) = claims_of(results_table(records), PAPER)
+    assert (claim.row[1], claim.other, claim.published) == (backbone, other, expected)
+    others = [record | dict(backbone=f'Swin {backbone}') for record in records]
+    assert claims_of(results_table(others), PAPER) == []
+
+
 def test_a_sentence_has_the_difference_its_interval_and_its_verdict():
     """Differences 13, 14, 15: sd 1, half the interval 2.48."""
     row = dict(metric='mIoU', backbone='DeiT', task='segmentation')
@@ -132,8 +158,8 @@ def test_the_evidence_page_has_the_numbers_of_the_records(tmp_path, records, cap
     ]
     halves = T2, T2 * math.sqrt(27), T2 * 0.4, T2
     for line, mean, half in zip(lines, (3, 3, 0, -3), halves, strict=True):
-        assert line[4:6] == [f'{mean - half:+.2f} to {mean + half:+.2f}', '3']
-    assert [line[6] for line in lines] == ['supported', 'undecided', 'no difference larger than 0.99', 'supported']
+        assert line[4:7] == [f'{mean - half:+.2f} to {mean + half:+.2f}', f'{half:.2f}', '3']
+    assert [line[7] for line in lines] == ['supported', 'undecided', 'no difference larger than 0.99', 'supported']
     assert '4 claims of the paper: 2 supported, 1 no difference, 1 undecided.' in text
     order = [
         '# A title',
@@ -156,6 +182,29 @@ def test_the_evidence_page_has_the_numbers_of_the_records(tmp_path, records, cap
         '](other/claims.png)' in (tmp_path / 'other.md').read_text()
         and '](docs/ev/results.json)' in (tmp_path / 'other.md').read_text()
     )
+
+
+def test_the_page_names_the_command_that_writes_it(tmp_path, records, monkeypatch):
+    results, page = study(tmp_path, records), tmp_path / 'a page' / 'it.md'
+    monkeypatch.chdir(tmp_path)
+    for arguments in (['--evidence', str(results)], ['--evidence', str(results), '--out', str(page)]):
+        assert main(arguments) == 0
+        written = Path(arguments[-1]) if '--out' in arguments else tmp_path / 'docs' / 'ev.md'
+        first = written.read_text('utf-8')
+        written.unlink()
+        program, script, *command = shlex.split(first.rpartition('`')[0].rpartition('`')[2])
+        assert (program, script) == ('python', 'tools/report.py')
+        assert not any(Path(word).is_absolute() for word in command)
+        assert main(command) == 0 and written.read_text('utf-8') == first and str(tmp_path) not in first
+
+
+def test_evidence_has_no_latex_and_one_file(tmp_path, records, capsys):
+    results = str(study(tmp_path, records))
+    for more in ('--latex', results):
+        with pytest.raises(SystemExit):
+            main(['--evidence', results, more])
+        assert 'one results.json, without --latex' in capsys.readouterr().err
+    assert not (tmp_path / 'docs' / 'ev.md').exists()
 
 
 def test_results_without_a_claim_or_a_study_have_no_evidence_page(tmp_path, capsys):

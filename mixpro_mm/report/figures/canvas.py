@@ -32,10 +32,10 @@ STYLE = {
 }  # fmt: skip
 styled = matplotlib.rc_context(STYLE)
 METADATA = {'.png': {'Software': None}, '.svg': {'Date': None, 'Creator': None}}  # reproducible bytes
-# Okabe and Ito's palette. MaskMix and Mixup never share a figure. A lighter grey looks green to some readers.
+# Okabe and Ito's palette, and Tol's indigo for MaskMix. A lighter grey looks green to some readers.
 METHODS = {
     'scratch': '#000000', 'mixpro': '#D55E00', 'cutmix': '#0072B2', 'transmix': '#009E73', 'mixup': '#E69F00',
-    'baseline': '#56B4E9', 'official': '#7F7F7F', 'maskmix': '#E69F00', 'none': '#595959', 'tokenmix': '#CC79A7',
+    'baseline': '#56B4E9', 'official': '#7F7F7F', 'maskmix': '#332288', 'none': '#595959', 'tokenmix': '#CC79A7',
 }  # fmt: skip
 PALETTE = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#000000')
 MARKERS, DASHES = 'oDs^vPX', ('-', '--', '-.', ':', (0, (4, 1, 1, 1, 1, 1)), (0, (2, 3)), (0, (9, 3)))

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from mixpro_mm.report.claims import VERDICTS, Claim
-from mixpro_mm.report.figures.canvas import HOLLOW, WIDTHS, add_legend, styled
+from mixpro_mm.report.figures.canvas import HOLLOW, PAPER, WIDTHS, add_legend, styled
 from mixpro_mm.report.labels import LOWER_IS_BETTER, label
 
 __all__ = ['forest_figure']
@@ -34,7 +34,7 @@ def forest_figure(claims: list[Claim]) -> Figure:
             style = dict(color=COLORS[kind], marker=MARKERS[kind], markersize=6, linestyle='none')
             (handles[kind],) = axes.plot(sign * found.mean, y, **style)
             if claim.published is not None:
-                (handles['in the paper'],) = axes.plot(sign * claim.published, y, **HOLLOW)
+                (handles[PAPER],) = axes.plot(sign * claim.published, y, **HOLLOW)
         names = [f'{label(c.row[-1])}: {label(c.method)} - {label(c.other)}' for c in rows]
         axes.set_yticks(range(len(rows)), [name.replace('mean top-1: ', '') for name in names])
         axes.set(ylim=(len(rows) - 0.4, -0.6), title=f'{label(task)}, {backbone}')
@@ -42,6 +42,6 @@ def forest_figure(claims: list[Claim]) -> Figure:
         axes.spines['left'].set_visible(False)
         axes.grid(axis='y', visible=False)
     grid[-1, 0].set_xlabel('difference in points; right of zero, the first method is better')
-    order = [*(kind for kind in VERDICTS if kind in handles), *({'in the paper'} & handles.keys())]
+    order = [*(kind for kind in VERDICTS if kind in handles), *({PAPER} & handles.keys())]
     add_legend(figure, {name: handles[name] for name in order}, 'outside upper center')
     return figure

@@ -64,9 +64,7 @@ def _mixed(stage, path: Path, load, seed: int) -> dict | None:
         return None
     write_figure(mixed_table(model, config, augments[0], dataset, IMAGES, seed, WIDTHS['text']), path)
     caption = 'A test image, its partner, the mask (white: from the image), the mixed image with the weights of both '
-    caption += (
-        'labels, and the attention with the weight that it gives the image. Labels follow attention by the factor.'
-    )
+    caption += 'labels, and the attention with its weight of the image. Labels follow attention by the factor.'
     return dict(title=f'Mixed images, {stage.backbone}, {label(stage.pretraining)}', caption=caption)
 
 

@@ -15,7 +15,8 @@ def test_a_method_has_one_color():
 
     assert colors('TransMix', 'MixPro', 'TransMix') == {'TransMix': '#009E73', 'MixPro': '#D55E00'}
     assert colors('no mixing', 'mixup_cutmix') == {'no mixing': '#595959', 'mixup_cutmix': '#0072B2'}  # the last one
-    for names in (('attentive-cutmix', 'cutmix'), ('Ours', 'CutMix'), ('SMMix', 'a', 'MixPro', 'b')):
+    study = ('none', 'mixup', 'cutmix', 'transmix', 'tokenmix', 'maskmix', 'MixPro')
+    for names in (study, ('attentive-cutmix', 'cutmix'), ('Ours', 'CutMix'), ('SMMix', 'a', 'MixPro', 'b')):
         assert len(set(colors(*names).values())) == len(names)
     assert set(colors('pvt MixPro', 'deit MixPro', 'MixPro').values()) == {'#D55E00'}
     styles = canvas.line_styles('abcdefg').values()
