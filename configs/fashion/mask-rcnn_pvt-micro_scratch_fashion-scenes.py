@@ -1,5 +1,5 @@
-# Mask R-CNN on PVT-micro from scratch, 12 epochs, to compare with the MixPro checkpoint. The learning rate is
-# the better of 1e-3 and 2e-3, from scratch and from the checkpoint, on scenes of held-out training images.
+# Mask R-CNN on PVT-micro from scratch, 10 epochs, to compare with the MixPro checkpoint. The learning rate is
+# the better of 1e-3 and 2e-3, from scratch and from the checkpoint (docs/development/pilot.md).
 # Data:     python -m mixpro_mm.datasets.fashion_scenes data/fashion_scenes
 # Run:      mim train onedl-mmdetection configs/fashion/mask-rcnn_pvt-micro_scratch_fashion-scenes.py
 # Result:   box AP 19.6, mask AP 21.1 as a stage of study_fashion.py, seed 0, 2026-11-29
@@ -9,6 +9,6 @@ model = dict(data_preprocessor=_base_.data_preprocessor)
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=30),
-    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=True, begin=0, end=12, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
 ]
-train_cfg = dict(max_epochs=12)
+train_cfg = dict(max_epochs=10)
