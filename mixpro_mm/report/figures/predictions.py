@@ -109,5 +109,6 @@ def _instances(image: torch.Tensor, sample, part: str, colors: list[tuple], seen
     seen.update(found.labels.tolist())
     shown, boxes = [colors[i] for i in found.labels.tolist()], getattr(found.bboxes, 'tensor', found.bboxes)
     masks = found.masks if torch.is_tensor(found.masks) else torch.from_numpy(found.masks.to_ndarray())
-    image = draw_segmentation_masks(image, masks.bool(), alpha=0.55, colors=shown)
+    masks = masks.bool() & (masks.bool().cumsum(0) < 2)  # of the first instance; torchvision blackens overlaps
+    image = draw_segmentation_masks(image, masks, alpha=0.55, colors=shown)
     return draw_bounding_boxes(image, boxes, colors=shown, width=max(1, round(max(image.shape) / 100)))
