@@ -4,7 +4,7 @@ from mmengine.utils import get_object_from_string
 from mmpretrain.models import ImageClassifier, LinearClsHead, ResNet, TimmClassifier, VisionTransformer, XCiT
 from torch import nn
 
-from mixpro_mm.models import PVT, CASwin
+from mixpro_mm.models import PVT, CASwin, ClassTokenViT
 from mixpro_mm.utils.backbone_spec import BACKBONE_SPECS, backbone_spec, find_backbone
 
 XCIT = dict(patch_size=16, embed_dims=32, depth=1, num_heads=2)
@@ -21,6 +21,7 @@ MODELS = {
     'Xcit of timm': (lambda: timm.create_model('xcit_nano_12_p16_224', **SMALL), 1),
     'PVT of mixpro_mm': (lambda: PVT(PVT_MICRO), 1),
     'CASwin of mixpro_mm': (lambda: CASwin(CA_SWIN), 1),
+    'ClassTokenViT of mixpro_mm': (lambda: ClassTokenViT(arch='deit-tiny'), 1),
 }
 
 
