@@ -132,7 +132,9 @@ def test_metadata(built):
     assert (metadata['Name'], metadata['Version']) == ('mixpro-mm', __version__)
     assert 'Apache-2.0' in (metadata['License-Expression'] or metadata['License'])
     assert wheel.read(f'{info}/licenses/LICENSE') == (ROOT / 'LICENSE').read_bytes()
-    assert metadata.get_payload(decode=True).decode().strip() == (ROOT / 'README.md').read_text(encoding='utf-8').strip()
+    assert (
+        metadata.get_payload(decode=True).decode().strip() == (ROOT / 'README.md').read_text(encoding='utf-8').strip()
+    )
     assert wheel.read(f'{info}/top_level.txt').split() == [b'mixpro_mm']
     given = [line.partition(';') for line in metadata.get_all('Requires-Dist')]
     for file, mark in (('runtime', ''), ('mminstall', ' extra == "mminstall"')):

@@ -123,3 +123,12 @@ def test_predictions_have_the_colors_of_their_classes_and_a_legend(tmp_path, dra
         assert names == ['dog']
         frame = (truth == [0, 0, 1]).all(-1)
         assert frame.sum() == 12 and frame[0].all() and not frame[1, 1] and (predicted == truth).all()
+
+
+def test_overlapping_masks_show_the_first_instance():
+    masks = torch.ones(2, 4, 4, dtype=torch.bool)
+    found = InstanceData(bboxes=torch.zeros(2, 4), labels=torch.tensor([1, 0]), masks=masks)
+    image = torch.full((3, 4, 4), 100, dtype=torch.uint8)
+    colors = [(255, 0, 0), (0, 0, 255)]
+    drawn = predictions._instances(image, BaseDataElement(gt_instances=found), 'gt_', colors, set())
+    assert drawn[:, 3, 3].tolist() == [45, 45, 185]  # 0.45 * 100 + 0.55 * (0, 0, 255)
