@@ -7,7 +7,7 @@ PYTEST := OMP_NUM_THREADS=1 $(PYTHON_VENV) -m pytest -n auto --dist loadfile
 .PHONY: bench coverage demo docs faults gpu-check lint mutants setup study test test-all
 
 demo: setup
-	@echo "demo: pre-train with MixPro, transfer to segmentation and detection, report; about 15 minutes on 2 cores"
+	@echo "demo: pre-train with MixPro, transfer to segmentation and detection, report; about 13 minutes on 2 cores"
 	@if $(PYTHON_VENV) -m mixpro_mm.datasets.fashion_mnist; then study=configs/fashion/study_fashion.py; \
 	else echo "demo: on the digits of scikit-learn instead"; study=configs/digits/study_demo.py; fi; \
 	$(PYTHON_VENV) tools/study.py $$study --work-dir work_dirs/demo
