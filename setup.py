@@ -78,7 +78,7 @@ setup(
     python_requires='>=3.10,<3.14',
     packages=find_packages(include=['mixpro_mm', 'mixpro_mm.*']),
     package_data={
-        'mixpro_mm.datasets': ['filtered_digits.json', 'filtered_fashion.json', 'imagenet_wnids.txt'],
+        'mixpro_mm.datasets': ['filtered_fashion.json', 'imagenet_wnids.txt'],
         'mixpro_mm.report': ['page.html.j2'],
     },
     install_requires=requirements('runtime'),

@@ -22,8 +22,9 @@ by the path in the table; the header of a config names the data it needs.
 - None of these rows was trained here. [tools/report.py](study.md#reports-of-any-runs) shows your numbers beside
   those of the paper.
 - [Protocol notes](protocol.md) list where paper and released code differ.
-- Tables 1, 3, 4 and 5 are also [one study](study.md); [study_ablation.py](../configs/digits/study_ablation.py) runs
-  Tables 2 and 6 to 10 on embedded digits.
+- Tables 1, 3, 4 and 5 are also [one study](study.md). [study_ablation.py](../configs/digits/study_ablation.py) runs
+  Tables 2 and 6 to 10 on embedded digits,
+  [study_fashion_ablation.py](../configs/fashion/study_fashion_ablation.py) Tables 6, 7 and 10 on Fashion-MNIST.
 - The folders also contain configs for other checkpoints and model sizes.
 
 This page is written by `python docs/generate.py` from `configs/_base_/paper.py`."""

@@ -1,4 +1,4 @@
-"""Ablation configs: rows on the digits equal those on ImageNet-1k, and every method trains."""
+"""Ablation configs: rows on embedded data equal those on ImageNet-1k, and every method trains."""
 
 import pytest
 from mmengine.config import Config
@@ -9,6 +9,7 @@ from tests.config_rows import CONFIGS, fresh, imagenet, loader_of, read, train
 
 PAPER = read(CONFIGS / '_base_' / 'paper.py')
 PLAN = read_plan(CONFIGS / 'digits' / 'study_ablation.py')
+FASHION = {s.pretraining: s for s in read_plan(CONFIGS / 'fashion' / 'study_fashion_ablation.py').stages if s.cells}
 DIGITS = {stage.name: stage for stage in PLAN.stages if stage.config}
 PARENT = CONFIGS / 'digits' / 'deit-micro_mixpro_digits.py'
 TABLES = ('table2', 'table6', 'table7', 'table8', 'table9', 'table10', 'figure5a', 'figure5b')
@@ -21,8 +22,8 @@ def on_imagenet(name):
     stage = DIGITS[name]
     if name == LOCAL:
         return read(CONFIGS / 'ablation' / 'table2_deit-small_gridmix-local_8xb128_in1k.py')
-    column = dict(table7='deit-small').get(stage.table, stage.column)
-    return read(CONFIGS / PAPER.cells[stage.table, stage.row, column])
+    table, row, column = stage.cells[0]
+    return read(CONFIGS / PAPER.cells[table, row, dict(table7='deit-small').get(table, column)])
 
 
 def stripped(value):
@@ -47,11 +48,16 @@ def recipe(config):
 def test_study_has_every_row_once():
     stages = [stage for name, stage in DIGITS.items() if name != LOCAL]
     columns = dict(table7='deit-micro', table10='error')
-    assert sorted((stage.table, stage.row, stage.column) for stage in stages) == sorted(
+    assert sorted(cell for stage in stages for cell in stage.cells) == sorted(
         (table, row, columns.get(table, 'top1')) for table in TABLES for row in PAPER[table]
     )
     kinds = {(stage.data, stage.backbone, stage.task) for stage in stages}
     assert kinds == {('digits', 'DeiT-micro', 'classification')}
+
+
+@pytest.mark.parametrize('name', FASHION)
+def test_rows_on_fashion_equal_rows_on_digits(name):
+    assert recipe(FASHION[name].settings) == recipe(DIGITS[name].settings)
 
 
 @pytest.mark.parametrize('name', DIGITS)

@@ -1,4 +1,7 @@
-"""The studies on Fashion-MNIST: their plans, and the models of the study for one GPU."""
+"""The studies on Fashion-MNIST: their plans, results, and the models of the study for one GPU."""
+
+import json
+from collections import Counter
 
 import pytest
 from mmengine.registry import MODELS as ROOT_MODELS
@@ -10,6 +13,9 @@ from tests.config_rows import CONFIGS
 
 SEVEN = {'none', 'mixup', 'cutmix', 'transmix', 'tokenmix', 'maskmix', 'mixpro'}
 FOUR = {'none', 'cutmix', 'transmix', 'mixpro'}
+MEASURED = dict(classification=['top1'], segmentation=['mIoU', 'mIoU (MS)'], detection=['bbox_mAP', 'segm_mAP'])
+ROBUSTNESS = 'ece occlusion_random occlusion_salient occlusion_non-salient A_top1 A_rms_calibration_error A_aurra'
+ROBUSTNESS = [*ROBUSTNESS.split(), 'O_aupr', 'O_auroc', 'O_fpr95']
 
 
 def runs_of(study):
@@ -47,6 +53,35 @@ def test_transfers_start_from_their_method_and_seed_with_the_same_backbone(study
         start = plan.stage(stage.checkpoint)
         assert (start.pretraining, start.seed, start.backbone) == (stage.pretraining, stage.seed, stage.backbone)
         assert start.settings.model.backbone.arch == stage.settings.model.backbone.arch
+
+
+def test_tables_have_the_rows_of_the_ablation_and_of_whole_methods():
+    studies = [read_plan(CONFIGS / 'fashion' / f'study_fashion_{name}.py') for name in ('evidence', 'ablation')]
+    rows = {}
+    for table, row, column in {cell for plan in studies for stage in plan.stages for cell in stage.cells}:
+        assert column == ('deit-micro' if table == 'table7' else 'top1' if table == 'table6' else 'error')
+        rows.setdefault(table, set()).add(row)
+    assert rows == dict(
+        table6={'cutmix', 'cutmix-transmix', 'maskmix-transmix', 'cutmix-transmix-pal', 'maskmix-pal'},
+        table7={'region', 'block', 'random', 'random-2x'},
+        table10={'equal', 'linear', 'parabolic', 'learnable', 'pal'},
+        figure5a={'scale-1', 'scale-2', 'scale-4'},
+        figure5b={'beta-0.5', 'beta-0.8', 'beta-1', 'beta-2'},
+    )
+
+
+def test_results_have_every_metric_of_their_stages():
+    plan, root = read_plan(CONFIGS / 'fashion' / 'study_fashion_evidence.py'), CONFIGS.parent
+    text = (root / 'docs' / 'evidence' / 'results.json').read_text()
+    results = json.loads(text)
+    found = Counter((r['backbone'], r['pretraining'], r['seed'], r['task'], r['metric']) for r in results['records'])
+    expected = Counter()
+    for stage in (stage for stage in plan.stages if stage.config):
+        run, metrics = (stage.backbone, stage.pretraining, stage.seed), [(stage.task, m) for m in MEASURED[stage.task]]
+        metrics += [('robustness', metric) for metric in ROBUSTNESS] if stage.evaluations else []
+        expected.update((*run, *metric) for metric in metrics if (*run, *metrics[0]) in found)
+    assert found == expected and all((root / record['config']).is_file() for record in results['records'])
+    assert results['study']['about'] == plan.about and str(root) not in text
 
 
 def test_models_of_one_gpu_are_built():

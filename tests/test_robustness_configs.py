@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torchvision import transforms
 
-from mixpro_mm.datasets import Digits, DigitsA, DigitsO, FashionMNIST, FashionO, fashion_adversarial
+from mixpro_mm.datasets import FashionMNIST, FashionO, fashion_adversarial
 from mixpro_mm.datasets.natural_adversarial import imagenet_wnids
 from tests.config_rows import CONFIGS, fresh, header, read, run
 from tests.datasets.conftest import tiny_fashion  # noqa: F401
@@ -53,11 +53,6 @@ def scores_of(model, inputs):
     """Return softmax scores of normalized images (N, 3, H, W), for the 200 classes in ImageNet."""
     logits = model.head(model.extract_feat(inputs))
     return (logits[:, INDICES] if logits.shape[1] == 1000 else logits).double().softmax(1).numpy()
-
-
-def of_digits(dataset):
-    images = np.stack([item['img'] for item in dataset])[..., ::-1] / 255
-    return torch.tensor((images - MEAN) / STD, dtype=torch.float32).permute(0, 3, 1, 2)
 
 
 def evaluated(name, model, tmp_path, **dataset):
@@ -112,35 +107,6 @@ def test_imagenet_a_uses_its_200_classes(tmp_path):
     metrics, samples = evaluated('deit-small_imagenet-a', model, tmp_path, data_root=str(root), num_images=300)
     assert len(samples) == 300 and len(set(predicted)) > 20
     assert metrics['calibration/top1'] == pytest.approx((100 + (predicted == np.arange(200)).sum()) / 3)
-
-
-@pytest.mark.long
-def test_filtered_digits(tmp_path):
-    model, dataset, items = drawn('deit-micro_digits-a'), DigitsA(), list(DigitsO())
-    metrics, _ = evaluated('deit-micro_digits-a', model, tmp_path)
-    correct = scores_of(model, of_digits(dataset)).argmax(1) == dataset.get_gt_labels()
-    assert metrics['calibration/top1'] == pytest.approx(100 * correct.mean(), abs=1e-6)
-    assert {'calibration/rms_calibration_error', 'calibration/aurra'} <= metrics.keys()
-    metrics, samples = evaluated('deit-micro_digits-o', model, tmp_path)
-    ood = np.array([item['ood'] for item in items])
-    assert [sample.ood for sample in samples] == ood.tolist()
-    said = f'{ood.sum()} of the {len(ood)} images are of 8 or 9, so aupr is {100 * ood.mean():.1f} by chance'
-    assert said in ' '.join(header(CONFIGS / 'robustness' / 'deit-micro_digits-o.py'))
-    confidence = scores_of(model, of_digits(items)).max(1)
-    assert metrics['ood/aupr'] == pytest.approx(100 * average_precision_score(ood, -confidence), abs=0.05)
-    assert metrics['ood/auroc'] == pytest.approx(100 * roc_auc_score(ood, -confidence), abs=0.05)
-
-
-def test_occlusion_measures_curves_and_calibration(tmp_path):
-    model, dataset = drawn('deit-micro_digits-a'), Digits(split='test', classes=range(8), indices=40)
-    metrics, _ = evaluated('deit-micro_occlusion_digits-8', model, tmp_path, indices=40)
-    correct = scores_of(model, of_digits(dataset)).argmax(1) == dataset.get_gt_labels()
-    assert 0 < correct.sum() < 40
-    for name in ('accuracy/top1', 'calibration/top1', 'occlusion/random_0', 'occlusion/non-salient_0'):
-        assert metrics[name] == pytest.approx(100 * correct.mean(), abs=1e-4)
-    assert {'calibration/ece', 'calibration/rms_calibration_error', 'calibration/aurra'} <= set(metrics)
-    for mode, least in (('random', 0), ('salient', 1), ('non-salient', 0)):
-        assert {f'occlusion/{mode}_{(number + least) / 10:g}' for number in range(10)} <= set(metrics)
 
 
 @torch.no_grad()

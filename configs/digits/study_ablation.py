@@ -115,9 +115,7 @@ stages += [
         pretraining=f'{table}_{row}',
         cfg_options=options,
         needs=['extractor'] if row == 'attentive-cutmix' else [],
-        table=table,
-        row=row,
-        column=columns.get(table, 'top1'),
+        cells=[(table, row, columns.get(table, 'top1'))],
         data='digits',
     )
     for table, recipes in rows.items()

@@ -37,7 +37,7 @@ rows['table10']['learnable'] |= {
     'model.head.loss': dict(_delete_=True, type='mixpro_mm.LearnableFactor', loss=smooth),
     'optim_wrapper.paramwise_cfg.custom_keys.raw_factor.decay_mult': 0.0,
 }
-columns = dict(table7='deit-micro', table10='error')  # default: top1
+columns = dict(table6='top1', table7='deit-micro')  # default: error
 
 images = 'data/fashion-mnist'
 stages = [dict(name='fashion', command=['-m', 'mixpro_mm.datasets.fashion_mnist', images], creates=images)]
@@ -51,9 +51,7 @@ stages += [
         cfg_options=_base_.deit_schedule | options,
         needs=['fashion'],
         seeds=3 if table == 'table6' else 1,
-        table=table,
-        row=row,
-        column=columns.get(table, 'top1'),
+        cells=[(table, row, columns.get(table, 'error'))],
         data='Fashion-MNIST',
     )
     for table, recipes in rows.items()

@@ -30,6 +30,18 @@ pretrain = dict(task='classification', data='Fashion-MNIST')
 deit = dict(config='deit-micro_mixpro_fashion.py', backbone='DeiT-micro', seeds=5, evaluations=robustness)
 deit |= dict(needs=['fashion', 'saliency'], **pretrain)
 pvt = dict(config='pvt-micro_mixpro_fashion.py', backbone='PVT-micro', seeds=3, needs=['fashion'], **pretrain)
+# cells of tables whose other rows are in study_fashion_ablation.py
+cells = dict(
+    cutmix=[('table6', 'cutmix', 'top1'), ('table7', 'region', 'deit-micro')],
+    transmix=[('table6', 'cutmix-transmix', 'top1')],
+    maskmix=[('table7', 'random-2x', 'deit-micro')],
+    mixpro=[
+        ('table6', 'maskmix-pal', 'top1'),
+        ('table10', 'pal', 'error'),
+        ('figure5a', 'scale-2', 'error'),
+        ('figure5b', 'beta-1', 'error'),
+    ],
+)
 transfer = dict(data='fashion scenes', needs=['scenes'], seeds=3)
 segment = dict(
     config='segmenter_deit-micro_mixpro_fashion-scenes.py',
@@ -56,7 +68,13 @@ stages = [
     dict(name='saliency', command=train_it, creates=f'{saliency}/epoch_12.pth', needs=['fashion']),
 ]
 stages += [
-    dict(name=f'deit_{method}', pretraining=method, cfg_options=_base_.deit_schedule | options, **deit)
+    dict(
+        name=f'deit_{method}',
+        pretraining=method,
+        cfg_options=_base_.deit_schedule | options,
+        cells=cells.get(method, []),
+        **deit,
+    )
     for method, options in _base_.deit_methods.items()
 ]
 stages += [

@@ -27,5 +27,5 @@ stages = []
 for stage in _base_.stages:
     if 'config' in stage:
         options = stage.get('cfg_options', {}) | larger[stage['name'].split('_')[0]] | bf16
-        stage = dict(stage, backbone=names[stage['backbone']], cfg_options=options)
+        stage = dict(stage, cells=[], backbone=names[stage['backbone']], cfg_options=options)
     stages.append(stage)

@@ -16,4 +16,4 @@ for stage in _base_.stages:
         stages.append(stage)
     elif stage['pretraining'] in kept.get(name, ('none', 'mixpro')):
         options = stage.get('cfg_options', {}) | shorter.get(name, {})
-        stages.append(dict(stage, seeds=2, cfg_options=options))
+        stages.append(dict(stage, seeds=2, cells=[], cfg_options=options))

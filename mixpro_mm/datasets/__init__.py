@@ -1,6 +1,5 @@
 """Data sets (ImageNet-1k, -A, -O, embedded digits, Fashion-MNIST) and transforms that load and check."""
 
-from mixpro_mm.datasets.digit_views import DigitsA, DigitsO
 from mixpro_mm.datasets.digits import Digits, load_digit_images, split_indices
 from mixpro_mm.datasets.fashion_adversarial import FashionA, FashionO
 from mixpro_mm.datasets.fashion_mnist import FashionMNIST, load_fashion_images
@@ -9,6 +8,6 @@ from mixpro_mm.datasets.in_memory import InMemoryDataset, keep_batch
 from mixpro_mm.datasets.loading import CheckSegmentation, LoadWholeImage
 from mixpro_mm.datasets.natural_adversarial import ImageNetA, ImageNetO
 
-__all__ = ['CheckSegmentation', 'Digits', 'DigitsA', 'DigitsO', 'FashionA', 'FashionMNIST', 'FashionO', 'ImageNet1k']
+__all__ = ['CheckSegmentation', 'Digits', 'FashionA', 'FashionMNIST', 'FashionO', 'ImageNet1k']
 __all__ += ['ImageNetA', 'ImageNetO', 'InMemoryDataset', 'LoadWholeImage', 'keep_batch', 'load_digit_images']
 __all__ += ['load_fashion_images', 'split_indices']

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixpro_mm.datasets.digit_views import all_scans
-from mixpro_mm.datasets.digits import resize_scans
+from mixpro_mm.datasets.digits import load_digit_images, resize_scans
 from mixpro_mm.datasets.fashion_mnist import SIDE, FashionMNIST
 from mixpro_mm.registry import DATASETS, register
 from mixpro_mm.utils.arguments import one_of
@@ -80,9 +79,9 @@ class FashionO(_TestImages):
     def load_data_list(self) -> list[dict]:
         known = [item['position'] for item in super().load_data_list()]
         if self.unknown == 'digits':
-            scans = resize_scans(all_scans()[0], SIDE)
+            scans = np.concatenate([load_digit_images(split)[0] for split in ('train', 'test')])
             unknown = range(len(self.images), len(self.images) + len(scans))
-            self.images = np.concatenate([self.images, scans])
+            self.images = np.concatenate([self.images, resize_scans(scans, SIDE)])
         else:
             unknown = np.flatnonzero(~np.isin(self.targets, self.labels)).tolist()
         return [dict(position=place, ood=ood) for ood, places in enumerate((known, unknown)) for place in places]

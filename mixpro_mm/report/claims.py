@@ -8,6 +8,7 @@ import pandas as pd
 from mixpro_mm.report.labels import LOWER_IS_BETTER, in_order, label, measure
 from mixpro_mm.report.paper import TITLES, Paper
 from mixpro_mm.report.tables import REFERENCES, PairedDifference, Table, paired_difference, signed
+from mixpro_mm.utils.arguments import counted
 
 __all__ = ['VERDICTS', 'Claim', 'claims_of', 'claims_table', 'sentence', 'summary', 'verdict']
 
@@ -70,7 +71,8 @@ def claims_table(claims: list[Claim]) -> pd.DataFrame:
 def summary(claims: list[Claim]) -> str:
     """Return one sentence with the number of claims of each verdict."""
     counts = Counter(next(word for word in VERDICTS if claim.verdict.startswith(word)) for claim in claims)
-    return f'{len(claims)} claims of the paper: {", ".join(f"{counts[w]} {w}" for w in VERDICTS if counts[w])}.'
+    verdicts = ', '.join(f'{counts[name]} {name}' for name in VERDICTS if counts[name])
+    return f'{counted(len(claims), "claim")} of the paper: {verdicts}.'
 
 
 def sentence(task: str, part: Table) -> str:

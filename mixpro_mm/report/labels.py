@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-__all__ = ['canonical', 'in_order', 'label', 'measure']
+__all__ = ['PRETRAININGS', 'canonical', 'in_order', 'label', 'measure']
 
 LABELS = {
     'mixpro': 'MixPro', 'cutmix': 'CutMix', 'transmix': 'TransMix', 'mixup': 'Mixup', 'tokenmix': 'TokenMix',

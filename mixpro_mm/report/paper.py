@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from mixpro_mm.report.labels import in_order, label
+from mixpro_mm.report.labels import PRETRAININGS, in_order, label
 from mixpro_mm.report.tables import Cell, gather
 from mixpro_mm.utils.configs import find_configs
 
@@ -94,7 +94,7 @@ class Paper(NamedTuple):
         return {key: row['name'] for key, row in self.tables.get(table, {}).items()}
 
     def cells(self, record: dict) -> list[tuple[str, str, str, str]]:
-        """Return the cells of a record, named by its ``table``, ``row`` and ``column`` or otherwise by its config.
+        """Return the cells of a record, its ``cells`` (table, row, column) or otherwise those of its config.
 
         The config of a robustness record is that of the test, so its row is the tested pre-training.
 
@@ -107,8 +107,8 @@ class Paper(NamedTuple):
             row = rows.get(record['pretraining'].lower().replace('-', ''))
             return [('', 'table2', row, metric)] if row and record['backbone'] == ROBUST else []
         found = self.configs.get(Path(record['config']).name, ())
-        if record.get('table'):
-            found = [(record['table'], record.get('row') or record['pretraining'], record.get('column'))]
+        if record.get('cells'):
+            found = record['cells']
         elif task == 'robustness':
             trained = self.configs.get(f'{record.get("training")}.py', ())
             rows = [row for table, model, row in trained if (table, model) == ('table1', ROBUST)]
@@ -132,17 +132,21 @@ def read_paper() -> Paper:
 
 
 def place(records: list[dict], paper: Paper, named_only: bool = False) -> tuple[dict[str, dict[str, dict]], list[dict]]:
-    """Return data -> table -> (row, column) -> cell, and records without a cell (``named_only``: without ``table``).
+    """Return data -> table -> (row, column) -> cell, and the records of the results outside these tables.
+
+    These are the records without a cell (``named_only``: without ``cells``), and those with ``cells`` of known
+    pre-trainings: the rows of a table that are whole methods.
 
     Raises:
         ValueError: if two records of one cell and seed differ.
     """
     pairs, rest, placed = [], [], {}
     for record in records:
-        cells = paper.cells(record) if record.get('table') or not named_only else []
+        cells = paper.cells(record) if record.get('cells') or not named_only else []
         error = record | {'value': 100 - record['value']}
         pairs += [(cell, error if cell[-1] == 'error' else record) for cell in cells]
-        rest += [record] * (not cells and record['task'] != 'benchmark')
+        whole = not cells or (record.get('cells') and record['pretraining'] in PRETRAININGS)
+        rest += [record] * bool(whole and record['task'] != 'benchmark')
     for (data, table, row, column), cell in gather(pairs).items():
         placed.setdefault(data, {}).setdefault(table, {})[row, column] = cell
     return placed, rest

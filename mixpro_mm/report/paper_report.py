@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -46,23 +47,22 @@ DRAWN = (
 )
 
 
-def record_blocks(records: list[dict], figures: Path, named_only: bool = False) -> tuple[list, list, list]:
-    """Return the blocks of results and curves, of claims of the paper, and of differences between methods.
+def record_blocks(records: list[dict], figures: Path, named_only: bool = False) -> tuple[list, list, list, list]:
+    """Return the blocks of tables of the paper, results and curves, claims of the paper, and differences of methods.
 
-    Records with a cell (``named_only``: with ``table``) are in tables of the paper.
+    Records with a cell (``named_only``: with ``cells``) are in tables of the paper.
 
     Raises:
         ValueError: if two records of one cell and seed differ.
     """
     paper = read_paper()
-    (placed, rest), blocks = place(records, paper, named_only), []
+    (placed, rest), blocks, results = place(records, paper, named_only), [], []
     for data, tables in sorted(placed.items()):
-        blocks.append(('heading', data or 'ImageNet, Pascal Context and COCO'))
+        blocks.append(('heading', f'Tables of the paper on {data}' if data else 'ImageNet, Pascal Context and COCO'))
         blocks += [('note', NOT_IN_PAPER if data else PUBLISHED), *table_blocks(data, tables, paper)]
     if table := results_table([record for record in rest if record.get('backbone')]):
-        blocks.append(('heading', 'Results outside the tables of the paper' if placed else 'Results'))
-        blocks += _results(table)
-    return blocks + _occlusion(records, figures), _claims(table, paper, figures), _differences(table)
+        results = [('heading', 'Results of pre-trainings' if placed else 'Results'), *_results(table)]
+    return blocks, results + _occlusion(records, figures), _claims(table, paper, figures), _differences(table)
 
 
 def _results(table: Table) -> list[tuple]:
@@ -140,35 +140,42 @@ def write_paper_report(paths: Sequence[str | Path], out_dir: str | Path, latex: 
     """
     records, out_dir = collect(paths), Path(out_dir)
     count = f'{counted(len(records), "number")} from {counted(len({r["source"] for r in records}), "file")}'
-    results, claims, differences = record_blocks(records, out_dir / 'figures')
-    blocks = [('title', 'Results in the tables of MixPro', count), *results, *claims, *differences]
-    blocks += source_blocks(records)
+    blocks = [('title', 'Results in the tables of MixPro', count)]
+    blocks += [*chain(*record_blocks(records, out_dir / 'figures')), *source_blocks(records)]
     if missing := unreported(paths):
         blocks.append(('note', f'Not in results.json; run the study again to include them: {", ".join(missing)}'))
         print(blocks[-1][1], file=sys.stderr)
     return write_pages(out_dir, 'tables', blocks, latex)
 
 
-def write_evidence(results: Path, page: Path | None = None) -> Path:
-    """Render the ``results.json`` of a study as a Markdown page; figures are in the folder with the name of the page.
+def write_evidence(files: Sequence[Path], page: Path | None = None) -> Path:
+    """Render results of studies as a Markdown page; figures are in the folder with the name of the page.
 
-    The default page is the folder of the file with the suffix ``.md``.
+    Args:
+        files: ``results.json`` of studies; title and introduction of the page are those of the first.
+        page: Path of the page. Default: the folder of the first file with the suffix ``.md``.
 
     Raises:
-        ValueError: if the file has no results of a study, or no claim of the paper was measured.
+        ValueError: if a file has no results of a study, or no claim of the paper was measured.
     """
-    content, here = read_json(results), os.path.relpath(results)
-    command = ['python', 'tools/report.py', '--evidence', here] + (['--out', os.path.relpath(page)] if page else [])
-    page = page or results.parent.with_suffix('.md')
-    if not isinstance(content, dict) or 'study' not in content:
-        raise ValueError(f'{results} is not the results.json of a study')
-    (head, setup), figures = study_blocks(content['study']), page.with_suffix('')
-    found, claims, differences = record_blocks(collect([here]), figures, named_only=True)
+    here, studies = [os.path.relpath(file) for file in files], []
+    command = ['python', 'tools/report.py', '--evidence', *here] + (['--out', os.path.relpath(page)] if page else [])
+    page = page or files[0].parent.with_suffix('.md')
+    for file in files:
+        content = read_json(file)
+        if not isinstance(content, dict) or 'study' not in content:
+            raise ValueError(f'{file} is not the results.json of a study')
+        studies.append(study_blocks(content['study']))
+    (head, setup), *others = studies
+    for (title, *about), (_, *rest) in others:
+        setup += [('subheading', title[1]), *about, *rest]
+    tables, found, claims, differences = record_blocks(collect(here), page.with_suffix(''), named_only=True)
     if not claims:
-        raise ValueError(f'{results} has no two methods that the paper compares, with the same backbone and seed')
-    text = render_markdown([*head, *claims, *found, *setup, *differences], figures.name)
-    text += f'\n[{results.name}]({os.path.relpath(results, page.parent)}) has every number with its seed, its config '
-    text += f'and the hash of its checkpoint. `{shlex.join(command)}` writes this page from it.\n'
+        raise ValueError(f'{here[0]} has no two methods that the paper compares, with the same backbone and seed')
+    text = render_markdown([*head, *claims, *found, *tables, *setup, *differences], page.stem)
+    links = ' and '.join('[{0}]({0})'.format(os.path.relpath(file, page.parent)) for file in files)
+    text += f'\nEvery number is in {links}, with its seed, its config and the hash of its checkpoint. '
+    text += f'`{shlex.join(command)}` writes this page.\n'
     write_text(page, text)
     return page
 
@@ -176,17 +183,17 @@ def write_evidence(results: Path, page: Path | None = None) -> Path:
 def main(arguments: list[str] | None = None) -> int:
     """Write a report of studies and runs in the layout of the paper's tables; return 0, or 1 on failure."""
     parser = argparse.ArgumentParser(prog='report.py', description=main.__doc__.split(';')[0] + '.')
-    meaning = 'work directories or JSON files; with --evidence, the results.json of a study'
+    meaning = 'work directories or JSON files; with --evidence, results.json of studies'
     parser.add_argument('paths', nargs='+', type=Path, metavar='PATH', help=meaning)
     parser.add_argument('--out', type=Path, help='output folder (work_dirs/report); with --evidence, page (FOLDER.md)')
     parser.add_argument('--latex', action='store_true', help='also write tables.tex')
     parser.add_argument('--evidence', action='store_true', help='write one page on the claims of the paper')
     args = parser.parse_args(arguments)
-    if args.evidence and (args.latex or len(args.paths) > 1):
-        parser.error('--evidence writes one Markdown page: give one results.json, without --latex')
+    if args.evidence and args.latex:
+        parser.error('--evidence writes a Markdown page, without --latex')
     try:
         if args.evidence:
-            print(write_evidence(args.paths[0], args.out))
+            print(write_evidence(args.paths, args.out))
         else:
             print(*write_paper_report(args.paths, args.out or Path('work_dirs/report'), args.latex), sep='\n')
     except (ValueError, OSError) as error:

@@ -1,9 +1,9 @@
 """Records from any number of folders: studies, runs, occlusion tests and benchmarks.
 
 A record is a dict with ``task``, ``metric``, ``value`` (percent), ``seed``, ``config`` and ``source`` (its file).
-Records of a study also have ``backbone`` and ``pretraining``, and may have ``table``, ``row``, ``column``, ``data`` and
-``published``. Records of a run also have ``training`` and ``name``, config and folder of the training. ``curve`` is the
-accuracy under occlusion, pairs (information loss in [0, 1], top-1 in percent).
+Records of a study also have ``backbone`` and ``pretraining``, and may have ``cells`` (triples (table, row, column)),
+``data`` and ``published``. Records of a run also have ``training`` and ``name``, config and folder of the training.
+``curve`` is the accuracy under occlusion, pairs (information loss in [0, 1], top-1 in percent).
 """
 
 import ast

@@ -38,7 +38,8 @@ def write_report(out_dir: str | Path, study: dict, records: list[dict], pictures
     ]
     head, setup = study_blocks(study)
     examples = [('heading', 'Examples'), *shown] if shown else []
-    results, claims, differences = record_blocks(records, figures, named_only=True)
+    tables, results, claims, differences = record_blocks(records, figures, named_only=True)
     drawn = [('figure', path, *CURVES[path.stem]) for path in training_curves(study['stages'], figures)]
-    blocks = [*head, *examples, *results, *claims, *differences, *([('heading', 'Training'), *drawn] if drawn else [])]
+    blocks = [*head, *examples, *tables, *results, *claims, *differences]
+    blocks += [('heading', 'Training'), *drawn] if drawn else []
     return write_pages(Path(out_dir), 'report', [*blocks, *source_blocks(records), *setup])

@@ -43,7 +43,8 @@ class Stage:
         gpus: Number of GPUs the config's batch size is meant for. Default: 1. On another number of GPUs, the batch
             size per GPU is changed to keep the total.
         cfg_options: Dotted keys and values merged into the config, but not into the configs of ``evaluations``.
-        table, row, column: Cell of the paper that the stage reproduces, copied into its records.
+        cells: Cells of the paper that its own test reproduces, (table, row, column), copied into its records. Column
+            None is the metric.
         data: Name of the data, such as 'digits', copied into its records.
     """
 
@@ -63,9 +64,7 @@ class Stage:
     seed: int | None = None
     gpus: int | None = None
     cfg_options: dict[str, object] = field(default_factory=dict)
-    table: str | None = None
-    row: str | None = None
-    column: str | None = None
+    cells: tuple[tuple[str | None, ...], ...] = ()
     data: str | None = None
 
     @property
@@ -114,6 +113,7 @@ def read_stage(entry, number: int, before: list[Stage], study: Path) -> Stage:
         'has tta, which is for segmentation only': stage.tta and stage.task != 'segmentation',
         'has evaluations, which are for classification only': stage.evaluations and stage.task != 'classification',
         'cannot be the name of a folder': Path(stage.name).name != stage.name or stage.name == 'figures',
+        f'has cells {stage.cells}, not triples (table, row, column)': any(len(cell) != 3 for cell in stage.cells),
         'has the name of an earlier stage': stage.name in earlier,
         f'waits for {missing}, which must come before it': missing,
         f'starts from {stage.checkpoint}, which trains nothing': start and not start.config,

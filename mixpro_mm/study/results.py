@@ -15,9 +15,9 @@ OCCLUSION = 'occlusion.json'  # written by OcclusionTestLoop
 def records_of(plan: Plan, work_dir: Path, root: Path) -> list[dict]:
     """Return one record for each finished stage and metric, in percent.
 
-    ``table``, ``row`` and ``column`` refer to the stage's own test, not to its evaluations. The record of a curve has
-    the mean of the points as ``value`` and the pairs (information loss, top-1) as ``curve``. Paths of configs are
-    relative to ``root`` if they are below it.
+    ``cells`` are those of the stage's own test, not of its evaluations. The record of a curve has the mean of the
+    points as ``value`` and the pairs (information loss, top-1) as ``curve``. Paths of configs are relative to ``root``
+    if they are below it.
     """
     records = []
     for stage in plan.stages:
@@ -39,7 +39,7 @@ def records_of(plan: Plan, work_dir: Path, root: Path) -> list[dict]:
         for evaluation, metric, value, curve in found:
             path = Path(stage.evaluations[evaluation] if evaluation else stage.config)
             row = dict(backbone=stage.backbone, pretraining=stage.pretraining)
-            cell = {} if evaluation else dict(table=stage.table, row=stage.row, column=stage.column)
+            cell = {} if evaluation or not stage.cells else dict(cells=[*map(list, stage.cells)])
             origin = dict(config=str(path.relative_to(root) if path.is_relative_to(root) else path))
             origin |= dict(checkpoint_sha256=done['checkpoint_sha256'], published=stage.published.get(metric))
             record = dict(task='robustness' if evaluation else stage.task, **row, **cell, data=stage.data)

@@ -33,7 +33,7 @@ def paper_records(offset=0.0, seed=0):
             if number is None and table in METRICS and table != 'figure3':
                 continue
             value = 80.5 if number is None else 100 - number if column == 'error' else number
-            named = dict(task=TASKS.get(table, 'classification'), table=table, row=row, column=column, metric=metric)
+            named = dict(task=TASKS.get(table, 'classification'), cells=[(table, row, column)], metric=metric)
             records.append(study_record(**named, value=value + offset, seed=seed))
     return records
 

@@ -198,13 +198,39 @@ def test_the_page_names_the_command_that_writes_it(tmp_path, records, monkeypatc
         assert main(command) == 0 and written.read_text('utf-8') == first and str(tmp_path) not in first
 
 
-def test_evidence_has_no_latex_and_one_file(tmp_path, records, capsys):
-    results = str(study(tmp_path, records))
-    for more in ('--latex', results):
-        with pytest.raises(SystemExit):
-            main(['--evidence', results, more])
-        assert 'one results.json, without --latex' in capsys.readouterr().err
-    assert not (tmp_path / 'docs' / 'ev.md').exists()
+def test_evidence_has_no_latex(tmp_path, records, capsys):
+    with pytest.raises(SystemExit):
+        main(['--evidence', str(study(tmp_path, records)), '--latex'])
+    assert 'without --latex' in capsys.readouterr().err and not (tmp_path / 'docs' / 'ev.md').exists()
+
+
+def test_rows_of_a_second_study_join_the_methods_of_the_first_in_tables(tmp_path, records):
+    """A method with ``cells`` is in the results as well."""
+    of = dict(mixpro=[['table6', 'maskmix-pal', 'top1'], ['table10', 'pal', 'error']])
+    of['cutmix'] = [['table6', 'cutmix', 'top1']]
+    named = [r | dict(cells=of.get(r['pretraining'], []) * (r['metric'] == 'top1'), data='photos') for r in records[:9]]
+    row = dict(cells=[['table6', 'maskmix-transmix', 'top1']], data='photos')
+    rows = [record | row for record in seeds('table6_maskmix-transmix', [81.0])]
+    second = study(tmp_path / 'more', rows, title='Its parts', about='More trained.')
+    assert main(['--evidence', str(study(tmp_path, named)), str(second)]) == 0
+    text = (tmp_path / 'docs' / 'ev.md').read_text('utf-8')
+    table6, table10 = text.split('### Table 6 on photos')[1].split('### Table 10 on photos')
+    for row, number in (('CutMix', '80.0 ± 0.0 (n=3)'), ('MaskMix + TransMix', '81.0 (+1.0)')):
+        assert f'| {row} | {number} |' in table6
+    assert '| MaskMix + PAL | 83.0 ± 1.0 (n=3, +3.0) |' in table6
+    assert '| PAL | 17.0 ± 1.0 (n=3) |' in table10
+    assert '| DeiT-micro | top-1 | 91.0 ± 1.0 (n=3) | 80.0 ± 0.0 (n=3) | 83.0 ± 1.0 (n=3) |' in text
+    order = [
+        '# A title',
+        '## Results',
+        '## Tables of the paper on photos',
+        '## Set-up',
+        '### Its parts',
+        'More trained.',
+    ]
+    places = [text.find(part) for part in order]
+    assert -1 not in places and places == sorted(places)
+    assert ' [ev/results.json](ev/results.json) and [../more/docs/ev/results.json](../' in text
 
 
 def test_results_without_a_claim_or_a_study_have_no_evidence_page(tmp_path, capsys):

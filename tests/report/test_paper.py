@@ -80,13 +80,12 @@ def test_robustness_belongs_to_the_tested_pretraining():
         assert PAPER.cells(record | other) == []
 
 
-def test_a_record_can_name_its_cell():
-    named = study_record(table='table7', row='block', column='deit-micro', data='digits')
+def test_a_record_can_name_its_cells():
+    named = study_record(cells=[('table7', 'block', 'deit-micro')], data='digits')
     assert PAPER.cells(named) == [('digits', 'table7', 'block', 'deit-micro')]
     assert PAPER.cells(named | dict(metric='ece', task='robustness')) == []
-    error = study_record(table='table10', row='pal', column='error')
-    assert PAPER.cells(error) == [('', 'table10', 'pal', 'error')]
-    assert PAPER.cells(study_record(table='table2')) == [('', 'table2', 'mixpro', 'top1')]
+    several = study_record(cells=[['table10', 'pal', 'error'], ['table2', 'mixpro', None]])
+    assert PAPER.cells(several) == [('', 'table10', 'pal', 'error'), ('', 'table2', 'mixpro', 'top1')]
 
 
 def test_a_benchmark_belongs_to_table_2():

@@ -60,14 +60,15 @@ def test_seeds_and_gains(tmp_path):
 
 def test_other_data_have_tables_without_published_numbers(tmp_path):
     digits = [
-        study_record(table=table, row=row, column=column, data='digits', value=value)
+        study_record(pretraining=f'{table}_{row}', cells=[(table, row, column)], data='digits', value=value)
         for table, row, column, value in (
             ('table2', 'mixpro', 'top1', 96.0), ('table2', 'baseline', 'top1', 95.0), ('table2', 'mine', 'top1', 94.0),
             ('table7', 'block', 'deit-micro', 93.0), ('table10', 'pal', 'error', 96.0),
         )
     ]  # fmt: skip
     sections = tables(tmp_path, *digits)
-    assert list(sections)[:4] == ['digits', *(f'Table {number} on digits' for number in (2, 7, 10))]
+    titles = ['Tables of the paper on digits', *(f'Table {number} on digits' for number in (2, 7, 10))]
+    assert list(sections)[:4] == titles
     assert [row[:2] for row in lines(sections['Table 2 on digits'])] == [
         ['Method', 'top-1'], ['---', '---:'], ['Baseline', '95.0'], ['MixPro', '96.0 (+1.0)'], ['mine', '94.0 (-1.0)'],
     ]  # fmt: skip

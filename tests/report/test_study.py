@@ -83,7 +83,7 @@ def test_what_was_trained_and_the_sources_of_the_numbers(tmp_path, study, record
 
 def test_records_that_name_a_cell_have_the_layout_of_the_paper(tmp_path, study, records):
     named = [
-        study_record(pretraining=f'table10_{row}', value=value, table='table10', row=row, column='error', data='digits')
+        study_record(pretraining=f'table10_{row}', value=value, cells=[('table10', row, 'error')], data='digits')
         for row, value in (('pal', 96.0), ('equal', 95.0))
     ]
     _, _, markdown = report(tmp_path / 'out', study, [*named, *records])

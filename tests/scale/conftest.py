@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mixpro_mm.datasets.digit_scenes import write_digit_scenes
-from tests.config_rows import CONFIGS
+from tests.config_rows import CONFIGS, read
 
 HERE = Path(__file__).parent
 NO_VALIDATION = dict(val_dataloader=None, val_evaluator=None, val_cfg=None)
@@ -23,7 +23,6 @@ ON_CPU = dict(
 WITNESS, PACK = dict(type='Witness'), [dict(type='PackInputs')]
 LARGER = [dict(type='Resize', scale=64, interpolation='bicubic'), *PACK]
 DEIT, PVT = 'digits/deit-micro_mixpro_digits.py', 'digits/pvt-micro_mixpro_digits.py'
-EIGHT = 'digits/evidence/deit-micro_none_digits-8.py'
 BATCHES = BATCH = 8  # batches per epoch of all ranks, and their size
 DEALT = dict(_delete_=True, type='Dealt')
 LEARN = dict(  # one epoch, for evaluations
@@ -85,20 +84,23 @@ class Bench:
 
     def common(self, count):
         """Return the jobs for each number of processes: training, and evaluation of the checkpoints of one process."""
-        eight, ten = self.folder / 'eight/epoch_1.pth', self.folder / 'ten/epoch_1.pth'
+        plain, mixed = self.folder / 'plain/epoch_1.pth', self.folder / 'deit1/epoch_2.pth'
         naseer = dict(modes=['random', 'salient'], ratios=dict(random=[0.2, 0.5], salient=[0.5]), repeats=2)
-        naseer['saliency'] = dict(checkpoint=str(ten))
+        naseer['saliency'] = read(CONFIGS / DEIT).model.backbone.to_dict() | dict(checkpoint=str(mixed))
         by_count = dict(ratios=[0.4], modes=['random', 'non-salient'], repeats=2, protocol='count')
-        settings = dict(custom_hooks=[WITNESS], test_dataloader=dict(batch_size=32))
+        recorded = dict(_delete_=True, type='mixpro_mm.RecordedTestLoop')
+        calibration = dict(type='mixpro_mm.CalibrationMetric', bin_size=25)
+        ood = dict(dataset=dict(type='KnownDigits', pipeline=[dict(type='PackInputs', algorithm_keys=['ood'])]))
         jobs = [self.pretrain(f'deit{count}', DEIT, count), self.pretrain(f'pvt{count}', PVT, count)]
-        for name, base, checkpoint, test_cfg in (
-            ('calibration', 'digits-a', eight, {}),
-            ('ood', 'digits-o', eight, {}),
-            ('naseer', 'occlusion_digits-8', eight, naseer),
-            ('count', 'occlusion_digits', ten, by_count),
+        for name, test_cfg, evaluator, loader in (
+            ('calibration', dict(recorded, out='calibration.json'), dict(_delete_=True, **calibration), {}),
+            ('ood', dict(recorded, out='ood.json'), dict(_delete_=True, type='mixpro_mm.OODMetric'), ood),
+            ('naseer', naseer, [dict(type='Accuracy', topk=(1,)), calibration], {}),
+            ('count', by_count, {}, {}),
         ):
-            start = f'{name}{count}', 'mmpretrain', 'test', f'robustness/deit-micro_{base}.py', checkpoint
-            jobs.append(self.job(*start, test_cfg=test_cfg, **settings))
+            start = f'{name}{count}', 'mmpretrain', 'test', 'robustness/deit-micro_occlusion_digits.py', plain
+            settings = dict(custom_hooks=[WITNESS], test_dataloader=dict(batch_size=32, **loader))
+            jobs.append(self.job(*start, test_cfg=test_cfg, test_evaluator=evaluator, **settings))
         return [*jobs, self.transfer(f'segmenter{count}', 'deit1')]
 
     def run(self, processes, jobs):
@@ -146,8 +148,8 @@ def bench(tmp_path_factory):
 @pytest.fixture(scope='session')
 def alone(bench):
     """Run all jobs in one process; other jobs use the checkpoints."""
-    ten = bench.pretrain('ten', DEIT, model=dict(train_cfg=dict(_delete_=True)), **LEARN)
-    errors = bench.run(1, [bench.pretrain('eight', EIGHT, **LEARN), ten, *bench.common(1)])
+    plain = bench.pretrain('plain', DEIT, model=dict(train_cfg=dict(_delete_=True)), **LEARN)
+    errors = bench.run(1, [plain, *bench.common(1)])
     assert set().union(*errors.values()) == {''}
 
 

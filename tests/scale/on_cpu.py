@@ -20,11 +20,13 @@ import torch
 from mmengine.dist import barrier, get_dist_info, is_distributed
 from mmengine.hooks import Hook
 from mmengine.registry import DATA_SAMPLERS, FUNCTIONS, HOOKS
+from mmpretrain.registry import DATASETS
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.fsdp._common_utils import clean_tensor_name
 from torch.distributed.fsdp.wrap import size_based_auto_wrap_policy
 from torch.utils.data import Sampler
 
+from mixpro_mm.datasets import Digits
 from tests.conftest import globals_kept
 
 if not torch.cuda.is_available():
@@ -44,6 +46,14 @@ class Dealt(Sampler):
 
     def __len__(self):
         return len(self.order)
+
+
+@DATASETS.register_module()
+class KnownDigits(Digits):
+    """Test scans with ``ood``, 1 for 8 and 9."""
+
+    def load_data_list(self):
+        return [dict(item, ood=int(item['gt_label'] > 7)) for item in super().load_data_list()]
 
 
 @HOOKS.register_module()

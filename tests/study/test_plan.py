@@ -41,9 +41,9 @@ def test_a_study_is_read(read, tmp_path):
     assert pre.pretraining == 'mixpro' and pre.gpus is None
     assert seg.published == {'mIoU': 41.4} and type(seg.published) is dict and seg.gpus == 8
     options = {'train_cfg.augments.0': dict(type='CutMix', alpha=1.0), 'scale': (1, 2)}
-    (stage,) = read(f"stages = [dict({ROW}, cfg_options={options}, table='t', row='a', column=None, data='x')]").stages
+    (stage,) = read(f"stages = [dict({ROW}, cfg_options={options}, cells=[('t', 'a', None)], data='x')]").stages
     assert stage.cfg_options == options | dict(scale=[1, 2])
-    assert (stage.table, stage.row, stage.column, stage.data) == ('t', 'a', None, 'x')
+    assert (stage.cells, stage.data) == ((('t', 'a', None),), 'x')
 
 
 @pytest.mark.parametrize(

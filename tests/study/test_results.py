@@ -19,7 +19,7 @@ def records(folder, *measured):
 
 def test_records_have_value_origin_and_cell(tmp_path):
     """Optional metrics become records only if they are measured and published."""
-    cell = dict(table='table4', row='a', column='bbox', data='digits')
+    cell = dict(cells=(('table4', 'a', 'bbox'), ('table4', 'b', None)), data='digits')
     published = {'bbox_mAP': 41.4, 'bbox_mAP_50': 64.2, 'segm_mAP_75': 41.7}
     pre = Stage(name='pre', config=str(tmp_path / 'repo' / 'a.py'), task='classification', **ROW)
     det = Stage('det', '/elsewhere/d.py', task='detection', seed=4, published=published, **ROW, **cell)
@@ -32,7 +32,8 @@ def test_records_have_value_origin_and_cell(tmp_path):
         (seg, {'mIoU': 50.5, 'mIoU (MS)': 51.0, 'aAcc (MS)': 80.0}),
     )  # fmt: skip
     of_pre = dict(task='classification', seed=7, config='a.py', checkpoint_sha256='prepre', **ROW)
-    of_det = dict(task='detection', seed=4, config='/elsewhere/d.py', checkpoint_sha256='detdet', **cell, **ROW)
+    of_det = dict(task='detection', seed=4, config='/elsewhere/d.py', checkpoint_sha256='detdet', **ROW)
+    of_det |= dict(cells=[['table4', 'a', 'bbox'], ['table4', 'b', None]], data='digits')
     of_seg = dict(task='segmentation', seed=7, config='/c.py', checkpoint_sha256='segseg', **ROW)
     assert found == [
         dict(metric='top1', value=95.5, **of_pre),
@@ -46,7 +47,7 @@ def test_records_have_value_origin_and_cell(tmp_path):
 
 def test_records_of_evaluations(tmp_path):
     tests = dict(A='/r/a.py', occlusion='/r/occ.py')
-    own = dict(evaluations=tests, published=dict(A_aurra=32.4), table='table1', data='digits')
+    own = dict(evaluations=tests, published=dict(A_aurra=32.4), cells=(('table1', 'a', None),), data='digits')
     pre = Stage(name='pre', config='/c.py', task='classification', **own, **ROW)
     metrics = {'accuracy/top1': 90.0, 'A/calibration/top1': 12.34567, 'A/calibration/aurra': 20.0}
     metrics |= {'occlusion/calibration/ece': 3.0, 'occlusion/accuracy/top1': 90.0}
@@ -55,8 +56,8 @@ def test_records_of_evaluations(tmp_path):
     points = [dict(ratio=0.5, information_loss=q, top1=top1, std=None) for q, top1 in ((0.0, 90.0), (0.4951, 45.5))]
     write_json(tmp_path / 'pre' / 'occlusion' / 'occlusion.json', dict(curves={'random': points}))
     found = records(tmp_path, (pre, metrics))
-    assert {r['metric']: (r['task'], r['value'], r['config'], r.get('table'), r['data']) for r in found} == {
-        'top1': ('classification', 90.0, '/c.py', 'table1', 'digits'),
+    assert {r['metric']: (r['task'], r['value'], r['config'], r.get('cells'), r['data']) for r in found} == {
+        'top1': ('classification', 90.0, '/c.py', [['table1', 'a', None]], 'digits'),
         'ece': ('robustness', 3.0, '/r/occ.py', None, 'digits'),
         'A_top1': ('robustness', 12.3457, '/r/a.py', None, 'digits'),
         'A_aurra': ('robustness', 20.0, '/r/a.py', None, 'digits'),

@@ -32,7 +32,7 @@ def test_epoch_means_are_of_finite_values():
 @pytest.mark.parametrize(
     ('texts', 'names'),
     [
-        (('deit_mixpro_digits-8', 'deit_none_digits-8'), ['MixPro', 'no mixing']),
+        (('deit_mixpro_digits', 'deit_none_digits'), ['MixPro', 'no mixing']),
         (('a_b', 'a_b_c'), ['a_b', 'a_b_c']),
         (('deit_mixpro', 'pvt_cutmix'), ['deit, MixPro', 'pvt, CutMix']),
         (('mixpro', 'a_b'), ['MixPro', 'a, b']),

@@ -16,6 +16,8 @@ from mixpro_mm.report.figures.mixed import parse_words
 from mixpro_mm.report.visualize import main
 
 NO_HOOK = 'custom_hooks = []'
+TOKENMIX = """model = dict(train_cfg=dict(augments=[dict(type='mixpro_mm.TokenMix', patch_size=4, teacher='ema')]))
+custom_hooks = [dict(type='EMAHook'), dict(type='mixpro_mm.LabelingHook', labeling='AreaLabeling')]"""
 TRANSMIX = "custom_hooks = [dict(type='mixpro_mm.LabelingHook', labeling='AttentionLabeling')]"
 
 
@@ -50,7 +52,7 @@ def test_mixed_without_a_checkpoint_shows_no_output_of_the_model(config_file, tm
     mask, mixed = (axes.get_title() for axes in np.array(drawn[0].axes).reshape(4, 4)[1, 2:])
     area, own, other = map(float, re.findall(r'\d\.\d\d', mask + mixed))
     assert area == own and abs(own + other - 1) < 0.011
-    config = config_file('token', base='evidence/deit-micro_tokenmix_digits-8.py')  # its teacher is untrained, too
+    config = config_file('token', TOKENMIX)  # its teacher is untrained, too
     assert main(['mixed', config, '--out', str(tmp_path / 'c.png')]) == 0
     assert {axes.get_title() for axes in drawn[-1].axes[3::4]} == {'mixed'}
 
@@ -101,13 +103,16 @@ def test_attention_of_named_images(digits, tmp_path, drawn):
 def record(row, value, seed=0, **more):
     found = dict(task='classification', metric='top1', backbone='DeiT-micro', pretraining='mixpro', config='a.py')
     table = f'figure5{"a" if row.startswith("scale") else "b"}'
-    return found | dict(table=table, row=row, value=value, seed=seed, **more)
+    return found | dict(cells=[(table, row, None)], value=value, seed=seed, **more)
 
 
 def test_sweep_shows_published_numbers_on_the_same_data(tmp_path, drawn):
     records = [record('scale-7', 80.0), record('scale-1', 79.0), record('scale-4', 81.0)]
     records += [record('beta-1', 97.0, 0, data='digits'), record('beta-1', 98.0, 1, data='digits')]
-    records += [record('beta-0.5', 96.0, data='digits'), record('scale-1', 1.0) | dict(table='table1')]
+    records += [
+        record('beta-0.5', 96.0, data='digits'),
+        record('scale-1', 1.0) | dict(cells=[('table1', 'scale-1', None)]),
+    ]
     (tmp_path / 'results.json').write_text(json.dumps(dict(study={}, records=records)))
     places = [f'Ours={tmp_path}', f'Ours={tmp_path / "results.json"}']  # records found twice count once
     assert main(['sweep', *places, '--out', str(tmp_path / 'a.png')]) == 0
