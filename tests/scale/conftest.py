@@ -86,7 +86,8 @@ class Bench:
         """Return the jobs for each number of processes: training, and evaluation of the checkpoints of one process."""
         plain, mixed = self.folder / 'plain/epoch_1.pth', self.folder / 'deit1/epoch_2.pth'
         naseer = dict(modes=['random', 'salient'], ratios=dict(random=[0.2, 0.5], salient=[0.5]), repeats=2)
-        naseer['saliency'] = read(CONFIGS / DEIT).model.backbone.to_dict() | dict(checkpoint=str(mixed))
+        saliency = read(CONFIGS / DEIT).model.backbone.to_dict()
+        naseer['saliency'] = dict(saliency, _delete_=True, checkpoint=str(mixed))
         by_count = dict(ratios=[0.4], modes=['random', 'non-salient'], repeats=2, protocol='count')
         recorded = dict(_delete_=True, type='mixpro_mm.RecordedTestLoop')
         calibration = dict(type='mixpro_mm.CalibrationMetric', bin_size=25)
