@@ -34,6 +34,7 @@ def paper_records(offset=0.0, seed=0):
                 continue
             value = 80.5 if number is None else 100 - number if column == 'error' else number
             named = dict(task=TASKS.get(table, 'classification'), cells=[(table, row, column)], metric=metric)
+            named['pretraining'] = f'{table}_{row}'
             records.append(study_record(**named, value=value + offset, seed=seed))
     return records
 

@@ -16,7 +16,8 @@ from mixpro_mm.report.figures.mixed import parse_words
 from mixpro_mm.report.visualize import main
 
 NO_HOOK = 'custom_hooks = []'
-TOKENMIX = """model = dict(train_cfg=dict(augments=[dict(type='mixpro_mm.TokenMix', patch_size=4, teacher='ema')]))
+TOKENMIX = """augments = [dict(type='mixpro_mm.TokenMix', patch_size=4, teacher='ema')]
+model = dict(train_cfg=dict(augments=augments, probs=[1.0]))
 custom_hooks = [dict(type='EMAHook'), dict(type='mixpro_mm.LabelingHook', labeling='AreaLabeling')]"""
 TRANSMIX = "custom_hooks = [dict(type='mixpro_mm.LabelingHook', labeling='AttentionLabeling')]"
 
