@@ -28,15 +28,11 @@ model = dict(
 custom_hooks = [dict(type='mixpro_mm.LabelingHook')]
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='RandomResizedCrop', scale=224, backend='pillow', interpolation='bicubic'),
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='mixpro_mm.LoadRandomResizedCrop', scale=224),  # and a horizontal flip
     dict(type='PackInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='ResizeEdge', scale=256, edge='short', backend='pillow', interpolation='bicubic'),
-    dict(type='CenterCrop', crop_size=224),
+    dict(type='mixpro_mm.LoadCenterCrop', scale=256, crop_size=224),
     dict(type='PackInputs'),
 ]
 images = dict(type='CustomDataset', data_root=data_root)

@@ -1,50 +1,155 @@
-"""Benchmark of the training pipeline of the ImageNet configs on synthetic JPEGs."""
+"""Benchmark of the training pipeline of the ImageNet configs on photographs, and of a data loader with workers."""
 
-import io
+import itertools
+import resource
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+import cv2
 import mmpretrain.datasets  # noqa: F401  registers the transforms
-import numpy as np
-from mmengine.dataset import Compose
+import torch
+from mmengine.dataset import Compose, default_collate
 from mmengine.registry import DefaultScope
 from mmengine.runner import set_random_seed
 from PIL import Image
+from torch.utils.data import DataLoader, Dataset
 
-from mixpro_mm.benchmark.measure import interleave, spread
+from mixpro_mm.benchmark.measure import interleave, ratio, spread
 from mixpro_mm.benchmark.workbench import Workbench
 from mixpro_mm.utils.configs import find_configs, read_config
 
-__all__ = ['loading', 'synthetic_jpeg']
+__all__ = ['loading', 'photographs']
 
-CONFIG = '_base_/in1k.py'
-SIZE = WIDTH, HEIGHT = 500, 375  # the most common size in ImageNet-1k
-IMAGES = 16
+CONFIG, HOST = '_base_/in1k.py', 'mmpretrain'
+SIZES = (500, 375), (1000, 750), (2000, 1500)  # the first is the most common in ImageNet-1k
+IMAGES = 8  # of a round
+WORKERS, BATCHES, BATCH = (1, 2), 8, 32  # of a round of a data loader
+MANY = 10_000  # images for the growth of memory
 
 
-def synthetic_jpeg(seed: int) -> bytes:
-    """Return a JPEG of noise with the size and, within 5 %, the 110 kB of a typical image of ImageNet-1k."""
-    noise = np.random.default_rng(seed).integers(0, 256, (HEIGHT // 3, WIDTH // 3 + 1, 3), dtype=np.uint8)
-    Image.fromarray(noise).resize(SIZE, Image.Resampling.BICUBIC).save(file := io.BytesIO(), 'JPEG', quality=90)
-    return file.getvalue()
+def photographs(folder: Path, size: tuple[int, int]) -> list[str]:
+    """Write the photographs of scikit-learn and their mirror images as JPEG, quality 95; return the paths."""
+    from sklearn.datasets import load_sample_images
+
+    paths = []
+    for number, pixels in enumerate(load_sample_images().images):
+        for mirrored in (False, True):
+            image = Image.fromarray(pixels[:, ::-1] if mirrored else pixels).resize(size, Image.Resampling.BICUBIC)
+            paths.append(str(folder / f'{size[0]}_{number}{mirrored:d}.jpg'))
+            image.save(paths[-1], quality=95)
+    return paths
 
 
 def loading(bench: Workbench, names: Sequence[str] = ()) -> list[dict]:
-    """Return one record with the images per second of CPU time, from cached file to packed sample."""
-    pipeline = read_config(find_configs() / CONFIG).train_dataloader.dataset.pipeline
+    """Return records of each pipeline at each size, and of data loaders with workers.
+
+    A pipeline takes an image from its cached file to the packed sample, in CPU time of one process.
+    """
+    cv2.setNumThreads(1)
+    config, records = read_config(find_configs() / CONFIG), []
     with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope('mmpretrain'):
-        load, paths = Compose(pipeline), [Path(folder, f'{number}.JPEG') for number in range(IMAGES)]
-        size = sum(path.write_bytes(synthetic_jpeg(number)) for number, path in enumerate(paths))
-        set_random_seed(bench.settings.seed)
+        ours, host = Compose(config.train_dataloader.dataset.pipeline), Compose(config.train_pipeline)
+        pipelines = {HOST: host, 'mixpro_mm': ours, 'decoding': lambda sample: cv2.imread(sample['img_path'])}
+        pipelines |= _timm()
+        for size in SIZES:
+            paths = photographs(Path(folder), size)
+            tasks = {name: _timed(bench, load, paths) for name, load in pipelines.items()}
+            seconds, kilobytes = interleave(tasks, bench.settings), sum(Path(p).stat().st_size for p in paths) / 4e3
+            for name, values in seconds.items():
+                own = dict(section='loading', pipeline=name, width_px=size[0], height_px=size[1], file_kb=kilobytes)
+                own |= spread(values)
+                own |= dict(images_per_s_and_core=1 / own['median_s']) | ratio(values, seconds[HOST], HOST)
+                records.append(own | ratio(values, seconds['decoding'], 'decoding'))
+        paths = photographs(Path(folder), SIZES[0])
+        return records + _workers(bench, {HOST: host, 'mixpro_mm': ours}, paths)
 
-        def load_all() -> float:
-            start = time.process_time()
-            for path in paths:
-                load(dict(img_path=str(path), gt_label=0))
-            return (time.process_time() - start) / IMAGES
 
-        seconds = spread(interleave(dict(loading=load_all), bench.settings)['loading'])
-    image = dict(width_px=WIDTH, height_px=HEIGHT, file_kb=size / IMAGES / 1000)
-    return [dict(section='loading', config=CONFIG, **image, **seconds, images_per_s_and_core=1 / seconds['median_s'])]
+def _timed(bench: Workbench, load: Callable, paths: list[str]) -> Callable[[], float]:
+    """Return a function that returns the seconds of an image; the draws of a round are the same for all pipelines."""
+    rounds = iter(range(bench.settings.seed, 1 << 30))
+
+    def load_all() -> float:
+        set_random_seed(next(rounds))
+        start = time.process_time()
+        for number in range(IMAGES):
+            load(dict(img_path=paths[number % len(paths)], gt_label=0))
+        return (time.process_time() - start) / IMAGES
+
+    return load_all
+
+
+def _timm() -> dict[str, Callable]:
+    """Return a pipeline as in timm, without random erasing, which timm computes on the device; nothing without timm."""
+    try:
+        from timm.data.auto_augment import rand_augment_transform
+    except ImportError:
+        return {}
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import Compose, PILToTensor, RandomHorizontalFlip, RandomResizedCrop
+
+    augment = rand_augment_transform('rand-m9-mstd0.5-inc1', dict(translate_const=100, img_mean=(124, 116, 104)))
+    crop = RandomResizedCrop(224, interpolation=InterpolationMode.BICUBIC)
+    before, pack = Compose([crop, RandomHorizontalFlip()]), PILToTensor()
+
+    def load(sample: dict):
+        image = before(Image.open(sample['img_path']).convert('RGB'))
+        with suppress(ValueError):  # timm 1.0.31 posterizes to 0 bits, which Pillow 13 refuses: 17 of 10,000 images
+            image = augment(image)
+        return pack(image)
+
+    return dict(timm=load)
+
+
+class _Files(Dataset):
+    """Samples of a pipeline, or with ``memory`` the peak memory of the process in MiB after each."""
+
+    def __init__(self, load: Callable, paths: list[str], length: int, memory: bool = False):
+        self.load, self.paths, self.length, self.memory = load, paths, length, memory
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int):
+        sample = self.load(dict(img_path=self.paths[index % len(self.paths)], gt_label=0))
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 if self.memory else sample
+
+
+def _worker_init(worker: int) -> None:
+    set_random_seed(worker)
+    cv2.setNumThreads(1)  # as mmengine
+
+
+def _workers(bench: Workbench, pipelines: dict[str, Callable], paths: list[str]) -> list[dict]:
+    """Return the images per second of data loaders in wall-clock time, and the growth of the memory of a worker."""
+    images, tasks, records = BATCHES * BATCH, {}, []
+    for count, name in itertools.product(WORKERS, pipelines):
+        files = _Files(pipelines[name], paths, images)
+        own = dict(num_workers=count, collate_fn=default_collate, worker_init_fn=_worker_init, persistent_workers=True)
+        tasks[f'{name} {count}'] = partial(_pass, DataLoader(files, batch_size=BATCH, **own))
+    seconds = interleave(tasks, bench.settings)
+    for count, name in itertools.product(WORKERS, pipelines):
+        values = seconds[f'{name} {count}']
+        own = dict(section='workers', pipeline=name, workers=count, batch_images=BATCH, **spread(values))
+        own |= dict(images_per_s=1 / own['median_s']) | ratio(values, seconds[f'{HOST} {count}'], HOST)
+        records.append(own | (dict(growth_mib=_growth(pipelines[name], paths)) if count == 1 else {}))
+    return records
+
+
+def _pass(loader: DataLoader) -> float:
+    """Return the seconds per image of a pass over a loader, whose workers persist."""
+    start = time.perf_counter()
+    if not all(image.dtype == torch.uint8 for batch in loader for image in batch['inputs']):
+        raise RuntimeError('a pipeline returned images that are not uint8')
+    return (time.perf_counter() - start) / len(loader.dataset)
+
+
+def _growth(load: Callable, paths: list[str]) -> float:
+    """Return the MiB by which the peak memory of a worker grows after its first images."""
+    files = _Files(load, paths, MANY, memory=True)
+    options = dict(num_workers=1, collate_fn=max, worker_init_fn=_worker_init)
+    first, *_, last = DataLoader(files, batch_size=MANY // 10, **options)
+    return last - first

@@ -30,7 +30,10 @@ OTHERS = {  # title -> section and keys of its records
     'ratio_to_where_high',
     'Labelling alone': 'labelling method batch_images size_px median_s std_s step_s share_of_step',
     'Ops of mmcv': 'ops op boxes bins median_s std_s ratio_to_compiled ratio_to_compiled_low ratio_to_compiled_high',
-    'Loading images': 'loading config width_px height_px file_kb median_s std_s images_per_s_and_core',
+    'Loading images': 'loading pipeline width_px height_px file_kb median_s std_s images_per_s_and_core '
+    'ratio_to_mmpretrain ratio_to_mmpretrain_low ratio_to_mmpretrain_high ratio_to_decoding',
+    'Data loaders': 'workers pipeline workers batch_images median_s std_s images_per_s ratio_to_mmpretrain '
+    'ratio_to_mmpretrain_low ratio_to_mmpretrain_high growth_mib',
     'Training on Fashion-MNIST': 'fashion config loading size_px batch_images median_s std_s images_per_s '
     'ratio_to_per_image ratio_to_per_image_low ratio_to_per_image_high',
 }

@@ -33,19 +33,16 @@ class _LoadResized(LoadWholeImage):
         """Load a part of an image at another size.
 
         Args:
-            results: Sample with ``img_path``.
+            results: Sample with ``img_path``, or with an image in ``img``, as mmpretrain's inferencers pass it.
             region: Function from height and width of an image to (top, left, height, width) of the part, and the
                 (height, width) to which it is resized.
 
         Returns:
             The sample with ``ori_shape``, and the part (height, width, 3) uint8 BGR.
         """
-        path, image = results['img_path'], None
-        try:
-            data = fileio.get(path, backend_args=self.backend_args)
-        except Exception:  # reported by LoadWholeImage
-            data = b''
-        shape, reduction = _shape(data) if len(data) > LARGE else None, 1
+        image, reduction = results.get('img'), 1
+        data = self._read(results['img_path']) if image is None else b''
+        shape = _shape(data) if len(data) > LARGE else None
         if shape:
             box, size = region(*shape)
             most = min(box[2] / size[0], box[3] / size[1]) / LEAST
@@ -59,6 +56,12 @@ class _LoadResized(LoadWholeImage):
             box, size = region(*shape)
         results['ori_shape'] = shape
         return results, _resize(image, [round(side / reduction) for side in box], size, self.interpolation)
+
+    def _read(self, path: str) -> bytes:
+        try:
+            return fileio.get(path, backend_args=self.backend_args)
+        except Exception:  # LoadWholeImage raises an error that names the file
+            return b''
 
 
 def _shape(data: bytes) -> tuple[int, int] | None:

@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from mmengine.dataset import Compose
 from scipy import stats
 
-from mixpro_mm.benchmark import loading, measure
+from mixpro_mm.benchmark import measure
 from mixpro_mm.benchmark.measure import interleave, peak_bytes, ratio, spread
 from mixpro_mm.benchmark.workbench import Session
-from tests.config_rows import CONFIGS, read
 
 
 def play(settings):
@@ -161,18 +159,3 @@ def test_labels_follow_the_formula(name, bench, monkeypatch):
     assert seconds > 0
     assert 'forward' not in {*vars(attn.qkv), *vars(bench.model.head.loss_module)}  # the replacements are removed
     session.step()
-
-
-def test_loading_runs_the_pipeline_of_imagenet(bench, monkeypatch):
-    """Each call of the clock adds 4 seconds, which is 0.25 seconds for each of 16 images."""
-    ticks, made, packed, call = itertools.count(step=4), [], [], Compose.__call__
-    monkeypatch.setattr(loading, 'Compose', lambda transforms: made.append(transforms) or Compose(transforms))
-    monkeypatch.setattr(Compose, '__call__', lambda *args: packed.append((args[1]['img_path'], call(*args))))
-    monkeypatch.setattr(loading.time, 'process_time', lambda: next(ticks))
-    (record,) = loading.loading(bench)
-    assert (record['rounds'], record['median_s'], record['images_per_s_and_core']) == (3, 0.25, 4.0)
-    assert record['file_kb'] == pytest.approx(110, rel=0.05)
-    assert made == [read(CONFIGS / '_base_' / 'in1k.py').train_dataloader.dataset.pipeline]
-    assert (len(packed), len({path for path, _ in packed})) == (16 * 4, 16)
-    assert {sample['data_samples'].ori_shape for _, sample in packed} == {(375, 500)}
-    assert {(sample['inputs'].shape, sample['inputs'].dtype) for _, sample in packed} == {((3, 224, 224), torch.uint8)}

@@ -96,6 +96,16 @@ def test_a_part_of_a_large_photograph_is_at_its_place(tmp_path):
         assert abs(ours - theirs)[2:-2, 2:-2].mean() < moved / 2
 
 
+def test_an_image_in_the_sample_is_cropped(tmp_path):
+    path = write(tmp_path / 'a.png')
+    for load in (LoadRandomResizedCrop(32, flip_prob=0), LoadCenterCrop(40, 32)):
+        images = []
+        for sample in (dict(img_path=path), dict(img=cv2.imread(path))):
+            np.random.seed(0)
+            images.append(load(sample)['img'])
+        np.testing.assert_array_equal(*images)
+
+
 def test_half_the_crops_are_flipped(tmp_path):
     path, whole = write(tmp_path / 'a.jpg'), dict(scale=48, crop_ratio_range=(1.0, 1.0), aspect_ratio_range=(1.1, 1.3))
     plain = LoadRandomResizedCrop(flip_prob=0, **whole)(dict(img_path=path))

@@ -1,0 +1,74 @@
+import builtins
+import itertools
+
+import pytest
+import torch
+from mmengine.dataset import Compose
+from PIL import Image
+
+from mixpro_mm.benchmark import loading
+from tests.config_rows import CONFIGS, read
+
+
+@pytest.fixture
+def small(monkeypatch):
+    for name, value in dict(SIZES=((80, 60), (40, 50)), IMAGES=4, WORKERS=(1,), BATCHES=1, BATCH=2, MANY=20).items():
+        monkeypatch.setattr(loading, name, value)
+
+
+def test_pipelines_are_those_of_the_recipe_with_the_same_draws(bench, small, monkeypatch):
+    """Each call of the clock adds 2 seconds, which is 0.5 seconds for each of 4 images."""
+    ticks, made, packed, call = itertools.count(step=2), [], [], Compose.__call__
+    monkeypatch.setattr(loading, 'Compose', lambda transforms: made.append(transforms) or Compose(transforms))
+    monkeypatch.setattr(Compose, '__call__', lambda *args: packed.append(call(*args)) or packed[-1])
+    monkeypatch.setattr(loading.time, 'process_time', lambda: next(ticks))
+    monkeypatch.setattr(loading, '_workers', lambda *args: [])
+    records = loading.loading(bench)
+    config = read(CONFIGS / '_base_' / 'in1k.py')
+    assert made == [config.train_dataloader.dataset.pipeline, config.train_pipeline]
+    assert [step['type'] for step in made[0]] == [
+        'mixpro_mm.LoadRandomResizedCrop',
+        'mixpro_mm.RandAugment',
+        'mixpro_mm.RandomErasing',
+        'PackInputs',
+    ]
+    assert [(r['pipeline'], r['width_px'], r['height_px']) for r in records] == [
+        (name, *size) for size in ((80, 60), (40, 50)) for name in ('mmpretrain', 'mixpro_mm', 'decoding', 'timm')
+    ]
+    for record in records:
+        assert (record['rounds'], record['median_s'], record['images_per_s_and_core']) == (3, 0.5, 2.0)
+        assert ('ratio_to_mmpretrain' in record) == (record['pipeline'] != 'mmpretrain')
+        assert ('ratio_to_decoding' in record) == (record['pipeline'] != 'decoding')
+    assert {(sample['inputs'].shape, sample['inputs'].dtype) for sample in packed} == {((3, 224, 224), torch.uint8)}
+
+
+def test_timm_is_optional(monkeypatch, tmp_path):
+    (load,) = loading._timm().values()
+    Image.new('RGB', (80, 60), 'red').save(path := tmp_path / 'a.jpg')
+    packed = load(dict(img_path=str(path)))
+    assert (packed.shape, packed.dtype) == ((3, 224, 224), torch.uint8)
+    find = builtins.__import__
+
+    def without_timm(name, *args):
+        if name.startswith('timm'):
+            raise ImportError(name)
+        return find(name, *args)
+
+    monkeypatch.setattr(builtins, '__import__', without_timm)
+    assert loading._timm() == {}
+
+
+def test_workers_load_uint8_batches(bench, small, tmp_path):
+    """Memory is that of a process that keeps all its images."""
+    kept, paths = [], loading.photographs(tmp_path, (80, 60))
+
+    def load(sample):
+        kept.append(torch.ones(3, 1000, 1000, dtype=torch.uint8))
+        return dict(inputs=kept[-1])
+
+    first, second = loading._workers(bench, dict(mmpretrain=load, mixpro_mm=load), paths)
+    assert (first['workers'], first['batch_images'], second['pipeline']) == (1, 2, 'mixpro_mm')
+    assert first['images_per_s'] > 0 and 'ratio_to_mmpretrain' in second
+    assert 40 < second['growth_mib'] < 70  # 18 of 20 images of 3 MB
+    with pytest.raises(RuntimeError, match='not uint8'):
+        loading._workers(bench, dict(mmpretrain=lambda sample: dict(inputs=torch.ones(3, 4, 4))), paths)
