@@ -96,7 +96,7 @@ def imagenet(root, size=224):
         cv2.imwrite(str(root / 'train' / f'{n}.JPEG'), cv2.resize(blots, (320, 240), interpolation=cv2.INTER_CUBIC))
     (root / 'meta' / 'train.txt').write_text('0.JPEG 7\n1.JPEG 931\n')
     config = fresh(CONFIGS / 'pretrain' / 'deit-small_mixup-cutmix_8xb128_in1k.py')
-    config.train_dataloader.dataset.pipeline[1].scale = size
+    config.train_dataloader.dataset.pipeline[0].scale = size
     return loader_of(config, 2, data_root=str(root))
 
 

@@ -23,8 +23,9 @@ fast_train_pipeline = [
 ]
 fast_test_pipeline = [dict(type='mixpro_mm.LoadCenterCrop', scale=256, crop_size=224), dict(type='PackInputs')]
 dataset_type = 'mixpro_mm.ImageNet1k'
-train_dataloader = dict(batch_size=128, dataset=dict(type=dataset_type, pipeline=fast_train_pipeline))
-val_dataloader = dict(dataset=dict(type=dataset_type, pipeline=fast_test_pipeline))
+workers = dict(persistent_workers=True, pin_memory=True)
+train_dataloader = dict(batch_size=128, dataset=dict(type=dataset_type, pipeline=fast_train_pipeline), **workers)
+val_dataloader = dict(dataset=dict(type=dataset_type, pipeline=fast_test_pipeline), **workers)
 test_dataloader = val_dataloader
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'.cls_token': dict(decay_mult=0.0)}), clip_grad=None)
 # cosine of timm over all epochs, with the warm-up instead of the first 20, as released; Swin's starts after the warm-up
