@@ -27,9 +27,10 @@ study: setup
 	@echo "study: $(if $(QUICK),four methods with two seeds and a third of the steps,seven methods with five seeds) on Fashion-MNIST; about $(if $(QUICK),half an hour,4.5 hours) on 2 cores"
 	@$(PYTHON_VENV) tools/study.py configs/fashion/study_fashion_$(if $(QUICK),quick,evidence).py $(if $(SEEDS),--seeds $(SEEDS)) $(if $(METHODS),--methods $(METHODS))
 
+# CONFIG=my_config.py measures the model of a config
 bench: setup
 	@echo "bench: speed and memory of training, mixing, labelling and detection ops; up to 12 minutes on 2 cores"
-	@$(PYTHON_VENV) tools/benchmark.py
+	@$(PYTHON_VENV) tools/benchmark.py $(if $(CONFIG),--backbone $(CONFIG))
 
 # WHEELS=folder: without set-up and network, with the torch of python3; docs/scale.md
 gpu-check: $(if $(WHEELS),,setup)
