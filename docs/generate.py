@@ -91,10 +91,11 @@ def tables() -> str:
 HOURS = """
 ## GPU hours of the study of the paper
 
-Calculated, not measured: `configs/study/paper.py` pre-trains each of these models three times (42 of its 54 stages). Hours of one
-training = 1,281,167 images x epochs / (images per second of DeiT-S x 4.7 / GFLOPs of the model). DeiT-S trains at 322 images per
-second on a Tesla V100 (Table 2, without the update), and at 7,700 on an H100 in bf16, compiled (the benchmark of
-[nvSubquadratic](https://github.com/NVIDIA-BioNeMo/nvSubquadratic)). The 12 trainings of segmentation and detection come on top.
+Calculated, not measured: `configs/study/paper.py` pre-trains each of these models three times (42 of its 54 stages).
+Hours of one training = 1,281,167 images x epochs / (images per second of DeiT-S x 4.7 / GFLOPs of the model). DeiT-S
+trains at 322 images per second on a Tesla V100 (Table 2, without the update), and at 7,700 on an H100 in bf16, compiled
+(the benchmark of [nvSubquadratic](https://github.com/NVIDIA-BioNeMo/nvSubquadratic)). The 12 trainings of segmentation
+and detection come on top.
 
 | model | GFLOPs | epochs | V100 hours | H100 hours |
 | --- | ---: | ---: | ---: | ---: |"""

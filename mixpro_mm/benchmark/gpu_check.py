@@ -2,12 +2,11 @@
 
 import argparse
 import gc
-import math
+import itertools
 import subprocess
 import sys
 import tempfile
 import textwrap
-import time
 import traceback
 import warnings
 from collections import Counter
@@ -15,19 +14,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pandas as pd
 import torch
-from mmengine.optim import AmpOptimWrapper, OptimWrapper, build_optim_wrapper
-from mmengine.registry import OPTIM_WRAPPERS, DefaultScope
-from torch import Tensor
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
 
 from mixpro_mm.benchmark.gpu_ops import OPS, TOLERANCES, compare_op
-from mixpro_mm.benchmark.measure import spread
+from mixpro_mm.benchmark.gpu_speed import (
+    compare_methods,
+    mixpro_session,
+    precision,
+    time_steps,
+    train_classifier,
+    train_from_files,
+)
 from mixpro_mm.benchmark.report import environment
-from mixpro_mm.benchmark.workbench import Session, Workbench
 from mixpro_mm.report.tables import markdown_table
 from mixpro_mm.utils.configs import find_config, read_config
 from mixpro_mm.utils.files import write_json, write_text
@@ -35,16 +38,9 @@ from mixpro_mm.utils.files import write_json, write_text
 __all__ = ['main']
 
 PACKAGE = Path(__file__).parents[1]
+# (dtype of autocast, whether the step is compiled)
+PRECISIONS = {'fp32': (None, False), 'bf16': ('bfloat16', False), 'bf16 compiled': ('bfloat16', True)}
 SYNC = 'called a synchronizing CUDA operation'  # warning of torch.cuda.set_sync_debug_mode
-
-
-class Autocast(OptimWrapper):
-    """``AmpOptimWrapper``, which mmengine has for GPUs only, on a CPU: bfloat16, which needs no scaling of the loss."""
-
-    @contextmanager
-    def optim_context(self, model):
-        with super().optim_context(model), torch.autocast('cpu', torch.bfloat16):
-            yield
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,9 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=main.__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
     add('--device', default='cuda', choices=['cuda', 'cpu'], help='cpu: try the checks themselves')
-    add('--backbone', default='deit-small', help='classifier: name as in configs/pretrain, or a config file')
-    add('--batch', type=int, default=128, help='images in a step of the classifier')
+    several = 'deit-small,pvt-small,xcit-small-12-p16'
+    add(
+        '--backbones',
+        type=lambda text: text.split(','),
+        default=several,
+        help='classifiers: names as in configs/pretrain, or config files',
+    )
+    add('--batches', type=_numbers, default='128,256', help='images in a step of the classifiers')
     add('--size', type=int, default=224, help='side of these images in pixels')
+    add('--methods', default='all', choices=['all', 'pair'], help='all of Table 2, or CutMix and MixPro')
     add('--detector', default='mask-rcnn_pvt-small_mixpro_1x_coco.py', help='config of mmdet, without its checkpoint')
     add('--detector-size', type=int, default=800, help='side of the two images of the detector in pixels')
     add('--rounds', type=int, default=20, help='timed steps, after two others')
@@ -69,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     content = dict(environment(torch.device(args.device)), settings=settings, records=[])
     for section, check, work in checks(args):
         print(f'gpu_check: {section} {check}', file=sys.stderr)
-        content['records'].append(dict(section=section, check=check) | attempt(work))
+        content['records'] += [dict(section=section, check=check) | figures for figures in attempt(work)]
     text = render(content)
     write_json(args.out / 'gpu_check.json', content)
     write_text(args.out / 'gpu_check.md', text)
@@ -77,29 +80,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(not all(record['ok'] for record in content['records']))
 
 
-def checks(args: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[], dict]]]:
-    """Yield section, name and function of each check. The function returns figures, with ``ok=False`` if it failed."""
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(',')]
+
+
+def checks(args: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[], dict | list[dict]]]]:
+    """Yield section, name and function of each check.
+
+    The function returns figures, with ``ok=False`` if it failed, or several of them.
+    """
     yield 'environment', 'mmcv', partial(mmcv_ops, args.device)
     for name in OPS:
         for dtype in TOLERANCES:
             yield 'ops', f'{name} {dtype}'.replace('torch.', ''), partial(compare_op, name, args.device, dtype)
     for dtype in (None, 'float16'):
         yield 'detection', 'AMP' if dtype else 'fp32', partial(train_detector, args, dtype)
-    for check, dtype in (('fp32', None), ('bf16', 'bfloat16'), ('bf16 compiled', 'bfloat16')):
-        yield 'classification', check, partial(train_classifier, args, dtype, 'compiled' in check)
-    yield 'synchronisation', 'MixPro', partial(count_syncs, args)
+    for backbone, batch in itertools.product(args.backbones, args.batches):
+        for name, options in PRECISIONS.items():
+            check = f'{Path(backbone).stem} {batch} {name}'
+            yield 'classification', check, partial(train_classifier, args, backbone, batch, *options)
+    backbone, batch = args.backbones[0], args.batches[0]
+    yield 'step', 'methods', partial(compare_methods, args, backbone, batch)
+    for pipeline in ('mmpretrain', 'mixpro_mm'):
+        options = *PRECISIONS['bf16 compiled'], pipeline
+        yield 'files', pipeline, partial(train_from_files, args, backbone, batch, *options)
+    yield 'synchronisation', 'MixPro', partial(count_syncs, args, backbone, batch)
     if args.tests:
         yield 'tests', 'pytest -m cuda', partial(run_tests, args.tests, args.device)
 
 
-def attempt(work: Callable[[], dict]) -> dict:
+def attempt(work: Callable[[], dict | list[dict]]) -> list[dict]:
     """Return the figures of a check with ``ok``, or its error in one line."""
     try:
         gc.collect()
         torch.cuda.empty_cache()  # the tests are another process
-        return dict(ok=True) | work()
+        found = work()
+        return [dict(ok=True) | figures for figures in (found if isinstance(found, list) else [found])]
     except Exception as error:  # of any kind, because the other checks still run
-        return dict(ok=False, error=textwrap.shorten(f'{type(error).__name__}: {error}', 300, placeholder='...'))
+        return [dict(ok=False, error=textwrap.shorten(f'{type(error).__name__}: {error}', 300, placeholder='...'))]
 
 
 def render(content: dict) -> str:
@@ -130,33 +148,6 @@ def mmcv_ops(device: str) -> dict:
     return found
 
 
-def precision(device: str, dtype: str | None) -> dict:
-    """Return the config of an optimizer wrapper: fp32, AMP in ``dtype``, or on a CPU AMP in bfloat16."""
-    if dtype is None:
-        return dict(type=OptimWrapper)
-    return dict(type=AmpOptimWrapper, dtype=dtype) if device == 'cuda' else dict(type=Autocast)
-
-
-def time_steps(draw: Callable[[], dict], step: Callable[[dict], Tensor], images: int, args: argparse.Namespace) -> dict:
-    """Return figures of a step, which returns the loss of ``images`` drawn images, after two other steps."""
-    losses, seconds = [float(step(draw())) for _ in range(2)], []
-    if args.device == 'cuda':
-        torch.cuda.reset_peak_memory_stats()
-    for _ in range(args.rounds):
-        data = draw()
-        if args.device == 'cuda':
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        losses.append(float(step(data)))  # waits for the GPU
-        seconds.append(time.perf_counter() - start)
-    median = spread(seconds)['median_s']
-    figures = dict(images=images, rounds=len(seconds), ms_per_step=1000 * median, images_per_s=images / median)
-    figures |= dict(first_loss=losses[0], last_loss=losses[-1], ok=all(map(math.isfinite, losses)))
-    if args.device == 'cuda':
-        figures['peak_mib'] = torch.cuda.max_memory_allocated() / 2**20
-    return figures
-
-
 def train_detector(args: argparse.Namespace, dtype: str | None) -> dict:
     """Train the detector, from random weights, on two images of noise with random boxes and masks."""
     from mmdet.registry import MODELS
@@ -172,33 +163,13 @@ def train_detector(args: argparse.Namespace, dtype: str | None) -> dict:
         return time_steps(draw, lambda data: model.train_step(data, optim)['loss'].detach(), 2, args)
 
 
-def mixpro_session(args: argparse.Namespace, dtype: str | None = None) -> Session:
-    """Return MixPro in training on the classifier, with the hook that labels by attention."""
-    settings = dict(threads=torch.get_num_threads(), seed=0, classes=1000, amp='none', clock='wall')
-    bench = Workbench(SimpleNamespace(**vars(args), **settings))
-    # without the clock of the benchmark, which waits for the GPU and interrupts graphs
-    optimizer = torch.optim.AdamW(bench.model.parameters(), lr=1e-3, weight_decay=0.05)
-    bench.optim = OPTIM_WRAPPERS.build(dict(precision(args.device, dtype), optimizer=optimizer))
-    return Session(bench, 'MixPro')
-
-
-def train_classifier(args: argparse.Namespace, dtype: str | None, compiled: bool) -> dict:
-    """Train the classifier with MixPro, compiled as by ``compile=True`` of mmengine's Runner."""
-    session = mixpro_session(args, dtype)
-    bench = session.bench
-    if compiled:
-        bench.model.train_step = torch.compile(bench.model.train_step)
-    with session.attached():
-        return time_steps(partial(bench.draw, args.batch), session.iterate, args.batch, args)
-
-
-def count_syncs(args: argparse.Namespace) -> dict:
+def count_syncs(args: argparse.Namespace, backbone: str, batch: int) -> dict:
     """Count the operations of this package in a step between log lines for which the host waits for the GPU."""
-    session, found = mixpro_session(args), Counter()
+    session, found = mixpro_session(args, backbone, batch), Counter()
     with session.attached():
-        session.iterate(session.bench.draw(args.batch))
+        session.iterate(session.bench.draw(batch))
         with sync_places(args.device, found):
-            session.iterate(session.bench.draw(args.batch))
+            session.iterate(session.bench.draw(batch))
     others = found.pop('others', 0)
     places = ', '.join(f'{place} ({count})' for place, count in found.items())
     return dict(here=found.total(), others=others, places=places or 'none', ok=not found)

@@ -1,5 +1,6 @@
 """Benchmark of the training pipeline of the ImageNet configs on photographs, and of a data loader with workers."""
 
+import copy
 import itertools
 import resource
 import tempfile
@@ -22,7 +23,7 @@ from mixpro_mm.benchmark.measure import interleave, ratio, spread
 from mixpro_mm.benchmark.workbench import Workbench
 from mixpro_mm.utils.configs import find_configs, read_config
 
-__all__ = ['loading', 'photographs']
+__all__ = ['Files', 'init_worker', 'loading', 'photographs', 'pipelines']
 
 CONFIG, HOST = '_base_/in1k.py', 'mmpretrain'
 SIZES = (500, 375), (1000, 750), (2000, 1500)  # the first is the most common in ImageNet-1k
@@ -50,14 +51,13 @@ def loading(bench: Workbench, names: Sequence[str] = ()) -> list[dict]:
     A pipeline takes an image from its cached file to the packed sample, in CPU time of one process.
     """
     cv2.setNumThreads(1)
-    config, records = read_config(find_configs() / CONFIG), []
+    records = []
     with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope('mmpretrain'):
-        ours, host = Compose(config.train_dataloader.dataset.pipeline), Compose(config.train_pipeline)
-        pipelines = {HOST: host, 'mixpro_mm': ours, 'decoding': lambda sample: cv2.imread(sample['img_path'])}
-        pipelines |= _timm()
+        built = {name: Compose(steps) for name, steps in pipelines().items()}
+        others = dict(decoding=lambda sample: cv2.imread(sample['img_path'])) | _timm()
         for size in SIZES:
             paths = photographs(Path(folder), size)
-            tasks = {name: _timed(bench, load, paths) for name, load in pipelines.items()}
+            tasks = {name: _timed(bench, load, paths) for name, load in (built | others).items()}
             seconds, kilobytes = interleave(tasks, bench.settings), sum(Path(p).stat().st_size for p in paths) / 4e3
             for name, values in seconds.items():
                 own = dict(section='loading', pipeline=name, width_px=size[0], height_px=size[1], file_kb=kilobytes)
@@ -65,7 +65,15 @@ def loading(bench: Workbench, names: Sequence[str] = ()) -> list[dict]:
                 own |= dict(images_per_s_and_core=1 / own['median_s']) | ratio(values, seconds[HOST], HOST)
                 records.append(own | ratio(values, seconds['decoding'], 'decoding'))
         paths = photographs(Path(folder), SIZES[0])
-        return records + _workers(bench, {HOST: host, 'mixpro_mm': ours}, paths)
+        return records + _workers(bench, built, paths)
+
+
+def pipelines(size: int = 224) -> dict[str, list[dict]]:
+    """Return the pipelines of the recipe, mmpretrain's and ours, for images of ``size`` x ``size`` pixels."""
+    config = read_config(find_configs() / CONFIG)
+    host, ours = copy.deepcopy(config.train_pipeline), copy.deepcopy(config.train_dataloader.dataset.pipeline)
+    host[1].scale = ours[0].scale = size
+    return {HOST: host, 'mixpro_mm': ours}
 
 
 def _timed(bench: Workbench, load: Callable, paths: list[str]) -> Callable[[], float]:
@@ -104,7 +112,7 @@ def _timm() -> dict[str, Callable]:
     return dict(timm=load)
 
 
-class _Files(Dataset):
+class Files(Dataset):
     """Samples of a pipeline, or with ``memory`` the peak memory of the process in MiB after each."""
 
     def __init__(self, load: Callable, paths: list[str], length: int, memory: bool = False):
@@ -118,24 +126,25 @@ class _Files(Dataset):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 if self.memory else sample
 
 
-def _worker_init(worker: int) -> None:
+def init_worker(worker: int) -> None:
+    """Seed a worker, with one thread for OpenCV."""
     set_random_seed(worker)
     cv2.setNumThreads(1)  # as mmengine
 
 
-def _workers(bench: Workbench, pipelines: dict[str, Callable], paths: list[str]) -> list[dict]:
+def _workers(bench: Workbench, built: dict[str, Callable], paths: list[str]) -> list[dict]:
     """Return the images per second of data loaders in wall-clock time, and the growth of the memory of a worker."""
     images, tasks, records = BATCHES * BATCH, {}, []
-    for count, name in itertools.product(WORKERS, pipelines):
-        files = _Files(pipelines[name], paths, images)
-        own = dict(num_workers=count, collate_fn=default_collate, worker_init_fn=_worker_init, persistent_workers=True)
+    for count, name in itertools.product(WORKERS, built):
+        files = Files(built[name], paths, images)
+        own = dict(num_workers=count, collate_fn=default_collate, worker_init_fn=init_worker, persistent_workers=True)
         tasks[f'{name} {count}'] = partial(_pass, DataLoader(files, batch_size=BATCH, **own))
     seconds = interleave(tasks, bench.settings)
-    for count, name in itertools.product(WORKERS, pipelines):
+    for count, name in itertools.product(WORKERS, built):
         values = seconds[f'{name} {count}']
         own = dict(section='workers', pipeline=name, workers=count, batch_images=BATCH, **spread(values))
         own |= dict(images_per_s=1 / own['median_s']) | ratio(values, seconds[f'{HOST} {count}'], HOST)
-        records.append(own | (dict(growth_mib=_growth(pipelines[name], paths)) if count == 1 else {}))
+        records.append(own | (dict(growth_mib=_growth(built[name], paths)) if count == 1 else {}))
     return records
 
 
@@ -149,7 +158,7 @@ def _pass(loader: DataLoader) -> float:
 
 def _growth(load: Callable, paths: list[str]) -> float:
     """Return the MiB by which the peak memory of a worker grows after its first images."""
-    files = _Files(load, paths, MANY, memory=True)
-    options = dict(num_workers=1, collate_fn=max, worker_init_fn=_worker_init)
+    files = Files(load, paths, MANY, memory=True)
+    options = dict(num_workers=1, collate_fn=max, worker_init_fn=init_worker)
     first, *_, last = DataLoader(files, batch_size=MANY // 10, **options)
     return last - first

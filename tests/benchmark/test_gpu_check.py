@@ -16,7 +16,7 @@ import mmcv.ops
 import pytest
 import torch
 
-from mixpro_mm.benchmark import gpu_check
+from mixpro_mm.benchmark import gpu_check, gpu_speed
 from mixpro_mm.benchmark.gpu_ops import OPS, compare_op
 from mixpro_mm.benchmark.workbench import Workbench
 from mixpro_mm.hooks import labeling
@@ -24,9 +24,9 @@ from tests.benchmark.conftest import MICRO
 
 ROOT = Path(__file__).parents[2]
 DETECTOR = 'mask-rcnn_pvt-micro_scratch_digit-scenes.py'
-SMALL = (
-    f'--device=cpu --backbone={MICRO} --batch=4 --size=32 --detector={DETECTOR} --detector-size=96 --rounds=2'.split()
-)
+SMALL = f'--device=cpu --backbones={MICRO} --batches=4 --size=32 --methods=pair --detector={DETECTOR}'
+SMALL = f'{SMALL} --detector-size=96 --rounds=2'.split()
+MODEL = f'{Path(MICRO).stem} 4'
 # torchvision's ops also where mmcv is compiled; inductor needs a minute for this model
 CODE = """
 import functools, runpy, sys
@@ -48,7 +48,7 @@ def run(tmp_path_factory):
     done = subprocess.run([*command, tests], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     content = json.loads((out / 'gpu_check.json').read_text())
-    records = {(record.pop('section'), record.pop('check')): record for record in content['records']}
+    records = {(record.pop('section'), record.pop('check')): record for record in content['records']}  # last part
     return records, json.loads((out / 'gpu_check.json').read_text()), (out / 'gpu_check.md').read_text()
 
 
@@ -59,7 +59,9 @@ def test_a_run_has_all_checks_and_its_page(run):
         ('environment', 'mmcv'),
         *(('ops', f'{name} {dtype}') for name in OPS for dtype in ('float32', 'float16')),
         *(('detection', name) for name in ('fp32', 'AMP')),
-        *(('classification', name) for name in ('fp32', 'bf16', 'bf16 compiled')),
+        *(('classification', f'{MODEL} {name}') for name in ('fp32', 'bf16', 'bf16 compiled')),
+        *(('step', name) for name in ('CutMix', 'MixPro')),
+        *(('files', name) for name in ('mmpretrain', 'mixpro_mm')),
         ('synchronisation', 'MixPro'),
         ('tests', 'pytest -m cuda'),
     ]
@@ -84,9 +86,12 @@ def test_ops_differ_by_rounding(name, run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(('section', 'lower', 'images'), [('detection', 'AMP', 2), ('classification', 'bf16', 4)])
-def test_models_train_in_each_precision(section, lower, images, run):
-    full, half = (run[0][section, name] for name in ('fp32', lower))
+@pytest.mark.parametrize(
+    ('section', 'names', 'images'),
+    [('detection', ('fp32', 'AMP'), 2), ('classification', (f'{MODEL} fp32', f'{MODEL} bf16'), 4)],
+)
+def test_models_train_in_each_precision(section, names, images, run):
+    full, half = (run[0][section, name] for name in names)
     for record in (full, half):
         assert (record['images'], record['rounds']) == (images, 2)
         assert record['images_per_s'] == pytest.approx(1000 * images / record['ms_per_step'])
@@ -96,8 +101,21 @@ def test_models_train_in_each_precision(section, lower, images, run):
 
 @pytest.mark.slow
 def test_the_compiled_model_trains_as_the_eager_one(run):
-    eager, compiled = (run[0]['classification', name] for name in ('bf16', 'bf16 compiled'))
+    eager, compiled = (run[0]['classification', f'{MODEL} {name}'] for name in ('bf16', 'bf16 compiled'))
     assert compiled['last_loss'] == pytest.approx(eager['last_loss'], abs=0.02)
+
+
+@pytest.mark.slow
+def test_methods_are_compared_and_images_are_read_from_files(run):
+    pair = [record for record in run[1]['records'] if record['section'] == 'step']
+    parts = ('forward and backward', 'with optimizer')
+    assert [(r['method'], r['part']) for r in pair] == [(name, part) for part in parts for name in ('CutMix', 'MixPro')]
+    assert all(record['rounds'] == 2 and record['batch_images'] == 4 for record in pair)
+    assert 'ratio_to_cutmix_low' in pair[1] and 'ratio_to_cutmix' not in pair[0]
+    for name in ('mmpretrain', 'mixpro_mm'):
+        record = run[0]['files', name]
+        assert record['workers'] == len(os.sched_getaffinity(0)) and record['images_per_s'] > 0
+        assert math.isfinite(record['last_loss'])
 
 
 @pytest.mark.slow
@@ -113,14 +131,17 @@ def test_failures_are_reported_and_other_checks_run(tmp_path, monkeypatch, capsy
 
     monkeypatch.setattr(gpu_check, 'OPS', ())
     monkeypatch.setattr(gpu_check, 'train_classifier', fail)
+    monkeypatch.setattr(gpu_check, 'compare_methods', lambda *args: [dict(check='a'), dict(check='b', ok=False)])
+    monkeypatch.setattr(gpu_check, 'train_from_files', fail)
     options = '--detector=nowhere.py', '--tests=nowhere', f'--out={tmp_path}'
     assert gpu_check.main([*SMALL, *options]) == 1
     records = json.loads((tmp_path / 'gpu_check.json').read_text())['records']
-    assert [record['ok'] for record in records] == [True, False, False, False, False, False, True, False]
+    assert [record['ok'] for record in records] == [True, *[False] * 5, True, *[False] * 3, True, False]
     assert records[1]['error'].startswith('FileNotFoundError: there is no config at nowhere.py')
     assert {record['error'] for record in records[3:6]} == {'MemoryError: two lines'}
-    assert records[7]['error'] == 'FileNotFoundError: no test in nowhere is marked cuda'
-    assert '| fp32 | False | MemoryError: two lines |' in (tmp_path / 'gpu_check.md').read_text()
+    assert [record['check'] for record in records[6:8]] == ['a', 'b']
+    assert records[11]['error'] == 'FileNotFoundError: no test in nowhere is marked cuda'
+    assert f'| {MODEL} fp32 | False | MemoryError: two lines |' in (tmp_path / 'gpu_check.md').read_text()
 
 
 def test_a_failing_test_fails(tmp_path):
@@ -163,7 +184,7 @@ def test_a_loss_that_is_not_finite_fails(device, monkeypatch):
         return torch.tensor(next(losses))
 
     monkeypatch.setattr(torch.cuda, 'synchronize', lambda: None)
-    found = gpu_check.time_steps(lambda: 'step', step, 8, Namespace(device=device, rounds=2))
+    found = gpu_speed.time_steps(lambda: 'step', step, 8, Namespace(device=device, rounds=2))
     assert (found['ok'], found['rounds'], found['first_loss'], found['last_loss']) == (False, 2, 1, 4)
     assert found.get('peak_mib') == (3 if device == 'cuda' else None)
     assert events == ['step', 'step', *(['reset'] if device == 'cuda' else []), 'step', 'step']
@@ -171,7 +192,7 @@ def test_a_loss_that_is_not_finite_fails(device, monkeypatch):
 
 def test_synchronisation_is_counted_by_line(monkeypatch):
     """The warning is that of torch.cuda.set_sync_debug_mode."""
-    args = Namespace(device='cpu', backbone=MICRO, batch=4, size=32)
+    args = Namespace(device='cpu', size=32)
 
     def slow(work):
         return lambda *a: (
@@ -180,7 +201,7 @@ def test_synchronisation_is_counted_by_line(monkeypatch):
 
     monkeypatch.setattr(labeling, 'pure_tokens', slow(labeling.pure_tokens))
     monkeypatch.setattr(Workbench, 'draw', slow(Workbench.draw))
-    found, shown = gpu_check.count_syncs(args), warnings.showwarning
+    found, shown = gpu_check.count_syncs(args, MICRO, 4), warnings.showwarning
     lines = Path(labeling.__file__).read_text().splitlines()
     (number,) = (number for number, line in enumerate(lines, 1) if 'else pure_tokens(' in line)
     assert found == dict(here=1, others=1, places=f'hooks/labeling.py:{number} (1)', ok=False)

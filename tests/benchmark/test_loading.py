@@ -25,8 +25,8 @@ def test_pipelines_are_those_of_the_recipe_with_the_same_draws(bench, small, mon
     monkeypatch.setattr(loading, '_workers', lambda *args: [])
     records = loading.loading(bench)
     config = read(CONFIGS / '_base_' / 'in1k.py')
-    assert made == [config.train_dataloader.dataset.pipeline, config.train_pipeline]
-    assert [step['type'] for step in made[0]] == [
+    assert made == [config.train_pipeline, config.train_dataloader.dataset.pipeline]
+    assert [step['type'] for step in made[1]] == [
         'mixpro_mm.LoadRandomResizedCrop',
         'mixpro_mm.RandAugment',
         'mixpro_mm.RandomErasing',
