@@ -1,5 +1,6 @@
 """Time and memory of training steps, mixing and labelling. Methods are interleaved and compared in pairs."""
 
+import ctypes
 import gc
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +25,8 @@ from mixpro_mm.labeling import find_attention_block
 
 __all__ = ['growth', 'labelling', 'memory', 'mixing', 'steps']
 
+# options of glibc's mallopt: M_MMAP_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+ALLOCATION = dict(reused={-4: 0, -1: 2**31 - 1}, fresh={-4: 65536, -1: 1 << 17, -3: 1 << 17})
 PARTS = ('forward and backward', 'with optimizer')
 COMPARED = (BASE, 'MixPro')
 
@@ -139,8 +142,23 @@ def growth(bench: Workbench, names: Sequence[str]) -> list[dict]:
 
 
 def mixing(bench: Workbench, names: Sequence[str]) -> list[dict]:
-    """Return a record for each method that mixes: seconds for ``alone_batch`` images, relative to torch.where."""
+    """Return records of each method that mixes: seconds for ``alone_batch`` images, relative to torch.where.
+
+    On a CPU with glibc, allocations take fresh memory of the system, or reuse memory. MaskMix also mixes uint8.
+    """
+    allocate, records = getattr(ctypes.CDLL(None), 'mallopt', None) if bench.device.type == 'cpu' else None, []
     images, scores = _batch(bench)
+    images = images.mul(40).add(128).clamp(0, 255)
+    for memory, options in ALLOCATION.items() if allocate else [('device', {})]:
+        for option, value in options.items():
+            allocate(option, value)
+        for dtype, methods in (torch.float32, names), (torch.uint8, [name for name in names if name == 'MaskMix']):
+            own = dict(memory=memory, dtype=str(dtype).removeprefix('torch.'))
+            records += [record | own for record in (_mix(bench, methods, images.to(dtype), scores) if methods else ())]
+    return records
+
+
+def _mix(bench: Workbench, names: Sequence[str], images: Tensor, scores: Tensor) -> list[dict]:
     size, buffer = bench.settings.size, torch.empty_like(images)
     mask = (torch.arange(size, device=bench.device) < size // 2).expand(len(images), 1, size, size).contiguous()
     partner = torch.randperm(len(images), device=bench.device)

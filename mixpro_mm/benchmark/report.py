@@ -26,7 +26,7 @@ TRAINING = {  # column -> format of the records of a method
 OTHERS = {  # title -> section and keys of its records
     'Growth of a training step': 'growth along batch_images size_px classes method median_s std_s '
     'ratio_to_cutmix ratio_to_cutmix_low ratio_to_cutmix_high peak_mib',
-    'Mixing alone': 'mixing method batch_images size_px median_s std_s ratio_to_where ratio_to_where_low '
+    'Mixing alone': 'mixing method memory dtype batch_images size_px median_s std_s ratio_to_where ratio_to_where_low '
     'ratio_to_where_high',
     'Labelling alone': 'labelling method batch_images size_px median_s std_s step_s share_of_step',
     'Ops of mmcv': 'ops op boxes bins median_s std_s ratio_to_compiled ratio_to_compiled_low ratio_to_compiled_high',

@@ -5,10 +5,17 @@ from types import SimpleNamespace
 
 import pytest
 
+from mixpro_mm.benchmark import loading
 from mixpro_mm.benchmark.workbench import Workbench
 from tests.datasets.conftest import tiny_fashion  # noqa: F401
 
 MICRO = str(Path(__file__).parents[2] / 'configs' / 'digits' / 'deit-micro_mixpro_digits.py')
+
+
+def shorten_loading(monkeypatch):
+    """Load few and small images."""
+    for name, value in dict(SIZES=((80, 60), (40, 50)), IMAGES=4, WORKERS=(1,), BATCHES=1, BATCH=2, MANY=20).items():
+        monkeypatch.setattr(loading, name, value)
 
 
 @pytest.fixture

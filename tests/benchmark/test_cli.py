@@ -10,7 +10,7 @@ import torch
 from mixpro_mm.benchmark import ops
 from mixpro_mm.benchmark.cli import SECTIONS, main
 from mixpro_mm.benchmark.report import render
-from tests.benchmark.conftest import MICRO
+from tests.benchmark.conftest import MICRO, shorten_loading
 
 ROOT = Path(__file__).parents[2]
 STORED = sorted((ROOT / 'docs' / 'benchmarks').glob('*.json'))
@@ -20,6 +20,7 @@ TINY = f'--backbone={MICRO} --size=32 --classes=10 --batch=2 --alone-batch=3 --r
 def test_a_run_writes_json_and_a_page(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(ops, 'BOXES', (20,))
     monkeypatch.setattr(ops, 'REGIONS', (4,))
+    shorten_loading(monkeypatch)
     sections = [name for name in SECTIONS if name not in ('growth', 'fashion')]
     options = f'--sections={",".join(sections)}', '--methods=MixPro,CutMix,MaskMix', f'--out={tmp_path}'
     assert main([*TINY, *options]) == 0
@@ -28,7 +29,7 @@ def test_a_run_writes_json_and_a_page(tmp_path, capsys, monkeypatch):
     assert page == render(run) and page in capsys.readouterr().out
     (row,) = (line for line in page.splitlines() if line.startswith('| CutMix | deit-micro_mixpro_digits |'))
     assert re.fullmatch(r'\| CutMix \| deit-micro_mixpro_digits \| 0\.2 (\| \d+\.\d\d ){2}\| - \| \d+\.\d \|', row)
-    assert list(dict.fromkeys(record['section'] for record in run['records'])) == sections
+    assert list(dict.fromkeys(record['section'] for record in run['records'])) == [*sections, 'workers']
     assert [r['method'] for r in run['records'] if r['section'] == 'memory'] == ['CutMix', 'MaskMix', 'MixPro']
     assert all(not isinstance(value, dict | list) for record in run['records'] for value in record.values())
     assert (run['device'][:5], run['versions']['pytorch']) == ('CPU, ', torch.__version__)

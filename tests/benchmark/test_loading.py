@@ -7,13 +7,13 @@ from mmengine.dataset import Compose
 from PIL import Image
 
 from mixpro_mm.benchmark import loading
+from tests.benchmark.conftest import shorten_loading
 from tests.config_rows import CONFIGS, read
 
 
 @pytest.fixture
 def small(monkeypatch):
-    for name, value in dict(SIZES=((80, 60), (40, 50)), IMAGES=4, WORKERS=(1,), BATCHES=1, BATCH=2, MANY=20).items():
-        monkeypatch.setattr(loading, name, value)
+    shorten_loading(monkeypatch)
 
 
 def test_pipelines_are_those_of_the_recipe_with_the_same_draws(bench, small, monkeypatch):

@@ -122,10 +122,16 @@ def test_mixing_is_compared_with_torch_where_on_the_same_images(bench, monkeypat
     monkeypatch.setattr(bench, 'now', lambda: float(next(ticks)))  # each task takes one second
     monkeypatch.setattr(torch, 'where', lambda *args, **out: seen.append(args[1].clone()) or where(*args, **out))
     records = measure.mixing(bench, ['Baseline', 'CutMix', 'MaskMix', 'MixPro'])  # CutMix modifies its input
-    assert [record['method'] for record in records] == ['CutMix', 'MaskMix', 'MixPro', 'torch.where']
+    kinds = [('float32', name) for name in ('CutMix', 'MaskMix', 'MixPro', 'torch.where')]
+    kinds += [('uint8', name) for name in ('MaskMix', 'torch.where')]
+    assert [(r['memory'], r['dtype'], r['method']) for r in records] == [
+        (memory, *kind) for memory in ('reused', 'fresh') for kind in kinds
+    ]
     assert {(r['batch_images'], r['size_px'], r['rounds'], r['median_s']) for r in records} == {(6, 32, 3, 1)}
-    assert [record.get('ratio_to_where') for record in records] == [1, 1, 1, None]
-    assert all(torch.equal(images, seen[0]) for images in seen)
+    assert [record.get('ratio_to_where') for record in records] == 2 * [1, 1, 1, None, 1, None]
+    for dtype in (torch.float32, torch.uint8):
+        first, *others = (images for images in seen if images.dtype == dtype)
+        assert all(torch.equal(images, first) for images in others) and others
 
 
 def test_records_of_labelling(bench, monkeypatch):
