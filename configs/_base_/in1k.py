@@ -15,17 +15,20 @@ label_smooth = dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original
 model = dict(
     train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)], probs=[0.5, 0.5]),
 )
-# mmpretrain's train_pipeline and test_pipeline, faster: docs/loading.md
-fast_train_pipeline = [
+# mmpretrain's train_pipeline, faster: docs/loading.md. The test_pipeline is mmpretrain's, so that a config with its
+# checkpoint works without this package.
+fast_pipeline = [
     dict(type='mixpro_mm.LoadRandomResizedCrop', scale=224),
-    *[dict(step, type=f'mixpro_mm.{step["type"]}') for step in _base_.train_pipeline[3:5]],
+    *[
+        dict(step, type=f'mixpro_mm.{step["type"]}')
+        for step in _base_.train_pipeline
+        if step['type'] in ('RandAugment', 'RandomErasing')
+    ],
     dict(type='PackInputs'),
 ]
-fast_test_pipeline = [dict(type='mixpro_mm.LoadCenterCrop', scale=256, crop_size=224), dict(type='PackInputs')]
 dataset_type = 'mixpro_mm.ImageNet1k'
-workers = dict(persistent_workers=True, pin_memory=True)
-train_dataloader = dict(batch_size=128, dataset=dict(type=dataset_type, pipeline=fast_train_pipeline), **workers)
-val_dataloader = dict(dataset=dict(type=dataset_type, pipeline=fast_test_pipeline), **workers)
+train_dataloader = dict(batch_size=128, dataset=dict(type=dataset_type, pipeline=fast_pipeline))
+val_dataloader = dict(dataset=dict(type=dataset_type))
 test_dataloader = val_dataloader
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'.cls_token': dict(decay_mult=0.0)}), clip_grad=None)
 # cosine of timm over all epochs, with the warm-up instead of the first 20, as released; Swin's starts after the warm-up

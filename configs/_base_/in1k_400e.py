@@ -3,6 +3,11 @@
 _base_ = 'in1k.py'
 
 train_cfg = dict(max_epochs=400)
-fast_test_pipeline = [dict(type='mixpro_mm.LoadCenterCrop', scale=224, crop_size=224), dict(type='PackInputs')]
-val_dataloader = dict(dataset=dict(pipeline=fast_test_pipeline))
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='ResizeEdge', scale=224, edge='short', backend='pillow', interpolation='bicubic'),
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='PackInputs'),
+]
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

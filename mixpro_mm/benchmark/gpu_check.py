@@ -43,10 +43,10 @@ PRECISIONS = {'fp32': (None, False), 'bf16': ('bfloat16', False), 'bf16 compiled
 SYNC = 'called a synchronizing CUDA operation'  # warning of torch.cuda.set_sync_debug_mode
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Check ops, training steps and tests on a GPU. Every failure is reported, and makes the exit status 1."""
-    parser = argparse.ArgumentParser(description=main.__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    add = parser.add_argument
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    found = argparse.ArgumentParser(description=main.__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add = found.add_argument
     add('--device', default='cuda', choices=['cuda', 'cpu'], help='cpu: try the checks themselves')
     several = 'deit-small,pvt-small,xcit-small-12-p16'
     add(
@@ -57,16 +57,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add('--batches', type=_numbers, default='128,256', help='images in a step of the classifiers')
     add('--size', type=int, default=224, help='side of these images in pixels')
-    add('--methods', default='all', choices=['all', 'pair'], help='all of Table 2, or CutMix and MixPro')
+    add('--methods', default='all', choices=['all', 'pair'], help='of the section step: all, or CutMix and MixPro')
     add('--detector', default='mask-rcnn_pvt-small_mixpro_1x_coco.py', help='config of mmdet, without its checkpoint')
     add('--detector-size', type=int, default=800, help='side of the two images of the detector in pixels')
-    add('--rounds', type=int, default=20, help='timed steps, after two others')
+    add('--rounds', type=int, default=20, help='timed steps, after some others')
     tests = PACKAGE.parent / 'tests'  # of a checkout
     add('--tests', default=tests if tests.is_dir() else '', help='folder of tests; those marked cuda run; "" for none')
     add('--out', type=Path, default='work_dirs/gpu_check', help='folder for gpu_check.json and gpu_check.md')
-    args = parser.parse_args(arguments)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check ops, training steps and tests on a GPU. Every failure is reported, and makes the exit status 1."""
+    options = parser()
+    args = options.parse_args(arguments)
     if args.device == 'cuda' and not torch.cuda.is_available():
-        parser.error(f'torch {torch.__version__} finds no CUDA device; python -m mixpro_mm.doctor says why')
+        options.error(f'torch {torch.__version__} finds no CUDA device; python -m mixpro_mm.doctor says why')
     args.out.mkdir(parents=True, exist_ok=True)
     settings = {name: value for name, value in vars(args).items() if name not in ('out', 'tests')}
     content = dict(environment(torch.device(args.device)), settings=settings, records=[])

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import chain, repeat
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,7 +26,7 @@ from mixpro_mm.benchmark.workbench import Session, Workbench
 __all__ = ['compare_methods', 'mixpro_session', 'precision', 'time_steps', 'train_classifier', 'train_from_files']
 
 SIZE = 500, 375  # of the photographs
-WARM_UP = 5  # batches from files before the clock starts
+WARM_UP = 5  # steps from files before the clock starts
 
 
 class Autocast(OptimWrapper):
@@ -85,6 +84,7 @@ def _attached(args, backbone: str, batch: int, dtype: str | None, compiled: bool
     """Attach MixPro to a classifier, compiled as by ``compile=True`` of mmengine's Runner."""
     session = mixpro_session(args, backbone, batch, dtype)
     if compiled:
+        torch.compiler.reset()  # otherwise graphs of other models count towards the limit of recompilations
         session.bench.model.train_step = torch.compile(session.bench.model.train_step)
     with session.attached():
         yield session
@@ -97,7 +97,7 @@ def train_classifier(args, backbone: str, batch: int, dtype: str | None, compile
 
 
 def compare_methods(args: argparse.Namespace, backbone: str, batch: int) -> list[dict]:
-    """Return the records of the benchmark's section ``step`` in fp32: Table 2, and CutMix and MixPro in pairs."""
+    """Return the records of the benchmark's section ``step`` in fp32: each method paired with CutMix, as Table 2."""
     names = [name for name in METHODS if args.methods == 'all' or name in (BASE, 'MixPro')]
     return [dict(record, check=record['method']) for record in steps(_workbench(args, backbone, batch), names)]
 
@@ -105,18 +105,20 @@ def compare_methods(args: argparse.Namespace, backbone: str, batch: int) -> list
 def train_from_files(args, backbone: str, batch: int, dtype: str | None, compiled: bool, name: str) -> dict:
     """Train a classifier with MixPro on photographs that the workers of a data loader read by a pipeline."""
     workers = len(os.sched_getaffinity(0))
+    queued = 2 * workers  # batches that a DataLoader reads ahead
+    rounds = max(args.rounds, 4 * queued)
     with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope('mmpretrain'):
         load = Compose(pipelines(args.size)[name])
-        files = Files(load, photographs(Path(folder), SIZE), batch * (WARM_UP + args.rounds))
-        options = dict(num_workers=workers, persistent_workers=True, pin_memory=args.device == 'cuda')
-        options |= dict(batch_size=batch, collate_fn=default_collate, worker_init_fn=init_worker)
-        batches = chain.from_iterable(repeat(DataLoader(files, **options)))
+        files = Files(load, photographs(Path(folder), SIZE), batch * (WARM_UP + rounds + 2 * queued))
+        options = dict(num_workers=workers, pin_memory=args.device == 'cuda', worker_init_fn=init_worker)
+        batches = iter(DataLoader(files, batch_size=batch, collate_fn=default_collate, **options))
         with _attached(args, backbone, batch, dtype, compiled) as session:
-            losses = [float(session.iterate(next(batches))) for _ in range(WARM_UP)]
+            # also takes the batches that were read while the model was compiled
+            losses = [float(session.iterate(next(batches))) for _ in range(WARM_UP + queued)]
             start = time.perf_counter()
-            found = [session.iterate(next(batches)) for _ in range(args.rounds)]
+            found = [session.iterate(next(batches)) for _ in range(rounds)]
             losses += [float(loss) for loss in found]  # waits for the GPU
             seconds = time.perf_counter() - start
         del batches  # ends the workers
-    figures = dict(images=batch, rounds=args.rounds, workers=workers, images_per_s=batch * args.rounds / seconds)
+    figures = dict(images=batch, rounds=rounds, workers=workers, images_per_s=batch * rounds / seconds)
     return figures | dict(first_loss=losses[0], last_loss=losses[-1], ok=all(map(math.isfinite, losses)))

@@ -30,10 +30,15 @@ SIZES = (500, 375), (1000, 750), (2000, 1500)  # the first is the most common in
 IMAGES = 8  # of a round
 WORKERS, BATCHES, BATCH = (1, 2), 8, 32  # of a round of a data loader
 MANY = 10_000  # images for the growth of memory
+STATM = Path('/proc/self/statm')
 
 
 def photographs(folder: Path, size: tuple[int, int]) -> list[str]:
-    """Write the photographs of scikit-learn and their mirror images as JPEG, quality 95; return the paths."""
+    """Write the two photographs of scikit-learn (640 x 427 px) and their mirror images as JPEG, quality 95.
+
+    Returns:
+        The paths. Sizes above that of the photographs are interpolated, so these files are smoother than photographs.
+    """
     from sklearn.datasets import load_sample_images
 
     paths = []
@@ -50,22 +55,31 @@ def loading(bench: Workbench, names: Sequence[str] = ()) -> list[dict]:
 
     A pipeline takes an image from its cached file to the packed sample, in CPU time of one process.
     """
+    threads, records = cv2.getNumThreads(), []
     cv2.setNumThreads(1)
-    records = []
     with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope('mmpretrain'):
         built = {name: Compose(steps) for name, steps in pipelines().items()}
         others = dict(decoding=lambda sample: cv2.imread(sample['img_path'])) | _timm()
         for size in SIZES:
             paths = photographs(Path(folder), size)
             tasks = {name: _timed(bench, load, paths) for name, load in (built | others).items()}
-            seconds, kilobytes = interleave(tasks, bench.settings), sum(Path(p).stat().st_size for p in paths) / 4e3
+            seconds = interleave(tasks, bench.settings)
+            kilobytes = sum(Path(path).stat().st_size for path in paths) / len(paths) / 1000
             for name, values in seconds.items():
-                own = dict(section='loading', pipeline=name, width_px=size[0], height_px=size[1], file_kb=kilobytes)
+                own = dict(
+                    section='loading',
+                    pipeline=name,
+                    width_px=size[0],
+                    height_px=size[1],
+                    file_kb=kilobytes,
+                )
                 own |= spread(values)
                 own |= dict(images_per_s_and_core=1 / own['median_s']) | ratio(values, seconds[HOST], HOST)
                 records.append(own | ratio(values, seconds['decoding'], 'decoding'))
         paths = photographs(Path(folder), SIZES[0])
-        return records + _workers(bench, built, paths)
+        records += _workers(bench, built, paths)
+    cv2.setNumThreads(threads)
+    return records
 
 
 def pipelines(size: int = 224) -> dict[str, list[dict]]:
@@ -91,7 +105,7 @@ def _timed(bench: Workbench, load: Callable, paths: list[str]) -> Callable[[], f
 
 
 def _timm() -> dict[str, Callable]:
-    """Return a pipeline as in timm, without random erasing, which timm computes on the device; nothing without timm."""
+    """Return a pipeline as in timm, which erases on the device, or an empty dict if timm is not installed."""
     try:
         from timm.data.auto_augment import rand_augment_transform
     except ImportError:
@@ -99,7 +113,8 @@ def _timm() -> dict[str, Callable]:
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import Compose, PILToTensor, RandomHorizontalFlip, RandomResizedCrop
 
-    augment = rand_augment_transform('rand-m9-mstd0.5-inc1', dict(translate_const=100, img_mean=(124, 116, 104)))
+    hparams = dict(translate_const=100, img_mean=(124, 116, 104), interpolation=Image.Resampling.BICUBIC)
+    augment = rand_augment_transform('rand-m9-mstd0.5-inc1', hparams)
     crop = RandomResizedCrop(224, interpolation=InterpolationMode.BICUBIC)
     before, pack = Compose([crop, RandomHorizontalFlip()]), PILToTensor()
 
@@ -113,7 +128,7 @@ def _timm() -> dict[str, Callable]:
 
 
 class Files(Dataset):
-    """Samples of a pipeline, or with ``memory`` the peak memory of the process in MiB after each."""
+    """Samples of a pipeline, or with ``memory`` the resident memory of the process in MiB after each (Linux)."""
 
     def __init__(self, load: Callable, paths: list[str], length: int, memory: bool = False):
         self.load, self.paths, self.length, self.memory = load, paths, length, memory
@@ -123,7 +138,7 @@ class Files(Dataset):
 
     def __getitem__(self, index: int):
         sample = self.load(dict(img_path=self.paths[index % len(self.paths)], gt_label=0))
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 if self.memory else sample
+        return int(STATM.read_text().split()[1]) * resource.getpagesize() / 2**20 if self.memory else sample
 
 
 def init_worker(worker: int) -> None:
@@ -144,7 +159,8 @@ def _workers(bench: Workbench, built: dict[str, Callable], paths: list[str]) -> 
         values = seconds[f'{name} {count}']
         own = dict(section='workers', pipeline=name, workers=count, batch_images=BATCH, **spread(values))
         own |= dict(images_per_s=1 / own['median_s']) | ratio(values, seconds[f'{HOST} {count}'], HOST)
-        records.append(own | (dict(growth_mib=_growth(built[name], paths)) if count == 1 else {}))
+        growth = dict(growth_mib=_growth(built[name], paths)) if count == 1 and STATM.exists() else {}
+        records.append(own | growth)
     return records
 
 
@@ -157,7 +173,7 @@ def _pass(loader: DataLoader) -> float:
 
 
 def _growth(load: Callable, paths: list[str]) -> float:
-    """Return the MiB by which the peak memory of a worker grows after its first images."""
+    """Return the MiB by which the resident memory of a worker grows after its first images."""
     files = Files(load, paths, MANY, memory=True)
     options = dict(num_workers=1, collate_fn=max, worker_init_fn=init_worker)
     first, *_, last = DataLoader(files, batch_size=MANY // 10, **options)

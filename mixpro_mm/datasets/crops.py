@@ -29,33 +29,37 @@ class _LoadResized(LoadWholeImage):
         super().__init__(backend_args=backend_args)
         self.interpolation = one_of('interpolation', interpolation, ('bilinear', 'bicubic'))
 
-    def load(self, results: dict, region) -> tuple[dict, np.ndarray]:
+    def load(self, results: dict, region) -> np.ndarray:
         """Load a part of an image at another size.
 
         Args:
-            results: Sample with ``img_path``, or with an image in ``img``, as mmpretrain's inferencers pass it.
+            results: Sample with ``img_path``, or with an image in ``img``, as mmpretrain's inferencers pass it. Gets
+                ``ori_shape``.
             region: Function from height and width of an image to (top, left, height, width) of the part, and the
                 (height, width) to which it is resized.
 
         Returns:
-            The sample with ``ori_shape``, and the part (height, width, 3) uint8 BGR.
+            The part (height, width, 3) uint8 BGR.
         """
-        image, reduction = results.get('img'), 1
-        data = self._read(results['img_path']) if image is None else b''
-        shape = _shape(data) if len(data) > LARGE else None
+        image, data, reduction = results.get('img'), b'', 1
+        if image is None:
+            data = self._read(results['img_path'])
+        shape = _shape(data) if len(data) > LARGE and data.startswith(JPEG) else None
         if shape:
             box, size = region(*shape)
             most = min(box[2] / size[0], box[3] / size[1]) / LEAST
             reduction = next((each for each in REDUCED if each <= most), 1)
-        if data.startswith(JPEG):
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED.get(reduction, cv2.IMREAD_COLOR))
-        if image is None:  # another format, or broken
-            image = super().transform(results)['img']
+        if image is None:
+            image = self._decode(results, data, REDUCED.get(reduction, cv2.IMREAD_COLOR))
+        if image.ndim == 2:
+            image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
         if shape is None:
             shape = image.shape[:2]
             box, size = region(*shape)
-        results['ori_shape'] = shape
-        return results, _resize(image, [round(side / reduction) for side in box], size, self.interpolation)
+        results.setdefault('ori_shape', shape)
+        top, left, height, width = box
+        edges = [round(edge / reduction) for edge in (top, left, top + height, left + width)]
+        return _resize(image, edges, size, self.interpolation)
 
     def _read(self, path: str) -> bytes:
         try:
@@ -63,9 +67,20 @@ class _LoadResized(LoadWholeImage):
         except Exception:  # LoadWholeImage raises an error that names the file
             return b''
 
+    def _decode(self, results: dict, data: bytes, flag: int) -> np.ndarray:
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+        except cv2.error:
+            image = None
+        if image is None:
+            return super().transform(dict(results))['img']
+        if not data.startswith(JPEG):  # which has 8 bits
+            self._check_depth(results['img_path'], image)
+        return image
+
 
 def _shape(data: bytes) -> tuple[int, int] | None:
-    """Return height and width of a JPEG that EXIF does not turn, otherwise None."""
+    """Return height and width of a JPEG without EXIF rotation, otherwise None."""
     try:
         with Image.open(io.BytesIO(data), formats=['JPEG']) as image:
             return None if image.getexif().get(ORIENTATION, 1) != 1 else (image.height, image.width)
@@ -73,10 +88,11 @@ def _shape(data: bytes) -> tuple[int, int] | None:
         return None
 
 
-def _resize(image: np.ndarray, box, size: tuple[int, int], interpolation: str) -> np.ndarray:
-    """Resize a box of (H, W, 3) uint8 with antialiasing, without changing the layout."""
-    top, left, height, width = box
-    part = torch.from_numpy(image)[None, top : top + height, left : left + width].permute(0, 3, 1, 2)  # channels last
+def _resize(image: np.ndarray, edges, size: tuple[int, int], interpolation: str) -> np.ndarray:
+    """Resize the part between ``edges`` of (H, W, 3) uint8 with antialiasing, without changing the layout."""
+    top, left, bottom, right = edges
+    part = torch.from_numpy(np.ascontiguousarray(image))[None, top:bottom, left:right].permute(0, 3, 1, 2)
+    # channels last, like the result
     return interpolate(part, size, mode=interpolation, antialias=True)[0].permute(1, 2, 0).contiguous().numpy()
 
 
@@ -86,8 +102,9 @@ class LoadRandomResizedCrop(_LoadResized):
 
     The crop is drawn by mmpretrain's ``RandomResizedCrop``. OpenCV decodes as in ``LoadImageFromFile``, so that pixels
     are the same for every format and EXIF orientation. PyTorch resizes the decoded layout: on photographs 99.9 % of the
-    values are within one grey level of Pillow's. JPEGs of which two pixels per pixel and side of the result remain are
-    decoded at a half, a quarter or an eighth of their size. ``img`` is (height, width, 3) uint8 BGR.
+    values are within one grey level of Pillow's. A JPEG above 128 KiB without EXIF rotation is decoded at 1/2, 1/4 or
+    1/8 of its size if the decoded crop is at least twice as high and as wide as the result. ``img`` is (height, width,
+    3) uint8 BGR.
 
     Args:
         scale (int | Sequence[int]): Size of the result, height and width.
@@ -117,12 +134,15 @@ class LoadRandomResizedCrop(_LoadResized):
         self.flip_prob = within('flip_prob', flip_prob, 0, 1)
 
     def transform(self, results: dict) -> dict:
-        results, image = self.load(results, self._region)
+        image = self.load(results, self._region)
         flip = bool(np.random.rand() < self.flip_prob)  # noqa: NPY002  as mmpretrain
         image = cv2.flip(image, 1) if flip else image
-        return results | dict(
-            img=image, img_shape=image.shape[:2], flip=flip, flip_direction='horizontal' if flip else None
-        )
+        results.update(img=image, img_shape=image.shape[:2])
+        results.update(flip=flip, flip_direction='horizontal' if flip else None)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({self.crop}, {self.interpolation}, flip_prob={self.flip_prob})'
 
     def _region(self, height: int, width: int) -> tuple[tuple, tuple]:
         return self.crop.rand_crop_params(np.broadcast_to(np.uint8(0), (height, width))), tuple(self.crop.scale)
@@ -150,10 +170,14 @@ class LoadCenterCrop(_LoadResized):
             raise ValueError(f'crop_size {crop_size} is larger than scale {scale}, the short side')
 
     def transform(self, results: dict) -> dict:
-        results, image = self.load(results, self._region)
+        image = self.load(results, self._region)
         top, left = (round((side - self.crop_size) / 2) for side in image.shape[:2])
         image = np.ascontiguousarray(image[top : top + self.crop_size, left : left + self.crop_size])
-        return results | dict(img=image, img_shape=image.shape[:2])
+        results.update(img=image, img_shape=image.shape[:2])
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(scale={self.scale}, crop_size={self.crop_size}, {self.interpolation})'
 
     def _region(self, height: int, width: int) -> tuple[tuple, tuple]:
         short = min(height, width)

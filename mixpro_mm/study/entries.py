@@ -43,8 +43,8 @@ class Stage:
         gpus: Number of GPUs the config's batch size is meant for. Default: 1. On another number of GPUs, the batch
             size per GPU is changed to keep the total.
         cfg_options: Dotted keys and values merged into the config, but not into the configs of ``evaluations``.
-        cells: Cells of the paper that its own test reproduces, (table, row, column), copied into its records. Column
-            None is the metric.
+        cells: Cells of the paper that the stage's own test reproduces, (table, row, column), copied into its records.
+            Column None is the metric.
         data: Name of the data, such as 'digits', copied into its records.
     """
 

@@ -125,6 +125,13 @@ def test_tests_that_need_a_gpu_are_selected(run):
     assert record == dict(ok=True, passed=36 - skipped, tests=36, failures=0, errors=0, skipped=skipped)
 
 
+def test_classifiers_are_checked_with_each_batch_and_precision():
+    args = gpu_check.parser().parse_args(['--backbones', 'a,b.py', '--batches', '4,8', '--tests', ''])
+    names = [check for section, check, _ in gpu_check.checks(args) if section == 'classification']
+    kinds = ('fp32', 'bf16', 'bf16 compiled')
+    assert names == [f'{model} {batch} {kind}' for model in 'ab' for batch in (4, 8) for kind in kinds]
+
+
 def test_failures_are_reported_and_other_checks_run(tmp_path, monkeypatch, capsys):
     def fail(*args):
         raise MemoryError('two\nlines')

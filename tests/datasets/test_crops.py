@@ -92,18 +92,21 @@ def test_a_part_of_a_large_photograph_is_at_its_place(tmp_path):
     host = dict(type='RandomResizedCrop', scale=160, backend='pillow', interpolation='bicubic')
     for seed in range(4):
         ours, theirs = both(path, own, host, seed=seed)
+        assert theirs.shape == (160, 160, 3)
         moved = min(abs(np.roll(ours, step, axis) - theirs)[2:-2, 2:-2].mean() for step in (-1, 1) for axis in (0, 1))
         assert abs(ours - theirs)[2:-2, 2:-2].mean() < moved / 2
 
 
 def test_an_image_in_the_sample_is_cropped(tmp_path):
     path = write(tmp_path / 'a.png')
+    bgr, grey = cv2.imread(path), cv2.imread(path, cv2.IMREAD_GRAYSCALE)
     for load in (LoadRandomResizedCrop(32, flip_prob=0), LoadCenterCrop(40, 32)):
         images = []
-        for sample in (dict(img_path=path), dict(img=cv2.imread(path))):
+        for image in (None, bgr, bgr[..., ::-1].copy()[..., ::-1], grey, cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)):
             np.random.seed(0)
-            images.append(load(sample)['img'])
-        np.testing.assert_array_equal(*images)
+            images.append(load(dict(img_path=path) if image is None else dict(img=image))['img'])
+        for one, other in ((0, 1), (0, 2), (3, 4)):
+            np.testing.assert_array_equal(images[one], images[other])
 
 
 def test_half_the_crops_are_flipped(tmp_path):

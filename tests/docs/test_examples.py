@@ -91,7 +91,7 @@ def test_own_images_train_from_a_folder(own_images):
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
         loader.update(batch_size=8, num_workers=0)
     for loader in (config.val_dataloader, config.test_dataloader):
-        loader.dataset.pipeline[0].update(scale=36, crop_size=32)
+        loader.dataset.pipeline[1].scale, loader.dataset.pipeline[2].crop_size = 36, 32
     config.merge_from_dict({'auto_scale_lr.enable': False, 'optim_wrapper.optimizer.lr': 1e-2})
     config.default_hooks.logger = dict(type='LoggerHook', interval=1)
     config.work_dir = str(own_images.parent / 'run')

@@ -91,7 +91,7 @@ class Bench:
         by_count = dict(ratios=[0.4], modes=['random', 'non-salient'], repeats=2, protocol='count')
         recorded = dict(_delete_=True, type='mixpro_mm.RecordedTestLoop')
         calibration = dict(type='mixpro_mm.CalibrationMetric', bin_size=25)
-        ood = dict(dataset=dict(type='KnownDigits', pipeline=[dict(type='PackInputs', algorithm_keys=['ood'])]))
+        ood = dict(dataset=dict(type='DigitsWithOOD', pipeline=[dict(type='PackInputs', algorithm_keys=['ood'])]))
         jobs = [self.pretrain(f'deit{count}', DEIT, count), self.pretrain(f'pvt{count}', PVT, count)]
         for name, test_cfg, evaluator, loader in (
             ('calibration', dict(recorded, out='calibration.json'), dict(_delete_=True, **calibration), {}),

@@ -49,7 +49,7 @@ class Dealt(Sampler):
 
 
 @DATASETS.register_module()
-class KnownDigits(Digits):
+class DigitsWithOOD(Digits):
     """Test scans with ``ood``, 1 for 8 and 9."""
 
     def load_data_list(self):
