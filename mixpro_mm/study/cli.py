@@ -56,6 +56,8 @@ def main(arguments=None) -> int:
         plan = read_plan(args.config, args.seeds, args.methods)
         if args.jobs is not None:
             plan = replace(plan, jobs=positive_int('--jobs', args.jobs))
+        if args.no_evaluations:
+            plan = replace(plan, stages=tuple(replace(stage, evaluations={}) for stage in plan.stages))
         selected = select(plan, args.only) if args.only else plan
         if args.launcher == 'slurm':
             check_commands(selected)
@@ -87,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     add('--only', nargs='+', metavar='PATTERN', help="stages to run ('deit*'), with those they wait for")
     add('--seeds', type=int, help='number of seeds of all stages, instead of those of the study')
     add('--methods', nargs='+', metavar='NAME', help='pre-trainings to run and report')
+    add('--no-evaluations', action='store_true', help='leave out the further tests of classifiers')
     add('--dry-run', action='store_true', help='print the commands, finished stages and missing files')
     add('--launcher', default='none', choices=LAUNCHERS, help='none: one process per stage; torchrun; Slurm jobs')
     add('--gpus', type=int, help='GPUs of each stage, which keeps its total batch size; default: those of the study')

@@ -139,6 +139,16 @@ def test_a_dry_run_with_slurm_prints_the_jobs(dry):
     )  # fmt: skip
 
 
+def test_evaluations_can_be_left_out(dry, tmp_path):
+    """A stage that was finished without them is finished."""
+    (tmp_path / 'my work' / 'pre').mkdir(parents=True)
+    (tmp_path / 'my work' / 'pre' / 'done.json').write_text(json.dumps(dict(checkpoint='x.pth')))
+    for options, finished in (([], False), (['--no-evaluations'], True)):
+        lines = dry('--only', 'pre', *options)[1]
+        assert ('# pre: finished already' in lines) is finished
+        assert ('--evaluate' in lines[-1]) is not finished and ('# missing: nowhere/a' in lines) is not finished
+
+
 def test_files_that_a_config_needs():
     """Data are joined as in the toolkits. A checkpoint of a hook is not needed if another stage writes it."""
 
