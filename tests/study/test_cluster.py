@@ -299,7 +299,7 @@ def test_jobs_continue_without_the_study(tiny, tmp_path):
     rest = ''.join(lines)
     assert study.wait() == 0 and rest.index('a: finished') < rest.index('b: job') < rest.index('b: finished')
     assert record(work) == {} and (work / 'a' / 'stage.log').read_text().count('Saving checkpoint') == 1
-    assert f'tensors start from {work}/a/epoch_1.pth' in (work / 'b' / 'stage.log').read_text()
+    assert f'load backbone. in model from: {work}/a/epoch_1.pth' in (work / 'b' / 'stage.log').read_text()
 
 
 def wait_for(condition):
