@@ -5,12 +5,12 @@
 # Needs:    checkpoints/dino_deit-small.pth, see configs/robustness/deit-small_occlusion_in1k.py
 # Look:     python tools/study.py configs/study/paper.py --dry-run
 # A part:   python tools/study.py configs/study/paper.py --only 'segmenter*' --launcher pytorch --gpus 8
-# Run:      python tools/study.py configs/study/paper.py --launcher slurm --partition NAME --jobs 8
+# Run:      python tools/study.py configs/study/paper.py --launcher slurm --partition NAME
 _base_ = ['../_base_/paper.py']
 
 title = 'Tables 1, 3, 4 and 5 of MixPro'
 seed = 0
-jobs = 1  # on a cluster: --jobs
+jobs = 1
 
 methods = dict(baseline='mixup-cutmix', transmix='transmix', mixpro='mixpro')  # in results: in file names
 ap = ('bbox_mAP', 'bbox_mAP_50', 'bbox_mAP_75', 'segm_mAP', 'segm_mAP_50', 'segm_mAP_75')

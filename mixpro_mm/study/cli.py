@@ -10,8 +10,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from mixpro_mm.study.cluster import ClusterRunner, batches, check_commands, described
 from mixpro_mm.study.configs import cached_config, check_start, check_tests, files_needed
 from mixpro_mm.study.entries import DONE
+from mixpro_mm.study.job import job_parameters
 from mixpro_mm.study.launch import LAUNCHERS, Launch, stage_command
 from mixpro_mm.study.plan import Plan, read_plan, select
 from mixpro_mm.study.results import records_of
@@ -28,7 +30,8 @@ PACKAGES += ('onedl-mmdetection', 'numpy', 'scipy', 'scikit-learn')
 def _run(plan: Plan, selected: Plan, work_dir: Path, launch: Launch) -> Path:
     """Run the unfinished stages of ``selected``, report all finished ones of ``plan``, and return the HTML page."""
     launch.check_machine(stage for stage in selected.stages if stage.config)
-    with contextlib.closing(StudyRunner(plan, work_dir, launch=launch)) as runner:
+    kind = ClusterRunner if launch.launcher == 'slurm' else StudyRunner
+    with contextlib.closing(kind(plan, work_dir, launch)) as runner:
         if selected is not plan:
             runner.check_finished()
         runner.plan = selected
@@ -49,11 +52,16 @@ def main(arguments=None) -> int:
     args = _parser().parse_args(arguments)
     work_dir = args.work_dir or Path('work_dirs') / Path(args.config).stem.removeprefix('study_')
     try:
-        launch = Launch(args.launcher, args.gpus, args.gpus_per_node, args.partition, args.srun_args)
+        launch = Launch(args.launcher, args.gpus, args.gpus_per_node, args.partition, dict(args.slurm))
         plan = read_plan(args.config, args.seeds, args.methods)
         if args.jobs is not None:
             plan = replace(plan, jobs=positive_int('--jobs', args.jobs))
+        if args.no_evaluations:
+            plan = replace(plan, stages=tuple(replace(stage, evaluations={}) for stage in plan.stages))
         selected = select(plan, args.only) if args.only else plan
+        if args.launcher == 'slurm':
+            check_commands(selected)
+            job_parameters(launch)
         for stage in (stage for stage in selected.stages if stage.config):
             launch.check_fit(stage)
             check_tests(stage.settings, stage.tta)
@@ -63,8 +71,8 @@ def main(arguments=None) -> int:
             _dry_run(selected, work_dir.resolve(), launch)
             return 0
         report = _run(plan, selected, work_dir.resolve(), launch)
-    except KeyboardInterrupt:
-        print('interrupted; the same command resumes the study', file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(*(interrupt.args or ['interrupted; the same command resumes the study']), file=sys.stderr)
         return 130
     except (RuntimeError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
@@ -81,21 +89,37 @@ def _parser() -> argparse.ArgumentParser:
     add('--only', nargs='+', metavar='PATTERN', help="stages to run ('deit*'), with those they wait for")
     add('--seeds', type=int, help='number of seeds of all stages, instead of those of the study')
     add('--methods', nargs='+', metavar='NAME', help='pre-trainings to run and report')
+    add('--no-evaluations', action='store_true', help='leave out the further tests of classifiers')
     add('--dry-run', action='store_true', help='print the commands, finished stages and missing files')
-    add('--launcher', default='none', choices=LAUNCHERS, help='none: one process per stage; torchrun; srun')
+    add('--launcher', default='none', choices=LAUNCHERS, help='none: one process per stage; torchrun; Slurm jobs')
     add('--gpus', type=int, help='GPUs of each stage, which keeps its total batch size; default: those of the study')
     add('--jobs', type=int, help='stages that run at a time, instead of those of the study')
     add('--gpus-per-node', type=int, default=8, help='slurm: GPUs of a node; default: 8')
     add('--partition', help='slurm: partition; default: that of the cluster')
-    add('--srun-args', type=shlex.split, default=[], help="slurm: --srun-args='--time=3-0 --qos=long'")
+    add('--slurm', nargs='+', type=_parameter, default=[], metavar='KEY=VALUE', help='time=1440 mem=200GB qos=long')
     return parser
+
+
+def _parameter(text: str) -> tuple[str, int | str]:
+    key, sign, value = text.partition('=')
+    if not key or not sign:
+        raise argparse.ArgumentTypeError(f'{text!r} is not KEY=VALUE')
+    return key, int(value) if value.isdecimal() else value
 
 
 def _dry_run(plan: Plan, work_dir: Path, launch: Launch) -> None:
     """Print the commands of the study as a shell script, with comments on finished stages and missing files."""
     print(f'# {plan.title}: {counted(len(plan.stages), "stage")}, {plan.jobs} at a time; nothing is started')
     created = [Path(stage.creates).absolute() for stage in plan.stages if stage.creates]
-    for stage in plan.stages:
+    order = plan.stages
+    if launch.launcher == 'slurm':
+        jobs = [stage for stage in plan.stages if stage.config and not is_finished(stage, work_dir)]
+        found = batches(plan, work_dir, launch, jobs)
+        heads = {batch.stages[0].name: described(batch, launch) for batch in found}
+        order = [stage for stage in plan.stages if stage not in jobs] + [s for batch in found for s in batch.stages]
+    for stage in order:
+        if launch.launcher == 'slurm' and stage.name in heads:
+            print(f'# {heads[stage.name]}')
         notes = [f'after {", ".join(stage.waits_for)}'] if stage.waits_for else []
         notes += ['finished already'] if is_finished(stage, work_dir) else []
         print(f'# {stage.name}' + (f': {", ".join(notes)}' if notes else ''))

@@ -112,7 +112,7 @@ def read_stage(entry, number: int, before: list[Stage], study: Path) -> Stage:
         f'has evaluations {tests}; known: {", ".join(EVALUATIONS)}': tests,
         'has tta, which is for segmentation only': stage.tta and stage.task != 'segmentation',
         'has evaluations, which are for classification only': stage.evaluations and stage.task != 'classification',
-        'cannot be the name of a folder': Path(stage.name).name != stage.name or stage.name == 'figures',
+        'cannot be the name of a folder': Path(stage.name).name != stage.name or stage.name in ('figures', 'jobs'),
         f'has cells {stage.cells}, not triples (table, row, column)': any(len(cell) != 3 for cell in stage.cells),
         'has the name of an earlier stage': stage.name in earlier,
         f'waits for {missing}, which must come before it': missing,

@@ -1,13 +1,10 @@
-"""Command lines of stages: one process, torchrun on the local GPUs, or srun on a Slurm cluster."""
+"""Command lines of stages: one process, torchrun on the local GPUs, or a task of a Slurm job."""
 
-import argparse
 import json
-import os
 import shutil
 import sys
-import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mixpro_mm.study.entries import DONE
@@ -19,8 +16,7 @@ from mixpro_mm.utils.files import read_json
 __all__ = ['LAUNCHERS', 'Launch', 'stage_command']
 
 LAUNCHERS = ('none', 'pytorch', 'slurm')
-CPUS_PER_TASK = '5'  # default of srun's option
-PORTS = range(20000, 32768)  # below the ephemeral ports of Linux
+PROGRAMS = ('sbatch', 'srun', 'sacct', 'scontrol')  # that submitit and mmengine start
 
 
 @dataclass(frozen=True)
@@ -28,11 +24,11 @@ class Launch:
     """The launcher of all stages that train. Stages that are commands run as one process.
 
     Args:
-        launcher: 'none', 'pytorch' (torchrun) or 'slurm' (srun), as in the toolkits' scripts.
+        launcher: 'none', 'pytorch' (torchrun) or 'slurm' (a job for each stage).
         gpus: GPUs of a stage. Default: the stage's own ``gpus``.
         gpus_per_node: GPUs of a Slurm node.
         partition: Slurm partition. Default: that of the cluster.
-        srun_args: More arguments for srun.
+        slurm: More parameters of submitit's ``SlurmExecutor``, such as ``dict(time=1440, account='abc')``.
 
     Raises:
         ValueError: if the arguments are invalid.
@@ -42,7 +38,7 @@ class Launch:
     gpus: int | None = None
     gpus_per_node: int = 8
     partition: str | None = None
-    srun_args: Sequence[str] = ()
+    slurm: Mapping[str, int | str] = field(default_factory=dict)
 
     def __post_init__(self):
         one_of('launcher', self.launcher, LAUNCHERS)
@@ -50,12 +46,17 @@ class Launch:
         positive_int('--gpus-per-node', self.gpus_per_node)
         if self.launcher == 'none' and (self.gpus or 1) > 1:
             raise ValueError(f'--gpus {self.gpus} needs --launcher pytorch or slurm')
-        if self.launcher != 'slurm' and (self.partition or self.srun_args):
-            raise ValueError('--partition and --srun-args need --launcher slurm')
+        if self.launcher != 'slurm' and (self.partition or self.slurm):
+            raise ValueError('--partition and --slurm need --launcher slurm')
 
     def processes(self, stage: Stage) -> int:
         """Return the number of processes of a stage, one for each GPU."""
         return 1 if self.launcher == 'none' else self.gpus or stage.gpus or 1
+
+    def nodes(self, stage: Stage) -> tuple[int, int]:
+        """Return the number of Slurm nodes of a stage, and of GPUs on each."""
+        on_node = min(self.processes(stage), self.gpus_per_node)
+        return self.processes(stage) // on_node, on_node
 
     def batch_size(self, stage: Stage) -> int | None:
         """Return the images per GPU that keep the total batch size, or None if these are the config's.
@@ -85,38 +86,23 @@ class Launch:
 
     def check_machine(self, stages: Iterable[Stage]) -> None:
         """Raise RuntimeError if the launcher or the GPUs that the stages need are not available."""
-        if self.launcher == 'slurm' and shutil.which('srun') is None:
-            raise RuntimeError('--launcher slurm needs srun, which is not on the PATH')
+        missing = [name for name in PROGRAMS if shutil.which(name) is None]
+        if self.launcher == 'slurm' and missing:
+            raise RuntimeError(f'--launcher slurm needs {" and ".join(missing)}, not found on the PATH')
         available = len(visible_gpus())
         for stage in stages if self.launcher == 'pytorch' else ():
             if (count := self.processes(stage)) > available:
                 raise RuntimeError(f'stage {stage.name} needs {count} GPUs, but {available} are visible')
 
-    def command(self, stage: Stage, arguments: list[str], port_of: str = '') -> list[str]:
+    def command(self, stage: Stage, arguments: list[str]) -> list[str]:
         """Return the command line that runs ``python ARGUMENTS`` in the processes of ``stage``.
 
-        Under Slurm, the port is a hash of ``port_of`` and the stage's name, because stages may share a node.
-        ``MASTER_ADDR`` is unset, so that mmengine uses the first node of the step. Inside an allocation, ``--exact``
-        lets several steps run side by side.
+        For Slurm, it is that of one task.
         """
-        count = self.processes(stage)
-        if self.launcher == 'none':
+        if self.launcher != 'pytorch':
             return [sys.executable, *arguments]
-        if self.launcher == 'pytorch':  # --standalone: torchrun finds a free port
-            run = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(count)]
-            return [sys.executable, *run, *arguments]
-        on_node = min(count, self.gpus_per_node)
-        port = PORTS[zlib.crc32(f'{port_of}/{stage.name}'.encode()) % len(PORTS)]
-        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)  # a repeated option overrides
-        parser.add_argument('-c', '--cpus-per-task', nargs='?', default=CPUS_PER_TASK, const=CPUS_PER_TASK)
-        threads = parser.parse_known_args(self.srun_args)[0].cpus_per_task
-        run = ['env', '-u', 'MASTER_ADDR', f'MASTER_PORT={port}']
-        run += [f'OMP_NUM_THREADS={threads}', f'MKL_NUM_THREADS={threads}', 'srun', f'--job-name={stage.name}']
-        run += [f'--gres=gpu:{on_node}', f'--ntasks={count}', f'--ntasks-per-node={on_node}']
-        run += [f'--cpus-per-task={CPUS_PER_TASK}', '--kill-on-bad-exit=1']
-        run += ['--exact'] if 'SLURM_JOB_ID' in os.environ else []
-        run += [f'--partition={self.partition}'] if self.partition else []
-        return [*run, *self.srun_args, sys.executable, '-u', *arguments]
+        run = ['-m', 'torch.distributed.run', '--standalone']  # --standalone: torchrun finds a free port
+        return [sys.executable, *run, '--nproc_per_node', str(self.processes(stage)), *arguments]
 
 
 def stage_command(plan: Plan, stage: Stage, work_dir: Path, launch: Launch) -> list[str]:
@@ -138,4 +124,4 @@ def stage_command(plan: Plan, stage: Stage, work_dir: Path, launch: Launch) -> l
     for name, path in stage.evaluations.items():
         command += ['--evaluate', name, path]
     command += ['--launcher', launch.launcher] if launch.launcher != 'none' else []
-    return launch.command(stage, command, str(work_dir))
+    return launch.command(stage, command)

@@ -14,9 +14,9 @@ BOUND = """
 import ctypes, os, signal, sys
 for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, and inherited by exec
     signal.signal(number, signal.SIG_DFL)
-ctypes.CDLL(None).prctl(1, int(sys.argv[1]))
-if os.getppid() == int(sys.argv[2]):
-    os.execvp(sys.argv[3], sys.argv[3:])
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
@@ -39,6 +39,6 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def bound_command(command: list[str], number: int = signal.SIGKILL) -> list[str]:
-    """Return ``command`` so that it receives ``number`` when this process, its parent, ends."""
-    return [sys.executable, '-I', '-S', '-c', BOUND, str(int(number)), str(os.getpid()), *command]
+def bound_command(command: list[str]) -> list[str]:
+    """Return ``command`` so that it is killed when this process, its parent, ends."""
+    return [sys.executable, '-I', '-S', '-c', BOUND, str(os.getpid()), *command]

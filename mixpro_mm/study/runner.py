@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -19,9 +21,10 @@ from mixpro_mm.study.stage import PROGRESS, other_stage
 from mixpro_mm.utils.arguments import counted
 from mixpro_mm.utils.files import read_json, write_json
 
-__all__ = ['StageError', 'StudyRunner', 'is_finished']
+__all__ = ['StageError', 'StudyRunner', 'deferred_interrupts', 'is_finished']
 
 LOG = 'stage.log'
+JOB = 'job.json'  # the job of a stage in Slurm
 QUIET = 30  # seconds between two lines of progress
 PATIENCE = 60  # seconds until a file on a shared file system is visible on other nodes
 
@@ -51,38 +54,51 @@ class StudyRunner:
             StageError: at the end, if stages failed. The next run resumes them.
         """
         self.check_finished()
-        waiting = [stage for stage in self.plan.stages if not is_finished(stage, self.work_dir)]
-        self.failed: dict[str, str] = {}  # name -> message
-        self.begin = self.printed = time.monotonic()
-        self.done, self.todo, dropped, interrupts = 0, len(waiting), [], []
-        total = len(self.plan.stages)
-        skipped = f', {total - self.todo} finished already' if self.todo < total else ''
-        print(f'{self.plan.title}: {counted(total, "stage")}{skipped}', flush=True)
+        waiting = self._begin()
+        for stage in waiting:
+            if job := read_json(self.work_dir / stage.name / JOB):
+                raise RuntimeError(
+                    f'stage {stage.name} has job {job["id"]} in Slurm: use --launcher slurm, or end the job and remove '
+                    f'{self.work_dir / stage.name / JOB}'
+                )
         self.gpus = [] if self.launch.launcher == 'slurm' else visible_gpus()
         shares = -(-min(self.plan.jobs, self.todo) // max(len(self.gpus), 1)) if self.launch.launcher == 'none' else 1
         self.slots = self.gpus * shares  # free slots
-        # deferred, because Python ignores a KeyboardInterrupt that is raised in a finaliser
-        before = signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
-        try:
-            while waiting or self.jobs:
-                if interrupts:
-                    raise KeyboardInterrupt
-                for stage in list(waiting):
-                    if {*stage.waits_for} & {*self.failed, *dropped}:
-                        dropped.append(stage.name)
-                    elif not self._start(stage):
-                        continue
-                    waiting.remove(stage)
-                time.sleep(0.5)
-                self._collect()
-                if time.monotonic() - self.printed > QUIET:
-                    self._print(', '.join(f'{name} {self._share(name):.0%}' for name in self.jobs))
-        finally:
-            self._stop()
-            signal.signal(signal.SIGINT, before)
+        with deferred_interrupts() as interrupts:
+            try:
+                while waiting or self.jobs:
+                    if interrupts:
+                        raise KeyboardInterrupt
+                    for stage in list(waiting):
+                        if {*stage.waits_for} & {*self.failed, *self.dropped}:
+                            self.dropped.append(stage.name)
+                        elif not self._start(stage):
+                            continue
+                        waiting.remove(stage)
+                    time.sleep(0.5)
+                    self._collect()
+                    if time.monotonic() - self.printed > QUIET:
+                        self._print(', '.join(f'{name} {self._share(name):.0%}' for name in self.jobs))
+            finally:
+                self._stop()
+        self._raise_failures()
+
+    def _begin(self) -> list[Stage]:
+        """Print how many stages there are, and return the unfinished ones."""
+        waiting = [stage for stage in self.plan.stages if not is_finished(stage, self.work_dir)]
+        self.failed: dict[str, str] = {}  # name -> message
+        self.dropped: list[str] = []  # names of stages that wait for a failed one
+        self.begin = self.printed = time.monotonic()
+        self.done, self.todo, total = 0, len(waiting), len(self.plan.stages)
+        skipped = f', {total - self.todo} finished already' if self.todo < total else ''
+        print(f'{self.plan.title}: {counted(total, "stage")}{skipped}', flush=True)
+        return waiting
+
+    def _raise_failures(self) -> None:
         if self.failed:
             several = [f'{len(self.failed)} stages failed: {", ".join(self.failed)}'] if len(self.failed) > 1 else []
-            skipped = [f'not run because they wait for a failed stage: {", ".join(dropped)}'] if dropped else []
+            dropped = ', '.join(self.dropped)
+            skipped = [f'not run because they wait for a failed stage: {dropped}'] if dropped else []
             raise StageError('\n'.join([*several, *self.failed.values(), *skipped]))
 
     def close(self) -> None:
@@ -128,9 +144,7 @@ class StudyRunner:
         threads = str(max(1, len(os.sched_getaffinity(0)) // (at_once * ranks)))
         environment = os.environ | dict(PYTHONUNBUFFERED='1', OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
         environment |= dict(CUDA_VISIBLE_DEVICES=','.join(taken)) if taken else {}
-        # srun must be able to end the ranks on other nodes
-        signal_of_death = signal.SIGTERM if self.launch.launcher == 'slurm' else signal.SIGKILL
-        command = bound_command(stage_command(self.plan, stage, self.work_dir, self.launch), signal_of_death)
+        command = bound_command(stage_command(self.plan, stage, self.work_dir, self.launch))
         folder = self.work_dir / stage.name
         folder.mkdir(exist_ok=True)
         with open(folder / LOG, 'ab') as log:
@@ -147,22 +161,27 @@ class StudyRunner:
                 continue
             del self.jobs[name]
             self.slots += gpus
-            stage, folder, end = self.plan.stage(name), self.work_dir / name, time.monotonic()
-            product, took = Path(stage.creates or folder / DONE), _minutes(end - begin)
+            stage, seconds = self.plan.stage(name), time.monotonic() - begin
             if stage.command and not code:
-                write_json(folder / DONE, dict(command=stage.command, seconds=round(end - begin, 1)))
-            while not code and not is_finished(stage, self.work_dir) and time.monotonic() < end + PATIENCE:
-                time.sleep(0.5)
-                os.listdir(product.parent)  # makes NFS look for the file again
-            if not code and is_finished(stage, self.work_dir):
-                self.done += 1
-                left = _minutes((end - self.begin) / self.done * (self.todo - self.done))
-                self._print(f'{name}: finished in {took}, {self.done} of {self.todo}, about {left} left')
-            else:
-                how = f'exit code {code}' if code else f'exit code 0 and no {product} after {PATIENCE} s'
-                lines = '\n  '.join(_last_lines(folder / LOG))
-                self.failed[name] = f'stage {name} failed ({how}); its last lines:\n  {lines}\nlog: {folder / LOG}'
-                self._print(f'{name}: failed after {took} ({how})')
+                write_json(self.work_dir / name / DONE, dict(command=stage.command, seconds=round(seconds, 1)))
+            self._end(stage, begin, f'exit code {code}' if code else '', self.work_dir / name / LOG)
+
+    def _end(self, stage: Stage, begin: float, how: str, log: Path) -> None:
+        """Record that a stage has ended; ``how`` says how it failed, or is empty."""
+        name, end = stage.name, time.monotonic()
+        product, took = Path(stage.creates or self.work_dir / name / DONE), _minutes(end - begin)
+        while not how and not is_finished(stage, self.work_dir) and time.monotonic() < end + PATIENCE:
+            time.sleep(0.5)
+            os.listdir(product.parent)  # makes NFS look for the file again
+        if not how and is_finished(stage, self.work_dir):
+            self.done += 1
+            left = _minutes((end - self.begin) / self.done * (self.todo - self.done))
+            self._print(f'{name}: finished in {took}, {self.done} of {self.todo}, about {left} left')
+        else:
+            how = how or f'exit code 0 and no {product} after {PATIENCE} s'
+            lines = '\n  '.join(_last_lines(log))
+            self.failed[name] = f'stage {name} failed ({how}); its last lines:\n  {lines}\nlog: {log}'
+            self._print(f'{name}: failed after {took} ({how})')
 
     def _print(self, text: str) -> None:
         self.printed = time.monotonic()
@@ -181,6 +200,17 @@ class StudyRunner:
     def _share(self, name: str) -> float:
         progress = read_json(self.work_dir / name / PROGRESS) or dict(done=0, total=1)
         return 0.95 * progress['done'] / progress['total']  # 5 % for the tests
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[list[int]]:
+    """Yield a list that collects SIGINT, because Python ignores a KeyboardInterrupt that is raised in a finaliser."""
+    interrupts = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def is_finished(stage: Stage, work_dir: Path) -> bool:
@@ -214,6 +244,6 @@ def _minutes(seconds: float) -> str:
 
 def _last_lines(log: Path) -> list[str]:
     """Return the last lines of a log before torchrun's report of how it ended the ranks."""
-    lines = log.read_text(errors='replace').splitlines()[-60:]
+    lines = log.read_text(errors='replace').splitlines()[-60:] if log.exists() else []
     reports = [n for n, line in enumerate(lines) if n and 'torch/distributed/elastic/multiprocessing/api.py' in line]
     return lines[: reports[0] if reports else None][-12:]

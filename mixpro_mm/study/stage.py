@@ -19,6 +19,7 @@ from mixpro_mm.study.configs import check_tests, fingerprint, settings_of, stage
 from mixpro_mm.study.entries import DONE
 from mixpro_mm.study.evaluate import check_evaluation, evaluate, evaluation_mark, test_checkpoint, test_with_tta
 from mixpro_mm.study.processes import die_with_parent
+from mixpro_mm.study.stop import StopHook
 from mixpro_mm.utils.arguments import patterns
 from mixpro_mm.utils.diff_configs import flat, flat_differences, some_of
 from mixpro_mm.utils.files import read_json, sha256_of, write_json
@@ -49,8 +50,13 @@ class ProgressHook(Hook):
             self.written = time.monotonic()
 
 
-def main(arguments=None) -> int:
-    """Train and test a stage and return the exit code. Every rank of a launcher calls this."""
+def main(arguments=None, stop: StopHook | None = None) -> int:
+    """Train and test a stage and return the exit code. Every rank of a launcher calls this.
+
+    Args:
+        arguments: Command line. Default: that of the process.
+        stop: Hook that stops the process at a signal.
+    """
     args = _parser().parse_args(arguments)
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', torch.get_num_threads())))
     work_dir = args.work_dir.resolve()
@@ -60,6 +66,8 @@ def main(arguments=None) -> int:
     for _, path in args.evaluate:
         check_evaluation(path)
     _init_dist(args.launcher, config.get('env_cfg', {}))
+    if stop and not is_main_process():
+        stop.ignore()
     mark = from_main(lambda: _claim(config, work_dir, args.checkpoint))
     if mark is None:
         return 2
@@ -80,6 +88,8 @@ def main(arguments=None) -> int:
     progress = ProgressHook(work_dir / PROGRESS)
     if is_main_process():
         runner.register_hook(progress)
+        if stop:
+            runner.register_hook(stop)
     runner.train()
     runner = None  # frees its model before the next is built
     final = from_main(lambda: last_checkpoint(work_dir) or best_checkpoint(work_dir))
@@ -101,7 +111,7 @@ def main(arguments=None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser = argparse.ArgumentParser(description='Train and test a stage.')
     add = parser.add_argument
     add('config')
     add('--work-dir', type=Path, required=True)
@@ -168,4 +178,4 @@ def _allow_on_resume(config: Config, setting: str) -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(stop=StopHook().listen()))

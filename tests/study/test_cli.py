@@ -122,12 +122,31 @@ def test_a_dry_run_prints_a_shell_script(dry, tmp_path):
     ]  # fmt: skip
 
 
-def test_options_of_the_launcher_reach_the_commands(dry):
-    options = ['--launcher=slurm', '--gpus=4', '--gpus-per-node=2', '--partition=p', "--srun-args=--time=3-0 --c='a b'"]
-    code, lines = dry('--only', 'pre', *options)
-    command = shlex.split(lines[-1])
-    assert code == 0 and {'--ntasks=4', '--ntasks-per-node=2', '--partition=p', '--time=3-0', '--c=a b'} < set(command)
-    assert command[command.index('--batch-size') + 1] == '256' and sys.executable in command
+def test_a_dry_run_with_slurm_prints_the_jobs(dry):
+    """Commands come first, because they run before all jobs."""
+    options = ['--launcher=slurm', '--gpus=4', '--gpus-per-node=2', '--partition=p', '--slurm', 'qos=long', 'time=60']
+    code, lines = dry(*options)
+    assert code == 0 and [line for line in lines[1:] if line.startswith('#') and 'missing' not in line] == [
+        '# data',
+        '# job: 2 nodes x 2 GPUs, time 60, cpus_per_task 5, qos long, partition p', '# pre',
+        '# job: 2 nodes x 2 GPUs, time 60, cpus_per_task 5, qos long, partition p; after pre', '# seg: after data, pre',
+    ]  # fmt: skip
+    commands = [shlex.split(line) for line in lines if not line.startswith('#')]
+    assert [command[2] for command in commands[1:]] == ['mixpro_mm.study.stage'] * 2
+    assert commands[1][commands[1].index('--batch-size') + 1] == '256'
+    assert dry('--launcher=slurm', '--slurm', 'nodes=3') == (
+        1, ['--slurm nodes is not possible, because the study determines it'],
+    )  # fmt: skip
+
+
+def test_evaluations_can_be_left_out(dry, tmp_path):
+    """A stage that was finished without them is finished."""
+    (tmp_path / 'my work' / 'pre').mkdir(parents=True)
+    (tmp_path / 'my work' / 'pre' / 'done.json').write_text(json.dumps(dict(checkpoint='x.pth')))
+    for options, finished in (([], False), (['--no-evaluations'], True)):
+        lines = dry('--only', 'pre', *options)[1]
+        assert ('# pre: finished already' in lines) is finished
+        assert ('--evaluate' in lines[-1]) is not finished and ('# missing: nowhere/a' in lines) is not finished
 
 
 def test_files_that_a_config_needs():

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,9 +16,8 @@ PYTHON = sys.executable
 
 
 @pytest.fixture
-def plan(tmp_path, monkeypatch):
+def plan(tmp_path):
     """Pre-training on 8 GPUs x 128 for 300 epochs, a transfer on 4 x 4 for 80 iterations, and a command."""
-    monkeypatch.delenv('SLURM_JOB_ID', raising=False)
     (tmp_path / 'pre.py').write_text('train_cfg = dict(max_epochs=300)\ntrain_dataloader = dict(batch_size=128)\n')
     (tmp_path / 'seg.py').write_text('train_cfg = dict(max_iters=80)\ntrain_dataloader = dict(batch_size=4)\n')
     row = dict(backbone='DeiT', pretraining='mixpro')
@@ -62,34 +60,14 @@ def test_cfg_options_reach_the_stage_and_the_launcher(plan, tmp_path):
     assert option(line(plan, 'seg', tmp_path / 'w'), '--checkpoint') == '/else/where.pth'
 
 
-def test_srun(plan, tmp_path, monkeypatch):
-    how = dict(launcher='slurm', partition='gpu', srun_args=['--time=3-0', '--comment=two words'])
-    command = line(plan, 'seg', tmp_path / 'w', **how)
-    assert command[:3] == ['env', '-u', 'MASTER_ADDR'] and command[4:19] == [
-        'OMP_NUM_THREADS=5', 'MKL_NUM_THREADS=5',
-        'srun', '--job-name=seg', '--gres=gpu:4', '--ntasks=4', '--ntasks-per-node=4', '--cpus-per-task=5',
-        '--kill-on-bad-exit=1', '--partition=gpu', '--time=3-0', '--comment=two words', PYTHON, '-u', '-m',
-    ]  # fmt: skip
-    assert command[-3:] == ['--tta', '--launcher', 'slurm'] and '--batch-size' not in command
-    many = line(plan, 'pre', tmp_path / 'w', launcher='slurm', gpus=16)
-    assert many[8:11] == ['--gres=gpu:8', '--ntasks=16', '--ntasks-per-node=8'] and '--partition' not in str(many)
-    assert option(many, '--batch-size') == '64'
-    monkeypatch.setenv('SLURM_JOB_ID', '7')  # inside an allocation
-    inside = line(plan, 'seg', tmp_path / 'w', **how)
-    assert [part for part in inside if part != '--exact'] == command
-    assert inside.index('--exact') < inside.index(PYTHON)
-    for srun_args, threads in ((['--cpus-per-task=9'], '9'), (['-c', '3', '--qos=x'], '3'), (['-c3'], '3')):
-        command = line(plan, 'seg', tmp_path / 'w', launcher='slurm', srun_args=srun_args)
-        assert command[4:6] == [f'OMP_NUM_THREADS={threads}', f'MKL_NUM_THREADS={threads}']
-
-
-def test_ports_of_srun_differ_between_stages_and_studies(plan):
-    lines = [line(plan, name, Path(folder), launcher='slurm') for name in ('pre', 'seg') for folder in ('/w', '/v')]
-    assert len({command[3] for command in lines}) == 4
-    assert line(plan, 'pre', Path('/w'), launcher='slurm') == lines[0]
-    stages = [Stage(name=f's{number}', config='x') for number in range(500)]
-    ports = [int(Launch('slurm').command(stage, [], '/w')[3].removeprefix('MASTER_PORT=')) for stage in stages]
-    assert 20000 <= min(ports) < 20300 and 32400 < max(ports) < 32768
+def test_a_task_of_a_slurm_job(plan, tmp_path):
+    """Nodes are filled; submitit starts the tasks."""
+    seg = line(plan, 'seg', tmp_path / 'w', launcher='slurm')
+    assert seg[:3] == [PYTHON, '-m', 'mixpro_mm.study.stage'] and seg[-3:] == ['--tta', '--launcher', 'slurm']
+    assert '--batch-size' not in seg
+    assert option(line(plan, 'pre', tmp_path / 'w', launcher='slurm', gpus=16), '--batch-size') == '64'
+    for how, expected in ((dict(), (1, 8)), (dict(gpus=16), (2, 8)), (dict(gpus=4, gpus_per_node=2), (2, 2))):
+        assert Launch('slurm', **how).nodes(plan.stages[0]) == expected
 
 
 def test_stages_that_do_not_fit_the_launcher(plan, monkeypatch):
@@ -99,7 +77,7 @@ def test_stages_that_do_not_fit_the_launcher(plan, monkeypatch):
     with pytest.raises(ValueError, match=r'stage pre: 12 GPUs .* 8'):
         Launch('slurm', 12).check_fit(pre)
     monkeypatch.setattr(module.shutil, 'which', lambda name: None)
-    with pytest.raises(RuntimeError, match='srun'):
+    with pytest.raises(RuntimeError, match='needs sbatch and srun and sacct and scontrol,'):
         Launch('slurm').check_machine([pre])
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 4)
     Launch('pytorch', 4).check_machine([pre, seg])
@@ -113,7 +91,7 @@ def test_invalid_options():
         (dict(launcher='pytorch', gpus=-1), '--gpus .* -1'),
         (dict(gpus=4), '--gpus 4 .* --launcher'),
         (dict(launcher='slurm', gpus_per_node=0), '--gpus-per-node .* 0'),
-        (dict(srun_args=['--qos=x']), '--launcher slurm'),
+        (dict(slurm=dict(qos='x')), '--launcher slurm'),
     ):
         with pytest.raises(ValueError, match=words):
             Launch(**how)
