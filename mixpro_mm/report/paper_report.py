@@ -107,7 +107,10 @@ def study_blocks(study: dict) -> tuple[list, list]:
     text += f'. {", ".join(f"{name} {version}" for name, version in study["versions"].items())}.'
     times['minutes'] = [f'{seconds / 60:.1f}' for seconds in times['minutes']]
     setup = [('heading', 'Set-up'), *about[1:], ('note', text), ('table', times.map(str))]
-    return [('title', study['title'], str(study['date'])), *about[:1]], setup
+    head = [('title', study['title'], str(study['date'])), *about[:1]]
+    if unfinished := study['settings'].get('unfinished stages'):
+        head.append(('note', f'{unfinished} stages of the study are not finished: methods or seeds are missing below.'))
+    return head, setup
 
 
 def source_blocks(records: list[dict]) -> list[tuple]:

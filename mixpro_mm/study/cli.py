@@ -135,16 +135,20 @@ def _dry_run(plan: Plan, work_dir: Path, launch: Launch) -> None:
 
 
 def _describe(plan: Plan, work_dir: Path) -> dict:
-    """Return the stages, settings and versions for the report."""
-    stages = []
+    """Return the finished stages, settings and versions for the report."""
+    stages, unfinished = [], 0
     for stage in (stage for stage in plan.stages if stage.config):
+        if (done := read_json(work_dir / stage.name / DONE)) is None:
+            unfinished += 1
+            continue
         row = dict(name=stage.name, task=stage.task, backbone=stage.backbone, pretraining=stage.pretraining)
-        seconds = (read_json(work_dir / stage.name / DONE) or {}).get('seconds')
-        stages.append(row | dict(seed=plan.seed_of(stage), work_dir=str(work_dir / stage.name), seconds=seconds))
+        row |= dict(seed=plan.seed_of(stage), work_dir=str(work_dir / stage.name), seconds=done['seconds'])
+        stages.append(row)
     versions = dict(Python=platform.python_version())
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     seeds = ', '.join(dict.fromkeys(str(stage['seed']) for stage in stages))
     settings, date = {'seed': seeds, 'stages at a time': str(plan.jobs)}, datetime.date.today().isoformat()
+    settings |= {'unfinished stages': str(unfinished)} if unfinished else {}
     return dict(title=plan.title, about=plan.about, date=date, stages=stages, versions=versions, settings=settings)

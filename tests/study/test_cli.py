@@ -10,6 +10,7 @@ import pytest
 from mmengine.config import Config
 
 from mixpro_mm.study import cli
+from mixpro_mm.study.plan import read_plan
 from mixpro_mm.study.configs import files_needed
 
 STUDY = """
@@ -36,9 +37,14 @@ def test_only_runs_selected_stages(tmp_path, monkeypatch):
     results = json.loads((tmp_path / 'w' / 'results.json').read_text())
     assert results['records'] == [] and {'Python', 'torch'} <= set(results['study']['versions'])
     assert results['study']['about'] == 'Why.'
-    assert results['study']['settings'] == {'seed': '0', 'stages at a time': '3'}
-    row = dict(task='detection', backbone='B', pretraining='p')
-    assert results['study']['stages'] == [dict(name='c', seed=0, seconds=None, **row)]
+    assert results['study']['settings'] == {'seed': '', 'stages at a time': '3', 'unfinished stages': '1'}
+    assert results['study']['stages'] == []
+    (tmp_path / 'w' / 'c').mkdir()
+    (tmp_path / 'w' / 'c' / 'done.json').write_text(json.dumps(dict(metrics={}, checkpoint_sha256='', seconds=2.5)))
+    study = cli._describe(read_plan(tmp_path / 'study.py'), tmp_path / 'w')
+    row = dict(task='detection', backbone='B', pretraining='p', seed=0, work_dir=str(tmp_path / 'w' / 'c'))
+    assert study['stages'] == [dict(name='c', seconds=2.5, **row)]
+    assert study['settings'] == {'seed': '0', 'stages at a time': '3'}
     assert [stage.name for stage in drawn[0].stages] == ['a', 'b', 'c'] and reported == [tmp_path / 'w']
 
 
