@@ -10,8 +10,8 @@ import pytest
 from mmengine.config import Config
 
 from mixpro_mm.study import cli
-from mixpro_mm.study.plan import read_plan
 from mixpro_mm.study.configs import files_needed
+from mixpro_mm.study.plan import read_plan
 
 STUDY = """
 title = 'T'
