@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mixpro_mm.functional import MixedTarget
+from mixpro_mm.functional.masks import paste
 from mixpro_mm.utils.arguments import fraction, one_of, positive, within
 
 __all__ = ['PARTNERS', 'ROUNDINGS', 'MixAugment']
@@ -134,6 +135,5 @@ class MixAugment:
 
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
         """Mix every sample with its partner; arguments as in :meth:`draw_mask`, ``scores`` (B, K) float."""
-        mask, mixed = self.draw_mask(images, index), images[index]
-        into = None if images.requires_grad else mixed  # reuses the copy of the partners
-        return torch.where(mask, images, mixed, out=into), MixedTarget(scores, scores[index], mask)
+        mask = self.draw_mask(images, index)
+        return paste(mask, images, index), MixedTarget(scores, scores[index], mask)

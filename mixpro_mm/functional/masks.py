@@ -6,9 +6,11 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-__all__ = ['block_mask', 'box_mask', 'few_cells', 'fitting', 'random_mask', 'region_mask', 'stretch', 'to_pixels']
+__all__ = ['block_mask', 'box_mask', 'few_cells', 'fitting', 'paste', 'random_mask', 'region_mask', 'stretch']
+__all__ += ['to_pixels']
 
 ROUNDS = 10  # of blocks; enough to cover half of 14 x 14 cells in nearly every draw
+LARGE = 1 << 16  # values of an image, below which a loop over the batch takes longer than it saves
 FEW = 9  # below this number of cells, draws that show one image only are frequent enough for a warning
 
 
@@ -273,3 +275,23 @@ def stretch(mask: Tensor, size: tuple[int, int]) -> Tensor:
         for length, cells in zip(size, mask.shape[2:], strict=True)
     )
     return mask.index_select(3, columns).index_select(2, rows)
+
+
+def paste(mask: Tensor, images: Tensor, index: Tensor) -> Tensor:
+    """Return ``torch.where(mask, images, images[index])``.
+
+    On a CPU, large images are mixed one by one, so that memory is passed three times instead of five. Elsewhere the
+    copy of the partners is reused, if no gradient flows to the images.
+
+    Args:
+        mask: (B, 1, H, W) bool, true where the image itself shows.
+        images: (B, C, H, W), not modified.
+        index: (B,) partner of each image.
+    """
+    if images.device.type == 'cpu' and not images.requires_grad and images[:1].numel() >= LARGE:
+        mixed = torch.empty_like(images)
+        for number, partner in enumerate(index.tolist()):
+            torch.where(mask[number], images[number], images[partner], out=mixed[number])
+        return mixed
+    partners = images[index]
+    return torch.where(mask, images, partners, out=None if images.requires_grad else partners)

@@ -5,11 +5,31 @@ import pytest
 import torch
 
 from mixpro_mm.functional import masks, random_mask, region_mask, to_pixels
-from mixpro_mm.functional.masks import block_mask, stretch
+from mixpro_mm.functional.masks import block_mask, paste, stretch
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.uint8])
+@pytest.mark.parametrize('side', [8, 160])  # a small and a large image
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+def test_paste_is_where(dtype, side, layout):
+    torch.manual_seed(side)
+    images = torch.randint(256, (4, 3, side, side)).to(dtype).contiguous(memory_format=layout)
+    mask, index, given = torch.rand(4, 1, side, side) > 0.5, torch.tensor([2, 1, 0, 0]), images.clone()
+    mixed = paste(mask, images, index)
+    assert torch.equal(mixed, torch.where(mask, images, images[index])) and torch.equal(images, given)
+    assert mixed.dtype == dtype and mixed.data_ptr() != images.data_ptr()
+
+
+@pytest.mark.parametrize('side', [8, 160])
+def test_gradients_flow_through_paste(side):
+    images = torch.randn(2, 3, side, side, requires_grad=True)
+    mask = (torch.arange(side) < side // 4).expand(2, 1, side, side)
+    paste(mask, images, torch.tensor([1, 1])).sum().backward()
+    assert images.grad[0].sum() == 3 * side * side // 4 and images.grad[1].sum() == 3 * side * side * 7 // 4
 
 
 def test_random_mask_has_exact_counts_and_is_uniform_over_cells():
