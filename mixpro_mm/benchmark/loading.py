@@ -27,7 +27,7 @@ __all__ = ['Files', 'init_worker', 'loading', 'photographs', 'pipelines']
 
 CONFIG, HOST = '_base_/in1k.py', 'mmpretrain'
 SIZES = (500, 375), (1000, 750), (2000, 1500)  # the first is the most common in ImageNet-1k
-IMAGES = 8  # of a round
+IMAGES = 32  # of a round
 WORKERS, BATCHES, BATCH = (1, 2), 8, 32  # of a round of a data loader
 MANY = 10_000  # images for the growth of memory
 STATM = Path('/proc/self/statm')

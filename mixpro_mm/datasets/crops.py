@@ -1,6 +1,7 @@
 """Decoding, cropping and resizing of images in one transform, on uint8."""
 
 import io
+from types import SimpleNamespace
 
 import cv2
 import mmengine.fileio as fileio
@@ -145,7 +146,7 @@ class LoadRandomResizedCrop(_LoadResized):
         return f'{type(self).__name__}({self.crop}, {self.interpolation}, flip_prob={self.flip_prob})'
 
     def _region(self, height: int, width: int) -> tuple[tuple, tuple]:
-        return self.crop.rand_crop_params(np.broadcast_to(np.uint8(0), (height, width))), tuple(self.crop.scale)
+        return self.crop.rand_crop_params(SimpleNamespace(shape=(height, width))), tuple(self.crop.scale)
 
 
 @register(TRANSFORMS)

@@ -175,6 +175,7 @@ def write_evidence(files: Sequence[Path], page: Path | None = None) -> Path:
     tables, found, claims, differences = record_blocks(collect(here), page.with_suffix(''), named_only=True)
     if not claims:
         raise ValueError(f'{here[0]} has no two methods that the paper compares, with the same backbone and seed')
+    tables = tables if others else []  # of one study, they only have whole methods, which are in the results
     text = render_markdown([*head, *claims, *found, *tables, *setup, *differences], page.stem)
     links = ' and '.join('[{0}]({0})'.format(os.path.relpath(file, page.parent)) for file in files)
     text += f'\nEvery number is in {links}, with its seed, its config and the hash of its checkpoint. '
