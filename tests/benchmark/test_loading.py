@@ -1,5 +1,6 @@
 import builtins
 import itertools
+import resource
 
 import numpy as np
 import pytest
@@ -67,17 +68,20 @@ def test_timm_is_optional(monkeypatch, tmp_path):
     assert loading._timm() == {}
 
 
-def test_workers_load_uint8_batches(bench, small, tmp_path):
-    """Memory is that of a process that keeps all its images."""
-    kept, paths = [], loading.photographs(tmp_path, (80, 60))
+def test_workers_load_uint8_batches(bench, small, tmp_path, monkeypatch):
+    """Each image of a process adds 1 MiB to its memory in a file like ``/proc/self/statm``."""
+    kept, paths, page = [], loading.photographs(tmp_path, (80, 60)), resource.getpagesize()
+    monkeypatch.setattr(loading, 'STATM', tmp_path / 'statm')
+    loading.STATM.write_text('0 0')
 
     def load(sample):
-        kept.append(torch.ones(3, 2000, 2000, dtype=torch.uint8))
-        return dict(inputs=kept[-1])
+        kept.append(None)
+        loading.STATM.write_text(f'0 {len(kept) * 2**20 // page}')
+        return dict(inputs=torch.ones(3, 4, 4, dtype=torch.uint8))
 
     first, second = loading._workers(bench, dict(mmpretrain=load, mixpro_mm=load), paths)
     assert (first['workers'], first['batch_images'], second['pipeline']) == (1, 2, 'mixpro_mm')
     assert first['images_per_s'] > 0 and 'ratio_to_mmpretrain' in second
-    assert 60 < second['growth_mib'] < 250  # 18 of 20 images of 12 MB, less memory that was free before
+    assert second['growth_mib'] == 18  # of 20 images, after the first batch of two
     with pytest.raises(RuntimeError, match='not uint8'):
         loading._workers(bench, dict(mmpretrain=lambda sample: dict(inputs=torch.ones(3, 4, 4))), paths)
