@@ -109,11 +109,8 @@ def hours() -> list[str]:
         total = [before + 3 * now for before, now in zip(total, seconds, strict=True)]
         cells = row['name'], f'{row["gflops"]}', str(epochs), *(f'{each / 3600:,.0f}' for each in seconds)
         lines.append(f'| {" | ".join(cells)} |')
-    return [
-        *lines,
-        '| '.join(['', f'{3 * len(PAPER["table1"])} trainings ', ' ', ' ', *(f'{each / 3600:,.0f} ' for each in total)])
-        + '|',
-    ]
+    sums = ' | '.join(f'{each / 3600:,.0f}' for each in total)
+    return [*lines, f'| {3 * len(PAPER["table1"])} trainings |  |  | {sums} |']
 
 
 METAFILE = """\

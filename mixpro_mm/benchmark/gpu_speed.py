@@ -18,14 +18,13 @@ from mmengine.registry import OPTIM_WRAPPERS, DefaultScope
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mixpro_mm.benchmark.loading import Files, init_worker, photographs, pipelines
+from mixpro_mm.benchmark.loading import SIZES, Files, init_worker, photographs, pipelines
 from mixpro_mm.benchmark.measure import spread, steps
 from mixpro_mm.benchmark.methods import BASE, METHODS
 from mixpro_mm.benchmark.workbench import Session, Workbench
 
 __all__ = ['compare_methods', 'mixpro_session', 'precision', 'time_steps', 'train_classifier', 'train_from_files']
 
-SIZE = 500, 375  # of the photographs
 WARM_UP = 5  # steps from files before the clock starts
 
 
@@ -109,7 +108,7 @@ def train_from_files(args, backbone: str, batch: int, dtype: str | None, compile
     rounds = max(args.rounds, 4 * queued)
     with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope('mmpretrain'):
         load = Compose(pipelines(args.size)[name])
-        files = Files(load, photographs(Path(folder), SIZE), batch * (WARM_UP + rounds + 2 * queued))
+        files = Files(load, photographs(Path(folder), SIZES[0]), batch * (WARM_UP + rounds + 2 * queued))
         options = dict(num_workers=workers, pin_memory=args.device == 'cuda', worker_init_fn=init_worker)
         batches = iter(DataLoader(files, batch_size=batch, collate_fn=default_collate, **options))
         with _attached(args, backbone, batch, dtype, compiled) as session:

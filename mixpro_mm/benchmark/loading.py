@@ -23,7 +23,7 @@ from mixpro_mm.benchmark.measure import interleave, ratio, spread
 from mixpro_mm.benchmark.workbench import Workbench
 from mixpro_mm.utils.configs import find_configs, read_config
 
-__all__ = ['Files', 'init_worker', 'loading', 'photographs', 'pipelines']
+__all__ = ['SIZES', 'Files', 'init_worker', 'loading', 'photographs', 'pipelines']
 
 CONFIG, HOST = '_base_/in1k.py', 'mmpretrain'
 SIZES = (500, 375), (1000, 750), (2000, 1500)  # the first is the most common in ImageNet-1k
@@ -60,24 +60,17 @@ def loading(bench: Workbench, names: Sequence[str] = ()) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope('mmpretrain'):
         built = {name: Compose(steps) for name, steps in pipelines().items()}
         others = dict(decoding=lambda sample: cv2.imread(sample['img_path'])) | _timm()
-        for size in SIZES:
-            paths = photographs(Path(folder), size)
+        files = {size: photographs(Path(folder), size) for size in SIZES}
+        for size, paths in files.items():
             tasks = {name: _timed(bench, load, paths) for name, load in (built | others).items()}
             seconds = interleave(tasks, bench.settings)
             kilobytes = sum(Path(path).stat().st_size for path in paths) / len(paths) / 1000
             for name, values in seconds.items():
-                own = dict(
-                    section='loading',
-                    pipeline=name,
-                    width_px=size[0],
-                    height_px=size[1],
-                    file_kb=kilobytes,
-                )
+                own = dict(section='loading', pipeline=name, width_px=size[0], height_px=size[1], file_kb=kilobytes)
                 own |= spread(values)
                 own |= dict(images_per_s_and_core=1 / own['median_s']) | ratio(values, seconds[HOST], HOST)
                 records.append(own | ratio(values, seconds['decoding'], 'decoding'))
-        paths = photographs(Path(folder), SIZES[0])
-        records += _workers(bench, built, paths)
+        records += _workers(bench, built, files[SIZES[0]])
     cv2.setNumThreads(threads)
     return records
 

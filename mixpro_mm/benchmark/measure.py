@@ -3,8 +3,8 @@
 import ctypes
 import gc
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -25,8 +25,9 @@ from mixpro_mm.labeling import find_attention_block
 
 __all__ = ['growth', 'labelling', 'memory', 'mixing', 'steps']
 
-# options of glibc's mallopt: M_MMAP_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+# options of glibc's mallopt: M_MMAP_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD; usual are those to which glibc adapts
 ALLOCATION = dict(reused={-4: 0, -1: 2**31 - 1}, fresh={-4: 65536, -1: 1 << 17, -3: 1 << 17})
+USUAL_ALLOCATION = {-4: 65536, -1: 1 << 26, -3: 1 << 25}
 PARTS = ('forward and backward', 'with optimizer')
 COMPARED = (BASE, 'MixPro')
 
@@ -146,16 +147,28 @@ def mixing(bench: Workbench, names: Sequence[str]) -> list[dict]:
 
     On a CPU with glibc, allocations take fresh memory of the system, or reuse memory. MaskMix also mixes uint8.
     """
-    allocate, records = getattr(ctypes.CDLL(None), 'mallopt', None) if bench.device.type == 'cpu' else None, []
-    images, scores = _batch(bench)
+    (images, scores), records = _batch(bench), []
     images = images.mul(40).add(128).clamp(0, 255)
-    for memory, options in ALLOCATION.items() if allocate else [('device', {})]:
-        for option, value in options.items():
-            allocate(option, value)
-        for dtype, methods in (torch.float32, names), (torch.uint8, [name for name in names if name == 'MaskMix']):
-            own = dict(memory=memory, dtype=str(dtype).removeprefix('torch.'))
-            records += [record | own for record in (_mix(bench, methods, images.to(dtype), scores) if methods else ())]
+    glibc = bench.device.type == 'cpu' and hasattr(ctypes.CDLL(None), 'mallopt')
+    for memory in ALLOCATION if glibc else ('device',):
+        with allocated(ALLOCATION.get(memory)):
+            for dtype, methods in (torch.float32, names), (torch.uint8, {'MaskMix'} & {*names}):
+                own = dict(memory=memory, dtype=str(dtype).removeprefix('torch.'))
+                found = _mix(bench, methods, images.to(dtype), scores) if methods else ()
+                records += [record | own for record in found]
     return records
+
+
+@contextmanager
+def allocated(options: dict[int, int] | None) -> Iterator[None]:
+    """Allocate memory with options of glibc's ``mallopt``, and as usual afterwards; None changes nothing."""
+    try:
+        for option, value in (options or {}).items():
+            ctypes.CDLL(None).mallopt(option, value)
+        yield
+    finally:
+        for option, value in USUAL_ALLOCATION.items() if options else ():
+            ctypes.CDLL(None).mallopt(option, value)
 
 
 def _mix(bench: Workbench, names: Sequence[str], images: Tensor, scores: Tensor) -> list[dict]:

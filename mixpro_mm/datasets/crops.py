@@ -45,7 +45,7 @@ class _LoadResized(LoadWholeImage):
         image, data, reduction = results.get('img'), b'', 1
         if image is None:
             data = self._read(results['img_path'])
-        shape = _shape(data) if len(data) > LARGE and data.startswith(JPEG) else None
+        shape = _shape(data) if len(data) > LARGE else None
         if shape:
             box, size = region(*shape)
             most = min(box[2] / size[0], box[3] / size[1]) / LEAST
@@ -92,8 +92,8 @@ def _shape(data: bytes) -> tuple[int, int] | None:
 def _resize(image: np.ndarray, edges, size: tuple[int, int], interpolation: str) -> np.ndarray:
     """Resize the part between ``edges`` of (H, W, 3) uint8 with antialiasing, without changing the layout."""
     top, left, bottom, right = edges
+    # channels last, so that the result is, too
     part = torch.from_numpy(np.ascontiguousarray(image))[None, top:bottom, left:right].permute(0, 3, 1, 2)
-    # channels last, like the result
     return interpolate(part, size, mode=interpolation, antialias=True)[0].permute(1, 2, 0).contiguous().numpy()
 
 

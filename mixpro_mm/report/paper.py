@@ -10,7 +10,7 @@ from mixpro_mm.report.labels import PRETRAININGS, in_order, label
 from mixpro_mm.report.tables import Cell, gather
 from mixpro_mm.utils.configs import find_configs
 
-__all__ = ['COLUMNS', 'ERRORS', 'METRICS', 'Paper', 'paper_table', 'place', 'read_paper', 'table_blocks']
+__all__ = ['COLUMNS', 'ERRORS', 'METRICS', 'Paper', 'is_method', 'paper_table', 'place', 'read_paper', 'table_blocks']
 
 TITLES = {
     'table1': 'Table 1. Top-1 accuracy by model, ImageNet-1k',
@@ -131,6 +131,11 @@ def read_paper() -> Paper:
     return Paper(tables, found, names['claims'])
 
 
+def is_method(record: dict) -> bool:
+    """Return whether the ``cells`` of a record are of a whole method, not of a part or a setting."""
+    return bool(record.get('cells')) and record['pretraining'] in PRETRAININGS
+
+
 def place(records: list[dict], paper: Paper, named_only: bool = False) -> tuple[dict[str, dict[str, dict]], list[dict]]:
     """Return data -> table -> (row, column) -> cell, and the records of the results outside these tables.
 
@@ -145,8 +150,8 @@ def place(records: list[dict], paper: Paper, named_only: bool = False) -> tuple[
         cells = paper.cells(record) if record.get('cells') or not named_only else []
         error = record | {'value': 100 - record['value']}
         pairs += [(cell, error if cell[-1] == 'error' else record) for cell in cells]
-        whole = not cells or (record.get('cells') and record['pretraining'] in PRETRAININGS)
-        rest += [record] * bool(whole and record['task'] != 'benchmark')
+        if record['task'] != 'benchmark' and (not cells or is_method(record)):
+            rest.append(record)
     for (data, table, row, column), cell in gather(pairs).items():
         placed.setdefault(data, {}).setdefault(table, {})[row, column] = cell
     return placed, rest

@@ -16,7 +16,7 @@ from mixpro_mm.report.figures.forest import forest_figure
 from mixpro_mm.report.figures.results import occlusion_figure
 from mixpro_mm.report.labels import label
 from mixpro_mm.report.page import render_markdown, write_pages
-from mixpro_mm.report.paper import Paper, place, read_paper, table_blocks
+from mixpro_mm.report.paper import Paper, is_method, place, read_paper, table_blocks
 from mixpro_mm.report.records import collect, unreported
 from mixpro_mm.report.tables import Table, comparisons, origins, results_frame, results_table
 from mixpro_mm.utils.arguments import counted
@@ -172,10 +172,12 @@ def write_evidence(files: Sequence[Path], page: Path | None = None) -> Path:
     (head, setup), *others = studies
     for (title, *about), (_, *rest) in others:
         setup += [('subheading', title[1]), *about, *rest]
-    tables, found, claims, differences = record_blocks(collect(here), page.with_suffix(''), named_only=True)
+    records = collect(here)
+    tables, found, claims, differences = record_blocks(records, page.with_suffix(''), named_only=True)
     if not claims:
         raise ValueError(f'{here[0]} has no two methods that the paper compares, with the same backbone and seed')
-    tables = tables if others else []  # of one study, they only have whole methods, which are in the results
+    if all(is_method(record) for record in records if record.get('cells')):
+        tables = []  # they repeat the results
     text = render_markdown([*head, *claims, *found, *tables, *setup, *differences], page.stem)
     links = ' and '.join('[{0}]({0})'.format(os.path.relpath(file, page.parent)) for file in files)
     text += f'\nEvery number is in {links}, with its seed, its config and the hash of its checkpoint. '

@@ -111,14 +111,14 @@ def _dry_run(plan: Plan, work_dir: Path, launch: Launch) -> None:
     """Print the commands of the study as a shell script, with comments on finished stages and missing files."""
     print(f'# {plan.title}: {counted(len(plan.stages), "stage")}, {plan.jobs} at a time; nothing is started')
     created = [Path(stage.creates).absolute() for stage in plan.stages if stage.creates]
-    order = plan.stages
+    order, heads = plan.stages, {}
     if launch.launcher == 'slurm':
         jobs = [stage for stage in plan.stages if stage.config and not is_finished(stage, work_dir)]
         found = batches(plan, work_dir, launch, jobs)
         heads = {batch.stages[0].name: described(batch, launch) for batch in found}
         order = [stage for stage in plan.stages if stage not in jobs] + [s for batch in found for s in batch.stages]
     for stage in order:
-        if launch.launcher == 'slurm' and stage.name in heads:
+        if stage.name in heads:
             print(f'# {heads[stage.name]}')
         notes = [f'after {", ".join(stage.waits_for)}'] if stage.waits_for else []
         notes += ['finished already'] if is_finished(stage, work_dir) else []
@@ -136,19 +136,18 @@ def _dry_run(plan: Plan, work_dir: Path, launch: Launch) -> None:
 
 def _describe(plan: Plan, work_dir: Path) -> dict:
     """Return the finished stages, settings and versions for the report."""
-    stages, unfinished = [], 0
-    for stage in (stage for stage in plan.stages if stage.config):
-        if (done := read_json(work_dir / stage.name / DONE)) is None:
-            unfinished += 1
-            continue
-        row = dict(name=stage.name, task=stage.task, backbone=stage.backbone, pretraining=stage.pretraining)
-        row |= dict(seed=plan.seed_of(stage), work_dir=str(work_dir / stage.name), seconds=done['seconds'])
-        stages.append(row)
+    trained, stages = [stage for stage in plan.stages if stage.config], []
+    for stage in trained:
+        if done := read_json(work_dir / stage.name / DONE):
+            row = dict(name=stage.name, task=stage.task, backbone=stage.backbone, pretraining=stage.pretraining)
+            row |= dict(seed=plan.seed_of(stage), work_dir=str(work_dir / stage.name), seconds=done['seconds'])
+            stages.append(row)
     versions = dict(Python=platform.python_version())
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     seeds = ', '.join(dict.fromkeys(str(stage['seed']) for stage in stages))
     settings, date = {'seed': seeds, 'stages at a time': str(plan.jobs)}, datetime.date.today().isoformat()
-    settings |= {'unfinished stages': str(unfinished)} if unfinished else {}
+    if unfinished := sum(not is_finished(stage, work_dir) for stage in trained):
+        settings['unfinished stages'] = str(unfinished)
     return dict(title=plan.title, about=plan.about, date=date, stages=stages, versions=versions, settings=settings)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.plan import Plan
-from mixpro_mm.study.processes import bound_command
+from mixpro_mm.study.processes import start_stage
 from mixpro_mm.study.runner import LOG, is_finished
 from mixpro_mm.study.stop import STOPPED
 from mixpro_mm.utils.arguments import positive_int
@@ -36,21 +36,18 @@ class StageJob:
 
     def __call__(self) -> None:
         """Run the stage, and raise RuntimeError if it fails."""
-        stage, folder = self.plan.stage(self.name), self.work_dir / self.name
+        stage = self.plan.stage(self.name)
         if is_finished(stage, self.work_dir):  # requeued while it ended
             return
         # stages may share a node; without MASTER_ADDR, mmengine uses the first node of the job
         port = PORTS[zlib.crc32(f'{self.work_dir}/{self.name}'.encode()) % len(PORTS)]
-        threads = str(job_parameters(self.launch)['cpus_per_task'])
-        environment = os.environ | dict(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, MASTER_PORT=str(port))
+        environment = os.environ | dict(MASTER_PORT=str(port))
         environment.pop('MASTER_ADDR', None)
         signals, handler = [], signal.getsignal(signal.SIGUSR2)
         signal.signal(signal.SIGUSR2, lambda *args: (signals.append(args[0]), handler(*args)))
-        folder.mkdir(exist_ok=True)
-        with open(folder / LOG, 'ab') as log:
-            command = bound_command(stage_command(self.plan, stage, self.work_dir, self.launch))
-            pipes = dict(stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-            self.child = subprocess.Popen(command, env=environment | dict(PYTHONUNBUFFERED='1'), **pipes)
+        command = stage_command(self.plan, stage, self.work_dir, self.launch)
+        threads = job_parameters(self.launch)['cpus_per_task']
+        self.child = start_stage(command, self.work_dir / self.name / LOG, threads, environment)
         # no wait(), whose lock would block that of checkpoint()
         while (code := self.child.poll()) is None:
             time.sleep(0.5)

@@ -3,11 +3,14 @@
 import ctypes
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 
-__all__ = ['bound_command', 'die_with_parent', 'visible_gpus']
+__all__ = ['die_with_parent', 'start_stage', 'visible_gpus']
 
 # instead of preexec_fn: Python code between fork and exec can deadlock on a lock that another thread held
 BOUND = """
@@ -39,6 +42,18 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def bound_command(command: list[str]) -> list[str]:
-    """Return ``command`` so that it is killed when this process, its parent, ends."""
-    return [sys.executable, '-I', '-S', '-c', BOUND, str(os.getpid()), *command]
+def start_stage(command: list[str], log: Path, threads: int, environment: Mapping[str, str]) -> subprocess.Popen:
+    """Start a command that is killed when this process, its parent, ends, and appends its output to ``log``.
+
+    Args:
+        command: Command line.
+        log: File; its folder is created.
+        threads: Threads of each process.
+        environment: Environment variables.
+    """
+    variables = dict(PYTHONUNBUFFERED='1', OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
+    bound = [sys.executable, '-I', '-S', '-c', BOUND, str(os.getpid()), *command]
+    log.parent.mkdir(exist_ok=True)
+    with open(log, 'ab') as output:
+        pipes = dict(stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        return subprocess.Popen(bound, env={**environment, **variables}, **pipes)

@@ -16,7 +16,7 @@ from mixpro_mm.study.entries import DONE
 from mixpro_mm.study.evaluate import evaluation_mark
 from mixpro_mm.study.launch import Launch, stage_command
 from mixpro_mm.study.plan import Plan, Stage
-from mixpro_mm.study.processes import bound_command, visible_gpus
+from mixpro_mm.study.processes import start_stage, visible_gpus
 from mixpro_mm.study.stage import PROGRESS, other_stage
 from mixpro_mm.utils.arguments import counted
 from mixpro_mm.utils.files import read_json, write_json
@@ -141,15 +141,10 @@ class StudyRunner:
             self.slots.remove(name)
         if self.gpus and self.launch.launcher == 'pytorch':
             at_once = min(at_once, len(self.gpus) // ranks)
-        threads = str(max(1, len(os.sched_getaffinity(0)) // (at_once * ranks)))
-        environment = os.environ | dict(PYTHONUNBUFFERED='1', OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
-        environment |= dict(CUDA_VISIBLE_DEVICES=','.join(taken)) if taken else {}
-        command = bound_command(stage_command(self.plan, stage, self.work_dir, self.launch))
-        folder = self.work_dir / stage.name
-        folder.mkdir(exist_ok=True)
-        with open(folder / LOG, 'ab') as log:
-            pipes = dict(stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-            process = subprocess.Popen(command, env=environment, **pipes)
+        threads = max(1, len(os.sched_getaffinity(0)) // (at_once * ranks))
+        environment = os.environ | (dict(CUDA_VISIBLE_DEVICES=','.join(taken)) if taken else {})
+        command = stage_command(self.plan, stage, self.work_dir, self.launch)
+        process = start_stage(command, self.work_dir / stage.name / LOG, threads, environment)
         self.jobs[stage.name] = process, time.monotonic(), taken
         self._print(f'{stage.name}: started')
         return True

@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from contextlib import suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -132,6 +134,17 @@ def test_mixing_is_compared_with_torch_where_on_the_same_images(bench, monkeypat
     for dtype in (torch.float32, torch.uint8):
         first, *others = (images for images in seen if images.dtype == dtype)
         assert all(torch.equal(images, first) for images in others) and others
+
+
+@pytest.mark.parametrize('fails', [False, True])
+def test_memory_is_allocated_as_usual_after_mixing(fails, monkeypatch):
+    calls = []
+    monkeypatch.setattr(measure.ctypes, 'CDLL', lambda name: SimpleNamespace(mallopt=lambda *call: calls.append(call)))
+    with suppress(ZeroDivisionError), measure.allocated(measure.ALLOCATION['fresh']):
+        assert calls == [*measure.ALLOCATION['fresh'].items()]
+        calls.clear()
+        1 / (not fails)
+    assert calls == [*measure.USUAL_ALLOCATION.items()]
 
 
 def test_records_of_labelling(bench, monkeypatch):

@@ -215,6 +215,7 @@ def test_rows_of_a_second_study_join_the_methods_of_the_first_in_tables(tmp_path
     second = study(tmp_path / 'more', rows, title='Its parts', about='More trained.')
     assert main(['--evidence', str(study(tmp_path, named)), str(second)]) == 0
     text = (tmp_path / 'docs' / 'ev.md').read_text('utf-8')
+    assert 'Tables of the paper' in text
     table6, table10 = text.split('### Table 6 on photos')[1].split('### Table 10 on photos')
     for row, number in (('CutMix', '80.0 ± 0.0 (n=3)'), ('MaskMix + TransMix', '81.0 (+1.0)')):
         assert f'| {row} | {number} |' in table6
@@ -231,6 +232,10 @@ def test_rows_of_a_second_study_join_the_methods_of_the_first_in_tables(tmp_path
     ]
     places = [text.find(part) for part in order]
     assert -1 not in places and places == sorted(places)
+    for given, shown in ((named, False), (named + rows, True)):  # of one study: methods are in the results
+        assert main(['--evidence', str(study(tmp_path / 'one', given))]) == 0
+        page = (tmp_path / 'one' / 'docs' / 'ev.md').read_text('utf-8')
+        assert ('Tables of the paper' in page) == shown
     assert ' [ev/results.json](ev/results.json) and [../more/docs/ev/results.json](../' in text
 
 
