@@ -1,7 +1,9 @@
-"""Metrics and test loops: calibration, out-of-distribution detection, occlusion, and test records."""
+"""Metrics and test loops: calibration, out-of-distribution detection, occlusion, probes of frozen
+features, and test records."""
 
 from mixpro_mm.evaluation.metrics import CalibrationMetric, OODMetric
 from mixpro_mm.evaluation.occlusion import OcclusionTestLoop
+from mixpro_mm.evaluation.probe import ProbeTestLoop
 from mixpro_mm.evaluation.record import RecordedTestLoop
 
-__all__ = ['CalibrationMetric', 'OODMetric', 'OcclusionTestLoop', 'RecordedTestLoop']
+__all__ = ['CalibrationMetric', 'OODMetric', 'OcclusionTestLoop', 'ProbeTestLoop', 'RecordedTestLoop']

@@ -15,11 +15,13 @@ LABELS = {
     'A_aurra': 'adversarial set: AURRA',
     'O_aupr': 'out of distribution: AUPR', 'O_auroc': 'out of distribution: AUROC',
     'O_fpr95': 'out of distribution: FPR95',
+    **{f'knn_{k}': f'k-NN top-1, k = {k}' for k in (10, 20, 100, 200)}, 'linear': 'linear top-1',
+    'random': 'random weights', 'probe': 'Frozen features',
     'classification': 'Classification', 'segmentation': 'Segmentation', 'detection': 'Detection',
     'robustness': 'Robustness',
 }  # fmt: skip
 PRETRAININGS = (
-    'scratch', 'none', 'official', 'baseline', 'mixup', 'cutmix', 'gridmix', 'attentive-cutmix', 'saliencymix',
+    'scratch', 'random', 'none', 'official', 'baseline', 'mixup', 'cutmix', 'gridmix', 'attentive-cutmix', 'saliencymix',
     'puzzlemix', 'transmix', 'tokenmix', 'smmix', 'maskmix', 'mixpro',
 )  # fmt: skip
 LOWER_IS_BETTER = ('A_rms_calibration_error', 'O_fpr95', 'ece')

@@ -16,8 +16,8 @@ __all__ = [
     'numeric_columns', 'origins', 'paired_difference', 'results_frame', 'results_table', 'signed',
 ]  # fmt: skip
 
-TASKS = ('classification', 'segmentation', 'detection', 'robustness')
-REFERENCES = ('scratch', 'baseline', 'cutmix', 'none')  # methods are compared with the first that was measured
+TASKS = ('classification', 'probe', 'segmentation', 'detection', 'robustness')
+REFERENCES = ('scratch', 'baseline', 'random', 'cutmix', 'none')  # compared with: the first measured
 
 
 class Cell(NamedTuple):
@@ -110,11 +110,11 @@ def results_frame(table: Table) -> pd.DataFrame:
         for name, cell in cells.items():
             line[label(name)] = cell.text()
             line |= {} if cell.published is None else {f'{label(name)}, paper': f'{cell.published:.1f}'}
-        for other in REFERENCES[:2]:
+        for other in REFERENCES[:3]:
             if {'mixpro', other} <= cells.keys():
-                line[f'MixPro - {other}'] = signed(cells['mixpro'].mean - cells[other].mean)
+                line[f'MixPro - {label(other)}'] = signed(cells['mixpro'].mean - cells[other].mean)
         lines.append(line)
-    columns += [f'MixPro - {other}' for other in REFERENCES[:2]]
+    columns += [f'MixPro - {label(other)}' for other in REFERENCES[:3]]
     frame = pd.DataFrame(lines)
     return frame[[column for column in columns if column in frame]].fillna('-')
 

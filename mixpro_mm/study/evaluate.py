@@ -12,32 +12,33 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mixpro_mm.evaluation.measures import METRIC_NAMES
+from mixpro_mm.evaluation.measures import METRIC_NAMES, PROBES
 from mixpro_mm.study.configs import files_needed, fingerprint, stage_config
 from mixpro_mm.utils.configs import read_config
 
-__all__ = ['EVALUATIONS', 'METRICS', 'OPTIONAL', 'PUBLISHABLE', 'ROBUSTNESS', 'evaluate', 'test_checkpoint']
+__all__ = ['EVALUATED', 'EVALUATIONS', 'METRICS', 'OPTIONAL', 'PUBLISHABLE', 'evaluate', 'test_checkpoint']
 
 MULTI_SCALE = ' (MS)'  # suffix of metrics with test-time augmentation
 # metric of a toolkit -> (name in the results, factor to percent)
 METRICS = {reported: (name, factor) for reported, (_, name, factor) in METRIC_NAMES.items()}
 METRICS[f'mIoU{MULTI_SCALE}'] = (f'mIoU{MULTI_SCALE}', 1.0)
-# further tests of a classifier; 'NAME/' is the prefix of their metrics, and 'robustness' their task; ECE is measured by
+# further tests of a classifier -> task of their results; 'NAME/' is the prefix of their metrics; ECE is measured by
 # 'occlusion', or by 'calibration' if the curves are of a subset of the images
-EVALUATIONS = ('occlusion', 'calibration', 'A', 'O')
-ROBUSTNESS = {
-    'occlusion/calibration/ece': ('ece', 1.0),
-    'calibration/calibration/ece': ('ece', 1.0),
-    'A/calibration/top1': ('A_top1', 1.0),
-    'A/calibration/rms_calibration_error': ('A_rms_calibration_error', 1.0),
-    'A/calibration/aurra': ('A_aurra', 1.0),
-    'O/ood/aupr': ('O_aupr', 1.0),
-    'O/ood/auroc': ('O_auroc', 1.0),
-    'O/ood/fpr95': ('O_fpr95', 1.0),
+EVALUATIONS = dict.fromkeys(('occlusion', 'calibration', 'A', 'O'), 'robustness') | dict(probe='probe')
+EVALUATED = {
+    'occlusion/calibration/ece': 'ece',
+    'calibration/calibration/ece': 'ece',
+    'A/calibration/top1': 'A_top1',
+    'A/calibration/rms_calibration_error': 'A_rms_calibration_error',
+    'A/calibration/aurra': 'A_aurra',
+    'O/ood/aupr': 'O_aupr',
+    'O/ood/auroc': 'O_auroc',
+    'O/ood/fpr95': 'O_fpr95',
+    **{f'probe/{name}': name.rpartition('/')[2] for name in PROBES},
 }
 # in the results only if there is a published value
 OPTIONAL = ('bbox_mAP_50', 'bbox_mAP_75', 'segm_mAP_50', 'segm_mAP_75')
-PUBLISHABLE = tuple(dict.fromkeys(name for name, _ in (*METRICS.values(), *ROBUSTNESS.values())))
+PUBLISHABLE = tuple(dict.fromkeys([*(name for name, _ in METRICS.values()), *EVALUATED.values()]))
 
 
 def check_evaluation(path: str) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mixpro_mm.study.entries import DONE
-from mixpro_mm.study.evaluate import METRICS, OPTIONAL, ROBUSTNESS
+from mixpro_mm.study.evaluate import EVALUATED, EVALUATIONS, METRICS, OPTIONAL
 from mixpro_mm.study.plan import Plan
 from mixpro_mm.utils.files import read_json
 
@@ -24,25 +24,27 @@ def records_of(plan: Plan, work_dir: Path, root: Path) -> list[dict]:
         done = read_json(work_dir / stage.name / DONE)
         if stage.config is None or done is None:
             continue
-        metrics, found = done['metrics'], []  # found: (name of the evaluation, metric, value, curve)
+        metrics, found = done['metrics'], []  # found: (name of the evaluation, metric, value, other entries)
         for reported, (metric, factor) in METRICS.items():
             if reported in metrics and (metric not in OPTIONAL or metric in stage.published):
-                found.append((None, metric, metrics[reported] * factor, None))
-        for reported, (metric, factor) in ROBUSTNESS.items():
-            if reported in metrics and reported.split('/')[0] in stage.evaluations:
-                found.append((reported.split('/')[0], metric, metrics[reported] * factor, None))
+                found.append((None, metric, metrics[reported] * factor, {}))
+        for reported, metric in EVALUATED.items():
+            evaluation, is_random = reported.partition('/')[0], '/random/' in reported
+            if reported in metrics and evaluation in stage.evaluations:
+                other = dict(pretraining='random', checkpoint_sha256=None) if is_random else {}
+                found.append((evaluation, metric, metrics[reported], other))
         curves = (read_json(work_dir / stage.name / 'occlusion' / OCCLUSION) or {}).get('curves', {})
         for mode, points in curves.items() if 'occlusion' in stage.evaluations else ():
             mean = sum(point['top1'] for point in points) / len(points)
             curve = [[round(point['information_loss'], 4), round(point['top1'], 4)] for point in points]
-            found.append(('occlusion', f'occlusion_{mode}', mean, curve))
-        for evaluation, metric, value, curve in found:
+            found.append(('occlusion', f'occlusion_{mode}', mean, dict(curve=curve)))
+        for evaluation, metric, value, other in found:
             path = Path(stage.evaluations[evaluation] if evaluation else stage.config)
             row = dict(backbone=stage.backbone, pretraining=stage.pretraining)
             cell = {} if evaluation or not stage.cells else dict(cells=[*map(list, stage.cells)])
             origin = dict(config=str(path.relative_to(root) if path.is_relative_to(root) else path))
             origin |= dict(checkpoint_sha256=done['checkpoint_sha256'], published=stage.published.get(metric))
-            record = dict(task='robustness' if evaluation else stage.task, **row, **cell, data=stage.data)
-            record |= dict(metric=metric, value=round(value, 4), seed=plan.seed_of(stage), **origin, curve=curve)
+            record = dict(task=EVALUATIONS[evaluation] if evaluation else stage.task, **row, **cell, data=stage.data)
+            record |= dict(metric=metric, value=round(value, 4), seed=plan.seed_of(stage)) | origin | other
             records.append({key: entry for key, entry in record.items() if entry is not None})
     return records
