@@ -36,7 +36,7 @@ PARENTS = {
     'segmentation/linear_deit-small_mixpro_4xb4-80k_pascal-context-480x480': r'segmentation/.*',
     'detection/mask-rcnn_pvt-small_mixpro_1x_coco': r'detection/.*',
     'digits/deit-micro_mixpro_digits': r'(digits|fashion|robustness)/(?!.*scenes).*micro.*',
-    'digits/segmenter_deit-micro_scratch_digit-scenes': r'(digits|fashion)/.*segmenter.*',
+    'digits/segmenter_deit-micro_scratch_digit-scenes': r'(digits|fashion)/.*(segmenter|linear).*',
     'digits/mask-rcnn_pvt-micro_scratch_digit-scenes': r'(digits|fashion)/.*mask-rcnn.*',
 }
 # what a Runner and the scripts of the toolkits read; other names are helpers of a config file

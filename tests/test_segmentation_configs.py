@@ -13,11 +13,13 @@ from mmengine.runner import Runner
 
 from mixpro_mm.datasets.digit_scenes import write_digit_scenes
 from mixpro_mm.study.evaluate import test_with_tta
+from mixpro_mm.utils.checkpoint import read_checkpoint
 from tests.config_rows import CONFIGS, fresh, read, run
 
 LINEAR, SEGMENTER = (
     f'{decoder}_deit-small_mixpro_4xb4-80k_pascal-context-480x480' for decoder in ('linear', 'segmenter')
 )
+FROZEN = 'linear-frozen_deit-small_mixpro_4xb4-40k_pascal-context-480x480'
 WITHOUT_BACKGROUND = 'segmenter_deit-small_mixpro_4xb4-80k_pascal-context-59-480x480'
 LONG = [pytest.param(name, marks=pytest.mark.long) for name in (LINEAR, WITHOUT_BACKGROUND)]
 PRETRAINING = read(CONFIGS / 'pretrain' / 'deit-small_mixpro_8xb128_in1k.py').model
@@ -58,6 +60,8 @@ def miniature(name, data, checkpoint=None):
     tenth(config)
     backbone, head = config['model']['backbone'], config['model']['decode_head']
     backbone['arch'], backbone['init_cfg']['checkpoint'] = dict(ARCH), str(checkpoint)
+    if 'frozen_stages' in backbone:
+        backbone['frozen_stages'] = ARCH['num_layers']
     narrow = dict(in_channels=24, channels=24, embed_dims=24, num_heads=2)
     head.update({key: value for key, value in narrow.items() if key in head})
     for part in ('train', 'val', 'test'):
@@ -105,3 +109,15 @@ def test_small_models_train_and_are_tested_at_one_and_several_scales(name, voc, 
     several = test_with_tta(config, config.load_from)
     assert one['mIoU'] == pytest.approx(watch.metrics['mIoU'], abs=0.006)
     assert several.keys() == {f'{metric} (MS)' for metric in one}
+
+
+def test_a_frozen_backbone_keeps_the_tensors_of_the_checkpoint(voc, tmp_path):
+    assert config_of(FROZEN).model.backbone.frozen_stages == 12  # blocks of DeiT-S
+    config = miniature(FROZEN, voc, write_checkpoint(tmp_path / 'epoch_300.pth'))
+    runner, watch, _ = run(config, tmp_path / 'run')
+    trained = {name for name, parameter in runner.model.named_parameters() if parameter.requires_grad}
+    assert trained == {'decode_head.conv_seg.weight', 'decode_head.conv_seg.bias'} and watch.losses
+    given, final = (read_checkpoint(tmp_path / name).tensors for name in ('epoch_300.pth', 'run/iter_2.pth'))
+    for name, tensor in given.items():
+        if name.startswith('backbone.') and 'pos_embed' not in name:
+            assert torch.equal(final[name], tensor), name

@@ -9,7 +9,7 @@ jobs = 0  # one per visible GPU, else one per core
 
 deit, pvt = dict(backbone='DeiT'), dict(backbone='PVT')
 pretrain = dict(task='classification', pretraining='mixpro', data='Fashion-MNIST', needs=['fashion'])
-pretrain |= dict(evaluations=dict(probe='micro_probe_fashion.py'))
+pretrain |= dict(evaluations=dict(probe='../robustness/deit-micro_probe_fashion.py'))
 detect = dict(task='detection', data='fashion scenes', needs=['scenes'], **pvt)
 segment = dict(task='segmentation', data='fashion scenes', needs=['scenes'], **deit)
 from_pvt, from_deit = (dict(pretraining='mixpro', checkpoint=stage) for stage in ('pvt_mixpro', 'deit_mixpro'))

@@ -13,7 +13,7 @@ from mixpro_mm.utils.arguments import counted
 __all__ = ['VERDICTS', 'Claim', 'claims_of', 'claims_table', 'sentence', 'summary', 'verdict']
 
 VERDICTS = ('supported', 'not supported', 'no difference', 'undecided', 'one seed', 'two seeds')  # their first words
-MAIN = ('top1', 'mIoU', 'bbox_mAP', 'knn_20', 'occlusion_random', 'A_top1')  # the metric of a sentence is the first measured
+MAIN = ('top1', 'mIoU', 'bbox_mAP', 'knn_20', 'occlusion_random', 'A_top1')  # a sentence has the first measured
 
 
 class Claim(NamedTuple):

@@ -21,8 +21,8 @@ LABELS = {
     'robustness': 'Robustness',
 }  # fmt: skip
 PRETRAININGS = (
-    'scratch', 'random', 'none', 'official', 'baseline', 'mixup', 'cutmix', 'gridmix', 'attentive-cutmix', 'saliencymix',
-    'puzzlemix', 'transmix', 'tokenmix', 'smmix', 'maskmix', 'mixpro',
+    'scratch', 'random', 'none', 'official', 'baseline', 'mixup', 'cutmix', 'gridmix', 'attentive-cutmix',
+    'saliencymix', 'puzzlemix', 'transmix', 'tokenmix', 'smmix', 'maskmix', 'mixpro',
 )  # fmt: skip
 LOWER_IS_BETTER = ('A_rms_calibration_error', 'O_fpr95', 'ece')
 

@@ -29,7 +29,7 @@ ROBUSTNESS = {
 }
 # by test data set
 PREFIXES = {f'{data}{kind}': f'{kind}_' for data in ('ImageNet', 'Digits', 'Fashion') for kind in 'AO'}
-ROBUST_LOOPS = ('RecordedTestLoop', 'OcclusionTestLoop', 'ProbeTestLoop')  # their top-1 is not that of the standard test
+ROBUST_LOOPS = ('RecordedTestLoop', 'OcclusionTestLoop', 'ProbeTestLoop')  # their top-1 is another test's
 LOGS = '*/vis_data/config.py'
 
 

@@ -37,7 +37,7 @@ def test_a_close_neighbor_outvotes_two_distant_ones():
 
 def test_more_neighbors_than_features_raise():
     features, labels = clusters(30, 1)
-    with pytest.raises(ValueError, match='200 neighbors .* 30 features'):
+    with pytest.raises(ValueError, match=r'200 neighbors .* 30 features'):
         probe.knn_classify(features, features, labels)
 
 

@@ -1,0 +1,8 @@
+# k-NN and logistic regression on frozen features of Fashion-MNIST, with the training images of the pre-training, beside
+# the same model with random weights. In a study it tests the model of the stage, also PVT-micro.
+# Needs:    work_dirs/deit-micro_mixpro_fashion/epoch_12.pth from configs/fashion/deit-micro_mixpro_fashion.py
+# Run:      mim test onedl-mmpretrain configs/robustness/deit-micro_probe_fashion.py --checkpoint work_dirs/deit-micro_mixpro_fashion/epoch_12.pth
+# Read:     probe/knn_20, probe/linear, probe/random/knn_20 and probe/random/linear
+_base_ = '../fashion/deit-micro_mixpro_fashion.py'
+
+test_cfg = dict(type='mixpro_mm.ProbeTestLoop', ks=[20], random=True)
