@@ -63,6 +63,10 @@ def _report(conversion: Conversion, args: argparse.Namespace) -> list[str]:
     else:
         lines.append(f'proof: {proof.what} differ by {proof.deviation:.1e} of the largest (limit {TOLERANCE:.0e})')
     lines.append(f'written: {args.destination}')
+    if conversion.target == 'timm':
+        settings = dict(conversion.config, checkpoint_path=args.destination)
+        arguments = [repr(settings.pop('type')), *(f'{key}={_as_code(value)}' for key, value in settings.items())]
+        return [*lines, f'timm.create_model({", ".join(arguments)})']
     maps = conversion.target in MAPS
     weights = dict(init_cfg=dict(type='Pretrained', checkpoint=args.destination)) if maps else {}
     lines.append(f'{"backbone" if maps else "model"}={_as_code(conversion.config | weights)}')

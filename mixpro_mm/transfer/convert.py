@@ -53,8 +53,8 @@ def convert(source, destination, target, trust=False, heads=None, take=None) -> 
     same = destination.exists() and source.exists() and destination.samefile(source)
     if same or destination.resolve() == source.resolve():
         raise ValueError(f'{destination} is the source itself; name another file to write to.')
-    if destination.suffix == '.safetensors':
-        raise ValueError(f'{destination} must end in .pth; safetensors cannot be written.')
+    if destination.suffix == '.safetensors' and target != 'timm':
+        raise ValueError(f'{destination} must end in .pth; mmengine does not read safetensors.')
     try:
         file = read_checkpoint(source, trust, take)
     except CodeInCheckpointError as error:
@@ -81,11 +81,22 @@ def convert(source, destination, target, trust=False, heads=None, take=None) -> 
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with replacing(destination) as temporary:
-            torch.save(dict(state_dict=conversion.renamed.tensors, meta=meta), temporary)
+            _save(conversion.renamed.tensors, meta, temporary, destination.suffix == '.safetensors')
     except (OSError, RuntimeError) as error:
         reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
         raise ValueError(f'{destination} cannot be written: {reason}.') from error
     return conversion
+
+
+def _save(tensors: dict[str, torch.Tensor], meta: dict, path: Path, as_safetensors: bool) -> None:
+    if not as_safetensors:
+        return torch.save(dict(state_dict=tensors, meta=meta), path)
+    try:
+        from safetensors.torch import save_file
+    except ImportError as error:
+        raise ValueError(f'{path} needs safetensors: pip install safetensors') from error
+    text = {key: str(value) for key, value in meta.items() if value}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, text)
 
 
 def uncommon_entry(file: Checkpoint) -> str | None:

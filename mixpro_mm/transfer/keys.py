@@ -10,7 +10,18 @@ from typing import NamedTuple
 
 from torch import Tensor, cat
 
-__all__ = ['Operation', 'Renamed', 'last_line', 'one_line', 'prefixes', 'rename', 'some', 'with_shape', 'without_place']
+__all__ = [
+    'Operation',
+    'Renamed',
+    'inverse',
+    'last_line',
+    'one_line',
+    'prefixes',
+    'rename',
+    'some',
+    'with_shape',
+    'without_place',
+]
 
 
 class Operation(NamedTuple):
@@ -35,8 +46,8 @@ def rename(file: Renamed, table: Sequence[tuple]) -> Renamed:
     """Rename every tensor by the first matching row of ``table``.
 
     A row is ``(pattern, replacement)`` or ``(pattern, replacement, operation)``. A pattern matches the start of a name;
-    ``*`` is a number, and the rest of the name is kept. The replacement has the same numbers as ``*``, ``*+1``, ``*-1``
-    or ``*/2``. A tuple of replacements splits a tensor; None with a reason drops it.
+    ``*`` is a number, and the rest of the name is kept. The replacement has the same numbers as ``*``, ``*+1``,
+    ``*-1``, ``*/2`` or ``*x2``. A tuple of replacements splits a tensor; None with a reason drops it.
 
     Raises:
         ValueError: ``has ... without a place``, ``has ... for one place`` or ``has ... that does not fit``.
@@ -77,6 +88,18 @@ def rename(file: Renamed, table: Sequence[tuple]) -> Renamed:
         with one_line(f'has {" and ".join(with_shape(*part) for part in parts)} that do not fit'):
             result.tensors[target] = cat([value for _, value in parts]) if len(parts) > 1 else parts[0][1].contiguous()
     return result
+
+
+def inverse(table: Sequence[tuple]) -> tuple[tuple[str, str], ...]:
+    """Return the rows of a table in the other direction, without those that drop, split or change tensors."""
+    rows = [row for row in table if len(row) == 2 and isinstance(row[1], str)]
+    opposite = {'': '*', '+1': '*-1', '-1': '*+1', '/2': '*x2'}
+    found = []
+    for pattern, replacement in rows:
+        steps = iter(re.findall(r'\*(\+1|-1|/2|)', replacement))
+        back = re.sub(r'\*', lambda _, steps=steps: opposite[next(steps)], pattern)
+        found.append((re.sub(r'\*(\+1|-1|/2)', '*', replacement), back))
+    return tuple(found)
 
 
 def without_place(names: Sequence[str], file: Renamed) -> ValueError:
@@ -124,5 +147,11 @@ def regex(pattern: str) -> re.Pattern:
 
 def _fill(replacement: str, numbers: Iterable[str]) -> str:
     numbers = map(int, numbers)
-    steps = {None: lambda n: n, '+1': lambda n: n + 1, '-1': lambda n: n - 1, '/2': lambda n: n // 2}
-    return re.sub(r'\*(\+1|-1|/2)?', lambda found: str(steps[found[1]](next(numbers))), replacement)
+    steps = {
+        None: lambda n: n,
+        '+1': lambda n: n + 1,
+        '-1': lambda n: n - 1,
+        '/2': lambda n: n // 2,
+        'x2': lambda n: 2 * n,
+    }
+    return re.sub(r'\*(\+1|-1|/2|x2)?', lambda found: str(steps[found[1]](next(numbers))), replacement)

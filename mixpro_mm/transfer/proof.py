@@ -17,7 +17,7 @@ from mixpro_mm.transfer.layouts import OWN_LAYOUT
 __all__ = ['TOLERANCE', 'Proof', 'build', 'check_names', 'prove']
 
 TOLERANCE = 1e-5  # of the largest output
-TOOLKITS = dict(mmpretrain='mmpretrain', mixpro='mmpretrain', mmseg='mmseg', mmdet='mmdet')
+TOOLKITS = dict(mmpretrain='mmpretrain', mixpro='mmpretrain', mmseg='mmseg', mmdet='mmdet', timm='timm')
 PACKAGES = dict(timm='timm', mmpretrain='onedl-mmpretrain', mmseg='onedl-mmsegmentation', mmdet='onedl-mmdetection')
 TIMM_NAMES = dict(embed_dims='embed_dim', num_layers='depth')
 MAPS = ('mmseg', 'mmdet')  # targets with feature maps instead of logits
@@ -102,6 +102,9 @@ def _missing(package: str) -> str:
 
 def build(config: dict, toolkit: str) -> nn.Module:
     """Build the model of a config in evaluation mode."""
+    if toolkit == 'timm':
+        settings = dict(config)
+        return importlib.import_module('timm').create_model(settings.pop('type'), **settings).eval()
     # in the scope of another toolkit, a registry builds that toolkit's class of the same name
     with warnings.catch_warnings(), DefaultScope.overwrite_default_scope(toolkit):
         warnings.simplefilter('ignore')  # of mmcv about XCiT

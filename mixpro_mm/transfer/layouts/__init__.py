@@ -12,7 +12,7 @@ __all__ = ['FAMILIES', 'LOSS', 'OWN_LAYOUT', 'TARGETS', 'recognise', 'without_wr
 
 FAMILIES = (cait, xcit, pvt, swin, vit)  # vit last: files of CaiT and XCiT have its sign, too
 OWN_LAYOUT = 'mmpretrain'
-TARGETS = ('mmpretrain', 'mmseg', 'mmdet', 'mixpro')
+TARGETS = ('mmpretrain', 'mmseg', 'mmdet', 'mixpro', 'timm')
 DISTILLED = 'is a distilled DeiT (it has dist_token), which no target supports; use the DeiT without distillation'
 REFUSED = {  # a tensor -> message about its file
     **dict.fromkeys(('dist_token', 'backbone.dist_token', 'head_dist.weight'), DISTILLED),

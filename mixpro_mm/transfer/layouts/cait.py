@@ -11,7 +11,7 @@ MODELS = {(192, 24): 'xxs24_224', (192, 36): 'xxs36_224', (288, 24): 'xs24_384',
 MODELS |= {(384, 36): 's36_384', (768, 36): 'm36_384', (768, 48): 'm48_448'}
 LABEL = 'CaiT'
 LAYOUTS = dict(timm=('blocks_token_only.0.attn.q.weight', None))
-TARGETS = dict(mmpretrain=None, mixpro=None)
+TARGETS = dict(mmpretrain=None, mixpro=None, timm=None)
 INSTEAD = {toolkit: f'{toolkit} has no CaiT, and no CaiT has feature maps' for toolkit in ('mmseg', 'mmdet')}
 PUBLISHED = {width: tuple(f'{depth} + 2' for own, depth in MODELS if own == width) for width, _ in MODELS}
 TIMM_MODEL = 'cait:Cait'
@@ -36,4 +36,5 @@ def config(size: dict, target: str) -> dict:
     name = MODELS.get((size['width'], numbers['depth'])) if numbers['depth_token_only'] == 2 else None
     numbers = {} if name else dict(numbers, patch_size=size['patch_size'])
     numbers |= dict(img_size=size['img_size'], num_classes=size['classes'])
-    return dict(type='TimmClassifier', model_name=f'cait_{name or MODELS[192, 24]}', **numbers)
+    name = f'cait_{name or MODELS[192, 24]}'
+    return dict(dict(type=name) if target == 'timm' else dict(type='TimmClassifier', model_name=name), **numbers)

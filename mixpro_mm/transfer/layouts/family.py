@@ -10,7 +10,7 @@ The module of a family defines:
 - ``TIMM_MODEL``: 'module:Class' or ''.
 - ``measure(tensors, heads)``: size of a model from tensors under mmpretrain's names, a dict of ``blocks``, ``width``,
   ``patch_size``, ``img_size``, ``classes`` (0 without a classifier) and ``numbers``, further arguments of the class.
-- ``config(size, target)``: config of the model, or of the backbone for mmseg and mmdet.
+- ``config(size, target)``: config of the model, of the backbone for mmseg and mmdet, or of ``timm.create_model``.
 - ``maps(size)``: config of mmpretrain's backbone with feature maps, for mmseg and mmdet.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mixpro_mm.transfer.keys import regex
 
-__all__ = ['classifier', 'count', 'describe', 'ratio', 'square_side', 'uncommon', 'whole']
+__all__ = ['classifier', 'count', 'describe', 'ratio', 'square_side', 'timm_config', 'uncommon', 'whole']
 
 EXTRA = (  # rows for unused tensors of released files
     ('token_head.', None, 'a second head that SMMix uses in training only'),
@@ -35,6 +35,20 @@ def classifier(size: dict, backbone: dict, channels: int, head: str = 'LinearCls
     """Return the config of mmpretrain's classifier, without a head if the file has none."""
     head = dict(head=dict(type=head, num_classes=size['classes'], in_channels=channels)) if size['classes'] else {}
     return dict(type='ImageClassifier', backbone=backbone, **more, **head)
+
+
+def timm_config(size: dict, name: str | None, similar: str, numbers: dict) -> dict:
+    """Return the arguments of ``timm.create_model``, with its first, the name of a model, as ``type``.
+
+    Args:
+        size: Size of the model.
+        name: Model with these ``numbers``, or None.
+        similar: Model whose arguments ``numbers`` replace.
+        numbers: Arguments of the class in timm.
+    """
+    sizes = dict(img_size=(size['img_size'], 224), num_classes=(size['classes'], 1000))
+    other = {key: value for key, (value, default) in sizes.items() if value != default}
+    return dict(type=name or similar, **({} if name else dict(numbers, patch_size=size['patch_size'])), **other)
 
 
 def describe(size: dict) -> str:

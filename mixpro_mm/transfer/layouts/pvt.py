@@ -33,6 +33,7 @@ LABEL = 'PVT'
 LAYOUTS = dict(official=('block1.0.attn.kv.weight', OFFICIAL), mmpretrain=('backbone.block1.0.attn.kv.weight', None))
 TARGETS = dict(mixpro=None, mmpretrain=None, mmdet=MMDET)
 INSTEAD = dict(mmseg="mmseg has no PVT; use --to mixpro and type='mixpro_mm.PVT' in its config")
+INSTEAD |= dict(timm='timm has PVT v2 only')
 PUBLISHED = {'-'.join(map(str, ARCH['embed_dims'])): tuple('-'.join(map(str, depths)) for depths in DEPTHS.values())}
 TIMM_MODEL = ''
 

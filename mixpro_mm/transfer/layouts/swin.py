@@ -8,8 +8,8 @@ import torch
 from mmpretrain.models.backbones import SwinTransformer
 from torch import Tensor
 
-from mixpro_mm.transfer.keys import Operation
-from mixpro_mm.transfer.layouts.family import EXTRA, NO_HEAD, classifier, count, ratio, whole
+from mixpro_mm.transfer.keys import Operation, inverse
+from mixpro_mm.transfer.layouts.family import EXTRA, NO_HEAD, classifier, count, ratio, timm_config, whole
 
 __all__ = ['INSTEAD', 'LABEL', 'LAYOUTS', 'PUBLISHED', 'TARGETS', 'TIMM_MODEL', 'config', 'measure']
 
@@ -17,6 +17,11 @@ __all__ = ['INSTEAD', 'LABEL', 'LAYOUTS', 'PUBLISHED', 'TARGETS', 'TIMM_MODEL', 
 def _merged(tensor: Tensor) -> Tensor:
     """Reorder (..., 4C) from neighbour, then channel to channel, then neighbour."""
     return tensor.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :].transpose(-1, -2).flatten(-2)
+
+
+def _separated(tensor: Tensor) -> Tensor:
+    """Undo :func:`_merged`."""
+    return tensor.unflatten(-1, (-1, 4)).transpose(-1, -2)[..., [0, 2, 1, 3], :].flatten(-2)
 
 
 def _window(table: Tensor) -> int:
@@ -56,6 +61,12 @@ COMMON = (
 )
 OFFICIAL = (*COMMON, ('layers.*.downsample.', 'backbone.stages.*.downsample.', MERGED))
 TIMM = (*COMMON, ('layers.*.downsample.', 'backbone.stages.*-1.downsample.', MERGED))
+TO_TIMM = (
+    (POSITIONS[0], f'{BLOCK}attn.relative_position_bias_table'),
+    (POSITIONS[1], None, 'constant, recomputed'),
+    ('backbone.stages.*.downsample.', 'layers.*+1.downsample.', Operation('re-ordered by neighbour', _separated)),
+    *inverse(COMMON),
+)
 MMSEG = (('backbone.', ''), NO_HEAD['mmseg'])
 # mmdet's class loads only names that begin with 'backbone.'
 MMDET = (('backbone.', 'backbone.'), NO_HEAD['mmdet'])
@@ -65,10 +76,12 @@ LAYOUTS = dict(
     timm=('layers.1.downsample.reduction.weight', TIMM),
     mmpretrain=('backbone.stages.0.blocks.0.attn.w_msa.qkv.weight', None),
 )
-TARGETS = dict(mmpretrain=None, mmseg=MMSEG, mmdet=MMDET)
+TARGETS = dict(mmpretrain=None, mmseg=MMSEG, mmdet=MMDET, timm=TO_TIMM)
 INSTEAD = dict(mixpro='the last block of mixpro_mm.CASwin is class attention, not window attention')
 PUBLISHED = {96: ('2-2-6-2', '2-2-18-2'), 128: ('2-2-18-2',), 192: ('2-2-18-2',)}
 TIMM_MODEL = 'swin_transformer:SwinTransformer'
+# (channels, blocks of stage 3) of the published models -> part of timm's name
+NAMES = {(96, 6): 'tiny', (96, 18): 'small', (128, 18): 'base', (192, 18): 'large'}
 
 
 def measure(tensors: dict[str, Tensor], heads: int | None) -> dict:
@@ -104,6 +117,13 @@ def maps(size: dict) -> dict:
 
 
 def config(size: dict, target: str) -> dict:
+    if target == 'timm':
+        dims, depths, heads, window, mlp_ratio = size['numbers'].values()
+        name = NAMES.get((dims, depths[2])) if size['blocks'] in PUBLISHED.get(dims, ()) else None
+        is_named = name and (heads[0], window, mlp_ratio, size['patch_size']) == (dims // 32, 7, 4, 4)
+        name = f'swin_{name}_patch4_window7_224' if is_named else None
+        numbers = dict(embed_dim=dims, depths=depths, num_heads=heads, window_size=window, mlp_ratio=mlp_ratio)
+        return timm_config(size, name, 'swin_tiny_patch4_window7_224', numbers)
     if target not in NO_HEAD:
         return classifier(size, maps(size), 8 * size['width'], neck=dict(type='GlobalAveragePooling'))
     patch_size, mlp_ratio = size['patch_size'], size['numbers']['mlp_ratio']

@@ -2,7 +2,17 @@
 
 from torch import Tensor
 
-from mixpro_mm.transfer.layouts.family import EXTRA, NO_HEAD, classifier, count, ratio, square_side, whole
+from mixpro_mm.transfer.keys import inverse
+from mixpro_mm.transfer.layouts.family import (
+    EXTRA,
+    NO_HEAD,
+    classifier,
+    count,
+    ratio,
+    square_side,
+    timm_config,
+    whole,
+)
 
 __all__ = ['INSTEAD', 'LABEL', 'LAYOUTS', 'PUBLISHED', 'TARGETS', 'TIMM_MODEL', 'config', 'measure']
 
@@ -28,7 +38,7 @@ MMSEG = (
 ARCHS = {(192, 12, 3, 768): 'deit-tiny', (384, 12, 6, 1536): 'deit-small', (768, 12, 12, 3072): 'deit-base'}
 LABEL = 'DeiT / ViT'
 LAYOUTS = dict(timm=('blocks.0.attn.qkv.weight', TIMM), mmpretrain=('backbone.layers.0.attn.qkv.weight', None))
-TARGETS = dict(mmpretrain=None, mixpro=None, mmseg=MMSEG)
+TARGETS = dict(mmpretrain=None, mixpro=None, mmseg=MMSEG, timm=(*inverse(TIMM), ('head.fc.', 'head.')))
 INSTEAD = dict(mmdet="mmdet has no ViT; use --to mmpretrain and type='mmpretrain.VisionTransformer' in its config")
 PUBLISHED = {192: ('12',), 384: ('12',), 768: ('12',), 1024: ('24',), 1280: ('32',)}
 TIMM_MODEL = 'vision_transformer:VisionTransformer'
@@ -64,6 +74,12 @@ def _backbone(size: dict, **more) -> dict:
 
 
 def config(size: dict, target: str) -> dict:
+    if target == 'timm':
+        dims, depth, heads, mlp_ratio = size['numbers'].values()
+        name = ARCHS.get((dims, depth, heads, size['hidden'])) if size['patch_size'] == 16 else None
+        name = name and f'{name.replace("-", "_")}_patch16_224'
+        numbers = dict(embed_dim=dims, depth=depth, num_heads=heads, mlp_ratio=mlp_ratio)
+        return timm_config(size, name, 'deit_tiny_patch16_224', numbers)
     if target != 'mmseg':
         return classifier(size, _backbone(size), size['width'], size['head'])
     numbers = dict(size['numbers'], mlp_ratio=whole(size['numbers']['mlp_ratio'], 'mmseg'))
