@@ -1,24 +1,17 @@
 """Child registries: ``mixpro_mm.X`` resolves in any toolkit without ``custom_imports``.
 
-Classes are also registered in the parent registries, so that plain names work after ``custom_imports``.
+Classes are also registered in the parent registries, so that plain names work after ``custom_imports``. Without
+mmengine the registries are None and nothing is registered; augments and labelings work in plain PyTorch.
 """
 
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import LOOPS as MMENGINE_LOOPS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
-from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
-from mmengine.registry import Registry
-from mmpretrain.registry import BATCH_AUGMENTS as MMPRETRAIN_BATCH_AUGMENTS
+from importlib import import_module
+from importlib.util import find_spec
 
 __all__ = [
     'BATCH_AUGMENTS',
     'DATASETS',
     'FUNCTIONS',
+    'HAS_MMENGINE',
     'HOOKS',
     'LOOPS',
     'METRICS',
@@ -29,24 +22,29 @@ __all__ = [
     'register',
 ]
 
-
-def _child(parent: Registry, subpackage: str) -> Registry:
-    return Registry(parent.name, parent=parent, scope='mixpro_mm', locations=[f'mixpro_mm.{subpackage}'])
+HAS_MMENGINE = find_spec('mmengine') is not None
 
 
-BATCH_AUGMENTS = _child(MMPRETRAIN_BATCH_AUGMENTS, 'augments')
-DATASETS = _child(MMENGINE_DATASETS, 'datasets')
-FUNCTIONS = _child(MMENGINE_FUNCTIONS, 'datasets')
-HOOKS = _child(MMENGINE_HOOKS, 'hooks')
-LOOPS = _child(MMENGINE_LOOPS, 'evaluation')
-METRICS = _child(MMENGINE_METRICS, 'evaluation')
-MODELS = _child(MMENGINE_MODELS, 'models')
-PARAM_SCHEDULERS = _child(MMENGINE_PARAM_SCHEDULERS, 'hooks')
-TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'datasets')
-WEIGHT_INITIALIZERS = _child(MMENGINE_WEIGHT_INITIALIZERS, 'models')
+def _child(name: str, subpackage: str, toolkit: str = 'mmengine'):
+    if not HAS_MMENGINE:
+        return None
+    parent = getattr(import_module(f'{toolkit}.registry'), name)
+    return type(parent)(parent.name, parent=parent, scope='mixpro_mm', locations=[f'mixpro_mm.{subpackage}'])
 
 
-def register(registry: Registry, *aliases: str):
+BATCH_AUGMENTS = _child('BATCH_AUGMENTS', 'augments', 'mmpretrain')
+DATASETS = _child('DATASETS', 'datasets')
+FUNCTIONS = _child('FUNCTIONS', 'datasets')
+HOOKS = _child('HOOKS', 'hooks')
+LOOPS = _child('LOOPS', 'evaluation')
+METRICS = _child('METRICS', 'evaluation')
+MODELS = _child('MODELS', 'models')
+PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'hooks')
+TRANSFORMS = _child('TRANSFORMS', 'datasets')
+WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'models')
+
+
+def register(registry, *aliases: str):
     """Return a class decorator that registers a class here and in the parent registry.
 
     Args:
@@ -55,7 +53,7 @@ def register(registry: Registry, *aliases: str):
     """
 
     def enter(cls):
-        for each in (registry, registry.parent):
+        for each in (registry, registry.parent) if HAS_MMENGINE else ():
             each.register_module(name=[cls.__name__, *aliases], module=cls)
         return cls
 

@@ -1,4 +1,4 @@
-"""Mixing methods, registered in BATCH_AUGMENTS of mmpretrain."""
+"""Mixing methods, registered in BATCH_AUGMENTS of mmpretrain if it is installed."""
 
 from mixpro_mm.augments.attentive_cutmix import AttentiveCutMix
 from mixpro_mm.augments.base import MixAugment
@@ -11,6 +11,7 @@ from mixpro_mm.augments.region_mix import RegionMix
 from mixpro_mm.augments.saliency_mix import SaliencyMix
 from mixpro_mm.augments.smmix import SMMix
 from mixpro_mm.augments.token_mix import TokenMix
+from mixpro_mm.registry import HAS_MMENGINE
 
 __all__ = [
     'AttentiveCutMix',
@@ -26,4 +27,5 @@ __all__ = [
     'TokenMix',
 ]
 
-patch_random_batch_augment()
+if HAS_MMENGINE:
+    patch_random_batch_augment()

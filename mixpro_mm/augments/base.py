@@ -1,14 +1,15 @@
 """Base class of the mixing methods."""
 
 import logging
+import warnings
 from collections.abc import Callable
 
 import torch
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mixpro_mm.functional import MixedTarget
 from mixpro_mm.functional.masks import paste
+from mixpro_mm.registry import HAS_MMENGINE
 from mixpro_mm.utils.arguments import fraction, one_of, positive, within
 
 __all__ = ['PARTNERS', 'ROUNDINGS', 'MixAugment']
@@ -110,9 +111,15 @@ class MixAugment:
         return self._bound
 
     def _warn_once(self, message: str | None) -> None:
-        if message and not self._warned:
-            self._warned = True
-            print_log(f'{type(self).__name__}: {message}', 'current', logging.WARNING)
+        if not message or self._warned:
+            return
+        self._warned, message = True, f'{type(self).__name__}: {message}'
+        if HAS_MMENGINE:
+            from mmengine.logging import print_log
+
+            print_log(message, 'current', logging.WARNING)
+        else:
+            warnings.warn(message, stacklevel=2)
 
     @property
     def mask_stride(self) -> int | None:

@@ -12,8 +12,13 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from mixpro_mm.labeling import patches_of, token_grid
-from mixpro_mm.models import PVT, ClassTokenViT
+from mixpro_mm.registry import HAS_MMENGINE
 from mixpro_mm.utils.arguments import shown
+
+if HAS_MMENGINE:
+    from mixpro_mm.models import PVT, ClassTokenViT
+else:
+    PVT = ClassTokenViT = ()  # backbones of mmpretrain
 
 __all__ = ['ClassMap', 'find_reader']
 

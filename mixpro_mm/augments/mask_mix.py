@@ -113,6 +113,6 @@ class MixPro(MaskMix):
         if self.pending:
             raise RuntimeError(
                 "the labels of MixPro's last batch were not read: add dict(type='mixpro_mm.LabelingHook') to "
-                'custom_hooks, or use MaskMix for area labels'
+                'custom_hooks (in a training loop of your own, call pop_target), or use MaskMix for area labels'
             )
         return super().__call__(batch_inputs, batch_scores)

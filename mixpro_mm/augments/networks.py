@@ -5,7 +5,6 @@ import os
 from contextlib import contextmanager
 
 import torch
-from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torchvision import models
 
@@ -129,6 +128,8 @@ def _build(model: dict | str) -> nn.Module:
         raise ValueError(f'a frozen classifier (extractor, teacher) needs a config with a type, got {shown(model)}')
     if not isinstance(kind, str) or kind.split('.')[0] not in ('timm', 'torchvision'):
         settings.pop('train_cfg', None)  # may contain batch augments
+        from mmpretrain.registry import MODELS
+
         return MODELS.build(settings)
     library, _, name = settings.pop('type').partition('.')
     if library == 'torchvision':

@@ -2,8 +2,6 @@
 
 import functools
 
-from mmpretrain.models import RandomBatchAugment
-
 __all__ = ['patch_random_batch_augment']
 
 
@@ -13,6 +11,8 @@ def patch_random_batch_augment() -> None:
     mmpretrain appends the probability of "no augment" to the list it gets, so a second build from the same
     ``train_cfg`` fails.
     """
+    from mmpretrain.models import RandomBatchAugment
+
     init = RandomBatchAugment.__init__
 
     @functools.wraps(init)

@@ -53,6 +53,7 @@ class Checkpoint(NamedTuple):
     config: str | None = None  # text of the mmengine config
     under: str = ''  # path of the tensors, such as 'model.state_dict'; '' for the top level
     safetensors: bool = False
+    dataset: Mapping = {}  # `dataset_meta` of mmengine: classes, palette
 
     @property
     def found_by_host(self) -> bool:
@@ -109,8 +110,10 @@ def read_checkpoint(path: str | os.PathLike, trust: bool = False, take: str | No
         raise ValueError(f'Checkpoint {path} has no tensors {where}{others}{several}.')
     averaged = [str(key) for key, value in beside.items() if isinstance(value, Mapping) and EMA.search(str(key))]
     meta = beside.get('meta')
-    config = meta['cfg'] if isinstance(meta, Mapping) and isinstance(meta.get('cfg'), str) else None
-    return Checkpoint(tensors, sha256, list(map(str, beside)), averaged, config, '.'.join(under), _is_safetensors(path))
+    meta = meta if isinstance(meta, Mapping) else {}
+    config = meta['cfg'] if isinstance(meta.get('cfg'), str) else None
+    dataset, kind = meta.get('dataset_meta') or {}, _is_safetensors(path)
+    return Checkpoint(tensors, sha256, list(map(str, beside)), averaged, config, '.'.join(under), kind, dataset)
 
 
 def read_for_host(path: str | os.PathLike) -> Checkpoint:

@@ -19,7 +19,8 @@ from mixpro_mm.utils.checkpoint import read_checkpoint
 from mixpro_mm.utils.configs import read_config
 
 __all__ = [
-    'build_dataset', 'class_names', 'load_config', 'load_model', 'preprocess', 'read_image', 'take_items', 'to_rgb',
+    'build_dataset', 'class_names', 'dataset_meta', 'load_config', 'load_model', 'preprocess', 'read_image',
+    'take_items', 'to_rgb',
 ]  # fmt: skip
 
 
@@ -99,6 +100,21 @@ def class_names(dataset, scores: Tensor) -> list[str]:
     return [str(names[i]).split(',')[0] if i < len(names) else str(i) for i in found]
 
 
+def dataset_meta(config: Config, checkpoint: str | Path) -> dict:
+    """Return ``classes`` and ``palette`` (RGB) of the data of a model; without a palette, colors are drawn.
+
+    Those in the checkpoint replace those of the config's test data, and these the defaults of its data set.
+    """
+    data = config.test_dataloader.dataset
+    default = getattr(DATASETS.get(data.type), 'METAINFO', {})
+    meta = {**default, **(data.get('metainfo') or {}), **read_checkpoint(checkpoint).dataset}
+    classes = [str(name).split(',')[0] for name in meta.get('classes') or ()]
+    palette = meta.get('palette')
+    if not palette or palette == 'random' or len(palette) < len(classes):
+        palette = np.random.default_rng(0).integers(60, 256, (max(len(classes), 1), 3)).tolist()
+    return dict(classes=classes, palette=[tuple(color) for color in palette])
+
+
 def take_items(dataset, count: int, seed: int) -> list[dict]:
     """Draw random items of a data set; ``seed`` also seeds its pipeline."""
     set_random_seed(seed)
@@ -115,6 +131,7 @@ def read_image(config: Config, file: str) -> dict:
         data = config.test_dataloader.dataset
         size = (data.img_size, data.img_size) if data.get('img_size') else opened.size
         pixels = np.asarray(opened.convert('RGB').resize(size, Image.Resampling.BICUBIC))[..., ::-1].copy()  # BGR
-        steps = [copy.deepcopy(s) for s in data.pipeline if not str(s['type']).endswith('LoadImageFromFile')]
+        unused = ('LoadImageFromFile', 'LoadAnnotations', 'LoadWholeImage')
+        steps = [copy.deepcopy(s) for s in data.pipeline if str(s['type']).rpartition('.')[2] not in unused]
         shape = pixels.shape[:2]
-        return Compose(steps)(dict(img=pixels, img_path=str(file), img_shape=shape, ori_shape=shape))
+        return Compose(steps)(dict(img=pixels, img_id=0, img_path=str(file), img_shape=shape, ori_shape=shape))

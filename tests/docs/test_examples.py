@@ -11,6 +11,7 @@ import torch
 from mmengine import Config
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mixpro_mm.registry import BATCH_AUGMENTS
 from tests.docs.pages import DOCS, blocks_of
@@ -62,6 +63,25 @@ def test_own_method_trains_with_attention_labels(tmp_path, monkeypatch, own_meth
     assert len(steps) == 18 and all(line['pure_tokens'] == 1 for line in steps)  # stripes are as wide as patches
     assert any(abs(line['lam_attn'] - line['lam_area']) > 1e-4 for line in steps)
     assert np.mean([line['loss'] for line in steps[-6:]]) < steps[0]['loss']
+
+
+def test_factor_and_label_weights_arrive_in_tensorboard(tmp_path):
+    config = Config.fromfile(DOCS.parent / 'configs/digits/deit-micro_mixpro_digits.py')
+    (lines,) = (each.text for each in blocks_of(DOCS / 'your_config.md') if 'TensorboardVisBackend' in each.text)
+    tracked = Config.fromstring(lines, '.py')
+    config.merge_from_dict(dict(visualizer=dict(tracked.visualizer, name='tracked'), work_dir=str(tmp_path)))
+    config.model.backbone.arch, config.model.head.in_channels = TINY, 16
+    config.train_dataloader.update(batch_size=16, dataset=dict(config.train_dataloader.dataset, indices=48))
+    config.val_dataloader.dataset.indices = 16
+    config.train_cfg.max_epochs, config.default_hooks.logger.interval = 6, 1
+    Runner.from_cfg(config).train()
+    (path,) = tmp_path.glob('*/vis_data/events.out.tfevents.*')
+    events, logged = EventAccumulator(str(path)).Reload(), log_of(tmp_path)
+    for name in ('loss', 'factor', 'lam_attn', 'lam_area'):
+        written = [event.value for event in events.Scalars(name)]
+        assert len(written) > 3 and written == pytest.approx(
+            [line[name] for line in logged if name in line], rel=1e-4
+        ), name
 
 
 @pytest.fixture

@@ -326,10 +326,10 @@ def stopped(path, destination, target, words, **kwargs):
 
 
 @pytest.mark.parametrize('family, target, words', [
-    ('deit', 'mmdet', r'DeiT / ViT .*mmpretrain\.VisionTransformer.*: mmpretrain, mixpro, mmseg\.$'),
+    ('deit', 'mmdet', r'DeiT / ViT .*mmpretrain\.VisionTransformer.*: mmpretrain, mixpro, mmseg, timm\.$'),
     ('xcit', 'mmseg', r'XCiT .*mmseg has no XCiT.*mmpretrain\.XCiT'),
     ('cait', 'mmdet', r'CaiT .*mmdet has no CaiT'),
-    ('swin', 'mixpro', r'Swin .*mixpro_mm\.CASwin .*: mmpretrain, mmseg, mmdet\.$'),
+    ('swin', 'mixpro', r'Swin .*mixpro_mm\.CASwin .*: mmpretrain, mmseg, mmdet, timm\.$'),
     ('pvt', 'mmseg', r'PVT .*mmseg has no PVT.*mixpro_mm\.PVT'),
 ])  # fmt: skip
 def test_impossible_targets_name_the_possible_ones(source, tmp_path, family, target, words):

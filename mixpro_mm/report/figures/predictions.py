@@ -1,6 +1,7 @@
-"""Pictures of a finished study: mixed images, and predictions of the transferred models."""
+"""Predictions of a model for image files, and pictures of a finished study: mixed images and predictions."""
 
 import re
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -18,10 +19,61 @@ from mixpro_mm.report.labels import label
 from mixpro_mm.utils import models
 from mixpro_mm.utils.files import read_json
 
-__all__ = ['draw_pictures']
+__all__ = ['Predictor', 'draw_pictures']
 
 IMAGES, SCENES, MIN_SCORE = 3, 4, 0.3
 GREY = (160, 160, 160)  # pixels without a label
+
+
+class Predictor:
+    """Draw predictions of a model with the last tensors of a checkpoint, which must have all of its tensors.
+
+    Args:
+        config: Config of mmpretrain, mmseg or mmdet.
+        checkpoint: Local file. Its names and colors of classes are used, or else those of the config's test data.
+        device: Device of the model.
+        score: Least score of a drawn detection.
+
+    Raises:
+        ValueError: The config cannot be read, or the checkpoint does not fit the model.
+    """
+
+    def __init__(self, config: str | Path, checkpoint: str | Path, device: str = 'cpu', score: float = MIN_SCORE):
+        self.config = models.load_config(config)
+        self.model = models.load_model(self.config, checkpoint).to(device)
+        self.meta, self.score = models.dataset_meta(self.config, checkpoint), score
+
+    @torch.no_grad()
+    def draw(self, file: str | Path):
+        """Return a figure of an image and its prediction, and the prediction as text.
+
+        Raises:
+            ValueError: The file is not an image, or does not fit the test pipeline.
+        """
+        sample = self.model.test_step(pseudo_collate([models.read_image(self.config, str(file))]))[0].cpu()
+        image, (classes, colors), seen = decode_image(str(file), 'RGB'), self.meta.values(), set()
+        name = lambda number: classes[number] if number < len(classes) else f'class {number}'  # noqa: E731
+        shown = [image]
+        if 'pred_sem_seg' in sample:
+            shown.append(_segments(image, sample, 'pred_', colors, seen))
+            counts = torch.bincount(sample.pred_sem_seg.data.flatten()).div(sample.pred_sem_seg.data.numel())
+            found = [(name(number), f'{counts[number]:.0%}') for number in counts.argsort(descending=True).tolist()]
+            found = [f'{each} {part}' for each, part in found if part != '0%']
+        elif 'pred_instances' in sample:
+            shown.append(_instances(image, sample, 'pred_', colors, seen, self.score))
+            instances = sample.pred_instances
+            labels = instances.labels[instances.scores > self.score].tolist()
+            found = [f'{count} x {name(number)}' for number, count in Counter(labels).most_common()]
+        else:
+            scores, numbers = sample.pred_score.topk(min(3, len(sample.pred_score)))
+            found = [f'{name(n)} {score:.0%}' for n, score in zip(numbers.tolist(), scores.tolist(), strict=True)]
+        titles, text = ['image', 'prediction'][: len(shown)], ', '.join(found[:5]) or 'nothing found'
+        titles = titles if len(shown) > 1 else [text]
+        legend = {name(i): np.array(colors[i]) / 255 for i in sorted(seen) if i < len(colors)}
+        row = ('', [each.permute(1, 2, 0).numpy() / 255 for each in shown])
+        return image_table(
+            [row], {0: titles}, width=WIDTHS['text' if len(shown) > 1 else 'column'], legend=legend
+        ), text
 
 
 def draw_pictures(plan, work_dir: Path) -> list[dict]:
@@ -100,14 +152,16 @@ def _segments(image: torch.Tensor, sample, part: str, colors: list[tuple], seen:
     return torch.tensor([*colors, GREY])[ids].permute(2, 0, 1)
 
 
-def _instances(image: torch.Tensor, sample, part: str, colors: list[tuple], seen: set) -> torch.Tensor:
+def _instances(image: torch.Tensor, sample, part: str, colors: list[tuple], seen: set, score: float = MIN_SCORE):
     """Return the image (3, H, W) with the masks and boxes of its instances."""
     found = sample.get(f'{part}instances')
-    found = found[found.scores > MIN_SCORE] if 'scores' in found else found
+    found = found[found.scores > score] if 'scores' in found else found
     if not len(found):
         return image
     seen.update(found.labels.tolist())
     shown, boxes = [colors[i] for i in found.labels.tolist()], getattr(found.bboxes, 'tensor', found.bboxes)
+    if 'masks' not in found:
+        return draw_bounding_boxes(image, boxes, colors=shown, width=max(1, round(max(image.shape) / 100)))
     masks = found.masks if torch.is_tensor(found.masks) else torch.from_numpy(found.masks.to_ndarray())
     masks = masks.bool() & (masks.bool().cumsum(0) < 2)  # of the first instance; torchvision blackens overlaps
     image = draw_segmentation_masks(image, masks, alpha=0.55, colors=shown)
