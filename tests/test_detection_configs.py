@@ -42,8 +42,16 @@ TINY_PVT = dict(  # one block per stage; original widths, as the FPN expects
 
 
 def miniature(data):
+    """Reduce a config and set its data."""
+    config = shrink(fresh(path_of('small')))
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.dataset.update(data_root=str(data), metainfo=dict(classes=tuple('0123456789')))
+    config.val_evaluator.ann_file = f'{data}/annotations/instances_val2017.json'
+    return config
+
+
+def shrink(config):
     """Reduce a config to few blocks, narrow heads, small images, few regions and one epoch of two iterations."""
-    config = fresh(path_of('small'))
     model, roi = config.model, config.model.roi_head
     model.backbone.arch, model.neck.out_channels = TINY_PVT, 32
     model.rpn_head.update(in_channels=32, feat_channels=32)
@@ -58,8 +66,7 @@ def miniature(data):
         loader.update(num_workers=0, persistent_workers=False)
         (resize,) = (step for step in loader.dataset.pipeline if step.type == 'Resize')
         resize.scale = (160, 96)
-        loader.dataset.update(data_root=str(data), metainfo=dict(classes=tuple('0123456789')), serialize_data=False)
-    config.val_evaluator.ann_file = f'{data}/annotations/instances_val2017.json'
+        loader.dataset.serialize_data = False
     config.train_dataloader.dataset.indices = 2 * config.train_dataloader.batch_size
     config.default_hooks.checkpoint, config.log_level = None, 'WARNING'
     return config

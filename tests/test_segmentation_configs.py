@@ -56,10 +56,19 @@ def tenth(node):
 
 def miniature(name, data, checkpoint=None):
     """Change sizes, paths and the number of steps of a config."""
-    config = config_of(name).to_dict()
+    config = config_of(name)
+    config.model.backbone.init_cfg.checkpoint = str(checkpoint)
+    for part in ('train', 'val', 'test'):
+        config[f'{part}_dataloader'].dataset.data_root = str(data)
+    return shrink(config)
+
+
+def shrink(config):
+    """Change the sizes and the number of steps of a config."""
+    config = config.to_dict()
     tenth(config)
     backbone, head = config['model']['backbone'], config['model']['decode_head']
-    backbone['arch'], backbone['init_cfg']['checkpoint'] = dict(ARCH), str(checkpoint)
+    backbone['arch'] = dict(ARCH)
     if 'frozen_stages' in backbone:
         backbone['frozen_stages'] = ARCH['num_layers']
     narrow = dict(in_channels=24, channels=24, embed_dims=24, num_heads=2)
@@ -67,7 +76,7 @@ def miniature(name, data, checkpoint=None):
     for part in ('train', 'val', 'test'):
         loader = config[f'{part}_dataloader']
         loader.update(num_workers=0, persistent_workers=False)
-        loader['dataset'].update(data_root=str(data), serialize_data=False)
+        loader['dataset'].update(serialize_data=False)
     config['train_dataloader']['batch_size'] = 2
     config['train_cfg'].update(max_iters=2, val_interval=2)
     config['default_hooks']['logger']['interval'] = 1
