@@ -1,6 +1,6 @@
-# All rows of Tables 2 and 6 to 10 and all points of Figure 5 on the digits: DeiT-micro, 50 epochs, one stage per row, a
-# few minutes each on one core. A stage is deit-micro_mixpro_digits.py with the cfg_options given here. Rows of
-# different tables with the same model are trained once per table.
+# All rows of Tables 2 and 6 to 10 and all points of Figure 5 on the digits, and two methods without a row: DeiT-micro, 50
+# epochs, one stage per row, a few minutes each on one core. A stage is deit-micro_mixpro_digits.py with the cfg_options
+# given here. Rows of different tables with the same model are trained once per table.
 # Run:      python tools/study.py configs/digits/study_ablation.py
 # A part:   python tools/study.py configs/digits/study_ablation.py --only 'table2_*'
 # Unverified: as in configs/ablation, which has the same rows on ImageNet-1k.
@@ -102,22 +102,26 @@ rows['table10']['learnable'] |= {
     'model.head.loss': dict(_delete_=True, type='mixpro_mm.LearnableFactor', loss=smooth),
     'optim_wrapper.paramwise_cfg.custom_keys.raw_factor.decay_mult': 0.0,
 }
+# methods of the paper's related work without a row
+others = {
+    'manifold-mixup': mixing(dict(type='mixpro_mm.ManifoldMixup'), area),
+    'mixtoken': mixing(dict(type='mixpro_mm.MixToken', patch_size=4), area),
+}
 columns = dict(table7='deit-micro', table10='error')  # default: top1
 
 train_cnn = ['-m', 'mixpro_mm.study.stage', 'configs/digits/extractor_resnet-micro_digits.py', '--work-dir', cnn]
 stages = [dict(name='extractor', command=[*train_cnn, '--seed', '100'], creates=f'{cnn}/epoch_15.pth')]
+digits = dict(config='deit-micro_mixpro_digits.py', task='classification', backbone='DeiT-micro', data='digits')
 stages += [
     dict(
         name=f'{table}_{row}',
-        config='deit-micro_mixpro_digits.py',
-        task='classification',
-        backbone='DeiT-micro',
         pretraining=f'{table}_{row}',
         cfg_options=options,
         needs=['extractor'] if row == 'attentive-cutmix' else [],
         cells=[(table, row, columns.get(table, 'top1'))],
-        data='digits',
+        **digits,
     )
     for table, recipes in rows.items()
     for row, options in recipes.items()
 ]
+stages += [dict(name=f'other_{row}', pretraining=row, cfg_options=options, **digits) for row, options in others.items()]

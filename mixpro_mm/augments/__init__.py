@@ -4,7 +4,9 @@ from mixpro_mm.augments.attentive_cutmix import AttentiveCutMix
 from mixpro_mm.augments.base import MixAugment
 from mixpro_mm.augments.block_mix import BlockMix
 from mixpro_mm.augments.grid_mix import GridMix
+from mixpro_mm.augments.manifold_mixup import ManifoldMixup
 from mixpro_mm.augments.mask_mix import MaskMix, MixPro
+from mixpro_mm.augments.mix_token import MixToken
 from mixpro_mm.augments.puzzle_mix import PuzzleMix
 from mixpro_mm.augments.random_batch_augment import patch_random_batch_augment
 from mixpro_mm.augments.region_mix import RegionMix
@@ -17,9 +19,11 @@ __all__ = [
     'AttentiveCutMix',
     'BlockMix',
     'GridMix',
+    'ManifoldMixup',
     'MaskMix',
     'MixAugment',
     'MixPro',
+    'MixToken',
     'PuzzleMix',
     'RegionMix',
     'SMMix',

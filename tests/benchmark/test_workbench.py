@@ -51,7 +51,8 @@ def test_a_step_trains_with_its_method(name, bench, monkeypatch):
     assert all(bench.optim.optimizer.state[p]['exp_avg'].any() for p in bench.model.parameters())  # had a gradient
     assert all((p != old).any() for p, old in zip(bench.model.parameters(), before, strict=True))
     unmixed = bench.model.data_preprocessor(bench.draw(4), training=False)['inputs']
-    assert any((mixed != unmixed).any().item() for mixed in images) is (name != 'Baseline')
+    if name not in ('ManifoldMixup', 'MixToken'):  # these mix tokens
+        assert any((mixed != unmixed).any().item() for mixed in images) is (name != 'Baseline')
     torch.testing.assert_close(torch.cat(given).float().sum(1), torch.ones(24))
     assert not torch.cat(given)[:, 4:].any()
     assert torch.equal(torch.cat(scores), torch.cat(given)) is (name not in ('TransMix', 'MixPro'))
