@@ -197,6 +197,7 @@ def metafile() -> str:
         images, scenes = ('Fashion-MNIST', 'Fashion scenes') if 'fashion' in name else ('Digits', 'Digit scenes')
         small = scenes if name.endswith('-scenes') else images
         data = 'ImageNet-1k' if folder == 'robustness' and '-micro' not in name else DATA.get(folder, small)
+        data = 'ADE20K' if 'ade20k' in name else data
         entries, names = published_results.get(path.relative_to(CONFIGS).as_posix(), ([], []))
         about = {'Training Data': data} | (sizes.get(name.partition('_')[0], {}) if folder == 'pretrain' else {})
         if names:

@@ -130,3 +130,27 @@ def test_a_frozen_backbone_keeps_the_tensors_of_the_checkpoint(voc, tmp_path):
     for name, tensor in given.items():
         if name.startswith('backbone.') and 'pos_embed' not in name:
             assert torch.equal(final[name], tensor), name
+
+
+@pytest.mark.parametrize('decoder', ['segmenter', 'linear'])
+def test_ade20k_is_read_trained_and_tested(decoder, voc, tmp_path):
+    """Its annotations count classes from 1; 0 is not labeled."""
+    for part in ('training', 'validation'):
+        for source, target in (('JPEGImages', 'images'), ('SegmentationClassContext', 'annotations')):
+            (tmp_path / 'ade' / target).mkdir(parents=True, exist_ok=True)
+            (tmp_path / 'ade' / target / part).symlink_to(voc / source)
+    name = f'{decoder}_deit-small_mixpro_8xb1-160k_ade20k-512x512'
+    config = miniature(name, tmp_path / 'ade', write_checkpoint(tmp_path / 'epoch_300.pth'))
+    runner, watch, _ = run(config, tmp_path / 'run')
+    assert len(watch.losses) == 2 and np.isfinite([losses['loss'] for losses in watch.losses]).all()
+    assert json.loads((tmp_path / 'run' / 'transfer.json').read_text())['complete']
+    assert 0 <= watch.metrics['mIoU'] <= 100 and runner.model.decode_head.num_classes == 150
+    labels = {
+        int(label)
+        for n in range(3)
+        for label in runner.val_dataloader.dataset[n]['data_samples'].gt_sem_seg.data.unique()
+    }
+    assert 255 in labels and labels - {255} <= set(range(10))  # the digit 9 is 10 in the file
+    config.work_dir = str(tmp_path / 'several')
+    several = test_with_tta(config, str(tmp_path / 'run' / 'iter_2.pth'))
+    assert 0 <= several['mIoU (MS)'] <= 100
