@@ -41,19 +41,21 @@ TINY_PVT = dict(  # one block per stage; original widths, as the FPN expects
 )  # fmt: skip
 
 
-def miniature(data):
-    """Reduce a config and set its data."""
-    config = shrink(fresh(path_of('small')))
+def miniature(data, config=None, arch=None):
+    """Reduce a config, by default that of PVT-S, and set its data."""
+    config = shrink(config or fresh(path_of('small')), arch or TINY_PVT)
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
         loader.dataset.update(data_root=str(data), metainfo=dict(classes=tuple('0123456789')))
     config.val_evaluator.ann_file = f'{data}/annotations/instances_val2017.json'
     return config
 
 
-def shrink(config):
+def shrink(config, arch=TINY_PVT):
     """Reduce a config to few blocks, narrow heads, small images, few regions and one epoch of two iterations."""
     model, roi = config.model, config.model.roi_head
-    model.backbone.arch, model.neck.out_channels = TINY_PVT, 32
+    model.backbone.arch = dict(arch)
+    if 'out_channels' in model.neck:
+        model.neck.out_channels = 32
     model.rpn_head.update(in_channels=32, feat_channels=32)
     roi.bbox_roi_extractor.out_channels = roi.mask_roi_extractor.out_channels = 32
     roi.bbox_head.update(in_channels=32, fc_out_channels=64, num_classes=10)
@@ -102,3 +104,31 @@ def test_a_small_model_trains_from_a_checkpoint_and_is_evaluated(tmp_path, monke
     assert {*report['loaded'], 'pos_embed4'} == set(runner.model.backbone.state_dict())
     kept = runner.model.backbone.block4[0].attn.kv.weight  # almost unchanged after two steps of warm-up
     torch.testing.assert_close(kept, tensors['backbone.block4.0.attn.kv.weight'], rtol=0, atol=1e-6)
+
+
+def test_a_plain_transformer_trains_with_strides_4_to_32(tmp_path):
+    config = fresh(CONFIGS / 'detection' / 'mask-rcnn_deit-small_mixpro_1x_coco.py')
+    with DefaultScope.overwrite_default_scope('mmdet'), torch.device('meta'):
+        model = MODELS.build(config.model)
+        maps = model.extract_feat(torch.empty(1, 3, 256, 320))
+    assert [tuple(each.shape[1:]) for each in maps] == [(256, 256 // s, 320 // s) for s in (4, 8, 16, 32, 64)]
+    assert sum(parameter.numel() for parameter in model.backbone.parameters()) == 21_665_664  # DeiT-S without its head
+
+    arch = dict(embed_dims=32, num_layers=4, num_heads=2, feedforward_channels=64)
+    backbone = dict(type='VisionTransformer', arch=arch, img_size=224, patch_size=16)
+    head = dict(type='VisionTransformerClsHead', num_classes=1000, in_channels=32)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        pretrained = MODELS.build(dict(type='ImageClassifier', backbone=backbone, head=head))
+    torch.save(dict(meta=dict(epoch=300), state_dict=pretrained.state_dict()), tmp_path / 'epoch_300.pth')
+    pyramid, fpn = config.model.neck
+    pyramid.update(embed_dim=32, norm_cfg=dict(type='BN'))  # one process on CPU
+    fpn.update(in_channels=[32] * 4, out_channels=32)
+    config.model.backbone.update(out_indices=(0, 1, 2, 3))
+    config.model.backbone.init_cfg.checkpoint = str(tmp_path / 'epoch_300.pth')
+    config = miniature(write_digit_scenes(tmp_path / 'scenes', 8, 2) / 'coco', config, arch)
+    runner, watch, _ = run(config, tmp_path)
+    assert len(watch.losses) == 2 and all(0 < losses['loss'] < math.inf for losses in watch.losses)
+    assert json.loads((tmp_path / 'transfer.json').read_text())['complete']
+    assert 0 <= watch.metrics['coco/bbox_mAP'] <= 1
+    decays = {group['weight_decay'] for group in runner.optim_wrapper.param_groups}
+    assert decays == {0.0, 0.05}
