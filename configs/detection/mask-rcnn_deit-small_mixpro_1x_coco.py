@@ -1,7 +1,7 @@
 # Mask R-CNN on plain DeiT-S from MixPro pre-training: maps of blocks 3, 6, 9 and 12, all of stride 16, become strides 4
 # to 32 by transposed convolution and pooling before the FPN, as in BEiT and XCiT. Without this step a FPN accepts the
 # four maps, but its strides are wrong. Attention is global, so memory grows with the square of the image area.
-# Paper:    no row of Table 4; not run here
+# Paper:    not in the paper; not run here
 # Needs:    the checkpoint of configs/pretrain/deit-small_mixpro_8xb128_in1k.py, and data/coco
 # Run:      mim train onedl-mmdetection configs/detection/mask-rcnn_deit-small_mixpro_1x_coco.py --gpus 8 --launcher pytorch
 _base_ = '../_base_/mask_rcnn_pvt_coco.py'
