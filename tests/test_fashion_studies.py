@@ -27,19 +27,19 @@ def runs_of(study):
 
 
 @pytest.mark.parametrize(
-    ('study', 'backbones', 'seeds', 'deit', 'other'),
+    ('study', 'backbones', 'seeds', 'segmenters', 'deit', 'other'),
     [
-        ('study_fashion_evidence.py', ('DeiT-micro', 'PVT-micro'), (5, 3), SEVEN, FOUR),
-        ('study_fashion_evidence_gpu.py', ('DeiT-T', 'PVT-T'), (5, 3), SEVEN, FOUR),
-        ('study_fashion_quick.py', ('DeiT-micro', 'PVT-micro'), (2, 2), FOUR, {'none', 'mixpro'}),
+        ('study_fashion_evidence.py', ('DeiT-micro', 'PVT-micro'), (5, 3), 5, SEVEN, FOUR),
+        ('study_fashion_evidence_gpu.py', ('DeiT-T', 'PVT-T'), (5, 3), 5, SEVEN, FOUR),
+        ('study_fashion_quick.py', ('DeiT-micro', 'PVT-micro'), (2, 2), 2, FOUR, {'none', 'mixpro'}),
     ],
 )
-def test_methods_and_seeds(study, backbones, seeds, deit, other):
+def test_methods_and_seeds(study, backbones, seeds, segmenters, deit, other):
     most, least = (list(range(count)) for count in seeds)
     assert runs_of(study) == {
         ('classification', backbones[0]): dict.fromkeys(deit, most),
         ('classification', backbones[1]): dict.fromkeys(other, least),
-        ('segmentation', backbones[0]): dict.fromkeys(other, least),
+        ('segmentation', backbones[0]): dict.fromkeys(other, list(range(segmenters))),
         ('detection', backbones[1]): dict.fromkeys(other, least),
     }
 

@@ -42,18 +42,20 @@ cells = dict(
         ('figure5b', 'beta-1', 'error'),
     ],
 )
-transfer = dict(data='fashion scenes', needs=['scenes'], seeds=3)
+transfer = dict(data='fashion scenes', needs=['scenes'])
 segment = dict(
     config='segmenter_deit-micro_mixpro_fashion-scenes.py',
     task='segmentation',
     backbone='DeiT-micro',
     tta=True,
+    seeds=5,
     **transfer,
 )
 detect = dict(
     config='mask-rcnn_pvt-micro_mixpro_fashion-scenes.py',
     task='detection',
     backbone='PVT-micro',
+    seeds=3,
     **transfer,
 )
 
