@@ -1,7 +1,7 @@
 """Child registries: ``mixpro_mm.X`` resolves in any toolkit without ``custom_imports``.
 
 Classes are also registered in the parent registries, so that plain names work after ``custom_imports``. Without
-mmengine the registries are None and nothing is registered; augments and labelings work in plain PyTorch.
+mmpretrain the registries are None and nothing is registered; augments and labelings work in plain PyTorch.
 """
 
 from importlib import import_module
@@ -11,7 +11,7 @@ __all__ = [
     'BATCH_AUGMENTS',
     'DATASETS',
     'FUNCTIONS',
-    'HAS_MMENGINE',
+    'HAS_MMPRETRAIN',
     'HOOKS',
     'LOOPS',
     'METRICS',
@@ -22,11 +22,11 @@ __all__ = [
     'register',
 ]
 
-HAS_MMENGINE = find_spec('mmengine') is not None
+HAS_MMPRETRAIN = find_spec('mmpretrain') is not None
 
 
 def _child(name: str, subpackage: str, toolkit: str = 'mmengine'):
-    if not HAS_MMENGINE:
+    if not HAS_MMPRETRAIN:
         return None
     parent = getattr(import_module(f'{toolkit}.registry'), name)
     return type(parent)(parent.name, parent=parent, scope='mixpro_mm', locations=[f'mixpro_mm.{subpackage}'])
@@ -53,7 +53,7 @@ def register(registry, *aliases: str):
     """
 
     def enter(cls):
-        for each in (registry, registry.parent) if HAS_MMENGINE else ():
+        for each in (registry, registry.parent) if HAS_MMPRETRAIN else ():
             each.register_module(name=[cls.__name__, *aliases], module=cls)
         return cls
 

@@ -35,11 +35,11 @@ def runs_of(study):
     ],
 )
 def test_methods_and_seeds(study, backbones, seeds, segmenters, deit, other):
-    most, least = (list(range(count)) for count in seeds)
+    most, least, for_segmenters = (list(range(count)) for count in (*seeds, segmenters))
     assert runs_of(study) == {
         ('classification', backbones[0]): dict.fromkeys(deit, most),
         ('classification', backbones[1]): dict.fromkeys(other, least),
-        ('segmentation', backbones[0]): dict.fromkeys(other, list(range(segmenters))),
+        ('segmentation', backbones[0]): dict.fromkeys(other, for_segmenters),
         ('detection', backbones[1]): dict.fromkeys(other, least),
     }
 

@@ -1,4 +1,4 @@
-"""Convert a checkpoint: python tools/convert_checkpoint.py SRC DST --to {mmpretrain,mmseg,mmdet,mixpro}."""
+"""Convert a checkpoint: python tools/convert_checkpoint.py SRC DST --to {mmpretrain,mmseg,mmdet,mixpro,timm}."""
 
 import sys
 

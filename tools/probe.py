@@ -3,7 +3,7 @@
 import sys
 
 import mixpro_mm.utils.host_prints  # noqa: F401
-from mixpro_mm.evaluation.probe import main
+from mixpro_mm.evaluation.probe_cli import main
 from mixpro_mm.utils.configs import with_paths
 
 if __name__ == '__main__':  # spawned data loader workers import this file

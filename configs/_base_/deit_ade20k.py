@@ -1,5 +1,5 @@
 # DeiT-S on ADE20K: 8 GPUs x 1 image, 160k iterations, windows of 512 px; the rest as on Pascal Context. Data, sizes and
-# schedule are those of mmseg's Segmenter on ADE20K; multi-scale tests resize to multiples of 512 px.
+# iterations are those of mmseg's Segmenter on ADE20K; multi-scale tests resize the short side to 256 to 896 px.
 # Data:     data/ade/ADEChallengeData2016/{images,annotations}/{training,validation}
 _base_ = 'deit_pascal_context.py'
 

@@ -1,5 +1,5 @@
 # Mask R-CNN on plain DeiT-S from MixPro pre-training: maps of blocks 3, 6, 9 and 12, all of stride 16, become strides 4
-# to 32 by transposed convolution and pooling before the FPN, as in BEiT and XCiT. Without this step a FPN accepts the
+# to 32 by transposed convolution and pooling before the FPN, as in BEiT and XCiT. Without this step an FPN accepts the
 # four maps, but its strides are wrong. Attention is global, so memory grows with the square of the image area.
 # Paper:    not in the paper; not run here
 # Needs:    the checkpoint of configs/pretrain/deit-small_mixpro_8xb128_in1k.py, and data/coco

@@ -9,7 +9,7 @@ jobs = 0  # one per visible GPU, else one per core
 
 deit, pvt = dict(backbone='DeiT'), dict(backbone='PVT')
 pretrain = dict(task='classification', pretraining='mixpro', data='Fashion-MNIST', needs=['fashion'])
-pretrain |= dict(evaluations=dict(probe='../robustness/deit-micro_probe_fashion.py'))
+probe = {name: dict(probe=f'../robustness/{name}-micro_probe_fashion.py') for name in ('deit', 'pvt')}
 detect = dict(task='detection', data='fashion scenes', needs=['scenes'], **pvt)
 segment = dict(task='segmentation', data='fashion scenes', needs=['scenes'], **deit)
 from_pvt, from_deit = (dict(pretraining='mixpro', checkpoint=stage) for stage in ('pvt_mixpro', 'deit_mixpro'))
@@ -20,8 +20,8 @@ mixpro, scratch = 'micro_mixpro_fashion-scenes.py', 'micro_scratch_fashion-scene
 stages = [
     dict(name='fashion', command=['-m', 'mixpro_mm.datasets.fashion_mnist', images], creates=images),
     dict(name='scenes', command=write_scenes, creates=scenes, needs=['fashion']),
-    dict(name='pvt_mixpro', config='pvt-micro_mixpro_fashion.py', **pvt, **pretrain),
-    dict(name='deit_mixpro', config='deit-micro_mixpro_fashion.py', **deit, **pretrain),
+    dict(name='pvt_mixpro', config='pvt-micro_mixpro_fashion.py', evaluations=probe['pvt'], **pvt, **pretrain),
+    dict(name='deit_mixpro', config='deit-micro_mixpro_fashion.py', evaluations=probe['deit'], **deit, **pretrain),
     dict(name='segmenter_scratch', config=f'segmenter_deit-{scratch}', **segment, pretraining='scratch'),
     dict(name='segmenter_mixpro', config=f'segmenter_deit-{mixpro}', **segment, **from_deit),
     dict(name='maskrcnn_scratch', config=f'mask-rcnn_pvt-{scratch}', **detect, pretraining='scratch'),

@@ -1,5 +1,5 @@
-# k-NN and logistic regression on frozen features of Fashion-MNIST, with the training images of the pre-training, beside
-# the same model with random weights. In a study it tests the model of the stage, also PVT-micro.
+# k-NN and logistic regression on frozen features of DeiT-micro, with the training images of the pre-training, beside the
+# same model with random weights.
 # Needs:    work_dirs/deit-micro_mixpro_fashion/epoch_12.pth from configs/fashion/deit-micro_mixpro_fashion.py
 # Run:      mim test onedl-mmpretrain configs/robustness/deit-micro_probe_fashion.py --checkpoint work_dirs/deit-micro_mixpro_fashion/epoch_12.pth
 # Read:     probe/knn_20, probe/linear, probe/random/knn_20 and probe/random/linear

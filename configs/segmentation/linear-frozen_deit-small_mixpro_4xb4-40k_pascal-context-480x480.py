@@ -1,6 +1,6 @@
 # A 1x1 convolution on the frozen, normalized patch tokens of DeiT-S from its MixPro checkpoint: a test of the features,
-# not a row of the paper. Iterations, optimizer and learning rate are those of the linear segmentation of DINOv2, which
-# has a batch norm before the convolution; here the final layer norm of the backbone is before it.
+# not a row of the paper. AdamW at 1e-3, decayed linearly over 40k iterations. DINOv2 has a batch norm before the
+# convolution; here the final layer norm of the backbone is before it.
 # Paper:    no row of Table 3; not run here
 # Needs:    work_dirs/deit-small_mixpro_8xb128_in1k/epoch_300.pth from configs/pretrain/deit-small_mixpro_8xb128_in1k.py
 # Data:     data/VOCdevkit/VOC2010, see docs/hand_over.md

@@ -13,7 +13,7 @@ from mixpro_mm.augments.region_mix import RegionMix
 from mixpro_mm.augments.saliency_mix import SaliencyMix
 from mixpro_mm.augments.smmix import SMMix
 from mixpro_mm.augments.token_mix import TokenMix
-from mixpro_mm.registry import HAS_MMENGINE
+from mixpro_mm.registry import HAS_MMPRETRAIN
 
 __all__ = [
     'AttentiveCutMix',
@@ -31,5 +31,5 @@ __all__ = [
     'TokenMix',
 ]
 
-if HAS_MMENGINE:
+if HAS_MMPRETRAIN:
     patch_random_batch_augment()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mixpro_mm.functional import MixedTarget
 from mixpro_mm.functional.masks import paste
-from mixpro_mm.registry import HAS_MMENGINE
+from mixpro_mm.registry import HAS_MMPRETRAIN
 from mixpro_mm.utils.arguments import fraction, one_of, positive, within
 
 __all__ = ['PARTNERS', 'ROUNDINGS', 'MixAugment']
@@ -40,6 +40,7 @@ class MixAugment:
     """
 
     runs_model = False  # whether the bound model or its average is called, which sharding does not allow
+    own_weights = False  # whether labels are mixed by a ratio that no mask has, which attention cannot re-weight
 
     def __init__(self, alpha: float = 1.0, partner: str = 'permutation', ratio: str = 'batch', prob: float = 1.0):
         self.alpha = within('alpha', positive('alpha', alpha), *ALPHAS)
@@ -88,6 +89,10 @@ class MixAugment:
         target, self._pending = self._pending, None
         return target
 
+    def discard(self) -> None:
+        """Forget the last mixed batch, which was not trained on."""
+        self.pop_target()
+
     def bind(self, model: nn.Module, ema: nn.Module | None = None) -> None:
         """Called by ``LabelingHook`` before training with the classifier and its moving average, if any.
 
@@ -106,7 +111,7 @@ class MixAugment:
         if self._bound is None:
             raise RuntimeError(
                 f"{type(self).__name__} needs {what}: add dict(type='mixpro_mm.LabelingHook') to custom_hooks "
-                "(labeling='AreaLabeling' for area labels)"
+                "(labeling='AreaLabeling' for area labels), or call bind(model) in a training loop of your own"
             )
         return self._bound
 
@@ -114,7 +119,7 @@ class MixAugment:
         if not message or self._warned:
             return
         self._warned, message = True, f'{type(self).__name__}: {message}'
-        if HAS_MMENGINE:
+        if HAS_MMPRETRAIN:
             from mmengine.logging import print_log
 
             print_log(message, 'current', logging.WARNING)

@@ -12,10 +12,10 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from mixpro_mm.labeling import patches_of, token_grid
-from mixpro_mm.registry import HAS_MMENGINE
+from mixpro_mm.registry import HAS_MMPRETRAIN
 from mixpro_mm.utils.arguments import shown
 
-if HAS_MMENGINE:
+if HAS_MMPRETRAIN:
     from mixpro_mm.models import PVT, ClassTokenViT
 else:
     PVT = ClassTokenViT = ()  # backbones of mmpretrain

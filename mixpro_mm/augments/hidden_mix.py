@@ -41,6 +41,10 @@ class HiddenMix(MixAugment):
             stack.enter_context(module.register_forward_hook(self._replace))
         self._bound = modules, stack
 
+    def discard(self) -> None:
+        self._chosen = None
+        super().discard()
+
     def unbind(self) -> None:
         if self._bound is not None:
             self._bound[1].close()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mixpro_mm.augments.hidden_mix import HiddenMix
 from mixpro_mm.functional import MixedTarget
 from mixpro_mm.registry import BATCH_AUGMENTS, register
-from mixpro_mm.utils.arguments import shown
+from mixpro_mm.utils.arguments import counted, shown
 
 __all__ = ['ManifoldMixup']
 
@@ -18,6 +18,8 @@ BLOCKS = ('layers', 'blocks', 'xca_layers', 'block1')  # ViT of mmpretrain and t
 @register(BATCH_AUGMENTS)
 class ManifoldMixup(HiddenMix):
     """Interpolate all tokens after a random block, and the labels, by the same ratio.
+
+    Use it with ``labeling='AreaLabeling'``: there is no mask that attention could re-weight.
 
     Args:
         alpha: Both parameters of the Beta distribution of the ratio; 2 in the paper.
@@ -29,6 +31,8 @@ class ManifoldMixup(HiddenMix):
         ValueError: At construction for an invalid argument; in :meth:`bind` if the backbone has no such blocks.
         RuntimeError: While mixing without :meth:`bind`, or if the forward pass did not call the drawn block.
     """
+
+    own_weights = True
 
     def __init__(
         self,
@@ -49,7 +53,7 @@ class ManifoldMixup(HiddenMix):
         if len(blocks) < self.layers[-1]:
             raise ValueError(
                 f'ManifoldMixup mixes tokens after block {self.layers[-1]}, but {type(backbone).__name__} has '
-                f'{len(blocks)} blocks (in {", ".join(BLOCKS)}): set layers'
+                f'{counted(len(blocks), "block")} (in {", ".join(BLOCKS)}): set layers'
             )
         return [blocks[layer - 1] for layer in self.layers if layer]
 

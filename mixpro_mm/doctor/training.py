@@ -160,7 +160,7 @@ def check_masks(config: dict, size: tuple[int, int]) -> Iterator[Finding]:
                 augment.draw_grid(size)
             elif kind is ours.SMMix:
                 augment.draw_side(tuple(-(-side // augment.patch_size) for side in size))
-            else:
+            elif kind.draw_mask is not ours.MixAugment.draw_mask:  # ManifoldMixup has none
                 augment.draw_mask(torch.zeros(2, 3, *size), torch.arange(2))
                 if few := hasattr(augment, 'few_cells') and augment.few_cells(size):
                     yield warning('mask', f'{place} ({kind.__name__}): {few}')

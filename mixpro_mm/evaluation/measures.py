@@ -1,6 +1,6 @@
 """Names of the metrics of mmpretrain, mmseg and mmdet in results."""
 
-__all__ = ['METRIC_NAMES', 'PROBES']
+__all__ = ['METRIC_NAMES', 'PROBE']
 
 # name in the toolkit -> (task, name in results, factor to percent)
 METRIC_NAMES = {
@@ -12,6 +12,4 @@ METRIC_NAMES = {
         for threshold in ('', '_50', '_75')
     },
 }
-# of ProbeTestLoop with its default numbers of neighbors
-PROBES = [f'probe/{start}knn_{k}' for start in ('', 'random/') for k in (10, 20, 100, 200)]
-PROBES += ['probe/linear', 'probe/random/linear']
+PROBE = 'probe/'  # prefix of the metrics of ProbeTestLoop

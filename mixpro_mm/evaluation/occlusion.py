@@ -8,7 +8,7 @@ from mmengine.runner import autocast
 from torch import Tensor
 
 from mixpro_mm.evaluation.occlusion_plan import curves_of, metric_name, plan_points, seed_of
-from mixpro_mm.evaluation.record import RecordedTestLoop, numbers_of
+from mixpro_mm.evaluation.record import RecordedTestLoop, labels_of, numbers_of
 from mixpro_mm.evaluation.saliency_model import build_saliency_model, saliency_tap
 from mixpro_mm.functional import patch_drop
 from mixpro_mm.registry import LOOPS, register
@@ -122,7 +122,7 @@ class OcclusionTestLoop(RecordedTestLoop):
 
         with autocast(enabled=self.fp16):
             outputs = self.runner.model.test_step(dict(data_batch, inputs=images))
-        labels = _labels(outputs).to(images.device)
+        labels = labels_of(outputs, 'an occlusion test').to(images.device)
         counted, whole = counts.to(images.device), _predicted(outputs)
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
         names = [sample.get('sample_idx', place) for sample, place in zip(outputs, places.tolist(), strict=True)]
@@ -217,16 +217,6 @@ def _images(inputs) -> Tensor:
             'preprocessor, not in the pipeline'
         )
     return images
-
-
-def _labels(outputs) -> Tensor:
-    counts = [sample.gt_label.numel() if 'gt_label' in sample else 0 for sample in outputs]
-    if odd := [count for count in counts if count != 1]:
-        raise ValueError(
-            f'an occlusion test needs one label per image, but {len(odd)} of {len(counts)} images do not have one; the '
-            f'first of them has {odd[0]}'
-        )
-    return torch.cat([sample.gt_label for sample in outputs])
 
 
 def _predicted(outputs) -> Tensor:

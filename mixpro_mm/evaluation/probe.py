@@ -1,31 +1,31 @@
 """k-NN and logistic regression on the frozen features of a classifier."""
 
-import argparse
 import copy
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
-from mmengine.config import DictAction
-from mmengine.dist import get_world_size
+from mmengine.dist import all_gather
 from mmengine.registry import MODELS
 from mmengine.runner import Runner, autocast, set_random_seed
 from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.utils.data import DataLoader
 
-from mixpro_mm.evaluation.record import RecordedTestLoop
+from mixpro_mm.evaluation.measures import PROBE
+from mixpro_mm.evaluation.record import RecordedTestLoop, labels_of
 from mixpro_mm.functional.probe import fit_logistic, knn_classify
 from mixpro_mm.registry import LOOPS, register
 from mixpro_mm.transfer.coverage import compare, problem_of
-from mixpro_mm.utils.arguments import fraction, positive, positive_int
+from mixpro_mm.utils.arguments import positive, positive_int, within
 from mixpro_mm.utils.backbone_spec import find_backbone
 from mixpro_mm.utils.checkpoint import read_checkpoint
-from mixpro_mm.utils.configs import dicts, read_config
+from mixpro_mm.utils.configs import dicts
 from mixpro_mm.utils.unwrap_model import unwrap_model
 
-__all__ = ['ProbeTestLoop', 'main']
+__all__ = ['ProbeTestLoop']
+
+WRAPPERS = ('RepeatDataset', 'ClassBalancedDataset', 'InMemoryDataset')  # their images are those of the data set inside
+HEADS = ('head', 'fc', 'classifier')  # starts of the names of a classifier inside a timm model
 
 
 @register(LOOPS)
@@ -33,7 +33,7 @@ class ProbeTestLoop(RecordedTestLoop):
     """Classify test images by frozen features; use it as ``test_cfg`` of an mmpretrain config, or ``tools/probe.py``.
 
     Features are what the last layer of the head receives, of the training images with the test pipeline and of the
-    test images. Data set wrappers of the training data are left out. Reports top-1 in percent:
+    test images. Reports top-1 in percent:
 
     - ``probe/knn_K``: votes of the K nearest training images (:func:`mixpro_mm.functional.probe.knn_classify`);
     - ``probe/linear``: logistic regression on standardized features. Of the inverse strengths ``cs``, the best on a
@@ -45,16 +45,17 @@ class ProbeTestLoop(RecordedTestLoop):
     Args:
         runner, dataloader, evaluator: See mmengine's ``TestLoop``.
         ks: Numbers of neighbors.
-        temperature: Of the votes.
+        temperature: Temperature of the votes.
         cs: Inverse strengths of the penalty, as ``C`` in scikit-learn.
         held_out: Fraction of the training images on which ``cs`` are compared.
         random: Whether to test the model with random weights as well.
-        seed: Seed of the held-out part and the random weights.
+        seed: Seed of the held-out part and the random weights. Default: that of the config, or 0.
         label, out, fp16: See :class:`RecordedTestLoop`.
 
     Raises:
-        ValueError: The backbone does not have the tensors of the checkpoint, features are not finite or not vectors,
-            images do not have one label, or there is more than one process.
+        ValueError: An argument does not fit, or the training data cannot be read without augmentation. While testing:
+            the backbone does not have the tensors of the checkpoint, features are not finite or not vectors, or images
+            do not have one label.
     """
 
     kind = 'probe'
@@ -69,20 +70,20 @@ class ProbeTestLoop(RecordedTestLoop):
         cs: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0),
         held_out: float = 0.1,
         random: bool = False,
-        seed: int = 0,
+        seed: int | None = None,
         label: str | None = None,
         out: str = 'probe.json',
         fp16: bool = False,
     ):
-        if get_world_size() > 1:
-            raise ValueError(f'a probe runs in one process, not in {get_world_size()}')
-        self.ks, self.cs = [positive_int('ks', k) for k in ks], sorted(cs)
-        for c in self.cs:
-            positive('cs', c)
-        self.temperature, self.held_out = positive('temperature', temperature), fraction('held_out', held_out)
-        self.random, self.seed = random, seed
+        self.ks, self.cs = [positive_int('ks', k) for k in ks], sorted(positive('cs', c) for c in cs)
+        self.temperature, self.held_out = positive('temperature', temperature), within('held_out', held_out, 0, 1)
+        configured = (runner.cfg.get('randomness') or {}).get('seed') or 0
+        self.random, self.seed = random, configured if seed is None else seed
         super().__init__(runner, dataloader, evaluator, label, out, fp16)
-        self.train_dataloader = Runner.build_dataloader(_train_loader(runner.cfg), seed=seed)
+        self.train_dataloader = Runner.build_dataloader(_train_loader(runner.cfg), seed=self.seed)
+        images = len(self.train_dataloader.dataset)
+        if max(self.ks) > images or not 0 < round(held_out * images) < images:
+            raise ValueError(f'ks {self.ks} and held_out {held_out:g} do not fit {images} training images')
 
     def run(self) -> dict:
         """Probe, write the record, and return the metrics."""
@@ -91,10 +92,9 @@ class ProbeTestLoop(RecordedTestLoop):
         model = unwrap_model(self.runner.model)
         if self.runner._load_from:
             _check_backbone(model, self.runner._load_from)
-        metrics, found = self._probe(model, 'probe')
+        metrics, found = self._probe(model, PROBE)
         if self.random:
-            random_metrics, _ = self._probe(self._random_model(), 'probe/random')
-            metrics |= random_metrics
+            metrics |= self._probe(self._random_model(), f'{PROBE}random/')[0]
         self.write_record(metrics=metrics, held_out=found)
         self.runner.call_hook('after_test_epoch', metrics=metrics)
         self.runner.call_hook('after_test')
@@ -109,18 +109,19 @@ class ProbeTestLoop(RecordedTestLoop):
             temperature=self.temperature,
             cs=self.cs,
             held_out=self.held_out,
+            random=self.random,
             seed=self.seed,
         )
 
-    def _probe(self, model: nn.Module, name: str) -> tuple[dict[str, float], dict[str, float]]:
+    def _probe(self, model: nn.Module, prefix: str) -> tuple[dict[str, float], dict[str, float]]:
         """Return the metrics, and top-1 on the held-out part for each of ``cs``."""
         model.eval()
         (features, labels), (tested, truth) = (
-            self._extract(model, loader, f'{name}, {part} images')
+            self._extract(model, loader, f'{prefix[:-1]}, {part} images')
             for part, loader in (('training', self.train_dataloader), ('test', self.dataloader))
         )
         neighbors = knn_classify(tested, features, labels, self.ks, self.temperature)
-        metrics = {f'{name}/knn_{k}': _top1(predicted, truth) for k, predicted in neighbors.items()}
+        metrics = {f'{prefix}knn_{k}': _top1(predicted, truth) for k, predicted in neighbors.items()}
         scale, mean = torch.std_mean(features, dim=0)
         scale = scale.clamp_min(torch.finfo(scale.dtype).eps)
         features, tested = ((each - mean) / scale for each in (features, tested))
@@ -131,9 +132,9 @@ class ProbeTestLoop(RecordedTestLoop):
             start = self._fit(features[right], labels[right], c, start)
             found[c] = _top1(linear(features[left], *start).argmax(dim=1), labels[left])
         best = max(found, key=found.get)  # the strongest penalty of equal ones
-        if best in (self.cs[0], self.cs[-1]) and len(self.cs) > 1:
-            self.runner.logger.warning(f'{name}: the best C is {best:g}, the end of {self.cs}: extend cs')
-        metrics[f'{name}/linear'] = _top1(linear(tested, *self._fit(features, labels, best)).argmax(dim=1), truth)
+        if len(self.cs) > 1 and best in (self.cs[0], self.cs[-1]):
+            self.runner.logger.warning(f'{prefix}linear: the best C is {best:g}, the end of {self.cs}: extend cs')
+        metrics[f'{prefix}linear'] = _top1(linear(tested, *self._fit(features, labels, best)).argmax(dim=1), truth)
         return metrics, {f'{c:g}': top1 for c, top1 in found.items()}
 
     def _fit(self, features: Tensor, labels: Tensor, c: float, start=None) -> tuple[Tensor, Tensor]:
@@ -144,16 +145,18 @@ class ProbeTestLoop(RecordedTestLoop):
 
     @torch.no_grad()
     def _extract(self, model: nn.Module, loader: DataLoader, what: str) -> tuple[Tensor, Tensor]:
-        """Return features (N, D) fp32 and labels (N,) of all images, on the device of the model."""
+        """Return features (N, D) fp32 and labels (N,) of all images, on the device of the model, in all processes."""
         features, labels, every = [], [], max(len(loader) // 5, 1)
         for number, batch in enumerate(loader, start=1):
             data = model.data_preprocessor(batch, training=False)
             with autocast(enabled=self.fp16):
                 features.append(_features(model, data['inputs']).float())
-            labels.append(_labels(data['data_samples']).to(features[-1].device))
+            labels.append(labels_of(data['data_samples'], 'a probe').to(features[-1].device))
             if number % every == 0 or number == len(loader):
                 self.runner.logger.info(f'{what}: batch {number} of {len(loader)}')
-        features, labels = torch.cat(features), torch.cat(labels)
+        # a sampler gives the images to the processes in turn and repeats some at the end
+        parts = (torch.stack(all_gather(torch.cat(each)), dim=1).flatten(0, 1) for each in (features, labels))
+        features, labels = (part[: len(loader.dataset)] for part in parts)
         if not features.isfinite().all():
             bad = int((~features.isfinite().all(dim=1)).sum())
             raise ValueError(f'features of {bad} of {len(features)} images are not finite')
@@ -163,8 +166,9 @@ class ProbeTestLoop(RecordedTestLoop):
         """Return the model of the config with initial weights, on the device of the tested model."""
         settings = copy.deepcopy(self.runner.cfg.model)
         for _, node in dicts(settings):
-            if (node.get('init_cfg') or {}).get('type') == 'Pretrained':
-                node.pop('init_cfg')
+            given = node.pop('init_cfg', None)
+            kept = [each for each in (given if isinstance(given, list) else [given]) if each and not _is_file(each)]
+            node.update(dict(init_cfg=kept) if kept else {})
             node.pop('pretrained', None)
         settings.setdefault('data_preprocessor', copy.deepcopy(self.runner.cfg.get('data_preprocessor')))
         set_random_seed(self.seed)
@@ -173,26 +177,37 @@ class ProbeTestLoop(RecordedTestLoop):
         return model.to(next(self.runner.model.parameters()).device)
 
 
+def _is_file(init_cfg: dict) -> bool:
+    return init_cfg.get('type') == 'Pretrained'
+
+
 def _train_loader(config) -> dict:
     """Return the config of a data loader of the training images with the test pipeline."""
     if config.get('train_dataloader') is None:
         raise ValueError('a probe needs train_dataloader in its config, whose data set has the training images')
     test, dataset = copy.deepcopy(config.test_dataloader), copy.deepcopy(config.train_dataloader.dataset)
-    while 'dataset' in dataset:
+    while _kind(dataset) in WRAPPERS:
         dataset = dataset.dataset
-    pipeline = next(node['pipeline'] for _, node in dicts(test.dataset) if 'pipeline' in node)
-    for _, node in dicts(dataset):
-        if 'pipeline' in node:
-            node['pipeline'] = pipeline
-    return test | dict(dataset=dataset, sampler=dict(type='DefaultSampler', shuffle=False))
+    for each in dataset['datasets'] if _kind(dataset) == 'ConcatDataset' else [dataset]:
+        if 'dataset' in each or 'datasets' in each:
+            raise ValueError(f'a probe does not know the images in {_kind(each)}: give the data set inside it')
+        each['pipeline'] = test.dataset.get('pipeline', [])
+    test.dataset, test.sampler = dataset, dict(type='DefaultSampler', shuffle=False)  # `|` would merge
+    return test
+
+
+def _kind(settings: dict) -> str:
+    return getattr(settings['type'], '__name__', str(settings['type'])).rpartition('.')[2]
 
 
 def _check_backbone(model: nn.Module, path: str) -> None:
     """Raise ValueError if the backbone does not have the tensors of the checkpoint, which mmengine only logs."""
     backbone, file = find_backbone(model), read_checkpoint(path)
     name = next(name for name, module in model.named_modules() if module is backbone)
-    prefix = f'{name}.' if any(key.startswith(f'{name}.') for key in file.tensors) else ''
-    coverage = compare(backbone, file.tensors, prefix, allow=('head*', 'fc*'))
+    # TimmClassifier saves without the prefix
+    is_timm = name == 'model' and not any(key.startswith('model.') for key in file.tensors)
+    coverage = compare(backbone, file.tensors, '' if is_timm else f'{name}.', allow=[f'{head}*' for head in HEADS])
+    coverage.mismatched = [each for each in coverage.mismatched if not each['name'].startswith(HEADS)]
     coverage.checkpoint = path
     if problem := problem_of(coverage, name, file, coverage.altered):
         raise ValueError(problem)
@@ -210,39 +225,5 @@ def _features(model: nn.Module, images: Tensor) -> Tensor:
     return features
 
 
-def _labels(samples) -> Tensor:
-    labels = [sample.gt_label if 'gt_label' in sample else () for sample in samples]
-    if {len(label) for label in labels} != {1}:
-        raise ValueError('a probe needs one label per image')
-    return torch.cat(labels)
-
-
 def _top1(predicted: Tensor, truth: Tensor) -> float:
     return 100 * (predicted == truth).double().mean().item()
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Test the frozen features of a classifier by k-NN and logistic regression; return 0, or 1 on failure."""
-    parser = argparse.ArgumentParser(prog='probe.py', description=f'{main.__doc__.split(";")[0]}. See docs/probe.md.')
-    parser.add_argument('config', help='config of mmpretrain; its training and test images are used')
-    parser.add_argument('--checkpoint', required=True, metavar='FILE')
-    parser.add_argument('--random', action='store_true', help='also test the same model with random weights')
-    parser.add_argument('--fp16', action='store_true', help='compute features in half precision')
-    parser.add_argument('--work-dir', help='folder of probe.json (work_dirs/<name of the config>/probe)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='settings to override')
-    args = parser.parse_args(arguments)
-    try:
-        if not Path(args.checkpoint).is_file():
-            raise FileNotFoundError(f'there is no checkpoint {args.checkpoint}')
-        config = read_config(args.config)
-        config.test_cfg = dict(type='mixpro_mm.ProbeTestLoop', random=args.random, fp16=args.fp16)
-        config.merge_from_dict(args.cfg_options or {})
-        config.load_from, config.resume = args.checkpoint, False
-        config.work_dir = args.work_dir or str(Path('work_dirs', Path(args.config).stem, 'probe'))
-        metrics = Runner.from_cfg(config).test()
-    except (ValueError, RuntimeError, OSError, KeyError) as error:
-        print(f'probe: {" ".join(str(error).split())}', file=sys.stderr)
-        return 1
-    print('\n'.join(f'{name:24}{value:6.2f}' for name, value in metrics.items()))
-    print(f'record: {Path(config.work_dir, config.test_cfg.get("out", "probe.json"))}')
-    return 0

@@ -6,14 +6,16 @@ import os
 from numbers import Number
 from pathlib import Path
 
+import torch
 from mmengine.dist import get_dist_info, is_main_process
 from mmengine.runner import TestLoop
+from torch import Tensor
 
 from mixpro_mm.registry import LOOPS, register
 from mixpro_mm.utils.files import read_json, sha256_of, write_json
 from mixpro_mm.version import __version__
 
-__all__ = ['RecordedTestLoop']
+__all__ = ['RecordedTestLoop', 'labels_of']
 
 SAME = ('kind', 'config', 'sha256', 'settings')  # equal for records of the same test
 
@@ -91,6 +93,17 @@ class RecordedTestLoop(TestLoop):
             self.runner.logger.warning(f'{path} was the record of another test, which is kept as {kept}')
         write_json(path, record)
         return path
+
+
+def labels_of(samples, what: str) -> Tensor:
+    """Return the labels (B,) of samples; raise a ValueError about ``what`` if one has no label or several."""
+    counts = [sample.gt_label.numel() if 'gt_label' in sample else 0 for sample in samples]
+    if odd := [count for count in counts if count != 1]:
+        raise ValueError(
+            f'{what} needs one label per image, but {len(odd)} of {len(counts)} images do not have one; the first of '
+            f'them has {odd[0]}'
+        )
+    return torch.cat([sample.gt_label for sample in samples])
 
 
 def numbers_of(metrics: dict) -> dict[str, float]:

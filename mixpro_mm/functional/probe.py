@@ -14,7 +14,7 @@ from mixpro_mm.utils.arguments import positive_int
 
 __all__ = ['fit_logistic', 'knn_classify']
 
-CHUNK = 2**26  # similarities computed at a time, 256 MiB
+CHUNK = 2**26  # similarities or logits computed at a time, 256 MiB
 
 
 def knn_classify(
@@ -41,7 +41,8 @@ def knn_classify(
     found = {k: [] for k in ks}
     for chunk in queries.split(max(CHUNK // len(features), 1)):
         similarity, nearest = (chunk @ features.T).topk(max(ks))
-        votes, voted = (similarity / temperature).exp(), labels[nearest]
+        # relative to the most similar, because exp(1 / temperature) may overflow; the order of the votes is the same
+        votes, voted = ((similarity - similarity[:, :1]) / temperature).exp(), labels[nearest]
         for k, predicted in found.items():
             scores = votes.new_zeros(len(chunk), classes).scatter_add_(1, voted[:, :k], votes[:, :k])
             predicted.append(scores.argmax(dim=1))
@@ -53,11 +54,12 @@ def fit_logistic(
 ) -> tuple[Tensor, Tensor, bool]:
     """Fit multinomial logistic regression by L-BFGS; return weight (C, D), bias (C,) and whether it converged.
 
-    Minimizes ``mean(cross entropy) + |weight|^2 / (2 c N)``, the objective of scikit-learn's ``LogisticRegression``.
+    Minimizes ``mean(cross entropy) + |weight|^2 / (2 c N)``, the objective of scikit-learn's ``LogisticRegression``. It
+    has converged if no gradient exceeds 1e-4 and L-BFGS stopped by itself.
 
     Args:
         features: (N, D) in floating point, of similar scale in all dimensions.
-        labels: (N,) int64, all of 0 to C - 1.
+        labels: (N,) int64; every class from 0 to C - 1 occurs.
         c: Inverse strength of the penalty, positive.
         start: Weight and bias to start from. Default: zeros.
         max_iter: Maximum number of iterations.
@@ -67,15 +69,20 @@ def fit_logistic(
     weight, bias = (value.clone().requires_grad_() for value in start or zeros)
     settings = dict(max_iter=max_iter, max_eval=2 * max_iter, tolerance_grad=1e-5, tolerance_change=1e-9)
     optimizer = torch.optim.LBFGS([weight, bias], line_search_fn='strong_wolfe', **settings)
+    chunk = max(CHUNK // classes, 1)
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = cross_entropy(linear(features, weight, bias), labels)
-        loss = loss + weight.square().sum() / (2 * c * len(features))
+        loss = weight.square().sum() / (2 * c * len(features))
         loss.backward()
-        return loss
+        for part, truth in zip(features.split(chunk), labels.split(chunk), strict=True):
+            error = cross_entropy(linear(part, weight, bias), truth, reduction='sum') / len(features)
+            error.backward()
+            loss = loss + error
+        return loss.detach()
 
-    with torch.enable_grad():
-        optimizer.step(closure)
-    converged = optimizer.state[weight]['n_iter'] < max_iter
+    optimizer.step(closure)
+    stopped = optimizer.state[weight]['n_iter'] < max_iter
+    closure()  # the gradients of the result
+    converged = stopped and max(value.grad.abs().max().item() for value in (weight, bias)) <= 1e-4
     return weight.detach(), bias.detach(), converged

@@ -45,8 +45,9 @@ class LabelingHook(Hook):
 
     Raises:
         ValueError: At construction, for an unknown labeling. Before training, if augment, class attention or loss are
-            not found, the attention is not trained, labeling and loss disagree about a learned factor, there are two
-            LabelingHooks, or weights are sharded in an unsupported way. Later, if a loss with parameters is replaced.
+            not found, labels have no areas, the attention is not trained, labeling and loss disagree about a learned
+            factor, there are two LabelingHooks, or weights are sharded in an unsupported way. Later, if a loss with
+            parameters is replaced.
     """
 
     priority = 55  # after SwitchRecipeHook (50), which replaces augments and loss; before LoggerHook (60)
@@ -97,6 +98,7 @@ class LabelingHook(Hook):
         if list(map(id, found)) != list(map(id, self._augments)):
             self._unbind()
             refuse_shards(runner.model, found)
+            self._refuse_own_weights(found)
             averages = [hook.ema_model.module for hook in runner.hooks if isinstance(hook, EMAHook)]
             for augment in found:
                 self._augments.append(augment)
@@ -121,7 +123,7 @@ class LabelingHook(Hook):
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         """Discard labels of an interrupted run or of batches mixed outside training."""
         for augment in self._augments:
-            augment.pop_target()
+            getattr(augment, 'discard', augment.pop_target)()
         if self._tap is not None and not self._tap.verified and 'inputs' in (data_batch or {}):
             self._verify(runner, data_batch['inputs'][:1])
         if hasattr(self.labeling, 'progress'):
@@ -150,10 +152,10 @@ class LabelingHook(Hook):
                 runner.message_hub.log_scalars.pop(f'train/{name}', None)
 
     def after_train(self, runner) -> None:
+        self._unbind()  # in reverse order, because both patch the config of torch.compile
         if self._tap is not None:
             self._tap.release()
         self._release_loss()
-        self._unbind()
         self._tap = self._logger = None
         self._checked, self._values = [], {}
 
@@ -170,8 +172,13 @@ class LabelingHook(Hook):
             self.after_train(runner)
             raise
 
+    def _refuse_own_weights(self, augments: list) -> None:
+        name = next((type(each).__name__ for each in augments if getattr(each, 'own_weights', False)), None)
+        if name and getattr(self.labeling, 'uses_attention', True):
+            raise ValueError(f"{name} mixes labels by a ratio, not by a mask: use labeling='AreaLabeling'")
+
     def _unbind(self) -> None:
-        for augment in self._augments:
+        for augment in reversed(self._augments):
             augment.unbind()
         self._augments = []
 

@@ -5,6 +5,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from mixpro_mm.augments.hidden_mix import HiddenMix
 from mixpro_mm.functional import MixedTarget
 from mixpro_mm.hooks.labeling import label_augments, loss_module
 from mixpro_mm.labeling import ClassAttentionTap, LabelWeights
@@ -15,12 +16,16 @@ __all__ = ['attention_maps', 'choose_augment', 'enlarged', 'hook_settings', 'mix
 
 
 def choose_augment(model: nn.Module, name: str | None = None):
-    """Return the augment of this package with a class name, or the first. Raises ValueError if it is missing."""
-    known = {type(augment).__name__: augment for augment in label_augments(model)}
+    """Return the augment of this package with a class name, or the first; not one that mixes hidden tokens.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    known = {type(each).__name__: each for each in label_augments(model) if not isinstance(each, HiddenMix)}
     name = name.split('.')[-1] if name else next(iter(known), None)
     if name not in known:
         found = ', '.join(known) or 'none'
-        raise ValueError(f'no augmentation {name or ""} of mixpro_mm in this config; found: {found}')
+        raise ValueError(f'no augmentation {name or ""} of mixpro_mm that mixes images in this config; found: {found}')
     return known[name]
 
 

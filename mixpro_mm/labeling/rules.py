@@ -36,8 +36,8 @@ class AreaLabeling:
     uses_attention = False
 
     def __call__(self, target: MixedTarget, class_attention: None, grid: None, logits: Tensor) -> LabelWeights:
-        """Return ``lam_area`` for the log."""
-        return LabelWeights(None, target.lam_area)
+        """Return the weights for the log: areas, or the weight of the method for the sample itself."""
+        return LabelWeights(None, target.lam_area if target.weights is None else target.weights[:, 0])
 
 
 class AttentionLabeling:

@@ -41,7 +41,7 @@ def verdict(metric: str, found: PairedDifference) -> str:
         return 'supported'
     if high < 0:
         return 'not supported'
-    largest, is_top1 = max(-low, high), 'top1' in metric or metric.startswith('occlusion')
+    largest, is_top1 = max(-low, high), 'top1' in metric or metric.startswith(('occlusion', 'knn', 'linear'))
     return f'no difference larger than {largest:.2f}' if largest <= (1 if is_top1 else 2) else 'undecided'
 
 

@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('images', nargs='+', metavar='IMAGE')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/predictions'), help='folder (%(default)s)')
     parser.add_argument('--device', default='cpu', help='cpu or cuda (%(default)s)')
-    parser.add_argument('--score', type=float, default=0.3, help='least score of a detection (%(default)s)')
+    parser.add_argument('--score', type=float, default=0.3, help='minimum score of a detection (%(default)s)')
     args = parser.parse_args(arguments)
     from mmengine.logging import MMLogger
 

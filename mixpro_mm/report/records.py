@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from mixpro_mm.evaluation.measures import METRIC_NAMES, PROBES
+from mixpro_mm.evaluation.measures import METRIC_NAMES, PROBE
 from mixpro_mm.report.figures.logs import read_scalars
 from mixpro_mm.report.labels import canonical
 from mixpro_mm.utils.files import read_json
@@ -29,7 +29,8 @@ ROBUSTNESS = {
 }
 # by test data set
 PREFIXES = {f'{data}{kind}': f'{kind}_' for data in ('ImageNet', 'Digits', 'Fashion') for kind in 'AO'}
-ROBUST_LOOPS = ('RecordedTestLoop', 'OcclusionTestLoop', 'ProbeTestLoop')  # their top-1 is another test's
+# loops whose top-1 is not that of the standard test
+ROBUST_LOOPS = ('RecordedTestLoop', 'OcclusionTestLoop', 'ProbeTestLoop')
 LOGS = '*/vis_data/config.py'
 
 
@@ -210,8 +211,8 @@ def _numbers(metrics: dict, settings: dict) -> Iterator[tuple[str, str, float]]:
     for reported, value in metrics.items():
         if reported in ROBUSTNESS:
             yield 'robustness', PREFIXES.get(data, '') + ROBUSTNESS[reported], round(value, 4)
-        elif reported in PROBES and '/random/' not in reported:
-            yield 'probe', reported.removeprefix('probe/'), round(value, 4)
+        elif reported.startswith(PROBE) and '/random/' not in reported:
+            yield 'probe', reported.removeprefix(PROBE), round(value, 4)
         elif reported in METRIC_NAMES and not robust:
             task, metric, factor = METRIC_NAMES[reported]
             yield task, metric, round(value * factor, 4)

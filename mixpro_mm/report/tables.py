@@ -17,7 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 TASKS = ('classification', 'probe', 'segmentation', 'detection', 'robustness')
-REFERENCES = ('scratch', 'baseline', 'random', 'cutmix', 'none')  # compared with: the first measured
+REFERENCES = ('scratch', 'baseline', 'random', 'cutmix', 'none')  # methods are compared with the first of these
 
 
 class Cell(NamedTuple):

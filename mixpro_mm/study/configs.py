@@ -111,7 +111,8 @@ def files_needed(config: Config, starts: bool = False, parts: tuple[str, ...] = 
         return [value for _, value in strings(node, '', *keys)]
 
     found = []
-    for part in parts:
+    probes = str((config.get('test_cfg') or {}).get('type')).endswith('ProbeTestLoop')  # reads the training images
+    for part in dict.fromkeys([*parts, *(['train'] if 'test' in parts and probes else [])]):
         for _, node in dicts(config.get(f'{part}_dataloader')):
             found += data_paths(node).values()
         found += values(config.get(f'{part}_evaluator'), 'ann_file') + values(config.get(f'{part}_cfg'), 'checkpoint')

@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mixpro_mm.evaluation.measures import METRIC_NAMES, PROBES
+from mixpro_mm.evaluation.measures import METRIC_NAMES
 from mixpro_mm.study.configs import files_needed, fingerprint, stage_config
 from mixpro_mm.utils.configs import read_config
 
@@ -34,7 +34,6 @@ EVALUATED = {
     'O/ood/aupr': 'O_aupr',
     'O/ood/auroc': 'O_auroc',
     'O/ood/fpr95': 'O_fpr95',
-    **{f'probe/{name}': name.rpartition('/')[2] for name in PROBES},
 }
 # in the results only if there is a published value
 OPTIONAL = ('bbox_mAP_50', 'bbox_mAP_75', 'segm_mAP_50', 'segm_mAP_75')

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mixpro_mm.evaluation.measures import PROBE
 from mixpro_mm.study.entries import DONE
 from mixpro_mm.study.evaluate import EVALUATED, EVALUATIONS, METRICS, OPTIONAL
 from mixpro_mm.study.plan import Plan
@@ -19,7 +20,7 @@ def records_of(plan: Plan, work_dir: Path, root: Path) -> list[dict]:
     points as ``value`` and the pairs (information loss, top-1) as ``curve``. Paths of configs are relative to ``root``
     if they are below it.
     """
-    records = []
+    records, random = [], set()
     for stage in plan.stages:
         done = read_json(work_dir / stage.name / DONE)
         if stage.config is None or done is None:
@@ -28,11 +29,19 @@ def records_of(plan: Plan, work_dir: Path, root: Path) -> list[dict]:
         for reported, (metric, factor) in METRICS.items():
             if reported in metrics and (metric not in OPTIONAL or metric in stage.published):
                 found.append((None, metric, metrics[reported] * factor, {}))
-        for reported, metric in EVALUATED.items():
-            evaluation, is_random = reported.partition('/')[0], '/random/' in reported
-            if reported in metrics and evaluation in stage.evaluations:
-                other = dict(pretraining='random', checkpoint_sha256=None) if is_random else {}
-                found.append((evaluation, metric, metrics[reported], other))
+        for reported, value in metrics.items():
+            evaluation, _, name = reported.partition('/')
+            metric = name.rpartition('/')[2] if name.startswith(PROBE) else EVALUATED.get(reported)
+            if evaluation not in stage.evaluations or metric is None:
+                continue
+            other = {}
+            if name.startswith(f'{PROBE}random/'):  # the same for all stages of a backbone and seed
+                key = stage.backbone, plan.seed_of(stage), metric
+                if key in random:
+                    continue
+                random.add(key)
+                other = dict(pretraining='random', checkpoint_sha256=None, published=None)
+            found.append((evaluation, metric, value, other))
         curves = (read_json(work_dir / stage.name / 'occlusion' / OCCLUSION) or {}).get('curves', {})
         for mode, points in curves.items() if 'occlusion' in stage.evaluations else ():
             mean = sum(point['top1'] for point in points) / len(points)

@@ -1,4 +1,4 @@
-"""Conversion of checkpoints from other projects."""
+"""Conversion of checkpoints from other projects, and to timm."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,11 +91,9 @@ def convert(source, destination, target, trust=False, heads=None, take=None) -> 
 def _save(tensors: dict[str, torch.Tensor], meta: dict, path: Path, as_safetensors: bool) -> None:
     if not as_safetensors:
         return torch.save(dict(state_dict=tensors, meta=meta), path)
-    try:
-        from safetensors.torch import save_file
-    except ImportError as error:
-        raise ValueError(f'{path} needs safetensors: pip install safetensors') from error
-    text = {key: str(value) for key, value in meta.items() if value}
+    from safetensors.torch import save_file  # a requirement of timm
+
+    text = {key: str(value) for key, value in meta.items() if value is not None}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, text)
 
 

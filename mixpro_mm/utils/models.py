@@ -101,7 +101,7 @@ def class_names(dataset, scores: Tensor) -> list[str]:
 
 
 def dataset_meta(config: Config, checkpoint: str | Path) -> dict:
-    """Return ``classes`` and ``palette`` (RGB) of the data of a model; without a palette, colors are drawn.
+    """Return ``classes`` and ``palette`` (RGB) of the data of a model; colors that it lacks are drawn.
 
     Those in the checkpoint replace those of the config's test data, and these the defaults of its data set.
     """
@@ -109,10 +109,9 @@ def dataset_meta(config: Config, checkpoint: str | Path) -> dict:
     default = getattr(DATASETS.get(data.type), 'METAINFO', {})
     meta = {**default, **(data.get('metainfo') or {}), **read_checkpoint(checkpoint).dataset}
     classes = [str(name).split(',')[0] for name in meta.get('classes') or ()]
-    palette = meta.get('palette')
-    if not palette or palette == 'random' or len(palette) < len(classes):
-        palette = np.random.default_rng(0).integers(60, 256, (max(len(classes), 1), 3)).tolist()
-    return dict(classes=classes, palette=[tuple(color) for color in palette])
+    palette, drawn = meta.get('palette'), np.random.default_rng(0).integers(60, 256, (2048, 3)).tolist()
+    palette = [] if not palette or palette == 'random' else [*palette]
+    return dict(classes=classes, palette=[tuple(color) for color in palette + drawn[len(palette) :]])
 
 
 def take_items(dataset, count: int, seed: int) -> list[dict]:

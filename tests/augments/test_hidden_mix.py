@@ -153,7 +153,9 @@ def test_what_is_not_mixed_raises(kind, settings):
     augment.pop_target()
     with pytest.raises(RuntimeError, match=r'tokens of the last batch were not mixed: .* did not call'):
         augment(images, labels)
-    augment.bind(model)  # after an interrupted run
+    augment.discard()  # after an interrupted run
+    augment(images, labels)
+    augment.bind(model)
     augment(images, labels)
     for twin in (copy.deepcopy(augment), pickle.loads(pickle.dumps(augment))):
         assert (twin._bound, twin._chosen) == (None, None)
@@ -186,6 +188,15 @@ def test_gradients_reach_both_images():
         logits_of(model, images)[0].sum().backward()
         augment.unbind()
         assert (images.grad.abs().amax((1, 2, 3)) > 0).all()
+
+
+def test_attention_cannot_re_weight_labels_without_areas(tmp_path):
+    config = Config.fromfile(CONFIGS / 'digits' / 'deit-micro_mixpro_digits.py')
+    config.model.train_cfg = dict(augments=[dict(type='mixpro_mm.ManifoldMixup')])
+    config.train_dataloader.dataset.indices = config.val_dataloader.dataset.indices = 64
+    config.work_dir = str(tmp_path)
+    with pytest.raises(ValueError, match=r"ManifoldMixup mixes labels by a ratio.*labeling='AreaLabeling'"):
+        Runner.from_cfg(config).train()
 
 
 @pytest.mark.parametrize('augment', [dict(type='MixToken', patch_size=4), dict(type='ManifoldMixup')])

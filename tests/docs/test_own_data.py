@@ -1,4 +1,4 @@
-"""The examples for masks and boxes of one's own train at a smaller size, from data in their layouts."""
+"""The examples for masks and instances of one's own train at a smaller size, from data in their layouts."""
 
 import json
 import math
@@ -59,7 +59,7 @@ def test_instances_in_the_layout_of_coco_are_learned(scenes, tmp_path):
             scenes / 'coco' / 'annotations' / f'instances_{split}2017.json', data / 'annotations' / f'{split}.json'
         )
     detection.write_checkpoint(tmp_path / 'weights' / 'epoch_300.pth')
-    config = example('own_boxes', tmp_path, tmp_path / 'weights' / 'epoch_300.pth')
+    config = example('own_instances', tmp_path, tmp_path / 'weights' / 'epoch_300.pth')
     assert config.model.roi_head.bbox_head.num_classes == config.model.roi_head.mask_head.num_classes == 10
     config = detection.shrink(config)
     runner, watch, _ = run(config, tmp_path / 'run')

@@ -1,7 +1,9 @@
-"""ProbeTestLoop in a Runner, and its command line."""
+"""ProbeTestLoop in a Runner, and its command line; run as a script, this file is one of two processes."""
 
 import copy
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +13,10 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from torch import distributed
 
 from mixpro_mm.datasets import Digits
-from mixpro_mm.evaluation.probe import main
+from mixpro_mm.evaluation.probe_cli import main
 from tests.evaluation.conftest import loader
 
 TRAIN, TEST = 200, 60
@@ -130,7 +133,7 @@ def test_the_record_has_settings_and_held_out_results(tmp_path):
 def test_random_weights_are_those_of_the_seed_without_a_checkpoint(tmp_path):
     config = config_of(random=True)
     path = saved(model_of(config, seed=5), tmp_path / 'model.pth')
-    config.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=path, prefix='backbone.')
+    config.model.backbone.init_cfg = [dict(type='Pretrained', checkpoint=path, prefix='backbone.')]
     found = [test(copy.deepcopy(config), tmp_path / name, path) for name in ('first', 'again')]
     assert found[0] == found[1]
     differ = [found[0][f'probe/{name}'] != found[0][f'probe/random/{name}'] for name in ('knn_5', 'knn_20', 'linear')]
@@ -164,12 +167,13 @@ def test_a_checkpoint_that_does_not_fit_raises(change, message, tmp_path):
         test(config, tmp_path / 'probe', str(tmp_path / 'model.pth'))
 
 
-def test_another_head_in_the_checkpoint_does_not_matter(tmp_path):
-    config = config_of()
+@pytest.mark.parametrize('settings', [MODEL, TIMM], ids=['ViT', 'timm'])
+def test_another_head_in_the_checkpoint_does_not_matter(settings, tmp_path):
+    config = config_of(settings)
     model = model_of(config)
     first = test(copy.deepcopy(config), tmp_path / 'first', saved(model, tmp_path / 'model.pth'))
     tensors = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith('head')}
-    tensors['head.layers.head.weight'] = torch.zeros(1000, 32)
+    tensors['head.weight' if settings is TIMM else 'head.layers.head.weight'] = torch.zeros(1000, 24)
     torch.save(tensors, tmp_path / 'other.pth')
     assert test(config, tmp_path / 'other', str(tmp_path / 'other.pth')) == first
 
@@ -180,14 +184,29 @@ def test_another_head_in_the_checkpoint_does_not_matter(tmp_path):
         (dict(ks=[0]), 'ks must be'),
         (dict(temperature=0), 'temperature must be'),
         (dict(cs=[0.1, -1.0]), 'cs must be'),
-        (dict(held_out=0), 'held_out must be'),
-        (dict(ks=[1000]), '1000 neighbors .* 200 features'),
+        (dict(held_out=-0.1), 'held_out must be'),
+        (dict(held_out=1), r'held_out 1 do not fit 200 training images'),
+        (dict(held_out=0.001), r'held_out 0.001 do not fit 200 training images'),
+        (dict(ks=[1000]), r'ks \[1000\] .* 200 training images'),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else '',
 )
 def test_invalid_settings_raise(settings, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         test(config_of(**settings), tmp_path / 'probe')
+
+
+def test_training_data_are_read_without_wrapper_and_augmentation(tmp_path):
+    config = config_of()
+    source = config.train_dataloader.dataset.dataset
+    config.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[source, dict(source, indices=50)])
+    test(config, tmp_path / 'probe')
+    settings = json.loads((tmp_path / 'probe' / 'probe.json').read_text())['settings']
+    assert settings['train_images'] == TRAIN + 50
+    assert [each['pipeline'] for each in settings['train_data']['datasets']] == [[dict(type='PackInputs')]] * 2
+    config.train_dataloader.dataset = dict(type='KFoldDataset', dataset=source, fold=0)
+    with pytest.raises(ValueError, match='does not know the images in KFoldDataset'):
+        test(config, tmp_path / 'folds')
 
 
 def test_features_that_are_not_finite_raise(tmp_path):
@@ -211,5 +230,34 @@ def test_the_command_prints_results_and_names_the_record(tmp_path, capsys, monke
     assert all(name in printed for name in record['metrics']) and 'work_dirs/mine/probe/probe.json' in printed
     names = [f'probe/{start}{name}' for start in ('', 'random/') for name in ('knn_3', 'linear')]
     assert [*record['metrics']] == names
+    config.test_cfg = dict(type='mixpro_mm.ProbeTestLoop', ks=[4], cs=[0.1])
+    config.dump('own.py')
+    assert main(['own.py', '--checkpoint', path]) == 0
+    assert 'probe/knn_4' in capsys.readouterr().out  # its own settings
     assert main(['mine.py', '--checkpoint', 'missing.pth']) == 1
     assert capsys.readouterr().err == 'probe: there is no checkpoint missing.pth\n'
+
+
+def one_rank(rank, folder):
+    """Probe on two ranks; 61 test images are padded."""
+    distributed.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
+    config = config_of()
+    config.test_dataloader.dataset.indices = 61
+    config.launcher = 'pytorch'
+    torch.save(test(config, Path(folder, 'probe'), f'{folder}/model.pth'), f'{folder}/rank{rank}.pth')
+    distributed.destroy_process_group()
+
+
+@pytest.mark.long
+def test_two_ranks_probe_every_image_once(two_ranks, tmp_path):
+    """The metrics equal those of a single process."""
+    config = config_of()
+    config.test_dataloader.dataset.indices = 61
+    path = saved(model_of(config), tmp_path / 'model.pth')
+    first, second = two_ranks(__file__)
+    assert first == second == pytest.approx(test(config, tmp_path / 'alone', path))
+    assert json.loads((tmp_path / 'probe' / 'probe.json').read_text())['settings']['processes'] == 2
+
+
+if __name__ == '__main__':
+    one_rank(int(sys.argv[1]), sys.argv[2])

@@ -35,6 +35,12 @@ def test_a_close_neighbor_outvotes_two_distant_ones():
     assert probe.knn_classify(query, features, labels, ks=[3], temperature=10.0)[3].tolist() == [0]
 
 
+def test_a_low_temperature_leaves_the_nearest():
+    features, labels = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.8, 0.6]]), torch.tensor([1, 0, 0])
+    for temperature in (1e-4, 0.01, 0.02):
+        assert probe.knn_classify(features[:1], features, labels, [3], temperature)[3].tolist() == [1]
+
+
 def test_more_neighbors_than_features_raise():
     features, labels = clusters(30, 1)
     with pytest.raises(ValueError, match=r'200 neighbors .* 30 features'):
@@ -43,7 +49,8 @@ def test_more_neighbors_than_features_raise():
 
 @pytest.mark.parametrize('c', [1e-3, 0.1, 10.0])
 @pytest.mark.parametrize('start', [False, True], ids=['from zero', 'from another solution'])
-def test_logistic_regression_has_the_solution_of_scikit_learn(c, start):
+def test_logistic_regression_has_the_solution_of_scikit_learn(c, start, monkeypatch):
+    monkeypatch.setattr(probe, 'CHUNK', 4 * 150)  # 400 examples in three parts
     features, labels = clusters(400, 3)
     features = features.double()
     earlier = probe.fit_logistic(features, labels, 1.0)[:2] if start else None

@@ -44,6 +44,8 @@ def study(tmp_path, records, **more):
         ('top1', -1.01, 0.4, 'undecided'),
         ('A_top1', -1.01, 0.4, 'undecided'),
         ('occlusion_random', -0.5, 1.01, 'undecided'),
+        ('knn_20', -1.01, 0.4, 'undecided'),
+        ('linear', -1.01, 0.4, 'undecided'),
         ('mIoU', -1.51, 0.4, 'no difference larger than 1.51'),
         ('bbox_mAP', -2.01, 1.0, 'undecided'),
         ('O_aupr', -0.5, 2.0, 'no difference larger than 2.00'),

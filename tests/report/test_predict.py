@@ -79,11 +79,9 @@ def test_the_command_writes_a_picture_for_each_image(image, checkpoint, tmp_path
     path = checkpoint(CLASSIFIER, META)
     assert main([str(CLASSIFIER), path, image, str(other), '--out', str(tmp_path / 'out')]) == 0
     assert sorted(file.name for file in (tmp_path / 'out').iterdir()) == ['0-photo.png', '1-photo.png']
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.partition(': ')[0] for line in lines if '.png; ' not in line and ': ' in line][-2:] == [
-        image,
-        str(other),
-    ]
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    for number, (line, given) in enumerate(zip(lines, (image, str(other)), strict=True)):
+        assert line.startswith(f'{given}: ') and line.endswith(f'%; {tmp_path}/out/{number}-photo.png')
 
 
 @pytest.mark.parametrize('wrong', ['a tensor is missing', 'no image'])
@@ -103,4 +101,4 @@ def test_what_does_not_fit_is_said_in_one_line(wrong, image, checkpoint, tmp_pat
 
 def test_colors_are_drawn_if_there_is_no_palette(checkpoint):
     meta = models.dataset_meta(Config.fromfile(CLASSIFIER), checkpoint(CLASSIFIER, dict(classes=('a', 'b'))))
-    assert meta['classes'] == ['a', 'b'] and len({*meta['palette']}) == 2
+    assert meta['classes'] == ['a', 'b'] and len({*meta['palette'][:10]}) == 10

@@ -1,5 +1,7 @@
 """Records of finished stages."""
 
+from dataclasses import replace
+
 from mixpro_mm.study.plan import Plan, Stage
 from mixpro_mm.study.results import records_of
 from mixpro_mm.utils.files import write_json
@@ -72,3 +74,24 @@ def test_calibration_may_be_a_test_of_its_own(tmp_path):
     pre = Stage(name='pre', config='/c.py', task='classification', evaluations=tests, **ROW)
     found = records(tmp_path, (pre, {'calibration/calibration/ece': 3.0, 'occlusion/accuracy/top1': 90.0}))
     assert [(r['metric'], r['value'], r['config']) for r in found] == [('ece', 3.0, '/r/c.py')]
+
+
+def test_random_weights_are_one_record_of_a_backbone_and_seed(tmp_path):
+    """Stages of one backbone and seed have the same random weights, up to rounding."""
+    stages = [
+        Stage(
+            name, '/c.py', task='classification', backbone='DeiT', pretraining=name, seed=seed, published=dict(knn_20=9)
+        )
+        for name, seed in (('none', 3), ('mixpro', 3), ('cutmix', 4))
+    ]
+    stages = [replace(stage, evaluations=dict(probe='/r/p.py')) for stage in stages]
+    metrics = {'probe/probe/knn_20': 80.0, 'probe/probe/linear': 85.0, 'probe/accuracy/top1': 1.0}
+    measured = [metrics | {'probe/probe/random/knn_20': 60.0 + number} for number in range(3)]
+    found = records(tmp_path, *zip(stages, measured, strict=True))
+    assert {(r['task'], r['config']) for r in found} == {('probe', '/r/p.py')}
+    assert [(r['pretraining'], r['metric'], r['value'], r['seed'], r.get('published')) for r in found] == [
+        ('none', 'knn_20', 80.0, 3, 9), ('none', 'linear', 85.0, 3, None), ('random', 'knn_20', 60.0, 3, None),
+        ('mixpro', 'knn_20', 80.0, 3, 9), ('mixpro', 'linear', 85.0, 3, None),
+        ('cutmix', 'knn_20', 80.0, 4, 9), ('cutmix', 'linear', 85.0, 4, None), ('random', 'knn_20', 62.0, 4, None),
+    ]  # fmt: skip
+    assert all(('checkpoint_sha256' in record) == (record['pretraining'] != 'random') for record in found)

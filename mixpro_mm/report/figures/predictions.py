@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
+from PIL import Image
 from torchvision.io import decode_image
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
+from mixpro_mm.augments.hidden_mix import HiddenMix
 from mixpro_mm.hooks.labeling import label_augments
 from mixpro_mm.report.figures.canvas import WIDTHS, fit, image_table, write_figure
 from mixpro_mm.report.figures.mixed import mixed_table
@@ -26,13 +28,13 @@ GREY = (160, 160, 160)  # pixels without a label
 
 
 class Predictor:
-    """Draw predictions of a model with the last tensors of a checkpoint, which must have all of its tensors.
+    """Draw predictions of a model with the weights of a checkpoint, which must have all of its tensors.
 
     Args:
         config: Config of mmpretrain, mmseg or mmdet.
         checkpoint: Local file. Its names and colors of classes are used, or else those of the config's test data.
         device: Device of the model.
-        score: Least score of a drawn detection.
+        score: Minimum score of a drawn detection.
 
     Raises:
         ValueError: The config cannot be read, or the checkpoint does not fit the model.
@@ -51,7 +53,9 @@ class Predictor:
             ValueError: The file is not an image, or does not fit the test pipeline.
         """
         sample = self.model.test_step(pseudo_collate([models.read_image(self.config, str(file))]))[0].cpu()
-        image, (classes, colors), seen = decode_image(str(file), 'RGB'), self.meta.values(), set()
+        with Image.open(file) as opened:
+            image = torch.from_numpy(np.array(opened.convert('RGB'))).permute(2, 0, 1)
+        (classes, colors), seen = self.meta.values(), set()
         name = lambda number: classes[number] if number < len(classes) else f'class {number}'  # noqa: E731
         shown = [image]
         if 'pred_sem_seg' in sample:
@@ -69,7 +73,7 @@ class Predictor:
             found = [f'{name(n)} {score:.0%}' for n, score in zip(numbers.tolist(), scores.tolist(), strict=True)]
         titles, text = ['image', 'prediction'][: len(shown)], ', '.join(found[:5]) or 'nothing found'
         titles = titles if len(shown) > 1 else [text]
-        legend = {name(i): np.array(colors[i]) / 255 for i in sorted(seen) if i < len(colors)}
+        legend = {name(i): np.array(colors[i]) / 255 for i in sorted(seen)}
         row = ('', [each.permute(1, 2, 0).numpy() / 255 for each in shown])
         return image_table(
             [row], {0: titles}, width=WIDTHS['text' if len(shown) > 1 else 'column'], legend=legend
@@ -112,7 +116,8 @@ def _mixed(stage, path: Path, load, seed: int) -> dict | None:
     if not stage.settings.model.get('train_cfg'):
         return None
     config, model, dataset = load(stage)
-    if not (augments := label_augments(model)):
+    augments = [augment for augment in label_augments(model) if not isinstance(augment, HiddenMix)]
+    if not augments:
         return None
     write_figure(mixed_table(model, config, augments[0], dataset, IMAGES, seed, WIDTHS['text']), path)
     caption = 'A test image, its partner, the mask (white: from the image), the mixed image with the weights of both '
@@ -160,9 +165,8 @@ def _instances(image: torch.Tensor, sample, part: str, colors: list[tuple], seen
         return image
     seen.update(found.labels.tolist())
     shown, boxes = [colors[i] for i in found.labels.tolist()], getattr(found.bboxes, 'tensor', found.bboxes)
-    if 'masks' not in found:
-        return draw_bounding_boxes(image, boxes, colors=shown, width=max(1, round(max(image.shape) / 100)))
-    masks = found.masks if torch.is_tensor(found.masks) else torch.from_numpy(found.masks.to_ndarray())
-    masks = masks.bool() & (masks.bool().cumsum(0) < 2)  # of the first instance; torchvision blackens overlaps
-    image = draw_segmentation_masks(image, masks, alpha=0.55, colors=shown)
+    if 'masks' in found:
+        masks = found.masks if torch.is_tensor(found.masks) else torch.from_numpy(found.masks.to_ndarray())
+        masks = masks.bool() & (masks.bool().cumsum(0) < 2)  # of the first instance; torchvision blackens overlaps
+        image = draw_segmentation_masks(image, masks, alpha=0.55, colors=shown)
     return draw_bounding_boxes(image, boxes, colors=shown, width=max(1, round(max(image.shape) / 100)))
