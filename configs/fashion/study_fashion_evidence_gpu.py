@@ -1,6 +1,6 @@
 # The evidence study for one GPU: DeiT-T and PVT-T instead of the micro models, 20,480 images, bf16. Not run yet. As
 # calculated about 6 hours: 8,000 steps of 12 blocks are bound by kernel launches, some 40 ms a step, so 5.5 minutes for
-# each of 35 DeiT-T, 8 for each of 12 PVT-T, and 3 for each of 24 transfers.
+# each of 35 DeiT-T, 8 for each of 12 PVT-T, and 3 for each of 32 transfers.
 # Run:      python tools/study.py configs/fashion/study_fashion_evidence_gpu.py
 _base_ = 'study_fashion_evidence.py'
 
