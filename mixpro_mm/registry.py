@@ -11,7 +11,6 @@ __all__ = [
     'BATCH_AUGMENTS',
     'DATASETS',
     'FUNCTIONS',
-    'HAS_MMPRETRAIN',
     'HOOKS',
     'LOOPS',
     'METRICS',

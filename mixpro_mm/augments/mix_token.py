@@ -25,7 +25,7 @@ class MixToken(HiddenMix):
 
     Raises:
         ValueError: At construction for an invalid argument; in :meth:`bind` if the backbone has no patch embedding; at
-            the first batch if it has other tokens than ``patch_size``.
+            the first batch if ``patch_size`` does not divide the image, or the backbone has other tokens.
         RuntimeError: While mixing without :meth:`bind`, or if the forward pass did not call the patch embedding.
     """
 
@@ -51,14 +51,19 @@ class MixToken(HiddenMix):
         raise ValueError(f'MixToken needs a backbone with patch_embed, which {type(backbone).__name__} does not have')
 
     def draw_mask(self, images: Tensor, index: Tensor) -> Tensor:
-        size = tuple(images.shape[2:])
+        height, width = size = tuple(images.shape[2:])
+        if height % self.patch_size or width % self.patch_size:
+            raise ValueError(
+                f'patch_size {self.patch_size} of MixToken does not divide an image of {height}x{width} pixels'
+            )
         lam = self.draw_ratio(len(images))[: 1 if self.ratio == 'batch' else None]
         cells = region_mask(lam, tuple(length // self.patch_size for length in size), device=images.device)
         return to_pixels(cells, self.patch_size, size).expand(len(images), -1, -1, -1)
 
     def mix(self, images: Tensor, scores: Tensor, index: Tensor) -> tuple[Tensor, MixedTarget]:
+        target = MixedTarget(scores, scores[index], self.draw_mask(images, index))
         self.choose(0, index)
-        return images, MixedTarget(scores, scores[index], self.draw_mask(images, index))
+        return images, target
 
     def mix_tokens(self, tokens: Tensor, partners: Tensor) -> Tensor:
         own = self._pending.mask[:, 0, :: self.patch_size, :: self.patch_size].flatten(1)

@@ -171,6 +171,8 @@ def test_what_does_not_fit_the_model_raises():
             ManifoldMixup(layers=layers)
     with pytest.raises(ValueError, match='which Linear does not have'):
         MixToken().bind(nn.Linear(2, 2))
+    with pytest.raises(ValueError, match='patch_size 12 of MixToken does not divide an image of 32x32 pixels'):
+        bound(MixToken(patch_size=12), model)(images, labels)
     augment = bound(MixToken(patch_size=4), model)
     augment(images, labels)
     with pytest.raises(ValueError, match=r'patch_size 4 of MixToken makes 64 tokens .* gives \(6, 16, 32\)'):

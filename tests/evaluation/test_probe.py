@@ -243,7 +243,6 @@ def one_rank(rank, folder):
     distributed.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
     config = config_of()
     config.test_dataloader.dataset.indices = 61
-    config.launcher = 'pytorch'
     torch.save(test(config, Path(folder, 'probe'), f'{folder}/model.pth'), f'{folder}/rank{rank}.pth')
     distributed.destroy_process_group()
 

@@ -42,7 +42,8 @@ BUILD = dict(augment=BATCH_AUGMENTS.build, labeling=build_labeling, hook=HOOKS.b
 MEMORY = {'in_channels', 'num_classes'}  # large values take memory, not an error
 LARGE, SMALL = [(32, 32), (32, 48), (64, 32)], [(8, 8), (17, 23), (9, 40)]
 QUERIES = ('LabelingHook', 'SMMix', 'TokenMix')  # not for CASwin
-INSISTING = ('MixPro', 'PuzzleMix', 'SMMix', 'TokenMix')  # require the LabelingHook
+HIDDEN = ('ManifoldMixup', 'MixToken')  # tested with the tokens of a ViT
+INSISTING = ('MixPro', 'MixToken', 'PuzzleMix', 'SMMix', 'TokenMix')  # require the LabelingHook
 
 
 def fuzz(strategy, examples):
@@ -143,12 +144,15 @@ def cases(draw, name):
         labeling = dict(kwargs, type=name)
     elif name == 'LearnableFactor':
         labeling = dict(type='ProgressiveAttentionLabeling', factor='learnable')
+    elif name == 'ManifoldMixup':
+        labeling = 'AreaLabeling'
     elif name in INSISTING:
         labeling = labeling or 'AreaLabeling'
     hooks = [dict(type='EMAHook')] if name == 'TokenMix' else []
     hooks += [dict(type='mixpro_mm.LabelingHook', labeling=labeling)] if labeling and name != 'LabelingHook' else []
     hooks += [component] if kind == 'hook' else []
-    backbones = [vit] if kind == 'loss' or name == 'TransferCheckHook' else [vit, pvt, *[swin] * (name not in QUERIES)]
+    only_vit = kind == 'loss' or name in ('TransferCheckHook', *HIDDEN)
+    backbones = [vit] if only_vit else [vit, pvt, *[swin] * (name not in QUERIES)]
     build = draw(st.sampled_from(backbones))
     model = build(component if kind == 'loss' else dict(type='CrossEntropyLoss', use_soft=True), img_size=size)
     batch = draw(st.sampled_from([1, 2, 3, 7])), size, draw(st.booleans())

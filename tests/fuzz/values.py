@@ -61,6 +61,10 @@ def counts(value) -> bool:
     return isinstance(value, list | tuple) and bool(value) and all(map(whole(low=2).accepts, value))
 
 
+def layers(value) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(type(layer) is int and layer >= 0 for layer in value)
+
+
 def sides(value) -> bool:
     if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(real().accepts, value)):
         return False
@@ -100,6 +104,8 @@ PARAMETERS: dict[str, dict[str, Parameter]] = dict(
     MixPro=MASK_MIX,
     BlockMix=dict(COMMON, patch_size=TOKENS['patch_size'], rounding=ROUNDING, **BLOCKS),
     GridMix=dict(COMMON, grid=whole(2, 4, 7, low=2), rounding=ROUNDING),
+    ManifoldMixup=dict(COMMON, layers=Parameter(((0, 1), [1], [2, 0]), layers, always=True)),
+    MixToken=dict(COMMON, patch_size=whole(8, np.int64(8), always=True)),
     SaliencyMix=COMMON,
     AttentiveCutMix=dict(
         COMMON,

@@ -150,10 +150,10 @@ def test_sweep_of_finished_work_directories(write_log, tmp_path, drawn, monkeypa
     ('words', 'sentence'),
     [
         (['mixed', 'nowhere.py'], 'mixed: nowhere.py cannot be read: '),
-        (['mixed', '{none}'], 'no augmentation of mixpro_mm in this config; found: none'),
+        (['mixed', '{none}'], 'no augmentation of mixpro_mm that mixes images in this config; found: none'),
         (
             ['mixed', '{mix}', '--augment', 'CutMix'],
-            'mixed: no augmentation CutMix of mixpro_mm in this config; found: MixPro',
+            'mixed: no augmentation CutMix of mixpro_mm that mixes images in this config; found: MixPro',
         ),
         (['mixed', '{mix}', '--checkpoint', '{mix}'], 'cannot be read: it is a text file that starts with'),
         (['mixed', '{mix}', '--num', '1'], '--num 1: must be 2 to 16'),
