@@ -1,6 +1,6 @@
 # The evidence study on Fashion-MNIST: DeiT-micro pre-trained with seven methods and five seeds, tested on
 # whole, occluded, adversarially filtered and unknown images; PVT-micro with four methods and three seeds; Segmenter and
-# Mask R-CNN from four of these. 79 stages of 3 to 17 minutes, 5 hours on 2 cores. docs/development/pilot.md: the pilot.
+# Mask R-CNN from four of these. 79 stages, 5.5 hours on 2 cores. docs/development/pilot.md: the pilot.
 # Run:      python tools/study.py configs/fashion/study_fashion_evidence.py
 # A part:   python tools/study.py configs/fashion/study_fashion_evidence.py --seeds 3 --methods cutmix transmix mixpro
 _base_ = '../_base_/fashion_methods.py'

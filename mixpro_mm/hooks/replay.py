@@ -12,7 +12,12 @@ from mixpro_mm.labeling import ClassAttentionTap, LabelWeights
 from mixpro_mm.labeling.rules import build_labeling
 from mixpro_mm.models import connect_factor
 
-__all__ = ['attention_maps', 'choose_augment', 'enlarged', 'hook_settings', 'mix', 'weigh']
+__all__ = ['attention_maps', 'choose_augment', 'enlarged', 'hook_settings', 'image_augments', 'mix', 'weigh']
+
+
+def image_augments(model: nn.Module) -> list:
+    """Return the batch augments with pending labels that mix images, not hidden tokens."""
+    return [augment for augment in label_augments(model) if not isinstance(augment, HiddenMix)]
 
 
 def choose_augment(model: nn.Module, name: str | None = None):
@@ -21,7 +26,7 @@ def choose_augment(model: nn.Module, name: str | None = None):
     Raises:
         ValueError: if there is none.
     """
-    known = {type(each).__name__: each for each in label_augments(model) if not isinstance(each, HiddenMix)}
+    known = {type(augment).__name__: augment for augment in image_augments(model)}
     name = name.split('.')[-1] if name else next(iter(known), None)
     if name not in known:
         found = ', '.join(known) or 'none'

@@ -13,8 +13,7 @@ from PIL import Image
 from torchvision.io import decode_image
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
-from mixpro_mm.augments.hidden_mix import HiddenMix
-from mixpro_mm.hooks.labeling import label_augments
+from mixpro_mm.hooks.replay import image_augments
 from mixpro_mm.report.figures.canvas import WIDTHS, fit, image_table, write_figure
 from mixpro_mm.report.figures.mixed import mixed_table
 from mixpro_mm.report.labels import label
@@ -116,8 +115,7 @@ def _mixed(stage, path: Path, load, seed: int) -> dict | None:
     if not stage.settings.model.get('train_cfg'):
         return None
     config, model, dataset = load(stage)
-    augments = [augment for augment in label_augments(model) if not isinstance(augment, HiddenMix)]
-    if not augments:
+    if not (augments := image_augments(model)):
         return None
     write_figure(mixed_table(model, config, augments[0], dataset, IMAGES, seed, WIDTHS['text']), path)
     caption = 'A test image, its partner, the mask (white: from the image), the mixed image with the weights of both '
