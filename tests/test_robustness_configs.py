@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torchvision import transforms
 
 from mixpro_mm.datasets import FashionMNIST, FashionO, fashion_adversarial
-from mixpro_mm.datasets.natural_adversarial import imagenet_wnids
+from mixpro_mm.datasets.imagenet_variants import imagenet_wnids
 from tests.config_rows import CONFIGS, fresh, header, read, run
 from tests.datasets.conftest import tiny_fashion  # noqa: F401
 

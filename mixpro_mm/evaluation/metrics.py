@@ -42,14 +42,14 @@ class ConfidenceMetric(BaseMetric):
         self.classes = classes
 
     @abstractmethod
-    def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> bool:
+    def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> Any:
         """Return the outcome of an image; ``predicted`` is one of the ``kept`` columns of its scores (None: all)."""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Collect one pair per image; each of ``data_samples`` is a dict with ``pred_score`` (C,)."""
         if not data_samples:
             return
-        scores = torch.stack([_field(sample, 'pred_score', self).detach().cpu().double() for sample in data_samples])
+        scores = torch.stack([field_of(sample, 'pred_score', self).detach().cpu().double() for sample in data_samples])
         kept = self.kept_classes(scores.shape[-1])
         confidence, predicted = functional.slice_confidence(scores.numpy(), kept)
         outcomes = [self.outcome(*each, kept) for each in zip(data_samples, predicted.tolist(), strict=True)]
@@ -111,7 +111,7 @@ class CalibrationMetric(ConfidenceMetric):
 
     def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> bool:
         """Return whether the prediction is correct."""
-        label = _one_number(_field(sample, 'gt_label', self), 'gt_label', self)
+        label = whole_number(field_of(sample, 'gt_label', self), 'gt_label', self)
         named = self.dataset_indices(len(sample['pred_score']))
         named = kept if named is None else named
         count = len(sample['pred_score']) if named is None else len(named)
@@ -142,8 +142,9 @@ class CalibrationMetric(ConfidenceMetric):
 class OODMetric(ConfidenceMetric):
     """Out-of-distribution detection by low confidence (Hendrycks et al., CVPR 2021; ImageNet-O in Table 5).
 
-    Reports in percent: ``aupr``, ``auroc``, ``fpr95``; out-of-distribution is the positive class. ``ood`` of a sample,
-    1 or 0, is a data field or meta field of ``DataSample`` (``algorithm_keys`` or ``meta_keys`` of ``PackInputs``).
+    Reports in percent: ``aupr``, ``auroc``, ``fpr95`` with out-of-distribution as the positive class, and ``aupr_in``
+    with in-distribution as the positive class. ``ood`` of a sample, 1 or 0, is a data field or meta field of
+    ``DataSample`` (``algorithm_keys`` or ``meta_keys`` of ``PackInputs``, or from :class:`OODDataset`).
 
     Args:
         classes: See :class:`ConfidenceMetric`.
@@ -157,7 +158,7 @@ class OODMetric(ConfidenceMetric):
 
     def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> bool:
         """Return whether the image is out of distribution."""
-        flag = _one_number(_field(sample, 'ood', self), 'ood', self)
+        flag = whole_number(field_of(sample, 'ood', self), 'ood', self)
         if flag not in (0, 1):
             raise ValueError(f'`ood` of a sample must be 0 or 1, got {flag}')
         return bool(flag)
@@ -170,8 +171,9 @@ class OODMetric(ConfidenceMetric):
                 f'{type(self).__name__} needs images of both kinds, but {int(ood.sum())} of {len(ood)} have ood = 1'
             )
         parts = confidence[ood == 0], confidence[ood == 1]
-        measured = functional.ood_aupr(*parts), functional.ood_auroc(*parts), functional.fpr95(*parts)
-        return {name: 100 * value for name, value in zip(('aupr', 'auroc', 'fpr95'), measured, strict=True)}
+        metrics = dict(aupr=functional.ood_aupr, aupr_in=functional.ood_aupr_in, auroc=functional.ood_auroc)
+        metrics['fpr95'] = functional.fpr95
+        return {name: 100 * metric(*parts) for name, metric in metrics.items()}
 
 
 def _columns(results: list) -> np.ndarray:
@@ -179,13 +181,15 @@ def _columns(results: list) -> np.ndarray:
     return np.asarray(results, dtype=np.float64).reshape(-1, 2).T
 
 
-def _field(sample: dict, name: str, metric: BaseMetric):
+def field_of(sample: dict, name: str, metric: BaseMetric):
+    """Return a field of a sample; raise a ValueError if it has none."""
     if sample.get(name) is None:
         raise ValueError(f'{type(metric).__name__} reads `{name}` of each sample, but one has only {sorted(sample)}')
     return sample[name]
 
 
-def _one_number(value, name: str, metric: BaseMetric) -> int:
+def whole_number(value, name: str, metric: BaseMetric) -> int:
+    """Return a field as int; raise a ValueError if it is not one whole number."""
     array = np.asarray(value.cpu() if isinstance(value, torch.Tensor) else value)
     if array.size != 1 or array.dtype.kind not in 'bui':
         raise ValueError(f'{type(metric).__name__} needs one whole number as `{name}` of a sample, got {value}')

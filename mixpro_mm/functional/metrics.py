@@ -20,6 +20,7 @@ __all__ = [
     'fpr95',
     'fpr_at_recall',
     'ood_aupr',
+    'ood_aupr_in',
     'ood_auroc',
     'rms_calibration_error',
     'slice_confidence',
@@ -90,8 +91,17 @@ def ood_aupr(in_confidence: ArrayLike, out_confidence: ArrayLike) -> float:
     Out-of-distribution is the positive class, the score is ``-confidence``. There is no interpolation:
     ``sum_t (recall_t - recall_(t-1)) * precision_t`` over distinct confidences t, ascending.
     """
-    false, true = _flagged(in_confidence, out_confidence)
-    return float((np.diff(true, prepend=0) * (true / (true + false))).sum() / true[-1])
+    return _average_precision(*_flagged(in_confidence, out_confidence))
+
+
+def ood_aupr_in(in_confidence: ArrayLike, out_confidence: ArrayLike) -> float:
+    """Return the average precision of detecting in-distribution examples by high confidence.
+
+    In-distribution is the positive class, the score is ``confidence``; else as :func:`ood_aupr`.
+    """
+    counts = _flagged(in_confidence, out_confidence)
+    inside, outside = (np.diff(count, prepend=0)[::-1].cumsum() for count in counts)  # from the highest confidence on
+    return _average_precision(outside, inside)
 
 
 def ood_auroc(in_confidence: ArrayLike, out_confidence: ArrayLike) -> float:
@@ -179,6 +189,11 @@ def whole_classes(values: ArrayLike, name: str, width: int | None = None) -> np.
         kind = 'class indices from 0 on' if width is None else f'columns of {width} scores (0 to {width - 1})'
         raise ValueError(f'{name} must be distinct {kind}, got {classes.tolist()!s:.80}')
     return classes
+
+
+def _average_precision(false: np.ndarray, true: np.ndarray) -> float:
+    """Return the average precision, given the numbers of false and true positives at each threshold, (T,) ascending."""
+    return float((np.diff(true, prepend=0) * (true / (true + false))).sum() / true[-1])
 
 
 def _ranked(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -108,6 +108,7 @@ def test_a_test_run_reports_the_detection(model, tmp_path):
     assert metrics == pytest.approx(
         {
             'ood/aupr': 100 * average_precision_score(flags, found),
+            'ood/aupr_in': 100 * average_precision_score(1 - flags, -found),
             'ood/auroc': 100 * roc_auc_score(flags, found),
             'ood/fpr95': 100 * (found[flags == 0] >= threshold).mean(),
         },
@@ -163,7 +164,7 @@ def test_a_single_bin_has_no_protocol_error(images):
 
 def test_the_flag_has_any_integer_type():
     metrics = evaluate(OODMetric(), [score(0.3, 0.7, ood=torch.tensor([1])), score(0.1, 0.9, ood=np.bool_(False))])
-    assert metrics == {'ood/aupr': 100, 'ood/auroc': 100, 'ood/fpr95': 0}
+    assert metrics == {'ood/aupr': 100, 'ood/aupr_in': 100, 'ood/auroc': 100, 'ood/fpr95': 0}
 
 
 FAIR = (0.3, 0.7)

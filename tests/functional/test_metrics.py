@@ -7,8 +7,8 @@ from scipy.special import softmax
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from mixpro_mm.functional import aurra, expected_calibration_error, fpr95, fpr_at_recall, ood_aupr, ood_auroc
+from mixpro_mm.functional.metrics import ood_aupr_in, slice_confidence, whole_classes
 from mixpro_mm.functional.metrics import rms_calibration_error as rms
-from mixpro_mm.functional.metrics import slice_confidence, whole_classes
 
 RANKED = {
     'rms': lambda c, z: rms(c, z, 10),
@@ -95,6 +95,8 @@ def test_separation_is_that_of_scikit_learn(sizes, levels):
         inside, outside = (np.round(part * levels) / levels for part in (inside, outside))
     labels, score = np.repeat([0, 1], sizes), -np.r_[inside, outside]
     assert ood_aupr(inside, outside) == pytest.approx(average_precision_score(labels, score), rel=1e-12)
+    known = average_precision_score(1 - labels, -score)
+    assert ood_aupr_in(inside, outside) == pytest.approx(known, rel=1e-12)
     assert ood_auroc(inside, outside) == pytest.approx(roc_auc_score(labels, score), rel=1e-12)
     fpr, tpr, _ = roc_curve(labels, score, drop_intermediate=False)
     for recall in (0.05, 0.5, 0.8, 0.95, 1.0):

@@ -5,8 +5,8 @@ import pytest
 from mmengine.config import ConfigDict
 from mmpretrain.registry import DATASETS
 
-from mixpro_mm.datasets import ImageNetA, ImageNetO
-from mixpro_mm.datasets.natural_adversarial import imagenet_wnids
+from mixpro_mm.datasets import ImageNetA, ImageNetO, ImageNetR, ImageNetSketch, ImageNetV2
+from mixpro_mm.datasets.imagenet_variants import imagenet_wnids
 
 INDICES = list(range(2, 1000, 5))
 
@@ -149,3 +149,24 @@ def test_the_number_of_images_is_checked_by_default(subset, imagenet):
         ImageNetA(str(subset))
     with pytest.raises(ValueError, match=rf'400 images of these classes instead of 10000 \({wnids()[0]}: 2, '):
         ImageNetO(str(subset), root, num_images=None)
+
+
+def test_imagenet_r_has_200_and_sketch_1000_classes(subset, imagenet):
+    assert ImageNetR(str(subset), num_images=200).metainfo['indices'] == INDICES
+    with pytest.raises(ValueError, match='200 images instead of 30000'):
+        ImageNetR(str(subset))
+    sketches = str(imagenet / 'folders' / 'val')
+    assert ImageNetSketch(sketches, num_images=1200).metainfo['indices'] == list(range(1000))
+    with pytest.raises(ValueError, match='1200 images instead of 50889'):
+        ImageNetSketch(sketches)
+
+
+def test_folders_of_imagenet_v2_are_in_numerical_order(tmp_path):
+    write(tmp_path, dict.fromkeys(map(str, range(1000)), 1))
+    dataset = ImageNetV2(str(tmp_path), num_images=1000)
+    assert [Path(item['img_path']).parent.name for item in items(dataset)] == [str(label) for label in range(1000)]
+    assert [item['gt_label'] for item in items(dataset)] == dataset.metainfo['indices'] == list(range(1000))
+    assert dataset.metainfo['wnids'] == list(imagenet_wnids())
+    (tmp_path / '007').mkdir()
+    with pytest.raises(ValueError, match=r'1 folder with other names \(007\).*1000 folders named 0 to 999'):
+        ImageNetV2(str(tmp_path))
