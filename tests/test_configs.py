@@ -129,6 +129,8 @@ def test_the_header_names_the_row_its_numbers_and_the_command(name):
     number = 4 if toolkit == 'mmsegmentation' and 'ade20k' not in name else 8
     gpus = '' if 'micro' in name else f' --gpus {number} --launcher pytorch'
     command = f'# Run:      mim {verb} onedl-{toolkit} configs/{name}.py'
+    if '_robustness_' in name:
+        command = f'# Run:      python tools/robustness.py configs/{name}.py'
     (run,) = (line for line in lines if line.startswith('# Run:'))
     assert run.startswith(f'{command} --checkpoint work_dirs/') if verb == 'test' else run == command + gpus
     options = re.findall(r'--cfg-options (\S+?)=', ' '.join(lines))

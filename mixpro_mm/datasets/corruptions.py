@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from mixpro_mm.datasets.imagenet_variants import ClassFolders
 from mixpro_mm.registry import DATASETS, TRANSFORMS, register
-from mixpro_mm.utils.arguments import distinct_labels, one_of, positive_int
+from mixpro_mm.utils.arguments import distinct_labels, one_of, positive_int, within
 
 __all__ = ['CORRUPTIONS', 'EXTRA_CORRUPTIONS', 'SEVERITIES', 'Corrupt', 'CorruptedDataset', 'ImageNetC']
 
@@ -30,20 +30,27 @@ SEVERITIES = (1, 2, 3, 4, 5)
 class Corrupt(BaseTransform):
     """Corrupt ``img`` (H, W, 3), uint8 BGR, by imagecorruptions; both sides must have at least 32 pixels.
 
-    The keys ``corruption``, ``severity`` and ``sample_idx`` of :class:`CorruptedDataset` say how; equal keys and seeds
-    give equal images.
+    Random corruptions depend on ``seed``, the kind, the severity and ``sample_idx`` of the image only.
 
     Args:
+        corruption (str, optional): One of the 15 corruptions of ImageNet-C or the four extra ones; default: the key
+            ``corruption`` of :class:`CorruptedDataset`.
+        severity (int, optional): 1 to 5; default: the key ``severity``.
         seed (int): Seed of the random corruptions.
+
+    Raises:
+        ValueError: An argument is invalid.
     """
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, corruption: str | None = None, severity: int | None = None, seed: int = 0):
+        self.corruption = corruption and one_of('corruption', corruption, CORRUPTIONS + EXTRA_CORRUPTIONS)
+        self.severity = severity and int(within('severity', severity, 1, 5))
         self.seed = positive_int('seed', seed, least=0)
 
     def transform(self, results: dict) -> dict:
         from imagecorruptions import corrupt  # compiles on import
 
-        name, severity = results['corruption'], results['severity']
+        name, severity = self.corruption or results['corruption'], self.severity or results['severity']
         key = np.random.SeedSequence([self.seed, results['sample_idx'], crc32(name.encode()), severity])
         seed, state = int(key.generate_state(1)[0]), np.random.get_state()  # noqa: NPY002
         own = dict(seed=seed) if name in ('impulse_noise', 'glass_blur') else {}  # others draw from numpy's generator

@@ -18,7 +18,7 @@ RGB = np.ascontiguousarray(astronaut()[:96, 180:280])
 
 def corrupted(name, severity=3, seed=0, sample_idx=5):
     bgr = RGB[..., ::-1].copy()
-    results = Corrupt(seed)(dict(img=bgr, corruption=name, severity=severity, sample_idx=sample_idx))
+    results = Corrupt(seed=seed)(dict(img=bgr, corruption=name, severity=severity, sample_idx=sample_idx))
     assert np.array_equal(bgr, RGB[..., ::-1])  # not in place
     return results['img'][..., ::-1]
 
