@@ -52,7 +52,7 @@ suites = {
     ),
     'occlusion': dict(
         test_dataloader=dict(dataset=imagenet_val, sampler=dict(type='DefaultSampler', shuffle=True, seed=0)),
-        test_evaluator=dict(type='mixpro_mm.CalibrationMetric'),
+        test_evaluator=dict(type='Accuracy'),
         test_cfg=dict(type='mixpro_mm.OcclusionTestLoop', modes=['random'], seed=0),
     ),
 }

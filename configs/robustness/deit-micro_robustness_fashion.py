@@ -31,7 +31,7 @@ suites = dict(
     ),
     occlusion=dict(
         test_dataloader=dict(dataset=dict(fashion_test, num_images=1000)),
-        test_evaluator=calibration,
+        test_evaluator=dict(type='Accuracy'),
         test_cfg=dict(type='mixpro_mm.OcclusionTestLoop', grid=7, modes=['random'], repeats=3, seed=0),
     ),
 )

@@ -16,6 +16,7 @@ TARGETS = ('mmpretrain', 'mmseg', 'mmdet', 'mixpro', 'timm')
 DISTILLED = 'is a distilled DeiT (it has dist_token), which no target supports; use the DeiT without distillation'
 REFUSED = {  # a tensor -> message about its file
     **dict.fromkeys(('dist_token', 'backbone.dist_token', 'head_dist.weight'), DISTILLED),
+    'deit.embeddings.distillation_token': DISTILLED,
     'backbone.ca_block.attn.q.weight': "is a CA-Swin; use type='mixpro_mm.CASwin' in configs of mmseg and mmdet",
     'block1.0.mlp.dwconv.dwconv.weight': 'is a PVT v2; only PVT v1 can be converted',
     'layers.0.blocks.0.attn.logit_scale': 'is a Swin v2; only Swin v1 can be converted',

@@ -19,9 +19,10 @@ from types import ModuleType
 
 from torch import Tensor
 
-from mixpro_mm.transfer.keys import regex
+from mixpro_mm.transfer.keys import Operation, regex
 
-__all__ = ['classifier', 'count', 'describe', 'ratio', 'square_side', 'timm_config', 'uncommon', 'whole']
+__all__ = ['BY_TRANSFORMERS', 'classifier', 'count', 'describe', 'joined', 'of_transformers', 'ratio', 'square_side']
+__all__ += ['timm_config', 'uncommon', 'whole']
 
 EXTRA = (  # rows for unused tensors of released files
     ('token_head.', None, 'a second head that SMMix uses in training only'),
@@ -29,6 +30,31 @@ EXTRA = (  # rows for unused tensors of released files
     ('mask_token', None, 'not used by the released MixPro'),
 )
 NO_HEAD = {name: ('head.', None, f'a backbone of {name} has no classifier') for name in ('mmseg', 'mmdet')}
+
+
+BY_TRANSFORMERS = 'Hugging Face'  # start of the names of its layouts
+
+
+def of_transformers(
+    name: str, sign: str, rows: tuple[tuple, ...], head: str = 'head.fc.'
+) -> dict[str, tuple[str, tuple]]:
+    """Return the layouts of a classifier of transformers and of its backbone alone.
+
+    Args:
+        name: Name of the backbone in the classifier.
+        sign: A tensor of the backbone.
+        rows: Table for the names of the backbone alone.
+        head: Start of the names of the classifier in mmpretrain.
+    """
+    prefixed = tuple((f'{name}.{pattern}', *rest) for pattern, *rest in rows)
+    with_head = (*prefixed, ('classifier.', head))
+    return {BY_TRANSFORMERS: (f'{name}.{sign}', with_head), f'{BY_TRANSFORMERS}, backbone': (sign, rows)}
+
+
+def joined(pattern: str, names: tuple[str, ...], target: str) -> tuple[tuple, ...]:
+    """Return the rows that join the tensors ``pattern + name + '.'`` to one."""
+    how = f'joined of {", ".join(names[:-1])} and {names[-1]}'
+    return tuple((f'{pattern}{name}.', target, Operation(how, part=part)) for part, name in enumerate(names))
 
 
 def classifier(size: dict, backbone: dict, channels: int, head: str = 'LinearClsHead', **more) -> dict:

@@ -1,10 +1,20 @@
-"""PVT v1: official and SMMix (the names of mixpro_mm.PVT), mmpretrain, mmdet."""
+"""PVT v1: official and SMMix (the names of mixpro_mm.PVT), transformers, mmpretrain, mmdet."""
 
 from torch import Tensor
 
 from mixpro_mm.models.pvt import ARCH, DEPTHS
 from mixpro_mm.transfer.keys import Operation
-from mixpro_mm.transfer.layouts.family import EXTRA, NO_HEAD, classifier, count, ratio, square_side, whole
+from mixpro_mm.transfer.layouts.family import (
+    EXTRA,
+    NO_HEAD,
+    classifier,
+    count,
+    joined,
+    of_transformers,
+    ratio,
+    square_side,
+    whole,
+)
 
 __all__ = ['INSTEAD', 'LABEL', 'LAYOUTS', 'PUBLISHED', 'TARGETS', 'TIMM_MODEL', 'config', 'measure']
 
@@ -28,9 +38,25 @@ MMDET = (
     ('backbone.norm.', None, "mmdet's PVT has no class token"),
     NO_HEAD['mmdet'],
 )
+EMBED, LAYER, STAGE = 'encoder.patch_embeddings.*.', 'encoder.block.*.*.', 'backbone.block*+1.*.'
+TRANSFORMERS = (
+    (f'{EMBED}projection.', 'backbone.patch_embed*+1.proj.'),
+    (f'{EMBED}layer_norm.', 'backbone.patch_embed*+1.norm.'),
+    (f'{EMBED}position_embeddings', 'backbone.pos_embed*+1'),
+    ('encoder.patch_embeddings.3.cls_token', 'backbone.cls_token'),
+    (f'{LAYER}attention.self.query.', f'{STAGE}attn.q.'),
+    *joined(f'{LAYER}attention.self.', ('key', 'value'), f'{STAGE}attn.kv.'),
+    (f'{LAYER}attention.self.sequence_reduction.', f'{STAGE}attn.sr.'),
+    (f'{LAYER}attention.self.layer_norm.', f'{STAGE}attn.norm.'),
+    (f'{LAYER}attention.output.dense.', f'{STAGE}attn.proj.'),
+    (f'{LAYER}layer_norm_', f'{STAGE}norm'),
+    (f'{LAYER}mlp.dense', f'{STAGE}mlp.fc'),
+    ('encoder.layer_norm.', 'backbone.norm.'),
+)
 STAGES = (1, 2, 3, 4)
 LABEL = 'PVT'
 LAYOUTS = dict(official=('block1.0.attn.kv.weight', OFFICIAL), mmpretrain=('backbone.block1.0.attn.kv.weight', None))
+LAYOUTS |= of_transformers('pvt', 'encoder.block.0.0.attention.self.query.weight', TRANSFORMERS)
 TARGETS = dict(mixpro=None, mmpretrain=None, mmdet=MMDET)
 INSTEAD = dict(mmseg="mmseg has no PVT; use --to mixpro and type='mixpro_mm.PVT' in its config")
 INSTEAD |= dict(timm='timm has PVT v2 only')

@@ -1,4 +1,4 @@
-"""Swin: official and released MixPro (merging ends a stage), timm (merging begins a stage), mmpretrain, mmseg, mmdet.
+"""Swin: official, released MixPro, transformers (merging ends a stage), timm (begins one), mmpretrain, mmseg, mmdet.
 
 Patch merging concatenates four neighbours. The official weights order their inputs by neighbour, column by column, then
 by channel; those of OpenMMLab by channel, then by neighbour, row by row, as in ``nn.Unfold``.
@@ -9,7 +9,17 @@ from mmpretrain.models.backbones import SwinTransformer
 from torch import Tensor
 
 from mixpro_mm.transfer.keys import Operation, inverse
-from mixpro_mm.transfer.layouts.family import EXTRA, NO_HEAD, classifier, count, ratio, timm_config, whole
+from mixpro_mm.transfer.layouts.family import (
+    EXTRA,
+    NO_HEAD,
+    classifier,
+    count,
+    joined,
+    of_transformers,
+    ratio,
+    timm_config,
+    whole,
+)
 
 __all__ = ['INSTEAD', 'LABEL', 'LAYOUTS', 'PUBLISHED', 'TARGETS', 'TIMM_MODEL', 'config', 'measure']
 
@@ -61,6 +71,22 @@ COMMON = (
 )
 OFFICIAL = (*COMMON, ('layers.*.downsample.', 'backbone.stages.*.downsample.', MERGED))
 TIMM = (*COMMON, ('layers.*.downsample.', 'backbone.stages.*-1.downsample.', MERGED))
+LAYER, STAGE = 'encoder.layers.*.blocks.*.', 'encoder.layers.*.'
+TRANSFORMERS = (
+    ('embeddings.patch_embeddings.projection.', 'backbone.patch_embed.projection.'),
+    ('embeddings.norm.', 'backbone.patch_embed.norm.'),
+    ('embeddings.mask_token', None, 'for masked image modeling'),
+    (f'{LAYER}attention.self.relative_position_index', None, 'constant, recomputed'),
+    (f'{LAYER}attention.self.relative_position_bias_table', POSITIONS, WITH_INDEX),
+    *joined(f'{LAYER}attention.self.', ('query', 'key', 'value'), f'{HERE}attn.w_msa.qkv.'),
+    (f'{LAYER}attention.output.dense.', f'{HERE}attn.w_msa.proj.'),
+    (f'{LAYER}layernorm_before.', f'{HERE}norm1.'),
+    (f'{LAYER}layernorm_after.', f'{HERE}norm2.'),
+    (f'{LAYER}intermediate.dense.', f'{HERE}ffn.layers.0.0.'),
+    (f'{LAYER}output.dense.', f'{HERE}ffn.layers.1.'),
+    (f'{STAGE}downsample.', 'backbone.stages.*.downsample.', MERGED),
+    ('layernorm.', 'backbone.norm3.'),
+)
 TO_TIMM = (
     (POSITIONS[0], f'{BLOCK}attn.relative_position_bias_table'),
     (POSITIONS[1], None, 'constant, recomputed'),
@@ -76,6 +102,7 @@ LAYOUTS = dict(
     timm=('layers.1.downsample.reduction.weight', TIMM),
     mmpretrain=('backbone.stages.0.blocks.0.attn.w_msa.qkv.weight', None),
 )
+LAYOUTS |= of_transformers('swin', 'encoder.layers.0.blocks.0.attention.self.query.weight', TRANSFORMERS)
 TARGETS = dict(mmpretrain=None, mmseg=MMSEG, mmdet=MMDET, timm=TO_TIMM)
 INSTEAD = dict(mixpro='the last block of mixpro_mm.CASwin is class attention, not window attention')
 PUBLISHED = {96: ('2-2-6-2', '2-2-18-2'), 128: ('2-2-18-2',), 192: ('2-2-18-2',)}

@@ -1,4 +1,4 @@
-"""DeiT and ViT with a class token: official DeiT, timm, SMMix, released MixPro and TransMix, mmpretrain, mmseg."""
+"""DeiT and ViT with a class token: official, timm, SMMix, MixPro, TransMix, transformers, mmpretrain, mmseg."""
 
 from torch import Tensor
 
@@ -8,6 +8,8 @@ from mixpro_mm.transfer.layouts.family import (
     NO_HEAD,
     classifier,
     count,
+    joined,
+    of_transformers,
     ratio,
     square_side,
     timm_config,
@@ -29,6 +31,21 @@ TIMM = (
     ('head.', 'head.layers.head.'),
     *EXTRA,
 )
+LAYER = 'encoder.layer.*.'
+TRANSFORMERS = (
+    ('embeddings.cls_token', 'backbone.cls_token'),
+    ('embeddings.position_embeddings', 'backbone.pos_embed'),
+    ('embeddings.patch_embeddings.projection.', 'backbone.patch_embed.projection.'),
+    ('embeddings.mask_token', None, 'for masked image modeling'),
+    *joined(f'{LAYER}attention.attention.', ('query', 'key', 'value'), 'backbone.layers.*.attn.qkv.'),
+    (f'{LAYER}attention.output.dense.', 'backbone.layers.*.attn.proj.'),
+    (f'{LAYER}layernorm_before.', 'backbone.layers.*.ln1.'),
+    (f'{LAYER}layernorm_after.', 'backbone.layers.*.ln2.'),
+    (f'{LAYER}intermediate.dense.', 'backbone.layers.*.ffn.layers.0.0.'),
+    (f'{LAYER}output.dense.', 'backbone.layers.*.ffn.layers.1.'),
+    ('layernorm.', 'backbone.ln1.'),
+    ('pooler.', None, 'not used by a classifier'),
+)
 MMSEG = (
     ('backbone.layers.*.attn.qkv.', 'layers.*.attn.attn.in_proj_'),
     ('backbone.layers.*.attn.proj.', 'layers.*.attn.attn.out_proj.'),
@@ -38,6 +55,7 @@ MMSEG = (
 ARCHS = {(192, 12, 3, 768): 'deit-tiny', (384, 12, 6, 1536): 'deit-small', (768, 12, 12, 3072): 'deit-base'}
 LABEL = 'DeiT / ViT'
 LAYOUTS = dict(timm=('blocks.0.attn.qkv.weight', TIMM), mmpretrain=('backbone.layers.0.attn.qkv.weight', None))
+LAYOUTS |= of_transformers('vit', 'encoder.layer.0.attention.attention.query.weight', TRANSFORMERS, 'head.layers.head.')
 TARGETS = dict(mmpretrain=None, mixpro=None, mmseg=MMSEG, timm=(*inverse(TIMM), ('head.fc.', 'head.')))
 INSTEAD = dict(mmdet="mmdet has no ViT; use --to mmpretrain and type='mmpretrain.VisionTransformer' in its config")
 PUBLISHED = {192: ('12',), 384: ('12',), 768: ('12',), 1024: ('24',), 1280: ('32',)}
