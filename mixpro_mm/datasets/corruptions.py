@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from mixpro_mm.datasets.imagenet_variants import ClassFolders
 from mixpro_mm.registry import DATASETS, TRANSFORMS, register
-from mixpro_mm.utils.arguments import distinct_labels, one_of, positive_int, within
+from mixpro_mm.utils.arguments import distinct_labels, one_of, positive_int
 
 __all__ = ['CORRUPTIONS', 'EXTRA_CORRUPTIONS', 'SEVERITIES', 'Corrupt', 'CorruptedDataset', 'ImageNetC']
 
@@ -43,8 +43,11 @@ class Corrupt(BaseTransform):
     """
 
     def __init__(self, corruption: str | None = None, severity: int | None = None, seed: int = 0):
-        self.corruption = corruption and one_of('corruption', corruption, CORRUPTIONS + EXTRA_CORRUPTIONS)
-        self.severity = severity and int(within('severity', severity, 1, 5))
+        known = CORRUPTIONS + EXTRA_CORRUPTIONS
+        self.corruption = corruption if corruption is None else one_of('corruption', corruption, known)
+        self.severity = severity if severity is None else positive_int('severity', severity)
+        if self.severity not in (None, *SEVERITIES):
+            raise ValueError(f'severity must be 1 to 5, got {severity}')
         self.seed = positive_int('seed', seed, least=0)
 
     def transform(self, results: dict) -> dict:
@@ -69,14 +72,14 @@ class CorruptedDataset(Dataset):
     The metainfo of each data sample has ``corruption`` and ``severity``.
 
     Args:
-        dataset (dict): Data set without corruptions. If its pipeline has no :class:`Corrupt`, the images are corrupted
-            before the last transform, which packs them.
+        dataset (dict): Data set without corruptions. If its pipeline has no :class:`Corrupt`, the images
+            are corrupted before the last transform, which packs them.
         corruptions (Sequence[str]): Some of the 15 of ImageNet-C and the four extra ones.
         severities (Sequence[int]): Some of 1 to 5.
-        every (int): Take every n-th image, which is a share of each class where the classes are in order.
+        every (int): Take every n-th image: an equal share of each class if the images are sorted by class.
 
     Raises:
-        ValueError: A corruption or severity is unknown or repeated.
+        ValueError: A corruption or severity is unknown or repeated, or the pipeline has a fixed corruption.
     """
 
     def __init__(
@@ -97,7 +100,10 @@ class CorruptedDataset(Dataset):
 
     def _build(self, dataset: dict):
         built = MMPRETRAIN_DATASETS.build(dataset)
-        if not any(isinstance(step, Corrupt) for step in built.pipeline.transforms):
+        own = [step for step in built.pipeline.transforms if isinstance(step, Corrupt)]
+        if any(step.corruption or step.severity for step in own):
+            raise ValueError('the pipeline of CorruptedDataset has a Corrupt with a fixed corruption or severity')
+        if not own:
             built.pipeline.transforms.insert(-1, Corrupt())
         return built
 

@@ -3,7 +3,7 @@
 ImageNet-A and -O: Hendrycks et al., "Natural Adversarial Examples", CVPR 2021. ImageNet-R: Hendrycks et al., "The Many
 Faces of Robustness", ICCV 2021. ImageNet-Sketch: Wang et al., "Learning Robust Global Representations by Penalizing
 Local Predictive Power", NeurIPS 2019. ImageNetV2: Recht et al., "Do ImageNet Classifiers Generalize to ImageNet?",
-ICML 2019. No image is opened before it is tested.
+ICML 2019. The data sets are checked without opening images.
 """
 
 import functools

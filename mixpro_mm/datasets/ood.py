@@ -10,7 +10,7 @@ __all__ = ['OODDataset']
 
 @register(DATASETS)
 class OODDataset(ConcatDataset):
-    """All images of two data sets of mmpretrain, for :class:`mixpro_mm.evaluation.OODMetric`.
+    """All images of two data sets of mmpretrain, for ``OODMetric``.
 
     The metainfo of each data sample has ``ood``, 1 for unknown classes, else 0; no sample has a label. The metainfo is
     that of ``known``.

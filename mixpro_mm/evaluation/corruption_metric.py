@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.logging import print_log
 
-from mixpro_mm.evaluation.metrics import CalibrationMetric, field_of
+from mixpro_mm.datasets.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS, SEVERITIES
+from mixpro_mm.evaluation.metrics import ConfidenceMetric, field_of
 from mixpro_mm.functional.metrics import expected_calibration_error
 from mixpro_mm.registry import METRICS, register
-from mixpro_mm.utils.arguments import one_of
+from mixpro_mm.utils.arguments import one_of, positive_int
 
 __all__ = ['ALEXNET_ERRORS', 'CorruptionMetric']
 
@@ -20,11 +21,11 @@ ALEXNET_ERRORS = dict(
     motion_blur=78.5948, zoom_blur=79.8360, snow=86.6816, frost=82.6572, fog=81.9324, brightness=56.4592,
     contrast=85.3204, elastic_transform=64.6056, pixelate=71.7840, jpeg_compression=60.6500,
 )  # fmt: skip
-SEVERITIES = {1, 2, 3, 4, 5}
+SETS = [(name, severity) for name in CORRUPTIONS + EXTRA_CORRUPTIONS for severity in SEVERITIES]
 
 
 @register(METRICS)
-class CorruptionMetric(CalibrationMetric):
+class CorruptionMetric(ConfidenceMetric):
     """Accuracy and calibration under corruptions (Hendrycks and Dietterich, ICLR 2019), in percent.
 
     Reports ``NAME/SEVERITY/top1`` and ``NAME/SEVERITY/ece`` of each set, ``NAME/top1``, its mean over the severities,
@@ -39,8 +40,8 @@ class CorruptionMetric(CalibrationMetric):
         **kwargs: Of :class:`ConfidenceMetric`.
 
     Raises:
-        ValueError: See :class:`CalibrationMetric`; also if ``reference`` is unknown, or a sample has no ``corruption``
-            or ``severity`` (of :class:`CorruptedDataset`).
+        ValueError: See :class:`ConfidenceMetric` and its ``is_correct``; also if ``reference`` is unknown, or a sample
+            has no ``corruption`` or ``severity`` (of :class:`CorruptedDataset`).
     """
 
     default_prefix = 'corruption'
@@ -48,31 +49,34 @@ class CorruptionMetric(CalibrationMetric):
     def __init__(
         self, classes: Sequence[int] | str | None = None, reference: str | None = None, bins: int = 15, **kwargs
     ):
-        super().__init__(classes, bins=bins, **kwargs)
+        super().__init__(classes, **kwargs)
+        self.bins = positive_int('bins', bins)
         self.reference = reference and one_of('reference', reference, ('alexnet',))
 
-    def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> tuple[bool, str, int]:
-        """Return whether the prediction is correct, the corruption and the severity."""
-        how = (field_of(sample, name, self) for name in ('corruption', 'severity'))
-        return super().outcome(sample, predicted, kept), *how
+    def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> int:
+        """Return twice the position of the set in ``SETS``, plus 1 if the prediction is correct: a cached small int."""
+        how = tuple(field_of(sample, name, self) for name in ('corruption', 'severity'))
+        if how not in SETS:
+            raise ValueError(f'corruption and severity of a sample, {how}, are none of imagecorruptions')
+        return 2 * SETS.index(how) + self.is_correct(sample, predicted, kept)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Compute the metrics from (confidence, (correct, corruption, severity)) of all images."""
-        sets: dict[tuple[str, int], list] = {}
-        for confidence, (correct, *how) in results:
-            sets.setdefault(tuple(how), []).append((confidence, correct))
+        """Compute the metrics from pairs (confidence, outcome)."""
+        confidence, outcome = np.asarray(results, dtype=np.float64).T
+        number, correct = np.divmod(outcome.astype(int), 2)
         top1, ece = {}, {}
-        for how, pairs in sets.items():
-            confidence, correct = np.asarray(pairs, dtype=np.float64).T
-            top1[how], ece[how] = correct.mean(), expected_calibration_error(confidence, correct, self.bins)
+        for each in np.unique(number):
+            inside = number == each
+            top1[SETS[each]] = correct[inside].mean()
+            ece[SETS[each]] = expected_calibration_error(confidence[inside], correct[inside], self.bins)
         metrics = dict(top1=np.mean([*top1.values()]), ece=np.mean([*ece.values()]))
         mean = {}
-        for name in dict.fromkeys(name for name, _ in sets):
-            levels = sorted(level for other, level in sets if other == name)
+        for name in dict.fromkeys(name for name, _ in top1):
+            levels = [level for other, level in top1 if other == name]
             mean[name] = metrics[f'{name}/top1'] = np.mean([top1[name, level] for level in levels])
             for level in levels:
                 metrics |= {f'{name}/{level}/top1': top1[name, level], f'{name}/{level}/ece': ece[name, level]}
-        return {name: 100 * float(value) for name, value in metrics.items()} | self._relative(mean, set(sets))
+        return {name: 100 * float(value) for name, value in metrics.items()} | self._relative(mean, set(top1))
 
     def _relative(self, top1: dict[str, float], sets: set) -> dict[str, float]:
         """Return the corruption errors and their mean."""

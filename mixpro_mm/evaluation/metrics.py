@@ -55,6 +55,23 @@ class ConfidenceMetric(BaseMetric):
         outcomes = [self.outcome(*each, kept) for each in zip(data_samples, predicted.tolist(), strict=True)]
         self.results.extend(zip(confidence.tolist(), outcomes, strict=True))
 
+    def is_correct(self, sample: dict, predicted: int, kept: np.ndarray | None) -> bool:
+        """Return whether the prediction is ``gt_label``.
+
+        This is a position in ``indices`` of the data set if it has them, else in ``classes`` if it is a list, else a
+        class of the model.
+        """
+        label = whole_number(field_of(sample, 'gt_label', self), 'gt_label', self)
+        named = self.dataset_indices(len(sample['pred_score']))
+        named = kept if named is None else named
+        count = len(sample['pred_score']) if named is None else len(named)
+        if not 0 <= label < count:
+            raise ValueError(f'gt_label {label} is not one of the {count} classes (0 to {count - 1})')
+        true = label if named is None else int(named[label])
+        if kept is not None and true not in kept:
+            raise ValueError(f'gt_label {label} is class {true} of the model, not one of the {len(kept)} in `classes`')
+        return predicted == true
+
     def kept_classes(self, width: int) -> np.ndarray | None:
         """Return the columns of ``width`` scores to use, None for all."""
         if not isinstance(self.classes, str):
@@ -89,8 +106,8 @@ class CalibrationMetric(ConfidenceMetric):
     Reports in percent: ``top1``, ``rms_calibration_error`` (the released protocol without the last bin; omitted with a
     warning if there is only one bin), ``rms_calibration_error_full`` (all bins), ``aurra``, ``ece``.
 
-    ``gt_label`` is a position in ``indices`` of the data set if it has them, else in ``classes`` if it is a list, else
-    a class of the model. With classes=None, ImageNet-A is scored among all 1,000 classes.
+    Labels are those of :meth:`ConfidenceMetric.is_correct`. With classes=None, ImageNet-A is scored among all 1,000
+    classes.
 
     Args:
         classes: See :class:`ConfidenceMetric`.
@@ -111,16 +128,7 @@ class CalibrationMetric(ConfidenceMetric):
 
     def outcome(self, sample: dict, predicted: int, kept: np.ndarray | None) -> bool:
         """Return whether the prediction is correct."""
-        label = whole_number(field_of(sample, 'gt_label', self), 'gt_label', self)
-        named = self.dataset_indices(len(sample['pred_score']))
-        named = kept if named is None else named
-        count = len(sample['pred_score']) if named is None else len(named)
-        if not 0 <= label < count:
-            raise ValueError(f'gt_label {label} is not one of the {count} classes (0 to {count - 1})')
-        true = label if named is None else int(named[label])
-        if kept is not None and true not in kept:
-            raise ValueError(f'gt_label {label} is class {true} of the model, not one of the {len(kept)} in `classes`')
-        return predicted == true
+        return self.is_correct(sample, predicted, kept)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Compute the metrics from all pairs (confidence, correct)."""

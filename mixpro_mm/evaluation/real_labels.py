@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 from mmengine.evaluator import BaseMetric
@@ -30,7 +31,8 @@ class RealLabelAccuracy(BaseMetric):
         **kwargs: ``prefix``, ``collect_device``, ``collect_dir`` of mmengine's ``BaseMetric``.
 
     Raises:
-        ValueError: The file is not such a list. While testing: an image is not named as a validation image, or no image
+        FileNotFoundError: The file does not exist.
+        ValueError: It is not such a list. While testing: an image is not named as a validation image, or no image
             has labels.
     """
 
@@ -38,6 +40,8 @@ class RealLabelAccuracy(BaseMetric):
 
     def __init__(self, ann_file: str = 'data/imagenet/real.json', **kwargs):
         super().__init__(**kwargs)
+        if not Path(ann_file).is_file():
+            raise FileNotFoundError(f'there is no file {ann_file} with the ReaL labels')
         labels = read_json(ann_file)
         if not isinstance(labels, list) or len(labels) != IMAGES or not all(map(_is_labels, labels)):
             raise ValueError(f'{ann_file} is not a list with the labels of each of {IMAGES} images, as real.json is')

@@ -20,13 +20,13 @@ NAMES = {
 }  # fmt: skip
 
 
-def robustness_card(title: str, results: list[dict], skipped: dict[str, str]) -> str:
+def robustness_card(title: str, results: list[dict], not_tested: dict[str, str]) -> str:
     """Return the page.
 
     Args:
         title: Heading.
         results: Dicts with ``suite``, ``label`` of the checkpoint, ``checkpoint``, ``sha256``, ``images``, ``metrics``.
-        skipped: Reasons by suite that was not tested.
+        not_tested: Reasons by suite.
     """
     labels = list(dict.fromkeys(result['label'] for result in results))
     files = pd.DataFrame([
@@ -40,8 +40,8 @@ def robustness_card(title: str, results: list[dict], skipped: dict[str, str]) ->
         if len(frame := _corruptions(result['metrics'])):
             parts += [f'## {markdown_text(result["suite"])}: {markdown_text(result["label"])}']
             parts += ['Top-1 by severity, and means over the severities.', markdown_table(frame)]
-    if skipped:
-        lines = [f'- {markdown_text(name)}: {markdown_text(reason)}' for name, reason in skipped.items()]
+    if not_tested:
+        lines = [f'- {markdown_text(name)}: {markdown_text(reason)}' for name, reason in not_tested.items()]
         parts += ['## Not tested', '\n'.join(lines)]
     return '\n\n'.join(parts) + '\n'
 
@@ -52,22 +52,28 @@ def _summary(results: list[dict], labels: list[str]) -> pd.DataFrame:
     for suite in dict.fromkeys(result['suite'] for result in results):
         of_label = {result['label']: result for result in results if result['suite'] == suite}
         shown = {label: _headlines(result['metrics']) for label, result in of_label.items()}
-        images = ' / '.join(dict.fromkeys(str(result['images']) for result in of_label.values()))
-        for name in (name for name in dict.fromkeys(NAMES.values()) if any(name in each for each in shown.values())):
+        counts = (result['metrics'].get('real/images', result['images']) for result in of_label.values())
+        images = ' / '.join(dict.fromkeys(f'{count:.0f}' for count in counts))
+        names = dict.fromkeys([*NAMES.values(), *(name for each in shown.values() for name in each)])
+        for name in (name for name in names if any(name in each for each in shown.values())):
             values = (shown.get(label, {}).get(name) for label in labels)
             lines.append((suite, images, name, *('-' if value is None else f'{value:.1f}' for value in values)))
     return pd.DataFrame(lines, columns=['suite', 'images', 'metric', *labels])
 
 
 def _headlines(metrics: dict[str, float]) -> dict[str, float]:
-    """Return the metrics of the summary by name; an occlusion curve is averaged without its point at 0."""
-    found = {NAMES[key]: value for key, value in metrics.items() if key in NAMES}
-    curves: dict[str, list] = {}
+    """Return the metrics of the summary by name; an occlusion curve is averaged without its point at 0.
+
+    The metrics of single corruptions have a table of their own.
+    """
+    found, curves = {}, {}
     for key, value in metrics.items():
         mode, _, ratio = key.rpartition('_')
-        if mode in NAMES and mode.startswith('occlusion/') and float(ratio) > 0:
-            curves.setdefault(NAMES[mode], []).append(value)
-    return found | {name: fmean(values) for name, values in curves.items()}
+        if mode in NAMES and mode.startswith('occlusion/'):
+            curves.setdefault(NAMES[mode], []).extend([value] * (float(ratio) > 0))
+        elif key != 'real/images' and not (key.startswith('corruption/') and key.count('/') > 1):
+            found[NAMES.get(key, key)] = value
+    return found | {name: fmean(values) for name, values in curves.items() if values}
 
 
 def _corruptions(metrics: dict[str, float]) -> pd.DataFrame:

@@ -62,7 +62,7 @@ def test_checkpoint(config: Config, checkpoint: str, name: str = 'test') -> dict
     config = copy.deepcopy(config)
     config.work_dir, config.resume, config.load_from = str(Path(config.work_dir) / name), False, checkpoint
     # Visualizer is a singleton for each name
-    config.visualizer = dict(config.get('visualizer') or dict(type='Visualizer'), name=name)
+    config.visualizer = dict(config.get('visualizer') or dict(type='Visualizer'), name=config.work_dir)
     return Runner.from_cfg(config).test()
 
 

@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from mixpro_mm.transfer.keys import Renamed, last_line, one_line, some, without_place
 from mixpro_mm.transfer.layouts import OWN_LAYOUT
-from mixpro_mm.transfer.layouts.family import BY_TRANSFORMERS
+from mixpro_mm.transfer.layouts.family import HUGGING_FACE
 
 __all__ = ['TOLERANCE', 'Proof', 'build', 'check_names', 'prove']
 
@@ -59,16 +59,15 @@ def prove(
     """
     toolkit, maps, config = TOOLKITS[target], target in MAPS, family.config(size, target)
     tensors = _without_prefix(result.tensors) if maps else result.tensors  # as the class of the target loads them
-    own_names = layout == OWN_LAYOUT or layout.startswith(BY_TRANSFORMERS)
-    with_timm = family.TIMM_MODEL and not own_names
+    with_timm = family.TIMM_MODEL and layout not in (OWN_LAYOUT, *HUGGING_FACE)
     for package in (toolkit, 'timm') if with_timm else (toolkit,):
         if why := _missing(package):
             loaded = '' if package == toolkit else _fill(build(config, toolkit), tensors)
             return Proof(loaded, skipped=f'{package} is missing ({why}): pip install {PACKAGES[package]}')
     model, side = build(config, toolkit), size.get('maps_size', size['img_size']) if maps else size['img_size']
     loaded = _fill(model, tensors)
-    if layout.startswith(BY_TRANSFORMERS) and result is hub:
-        return Proof(loaded, skipped='mmpretrain cannot be imported beside transformers 5')
+    if layout in HUGGING_FACE and result is hub:
+        return Proof(loaded, skipped='the model of transformers is not compared, only names and shapes')
     with one_line(f'has shapes that {family.LABEL} does not support'):
         if with_timm:
             original, source = _timm(family, layout, size, source, side)
@@ -92,6 +91,8 @@ def prove(
     proof = Proof(loaded, _deviation(wanted, found), f'{what} on 2 random images of {side} px')
     if not proof.deviation <= TOLERANCE:  # also for NaN
         raise ValueError(f'was converted wrongly: {proof.what} differ by {proof.deviation:.1e} (limit {TOLERANCE:.0e})')
+    if layout in HUGGING_FACE:
+        proof.what += '; the model of transformers is not compared'
     return proof
 
 

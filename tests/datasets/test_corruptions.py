@@ -1,6 +1,5 @@
 import os
 import re
-from pathlib import Path
 
 import imagecorruptions
 import numpy as np
@@ -12,7 +11,8 @@ from mixpro_mm.datasets import Corrupt, CorruptedDataset, Digits, ImageNetC
 from mixpro_mm.datasets.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS
 from mixpro_mm.datasets.imagenet_variants import imagenet_wnids
 
-DIGITS = dict(type='mixpro_mm.Digits', split='test', pipeline=[dict(type='PackInputs')])
+PACK = [dict(type='PackInputs')]
+DIGITS = dict(type='mixpro_mm.Digits', split='test', pipeline=PACK)
 RGB = np.ascontiguousarray(astronaut()[:96, 180:280])
 
 
@@ -28,13 +28,25 @@ def test_the_names_are_those_of_imagecorruptions():
     assert list(EXTRA_CORRUPTIONS) == imagecorruptions.get_corruption_names('validation')
 
 
-@pytest.mark.parametrize('name', ['contrast', 'brightness', 'saturate', 'jpeg_compression', 'pixelate', 'zoom_blur'])
+FIXED = [
+    'defocus_blur',
+    'zoom_blur',
+    'brightness',
+    'contrast',
+    'pixelate',
+    'jpeg_compression',
+    'gaussian_blur',
+    'saturate',
+]
+
+
+@pytest.mark.parametrize('name', FIXED)
 def test_corruptions_that_are_not_random_equal_imagecorruptions(name):
     for severity in (1, 5):
         assert np.array_equal(corrupted(name, severity), imagecorruptions.corrupt(RGB, severity, name))
 
 
-@pytest.mark.parametrize('name', [name for name in CORRUPTIONS if 'noise' in name] + ['glass_blur', 'snow', 'frost'])
+@pytest.mark.parametrize('name', [name for name in CORRUPTIONS + EXTRA_CORRUPTIONS if name not in FIXED])
 def test_random_corruptions_depend_on_seed_and_image_only(name):
     np.random.seed(3)  # noqa: NPY002
     first = corrupted(name)
@@ -86,11 +98,21 @@ def test_corrupt_stays_where_the_pipeline_has_it():
         (dict(severities=[0]), 'severities must be distinct'),
         (dict(severities=[6]), 'severities must be distinct'),
         (dict(every=0), 'every must be'),
+        (
+            dict(dataset=dict(DIGITS, pipeline=[dict(type='mixpro_mm.Corrupt', severity=3), *PACK])),
+            'has a Corrupt with a fixed',
+        ),
     ],
 )
 def test_invalid_arguments_raise(settings, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        CorruptedDataset(DIGITS, **settings)
+        CorruptedDataset(**dict(dict(dataset=DIGITS), **settings))
+
+
+@pytest.mark.parametrize('settings', [dict(severity=0), dict(severity=6), dict(severity=2.7), dict(corruption='')])
+def test_invalid_fixed_corruptions_raise(settings):
+    with pytest.raises(ValueError, match=r'severity must be|corruption .* is unknown'):
+        Corrupt(**settings)
 
 
 @pytest.fixture(scope='module')
@@ -133,4 +155,3 @@ def test_sets_of_different_images_raise(imagenet_c):
             ImageNetC(str(imagenet_c), ['fog', 'snow'], [4], num_images=1000)
     finally:
         os.replace(moved, file)
-    assert Path(file).exists()

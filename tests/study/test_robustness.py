@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 from PIL import Image
+from torch import distributed
 
+from mixpro_mm.study import robustness
 from mixpro_mm.study.robustness import main, suite_config
 from mixpro_mm.utils.configs import find_configs, read_config
 
@@ -71,6 +75,7 @@ def run(tmp_path, monkeypatch, capsys):
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
         torch.save(dict(state_dict=model.state_dict()), f'{seed}.pth')
+    torch.save(dict(model=model.state_dict()), 'inside.pth')
 
     def call(*arguments):
         code = main(['mine.py', '--work-dir', 'out', *arguments])
@@ -114,6 +119,11 @@ def test_results_of_other_suites_are_kept_for_the_same_checkpoint(run):
     assert run('--checkpoint', 'A=1.pth', '--suites', 'imagenet')[0] == 0
     _, _, results = run('--checkpoint', 'A=1.pth', '--suites', 'dark')
     assert set(results) == {('imagenet', 'A'), ('dark', 'A')}
+    _, _, results = run(
+        '--checkpoint', 'A=1.pth', '--suites', 'dark', '--cfg-options', 'data_preprocessor.mean=[1,1,1]'
+    )
+    assert set(results) == {('dark', 'A')}  # other settings
+    assert run('--checkpoint', 'A=1.pth', '--suites', 'imagenet')[0] == 0
     _, _, results = run('--checkpoint', 'A=2.pth', '--suites', 'dark')
     assert set(results) == {('dark', 'A')}
 
@@ -140,8 +150,14 @@ def test_folders_of_unknown_classes_are_suites(run, tmp_path):
     [
         (['--checkpoint', 'none.pth'], 'there is no checkpoint none.pth'),
         (['--checkpoint', '1.pth', '--suites', 'imagenet-x'], "suite 'imagenet-x' is unknown; known: absent, dark"),
-        (['--checkpoint', '1.pth', '--ood', 'folder'], '--ood needs NAME=FOLDER'),
-        (['--checkpoint', 'A=1.pth', 'A=2.pth'], 'several checkpoints have one name'),
+        (['--checkpoint', '1.pth', '--ood', '=folder'], '--ood =folder is not NAME=PATH'),
+        (['--checkpoint', '../A=1.pth'], '--checkpoint ../A=1.pth is not NAME=PATH'),
+        (['--checkpoint', 'A=1.pth', 'A=2.pth'], '--checkpoint has two paths with the name A'),
+        (['--checkpoint', 'inside.pth'], 'mmengine does not find the tensors of inside.pth, under model'),
+        (
+            ['--checkpoint', '1.pth', '--cfg-options', 'suites.half.test_evaluator.type=Accuracy'],
+            'suite half needs test_dataloader',
+        ),
         (
             ['--checkpoint', '1.pth', '--suites', 'absent'],
             'nothing was tested: absent: skipped, because nowhere does not',
@@ -169,10 +185,40 @@ def test_suites_of_imagenet_use_the_pipeline_of_the_config_or_their_own():
     suites = read_config(find_configs() / '_base_' / 'robustness_suites.py').suites
     config = read_config(find_configs() / 'pretrain' / 'deit-small_mixpro_8xb128_in1k.py')
     for name, suite in suites.items():
-        own = suite_config(config, suite)
+        own = suite_config(config, name, suite)
         data = own.test_dataloader.dataset
         data = data.get('dataset', data)
         authors = name in ('imagenet-a', 'imagenet-o', 'imagenet-r', 'imagenet-c')
         assert (data.pipeline == config.test_dataloader.dataset.pipeline) != authors
         assert own.test_dataloader.batch_size == config.test_dataloader.batch_size
         assert own.test_cfg.out == 'record.json' and own.model == config.model
+
+
+TWO = ['--checkpoint', 'A=1.pth', '--suites', 'absent', 'imagenet', 'fog']
+
+
+@pytest.mark.long
+def test_two_processes_measure_the_same(run, tmp_path, two_ranks):
+    first, second = two_ranks(__file__)
+    assert first['code'] == second['code'] == 0 and second['printed'] == ''
+    assert first['printed'].count('absent: skipped') == first['printed'].count('page: two/robustness.md') == 1
+    results = json.loads((tmp_path / 'two' / 'robustness.json').read_text())
+    assert {each['suite']: each['images'] for each in results} == dict(imagenet=40, fog=160)
+    _, _, alone = run(*TWO)
+    for each in results:
+        assert each['metrics'] == pytest.approx(alone[each['suite'], 'A']['metrics'], abs=1e-3)
+
+
+def one_rank(rank, folder):
+    """Run the command on one of two ranks (gloo; --launcher would take GPUs), and save its code and own output."""
+    distributed.init_process_group('gloo', init_method=f'file://{folder}/store', rank=int(rank), world_size=2)
+    os.chdir(folder)
+    printed = []
+    robustness._say.__globals__['print'] = lambda text, flush: printed.append(text)
+    code = main(['mine.py', '--work-dir', 'two', *TWO])
+    torch.save(dict(code=code, printed='\n'.join(printed)), f'{folder}/rank{rank}.pth')
+    distributed.destroy_process_group()
+
+
+if __name__ == '__main__':
+    one_rank(*sys.argv[1:])

@@ -8,6 +8,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from zlib import crc32
 
 import torch
 
@@ -21,7 +22,7 @@ MODELS = dict(vit=('ViT', VIT), swin=('Swin', SWIN), pvt=('Pvt', dict(PVT, image
 
 def draw(name: str, shape: list[int]) -> torch.Tensor:
     """Return values that depend on the name only: matrices keep the variance, norms scale by about 1."""
-    generator = torch.Generator().manual_seed(int.from_bytes(name.encode()[-40:], 'little') % 2**63)
+    generator = torch.Generator().manual_seed(crc32(name.encode()))
     values = torch.randn(shape, generator=generator)
     if len(shape) > 1 and 'weight' in name:
         return 1.5 * values / values[0].numel() ** 0.5
@@ -47,6 +48,7 @@ def main(path: str) -> None:
             with safe_open(f'{folder}/model.safetensors', 'pt') as file:
                 shapes = {key: list(file.get_slice(key).get_shape()) for key in sorted(file.keys())}
         tensors = {key: draw(key, shape) for key, shape in shapes.items()}
+        assert len({tuple(tensor.flatten().tolist()) for tensor in tensors.values()}) == len(tensors)
         model, report = kind.from_pretrained(None, config=config, state_dict=tensors, output_loading_info=True)
         assert not report['missing_keys'] and not report['unexpected_keys']
         with torch.no_grad():

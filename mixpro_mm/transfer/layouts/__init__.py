@@ -14,12 +14,14 @@ FAMILIES = (cait, xcit, pvt, swin, vit)  # vit last: files of CaiT and XCiT have
 OWN_LAYOUT = 'mmpretrain'
 TARGETS = ('mmpretrain', 'mmseg', 'mmdet', 'mixpro', 'timm')
 DISTILLED = 'is a distilled DeiT (it has dist_token), which no target supports; use the DeiT without distillation'
+SWIN_V2 = 'is a Swin v2; only Swin v1 can be converted'
 REFUSED = {  # a tensor -> message about its file
     **dict.fromkeys(('dist_token', 'backbone.dist_token', 'head_dist.weight'), DISTILLED),
-    'deit.embeddings.distillation_token': DISTILLED,
+    'embeddings.distillation_token': DISTILLED,  # of transformers
     'backbone.ca_block.attn.q.weight': "is a CA-Swin; use type='mixpro_mm.CASwin' in configs of mmseg and mmdet",
     'block1.0.mlp.dwconv.dwconv.weight': 'is a PVT v2; only PVT v1 can be converted',
-    'layers.0.blocks.0.attn.logit_scale': 'is a Swin v2; only Swin v1 can be converted',
+    'layers.0.blocks.0.attn.logit_scale': SWIN_V2,
+    'encoder.layers.0.blocks.0.attention.self.logit_scale': SWIN_V2,  # of transformers
 }
 # added by torch anywhere in a name
 WRAPPED = r'(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)'

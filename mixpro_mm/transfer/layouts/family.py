@@ -21,8 +21,10 @@ from torch import Tensor
 
 from mixpro_mm.transfer.keys import Operation, regex
 
-__all__ = ['BY_TRANSFORMERS', 'classifier', 'count', 'describe', 'joined', 'of_transformers', 'ratio', 'square_side']
-__all__ += ['timm_config', 'uncommon', 'whole']
+__all__ = [
+    'HUGGING_FACE', 'classifier', 'count', 'describe', 'joined', 'of_transformers', 'ratio', 'square_side',
+    'timm_config', 'uncommon', 'whole',
+]  # fmt: skip
 
 EXTRA = (  # rows for unused tensors of released files
     ('token_head.', None, 'a second head that SMMix uses in training only'),
@@ -30,9 +32,7 @@ EXTRA = (  # rows for unused tensors of released files
     ('mask_token', None, 'not used by the released MixPro'),
 )
 NO_HEAD = {name: ('head.', None, f'a backbone of {name} has no classifier') for name in ('mmseg', 'mmdet')}
-
-
-BY_TRANSFORMERS = 'Hugging Face'  # start of the names of its layouts
+HUGGING_FACE = ('Hugging Face', 'Hugging Face, backbone')  # layouts of transformers
 
 
 def of_transformers(
@@ -42,13 +42,13 @@ def of_transformers(
 
     Args:
         name: Name of the backbone in the classifier.
-        sign: A tensor of the backbone.
+        sign: Name of the tensor that identifies the layout, in the backbone alone.
         rows: Table for the names of the backbone alone.
-        head: Start of the names of the classifier in mmpretrain.
+        head: Prefix of the classifier in mmpretrain.
     """
     prefixed = tuple((f'{name}.{pattern}', *rest) for pattern, *rest in rows)
     with_head = (*prefixed, ('classifier.', head))
-    return {BY_TRANSFORMERS: (f'{name}.{sign}', with_head), f'{BY_TRANSFORMERS}, backbone': (sign, rows)}
+    return dict(zip(HUGGING_FACE, ((f'{name}.{sign}', with_head), (sign, rows)), strict=True))
 
 
 def joined(pattern: str, names: tuple[str, ...], target: str) -> tuple[tuple, ...]:
