@@ -1,7 +1,8 @@
 # Rows of Tables 6, 7 and 10 and points of Figure 5 on Fashion-MNIST: DeiT-micro with the data and steps of
 # study_fashion_evidence.py, which has the rows of whole methods. A row is deit-micro_mixpro_fashion.py with the
-# cfg_options given here; one seed, three for the rows that separate MaskMix from progressive labels. Also three methods
-# on eight classes, three seeds, tested with dresses and sneakers as unknown classes.
+# cfg_options given here; one seed, three for the rows that separate MaskMix from progressive labels. Also methods of the
+# related work of the paper with one seed, and three methods on eight classes, three seeds, tested with dresses and
+# sneakers as unknown classes.
 # Run:      python tools/study.py configs/fashion/study_fashion_ablation.py
 _base_ = '../_base_/fashion_methods.py'
 
@@ -56,6 +57,24 @@ stages += [
     )
     for table, recipes in rows.items()
     for row, options in recipes.items()
+]
+others = {
+    'manifold-mixup': dict(type='mixpro_mm.ManifoldMixup'),
+    'mixtoken': dict(type='mixpro_mm.MixToken', patch_size=4),
+    'gridmix': dict(type='mixpro_mm.GridMix', grid=7),  # also the images of PatchMix
+}
+stages += [
+    dict(
+        name=f'method_{method}',
+        config='deit-micro_mixpro_fashion.py',
+        task='classification',
+        backbone='DeiT-micro',
+        pretraining=method,
+        cfg_options=_base_.deit_schedule | {augments: [mixup, augment], hooks: [_base_.area]},
+        needs=['fashion'],
+        data='Fashion-MNIST',
+    )
+    for method, augment in others.items()
 ]
 stages += [
     dict(
