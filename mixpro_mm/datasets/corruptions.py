@@ -16,13 +16,22 @@ from mixpro_mm.datasets.imagenet_variants import ClassFolders
 from mixpro_mm.registry import DATASETS, TRANSFORMS, register
 from mixpro_mm.utils.arguments import distinct_labels, one_of, positive_int
 
-__all__ = ['CORRUPTIONS', 'EXTRA_CORRUPTIONS', 'SEVERITIES', 'Corrupt', 'CorruptedDataset', 'ImageNetC']
+__all__ = [
+    'ALL_CORRUPTIONS',
+    'CORRUPTIONS',
+    'EXTRA_CORRUPTIONS',
+    'SEVERITIES',
+    'Corrupt',
+    'CorruptedDataset',
+    'ImageNetC',
+]
 
 CORRUPTIONS = (
     'gaussian_noise', 'shot_noise', 'impulse_noise', 'defocus_blur', 'glass_blur', 'motion_blur', 'zoom_blur', 'snow',
     'frost', 'fog', 'brightness', 'contrast', 'elastic_transform', 'pixelate', 'jpeg_compression',
 )  # fmt: skip
 EXTRA_CORRUPTIONS = ('speckle_noise', 'gaussian_blur', 'spatter', 'saturate')
+ALL_CORRUPTIONS = CORRUPTIONS + EXTRA_CORRUPTIONS
 SEVERITIES = (1, 2, 3, 4, 5)
 
 
@@ -43,8 +52,7 @@ class Corrupt(BaseTransform):
     """
 
     def __init__(self, corruption: str | None = None, severity: int | None = None, seed: int = 0):
-        known = CORRUPTIONS + EXTRA_CORRUPTIONS
-        self.corruption = corruption if corruption is None else one_of('corruption', corruption, known)
+        self.corruption = corruption if corruption is None else one_of('corruption', corruption, ALL_CORRUPTIONS)
         self.severity = severity if severity is None else positive_int('severity', severity)
         if self.severity not in (None, *SEVERITIES):
             raise ValueError(f'severity must be 1 to 5, got {severity}')
@@ -89,8 +97,7 @@ class CorruptedDataset(Dataset):
         severities: Sequence[int] = SEVERITIES,
         every: int = 1,
     ):
-        known = CORRUPTIONS + EXTRA_CORRUPTIONS
-        self.corruptions = [one_of('corruption', name, known) for name in dict.fromkeys(corruptions)]
+        self.corruptions = [one_of('corruption', name, ALL_CORRUPTIONS) for name in dict.fromkeys(corruptions)]
         self.severities = [level + 1 for level in distinct_labels('severities', [s - 1 for s in severities], 5)]
         if not self.corruptions or len(self.corruptions) != len(corruptions):
             raise ValueError(f'corruptions must be different names, got {list(corruptions)}')

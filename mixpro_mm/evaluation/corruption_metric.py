@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.logging import print_log
 
-from mixpro_mm.datasets.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS, SEVERITIES
+from mixpro_mm.datasets.corruptions import ALL_CORRUPTIONS, SEVERITIES
 from mixpro_mm.evaluation.metrics import ConfidenceMetric, field_of
 from mixpro_mm.functional.metrics import expected_calibration_error
 from mixpro_mm.registry import METRICS, register
@@ -21,7 +21,7 @@ ALEXNET_ERRORS = dict(
     motion_blur=78.5948, zoom_blur=79.8360, snow=86.6816, frost=82.6572, fog=81.9324, brightness=56.4592,
     contrast=85.3204, elastic_transform=64.6056, pixelate=71.7840, jpeg_compression=60.6500,
 )  # fmt: skip
-SETS = [(name, severity) for name in CORRUPTIONS + EXTRA_CORRUPTIONS for severity in SEVERITIES]
+SETS = [(name, severity) for name in ALL_CORRUPTIONS for severity in SEVERITIES]
 
 
 @register(METRICS)

@@ -17,7 +17,7 @@ from mixpro_mm.study.evaluate import test_checkpoint
 from mixpro_mm.utils.arguments import one_of
 from mixpro_mm.utils.checkpoint import read_for_host
 from mixpro_mm.utils.configs import find_configs, read_config
-from mixpro_mm.utils.files import read_json, sha256_of, write_json, write_text
+from mixpro_mm.utils.files import read_json, write_json, write_text
 from mixpro_mm.utils.models import load_config, load_model
 
 __all__ = ['main', 'suite_config']
@@ -52,12 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen |= _unknown_classes(known, args.ood)
         suites = {name: suite_config(config, name, suite) for name, suite in chosen.items()}
         models = _named('--checkpoint', args.checkpoint)
-        for path in models.values():
-            _check(config, path)
+        sha256 = {label: _check(config, path) for label, path in models.items()}
         if args.launcher != 'none' and not is_distributed():
             init_dist(args.launcher, **(config.get('env_cfg') or {}).get('dist_cfg', {}))
         work_dir = args.work_dir or Path('work_dirs', Path(args.config).stem, 'robustness')
-        failed = _run(config, models, suites, work_dir)
+        failed = _run(config, models, sha256, suites, work_dir)
     except (ValueError, OSError) as error:
         print(f'robustness: {" ".join(str(error).split())}', file=sys.stderr)
         return 1
@@ -92,14 +91,15 @@ def _unknown_classes(known: dict, values: Sequence[str]) -> dict[str, dict]:
     return found
 
 
-def _check(config: Config, path: str) -> None:
-    """Raise an error if the Runner would not load all tensors of the model, which it only logs."""
+def _check(config: Config, path: str) -> str:
+    """Return the SHA-256 of a checkpoint, or raise an error if the Runner would not load all tensors."""
     if not Path(path).is_file():
         raise FileNotFoundError(f'there is no checkpoint {path}')
     load_model(config, path)
     file = read_for_host(path)
     if not file.found_by_host:
         raise ValueError(f'mmengine does not find the tensors of {path}, under {file.under}: save them as state_dict')
+    return file.sha256
 
 
 def suite_config(config: Config, name: str, suite: dict) -> Config:
@@ -131,9 +131,11 @@ def _with_pipeline(dataset: dict, pipeline: list) -> dict:
     return {**dataset, **(inner or dict(pipeline=dataset.get('pipeline', copy.deepcopy(pipeline))))}
 
 
-def _run(config: Config, models: dict[str, str], suites: dict[str, Config], work_dir: Path) -> bool:
+def _run(
+    config: Config, models: dict[str, str], sha256: dict[str, str], suites: dict[str, Config], work_dir: Path
+) -> bool:
     """Test all models on all suites, and write the page after each test; return whether a test failed."""
-    sha256, settings = {label: sha256_of(path) for label, path in models.items()}, fingerprint(config, None)
+    settings = fingerprint(config, None)
     results = [
         each
         for each in read_json(work_dir / RESULTS) or []
