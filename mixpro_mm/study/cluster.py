@@ -114,7 +114,7 @@ class ClusterRunner(StudyRunner):
                     )
                 waiting = self.submit(waiting)
                 time.sleep(1)
-                self._collect()
+                self._collect_jobs()
                 waiting = self._drop(waiting)
                 if time.monotonic() - self.printed > QUIET:
                     running = [name for name, (job, _) in self.jobs.items() if job.state == 'RUNNING']
@@ -162,7 +162,7 @@ class ClusterRunner(StudyRunner):
                 self._print(f'{stage.name}: job {job.job_id}')
         return [stage for stage in waiting if stage.name not in self.jobs]
 
-    def _collect(self) -> None:
+    def _collect_jobs(self) -> None:
         """Remove the stages that have ended. Results are looked for each time, failures after ``CHECK`` seconds."""
         due = time.monotonic() - self.checked > CHECK
         if due:
@@ -171,6 +171,8 @@ class ClusterRunner(StudyRunner):
                 job.get_info(mode='force')  # of all jobs
         for name, (job, begin) in list(self.jobs.items()):
             stage = self.plan.stage(name)
+            if {*stage.waits_for} & {*self.failed, *self.dropped}:  # Slurm ends its job
+                continue
             if is_finished(stage, self.work_dir) or (due and job.done()):
                 del self.jobs[name]
                 how = '' if is_finished(stage, self.work_dir) else _failure(job)

@@ -133,10 +133,21 @@ def test_an_interrupt_leaves_the_jobs(slurm, tmp_path):
     assert record(tmp_path / 'w') == dict(a='101_0', b='102', c='101_1') and not slurm.ended.exists()
 
 
-def test_failed_jobs(slurm, tmp_path, monkeypatch):
+def test_commands_run_before_the_jobs(slurm, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, 'CHECK', 0)
+    slurm.states.write_text('101|TIMEOUT|\n')
+    command = Stage('data', command=('-c', f'print(not any(__import__("os").scandir({str(slurm.records)!r})))'))
+    with pytest.raises(StageError, match=r'^stage a failed \(job 101: TIMEOUT\)'):
+        run(Plan('T', (command, Stage('a', 'x', needs=('data',))), 0, 1, ''), tmp_path / 'w')
+    assert (tmp_path / 'w' / 'data' / 'stage.log').read_text() == 'True\n'
+    assert json.loads((tmp_path / 'w' / 'data' / 'done.json').read_text())['command'] == list(command.command)
+
+
+@pytest.mark.parametrize('state', ['PENDING', 'CANCELLED'])
+def test_failed_jobs(slurm, tmp_path, monkeypatch, state):
     """A job that ended before its stage began shows its own log. The job of stage b is left to Slurm."""
     monkeypatch.setattr(cluster, 'CHECK', 0)
-    slurm.states.write_text('101_0|OUT_OF_MEMORY|\n101_1|TIMEOUT|\n102|PENDING|\n')
+    slurm.states.write_text(f'101_0|OUT_OF_MEMORY|\n101_1|TIMEOUT|\n102|{state}|\n')
     (tmp_path / 'w' / 'jobs').mkdir(parents=True)
     (tmp_path / 'w' / 'jobs' / '101_0_0_log.err').write_text('slurmstepd: killed')
     with pytest.raises(StageError) as error:
