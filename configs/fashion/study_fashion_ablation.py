@@ -58,10 +58,12 @@ stages += [
     for table, recipes in rows.items()
     for row, options in recipes.items()
 ]
+of_cells = dict(_delete_=True, type='mixpro_mm.LocalContextLoss', loss=smooth, in_channels=64, num_classes=10)
 others = {
-    'manifold-mixup': dict(type='mixpro_mm.ManifoldMixup'),
-    'mixtoken': dict(type='mixpro_mm.MixToken', patch_size=4),
-    'gridmix': dict(type='mixpro_mm.GridMix', grid=7),  # also the images of PatchMix
+    'manifold-mixup': {augments: [mixup, dict(type='mixpro_mm.ManifoldMixup')]},
+    'mixtoken': {augments: [mixup, dict(type='mixpro_mm.MixToken', patch_size=4)]},
+    'gridmix': {augments: [mixup, dict(type='mixpro_mm.GridMix', grid=7)]},
+    'patchmix': {augments: [mixup, dict(type='mixpro_mm.PatchMix')], 'model.head.loss': of_cells},
 }
 stages += [
     dict(
@@ -70,11 +72,11 @@ stages += [
         task='classification',
         backbone='DeiT-micro',
         pretraining=method,
-        cfg_options=_base_.deit_schedule | {augments: [mixup, augment], hooks: [_base_.area]},
+        cfg_options=_base_.deit_schedule | options | {hooks: [_base_.area]},
         needs=['fashion'],
         data='Fashion-MNIST',
     )
-    for method, augment in others.items()
+    for method, options in others.items()
 ]
 stages += [
     dict(

@@ -7,6 +7,7 @@ from mixpro_mm.augments.grid_mix import GridMix
 from mixpro_mm.augments.manifold_mixup import ManifoldMixup
 from mixpro_mm.augments.mask_mix import MaskMix, MixPro
 from mixpro_mm.augments.mix_token import MixToken
+from mixpro_mm.augments.patch_mix import PatchMix
 from mixpro_mm.augments.puzzle_mix import PuzzleMix
 from mixpro_mm.augments.random_batch_augment import patch_random_batch_augment
 from mixpro_mm.augments.region_mix import RegionMix
@@ -24,6 +25,7 @@ __all__ = [
     'MixAugment',
     'MixPro',
     'MixToken',
+    'PatchMix',
     'PuzzleMix',
     'RegionMix',
     'SMMix',

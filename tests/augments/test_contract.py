@@ -24,6 +24,7 @@ METHODS = dict(
     MixPro=[dict(patch_size=16, mask_scale=1)],
     BlockMix=[dict(patch_size=16, min_patches=2), dict(patch_size=12, min_patches=4, ratio='sample')],
     GridMix=[dict(grid=3), dict(grid=5, ratio='sample')],
+    PatchMix=[dict(grid=3)],
     SaliencyMix=[dict(), dict(ratio='sample')],
     AttentiveCutMix=[dict(extractor=EXTRACTOR, checkpoint=False, grid=4, top_k=5)],
     PuzzleMix=[dict(blocks=(2, 4)), dict(blocks=(4,), transport=False)],
@@ -125,6 +126,7 @@ CELLS = [  # method, settings, rows and columns of its cells
     ('MaskMix', dict(patch_size=8, mask_scale=2, offset=12), [12, 16, 16, 4], [12, 16, 12]),  # no further column
     ('BlockMix', dict(patch_size=9, min_patches=5), [9] * 5 + [3], [9] * 4 + [4]),
     ('GridMix', dict(), [12] * 4, [10] * 4),
+    ('PatchMix', dict(), [12] * 4, [10] * 4),
     ('GridMix', dict(grid=7), [7, 7, 7, 7, 7, 7, 6], [6, 6, 6, 5, 6, 6, 5]),
 ]
 

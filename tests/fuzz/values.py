@@ -104,6 +104,7 @@ PARAMETERS: dict[str, dict[str, Parameter]] = dict(
     MixPro=MASK_MIX,
     BlockMix=dict(COMMON, patch_size=TOKENS['patch_size'], rounding=ROUNDING, **BLOCKS),
     GridMix=dict(COMMON, grid=whole(2, 4, 7, low=2), rounding=ROUNDING),
+    PatchMix=dict(COMMON, grid=whole(2, 4, 7, low=2), rounding=ROUNDING),
     ManifoldMixup=dict(COMMON, layers=Parameter(((0, 1), [1], [2, 0]), layers, always=True)),
     MixToken=dict(COMMON, patch_size=whole(8, np.int64(8), always=True)),
     SaliencyMix=COMMON,
