@@ -9,7 +9,9 @@ from tests.config_rows import CONFIGS, fresh, imagenet, loader_of, read, train
 
 PAPER = read(CONFIGS / '_base_' / 'paper.py')
 PLAN = read_plan(CONFIGS / 'digits' / 'study_ablation.py')
-FASHION = {s.pretraining: s for s in read_plan(CONFIGS / 'fashion' / 'study_fashion_ablation.py').stages if s.cells}
+STAGES = read_plan(CONFIGS / 'fashion' / 'study_fashion_ablation.py').stages
+FASHION = {stage.pretraining: stage for stage in STAGES if stage.cells}
+METHODS = {stage.pretraining: stage for stage in STAGES if stage.name.startswith('method_')}
 DIGITS = {stage.name: stage for stage in PLAN.stages if stage.config and not stage.name.startswith('other_')}
 PARENT = CONFIGS / 'digits' / 'deit-micro_mixpro_digits.py'
 TABLES = ('table2', 'table6', 'table7', 'table8', 'table9', 'table10', 'figure5a', 'figure5b')
@@ -92,6 +94,11 @@ def test_every_method_trains_on_images_of_imagenet(name, tmp_path):
     tokens = {'backbone.cls_token', 'backbone.pos_embed'}
     for key, parameter in runner.model.named_parameters():  # includes parameters of the loss
         assert decays[id(parameter)] == (0.05 if parameter.ndim > 1 and key not in tokens else 0.0), key
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_methods_of_the_related_work_train(name, tmp_path):
+    train(METHODS[name].settings, loader_of(read(PARENT), 4, indices=8), tmp_path)
 
 
 def test_attentive_cutmix_uses_the_extractor_of_the_study(tmp_path):

@@ -6,10 +6,9 @@
 _base_ = '../_base_/fashion_methods.py'
 
 title = 'MixPro against its rivals on Fashion-MNIST'
-about = """DeiT-micro (64 channels, 4 blocks) was pre-trained on 1,280 images of Fashion-MNIST with seven methods and five
-seeds, PVT-micro with four methods and three seeds; Segmenter and Mask R-CNN started from these checkpoints. Top-1 is
-that on all 10,000 test images. Data and models are far smaller than those of the paper, so this page neither confirms
-nor refutes it.
+about = """DeiT-micro (64 channels, 4 blocks) was pre-trained on 1,280 images of Fashion-MNIST with seven methods, PVT-micro
+with four; Segmenter and Mask R-CNN started from these checkpoints. Top-1 is that on all 10,000 test images; n is the
+number of seeds. Data and models are far smaller than those of the paper, so this page neither confirms nor refutes it.
 
 CutMix corresponds to the baselines of the paper, which alternate Mixup and CutMix. All methods use the same loss, and all
 but no mixing and Mixup alternate with Mixup in the same way. MaskMix has labels by area, so MixPro - MaskMix is the effect

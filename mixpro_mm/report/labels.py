@@ -7,7 +7,9 @@ __all__ = ['PRETRAININGS', 'canonical', 'in_order', 'label', 'measure']
 LABELS = {
     'mixpro': 'MixPro', 'cutmix': 'CutMix', 'transmix': 'TransMix', 'mixup': 'Mixup', 'tokenmix': 'TokenMix',
     'smmix': 'SMMix', 'manifold-mixup': 'Manifold Mixup', 'mixtoken': 'MixToken', 'maskmix': 'MaskMix',
-    'none': 'no mixing',
+    'gridmix': 'GridMix', 'patchmix': 'PatchMix', 'attentive-cutmix': 'Attentive-CutMix',
+    'saliencymix': 'SaliencyMix', 'puzzlemix': 'Puzzle-Mix', 'none': 'no mixing',
+    'deit-micro': 'DeiT-micro', 'random-2x': 'random (2x scale)',
     'top1': 'top-1', 'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP', 'bbox_mAP_50': 'box AP50', 'bbox_mAP_75': 'box AP75',
     'segm_mAP_50': 'mask AP50', 'segm_mAP_75': 'mask AP75',
     'occlusion_random': 'mean top-1: random occlusion', 'occlusion_salient': 'mean top-1: salient occlusion',
@@ -22,7 +24,7 @@ LABELS = {
 }  # fmt: skip
 PRETRAININGS = (
     'scratch', 'random', 'none', 'official', 'baseline', 'mixup', 'manifold-mixup', 'cutmix', 'mixtoken', 'gridmix',
-    'attentive-cutmix', 'saliencymix', 'puzzlemix', 'transmix', 'tokenmix', 'smmix', 'maskmix', 'mixpro',
+    'patchmix', 'attentive-cutmix', 'saliencymix', 'puzzlemix', 'transmix', 'tokenmix', 'smmix', 'maskmix', 'mixpro',
 )  # fmt: skip
 LOWER_IS_BETTER = ('A_rms_calibration_error', 'O_fpr95', 'ece')
 

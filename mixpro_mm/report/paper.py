@@ -200,4 +200,4 @@ def _text(cells: dict[tuple[str, str], Cell], row: str, column: str, reference: 
     cell, other = cells[row, column], cells.get(reference)
     if column in ('params', 'speed'):
         return f'{cell.mean:.0f}' if cell.mean >= 100 or cell.mean == round(cell.mean) else f'{cell.mean:#.3g}'
-    return cell.text(cell.mean - other.mean if other and reference != (row, column) else None)
+    return cell.text(cell.gain(other) if other and reference != (row, column) else None)

@@ -24,12 +24,15 @@ from mixpro_mm.utils.files import read_json, write_text
 
 __all__ = ['main', 'record_blocks', 'source_blocks', 'study_blocks', 'write_evidence', 'write_paper_report']
 
-PUBLISHED = (
-    "In percent; 'paper' is the published number. ± is the sample standard deviation over n seeds. "
-    'Signed numbers are gains over the row or column that the paper compares with. Speeds were measured on the device '
-    'listed under Sources; in the paper on a Tesla V100 with batches of 128.'
+SPREAD = (
+    '± is the sample standard deviation over n seeds; a cell without it has one seed. Signed numbers are gains over '
+    'the row or column that the paper compares with, over shared seeds.'
 )
-NOT_IN_PAPER = 'In percent, in the layout of the paper, which has no results on these data.'
+PUBLISHED = (
+    f"In percent; 'paper' is the published number. {SPREAD} Speeds were measured on the device listed under Sources; "
+    'in the paper on a Tesla V100 with batches of 128.'
+)
+NOT_IN_PAPER = f'In percent, in the layout of the paper, which has no results on these data. {SPREAD}'
 COMPARED = (
     'First method minus second in points, paired by seed: mean ± standard deviation, 95 % interval of the mean '
     '(Student), half its width (detectable: the smallest mean that it would separate from zero), number of seeds.'
@@ -69,7 +72,9 @@ def _results(table: Table) -> list[tuple]:
     """Return a sentence and a table of results for each task, and a note on units and seeds."""
     cells = [cell for row in table.values() for cell in row.values()]
     seeds = any(cell.std is not None for cell in cells)
-    note = 'In percent' + (': mean ± sample standard deviation over n seeds.' if seeds else '; a single seed.')
+    spread = ': mean ± sample standard deviation over n seeds'
+    spread += '; a cell without it has one seed' * any(cell.std is None and cell.seeds for cell in cells)
+    note = f'In percent{spread if seeds else "; a single seed"}.' + ' Differences are over shared seeds.' * seeds
     note += " 'paper' is the published number, not measured here." * any(cell.published is not None for cell in cells)
     blocks = []
     for task in dict.fromkeys(task for task, *_ in table):

@@ -35,6 +35,11 @@ class Cell(NamedTuple):
         notes += [] if gain is None else [signed(gain)]
         return f'{text} ({", ".join(notes)})' if notes else text
 
+    def gain(self, other: 'Cell') -> float:
+        """Return the mean difference to another cell over the seeds of both, or the difference of the means."""
+        found = paired_difference(self.seeds, other.seeds)
+        return found.mean if found else self.mean - other.mean
+
 
 class PairedDifference(NamedTuple):
     """Mean and sample standard deviation of ``n`` differences, and Student's 95 % interval ``low`` to ``high``.
@@ -112,7 +117,7 @@ def results_frame(table: Table) -> pd.DataFrame:
             line |= {} if cell.published is None else {f'{label(name)}, paper': f'{cell.published:.1f}'}
         for other in REFERENCES[:3]:
             if {'mixpro', other} <= cells.keys():
-                line[f'MixPro - {label(other)}'] = signed(cells['mixpro'].mean - cells[other].mean)
+                line[f'MixPro - {label(other)}'] = signed(cells['mixpro'].gain(cells[other]))
         lines.append(line)
     columns += [f'MixPro - {label(other)}' for other in REFERENCES[:3]]
     frame = pd.DataFrame(lines)
@@ -121,7 +126,7 @@ def results_frame(table: Table) -> pd.DataFrame:
 
 def paired_difference(values: dict[int, float], base: dict[int, float]) -> PairedDifference | None:
     """Compute ``values`` - ``base``, both seed -> result, over the seeds that both have; None without such a seed."""
-    if not (seeds := sorted(values.keys() & base.keys())):
+    if not (seeds := sorted(values.keys() & base.keys(), key=str)):
         return None
     a, b = (np.array([side[seed] for seed in seeds], dtype=float) for side in (values, base))
     mean = float((a - b).mean())

@@ -1,4 +1,4 @@
-"""docs/evidence.md is rendered from docs/evidence/results.json."""
+"""docs/evidence.md is rendered from the JSON files in docs/evidence."""
 
 import re
 import shutil
@@ -9,9 +9,11 @@ from tests.docs.pages import DOCS
 
 def test_the_evidence_page_is_what_the_command_renders(tmp_path, monkeypatch):
     (tmp_path / 'docs' / 'evidence').mkdir(parents=True)
-    shutil.copy(DOCS / 'evidence' / 'results.json', tmp_path / 'docs' / 'evidence')
+    files = [f'docs/evidence/{name}.json' for name in ('results', 'ablation')]
+    for file in files:
+        shutil.copy(DOCS.parent / file, tmp_path / file)
     monkeypatch.chdir(tmp_path)
-    assert main(['--evidence', 'docs/evidence/results.json']) == 0
+    assert main(['--evidence', *files]) == 0
     text = (DOCS / 'evidence.md').read_text('utf-8')
     assert text == (tmp_path / 'docs' / 'evidence.md').read_text('utf-8')
     drawn = {path.name for path in (tmp_path / 'docs' / 'evidence').glob('*.png')}

@@ -27,13 +27,13 @@ def lines(frame):
 
 
 def test_seeds_become_mean_and_sample_deviation():
-    """Mean 12, deviations -2, 0, 2: sqrt(8 / 2) = 2; the population formula would give 1.63."""
+    """Mean 12, deviations -2, 0, 2: sqrt(8 / 2) = 2; the population formula would give 1.63. Both have seed 0."""
     table = results_table([*seeds((10.0, 12.0, 14.0), 'MixPro'), record(9.5, 'Scratch')])
     (cells,) = table.values()
     assert cells['mixpro'] == (12.0, 2.0, {0: 10.0, 1: 12.0, 2: 14.0}, None)
     assert lines(results_frame(table)) == [
         ['backbone', 'metric', 'scratch', 'MixPro', 'MixPro - scratch'],
-        ['DeiT-S', 'mIoU', '9.5', '12.0 ± 2.0 (n=3)', '+2.5'],
+        ['DeiT-S', 'mIoU', '9.5', '12.0 ± 2.0 (n=3)', '+0.5'],
     ]
     assert cells['mixpro'].text(0.04) == '12.0 ± 2.0 (n=3, 0.0)' and cells['scratch'].text(-1.26) == '9.5 (-1.3)'
 
