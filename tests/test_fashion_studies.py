@@ -81,8 +81,10 @@ def test_results_have_every_metric_of_every_stage(study):
     assert finished >= {stage.name for stage in plan.stages if stage.config}
     found = Counter((r['backbone'], r['pretraining'], r['seed'], r['task'], r['metric']) for r in results['records'])
     expected = Counter()
-    for stage in (stage for stage in read_plan(path, seeds=8).stages if stage.name in finished):
-        run, metrics = (stage.backbone, stage.pretraining, stage.seed), [(stage.task, m) for m in MEASURED[stage.task]]
+    stages = {stage.name: stage for stage in (*plan.stages, *read_plan(path, seeds=8).stages)}
+    for stage in (stages[name] for name in finished):
+        run = stage.backbone, stage.pretraining, plan.seed_of(stage)
+        metrics = [(stage.task, metric) for metric in MEASURED[stage.task]]
         measured = [metric for metric in ROBUSTNESS if metric.partition('_')[0] in {*map(TESTS.get, stage.evaluations)}]
         expected.update((*run, *metric) for metric in [*metrics, *(('robustness', metric) for metric in measured)])
     assert found == expected and all((root / record['config']).is_file() for record in results['records'])

@@ -10,10 +10,11 @@ from mixpro_mm.report.paper import TITLES, Paper
 from mixpro_mm.report.tables import REFERENCES, PairedDifference, Table, paired_difference, signed
 from mixpro_mm.utils.arguments import counted
 
-__all__ = ['VERDICTS', 'Claim', 'claims_of', 'claims_table', 'sentence', 'summary', 'verdict']
+__all__ = ['VERDICTS', 'Claim', 'claims_of', 'claims_table', 'sentence', 'split_claims', 'summary', 'verdict']
 
 VERDICTS = ('supported', 'not supported', 'no difference', 'undecided', 'one seed', 'two seeds')  # their first words
-MAIN = ('top1', 'mIoU', 'bbox_mAP', 'knn_20', 'occlusion_random', 'A_top1')  # a sentence has the first measured
+# the main metric of each test; a sentence has the first measured
+MAIN = ('top1', 'mIoU', 'bbox_mAP', 'knn_20', 'occlusion_random', 'A_top1', 'O_aupr')
 
 
 class Claim(NamedTuple):
@@ -55,6 +56,12 @@ def claims_of(table: Table, paper: Paper) -> list[Claim]:
                 source = ' and '.join(dict.fromkeys(TITLES[name].partition('.')[0] for name, *_ in places))
                 found.append(Claim(row, method, other, source, paper.gain(row[1], places), pair, verdict(metric, pair)))
     return found
+
+
+def split_claims(claims: list[Claim]) -> tuple[list[Claim], list[Claim]]:
+    """Return the claims on the main metrics of backbones without a note, or else all, and the others."""
+    main = [claim for claim in claims if claim.row[2] in MAIN and ',' not in claim.row[1]] or claims
+    return main, [claim for claim in claims if claim not in main]
 
 
 def claims_table(claims: list[Claim]) -> pd.DataFrame:

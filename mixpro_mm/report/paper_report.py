@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from mixpro_mm.report.claims import claims_of, claims_table, sentence, summary
+from mixpro_mm.report.claims import Claim, claims_of, claims_table, sentence, split_claims, summary
 from mixpro_mm.report.figures.canvas import write_figure
 from mixpro_mm.report.figures.forest import forest_figure
 from mixpro_mm.report.figures.results import occlusion_figure
 from mixpro_mm.report.labels import label
 from mixpro_mm.report.page import render_markdown, write_pages
-from mixpro_mm.report.paper import Paper, is_method, place, read_paper, table_blocks
+from mixpro_mm.report.paper import is_method, place, read_paper, table_blocks
 from mixpro_mm.report.records import collect, unreported
 from mixpro_mm.report.tables import Table, comparisons, origins, results_frame, results_table
 from mixpro_mm.utils.arguments import counted
@@ -44,6 +44,7 @@ RULE = (
     'Detectable is half the width of the interval, the smallest mean that it would separate from zero. Intervals cover '
     'seeds, not test images; one in twenty excludes a true difference of zero.'
 )
+FURTHER = 'Further claims of the paper'
 DRAWN = (
     'Colors are verdicts; squares are the differences that the paper prints on its data, for the same backbone if '
     'its table has it, else for DeiT-S or PVT-S. Metrics for which lower is better have their sign reversed.'
@@ -65,7 +66,8 @@ def record_blocks(records: list[dict], figures: Path, named_only: bool = False) 
         blocks += [('note', NOT_IN_PAPER if data else PUBLISHED), *table_blocks(data, tables, paper)]
     if table := results_table([record for record in rest if record.get('backbone')]):
         results = [('heading', 'Results of pre-trainings' if placed else 'Results'), *_results(table)]
-    return blocks, results + _occlusion(records, figures), _claims(table, paper, figures), _differences(table)
+    main, further = split_claims(claims_of(table, paper))
+    return blocks, results + _occlusion(records, figures), _claims(main, further, figures), _differences(further, table)
 
 
 def _results(table: Table) -> list[tuple]:
@@ -83,20 +85,21 @@ def _results(table: Table) -> list[tuple]:
     return [*blocks, ('note', note)]
 
 
-def _claims(table: Table, paper: Paper, figures: Path) -> list[tuple]:
-    """Return a summary, a figure, a table and the rule of verdicts for the claims of the paper that were measured."""
-    if not (claims := claims_of(table, paper)):
+def _claims(main: list[Claim], further: list[Claim], figures: Path) -> list[tuple]:
+    """Return a summary of all claims, and a figure, a table and the rule of verdicts for the main ones."""
+    if not main:
         return []
-    path = write_figure(forest_figure(claims), figures / 'claims.png')
+    path = write_figure(forest_figure(main), figures / 'claims.png')
     figure = ('figure', path, 'Differences with their 95 % intervals', DRAWN)
-    blocks = [('heading', 'Claims of the paper'), ('note', summary(claims)), figure]
-    return [*blocks, ('table', claims_table(claims)), ('note', RULE)]
+    text = summary(main + further) + f' The main metrics are here, the others under {FURTHER}.' * bool(further)
+    return [('heading', 'Claims of the paper'), ('note', text), figure, ('table', claims_table(main)), ('note', RULE)]
 
 
-def _differences(table: Table) -> list[tuple]:
-    """Return a table of the differences between methods; nothing without two shared seeds."""
-    frame = comparisons(table)
-    return [('heading', 'Differences between methods'), ('note', COMPARED), ('table', frame)] if len(frame) else []
+def _differences(further: list[Claim], table: Table) -> list[tuple]:
+    """Return tables of further claims and of the differences between methods with two shared seeds."""
+    blocks, frame = [('heading', FURTHER), ('table', claims_table(further))] if further else [], comparisons(table)
+    found = [('heading', 'Differences between methods'), ('note', COMPARED), ('table', frame)] if len(frame) else []
+    return blocks + found
 
 
 def study_blocks(study: dict) -> tuple[list, list]:
