@@ -24,7 +24,7 @@ test-all: setup lint
 
 # QUICK=1 runs a short version in half an hour, without verdicts; SEEDS=3 trains with three seeds; METHODS="cutmix mixpro" keeps to these
 study: setup
-	@echo "study: $(if $(QUICK),four methods with two seeds and a third of the steps,seven methods with five seeds) on Fashion-MNIST; about $(if $(QUICK),half an hour,5.5 hours) on 2 cores"
+	@echo "study: $(if $(QUICK),four methods with two seeds and a third of the steps,seven methods with five seeds) on Fashion-MNIST; about $(if $(QUICK),half an hour,6 hours) on 2 cores"
 	@$(PYTHON_VENV) tools/study.py configs/fashion/study_fashion_$(if $(QUICK),quick,evidence).py $(if $(SEEDS),--seeds $(SEEDS)) $(if $(METHODS),--methods $(METHODS))
 
 # CONFIG=my_config.py measures the model of a config

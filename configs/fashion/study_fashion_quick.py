@@ -1,4 +1,4 @@
-# The evidence study in half an hour, as calculated: four methods on DeiT-micro, two on PVT-micro, two seeds, a
+# The evidence study in half an hour on 2 cores: four methods on DeiT-micro, two on PVT-micro, two seeds, a
 # third of the steps. It decides nothing, because mixing methods are under-trained after 2,000 steps.
 # Run:      python tools/study.py configs/fashion/study_fashion_quick.py
 _base_ = 'study_fashion_evidence.py'

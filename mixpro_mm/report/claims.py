@@ -79,7 +79,7 @@ def summary(claims: list[Claim]) -> str:
     """Return one sentence with the number of claims of each verdict."""
     counts = Counter(next(word for word in VERDICTS if claim.verdict.startswith(word)) for claim in claims)
     verdicts = ', '.join(f'{counts[name]} {name}' for name in VERDICTS if counts[name])
-    return f'{counted(len(claims), "claim")} of the paper: {verdicts}.'
+    return f'{counted(len(claims), "comparison")} of methods: {verdicts}.'
 
 
 def sentence(task: str, part: Table) -> str:

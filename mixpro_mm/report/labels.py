@@ -7,8 +7,8 @@ __all__ = ['PRETRAININGS', 'canonical', 'in_order', 'label', 'measure']
 LABELS = {
     'mixpro': 'MixPro', 'cutmix': 'CutMix', 'transmix': 'TransMix', 'mixup': 'Mixup', 'tokenmix': 'TokenMix',
     'smmix': 'SMMix', 'manifold-mixup': 'Manifold Mixup', 'mixtoken': 'MixToken', 'maskmix': 'MaskMix',
-    'gridmix': 'GridMix', 'patchmix': 'PatchMix', 'attentive-cutmix': 'Attentive-CutMix',
-    'saliencymix': 'SaliencyMix', 'puzzlemix': 'Puzzle-Mix', 'none': 'no mixing',
+    'gridmix': 'GridMix', 'patchmix': 'PatchMix', 'attentive-cutmix': 'Attentive CutMix',
+    'saliencymix': 'SaliencyMix', 'puzzlemix': 'Puzzle Mix', 'none': 'no mixing',
     'deit-micro': 'DeiT-micro', 'random-2x': 'random (2x scale)',
     'top1': 'top-1', 'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP', 'bbox_mAP_50': 'box AP50', 'bbox_mAP_75': 'box AP75',
     'segm_mAP_50': 'mask AP50', 'segm_mAP_75': 'mask AP75',

@@ -30,6 +30,8 @@ TITLES = {
 # titles of the first column; others are 'Method'
 FIRST = dict(table1='Models', table3='Model', table4='Model', table5='Pre-training', figure3='Pre-training',
              table7='Mask', table9='Model', table10='Strategy', figure5a='Scale', figure5b='β')  # fmt: skip
+REFERENCE = dict(table2='baseline', table6='cutmix', table7='region', table10='pal',
+                 figure5a='scale-4', figure5b='beta-1')  # fmt: skip
 ERRORS = ('table10', 'figure5a', 'figure5b')  # report the top-1 error, 100 - top-1
 # table -> column -> title; other tables have one column, top-1. The paper does not have the last three of Table 5.
 COLUMNS = {
@@ -188,10 +190,10 @@ def paper_table(table: str, cells: dict[tuple[str, str], Cell], paper: Paper, pu
 
 
 def _reference(table: str, row: str, column: str) -> tuple[str, str]:
-    """Return the row and column that the paper compares a cell with."""
+    """Return the row and column that a cell is compared with."""
     if table == 'table1' and column == 'mixpro':
         return row, 'transmix'
-    return dict(table2='baseline', table6='cutmix').get(table, row), column
+    return REFERENCE.get(table, row), column
 
 
 def _text(cells: dict[tuple[str, str], Cell], row: str, column: str, reference: tuple[str, str]) -> str:

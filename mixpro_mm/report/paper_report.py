@@ -25,8 +25,8 @@ from mixpro_mm.utils.files import read_json, write_text
 __all__ = ['main', 'record_blocks', 'source_blocks', 'study_blocks', 'write_evidence', 'write_paper_report']
 
 SPREAD = (
-    '± is the sample standard deviation over n seeds; a cell without it has one seed. Signed numbers are gains over '
-    'the row or column that the paper compares with, over shared seeds.'
+    '± is the sample standard deviation over n seeds; a measured accuracy without it has one seed, which cannot rank '
+    'rows. Signed numbers are differences to the row or column without any, over shared seeds if there are any.'
 )
 PUBLISHED = (
     f"In percent; 'paper' is the published number. {SPREAD} Speeds were measured on the device listed under Sources; "
@@ -52,7 +52,7 @@ DRAWN = (
 
 
 def record_blocks(records: list[dict], figures: Path, named_only: bool = False) -> tuple[list, list, list, list]:
-    """Return the blocks of tables of the paper, results and curves, claims of the paper, and differences of methods.
+    """Return the blocks of tables of the paper, results and curves, main claims of the paper, and all differences.
 
     Records with a cell (``named_only``: with ``cells``) are in tables of the paper.
 
@@ -66,8 +66,8 @@ def record_blocks(records: list[dict], figures: Path, named_only: bool = False) 
         blocks += [('note', NOT_IN_PAPER if data else PUBLISHED), *table_blocks(data, tables, paper)]
     if table := results_table([record for record in rest if record.get('backbone')]):
         results = [('heading', 'Results of pre-trainings' if placed else 'Results'), *_results(table)]
-    main, further = split_claims(claims_of(table, paper))
-    return blocks, results + _occlusion(records, figures), _claims(main, further, figures), _differences(further, table)
+    claims, further = _claims(claims_of(table, paper), figures)
+    return blocks, results + _occlusion(records, figures), claims, further + _differences(table)
 
 
 def _results(table: Table) -> list[tuple]:
@@ -75,31 +75,33 @@ def _results(table: Table) -> list[tuple]:
     cells = [cell for row in table.values() for cell in row.values()]
     seeds = any(cell.std is not None for cell in cells)
     spread = ': mean ± sample standard deviation over n seeds'
-    spread += '; a cell without it has one seed' * any(cell.std is None and cell.seeds for cell in cells)
+    spread += '; a number without it has one seed' * any(cell.std is None and cell.seeds for cell in cells)
     note = f'In percent{spread if seeds else "; a single seed"}.' + ' Differences are over shared seeds.' * seeds
     note += " 'paper' is the published number, not measured here." * any(cell.published is not None for cell in cells)
     blocks = []
     for task in dict.fromkeys(task for task, *_ in table):
         part = {row: cells for row, cells in table.items() if row[0] == task}
         blocks += [('subheading', label(task)), ('note', sentence(task, part)), ('table', results_frame(part))]
-    return [*blocks, ('note', note)]
+    return [('note', note), *blocks]
 
 
-def _claims(main: list[Claim], further: list[Claim], figures: Path) -> list[tuple]:
-    """Return a summary of all claims, and a figure, a table and the rule of verdicts for the main ones."""
-    if not main:
-        return []
+def _claims(claims: list[Claim], figures: Path) -> tuple[list[tuple], list[tuple]]:
+    """Return a summary, a figure, a table and the rule of verdicts for the main claims, and a table of the others."""
+    if not claims:
+        return [], []
+    main, others = split_claims(claims)
     path = write_figure(forest_figure(main), figures / 'claims.png')
     figure = ('figure', path, 'Differences with their 95 % intervals', DRAWN)
-    text = summary(main + further) + f' The main metrics are here, the others under {FURTHER}.' * bool(further)
-    return [('heading', 'Claims of the paper'), ('note', text), figure, ('table', claims_table(main)), ('note', RULE)]
+    text = summary(main) + f' Other metrics and models are under {FURTHER}.' * bool(others)
+    blocks = [('heading', 'Claims of the paper'), ('note', text), figure, ('table', claims_table(main)), ('note', RULE)]
+    further = [('heading', FURTHER), ('note', summary(others)), ('table', claims_table(others))] if others else []
+    return blocks, further
 
 
-def _differences(further: list[Claim], table: Table) -> list[tuple]:
-    """Return tables of further claims and of the differences between methods with two shared seeds."""
-    blocks, frame = [('heading', FURTHER), ('table', claims_table(further))] if further else [], comparisons(table)
-    found = [('heading', 'Differences between methods'), ('note', COMPARED), ('table', frame)] if len(frame) else []
-    return blocks + found
+def _differences(table: Table) -> list[tuple]:
+    """Return a table of the differences between methods; nothing without two shared seeds."""
+    frame = comparisons(table)
+    return [('heading', 'Differences between methods'), ('note', COMPARED), ('table', frame)] if len(frame) else []
 
 
 def study_blocks(study: dict) -> tuple[list, list]:

@@ -124,8 +124,12 @@ def results_frame(table: Table) -> pd.DataFrame:
     return frame[[column for column in columns if column in frame]].fillna('-')
 
 
-def paired_difference(values: dict[int, float], base: dict[int, float]) -> PairedDifference | None:
-    """Compute ``values`` - ``base``, both seed -> result, over the seeds that both have; None without such a seed."""
+def paired_difference(values: dict, base: dict) -> PairedDifference | None:
+    """Compute ``values`` - ``base`` over the seeds that both have; None without such a seed.
+
+    Args:
+        values, base: Seed (None if unknown) -> result.
+    """
     if not (seeds := sorted(values.keys() & base.keys(), key=str)):
         return None
     a, b = (np.array([side[seed] for seed in seeds], dtype=float) for side in (values, base))

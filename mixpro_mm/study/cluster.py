@@ -169,9 +169,11 @@ class ClusterRunner(StudyRunner):
             self.checked = time.monotonic()
             for job, _ in list(self.jobs.values())[:1]:
                 job.get_info(mode='force')  # of all jobs
+        lost = {*self.dropped}
         for name, (job, begin) in list(self.jobs.items()):
             stage = self.plan.stage(name)
-            if {*stage.waits_for} & {*self.failed, *self.dropped}:  # Slurm ends its job
+            if {*stage.waits_for} & {*self.failed, *lost}:  # Slurm ends its job
+                lost.add(name)
                 continue
             if is_finished(stage, self.work_dir) or (due and job.done()):
                 del self.jobs[name]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mixpro_mm.report.claims import claims_of, sentence, verdict
+from mixpro_mm.report.claims import claims_of, sentence, split_claims, verdict
 from mixpro_mm.report.figures.forest import COLORS, forest_figure
 from mixpro_mm.report.paper import read_paper
 from mixpro_mm.report.paper_report import main
@@ -163,7 +163,7 @@ def test_the_evidence_page_has_the_numbers_of_the_records(tmp_path, records, cap
     for line, mean, half in zip(lines, (3, 3, 0, -3), halves, strict=True):
         assert line[4:7] == [f'{mean - half:+.2f} to {mean + half:+.2f}', f'{half:.2f}', '3']
     assert [line[7] for line in lines] == ['supported', 'undecided', 'no difference larger than 0.99', 'supported']
-    assert '4 claims of the paper: 2 supported, 1 no difference, 1 undecided. The main metrics are here' in text
+    assert '3 comparisons of methods: 1 supported, 1 no difference, 1 undecided. Other metrics' in text
     order = [
         '# A title',
         'What was trained.',
@@ -188,6 +188,18 @@ def test_the_evidence_page_has_the_numbers_of_the_records(tmp_path, records, cap
         '](other/claims.png)' in (tmp_path / 'other.md').read_text()
         and '](docs/ev/results.json)' in (tmp_path / 'other.md').read_text()
     )
+
+
+def test_claims_on_other_metrics_or_with_a_note_are_not_main_ones():
+    noted = dict(metric='top1', backbone='DeiT-micro, 8 classes')
+    kinds = [dict(metric='O_aupr'), dict(metric='A_aurra'), noted]
+    found = claims_of(
+        results_table([r for k in kinds for m in ('mixpro', 'cutmix') for r in seeds(m, [1.0], **k)]), PAPER
+    )
+    first, others = split_claims(found)
+    assert [claim.row[2] for claim in first] == ['O_aupr']
+    assert {claim.row[1:] for claim in others} == {(noted['backbone'], 'top1'), ('DeiT-micro', 'A_aurra')}
+    assert split_claims(others) == (others, [])
 
 
 def test_the_page_names_the_command_that_writes_it(tmp_path, records, monkeypatch):

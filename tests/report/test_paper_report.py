@@ -40,7 +40,7 @@ def test_the_layout_of_the_paper(tmp_path):
     assert of['Table 2'][4] == ['CutMix', '22', '22', '3', '322', '79.8 (+1.2)', '79.8 (+1.2)']
     assert of['Table 3'][2][0] == r'deeplabv3plus_r101, baseline'
     assert [row[0] for row in of['Table 5'][2:]] == ['baseline', 'TransMix', 'MixPro']
-    assert of['Table 7'][5] == ['random (4x scale)', '73.2', '73.2', '80.8', '80.8']
+    assert of['Table 7'][5] == ['random (4x scale)', '73.2 (+1.0)', '73.2 (+1.0)', '80.8 (+1.0)', '80.8 (+1.0)']
     assert of['Table 10'][6] == ['PAL', '26.2', '26.2'] and 'a CPU, 1 of 2 cores' in sections['Sources']
 
 

@@ -90,7 +90,7 @@ def test_records_that_name_a_cell_have_the_layout_of_the_paper(tmp_path, study, 
     table, rest = markdown.split('### Table 10 on digits')[1].split('### Segmentation')
     assert '| PAL | 4.0 |' in table and 'table10' not in table + rest.split('## Sources')[0]
     _, _, markdown = report(tmp_path / 'only', study | {'stages': []}, named)
-    assert '| Equal weight | 5.0 |' in markdown and '![' not in markdown
+    assert '| Equal weight | 5.0 (+1.0) |' in markdown and '![' not in markdown
 
 
 def test_stages_that_share_a_config_of_the_paper(tmp_path, study):

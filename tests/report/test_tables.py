@@ -85,7 +85,7 @@ def test_methods_are_compared_with_the_reference_and_mixpro_with_all():
 
 def test_a_paired_difference_worked_by_hand():
     """Differences are 1, 2, 6: mean 3, sd sqrt((4 + 1 + 9) / 2). Seeds without a pair do not count."""
-    found = paired_difference({7: 51.0, 3: 62.0, 5: 76.0, 8: 90.0}, {3: 60.0, 5: 70.0, 7: 50.0, 9: -90.0})
+    found = paired_difference({7: 51.0, None: 62.0, 5: 76.0, 8: 90.0}, {None: 60.0, 5: 70.0, 7: 50.0, 9: -90.0})
     assert (found.n, found.mean, found.sd) == (3, pytest.approx(3), pytest.approx(math.sqrt(7)))
     half = 4.302653 * math.sqrt(7 / 3)  # t(2), two-sided 95 %, from a printed table
     assert (found.low, found.high) == pytest.approx((3 - half, 3 + half), rel=1e-6)

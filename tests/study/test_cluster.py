@@ -1,6 +1,7 @@
 """Stages as jobs: sbatch scripts, and real processes of submitit's LocalExecutor."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -145,20 +146,20 @@ def test_commands_run_before_the_jobs(slurm, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('state', ['PENDING', 'CANCELLED'])
 def test_failed_jobs(slurm, tmp_path, monkeypatch, state):
-    """A job that ended before its stage began shows its own log. The job of stage b is left to Slurm."""
+    """A job that ended before its stage began shows its own log. The jobs of stages b and d are left to Slurm."""
     monkeypatch.setattr(cluster, 'CHECK', 0)
-    slurm.states.write_text(f'101_0|OUT_OF_MEMORY|\n101_1|TIMEOUT|\n102|{state}|\n')
+    slurm.states.write_text(f'101_0|OUT_OF_MEMORY|\n101_1|TIMEOUT|\n102|{state}|\n103|{state}|\n')
     (tmp_path / 'w' / 'jobs').mkdir(parents=True)
     (tmp_path / 'w' / 'jobs' / '101_0_0_log.err').write_text('slurmstepd: killed')
     with pytest.raises(StageError) as error:
-        run(PLAN, tmp_path / 'w')
+        run(dataclasses.replace(PLAN, stages=(*PLAN.stages, Stage('d', 'x', needs=('b',)))), tmp_path / 'w')
     lines = str(error.value).splitlines()
     assert lines[:3] == [
         '2 stages failed: a, c',
         'stage a failed (job 101_0: OUT_OF_MEMORY); its last lines:',
         '  slurmstepd: killed',
     ]
-    assert lines[-1].endswith(': b') and record(tmp_path / 'w') == {}
+    assert lines[-1].endswith(': b, d') and record(tmp_path / 'w') == {}
 
 
 def test_invalid_parameters_are_refused(slurm, tmp_path):
