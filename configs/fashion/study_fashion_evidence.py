@@ -7,18 +7,19 @@ _base_ = '../_base_/fashion_methods.py'
 
 title = 'MixPro and other mixing methods on Fashion-MNIST'
 about = """DeiT-micro (64 channels, 4 blocks) was pre-trained on 1,280 images of Fashion-MNIST with seven methods, PVT-micro
-with four; Segmenter and Mask R-CNN started from these checkpoints. Top-1 is measured on the 10,000 test images; n
-is the number of seeds. Data and models are far smaller than those of the paper, so this page neither confirms nor refutes it.
+with four; Segmenter and Mask R-CNN started from these checkpoints. Top-1 is measured on the 10,000 test images; n is
+the number of seeds. Data and models are far smaller than those of the paper, so this page neither confirms nor refutes
+it.
 
-CutMix corresponds to the baselines of the paper, which alternate Mixup and CutMix. All methods use the same loss, and all
+CutMix corresponds to the baselines of the paper, which alternate Mixup and CutMix. The seven methods use the same loss, and all
 but no mixing and Mixup alternate with Mixup in the same way. MaskMix has labels by area, so MixPro - MaskMix is the effect
 of progressive attention labeling. Only TokenMix has a teacher, the moving average of its own weights, and is tested with
 that average. Occlusion is the mean top-1 over the points of a curve without that at loss 0, on 1,000 test images; one
 fixed DeiT-micro, trained without mixing, determines the salient patches. The adversarial set consists of 408 test images
 that a small CNN misclassifies. The digits of scikit-learn are out of distribution.
 
-Seeds of CutMix, TransMix and MixPro were added to the planned ones because intervals were wide
-(docs/development/pilot.md)."""
+Five seeds of DeiT-micro and three of PVT-micro are planned. Where a method has more, they were added because intervals
+were wide (docs/development/pilot.md)."""
 seed = 0
 jobs = 0  # one per visible GPU, else one per core
 

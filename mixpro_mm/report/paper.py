@@ -30,8 +30,9 @@ TITLES = {
 # titles of the first column; others are 'Method'
 FIRST = dict(table1='Models', table3='Model', table4='Model', table5='Pre-training', figure3='Pre-training',
              table7='Mask', table9='Model', table10='Strategy', figure5a='Scale', figure5b='β')  # fmt: skip
-REFERENCE = dict(table2='baseline', table6='cutmix', table7='region', table10='pal',
-                 figure5a='scale-4', figure5b='beta-1')  # fmt: skip
+# rows that the others are compared with
+REFERENCE_ROWS = dict(table2='baseline', table6='cutmix', table7='region', table10='pal', figure5a='scale-4',
+                      figure5b='beta-1')  # fmt: skip
 ERRORS = ('table10', 'figure5a', 'figure5b')  # report the top-1 error, 100 - top-1
 # table -> column -> title; other tables have one column, top-1. The paper does not have the last three of Table 5.
 COLUMNS = {
@@ -193,7 +194,7 @@ def _reference(table: str, row: str, column: str) -> tuple[str, str]:
     """Return the row and column that a cell is compared with."""
     if table == 'table1' and column == 'mixpro':
         return row, 'transmix'
-    return REFERENCE.get(table, row), column
+    return REFERENCE_ROWS.get(table, row), column
 
 
 def _text(cells: dict[tuple[str, str], Cell], row: str, column: str, reference: tuple[str, str]) -> str:

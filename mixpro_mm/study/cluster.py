@@ -163,34 +163,28 @@ class ClusterRunner(StudyRunner):
         return [stage for stage in waiting if stage.name not in self.jobs]
 
     def _collect_jobs(self) -> None:
-        """Remove the stages that have ended. Results are looked for each time, failures after ``CHECK`` seconds."""
+        """Remove the stages that have ended or will not run.
+
+        Results are looked for each time, failures after ``CHECK`` seconds.
+        """
         due = time.monotonic() - self.checked > CHECK
         if due:
             self.checked = time.monotonic()
             for job, _ in list(self.jobs.values())[:1]:
                 job.get_info(mode='force')  # of all jobs
-        lost = {*self.dropped}
-        for name, (job, begin) in list(self.jobs.items()):
+        for name, (job, begin) in list(self.jobs.items()):  # in the order of submission: dependencies come first
             stage = self.plan.stage(name)
-            if {*stage.waits_for} & {*self.failed, *lost}:  # Slurm ends its job
-                lost.add(name)
-                continue
-            if is_finished(stage, self.work_dir) or (due and job.done()):
+            if self._is_lost(stage):  # Slurm ends its job
+                del self.jobs[name]
+                self.dropped.append(name)
+            elif is_finished(stage, self.work_dir) or (due and job.done()):
                 del self.jobs[name]
                 how = '' if is_finished(stage, self.work_dir) else _failure(job)
                 log = self.work_dir / name / LOG
                 self._end(stage, begin, how and f'job {job.job_id}: {how}', log if log.exists() else job.paths.stderr)
-                (self.work_dir / name / JOB).unlink(missing_ok=True)
-
-    def _drop(self, waiting: list[Stage]) -> list[Stage]:
-        """Forget the stages that wait for a failed one, whose jobs Slurm ends, and return the other waiting ones."""
-        for stage in self.plan.stages:
-            active = stage in waiting or stage.name in self.jobs
-            if active and {*stage.waits_for} & {*self.failed, *self.dropped}:
-                self.dropped.append(stage.name)
-                self.jobs.pop(stage.name, None)
-                (self.work_dir / stage.name / JOB).unlink(missing_ok=True)
-        return [stage for stage in waiting if stage.name not in self.dropped]
+            else:
+                continue
+            (self.work_dir / name / JOB).unlink(missing_ok=True)
 
 
 def _failure(job) -> str:

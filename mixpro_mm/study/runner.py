@@ -69,12 +69,7 @@ class StudyRunner:
                 while waiting or self.jobs:
                     if interrupts:
                         raise KeyboardInterrupt
-                    for stage in list(waiting):
-                        if {*stage.waits_for} & {*self.failed, *self.dropped}:
-                            self.dropped.append(stage.name)
-                        elif not self._start(stage):
-                            continue
-                        waiting.remove(stage)
+                    waiting = [stage for stage in self._drop(waiting) if not self._start(stage)]
                     time.sleep(0.5)
                     self._collect()
                     if time.monotonic() - self.printed > QUIET:
@@ -93,6 +88,17 @@ class StudyRunner:
         skipped = f', {total - self.todo} finished already' if self.todo < total else ''
         print(f'{self.plan.title}: {counted(total, "stage")}{skipped}', flush=True)
         return waiting
+
+    def _is_lost(self, stage: Stage) -> bool:
+        """Return whether a stage waits for one that failed or will not run."""
+        return not {*self.failed, *self.dropped}.isdisjoint(stage.waits_for)
+
+    def _drop(self, waiting: list[Stage]) -> list[Stage]:
+        """Record the stages that will not run because they wait for a failed one, and return the others."""
+        for stage in waiting:
+            if self._is_lost(stage):
+                self.dropped.append(stage.name)
+        return [stage for stage in waiting if stage.name not in self.dropped]
 
     def _raise_failures(self) -> None:
         if self.failed:
